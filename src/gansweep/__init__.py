@@ -1,0 +1,29 @@
+"""Experiment tracking and hyperparameter sweeps for GANs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gansweep.config import compose as compose
+    from gansweep.record import RunRecord as RunRecord
+    from gansweep.train import load_run as load_run
+    from gansweep.train import train as train
+
+_HOMES = {
+    "compose": "gansweep.config",
+    "train": "gansweep.train",
+    "load_run": "gansweep.train",
+    "RunRecord": "gansweep.record",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the training stack at the first use, so that `gansweep --help` answers at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gansweep' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

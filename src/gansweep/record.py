@@ -1,0 +1,149 @@
+"""The run record: the one format on disk, and the only file that knows it.
+
+    runs/<group>/<run>/
+      config.yaml     fully resolved configuration
+      history.jsonl   append-only, one object a line
+      result.json     replaced atomically
+      samples/        <images seen, 9 digits>.png
+      checkpoints/    last.pt, best.pt
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SCHEMA = 1
+STATUSES = (
+    "running",
+    "finished",
+    "equilibrium",
+    "pruned",
+    "diverged",
+    "collapsed",
+    "failed",
+    "interrupted",
+)
+
+
+def replace_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Raises: OSError (a full disk, no permission); the old file is then untouched.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(draft, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class RunRecord:
+    """One run's directory, for its writer and its readers."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.config_path = self.directory / "config.yaml"
+        self.history_path = self.directory / "history.jsonl"
+        self.result_path = self.directory / "result.json"
+        self.samples = self.directory / "samples"
+        self.checkpoints = self.directory / "checkpoints"
+        self._history_file: BinaryIO | None = None
+
+    @classmethod
+    def create(cls, directory: str | Path, config_yaml: str) -> RunRecord:
+        """Make the directory of a new run, or open the one of a run to be continued."""
+        record = cls(directory)
+        record.samples.mkdir(parents=True, exist_ok=True)
+        record.checkpoints.mkdir(exist_ok=True)
+        replace_atomically(record.config_path, config_yaml.encode())
+        return record
+
+    @property
+    def exists(self) -> bool:
+        return self.config_path.is_file()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one line to the history. NaN and infinities are stored as null.
+
+        A line that an earlier writer left torn is closed first, so that it spoils no other.
+        """
+        if self._history_file is None:
+            self._history_file = open(self.history_path, "ab+", buffering=0)
+            if self._history_file.tell():
+                self._history_file.seek(-1, os.SEEK_END)
+                if self._history_file.read(1) != b"\n":
+                    self._history_file.write(b"\n")
+        self._history_file.write(json.dumps(_finite(row)).encode() + b"\n")
+
+    def close(self) -> None:
+        if self._history_file is not None:
+            self._history_file.close()
+            self._history_file = None
+
+    def truncate_history(self, kimg: float) -> None:
+        """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
+        self.close()
+        rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        replace_atomically(self.history_path, lines.encode())
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every readable row, oldest first; a torn line is skipped with a warning."""
+        return list(self._rows())
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        if not self.history_path.exists():
+            return
+        for number, line in enumerate(self.history_path.read_bytes().splitlines(), start=1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                warnings.warn(
+                    f"{self.history_path}, line {number} is torn and was skipped", stacklevel=2
+                )
+                continue
+            if isinstance(row, dict):
+                yield row
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        assert result["status"] in STATUSES, result["status"]
+        content = json.dumps(_finite({"schema": SCHEMA, **result}), indent=2) + "\n"
+        replace_atomically(self.result_path, content.encode())
+
+    def result(self) -> dict[str, Any] | None:
+        """The content of result.json, or None where the run wrote none yet."""
+        try:
+            content: dict[str, Any] = json.loads(self.result_path.read_bytes())
+        except FileNotFoundError:
+            return None
+        return content
+
+    def sample_grids(self) -> list[tuple[float, Path]]:
+        """(kimg, path) of every sample grid, oldest first."""
+        return [(int(p.stem) / 1000, p) for p in sorted(self.samples.glob("[0-9]*.png"))]
+
+
+def find_records(paths: list[Path]) -> list[RunRecord]:
+    """The runs at or below each path, sorted by directory, each once."""
+    found = {p.parent.resolve() for top in paths for p in sorted(top.rglob("config.yaml"))}
+    return [RunRecord(directory) for directory in sorted(found)]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
