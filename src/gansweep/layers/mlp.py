@@ -1,0 +1,103 @@
+"""Fully connected networks, for points and for flattened images.
+
+Source: Goodfellow et al. 2014, arXiv:1406.2661, Section 5 (rectifiers and maxout); the pair of two
+layers of 128 rectifiers is the usual one for two-dimensional mixtures.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.errors import UserError, nearest
+from gansweep.layers.normalization import normalization, normalize_weights
+
+MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "maxout")
+
+
+class Maxout(nn.Module):
+    """The largest of 5 neighbouring features: (N, 5 W) -> (N, W). Source: arXiv:1302.4389."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.unflatten(1, (-1, MAXOUT_PIECES)).amax(dim=2)
+
+
+def activation_layer(name: str) -> nn.Module:
+    if name == "relu":
+        return nn.ReLU()
+    if name == "leaky_relu":
+        return nn.LeakyReLU(0.2)
+    if name == "tanh":
+        return nn.Tanh()
+    if name == "maxout":
+        return Maxout()
+    raise UserError(
+        f"activation={name} is none of the fully connected networks'."
+        f"{nearest(name, ACTIVATIONS)} Use one of {', '.join(ACTIVATIONS)}."
+    )
+
+
+def _hidden_layers(
+    n_inputs: int, *, width: int, depth: int, activation: str, norm: str
+) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    n_features = width * MAXOUT_PIECES if activation == "maxout" else width
+    for _ in range(depth):
+        layers.append(nn.Linear(n_inputs, n_features, bias=norm == "none"))
+        layers.append(normalization(norm, n_features, spatial=False))
+        layers.append(activation_layer(activation))
+        n_inputs = width
+    return nn.Sequential(*layers)
+
+
+class Generator(nn.Module):
+    """(N, latent_dim) -> (N, C, H, W) in [-1, 1] through tanh, or (N, D) points, unbounded."""
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        latent_dim: int,
+        *,
+        width: int,
+        depth: int = 2,
+        activation: str = "relu",
+        norm: str = "none",
+    ) -> None:
+        super().__init__()
+        self.sample_shape = tuple(sample_shape)
+        self.hidden = _hidden_layers(
+            latent_dim, width=width, depth=depth, activation=activation, norm=norm
+        )
+        self.output = nn.Linear(width, math.prod(self.sample_shape))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        samples = self.output(self.hidden(latents))
+        if len(self.sample_shape) == 1:
+            return samples
+        return torch.tanh(samples).unflatten(1, self.sample_shape)
+
+
+class Discriminator(nn.Module):
+    """(N, C, H, W) images or (N, D) points -> (N,) unbounded scores."""
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        width: int,
+        depth: int = 2,
+        activation: str = "relu",
+        norm: str = "none",
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.hidden = _hidden_layers(
+            math.prod(sample_shape), width=width, depth=depth, activation=activation, norm=norm
+        )
+        self.output = nn.Linear(width, 1)
+        if spectral_norm:
+            normalize_weights(self)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.output(self.hidden(samples.flatten(1))).squeeze(1)

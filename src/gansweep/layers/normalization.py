@@ -1,0 +1,37 @@
+"""Normalisations that the networks choose by name: of activations and of weights."""
+
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gansweep.errors import UserError, nearest
+
+KINDS = ("batch", "layer", "none")
+
+
+def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Module:
+    """The layer for a feature map (N, channels, H, W), or for (N, channels) if not spatial.
+
+    kind: "batch"; "layer" (statistics of one sample over all its features, a gain and a bias per
+    channel), which keeps the samples of a batch apart as a gradient penalty needs; or "none".
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
+    if kind == "none":
+        return nn.Identity()
+    raise UserError(
+        f"norm={kind} is no normalisation of these networks.{nearest(kind, KINDS)} "
+        f"Use norm=batch, norm=layer or norm=none."
+    )
+
+
+def normalize_weights(network: nn.Module) -> None:
+    """Divide every weight of the network by its spectral norm, in place.
+
+    One power iteration at each forward pass in training mode.
+    Source: Miyato et al. 2018, arXiv:1802.05957, Section 2.1 and Algorithm 1.
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            spectral_norm(layer)
