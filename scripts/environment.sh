@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# Sourced by scripts/demo, scripts/test and .ci/run: makes .venv in the checkout and installs
+# gansweep into it, in the exact versions of constraints.txt. A second call takes no time.
+#
+#   prepare_environment run     what the demo needs
+#   prepare_environment dev     that, and what the tests need
+#
+# Sets: root (the checkout), environment (its .venv).
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+environment=$root/.venv
+
+say() { printf '%s\n' "$*" >&2; }
+
+give_up() {
+    say "error: $*"
+    exit 1
+}
+
+# Prints the first Python that can make an environment, or explains why none can.
+find_python() {
+    local candidate too_old='' no_venv=''
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10 python; do
+        "$candidate" -c '' 2>/dev/null || continue
+        if ! "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+            too_old=$("$candidate" -V 2>&1)
+        elif ! "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
+            no_venv=$("$candidate" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+        else
+            command -v "$candidate"
+            return
+        fi
+    done
+    if [ -n "$no_venv" ]; then
+        give_up "$no_venv cannot make virtual environments: apt install $no_venv-venv (Debian, Ubuntu), then run this again."
+    elif [ -n "$too_old" ]; then
+        give_up "gansweep needs Python 3.10 or newer, and the newest found is $too_old: install one, with its venv module, and put it on PATH."
+    fi
+    give_up "no Python found: install Python 3.10 or newer, with its venv module, and put it on PATH."
+}
+
+# What an installed environment was made from: when one of these changes, it is made again.
+fingerprint() {
+    {
+        cat "$root/pyproject.toml" "$root/constraints.txt"
+        readlink -f "$environment/bin/python"
+        printf '%s\n' "$environment"
+    } | cksum
+}
+
+# The level installed last, "run" or "dev", where nothing has changed since.
+installed_level() {
+    local level
+    for level in dev run; do
+        if [ "$(cat "$environment/installed-$level" 2>/dev/null)" = "$(fingerprint)" ] &&
+            [ -x "$environment/bin/gansweep" ]; then
+            printf '%s\n' "$level"
+            return
+        fi
+    done
+}
+
+is_ready() {
+    local level
+    level=$(installed_level)
+    [ "$level" = dev ] || [ "$level" = "$1" ]
+}
+
+check_disk() {
+    local free_gib
+    free_gib=$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
+    if [ "$free_gib" -lt "$1" ]; then
+        give_up "$free_gib GiB free in $root, and the installation needs $1 GiB (PyTorch with its CUDA libraries is most of it): free some, or move the checkout to a larger disk."
+    fi
+}
+
+# pip with its progress on the terminal, and its last reason told in one line when it fails.
+run_pip() {
+    local log=$environment/pip.log
+    : >"$log"
+    TMPDIR=$environment/tmp "$environment/bin/python" -m pip --disable-pip-version-check \
+        --log "$log" install "$@" && return
+    rm -f "$environment/incomplete" # pip itself has tidied up: the next call goes on from here
+    if grep -qE 'No space left on device|Errno 28' "$log"; then
+        give_up "the disk of $root is full: free 8 GiB and run this again."
+    elif grep -qE 'Permission denied|Errno 13' "$log"; then
+        give_up "no permission to write in $environment: see $log."
+    elif grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionError|No matching distribution found' "$log"; then
+        give_up "pip found no package index, or not the pinned versions there: connect to the network, or name a mirror (PIP_INDEX_URL=URL) or a folder of wheels (PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR)."
+    fi
+    give_up "pip could not install gansweep: see $log."
+}
+
+make_environment() {
+    local python
+    if [ -e "$environment/incomplete" ] || { [ -e "$environment" ] &&
+        ! "$environment/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }; then
+        say "[1/3] Removing a half-made or outdated $environment"
+        rm -rf "$environment"
+    fi
+    if [ ! -e "$environment" ]; then
+        python=$(find_python)
+        check_disk 8
+        say "[1/3] Making $environment with $("$python" -V)"
+        "$python" -m venv "$environment" || {
+            rm -rf "$environment"
+            give_up "$python -m venv failed: see above."
+        }
+    fi
+}
+
+install_gansweep() {
+    local target=$root
+    [ "$1" = dev ] && target="${root}[dev]"
+    mkdir -p "$environment/tmp"
+    rm -f "$environment"/installed-*
+    : >"$environment/incomplete"
+    # the build tool in its pinned version too, so no unpinned one is fetched for a build of its own
+    say "[2/3] Installing the build tool"
+    run_pip --quiet -c "$root/constraints.txt" hatchling
+    say "[3/3] Installing gansweep and its dependencies (about 3 GB to download the first time)"
+    run_pip -c "$root/constraints.txt" --no-build-isolation -e "$target"
+    fingerprint >"$environment/installed-$1"
+    rm -rf "$environment/tmp" "$environment/incomplete"
+}
+
+prepare_environment() {
+    is_ready "$1" && return
+    [ -w "$root" ] || give_up "no permission to write in $root: clone it where you may write."
+    # The lock belongs to the open file, so the kernel frees it when the last holder ends.
+    exec 9>"$root/.venv.lock"
+    lock_environment
+    if ! is_ready "$1"; then
+        make_environment
+        install_gansweep "$1"
+    fi
+    exec 9>&-
+}
+
+lock_environment() {
+    local python
+    python=$(find_python)
+    "$python" - <<'PYTHON'
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("Waiting for another set-up of this checkout to end", file=sys.stderr)
+    fcntl.flock(9, fcntl.LOCK_EX)
+PYTHON
+}
