@@ -1,0 +1,142 @@
+"""What a folder of images holds: which files, which of them are whole, and their content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import PIL
+
+from gansweep.data.decode import UnreadableImageError, open_image
+from gansweep.data.download import locked
+from gansweep.errors import UserError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One file of the folder.
+
+    name: path below the folder, with "/".   content: hash of its bytes, 16 hex digits.
+    stamp: (bytes, time of change in ns), by which a later run knows it again.
+    grey: it has one channel.   fault: why it cannot be read, or "".
+    """
+
+    name: str
+    content: str
+    stamp: tuple[int, int]
+    grey: bool
+    fault: str
+
+
+def examine(root: Path) -> list[ImageFile]:
+    """Decode every image below `root` once; a later call decodes only what has changed.
+
+    Returns: in the order of a hash of the names, which shuffles the classes and is the same
+        everywhere. Hidden files and folders are passed over, links are followed.
+    Raises: UserError for a folder that is missing, empty or cannot be listed.
+    """
+    names = _list(root)
+    key = hashlib.blake2b(f"{root.resolve()} {PIL.__version__}".encode(), digest_size=8)
+    store = _cache_folder() / f"{key.hexdigest()}.json"
+    with locked(store.with_suffix(".lock")):
+        known = _load(store)
+        files = list(_examine_all(root, names, known))
+        if files != list(known.values()):
+            _save(store, files)
+    return files
+
+
+def _list(root: Path) -> list[str]:
+    if not root.is_dir():
+        problem = "is a file" if root.exists() else "does not exist"
+        raise UserError(
+            f"data.root={root} {problem}: data=image_folder needs a folder of images. "
+            "Set data.root= to one, absolute or relative to where you are."
+        )
+    names = [path.relative_to(root).as_posix() for path in _walk(root)]
+    if not names:
+        raise UserError(
+            f"data.root={root} holds no image: no file in it or below ends in "
+            f"{', '.join(extension[1:] for extension in EXTENSIONS)}. Set data.root= to a folder "
+            "that does."
+        )
+    return sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest())
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"The folder {error.filename} cannot be listed ({error.strerror}). "
+            "Give yourself the right to read it (chmod u+rx), or set data.root= to another."
+        ) from error
+
+    seen = set()
+    for place, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in files
+                    if name.lower().endswith(EXTENSIONS) and not name.startswith("."))  # fmt: skip
+
+
+def _examine_all(root: Path, names: list[str], known: dict[str, ImageFile]) -> Iterator[ImageFile]:
+    said = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = pool.map(lambda name: _examine(root, name, known.get(name)), names)
+        for number, file in enumerate(files):
+            yield file
+            if time.monotonic() - said > 5:
+                said = time.monotonic()
+                print(f"gansweep: checking the images of {root}, once: {number + 1:,} of "
+                      f"{len(names):,}", file=sys.stderr, flush=True)  # fmt: skip
+
+
+def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
+    path = root / name
+    try:
+        status = path.stat()
+        stamp = (status.st_size, status.st_mtime_ns)
+        if known is not None and known.stamp == stamp:
+            return known
+        content = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        return ImageFile(name, content, stamp, open_image(path).mode == "L", "")
+    except UnreadableImageError as error:
+        return ImageFile(name, content, stamp, False, str(error))
+    except OSError as error:  # a dead link, no permission: not kept, the mend leaves no new stamp
+        return ImageFile(name, "", (-1, -1), False, error.strerror or str(error))
+
+
+def _cache_folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "gansweep" / "folders"
+
+
+def _load(store: Path) -> dict[str, ImageFile]:
+    try:
+        rows = json.loads(store.read_bytes())
+        return {row["name"]: ImageFile(**{**row, "stamp": tuple(row["stamp"])}) for row in rows}
+    except (OSError, ValueError, TypeError, KeyError):  # absent, or of another version
+        return {}
+
+
+def _save(store: Path, files: list[ImageFile]) -> None:
+    draft = store.with_name(f".{store.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps([asdict(file) for file in files]))
+        os.replace(draft, store)
+    except OSError:  # no room or no right to keep it: the next run looks again
+        with contextlib.suppress(OSError):
+            draft.unlink()

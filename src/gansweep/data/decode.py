@@ -1,0 +1,81 @@
+"""From an image file to a square of uint8 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+class UnreadableImageError(ValueError):
+    """A file that is no whole image; the message is the reason alone."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """The whole image as "L" (grey) or "RGB", upright, transparency laid over white.
+
+    16-bit grey keeps its upper 8 bits.
+    Raises: UnreadableImageError for everything that cannot be decoded to its last row.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _plain(ImageOps.exif_transpose(image))
+    # Pillow's decoders raise OSError, SyntaxError, struct.error, zlib.error and more for bad files
+    except Exception as error:
+        reason = str(error).replace(str(path), path.name) or type(error).__name__
+        raise UnreadableImageError(reason) from error
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UnreadableImageError("its pixels are floating-point numbers of unknown range")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        grey = image.mode == "LA"
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("L" if grey else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def square(
+    image: Image.Image,
+    size: int,
+    channels: int,
+    *,
+    resize: int | None = None,
+    top: float = 0.5,
+    left: float = 0.5,
+) -> Tensor:
+    """The image resized until its short side is `resize` (default `size`), then cropped.
+
+    top, left: in [0, 1], where the crop lies; 0.5 is the centre.
+    Bicubic, with antialias when it shrinks.   Returns: (channels, size, size) uint8.
+    """
+    short = resize or size
+    scale = short / min(image.size)
+    width, height = (max(short, round(side * scale)) for side in image.size)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    x, y = round((width - size) * left), round((height - size) * top)
+    pixels = np.array(image.crop((x, y, x + size, y + size)))
+    return torch.from_numpy(pixels.reshape(size, size, channels)).permute(2, 0, 1).contiguous()
+
+
+def resize_all(images: Tensor, size: int) -> Tensor:
+    """(N, C, H, W) uint8 to (N, C, size, size) uint8: bicubic, with antialias when it shrinks."""
+    if images.shape[-2:] == (size, size):
+        return images
+    resized = images.new_empty(*images.shape[:2], size, size)
+    for rows in torch.arange(len(images)).split(1000):
+        part = torch.nn.functional.interpolate(
+            images[rows].float(), (size, size), mode="bicubic", antialias=True
+        )
+        resized[rows] = part.round_().clamp_(0, 255).to(torch.uint8)
+    return resized

@@ -1,0 +1,277 @@
+"""Any folder of images, streamed from the disk; class folders become labels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gansweep.data.batch import Batch
+from gansweep.data.census import ImageFile, examine
+from gansweep.data.decode import UnreadableImageError, open_image, square
+from gansweep.data.order import EndlessOrder, generator_for
+from gansweep.data.source import DataSource, Split
+from gansweep.errors import UserError, nearest
+
+CHUNK = 256
+SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+
+
+class Pick(NamedTuple):
+    """One image to decode, with what chance has decided about it."""
+
+    row: int
+    top: float = 0.5
+    left: float = 0.5
+    flip: bool = False
+
+
+@dataclass
+class SquareImages(Dataset[tuple[Tensor, int]]):
+    """The files of one split as (channels, size, size) uint8 squares, for a DataLoader's workers.
+
+    paths, labels: one per image; a label is -1 where the folder has no classes.
+    """
+
+    paths: list[Path]
+    labels: list[int]
+    channels: int
+    size: int
+    resize: int | None
+
+    def __getitem__(self, pick: Pick) -> tuple[Tensor, int]:
+        path = self.paths[pick.row]
+        try:
+            image = open_image(path)
+        except UnreadableImageError as error:
+            raise UserError(
+                f"{path} could be read when the folder was checked and cannot be now ({error}). "
+                "Bring the file back, or start again to have the folder checked anew."
+            ) from error
+        pixels = square(image, self.size, self.channels, resize=self.resize,
+                        top=pick.top, left=pick.left)  # fmt: skip
+        return pixels.flip(-1) if pick.flip else pixels, self.labels[pick.row]
+
+
+class ImageFolder(DataSource):
+    """A folder of image files of any sizes, as squares.
+
+    The first use decodes every file once to find those that cannot be read; the result is kept
+    in the user's cache folder and holds for as long as a file's size and time do not change.
+
+    root: files below it, in an order shuffled by a hash of their names. Where every image lies
+        in one of two or more folders, these are the classes.
+    image_size: side of the square.   resize: short side before the crop, image_size where None.
+    crop: "center" or "random" (training only).   flip: mirror with probability 1/2.
+    channels: "auto" is 1 where every file is grey, else 3.
+    on_corrupt: "stop" with an error that names the file, or "skip" and say how many.
+    test_root: a folder of test images; where None, every `test_every`-th file (0: no test split).
+    workers: decoding processes, at most one per core; 0 decodes between the training steps.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        image_size: int = 64,
+        channels: Literal["auto", 1, 3] = "auto",
+        resize: int | None = None,
+        crop: Literal["center", "random"] = "center",
+        flip: bool = False,
+        on_corrupt: Literal["stop", "skip"] = "stop",
+        test_root: str | Path | None = None,
+        test_every: int = 10,
+        workers: int = 4,
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.name = self.root.absolute().name
+        self.test_root = None if test_root is None else Path(test_root).expanduser()
+        self.image_size = image_size
+        self.channels = channels
+        self.resize = resize
+        self.random_crop = crop == "random"
+        self.flip = flip
+        self.skip_corrupt = on_corrupt == "skip"
+        self.test_every = test_every
+        self.workers = workers
+        self._fingerprints: dict[Split, str] = {}
+        _one_of("channels", channels, ("auto", 1, 3))
+        _one_of("crop", crop, ("center", "random"))
+        _one_of("on_corrupt", on_corrupt, ("stop", "skip"))
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        least = {"image_size": 1, "test_every": 0, "workers": 0}
+        for option, low in least.items():
+            if getattr(self, option) < low:
+                raise UserError(f"data.{option}={getattr(self, option)}: set it to {low} or more.")
+        if self.test_every == 1:
+            raise UserError("data.test_every=1 leaves no image to train on: set 2 or more, or 0.")
+        if self.resize is not None and self.resize < self.image_size:
+            raise UserError(
+                f"data.resize={self.resize} is smaller than data.image_size={self.image_size}, so "
+                f"no crop of that size exists. Set data.resize={self.image_size} or more."
+            )
+
+    @cached_property
+    def _files(self) -> dict[Split, list[ImageFile]]:
+        """The readable files of each split."""
+        files = self._readable(self.root)
+        if self.test_root is not None:
+            return {"train": files, "test": self._readable(self.test_root)}
+        if self.test_every == 0:
+            return {"train": files, "test": []}
+        test = files[self.test_every - 1 :: self.test_every]
+        taken = set(test)
+        return {"train": [file for file in files if file not in taken], "test": test}
+
+    def _readable(self, root: Path) -> list[ImageFile]:
+        files = examine(root)
+        good = [file for file in files if not file.fault]
+        if len(good) == len(files):
+            return good
+        first = next(file for file in files if file.fault)
+        count = f"{len(files) - len(good)} of {len(files)} images of {root} cannot be read"
+        example = f"the first is {root / first.name} ({first.fault})"
+        if not self.skip_corrupt or not good:
+            raise UserError(
+                f"{count}; {example}. Mend or remove what is broken, or leave such files out "
+                "with data.on_corrupt=skip."
+            )
+        print(f"gansweep: {count} and are left out; {example}.", file=sys.stderr, flush=True)
+        return good
+
+    @cached_property
+    def _classes(self) -> list[str] | None:
+        folders = [file.name.split("/")[:-1] for file in self._files["train"]]
+        classes = sorted({path[0] if path else "" for path in folders})
+        if "" in classes or len(classes) < 2:
+            return None
+        if {name.lower() for name in classes} <= SPLIT_NAMES:
+            raise UserError(
+                f"data.root={self.root} holds the folders {', '.join(classes)}, which look like "
+                f"splits, not classes. Set data.root={self.root / classes[-1]} and "
+                f"data.test_root={self.root / classes[0]}."
+            )
+        return classes
+
+    def prepare(self) -> None:
+        self._squares("train")
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        channels = self.channels
+        if channels == "auto":
+            channels = 1 if all(file.grey for file in self._files["train"]) else 3
+        return (channels, self.image_size, self.image_size)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        return self._classes
+
+    def count(self, split: Split) -> int:
+        return len(self._files[split])
+
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device | str,
+        rank: int = 0,
+        world: int = 1,
+        start_image: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Iterator[Batch]:
+        self.check_batches(batch_size, world, start_image)
+        share = batch_size // world
+        mine = slice(rank * share, (rank + 1) * share)
+        loader = DataLoader(
+            self._squares("train"),
+            batch_sampler=self._picks(batch_size, seed, start_image, mine),
+            num_workers=min(self.workers, len(os.sched_getaffinity(0))),
+            pin_memory=torch.device(device).type == "cuda",
+            # own generator: the loader would else draw from the one that training resumes
+            generator=torch.Generator().manual_seed(0),
+        )
+        return self._on_device(loader, torch.device(device), dtype)
+
+    def _on_device(
+        self, loader: DataLoader[tuple[Tensor, int]], device: torch.device, dtype: torch.dtype
+    ) -> Iterator[Batch]:
+        # one pass over an endless sampler: workers start once and live as long as the training
+        for pixels, labels in loader:
+            images = pixels.to(device, non_blocking=True).to(dtype).div_(127.5).sub_(1)
+            known = self._classes is not None
+            yield Batch(images, labels.to(device, non_blocking=True) if known else None)
+
+    def _picks(self, batch_size: int, seed: int, start: int, mine: slice) -> Iterator[list[Pick]]:
+        """This process's part of every batch, endless; chance is drawn here, not in the workers."""
+        order = EndlessOrder(self.n_train, seed)
+        while True:
+            rows = order.rows(start, batch_size)[mine].tolist()
+            drawn = torch.rand(batch_size, 3, generator=generator_for(seed, start // batch_size, 1))
+            chances = drawn[mine].tolist()
+            picks = [
+                Pick(row, top, left, self.flip and flip < 0.5)
+                for row, (top, left, flip) in zip(rows, chances, strict=True)
+            ]
+            yield picks if self.random_crop else [p._replace(top=0.5, left=0.5) for p in picks]
+            start += batch_size
+
+    def arrays(
+        self, split: Split, limit: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        self.check_split(split)
+        squares = self._squares(split)
+        end = len(squares.paths) if limit is None else min(limit, len(squares.paths))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, end, CHUNK):
+                rows = range(start, min(start + CHUNK, end))
+                pixels, labels = zip(*pool.map(squares.__getitem__, map(Pick, rows)), strict=True)
+                yield torch.stack(pixels), None if self._classes is None else torch.tensor(labels)
+
+    def fingerprint(self, split: Split) -> str:
+        if split not in self._fingerprints:
+            self.check_split(split)
+            labels = self._squares(split).labels
+            content = hashlib.blake2b(repr((self.shape, self.resize)).encode(), digest_size=8)
+            for row in sorted(zip((f.content for f in self._files[split]), labels, strict=True)):
+                content.update(repr(row).encode())
+            self._fingerprints[split] = content.hexdigest()
+        return self._fingerprints[split]
+
+    def _squares(self, split: Split) -> SquareImages:
+        root = self.root if split == "train" or self.test_root is None else self.test_root
+        files = self._files[split]
+        labels = [-1] * len(files)
+        if self._classes is not None:
+            number = {name: k for k, name in enumerate(self._classes)}
+            owners = [file.name.split("/")[0] for file in files]
+            foreign = sorted(set(owners) - set(number))
+            if foreign:
+                raise UserError(
+                    f"{root} holds {foreign[0]}, which is no class of {self.root} "
+                    f"({', '.join(self._classes)}).{nearest(foreign[0], self._classes)} "
+                    "Rename it, or move it out of data.test_root."
+                )
+            labels = [number[owner] for owner in owners]
+        paths = [root / file.name for file in files]
+        return SquareImages(paths, labels, self.shape[0], self.image_size, self.resize)
+
+
+def _one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise UserError(
+            f"data.{option}={value} is not one of {', '.join(map(str, allowed))}."
+            f"{nearest(str(value), map(str, allowed))}"
+        )

@@ -1,0 +1,49 @@
+"""The order of training images: one permutation an epoch, endless, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def generator_for(*numbers: int) -> torch.Generator:
+    """A CPU generator whose stream belongs to exactly these numbers: (seed, epoch), (seed, batch).
+
+    A hash, not a sum, so that (1, 2) and (2, 1) have nothing in common.
+    """
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+class EndlessOrder:
+    """Image numbers of the concatenation of one permutation of `n` for every epoch.
+
+    Any row can be asked for without those before it, so that a resumed run goes on exactly.
+    The permutation is drawn on the CPU, hence equal everywhere, and moved once an epoch.
+    """
+
+    def __init__(self, n: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.n = n
+        self.seed = seed
+        self.device = torch.device(device)
+        self._epoch = -1
+        self._permutation = torch.empty(0, dtype=torch.int64)
+
+    def rows(self, start: int, count: int) -> Tensor:
+        """Rows [start, start + count): (count,) int64 on the device, across epoch borders."""
+        parts = []
+        while count > 0:
+            epoch, first = divmod(start, self.n)
+            part = self._of_epoch(epoch)[first : first + count]
+            parts.append(part)
+            start += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _of_epoch(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            drawn = torch.randperm(self.n, generator=generator_for(self.seed, epoch))
+            self._epoch, self._permutation = epoch, drawn.to(self.device)
+        return self._permutation

@@ -1,0 +1,129 @@
+"""Data sets small enough to live as one tensor: batches are made by indexing it."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gansweep.data.batch import Batch
+from gansweep.data.order import EndlessOrder, generator_for
+from gansweep.data.source import DataSource, Split
+
+CHUNK = 1000
+Arrays = tuple[Tensor, Tensor | None]
+
+
+class ResidentSource(DataSource):
+    """A data set held as one tensor; a subclass says only how a split is read.
+
+    flip: mirror each training image left to right with probability 1/2.
+    resident_gib: up to this size the tensor lives on the training device; a larger one stays in
+        host memory, is indexed there, and each batch is copied. The batches are the same.
+    """
+
+    def __init__(self, *, flip: bool = False, resident_gib: float = 1.0) -> None:
+        self.flip = flip
+        self.resident_gib = resident_gib
+        self._splits: dict[Split, Arrays] = {}
+        self._fingerprints: dict[Split, str] = {}
+        self._on_device: tuple[torch.device, Arrays] | None = None
+
+    @abstractmethod
+    def read(self, split: Split) -> Arrays:
+        """Read a split: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None."""
+
+    def prepare(self) -> None:
+        self._split("train")
+
+    def count(self, split: Split) -> int:
+        return len(self._split(split)[0])
+
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device | str,
+        rank: int = 0,
+        world: int = 1,
+        start_image: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Iterator[Batch]:
+        self.check_batches(batch_size, world, start_image)
+        share = batch_size // world
+        return self._endless(batch_size, seed, torch.device(device), rank * share, share,
+                             start_image, dtype)  # fmt: skip
+
+    def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
+        self.check_split(split)
+        images, labels = self._split(split)
+        end = len(images) if limit is None else min(limit, len(images))
+        for start in range(0, end, CHUNK):
+            rows = slice(start, min(start + CHUNK, end))
+            yield images[rows], None if labels is None else labels[rows]
+
+    def fingerprint(self, split: Split) -> str:
+        if split not in self._fingerprints:
+            content = hashlib.blake2b(repr(self.shape).encode(), digest_size=8)
+            for images, labels in self.arrays(split):
+                content.update(images.contiguous().numpy().data)
+                if labels is not None:
+                    content.update(labels.numpy().data)
+            self._fingerprints[split] = content.hexdigest()
+        return self._fingerprints[split]
+
+    def _endless(
+        self,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        offset: int,
+        share: int,
+        start: int,
+        dtype: torch.dtype,
+    ) -> Iterator[Batch]:
+        images, labels = self._home(device)
+        order = EndlessOrder(len(images), seed, images.device)
+        while True:
+            rows = order.rows(start + offset, share)
+            chosen = _moved(images.index_select(0, rows), device)
+            if not self.is_points:
+                # in place on the fresh copy: 0 -> -1, 255 -> 1
+                chosen = chosen.to(dtype).div_(127.5).sub_(1)
+            if self.flip:
+                flips = self._flips(seed, start // batch_size, batch_size)[offset : offset + share]
+                chosen = torch.where(_moved(flips, device), chosen.flip(-1), chosen)
+            named = None if labels is None else _moved(labels.index_select(0, rows), device)
+            yield Batch(chosen.to(dtype), named)
+            start += batch_size
+
+    @staticmethod
+    def _flips(seed: int, batch: int, batch_size: int) -> Tensor:
+        """(batch_size, 1, 1, 1) bool of the whole batch, so that a resumed run draws the same."""
+        return torch.rand(batch_size, 1, 1, 1, generator=generator_for(seed, batch, 1)) < 0.5
+
+    def _split(self, split: Split) -> Arrays:
+        if split not in self._splits:
+            self._splits[split] = self.read(split)
+        return self._splits[split]
+
+    def _home(self, device: torch.device) -> Arrays:
+        """Where the training tensor is indexed: the device, or the host where it is too large."""
+        images, labels = self._split("train")
+        if images.nbytes > self.resident_gib * 2**30:
+            return images, labels
+        if self._on_device is None or self._on_device[0] != device:
+            there = images.to(device), None if labels is None else labels.to(device)
+            self._on_device = device, there
+        return self._on_device[1]
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On `device`; from the host to a GPU through pinned memory, so that Python need not wait."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

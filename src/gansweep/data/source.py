@@ -1,0 +1,153 @@
+"""The interface of every data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A mixture of round Gaussians, the exact distribution behind toy data.
+
+    means: (K, D) float64.   sigma: standard deviation of every mode.   weights: (K,), sum 1.
+    """
+
+    means: Tensor
+    sigma: float
+    weights: Tensor
+
+
+class DataSource(ABC):
+    """One data set: training batches without end, and whole splits for the metrics.
+
+    `prepare` is called by every reader below on its own; calling it first says when the
+    download or the check of a folder happens.
+    """
+
+    name: str
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Download and read what is needed; cheap the second time, safe in several processes.
+
+        Raises: UserError where files are missing, damaged or cannot be fetched.
+        """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of an image, or (D,) of a point."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> list[str] | None:
+        """One name per class in the order of the label numbers, or None without labels."""
+
+    @abstractmethod
+    def count(self, split: Split) -> int:
+        """Number of samples in a split; 0 where the set has no such split."""
+
+    @abstractmethod
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device | str,
+        rank: int = 0,
+        world: int = 1,
+        start_image: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Iterator[Batch]:
+        """Endless batches of process `rank` of `world`, its images in [-1, 1] on `device`.
+
+        batch_size: of all processes together; each gets batch_size / world rows.
+        start_image: images that all processes together have seen, a multiple of batch_size;
+            what follows equals an uninterrupted run bit for bit.
+        Raises: UserError for sizes that do not fit, before the first batch.
+        """
+
+    @abstractmethod
+    def arrays(
+        self, split: Split, limit: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Chunks of a split in one fixed order, without augmentation, on the CPU.
+
+        Yields: (uint8 (n, C, H, W) or float32 (n, D), int64 (n,) labels or None).
+        limit: at most so many samples in all; the order makes them a fair sample.
+        Raises: UserError where the split does not exist or is empty.
+        """
+
+    @abstractmethod
+    def fingerprint(self, split: Split) -> str:
+        """16 hex digits of a hash over shape, pixels and labels of a split, never its name."""
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The exact distribution of toy data; None for real data."""
+        return None
+
+    @property
+    def is_points(self) -> bool:
+        return len(self.shape) == 1
+
+    @property
+    def n_classes(self) -> int | None:
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def n_train(self) -> int:
+        return self.count("train")
+
+    @property
+    def n_test(self) -> int:
+        return self.count("test")
+
+    def check_split(self, split: str) -> None:
+        """Raises: UserError unless `split` is known and holds samples."""
+        if split not in ("train", "test"):
+            raise UserError(
+                f"split={split!r} is not a split of data={self.name}: use train or test."
+            )
+        if self.count("test" if split == "test" else "train") == 0:
+            raise UserError(
+                f"data={self.name} has no {split} images, so nothing can be measured on them. "
+                "Measure against the other split, or give the data set a test split."
+            )
+
+    def check_batches(self, batch_size: int, world: int, start_image: int) -> None:
+        """Raises: UserError for a batch that the data, the processes or a resumed run refuse."""
+        if batch_size < 1:
+            raise UserError(
+                f"batch_size={batch_size} is not a batch: set model.batch_size=1 or more."
+            )
+        if batch_size > self.n_train:
+            raise UserError(
+                f"batch_size={batch_size} is larger than the {self.n_train} training images of "
+                f"data={self.name}: a batch would show images twice. "
+                f"Set model.batch_size={self.n_train} or less."
+            )
+        if batch_size % world:
+            below, above = batch_size // world * world, -(-batch_size // world) * world
+            fitting = f"{below} or {above}" if below else f"{above}"
+            raise UserError(
+                f"batch_size={batch_size} cannot be shared equally by {world} processes. "
+                f"Set model.batch_size={fitting}, or another trainer.devices=."
+            )
+        if start_image % batch_size:
+            raise UserError(
+                f"The run to continue stopped after {start_image} images, which is no multiple of "
+                f"batch_size={batch_size}. Continue with the batch size it was made with, "
+                "or start a new run."
+            )
