@@ -1,0 +1,144 @@
+"""Losses against values worked out by hand, and the Dirac-GAN of Mescheder et al. 2018."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from gansweep.losses import (
+    Hinge,
+    LeastSquares,
+    Loss,
+    Minimax,
+    NonSaturating,
+    RelativisticPairing,
+    Wasserstein,
+)
+
+LOG2 = math.log(2)
+REAL = torch.tensor([2.0, -0.5, 0.3], dtype=torch.float64)
+FAKE = torch.tensor([-1.0, 0.7, 0.0], dtype=torch.float64)
+LOSSES = [
+    NonSaturating(),
+    Minimax(),
+    LeastSquares(),
+    Wasserstein(),
+    Hinge(),
+    RelativisticPairing(),
+]
+
+
+def gradient_of_generator(loss: Loss, real: Tensor | None, fake: Tensor) -> Tensor:
+    fake = fake.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss.generator(real, fake), fake)
+    return gradient
+
+
+def test_at_the_equilibrium_the_value_is_minus_log_4() -> None:
+    zeros = torch.zeros(4)  # D = 1/2 everywhere
+    assert -NonSaturating().discriminator(zeros, zeros).item() == pytest.approx(-math.log(4))
+    assert NonSaturating().generator(None, zeros).item() == pytest.approx(LOG2)
+    assert Minimax().discriminator(zeros, zeros).item() == pytest.approx(math.log(4))
+    assert Minimax().generator(None, zeros).item() == pytest.approx(-LOG2)
+
+
+def test_non_saturating_equals_the_logarithms_of_probabilities() -> None:
+    d_real, d_fake = REAL.sigmoid(), FAKE.sigmoid()
+    expected = -d_real.log().mean() - (1 - d_fake).log().mean()
+    assert NonSaturating().discriminator(REAL, FAKE).item() == pytest.approx(expected.item())
+    assert NonSaturating().generator(None, FAKE).item() == pytest.approx(
+        -d_fake.log().mean().item()
+    )
+    assert Minimax().generator(None, FAKE).item() == pytest.approx((1 - d_fake).log().mean().item())
+
+
+def test_generator_gradients_are_those_of_the_paper() -> None:
+    n = len(FAKE)
+    non_saturating = gradient_of_generator(NonSaturating(), None, FAKE)
+    assert torch.allclose(non_saturating, (FAKE.sigmoid() - 1) / n)
+    minimax = gradient_of_generator(Minimax(), None, FAKE)
+    assert torch.allclose(minimax, -FAKE.sigmoid() / n)
+
+
+def test_only_the_minimax_generator_starves_under_a_winning_discriminator() -> None:
+    rejected = torch.full((1,), -20.0, dtype=torch.float64)
+    assert gradient_of_generator(Minimax(), None, rejected).abs().item() < 1e-8
+    assert gradient_of_generator(NonSaturating(), None, rejected).item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_huge_scores_stay_finite(loss: Loss) -> None:
+    for sign in (1.0, -1.0):
+        real = torch.full((2,), sign * 1e4, requires_grad=True)
+        fake = torch.full((2,), -sign * 1e4, requires_grad=True)
+        total = loss.discriminator(real, fake) + loss.generator(real, fake)
+        gradients = torch.autograd.grad(total, [real, fake], allow_unused=True)
+        assert total.isfinite()
+        assert all(g is None or g.isfinite().all() for g in gradients)
+
+
+def test_least_squares_by_hand() -> None:
+    # 1/2 mean (1, 2.25, 0.49) + 1/2 mean (1, 0.49, 0) and 1/2 mean (4, 0.09, 1)
+    assert LeastSquares().discriminator(REAL, FAKE).item() == pytest.approx(5.23 / 6)
+    assert LeastSquares().generator(None, FAKE).item() == pytest.approx(5.09 / 6)
+
+
+def test_least_squares_with_the_targets_of_equation_8() -> None:
+    pearson = LeastSquares(fake_target=-1, real_target=1, generator_target=0)
+    # 1/2 mean (1, 2.25, 0.49) + 1/2 mean (0, 2.89, 1) and 1/2 mean (1, 0.49, 0)
+    assert pearson.discriminator(REAL, FAKE).item() == pytest.approx(7.63 / 6)
+    assert pearson.generator(None, FAKE).item() == pytest.approx(1.49 / 6)
+
+
+def test_wasserstein_by_hand() -> None:
+    assert Wasserstein().discriminator(REAL, FAKE).item() == pytest.approx(-0.1 - 0.6)
+    assert Wasserstein().generator(None, FAKE).item() == pytest.approx(0.1)
+
+
+def test_hinge_by_hand() -> None:
+    # mean (0, 1.5, 0.7) + mean (0, 1.7, 1)
+    assert Hinge().discriminator(REAL, FAKE).item() == pytest.approx(4.9 / 3)
+    assert Hinge().generator(None, FAKE).item() == pytest.approx(0.1)
+
+
+def test_hinge_ignores_what_is_beyond_the_margin() -> None:
+    real = torch.tensor([1.5, 0.5], requires_grad=True)
+    fake = torch.tensor([-1.5, -0.5], requires_grad=True)
+    Hinge().discriminator(real, fake).backward()
+    assert real.grad is not None and real.grad.tolist() == [0, -0.5]
+    assert fake.grad is not None and fake.grad.tolist() == [0, 0.5]
+
+
+def test_relativistic_pairing_against_a_loop_over_pairs() -> None:
+    pairs = list(zip(REAL.tolist(), FAKE.tolist(), strict=True))
+    discriminator = sum(-math.log(1 / (1 + math.exp(-(r - f)))) for r, f in pairs) / 3
+    generator = sum(-math.log(1 / (1 + math.exp(-(f - r)))) for r, f in pairs) / 3
+    assert RelativisticPairing().discriminator(REAL, FAKE).item() == pytest.approx(discriminator)
+    assert RelativisticPairing().generator(REAL, FAKE).item() == pytest.approx(generator)
+
+
+def test_relativistic_pairing_sees_differences_alone() -> None:
+    shifted = RelativisticPairing().discriminator(REAL + 3, FAKE + 3)
+    assert torch.allclose(shifted, RelativisticPairing().discriminator(REAL, FAKE))
+
+
+def test_kinds_say_what_a_score_is() -> None:
+    kinds = {type(loss).__name__: loss.kind for loss in LOSSES}
+    assert kinds == {
+        "NonSaturating": "logit",
+        "Minimax": "logit",
+        "LeastSquares": "critic",
+        "Wasserstein": "critic",
+        "Hinge": "critic",
+        "RelativisticPairing": "paired_logit",
+    }
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_a_loss_that_pairs_no_real_samples_needs_none(loss: Loss) -> None:
+    if loss.pairs_real:
+        with pytest.raises(AssertionError):
+            loss.generator(None, FAKE)
+    else:
+        assert torch.equal(loss.generator(None, FAKE), loss.generator(REAL, FAKE))
