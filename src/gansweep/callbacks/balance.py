@@ -1,0 +1,19 @@
+"""Discriminator-output balance on the batch that was just trained on."""
+
+from __future__ import annotations
+
+import torch
+
+from gansweep.callbacks.watcher import Watcher
+from gansweep.metrics.equilibrium import balance
+from gansweep.models.adversarial import Adversarial
+
+
+class Balance(Watcher):
+    def look(self, module: Adversarial) -> None:
+        scores = module.last_scores
+        if scores is None:
+            return
+        measured = balance(scores.real, scores.fake, scores.kind)
+        values = torch.stack([v.double() for v in measured.values()]).tolist()
+        self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))

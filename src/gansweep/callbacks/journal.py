@@ -1,0 +1,146 @@
+"""What every callback writes to: the record, the tracker, the verdict on the run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gansweep.metrics.protocol import Score
+from gansweep.record import RunRecord
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+OnScore = Callable[[float, dict[str, float]], bool]
+
+
+class Journal:
+    """Rows of one run on their way to its record and its tracker, and the reason to stop.
+
+    objective: the score that chooses the best checkpoint, or None where nothing is scored.
+    on_score: told (kimg, {score: value}) after each evaluation; True prunes the run.
+    seconds: what the run took before it was continued.
+    """
+
+    def __init__(
+        self,
+        record: RunRecord | None,
+        logger: Logger | None,
+        *,
+        objective: str | None = None,
+        protocols: Mapping[str, dict[str, Any]] | None = None,
+        on_score: OnScore | None = None,
+    ) -> None:
+        self.record = record
+        self.logger = logger
+        self.objective = objective
+        self.protocols = dict(protocols or {})
+        self.on_score = on_score
+        self.best: dict[str, dict[str, float]] = {}
+        self.last: dict[str, dict[str, Any]] = {}
+        self.latest: dict[str, Any] = {}
+        self.verdict: tuple[str, str] | None = None
+        self.seconds_before = 0.0
+        self.paused_seconds = 0.0
+        self.score_counter = 0
+        self._announced: set[str] = set()
+        self._pending: dict[str, Any] = {}
+        self._pending_images = 0
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self._started
+
+    @contextlib.contextmanager
+    def outside_training(self) -> Iterator[None]:
+        """Time spent here does not count as training in the throughput."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.paused_seconds += time.perf_counter() - started
+
+    def log(self, images_seen: int, row: Mapping[str, Any]) -> None:
+        """Add to the row of this moment; rows of the same moment become one line."""
+        if images_seen != self._pending_images:
+            self.flush()
+            self._pending_images = images_seen
+        self._pending.update(row)
+        self.latest.update(row)
+
+    def flush(self) -> None:
+        if not self._pending:
+            return
+        row, self._pending = self._pending, {}
+        if self.record is not None:
+            self.record.append(self._stamp(self._pending_images) | row)
+        if self.logger is not None:
+            from gansweep.tracking import log_scalars
+
+            log_scalars(self.logger, self._pending_images, row)
+
+    def score(self, images_seen: int, scores: Mapping[str, Score]) -> None:
+        """Log scores under their protocols, keep the best of each, ask whether to prune."""
+        for name, score in scores.items():
+            if name not in self._announced and self.record is not None:
+                row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
+                self.record.append(row)
+            self._announced.add(name)
+            self.protocols[name] = score.protocol
+            self._keep_best(name, score, images_seen / 1000)
+        self.score_counter += 1
+        self.log(images_seen, {name: score.value for name, score in scores.items()})
+        if self.on_score is not None:
+            values = {k: s.value for k, s in scores.items() if isinstance(s.value, float)}
+            if self.on_score(images_seen / 1000, values):
+                self.stop("pruned", "the pruner judged it unpromising", images_seen)
+
+    def _keep_best(self, name: str, score: Score, kimg: float) -> None:
+        self.last[name] = {"value": score.value, "kimg": kimg}
+        direction = score.protocol.get("direction")
+        if direction is None or not isinstance(score.value, (int, float)):
+            return
+        sign = 1 if direction == "minimize" else -1
+        if name not in self.best or sign * score.value < sign * self.best[name]["value"]:
+            self.best[name] = {"value": score.value, "kimg": kimg}
+
+    @property
+    def objective_just_improved(self) -> bool:
+        name = self.objective
+        return name in self.best and self.best[name]["kimg"] == self.last[name]["kimg"]
+
+    def stop(self, status: str, reason: str, images_seen: int) -> None:
+        """Ask for the end of the run; the first verdict stands."""
+        if self.verdict is None:
+            self.verdict = (status, f"{reason} (at {images_seen / 1000:.1f} kimg)")
+
+    def show_grid(self, images_seen: int, path: Path) -> None:
+        if self.logger is not None:
+            from gansweep.tracking import log_grid
+
+            log_grid(self.logger, images_seen, path)
+
+    def _stamp(self, images_seen: int) -> dict[str, Any]:
+        return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "last": self.last,
+            "latest": self.latest,
+            "protocols": self.protocols,
+            "announced": sorted(self._announced),
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.best = dict(state["best"])
+        self.last = dict(state["last"])
+        self.latest = dict(state["latest"])
+        self.protocols = dict(state["protocols"])
+        self._announced = set(state["announced"])
+        self.seconds_before = state["seconds"]

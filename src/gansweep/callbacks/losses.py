@@ -1,0 +1,14 @@
+"""Losses, penalties and learning rates of the players, averaged between two looks."""
+
+from __future__ import annotations
+
+from gansweep.callbacks.watcher import Watcher
+from gansweep.models.adversarial import Adversarial
+
+
+class Losses(Watcher):
+    def look(self, module: Adversarial) -> None:
+        row = module.recent_means()
+        if module.lr_schedule is not None:
+            row |= {f"lr/{player}": lr for player, lr in module.learning_rates.items()}
+        self.journal.log(module.images_seen, row)

@@ -1,0 +1,115 @@
+"""A live bar with the numbers that a GAN person watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from gansweep.callbacks.journal import Journal
+from gansweep.models.adversarial import Adversarial
+
+REFRESH_SECONDS = 0.25
+PLAIN_LINES = 10
+SHOWN = (
+    ("balance/real_mean", "D(x)"),
+    ("balance/fake_mean", "D(G)"),
+    ("critic/gap", "gap"),
+    ("loss/discriminator", "loss D"),
+    ("loss/generator", "G"),
+)
+
+
+class ProgressBar(pl.Callback):
+    """On a terminal a bar; elsewhere a line at each tenth of the budget."""
+
+    journal: Journal
+
+    def __init__(self, budget_kimg: float) -> None:
+        self.budget_kimg = budget_kimg
+        self.console = Console(file=sys.stderr)
+        self._bar: Progress | None = None
+        self._drawn = 0.0
+        self._tenth = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Adversarial)
+        if not trainer.is_global_zero:
+            return
+        kimg = pl_module.images_seen / 1000
+        self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
+        if self.console.is_terminal:
+            self._bar = Progress(
+                BarColumn(bar_width=16),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"),
+                TimeRemainingColumn(compact=True),
+                _Numbers(self.journal),
+                console=self.console,
+                auto_refresh=False,
+            )
+            self._bar.add_task("train", total=self.budget_kimg, completed=kimg)
+            self._bar.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, Adversarial)
+        kimg = pl_module.images_seen / 1000
+        if self._bar is not None:
+            now = time.monotonic()
+            if now - self._drawn >= REFRESH_SECONDS:
+                self._drawn = now
+                self._bar.update(self._bar.tasks[0].id, completed=kimg)
+                self._bar.refresh()
+        elif trainer.is_global_zero and int(PLAIN_LINES * kimg / self.budget_kimg) > self._tenth:
+            self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
+            numbers = watched(self.journal)
+            self.console.print(f"{kimg:.1f}/{self.budget_kimg:g} kimg  {numbers}", soft_wrap=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._bar is not None:
+            assert isinstance(pl_module, Adversarial)
+            self._bar.update(self._bar.tasks[0].id, completed=pl_module.images_seen / 1000)
+            self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class _Numbers(ProgressColumn):
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self.journal = journal
+
+    def render(self, task: Task) -> Text:
+        return Text(watched(self.journal), style="cyan", overflow="ellipsis", no_wrap=True)
+
+
+def watched(journal: Journal) -> str:
+    """The watched numbers, the objective first, in at most 50 columns or so."""
+    words = []
+    if journal.objective is not None and journal.objective in journal.last:
+        value = journal.last[journal.objective]["value"]
+        words.append(f"{journal.protocols[journal.objective]['score']} {value:.3g}")
+    latest = journal.latest
+    words += [f"{label} {latest[key]:.2f}" for key, label in SHOWN if key in latest]
+    if "throughput/images_per_second" in latest:
+        words.append(f"{latest['throughput/images_per_second']:,.0f} img/s")
+    return "  ".join(words)

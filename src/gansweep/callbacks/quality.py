@@ -1,0 +1,34 @@
+"""Quality and mode coverage from one shared pass, on the image clock."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.data.conditions import Conditions
+from gansweep.metrics.panel import Panel
+from gansweep.models.adversarial import Adversarial
+
+BATCH = 250
+
+
+class Quality(ImageClockWatcher):
+    """Scores the averaged generator every `every_kimg` thousand images, and at the end."""
+
+    panel: Panel
+    conditions: Conditions
+
+    def work(self, module: Adversarial) -> None:
+        def generate(n: int, rng: torch.Generator) -> Tensor:
+            sizes = [BATCH] * (n // BATCH) + ([n % BATCH] if n % BATCH else [])
+            made = [module.fakes(self.conditions.draw(k, rng).to(module.device), rng) for k in sizes]
+            return torch.cat(made).float()
+
+        try:
+            scores = self.panel.score(generate)
+        except ValueError as error:
+            # The panel refuses samples that are not finite.
+            self.journal.stop("diverged", str(error), module.images_seen)
+            return
+        self.journal.score(module.images_seen, scores)

@@ -1,0 +1,71 @@
+"""The end of a run: a verdict of another callback, Ctrl-C, a termination signal."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from gansweep.callbacks.journal import Journal
+from gansweep.models.adversarial import Adversarial
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop(pl.Callback):
+    """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
+
+    A first Ctrl-C (or SIGTERM) lets the step end and the checkpoint be written; a second one
+    interrupts at once.
+    every_steps: batches between two agreements of several processes on whether to stop.
+    """
+
+    journal: Journal
+
+    def __init__(self, every_steps: int = 50) -> None:
+        self.every_steps = every_steps
+        self._signal = 0
+        self._outer: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for number in SIGNALS:
+            self._outer[number] = signal.signal(number, self._note)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, Adversarial)
+        self.journal.flush()
+        if self._signal:
+            name = signal.Signals(self._signal).name
+            self.journal.stop("interrupted", name, pl_module.images_seen)
+        stop = self.journal.verdict is not None
+        if trainer.world_size > 1:
+            if pl_module.steps % self.every_steps:
+                return
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.journal.flush()
+        for number, handler in self._outer.items():
+            signal.signal(number, handler)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        for number, handler in self._outer.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signal:
+            raise KeyboardInterrupt
+        self._signal = number

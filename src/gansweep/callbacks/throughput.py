@@ -1,0 +1,44 @@
+"""Images per second of training alone, and peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import torch
+
+from gansweep.callbacks.watcher import Watcher
+from gansweep.models.adversarial import Adversarial
+
+
+class Throughput(Watcher):
+    """Time spent on scores, samples and checkpoints does not count."""
+
+    def __init__(self, every_steps: int) -> None:
+        super().__init__(every_steps)
+        self._images = -1
+        self._seconds = 0.0
+
+    def look(self, module: Adversarial) -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        now = time.perf_counter() - self.journal.paused_seconds
+        if self._images >= 0 and now > self._seconds:
+            speed = (module.images_seen - self._images) / (now - self._seconds)
+            self.journal.log(
+                module.images_seen,
+                {
+                    "throughput/images_per_second": speed,
+                    "throughput/memory_mib": peak_memory_mib(module.device),
+                },
+            )
+        self._images, self._seconds = module.images_seen, now
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak of the tensors on a GPU, or of the whole process on a CPU, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,182 @@
+"""The verbs of the command line. Nothing heavy is imported before a verb is chosen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gansweep import __version__
+from gansweep.errors import UserError, nearest
+
+HELP = f"""gansweep {__version__}: experiment tracking and hyperparameter sweeps for GANs
+
+Usage: gansweep VERB [options]
+
+  train     train one GAN:              gansweep train model=dcgan data=digits
+  sweep     search hyperparameters:     gansweep sweep sweep=demo data=digits
+  worker    help a sweep from a shell:  gansweep worker runs/demo-digits
+  report    compare runs on one page:   gansweep report runs/demo-digits
+  sync      upload offline W&B runs:    gansweep sync runs
+
+'gansweep VERB --help' lists the options of a verb. Options are Hydra's key=value:
+'model=wgan_gp' chooses a file of conf/model/, 'model.n_critic=1' one value in it.
+
+  gansweep train model=wgan_gp data=ring budget_kimg=500 tracker=none
+  gansweep train resume=runs/digits/dcgan-001 budget_kimg=200
+  gansweep train --multirun model=gan,dcgan seed=0,1,2
+  gansweep sweep sweep=demo data=digits n_trials=30 workers=4 name=first
+
+Tab completion (bash): eval "$(gansweep train -sc install=bash)"
+"""
+
+WORKER_HELP = """Usage: gansweep worker SWEEP_DIR
+
+Work on a sweep that 'gansweep sweep' started, from another shell or machine that sees the same
+directory: take a trial, train it, report it, until the sweep's budget is spent.
+"""
+
+SYNC_HELP = """Usage: gansweep sync PATH [PATH ...]
+
+Upload the Weights & Biases runs that were made offline at or below each PATH, such as
+'gansweep sync runs'. Log in first with 'wandb login' or WANDB_API_KEY.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"gansweep {__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb == "-sc":  # the shell's completion calls the program without its verb
+        verb, rest = "train", words
+        _hide_verb_from_completion()
+    if verb not in VERBS:
+        print(
+            f"gansweep: there is no verb '{verb}'.{nearest(verb, VERBS)} "
+            "'gansweep --help' lists them.",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return VERBS[verb](rest)
+    except UserError as error:
+        print(f"gansweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gansweep: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _hide_verb_from_completion() -> None:
+    line = os.environ.get("COMP_LINE", "")
+    program, _, tail = line.partition(" ")
+    verb, _, tail = tail.lstrip().partition(" ")
+    if verb == "train":
+        os.environ["COMP_LINE"] = f"{program} {tail}"
+
+
+def _train(words: list[str]) -> int:
+    import hydra
+
+    from gansweep.config import conf_dir, explained
+
+    # Hydra would print errors in its own words and exit with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["gansweep train", *words]
+    application = hydra.main(
+        version_base="1.3", config_path=str(conf_dir()), config_name="train"
+    )(_train_one)
+    overrides = [w for w in words if not w.startswith("-")]
+    with explained(overrides):
+        application()
+    return 0
+
+
+def _train_one(raw: object) -> None:
+    """The Hydra application: one run, in this process or in one that a launcher started."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from gansweep.config import settled
+
+    assert isinstance(raw, DictConfig)
+    hydra_config = HydraConfig.get()
+    cfg = settled(raw, dict(hydra_config.runtime.choices))
+    overrides = list(hydra_config.overrides.task)
+    run_dir = None
+    if cfg.resume is not None:
+        from gansweep.resume import resumed
+
+        run_dir = Path(str(cfg.resume))
+        cfg, overrides = resumed(cfg, overrides)
+    from gansweep.train import train
+
+    result = train(cfg, run_dir=run_dir, overrides=overrides)
+    directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
+    print(_summary(result, directory))
+
+
+def _summary(result: dict[str, object], directory: Path) -> str:
+    best = result["best"]
+    assert isinstance(best, dict)
+    lines = [f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"]
+    lines += [f"  {name} {row['value']:.4g} at {row['kimg']:g} kimg" for name, row in best.items()]
+    lines += [
+        f"wrote {directory}",
+        f"next: gansweep report {directory}",
+        f"      gansweep train resume={directory} budget_kimg=MORE",
+    ]
+    return "\n".join(lines)
+
+
+def _sweep(words: list[str]) -> int:
+    from gansweep.sweep import run
+
+    if any(w in ("-h", "--help") for w in words):
+        print(run.HELP, end="")
+        return 0
+    directory = run.run_sweep(words)
+    from gansweep.report.command import conclude
+
+    conclude(directory)
+    return 0
+
+
+def _worker(words: list[str]) -> int:
+    if len(words) != 1 or words[0] in ("-h", "--help"):
+        print(WORKER_HELP, end="")
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    from gansweep.sweep.worker import run_worker
+
+    return run_worker(Path(words[0]))
+
+
+def _report(words: list[str]) -> int:
+    from gansweep.report.command import main as report_main
+
+    return report_main(words)
+
+
+def _sync(words: list[str]) -> int:
+    if not words or any(w in ("-h", "--help") for w in words):
+        print(SYNC_HELP, end="")
+        return 0 if words else 2
+    from gansweep.tracking import sync
+
+    return sync([Path(word) for word in words])
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "sweep": _sweep,
+    "worker": _worker,
+    "report": _report,
+    "sync": _sync,
+}

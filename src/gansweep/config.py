@@ -1,0 +1,226 @@
+"""Compose, check, instantiate; every configuration error is explained here."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gansweep.errors import UserError, nearest
+
+KNOWN_PACKAGES = ("gansweep", "torch", "torchvision", "pytorch_lightning")
+RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def compose(
+    overrides: Sequence[str] = (),
+    config_name: str = "train",
+    config_dir: str | Path | None = None,
+) -> DictConfig:
+    """The configuration that `gansweep train OVERRIDES...` would use.
+
+    overrides: Hydra's grammar, such as ["model=wgan_gp", "model.n_critic=1"].
+    config_dir: a folder of the user's own groups, searched beside the package's.
+    Raises: UserError that names the mistaken key or choice and the nearest one that exists.
+    """
+    words = list(overrides)
+    if config_dir is not None:
+        words.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+    with _hydra(), explained(words, config_name):
+        raw = hydra_compose(config_name, overrides=words, return_hydra_config=True)
+        choices = dict(raw.hydra.runtime.choices)
+        with open_dict(raw):
+            del raw["hydra"]
+        return settled(raw, choices) if config_name == "train" else raw
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra's global state, set for one composition and put back as it was."""
+    holder = GlobalHydra.instance()
+    outer = holder.hydra
+    holder.clear()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            yield
+    finally:
+        holder.clear()
+        if outer is not None:
+            holder.initialize(outer)
+
+
+def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
+    """`cfg` with the names of the chosen groups in it, its root values checked.
+
+    choices: group -> option, as in hydra.runtime.choices.
+    """
+    with open_dict(cfg):
+        cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
+    _positive_number(cfg, "budget_kimg")
+    for key in ("seed", "batch_size"):
+        if not isinstance(cfg[key], int) or isinstance(cfg[key], bool):
+            raise UserError(f"{key}={cfg[key]} is not a whole number: use {key}=64, say.")
+    _positive_number(cfg, "batch_size")
+    return cfg
+
+
+def _positive_number(cfg: DictConfig, key: str) -> None:
+    value = cfg[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise UserError(f"{key}={value} is not a positive number: use {key}=100, say.")
+
+
+@contextlib.contextmanager
+def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's errors into one paragraph with the mend."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise UserError(_missing_choice(error)) from error
+    except OverrideParseException as error:
+        raise UserError(
+            f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. An option is "
+            "key=value with no spaces around '='; quote values with brackets or commas for the "
+            "shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
+        ) from error
+    except ConfigCompositionException as error:
+        raise UserError(_unknown_key(error, overrides, config_name)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"The configuration does not fit together: {_flat(error)}") from error
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
+    known = [o for o in error.options or [] if not o.startswith("base")]
+    if not known:
+        return _flat(error)
+    return (
+        f"There is no '{wanted}' in the group '{group}'.{nearest(wanted, known)} "
+        f"It has: {', '.join(known)}."
+    )
+
+
+def _unknown_key(
+    error: ConfigCompositionException, overrides: Sequence[str], config_name: str
+) -> str:
+    found = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'",
+                      str(error))
+    if not found:
+        cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
+        return f"The configuration does not fit together: {_flat(error)}{cause}"
+    key = re.split(r"[@=]", found.group(1).lstrip("+~"))[0]
+    if isinstance(error.__cause__, OmegaConfBaseException) and "struct" not in str(error.__cause__):
+        return f"{key} cannot be set so: {str(error.__cause__).splitlines()[0]}."
+    return (
+        f"There is no option '{key}'.{nearest(key, _known_keys(overrides, key, config_name))} "
+        f"'gansweep {config_name} --cfg job' prints every option; a new one of your own needs a "
+        f"plus sign: '+{key}=...'."
+    )
+
+
+def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:
+    """Every dotted key under the choices that were made, and every group."""
+    groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
+    choices = [o for o in overrides if o.split("=")[0] in groups and o.split("=")[0] != unknown]
+    try:
+        raw = hydra_compose(config_name, overrides=choices)
+    except HydraException:
+        return groups
+    return groups + list(dotted_keys(raw))
+
+
+def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in cfg:
+        name = f"{prefix}{key}"
+        yield name
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from dotted_keys(node, f"{name}.")
+
+
+def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any) -> Any:
+    """Build the object that a node's `_target_` names; `kwargs` are added to its arguments.
+
+    Raises: UserError where a `_target_` lies outside the known packages (a configuration file
+    is data: it must not be able to call just anything) or its arguments do not fit.
+    """
+    from hydra.utils import instantiate as hydra_instantiate
+
+    _check_targets(node, (*KNOWN_PACKAGES, *extra_packages))
+    try:
+        return hydra_instantiate(node, _convert_="all", **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
+        if unknown:
+            raise UserError(
+                f"{node['_target_']} has no option '{unknown.group(1)}'. Remove it, or see the "
+                "options with 'gansweep train --cfg job'."
+            ) from error
+        if isinstance(cause, (ImportError, AttributeError)) or "Error locating target" in str(error):
+            raise UserError(
+                f"_target_ cannot be imported: {_flat(error).split(', set env var')[0]}"
+            ) from error
+        raise
+
+
+def _check_targets(node: Any, allowed: Sequence[str]) -> None:
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        target = node.get("_target_")
+        if target is not None and str(target).split(".")[0] not in allowed:
+            raise UserError(
+                f"_target_ '{target}' lies outside the packages that a configuration may call "
+                f"({', '.join(allowed)}). If you trust it, allow it with "
+                f"'extra_packages=[{str(target).split('.')[0]}]'."
+            )
+        for child in node.values():
+            _check_targets(child, allowed)
+    elif isinstance(node, list):
+        for child in node:
+            _check_targets(child, allowed)
+
+
+def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:
+    """What instantiates the model: cfg.model with the networks that fit the data's kind.
+
+    Points take the networks under `points:`; `tiny:`, which only tests merge, and the batch
+    size, which is the data's, are left out.
+    """
+    node = OmegaConf.create(OmegaConf.to_container(cfg.model, resolve=True))
+    assert isinstance(node, DictConfig)
+    points = node.pop("points", {})
+    node.pop("tiny", None)
+    node.pop("batch_size", None)
+    if is_points:
+        for player, network in points.items():
+            node[player] = network
+    return node

@@ -1,0 +1,334 @@
+"""The contract of a model: players, one pure loss for each, and everything else once.
+
+A training procedure names its players and writes, for each, a loss that is a function of the
+networks, a batch and given noise alone. This class owns whose turn it is, gradients over several
+processes, accumulation, clipping, the moving average of the generator, schedules, and the record
+of the losses, which is kept on the device and read only when someone asks.
+
+Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gansweep.data.batch import Batch
+from gansweep.models.distributed import average_gradients
+
+Kind = Literal["logit", "critic", "energy", "paired_logit"]
+Schedule = Callable[[float, float], float]
+
+
+@dataclass(slots=True)
+class Scores:
+    """What the discriminator says of real and of generated samples, (N,) each.
+
+    kind: "logit" alone can be read as a probability (its sigmoid); a "critic" is unbounded, an
+    "energy" is low for real samples, a "paired_logit" means something only as a difference.
+    """
+
+    real: Tensor
+    fake: Tensor
+    kind: Kind
+
+
+@dataclass(slots=True)
+class Terms:
+    """A player's loss (a scalar with its graph), its named detached parts, the scores behind it."""
+
+    loss: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    scores: Scores | None = None
+
+
+class Draws:
+    """The random numbers of training: one stream for the whole run, whatever the processes.
+
+    Each draw is made for the global batch and every process takes its own rows of it, so that
+    two processes train exactly as one does with the doubled batch.
+    """
+
+    def __init__(self, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.rank = rank
+        self.world = world
+
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """(n, *shape), standard normal."""
+        return self._rows(torch.randn, n, shape, dtype)
+
+    def uniform(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """(n, *shape), uniform on [0, 1)."""
+        return self._rows(torch.rand, n, shape, dtype)
+
+    def _rows(
+        self, draw: Callable[..., Tensor], n: int, shape: tuple[int, ...], dtype: torch.dtype | None
+    ) -> Tensor:
+        drawn = draw(
+            n * self.world,
+            *shape,
+            dtype=dtype,
+            device=self.generator.device,
+            generator=self.generator,
+        )
+        return drawn if self.world == 1 else drawn[self.rank * n : (self.rank + 1) * n]
+
+
+class Adversarial(pl.LightningModule):
+    """A game between players, trained by manual optimization.
+
+    optimizer: player -> a callable that makes its optimizer from its parameters.
+    n_critic: the players beyond the first move on every n_critic-th batch only.
+    accumulate: slices into which a batch is cut so that it fits into memory.
+    clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
+    ema_kimg: half-life of the generator's moving average in thousands of images; None for none.
+    lr_schedule: (kimg, budget_kimg) -> factor of every learning rate; None for constant rates.
+    """
+
+    images_seen: int
+    steps: int
+
+    def __init__(
+        self,
+        *,
+        optimizer: Mapping[str, Callable[[Any], Optimizer]],
+        n_critic: int = 1,
+        accumulate: int = 1,
+        clip_grad_norm: float | None = None,
+        ema_kimg: float | None = None,
+        lr_schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.optimizer_makers = optimizer
+        self.n_critic = n_critic
+        self.accumulate = accumulate
+        self.clip_grad_norm = clip_grad_norm
+        self.ema_kimg = ema_kimg
+        self.lr_schedule = lr_schedule
+        self.budget_kimg = float("inf")
+        self.images_seen = 0
+        self.steps = 0
+        self.last_scores: Scores | None = None
+        self.last_fakes: Tensor | None = None
+        self.draws: Draws | None = None
+        self._optimizers: dict[str, Optimizer] = {}
+        self._parameters_of: dict[str, list[nn.Parameter]] = {}
+        self._averages: dict[str, nn.Module] = {}
+        # Bounded, so that a run in which nobody asks for the means keeps no history.
+        self._recent: dict[str, deque[Tensor]] = defaultdict(lambda: deque(maxlen=1000))
+
+    # What a training procedure writes
+
+    @property
+    @abstractmethod
+    def players(self) -> dict[str, nn.Module]:
+        """Name -> network, in the order of their turns; the first moves on every batch."""
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """The players that make samples; these are averaged where `ema_kimg` is set."""
+        return ("generator",)
+
+    @abstractmethod
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        """Everything random in one step, each with the batch as its first dimension."""
+
+    @abstractmethod
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        """What the makers produce for a batch, (N, C, H, W) or (N, D); shared by all losses."""
+
+    @abstractmethod
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        """The loss of one player: a pure function of networks, batch and draw.
+
+        A loss that must not reach the makers detaches `fakes` itself.
+        """
+
+    @abstractmethod
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Samples to look at and to measure, (N, C, H, W) in [-1, 1] or (N, D), no gradient.
+
+        batch: says how many, and carries the labels or sources that a generator may be asked for.
+        rng: a CPU generator. The averaged weights are used where there are any.
+        """
+
+    @abstractmethod
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
+        """The discriminator's scores of a batch and of as many fakes, no gradient."""
+
+    def after_move(self, player: str) -> None:
+        """What a procedure does to a player's weights after its step (clipping, say)."""
+
+    # What this class owns
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        for player, network in self.players.items():
+            parameters = [p for p in network.parameters() if p.requires_grad]
+            self._parameters_of[player] = parameters
+            optimizer = self.optimizer_makers[player](parameters)
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+            self._optimizers[player] = optimizer
+        if self.ema_kimg is not None:
+            for player in self.makers:
+                if player not in self._averages:
+                    self._averages[player] = _frozen_copy(self.players[player])
+        return list(self._optimizers.values())
+
+    def on_fit_start(self) -> None:
+        for average in self._averages.values():
+            average.to(self.device)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return batch if batch.images.device == device else batch.to(device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        assert self.draws is not None
+        if self.lr_schedule is not None:
+            self._set_learning_rates()
+        drawn = self.draw(self.draws, batch)
+        moving = self.turn()
+        shared: Tensor | None = None
+        if self.accumulate == 1:
+            with torch.set_grad_enabled(any(p in self.makers for p in moving)):
+                shared = self.make(batch, drawn)
+        for player in moving:
+            self._optimizers[player].zero_grad(set_to_none=True)
+            for part, part_drawn in self._slices(batch, drawn):
+                if shared is None:
+                    with torch.set_grad_enabled(player in self.makers):
+                        fakes = self.make(part, part_drawn)
+                else:
+                    fakes = shared
+                terms = self.player_loss(player, part, part_drawn, fakes)
+                loss = terms.loss / self.accumulate
+                loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
+                self._remember(player, terms, fakes)
+            self._move(player)
+        self.steps += 1
+        self.images_seen += len(batch) * self.draws.world
+        if self._averages and any(p in self.makers for p in moving):
+            self._update_averages(len(batch) * self.draws.world)
+
+    def turn(self) -> tuple[str, ...]:
+        """The players that move on this batch."""
+        names = tuple(self.players)
+        return names if (self.steps + 1) % self.n_critic == 0 else names[:1]
+
+    def _slices(
+        self, batch: Batch, drawn: dict[str, Tensor]
+    ) -> Iterator[tuple[Batch, dict[str, Tensor]]]:
+        if self.accumulate == 1:
+            yield batch, drawn
+            return
+        n = len(batch) // self.accumulate
+        for k in range(self.accumulate):
+            rows = slice(k * n, (k + 1) * n)
+            yield batch[rows], {name: value[rows] for name, value in drawn.items()}
+
+    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
+        self._recent[f"loss/{player}"].append(terms.loss.detach())
+        for name, value in terms.parts.items():
+            self._recent[name].append(value)
+        if terms.scores is not None:
+            self.last_scores = terms.scores
+        self.last_fakes = fakes.detach()
+
+    def _move(self, player: str) -> None:
+        parameters = self._parameters_of[player]
+        if self.draws is not None and self.draws.world > 1:
+            average_gradients(parameters)
+        if self.clip_grad_norm is not None:
+            norm = nn.utils.clip_grad_norm_(parameters, self.clip_grad_norm)
+            self._recent[f"grad_norm/{player}"].append(norm.detach())
+        self._optimizers[player].step()
+        self.after_move(player)
+
+    def _set_learning_rates(self) -> None:
+        assert self.lr_schedule is not None
+        factor = self.lr_schedule(self.images_seen / 1000, self.budget_kimg)
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    @torch.no_grad()
+    def _update_averages(self, images: int) -> None:
+        # At the start the half-life is 5 % of the images seen, lest the average stay at the
+        # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
+        assert self.ema_kimg is not None
+        half_life = min(self.ema_kimg * 1000, 0.05 * self.images_seen)
+        forget = 1 - 0.5 ** (images * self.n_critic / max(half_life, 1e-8))
+        for player, average in self._averages.items():
+            live = self.players[player]
+            torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), forget)
+            for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
+                kept.copy_(buffer)
+
+    def sampler(self, player: str = "generator") -> nn.Module:
+        """The network to sample with: the moving average, or the player itself without one."""
+        return self._averages.get(player, self.players[player])
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        return {name: o.param_groups[0]["lr"] for name, o in self._optimizers.items()}
+
+    def recent_means(self) -> dict[str, float]:
+        """Mean of each loss and part since the last call; one wait for the device in all."""
+        if not self._recent:
+            return {}
+        names = list(self._recent)
+        means = torch.stack([torch.stack(tuple(v)).double().mean() for v in self._recent.values()])
+        self._recent.clear()
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def compile_networks(self) -> None:
+        """Compile what allows it, in place: every network by default."""
+        for network in self.players.values():
+            network.compile()
+
+    def game_state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors and plain values."""
+        return {
+            "players": {name: net.state_dict() for name, net in self.players.items()},
+            "averages": {name: net.state_dict() for name, net in self._averages.items()},
+            "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
+            "draws": None if self.draws is None else self.draws.generator.get_state(),
+            "images_seen": self.images_seen,
+            "steps": self.steps,
+        }
+
+    def load_networks(self, state: Mapping[str, Any]) -> None:
+        """Weights, averages and the clock. Raises: RuntimeError where the networks differ."""
+        for name, network in self.players.items():
+            network.load_state_dict(state["players"][name])
+        for name, weights in state["averages"].items():
+            self._averages[name] = _frozen_copy(self.players[name])
+            self._averages[name].load_state_dict(weights)
+        self.images_seen = state["images_seen"]
+        self.steps = state["steps"]
+
+    def load_optimizers(self, state: Mapping[str, Any]) -> None:
+        """Optimizer moments and the noise stream; once the optimizers exist."""
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.draws is not None and state["draws"] is not None:
+            self.draws.generator.set_state(state["draws"].cpu())
+
+
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).requires_grad_(False).eval()

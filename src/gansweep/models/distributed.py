@@ -1,0 +1,95 @@
+"""Several processes that train one game."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, in one message.
+
+    A parameter without a gradient counts as zero, so that all processes send the same layout.
+    """
+    gradients: list[Tensor] = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    flat = _flatten_dense_tensors(gradients)
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    torch._foreach_copy_(gradients, list(_unflatten_dense_tensors(flat, gradients)))
+
+
+class GameDDPStrategy(DDPStrategy):
+    """Data-parallel training of players that move in turn.
+
+    PyTorch's own wrapper expects every parameter in every backward pass, which a game breaks at
+    each turn. Here the weights are broadcast once and the model reduces the gradients of the
+    player that moves, which is exact and faster than searching for unused parameters.
+    """
+
+    def configure_ddp(self) -> None:
+        assert self.model is not None
+        for tensor in self.model.state_dict().values():
+            if isinstance(tensor, Tensor):
+                dist.broadcast(tensor, src=0)
+
+
+class Ranks(contextlib.AbstractContextManager["Ranks"]):
+    """The other processes of a data-parallel run on this machine.
+
+    world: processes in all; the caller is rank 0. With 1 this does nothing. Under torchrun or
+    SLURM the processes exist already and none is started.
+    entry: "module:function" that each of them calls with `argument`.
+    """
+
+    def __init__(self, world: int, entry: str, argument: str) -> None:
+        self.world = world
+        self.entry = entry
+        self.argument = argument
+        self._others: list[subprocess.Popen[bytes]] = []
+        self._owns = world > 1 and "LOCAL_RANK" not in os.environ
+
+    def __enter__(self) -> Ranks:
+        if not self._owns:
+            return self
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK="0"
+        )
+        module, function = self.entry.split(":")
+        call = f"import sys; from {module} import {function}; {function}(sys.argv[1])"
+        for rank in range(1, self.world):
+            self._others.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", call, self.argument],
+                    env={**os.environ, "LOCAL_RANK": str(rank)},
+                )
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if not self._owns:
+            return
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK"):
+            os.environ.pop(name, None)
+        for process in self._others:
+            if kind is not None:
+                process.kill()
+            process.wait(timeout=60)

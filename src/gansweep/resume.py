@@ -1,0 +1,57 @@
+"""What may change when a run is continued, and what must stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+
+CHANGEABLE = ("budget_kimg", "trainer", "callbacks", "tracker")
+
+
+def resumed(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    """The configuration of the run that `cfg.resume` names, with the command line's changes.
+
+    Returns: the configuration, and the words that make the whole run from nothing.
+    Raises: UserError where the directory holds no run, or where an override would change what
+    the run trained with so far.
+    """
+    record = RunRecord(Path(str(cfg.resume)))
+    if not record.exists:
+        raise UserError(
+            f"resume={cfg.resume} holds no run: it has no config.yaml. Name a run's directory, "
+            "such as resume=runs/digits/dcgan-001."
+        )
+    saved = OmegaConf.load(record.config_path)
+    assert isinstance(saved, DictConfig)
+    changes = [word for word in overrides if word.split("=")[0] != "resume"]
+    for word in changes:
+        key = word.split("=")[0].lstrip("+~")
+        if key.split(".")[0] in CHANGEABLE:
+            _copy(cfg, saved, key)
+        elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
+            raise UserError(
+                f"'{word}' does not fit {cfg.resume}, whose networks and data were "
+                f"{_chosen(saved)}: a continued run may change {', '.join(CHANGEABLE)} only. "
+                "Start a new run for other settings."
+            )
+    result = record.result() or {}
+    kept = [w for w in result.get("overrides", []) if not _replaced(w, changes)]
+    return saved, [*kept, *changes]
+
+
+def _copy(source: DictConfig, target: DictConfig, key: str) -> None:
+    OmegaConf.update(target, key, OmegaConf.select(source, key), merge=False, force_add=True)
+    if key in target.choices:
+        target.choices[key] = source.choices[key]
+
+
+def _chosen(saved: DictConfig) -> str:
+    return f"model={saved.choices.model} data={saved.choices.data}"
+
+
+def _replaced(word: str, changes: list[str]) -> bool:
+    return word.split("=")[0] in {change.split("=")[0] for change in changes}

@@ -1,0 +1,137 @@
+"""Experiment trackers: Lightning's loggers, set up for runs whose clock is images seen."""
+
+from __future__ import annotations
+
+import hashlib
+import netrc
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+
+from gansweep.errors import UserError
+
+
+def wandb_logger(
+    *,
+    directory: Path,
+    group: str,
+    name: str,
+    tags: Sequence[str],
+    project: str = "gansweep",
+    entity: str | None = None,
+    mode: Literal["auto", "online", "offline"] = "auto",
+) -> Logger:
+    """Weights & Biases; "auto" is offline unless the user is logged in.
+
+    The run's id follows from its directory, so that a continued run stays one run.
+    """
+    from pytorch_lightning.loggers import WandbLogger
+
+    if mode == "auto":
+        mode = "online" if logged_in_to_wandb() else "offline"
+    os.environ.setdefault("WANDB_SILENT", "true")
+    logger = WandbLogger(
+        project=project,
+        entity=entity,
+        group=group,
+        name=name,
+        tags=list(tags),
+        id=hashlib.blake2b(str(directory.resolve()).encode(), digest_size=6).hexdigest(),
+        save_dir=str(directory),
+        mode=os.environ.get("WANDB_MODE", mode),
+        resume="allow",
+    )
+    logger.experiment.define_metric("kimg")
+    logger.experiment.define_metric("*", step_metric="kimg")
+    return logger
+
+
+def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
+    """metrics.csv in the run's directory."""
+    return CSVLogger(str(directory), name="csv", version="")
+
+
+def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
+    """Event files in the run's directory: `tensorboard --logdir runs` compares all runs."""
+    try:
+        return TensorBoardLogger(str(directory), name="tensorboard", version="")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "tracker=tensorboard needs the package tensorboard: pip install 'gansweep[tensorboard]'."
+        ) from error
+
+
+def mlflow_logger(
+    *, directory: Path, group: str, name: str, tags: Sequence[str], uri: str | None = None
+) -> Logger:
+    """MLflow; without a server's `uri` a local store beside the runs."""
+    try:
+        return MLFlowLogger(
+            experiment_name=group,
+            run_name=name,
+            tracking_uri=uri or f"sqlite:///{directory.resolve().parent / 'mlflow.db'}",
+            tags={tag: "true" for tag in tags},
+        )
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "tracker=mlflow needs the package mlflow: pip install 'gansweep[mlflow]'."
+        ) from error
+
+
+def logged_in_to_wandb() -> bool:
+    """Whether a key for Weights & Biases is at hand, found without the network."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
+    """Log the row's plain numbers at the clock's position."""
+    numbers = {k: float(v) for k, v in row.items() if isinstance(v, (int, float))}
+    logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
+
+
+def log_grid(logger: Logger, images_seen: int, path: Path) -> None:
+    """Show a sample grid where the tracker can hold pictures."""
+    if hasattr(logger, "log_image"):
+        logger.log_image("samples", [str(path)])
+    elif isinstance(logger, TensorBoardLogger):
+        import numpy as np
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        logger.experiment.add_image("samples", pixels, images_seen, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_artifact(logger.run_id, str(path), "samples")
+
+
+def sync(paths: Sequence[Path]) -> int:
+    """Upload the offline Weights & Biases runs at or below the paths; the exit code."""
+    found = sorted({d for path in paths for d in path.rglob("offline-run-*") if d.is_dir()})
+    if not found:
+        raise UserError(
+            f"No offline Weights & Biases run lies under {', '.join(map(str, paths))}: runs made "
+            "with tracker=wandb keep theirs in RUN/wandb/offline-run-*."
+        )
+    if not logged_in_to_wandb():
+        raise UserError(
+            "You are not logged in to Weights & Biases: run 'wandb login' or set WANDB_API_KEY, "
+            f"then 'gansweep sync {paths[0]}' again. {len(found)} run(s) wait to be uploaded."
+        )
+    failed = 0
+    for number, directory in enumerate(found, start=1):
+        print(f"[{number}/{len(found)}] {directory}", flush=True)
+        done = subprocess.run([sys.executable, "-m", "wandb", "sync", str(directory)], check=False)
+        failed += done.returncode != 0
+    print(f"{len(found) - failed} of {len(found)} runs uploaded.")
+    return 1 if failed else 0

@@ -1,0 +1,460 @@
+"""One run: the only place where all rooms meet."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+import random
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+
+from gansweep.callbacks.checkpoint import read_checkpoint, restore_rng
+from gansweep.callbacks.journal import Journal, OnScore
+from gansweep.callbacks.progress import ProgressBar
+from gansweep.callbacks.stop import Stop
+from gansweep.callbacks.throughput import peak_memory_mib
+from gansweep.config import instantiate, model_node
+from gansweep.data.batch import Batch
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
+from gansweep.errors import UserError
+from gansweep.metrics.panel import Panel
+from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.distributed import GameDDPStrategy, Ranks
+from gansweep.origin import hardware, origin
+from gansweep.record import RunRecord
+
+# Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
+# more than the step of a small network.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+NOISE_OFFSET = 10_000_019  # the stream of noise is not the one that drew the weights
+
+
+class Feed:
+    """The batches from the images seen so far to the end of the budget, for Lightning's loop."""
+
+    def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
+        self.data = data
+        self.module = module
+        self.batch_size: int = cfg.batch_size
+        self.budget_images = math.ceil(cfg.budget_kimg * 1000)
+        self.seed: int = cfg.seed
+        self.rank = 0
+        self.world = 1
+
+    def __len__(self) -> int:
+        return max(0, math.ceil((self.budget_images - self.module.images_seen) / self.batch_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self.data.train_batches(
+            self.batch_size,
+            seed=self.seed,
+            device=self.module.device,
+            rank=self.rank,
+            world=self.world,
+            start_image=self.module.images_seen,
+            dtype=next(self.module.parameters()).dtype,
+        )
+        return itertools.islice(batches, len(self))
+
+
+def train(
+    cfg: DictConfig,
+    *,
+    run_dir: str | Path | None = None,
+    on_score: OnScore | None = None,
+    sweep: dict[str, Any] | None = None,
+    progress: bool = True,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train one GAN; the content of its result.json.
+
+    cfg: from `gansweep.compose`.
+    run_dir: where the record goes, by default RUNS_DIR/GROUP/NAME. A directory with a checkpoint
+        is continued exactly from it.
+    on_score: told (kimg, {score: value}) after each evaluation; True stops the run as pruned.
+    sweep: what a sweep knows of this run, stored with the result.
+    overrides: the words of the command line that made `cfg`, for the command to run it again.
+    Raises: UserError for anything that the user can mend, before anything is written.
+    """
+    return _Run(cfg, on_score=on_score, sweep=sweep, progress=progress, overrides=overrides).go(
+        Path(run_dir) if run_dir is not None else None
+    )
+
+
+def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, DictConfig]:
+    """The trained model of a run, on the CPU, and its configuration.
+
+    which: "best" by the run's objective, or "last".
+    """
+    record = RunRecord(directory)
+    if not record.exists:
+        raise UserError(f"{directory} holds no run: it has no config.yaml.")
+    cfg = OmegaConf.load(record.config_path)
+    assert isinstance(cfg, DictConfig)
+    data = build_data(cfg)
+    module = build_model(cfg, data)
+    path = record.checkpoints / f"{which}.pt"
+    if which == "best" and not path.exists():
+        path = record.checkpoints / "last.pt"
+    module.load_networks(read_checkpoint(path)["game"])
+    return module, cfg
+
+
+def build_data(cfg: DictConfig) -> DataSource:
+    data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
+    data.prepare()
+    return data
+
+
+def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
+    """The model with its initial weights, which follow from the seed alone."""
+    seed_everything(cfg.seed)
+    node = model_node(cfg, data.is_points)
+    model: Adversarial = instantiate(
+        node, extra_packages=cfg.extra_packages, sample_shape=tuple(data.shape)
+    )
+    model.budget_kimg = cfg.budget_kimg
+    return model
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def join_ranks(run_dir: str) -> None:
+    """What the second and later processes of a data-parallel run execute."""
+    cfg = OmegaConf.load(RunRecord(run_dir).config_path)
+    assert isinstance(cfg, DictConfig)
+    _Run(cfg, progress=False).follow(Path(run_dir))
+
+
+class _Run:
+    """The objects of one run, from the configuration to the result."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        *,
+        on_score: OnScore | None = None,
+        sweep: dict[str, Any] | None = None,
+        progress: bool = True,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        self.cfg = cfg
+        self.on_score = on_score
+        self.sweep = sweep
+        self.progress = progress
+        self.overrides = list(overrides)
+        self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        if cfg.trainer.threads is not None:
+            torch.set_num_threads(cfg.trainer.threads)
+        self.accelerator = _accelerator(cfg.trainer.accelerator)
+        self.world = _device_count(cfg.trainer.devices, self.accelerator)
+        self._check_divisible()
+        _check_precision(cfg.trainer.precision, self.accelerator)
+        self.data = build_data(cfg)
+        self.model = build_model(cfg, self.data)
+        self.feed = Feed(self.data, self.model, cfg)
+        if cfg.batch_size > self.data.n_train:
+            raise UserError(
+                f"batch_size={cfg.batch_size} is larger than the training set of "
+                f"{self.data.n_train} images: use batch_size={self.data.n_train} or less."
+            )
+
+    def _check_divisible(self) -> None:
+        cuts = self.world * self.cfg.model.accumulate
+        if self.cfg.batch_size % cuts:
+            raise UserError(
+                f"batch_size={self.cfg.batch_size} is not divisible by {cuts} ({self.world} "
+                f"device(s) x accumulate={self.cfg.model.accumulate}): use "
+                f"batch_size={math.ceil(self.cfg.batch_size / cuts) * cuts}."
+            )
+
+    def go(self, run_dir: Path | None) -> dict[str, Any]:
+        panel = self._panel()
+        checkpoint = None
+        try:
+            if run_dir is not None and (run_dir / "checkpoints" / "last.pt").exists():
+                checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.pt")
+                self._load_networks(checkpoint["game"], run_dir)
+            directory = run_dir or _new_directory(self.cfg)
+            record = RunRecord.create(directory, OmegaConf.to_yaml(self.cfg, resolve=True))
+        except OSError as error:
+            raise _disk_error(error, self.cfg.runs_dir) from error
+        try:
+            return self._train(record, panel, checkpoint)
+        except OSError as error:
+            if error.errno is None or error.filename is None and error.errno not in (28, 122):
+                raise
+            raise _disk_error(error, directory) from error
+        finally:
+            record.close()
+
+    def follow(self, run_dir: Path) -> None:
+        """Train beside the main process, writing nothing."""
+        path = run_dir / "checkpoints" / "last.pt"
+        checkpoint = read_checkpoint(path) if path.exists() else None
+        if checkpoint is not None:
+            self._load_networks(checkpoint["game"], run_dir)
+        self._fit([Stop()], Journal(None, None), checkpoint)
+
+    def _train(
+        self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        logger = self._logger(record)
+        journal = Journal(
+            record,
+            logger,
+            objective=panel.objective if panel is not None else None,
+            protocols=panel.names() if panel is not None else None,
+            on_score=self.on_score,
+        )
+        if checkpoint is not None:
+            journal.load(checkpoint["journal"])
+            record.truncate_history(self.model.images_seen / 1000)
+        record.write_result(self._result(record, journal, "running", ""))
+        status, reason = "finished", "the budget was spent"
+        try:
+            with Ranks(self.world, "gansweep.train:join_ranks", str(record.directory)):
+                self._fit(self._callbacks(journal, panel), journal, checkpoint)
+            status, reason = journal.verdict or (status, reason)
+        except (KeyboardInterrupt, SystemExit):
+            status, reason = "interrupted", "interrupted at once"
+            raise
+        except BaseException as error:
+            status, reason = "failed", f"{type(error).__name__}: {error}"
+            (record.directory / "traceback.txt").write_text(traceback.format_exc())
+            raise
+        finally:
+            result = self._result(record, journal, status, reason)
+            record.write_result(result)
+            if logger is not None:
+                logger.finalize("success" if status == "finished" else status)
+                _finish_wandb(logger)
+        return result
+
+    def _panel(self) -> Panel | None:
+        if self.cfg.metrics.get("_target_") is None:
+            return None
+        panel: Panel = instantiate(
+            self.cfg.metrics, extra_packages=self.cfg.extra_packages, data=self.data
+        )
+        panel.prepare(torch.device("cuda" if self.accelerator == "cuda" else "cpu"))
+        return panel
+
+    def _load_networks(self, game: dict[str, Any], run_dir: Path) -> None:
+        try:
+            self.model.load_networks(game)
+        except (RuntimeError, KeyError) as error:
+            raise UserError(
+                f"{run_dir} was made with other networks than this configuration builds "
+                f"({str(error).splitlines()[0]}). Continue it without changing model. or data. "
+                "options, or start a new run."
+            ) from error
+
+    def _logger(self, record: RunRecord) -> Logger | None:
+        if self.cfg.tracker.get("_target_") is None:
+            return None
+        logger: Logger = instantiate(
+            self.cfg.tracker,
+            extra_packages=self.cfg.extra_packages,
+            directory=record.directory,
+            group=record.directory.parent.name,
+            name=record.directory.name,
+        )
+        logger.log_hyperparams(OmegaConf.to_container(self.cfg, resolve=True))  # type: ignore[arg-type]
+        return logger
+
+    def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
+        """A callback is given what its class declares: journal, panel, conditions."""
+        tools = {"journal": journal, "panel": panel, "conditions": Conditions(self.data)}
+        watchers: list[pl.Callback] = []
+        for node in self.cfg.callbacks.values():
+            if node is None:
+                continue
+            callback = instantiate(node, extra_packages=self.cfg.extra_packages)
+            wanted = _declared(callback)
+            if "panel" not in wanted or panel is not None:
+                watchers.append(callback)
+        bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
+        watchers = [*watchers, *bar, Stop()]
+        for callback in watchers:
+            for name in _declared(callback) & tools.keys():
+                setattr(callback, name, tools[name])
+        return watchers
+
+    def _fit(
+        self, callbacks: list[pl.Callback], journal: Journal, checkpoint: dict[str, Any] | None
+    ) -> None:
+        for callback in callbacks:
+            if isinstance(callback, Stop):
+                callback.journal = journal
+        # Its notes are on hardware and limits that our own lines state.
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        trainer = pl.Trainer(
+            accelerator=self.accelerator,
+            devices=self.world,
+            strategy=GameDDPStrategy() if self.world > 1 else "auto",
+            precision=self.cfg.trainer.precision,
+            max_epochs=1,
+            logger=False,
+            callbacks=[*callbacks, _Start(self, checkpoint)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        if self.cfg.trainer.compile:
+            self.model.compile_networks()
+        trainer.fit(self.model, train_dataloaders=self.feed)
+
+    def _result(
+        self, record: RunRecord, journal: Journal, status: str, reason: str
+    ) -> dict[str, Any]:
+        command = " ".join(["gansweep train", *self.overrides])
+        result = {
+            "status": status,
+            "reason": reason,
+            "group": record.directory.parent.name,
+            "name": record.directory.name,
+            "model": self.cfg.choices.model,
+            "data": self.cfg.choices.data,
+            "seed": self.cfg.seed,
+            "budget_kimg": self.cfg.budget_kimg,
+            "kimg": self.model.images_seen / 1000,
+            "objective": journal.objective,
+            "best": journal.best,
+            "last": journal.last,
+            "protocols": journal.protocols,
+            "seconds": round(journal.seconds, 3),
+            "images_per_second": journal.latest.get("throughput/images_per_second"),
+            "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
+            "parameters": {
+                name: sum(p.numel() for p in net.parameters())
+                for name, net in self.model.players.items()
+            },
+            "hardware": hardware(self.accelerator, self.world),
+            "command": command,
+            "overrides": self.overrides,
+            "started": self.started,
+            "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **origin(),
+        }
+        return result if self.sweep is None else result | {"sweep": self.sweep}
+
+
+class _Start(pl.Callback):
+    """Puts the streams of randomness in place once the device and the optimizers exist."""
+
+    def __init__(self, run: _Run, checkpoint: dict[str, Any] | None) -> None:
+        self.run = run
+        self.checkpoint = checkpoint
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        model, rank, world = self.run.model, trainer.global_rank, trainer.world_size
+        model.draws = Draws(self.run.cfg.seed + NOISE_OFFSET, model.device, rank, world)
+        self.run.feed.rank, self.run.feed.world = rank, world
+        if self.checkpoint is not None:
+            model.load_optimizers(self.checkpoint["game"])
+            restore_rng(self.checkpoint["rng"])
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                state = self.checkpoint["callbacks"].get(type(callback).__name__)
+                if state:
+                    callback.load_state_dict(state)
+
+
+def _declared(callback: pl.Callback) -> set[str]:
+    return {name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})}
+
+
+def _accelerator(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "trainer.accelerator=cuda, but PyTorch sees no GPU here: use trainer=cpu, or check "
+            "the driver with 'nvidia-smi'."
+        )
+    return wanted
+
+
+def _device_count(wanted: int | str, accelerator: str) -> int:
+    available = torch.cuda.device_count() if accelerator == "cuda" else None
+    if wanted == "auto":
+        return available or 1
+    count = int(wanted)
+    if available is not None and count > available:
+        raise UserError(f"trainer.devices={count}, but this machine has {available} GPU(s).")
+    return count
+
+
+def _check_precision(precision: str, accelerator: str) -> None:
+    if precision not in ("32-true", "64-true", "bf16-mixed"):
+        raise UserError(
+            f"trainer.precision={precision} is not supported: use 32-true, bf16-mixed (GPU) or "
+            "64-true. Gradient penalties overflow in 16-bit floats."
+        )
+    if precision == "bf16-mixed" and accelerator == "cpu":
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            raise UserError(
+                "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
+                "Use trainer.precision=32-true."
+            )
+
+
+def _new_directory(cfg: DictConfig) -> Path:
+    """RUNS_DIR/GROUP/NAME, made now so that no other run takes the same name."""
+    group = Path(cfg.runs_dir) / (cfg.group or str(cfg.choices.data))
+    group.mkdir(parents=True, exist_ok=True)
+    if cfg.name is not None:
+        directory = group / str(cfg.name)
+        if RunRecord(directory).exists:
+            raise UserError(
+                f"{directory} holds a run already. Continue it with 'gansweep train "
+                f"resume={directory}', or choose another name=."
+            )
+        directory.mkdir(exist_ok=True)
+        return directory
+    for number in itertools.count(1):
+        directory = group / f"{cfg.choices.model}-{number:03d}"
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise AssertionError("unreachable")
+
+
+def _disk_error(error: OSError, where: str | Path) -> UserError:
+    place = error.filename or where
+    if error.errno in (28, 122):
+        return UserError(
+            f"No space is left on the disk of {place}. Free some, then continue with 'gansweep "
+            f"train resume={where}'; what the last checkpoint holds is kept."
+        )
+    return UserError(
+        f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
+        "change its permissions."
+    )
+
+
+def _finish_wandb(logger: Logger) -> None:
+    if "wandb" in sys.modules and type(logger).__name__ == "WandbLogger":
+        logger.experiment.finish()
