@@ -66,30 +66,36 @@ is_ready() {
     [ "$level" = dev ] || [ "$level" = "$1" ]
 }
 
+# 6 GiB stay, 3 more hold the downloads until they are unpacked.
 check_disk() {
     local free_gib
     free_gib=$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
-    if [ "$free_gib" -lt "$1" ]; then
-        give_up "$free_gib GiB free in $root, and the installation needs $1 GiB (PyTorch with its CUDA libraries is most of it): free some, or move the checkout to a larger disk."
+    if [ "$free_gib" -lt 9 ]; then
+        give_up "$free_gib GiB free in $root, and the installation needs 9 GiB (PyTorch with its CUDA libraries is most of it): free some, or move the checkout to a larger disk."
+    elif [ "$free_gib" -lt 13 ]; then
+        export PIP_NO_CACHE_DIR=1 # pip's cache, another 3 GiB, may stand on the same disk
     fi
 }
 
 # pip with its progress on the terminal, and its last reason told in one line when it fails.
-run_pip() {
-    local log=$environment/pip.log
+# The constraints are given as variables, which also reach what is built in isolation.
+run_pip() (
+    log=$environment/pip.log
     : >"$log"
+    cd "$root" || exit
+    export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
     TMPDIR=$environment/tmp "$environment/bin/python" -m pip --disable-pip-version-check \
-        --log "$log" install "$@" && return
+        --log "$log" install "$@" && exit
     rm -f "$environment/incomplete" # pip itself has tidied up: the next call goes on from here
     if grep -qE 'No space left on device|Errno 28' "$log"; then
-        give_up "the disk of $root is full: free 8 GiB and run this again."
+        give_up "the disk of $root is full: free 9 GiB and run this again."
     elif grep -qE 'Permission denied|Errno 13' "$log"; then
         give_up "no permission to write in $environment: see $log."
     elif grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionError|No matching distribution found' "$log"; then
         give_up "pip found no package index, or not the pinned versions there: connect to the network, or name a mirror (PIP_INDEX_URL=URL) or a folder of wheels (PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR)."
     fi
     give_up "pip could not install gansweep: see $log."
-}
+)
 
 make_environment() {
     local python
@@ -100,7 +106,7 @@ make_environment() {
     fi
     if [ ! -e "$environment" ]; then
         python=$(find_python)
-        check_disk 8
+        check_disk
         say "[1/3] Making $environment with $("$python" -V)"
         "$python" -m venv "$environment" || {
             rm -rf "$environment"
@@ -110,18 +116,18 @@ make_environment() {
 }
 
 install_gansweep() {
-    local target=$root
-    [ "$1" = dev ] && target="${root}[dev]"
     mkdir -p "$environment/tmp"
     rm -f "$environment"/installed-*
     : >"$environment/incomplete"
-    # the build tool in its pinned version too, so no unpinned one is fetched for a build of its own
-    say "[2/3] Installing the build tool"
-    run_pip --quiet -c "$root/constraints.txt" hatchling
-    say "[3/3] Installing gansweep and its dependencies (about 3 GB to download the first time)"
-    run_pip -c "$root/constraints.txt" --no-build-isolation -e "$target"
+    say "[2/3] Installing gansweep and its dependencies (about 3 GB to download the first time)"
+    if [ "$1" = dev ]; then
+        run_pip -e '.[dev]'
+    else
+        run_pip -e .
+    fi
     fingerprint >"$environment/installed-$1"
     rm -rf "$environment/tmp" "$environment/incomplete"
+    say "[3/3] Installed in $environment"
 }
 
 prepare_environment() {
