@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 SCHEMA = 1
 STATUSES = (
@@ -57,7 +57,6 @@ class RunRecord:
         self.result_path = self.directory / "result.json"
         self.samples = self.directory / "samples"
         self.checkpoints = self.directory / "checkpoints"
-        self._history_file: BinaryIO | None = None
 
     @classmethod
     def create(cls, directory: str | Path, config_yaml: str) -> RunRecord:
@@ -77,22 +76,15 @@ class RunRecord:
 
         A line that an earlier writer left torn is closed first, so that it spoils no other.
         """
-        if self._history_file is None:
-            self._history_file = open(self.history_path, "ab+", buffering=0)
-            if self._history_file.tell():
-                self._history_file.seek(-1, os.SEEK_END)
-                if self._history_file.read(1) != b"\n":
-                    self._history_file.write(b"\n")
-        self._history_file.write(json.dumps(_finite(row)).encode() + b"\n")
-
-    def close(self) -> None:
-        if self._history_file is not None:
-            self._history_file.close()
-            self._history_file = None
+        with open(self.history_path, "ab+", buffering=0) as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(_finite(row)).encode() + b"\n")
 
     def truncate_history(self, kimg: float) -> None:
         """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
-        self.close()
         rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         replace_atomically(self.history_path, lines.encode())

@@ -203,8 +203,6 @@ class _Run:
             if error.errno is None or error.filename is None and error.errno not in (28, 122):
                 raise
             raise _disk_error(error, directory) from error
-        finally:
-            record.close()
 
     def follow(self, run_dir: Path) -> None:
         """Train beside the main process, writing nothing."""

@@ -1,0 +1,89 @@
+"""Composition of every option of every group, and the errors a user meets."""
+
+from pathlib import Path
+
+import pytest
+from gansweep import config
+from gansweep.errors import UserError
+from omegaconf import OmegaConf
+
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in config.conf_dir().glob("*/*.yaml")
+    if path.parent.name not in ("sweep", "launcher")
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_every_group_composes(option: str) -> None:
+    group, choice = option.split("=")
+    cfg = config.compose([option])
+    assert cfg.choices[group] == choice
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def test_default_is_real_data_with_no_download() -> None:
+    assert config.compose().choices.data == "digits"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model=dcgna", ["no 'dcgna'", "Did you mean 'dcgan'?", "wgan_gp"]),
+        ("modle=dcgan", ["no option 'modle'", "Did you mean 'model'?"]),
+        ("model.n_critc=2", ["no option 'model.n_critc'", "Did you mean 'model.n_critic'?"]),
+        ("budget_kmg=2", ["no option 'budget_kmg'", "Did you mean 'budget_kimg'?"]),
+        ("budget_kimg=-1", ["budget_kimg=-1 is not a positive number"]),
+        ("budget_kimg=many", ["budget_kimg=many is not a positive number"]),
+        ("batch_size=0", ["batch_size=0 is not a positive number"]),
+        ("seed=1.5", ["seed=1.5 is not a whole number"]),
+        ("model.n_critic=[1", ["'model.n_critic=[1' cannot be read"]),
+    ],
+)
+def test_mistakes_are_explained_with_the_nearest_option(override: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        config.compose([override])
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_a_target_outside_the_known_packages_is_refused() -> None:
+    node = OmegaConf.create({"_target_": "os.getcwd"})
+    with pytest.raises(UserError, match=r"extra_packages=\[os\]"):
+        config.instantiate(node)
+    assert config.instantiate(node, extra_packages=["os"]) == str(Path.cwd())
+
+
+def test_a_nested_target_outside_the_known_packages_is_refused() -> None:
+    node = OmegaConf.create({"a": [{"b": {"_target_": "subprocess.run"}}]})
+    with pytest.raises(UserError, match="subprocess"):
+        config.instantiate(node)
+
+
+def test_an_unknown_argument_names_the_class_and_the_option() -> None:
+    with pytest.raises(UserError, match="Linear has no option 'witdh'"):
+        config.instantiate(OmegaConf.create({"_target_": "torch.nn.Linear", "witdh": 3}))
+
+
+def test_points_take_the_networks_for_points() -> None:
+    cfg = config.compose(["model=dcgan"])
+    assert "mlp" in config.model_node(cfg, is_points=True).generator._target_
+    assert "dcgan" in config.model_node(cfg, is_points=False).generator._target_
+
+
+def test_composition_leaves_hydras_global_state_as_it_was() -> None:
+    from hydra.core.global_hydra import GlobalHydra
+
+    config.compose()
+    config.compose(["model=gan"])
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_own_config_dir_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text(
+        "# Mine 2026\ndefaults: [dcgan, _self_]\nn_critic: 7\n"
+    )
+    cfg = config.compose(["model=mine"], config_dir=tmp_path)
+    assert cfg.model.n_critic == 7 and cfg.choices.model == "mine"

@@ -1,0 +1,167 @@
+"""The contract of models/adversarial.py, held by every variant in conf/model/."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from gansweep import config
+from gansweep.data.batch import Batch
+from gansweep.models.adversarial import Adversarial, Draws
+from omegaconf import OmegaConf
+
+VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
+SHAPES = [(1, 8, 8), (2,)]
+KINDS = {"logit", "critic", "energy", "paired_logit"}
+
+
+def build(variant: str, shape: tuple[int, ...], *overrides: str, seed: int = 0) -> Adversarial:
+    cfg = config.compose([f"model={variant}", *overrides])
+    cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
+    torch.manual_seed(seed)
+    node = config.model_node(cfg, is_points=len(shape) == 1)
+    model = config.instantiate(node, sample_shape=shape)
+    model.configure_optimizers()
+    model.draws = Draws(1, torch.device("cpu"))
+    return model
+
+
+def batch_of(shape: tuple[int, ...], n: int = 8, seed: int = 2) -> Batch:
+    rng = torch.Generator().manual_seed(seed)
+    return Batch(torch.rand(n, *shape, generator=rng) * 2 - 1, torch.arange(n) % 10)
+
+
+def weights(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=SHAPES, ids=["image", "points"])
+def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    return tuple(request.param)
+
+
+def test_first_line_cites_the_paper(variant: str) -> None:
+    first = Path(config.conf_dir() / "model" / f"{variant}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ") and "arXiv:" in first
+
+
+def test_steps_move_every_player_and_keep_losses_finite(
+    variant: str, shape: tuple[int, ...]
+) -> None:
+    model = build(variant, shape)
+    before = {name: weights(net) for name, net in model.players.items()}
+    for k in range(2 * model.n_critic):
+        model.training_step(batch_of(shape, seed=k), k)
+    means = model.recent_means()
+    assert {f"loss/{name}" for name in model.players} <= set(means)
+    assert all(torch.tensor(list(means.values())).isfinite())
+    assert model.images_seen == 2 * model.n_critic * 8
+    for name, net in model.players.items():
+        moved = [not torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True)]
+        assert any(moved), name
+
+
+def test_only_the_moving_player_changes(variant: str, shape: tuple[int, ...]) -> None:
+    model = build(variant, shape)
+    assert model.draws is not None
+    batch = batch_of(shape)
+    drawn = model.draw(model.draws, batch)
+    for player in model.players:
+        before = {name: weights(net) for name, net in model.players.items()}
+        terms = model.player_loss(player, batch, drawn, model.make(batch, drawn))
+        model._optimizers[player].zero_grad()
+        terms.loss.backward(inputs=model._parameters_of[player])
+        model._move(player)
+        for name, net in model.players.items():
+            same = all(
+                torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True)
+            )
+            assert same == (name != player), (player, name)
+
+
+def test_first_player_moves_alone_between_the_turns_of_the_others(variant: str) -> None:
+    model = build(variant, (2,), "model.n_critic=3")
+    turns = []
+    for model.steps in range(6):
+        turns.append(model.turn())
+    alone, everyone = tuple(model.players)[:1], tuple(model.players)
+    assert turns == [alone, alone, everyone, alone, alone, everyone]
+
+
+def test_loss_is_a_pure_function(variant: str, shape: tuple[int, ...]) -> None:
+    model = build(variant, shape).eval()
+    assert model.draws is not None
+    batch = batch_of(shape)
+    drawn = model.draw(model.draws, batch)
+    state = torch.get_rng_state()
+    for player in model.players:
+        first, second = (
+            model.player_loss(player, batch, drawn, model.make(batch, drawn)).loss for _ in "ab"
+        )
+        assert torch.equal(first, second), player
+    assert torch.equal(torch.get_rng_state(), state), "a loss drew from the global generator"
+
+
+def test_fakes_and_scores_keep_their_shapes(variant: str, shape: tuple[int, ...]) -> None:
+    model = build(variant, shape)
+    batch = batch_of(shape, n=5)
+    fakes = model.fakes(batch, torch.Generator().manual_seed(0))
+    assert fakes.shape == batch.images.shape and not fakes.requires_grad
+    if len(shape) == 3:
+        assert fakes.abs().max() <= 1
+    scores = model.scores(batch, torch.Generator().manual_seed(0))
+    if scores is not None:
+        assert scores.real.shape == scores.fake.shape == (5,)
+        assert scores.kind in KINDS
+
+
+def test_fakes_depend_on_the_given_generator_alone(variant: str) -> None:
+    model = build(variant, (1, 8, 8))
+    batch = batch_of((1, 8, 8))
+    a, b, c = (model.fakes(batch, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_checkpoint_round_trip_continues_identically(
+    variant: str, shape: tuple[int, ...]
+) -> None:
+    model = build(variant, shape, "model.ema_kimg=1")
+    for k in range(3):
+        model.training_step(batch_of(shape, seed=k), k)
+    buffer = io.BytesIO()
+    torch.save(model.game_state(), buffer)
+    buffer.seek(0)
+    state = torch.load(buffer, weights_only=True)
+    other = build(variant, shape, "model.ema_kimg=1", seed=99)
+    other.load_networks(state)
+    other.configure_optimizers()
+    other.load_optimizers(state)
+    for k in range(3, 6):
+        for twin in (model, other):
+            twin.training_step(batch_of(shape, seed=k), k)
+    rng = torch.Generator
+    assert torch.equal(
+        model.fakes(batch_of(shape), rng().manual_seed(0)),
+        other.fakes(batch_of(shape), rng().manual_seed(0)),
+    )
+    for name, net in model.players.items():
+        for a, b in zip(net.parameters(), other.players[name].parameters(), strict=True):
+            assert torch.equal(a, b), name
+
+
+def test_accumulated_slices_give_the_whole_batchs_step(variant: str) -> None:
+    whole, sliced = (build(variant, (2,), f"model.accumulate={k}").double() for k in (1, 2))
+    batch = Batch(batch_of((2,)).images.double())
+    for model in (whole, sliced):
+        for k in range(model.n_critic):
+            model.training_step(batch, k)
+    per_sample = not any(name == "dragan" for name in getattr(whole, "penalties", {}))
+    if not per_sample:
+        pytest.skip("DRAGAN's noise is scaled by the spread of its own slice")
+    for a, b in zip(whole.parameters(), sliced.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)

@@ -1,0 +1,93 @@
+"""The run record survives torn lines, full disks and readers at any moment."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from gansweep.record import RunRecord, find_records, replace_atomically
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    return RunRecord.create(tmp_path / "group" / "run", "seed: 0\n")
+
+
+def test_rows_come_back_in_order(record: RunRecord) -> None:
+    rows = [{"kimg": float(k), "loss/generator": k / 3} for k in range(5)]
+    for row in rows:
+        record.append(row)
+    assert record.history() == rows
+
+
+def test_a_torn_last_line_is_skipped_with_a_warning(record: RunRecord) -> None:
+    record.append({"kimg": 1.0})
+    with open(record.history_path, "ab") as file:
+        file.write(b'{"kimg": 2.0, "loss')
+    with pytest.warns(UserWarning, match="line 2 is torn"):
+        assert record.history() == [{"kimg": 1.0}]
+
+
+def test_writing_after_a_torn_line_spoils_no_other(record: RunRecord) -> None:
+    with open(record.history_path, "wb") as file:
+        file.write(b'{"kimg": 1.0}\n{"kimg": 2.0, "lo')
+    record.append({"kimg": 3.0})
+    with pytest.warns(UserWarning, match="line 2 is torn"):
+        assert [row["kimg"] for row in record.history()] == [1.0, 3.0]
+
+
+def test_not_a_number_is_stored_as_null(record: RunRecord) -> None:
+    record.append({"kimg": 1.0, "loss/generator": float("nan"), "modes": [1.0, float("inf")]})
+    text = record.history_path.read_text()
+    assert json.loads(text) == {"kimg": 1.0, "loss/generator": None, "modes": [1.0, None]}
+    assert "NaN" not in text
+
+
+def test_result_is_replaced_whole_or_not_at_all(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write_result({"status": "running", "kimg": 0.0})
+
+    def full_disk(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        record.write_result({"status": "finished", "kimg": 9.0})
+    result = record.result()
+    assert result is not None and result["status"] == "running"
+    assert sorted(p.name for p in record.directory.iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "result.json",
+        "samples",
+    ]
+
+
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    replace_atomically(path, b"old")
+    with open(path, "rb") as reader:
+        replace_atomically(path, b"new content")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new content"
+
+
+def test_an_unknown_status_is_our_own_mistake(record: RunRecord) -> None:
+    with pytest.raises(AssertionError):
+        record.write_result({"status": "done"})
+
+
+def test_truncated_history_ends_at_the_checkpoint(record: RunRecord) -> None:
+    for k in range(5):
+        record.append({"kimg": k * 1.28})
+    record.truncate_history(2 * 1.28)
+    record.append({"kimg": 99.0})
+    assert [row["kimg"] for row in record.history()] == [0, 1.28, 2.56, 99.0]
+
+
+def test_runs_are_found_below_any_of_the_paths_once(tmp_path: Path) -> None:
+    for name in ("a/one", "a/two", "b/three"):
+        RunRecord.create(tmp_path / name, "seed: 0\n")
+    found = find_records([tmp_path, tmp_path / "a"])
+    assert [r.directory.name for r in found] == ["one", "two", "three"]
