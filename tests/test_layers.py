@@ -1,6 +1,7 @@
 """Networks: shapes at every supported size, ranges, the initialisation of each paper, refusals."""
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,12 @@ from gansweep.layers.spatial import SIDES, channels_at, stages
 
 CONVOLUTIONAL = [dcgan, resnet, r3]
 FAMILIES = [mlp, *CONVOLUTIONAL]
+OPTIONS: dict[str, dict[str, Any]] = {  # what a family asks for beside the width
+    "mlp": {"depth": 2, "activation": "relu", "norm": "none"},
+    "dcgan": {"norm": "batch"},
+    "resnet": {"norm": "batch"},
+    "r3": {"blocks": 2},
+}
 LATENT_DIM = 5
 
 
@@ -22,14 +29,24 @@ def name_of(family: ModuleType) -> str:
     return family.__name__.rpartition(".")[2]
 
 
+def generator_of(family: ModuleType, shape: tuple[int, ...], **options: Any) -> nn.Module:
+    merged = OPTIONS[name_of(family)] | options
+    return family.Generator(sample_shape=shape, latent_dim=LATENT_DIM, **merged)
+
+
+def discriminator_of(family: ModuleType, shape: tuple[int, ...], **options: Any) -> nn.Module:
+    return family.Discriminator(sample_shape=shape, **(OPTIONS[name_of(family)] | options))
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=name_of)
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    ("side", "channels"), [(side, 1) for side in SIDES] + [(side, 3) for side in (8, 28, 32, 128)]
+)
 def test_a_pair_fits_every_size(family: ModuleType, side: int, channels: int) -> None:
     torch.manual_seed(0)
     shape = (channels, side, side)
-    generator = family.Generator(sample_shape=shape, latent_dim=LATENT_DIM, width=2)
-    discriminator = family.Discriminator(sample_shape=shape, width=2)
+    generator = generator_of(family, shape, width=2)
+    discriminator = discriminator_of(family, shape, width=2)
     images = generator(10 * torch.randn(2, LATENT_DIM))
     assert images.shape == (2, *shape)
     assert images.abs().max() <= 1
@@ -39,8 +56,8 @@ def test_a_pair_fits_every_size(family: ModuleType, side: int, channels: int) ->
 @pytest.mark.parametrize("family", FAMILIES, ids=name_of)
 def test_every_weight_of_a_pair_gets_a_gradient(family: ModuleType) -> None:
     torch.manual_seed(0)
-    generator = family.Generator(sample_shape=(1, 16, 16), latent_dim=LATENT_DIM, width=8)
-    discriminator = family.Discriminator(sample_shape=(1, 16, 16), width=8)
+    generator = generator_of(family, (1, 16, 16), width=8)
+    discriminator = discriminator_of(family, (1, 16, 16), width=8)
     with torch.no_grad():  # away from Fix-up's zeros, which hold back the gradients behind them
         for weight in [*generator.parameters(), *discriminator.parameters()]:
             weight.add_(0.05 * torch.randn_like(weight))
@@ -53,23 +70,23 @@ def test_every_weight_of_a_pair_gets_a_gradient(family: ModuleType) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=name_of)
 def test_float64_goes_through(family: ModuleType) -> None:
     shape = (3, 8, 8)
-    generator = family.Generator(sample_shape=shape, latent_dim=LATENT_DIM, width=4).double()
-    discriminator = family.Discriminator(sample_shape=shape, width=4).double()
+    generator = generator_of(family, shape, width=4).double()
+    discriminator = discriminator_of(family, shape, width=4).double()
     assert discriminator(generator(torch.randn(2, LATENT_DIM).double())).dtype == torch.float64
 
 
 @pytest.mark.parametrize("family", CONVOLUTIONAL, ids=name_of)
 def test_an_unsupported_size_names_the_nearest_ones(family: ModuleType) -> None:
     with pytest.raises(UserError, match="image size 30 no .*network supports.*=28 or 32"):
-        family.Generator(sample_shape=(1, 30, 30), latent_dim=LATENT_DIM, width=4)
+        generator_of(family, (1, 30, 30), width=4)
     with pytest.raises(UserError, match="image size 30 no .*network supports.*=28 or 32"):
-        family.Discriminator(sample_shape=(1, 30, 30), width=4)
+        discriminator_of(family, (1, 30, 30), width=4)
 
 
 @pytest.mark.parametrize("family", CONVOLUTIONAL, ids=name_of)
 def test_points_are_sent_to_the_fully_connected_pair(family: ModuleType) -> None:
     with pytest.raises(UserError, match=r"points.*gansweep\.layers\.mlp\.Generator"):
-        family.Discriminator(sample_shape=(2,), width=4)
+        discriminator_of(family, (2,), width=4)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +119,11 @@ def test_width_is_halved_beyond_32_pixels() -> None:
 
 def test_points_are_unbounded() -> None:
     torch.manual_seed(0)
-    generator = mlp.Generator(sample_shape=(2,), latent_dim=LATENT_DIM, width=16)
+    generator = generator_of(mlp, (2,), width=16)
     points = generator(1000 * torch.randn(64, LATENT_DIM))
     assert points.shape == (64, 2)
     assert points.abs().max() > 1
-    assert mlp.Discriminator(sample_shape=(2,), width=16)(points).shape == (64,)
+    assert discriminator_of(mlp, (2,), width=16)(points).shape == (64,)
 
 
 def test_maxout_takes_the_largest_of_five_neighbours() -> None:
@@ -135,7 +152,7 @@ def test_layer_norm_keeps_the_samples_of_a_batch_apart_and_batch_norm_does_not()
     images = torch.randn(4, 1, 8, 8)
     other = torch.cat([images[:1], torch.randn(3, 1, 8, 8)])
     for family in (dcgan, resnet):
-        apart = family.Discriminator(sample_shape=(1, 8, 8), width=4, norm="layer")
+        apart = discriminator_of(family, (1, 8, 8), width=4, norm="layer")
         assert torch.allclose(apart(images)[0], apart(other)[0], atol=1e-6)
     mixed = dcgan.Discriminator(sample_shape=(1, 8, 8), width=4, norm="batch")
     assert not torch.allclose(mixed(images)[0], mixed(other)[0], atol=1e-6)
@@ -144,28 +161,28 @@ def test_layer_norm_keeps_the_samples_of_a_batch_apart_and_batch_norm_does_not()
 @pytest.mark.parametrize("family", [mlp, dcgan, resnet], ids=name_of)
 def test_spectral_normalisation_brings_every_weight_to_norm_one(family: ModuleType) -> None:
     torch.manual_seed(0)
-    discriminator = family.Discriminator(sample_shape=(1, 8, 8), width=4, spectral_norm=True)
+    discriminator = discriminator_of(family, (1, 8, 8), width=4, spectral_norm=True)
     images = torch.randn(2, 1, 8, 8)
-    for _ in range(300):  # power iterations, one at each pass
+    for _ in range(60):  # power iterations, one at each pass
         discriminator(images)
     layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert layers
     for layer in layers:
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
-        assert norm.item() == pytest.approx(1, abs=2e-3)
+        assert norm.item() == pytest.approx(1, abs=2e-2)
 
 
 def test_a_spectrally_normalised_critic_is_lipschitz() -> None:
     torch.manual_seed(0)
-    critic = mlp.Discriminator(sample_shape=(2,), width=32, spectral_norm=True)
+    critic = discriminator_of(mlp, (2,), width=32, spectral_norm=True)
     with torch.no_grad():
         for layer in critic.parameters():
             layer.mul_(5)
-    for _ in range(300):
+    for _ in range(100):
         critic(torch.randn(2, 2))
     a, b = torch.randn(256, 2), torch.randn(256, 2)
     slopes = (critic(a) - critic(b)).abs() / (a - b).norm(dim=1)
-    assert slopes.max() <= 1 + 1e-3
+    assert slopes.max() <= 1.01
 
 
 def test_normalize_weights_reaches_every_linear_map() -> None:
@@ -176,7 +193,7 @@ def test_normalize_weights_reaches_every_linear_map() -> None:
 
 def test_dcgan_starts_from_normal_weights_of_spread_two_hundredths() -> None:
     torch.manual_seed(0)
-    generator = dcgan.Generator(sample_shape=(3, 32, 32), latent_dim=100, width=32)
+    generator = dcgan.Generator(sample_shape=(3, 32, 32), latent_dim=100, width=32, norm="batch")
     for layer in generator.modules():
         if isinstance(layer, nn.ConvTranspose2d | nn.Linear):
             assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
@@ -185,7 +202,7 @@ def test_dcgan_starts_from_normal_weights_of_spread_two_hundredths() -> None:
 
 
 def test_dcgan_at_64_pixels_has_the_maps_of_figure_1() -> None:
-    generator = dcgan.Generator(sample_shape=(3, 64, 64), latent_dim=100, width=128)
+    generator = dcgan.Generator(sample_shape=(3, 64, 64), latent_dim=100, width=128, norm="batch")
     maps = [
         layer.num_features for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)
     ]
@@ -197,8 +214,8 @@ def parameters_of(network: nn.Module) -> int:
 
 
 def test_sngan_at_32_pixels_has_the_parameters_of_table_4() -> None:
-    generator = resnet.Generator(sample_shape=(3, 32, 32), latent_dim=128, width=256)
-    discriminator = resnet.Discriminator(sample_shape=(3, 32, 32), width=128)
+    generator = resnet.Generator(sample_shape=(3, 32, 32), latent_dim=128, width=256, norm="batch")
+    discriminator = resnet.Discriminator(sample_shape=(3, 32, 32), width=128, norm="none")
     conv = 256 * 256 * 9 + 256
     shortcut, norm = 256 * 256 + 256, 2 * 256
     stem, to_image = 128 * 4096 + 4096, 256 * 3 * 9 + 3
@@ -252,5 +269,5 @@ def test_r3_halving_is_bilinear() -> None:
 
 def test_r3_is_free_of_normalisation() -> None:
     norms = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)
-    generator = r3.Generator(sample_shape=(3, 64, 64), latent_dim=LATENT_DIM, width=8)
+    generator = generator_of(r3, (3, 64, 64), width=8)
     assert not any(isinstance(layer, norms) for layer in generator.modules())

@@ -115,11 +115,11 @@ def test_noise_has_the_batch_as_its_first_dimension(penalty: Penalty) -> None:
 def test_penalty_reaches_the_discriminator_and_never_the_generator(penalty: Penalty) -> None:
     torch.manual_seed(0)
     discriminators: list[nn.Module] = [
-        mlp.Discriminator(sample_shape=(1, 8, 8), width=8),
+        mlp.Discriminator(sample_shape=(1, 8, 8), width=8, depth=2, activation="tanh", norm="none"),
         dcgan.Discriminator(sample_shape=(1, 8, 8), width=4, norm="layer"),
-        resnet.Discriminator(sample_shape=(1, 8, 8), width=4, spectral_norm=True),
+        resnet.Discriminator(sample_shape=(1, 8, 8), width=4, norm="none", spectral_norm=True),
     ]
-    generator = dcgan.Generator(sample_shape=(1, 8, 8), latent_dim=3, width=4)
+    generator = dcgan.Generator(sample_shape=(1, 8, 8), latent_dim=3, width=4, norm="batch")
     real = torch.rand(4, 1, 8, 8) * 2 - 1
     for discriminator in discriminators:
         fake = generator(torch.randn(4, 3))
@@ -134,7 +134,9 @@ def test_penalty_reaches_the_discriminator_and_never_the_generator(penalty: Pena
 @pytest.mark.parametrize("penalty", PENALTIES, ids=name_of)
 def test_gradient_of_a_penalty_agrees_with_finite_differences(penalty: Penalty) -> None:
     torch.manual_seed(0)
-    critic = mlp.Discriminator(sample_shape=(2,), width=4, activation="tanh").double()
+    critic = mlp.Discriminator(
+        sample_shape=(2,), width=4, depth=2, activation="tanh", norm="none"
+    ).double()
     real, fake = batch((3, 2))
     draw = drawn(penalty, real)
 
@@ -149,7 +151,7 @@ def test_gradient_of_a_penalty_agrees_with_finite_differences(penalty: Penalty) 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=name_of)
 def test_penalty_leaves_autocast(penalty: Penalty) -> None:
     torch.manual_seed(0)
-    critic = mlp.Discriminator(sample_shape=(2,), width=8, activation="tanh")
+    critic = mlp.Discriminator(sample_shape=(2,), width=8, depth=2, activation="tanh", norm="none")
     real, fake = batch((4, 2), torch.float32)
     draw = drawn(penalty, real)
     expected = penalty(critic, real, fake, draw)

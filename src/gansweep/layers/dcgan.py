@@ -36,7 +36,7 @@ class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1]; `width` channels at half the image's side."""
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, norm: str = "batch"
+        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, norm: str
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: int,
-        norm: str = "batch",
+        norm: str,
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()

@@ -60,9 +60,9 @@ class Generator(nn.Module):
         latent_dim: int,
         *,
         width: int,
-        depth: int = 2,
-        activation: str = "relu",
-        norm: str = "none",
+        depth: int,
+        activation: str,
+        norm: str,
     ) -> None:
         super().__init__()
         self.sample_shape = tuple(sample_shape)
@@ -86,9 +86,9 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: int,
-        depth: int = 2,
-        activation: str = "relu",
-        norm: str = "none",
+        depth: int,
+        activation: str,
+        norm: str,
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()

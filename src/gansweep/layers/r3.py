@@ -88,7 +88,7 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, blocks: int = 2
+        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, blocks: int
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
     blocks: bottlenecks at each map size.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, blocks: int = 2) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], *, width: int, blocks: int) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
         widths = [channels_at(base << level, width) for level in range(doublings + 1)][::-1]

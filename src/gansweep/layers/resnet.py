@@ -21,7 +21,7 @@ class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1]; `width` channels up to 32x32."""
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, norm: str = "batch"
+        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, norm: str
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: int,
-        norm: str = "none",
+        norm: str,
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
