@@ -1,0 +1,90 @@
+"""What a score's number was measured with, the name that says so, and which numbers compare.
+
+Needs no torch, so that reports and sweeps read it at no cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gansweep.errors import UserError, nearest
+
+Direction = Literal["minimize", "maximize"]
+Protocol = dict[str, Any]
+
+PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
+REPEATABLE = ("noise_seed",)  # what may differ between two numbers that are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One measured number, or one list of numbers, never without its protocol.
+
+    std: spread of the value over its splits or subsets (divided by n, not n - 1), where it has any.
+    """
+
+    value: float | list[float]
+    protocol: Protocol
+    std: float | None = None
+
+    @property
+    def name(self) -> str:
+        return score_name(self.protocol)
+
+
+def count_word(n: int) -> str:
+    """500 -> "500", 2000 -> "2k", 2500 -> "2500", 50000 -> "50k"."""
+    return f"{n // 1000}k" if n and n % 1000 == 0 else str(n)
+
+
+def score_name(protocol: Mapping[str, Any]) -> str:
+    """The name of a protocol's column: fid_10k_train, fid_digitsnet_2k_train, modes_2500.
+
+    Scores in feature space name their backbone, but for the plain Inception one.
+    """
+    score, n = protocol["score"], count_word(protocol["n_fake"])
+    if score not in ("fid", "is", "kid"):
+        return f"{score}_{n}"
+    backbone = protocol["backbone"]
+    space = "" if backbone == PLAIN_BACKBONE else f"{backbone}_"
+    reference = f"{protocol['splits']}splits" if score == "is" else protocol["split"]
+    return f"{score}_{space}{n}_{reference}"
+
+
+def protocol_key(protocol: Mapping[str, Any]) -> str:
+    """Equal for two protocols exactly when their numbers compare; serves to group them."""
+    kept = {key: value for key, value in protocol.items() if key not in REPEATABLE}
+    # a missing key and a null one mean the same: not part of the measurement
+    return json.dumps({k: v for k, v in kept.items() if v is not None}, sort_keys=True)
+
+
+def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two numbers were measured alike in everything but the noise."""
+    return protocol_key(a) == protocol_key(b)
+
+
+def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
+    """The full name of the score a person asks for as "fid" or as "fid_digitsnet_1k_train".
+
+    scores: name -> protocol.
+    Raises: UserError where none matches, or where a short word means more than one.
+    """
+    if wanted in scores:
+        return wanted
+    named = [name for name, protocol in scores.items() if protocol["score"] == wanted]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise UserError(
+            f"'{wanted}' stands for {len(named)} scores of different protocols: "
+            f"{', '.join(named)}. Give the full name of one."
+        )
+    words = list(dict.fromkeys([p["score"] for p in scores.values()] + list(scores)))
+    known = f"Measured are: {', '.join(words)}." if words else "This run measures no score."
+    raise UserError(
+        f"There is no score '{wanted}'.{nearest(wanted, words)} {known} "
+        "Choose one of them, or measure more with metrics= (metrics.scores=)."
+    )

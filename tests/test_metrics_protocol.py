@@ -1,0 +1,80 @@
+"""Names of scores, and which numbers compare."""
+
+import subprocess
+import sys
+
+import pytest
+
+from gansweep.errors import UserError
+from gansweep.metrics.protocol import (
+    Score,
+    comparable,
+    count_word,
+    find_score,
+    protocol_key,
+    score_name,
+)
+
+FID = {
+    "score": "fid",
+    "direction": "minimize",
+    "n_fake": 2000,
+    "n_real": 1437,
+    "split": "train",
+    "data": "digits",
+    "data_fingerprint": "0123456789abcdef",
+    "backbone": "digitsnet",
+    "weights_hash": "fedcba9876543210",
+    "resizer": "none",
+    "noise_seed": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("n", "word"), [(500, "500"), (1000, "1k"), (2500, "2500"), (10_000, "10k"), (50_000, "50k")]
+)
+def test_counts_are_short_words(n: int, word: str) -> None:
+    assert count_word(n) == word
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "fid_digitsnet_2k_train"),
+        ({"backbone": "inception", "n_fake": 10_000}, "fid_10k_train"),
+        ({"backbone": "inception0a1b2c3d"}, "fid_inception0a1b2c3d_2k_train"),
+        ({"score": "kid", "split": "test"}, "kid_digitsnet_2k_test"),
+        ({"score": "is", "splits": 10, "split": None}, "is_digitsnet_2k_10splits"),
+        ({"score": "modes", "n_fake": 2500, "backbone": None}, "modes_2500"),
+        ({"score": "mode_counts", "n_fake": 500}, "mode_counts_500"),
+    ],
+)
+def test_a_name_carries_its_protocol(changes: dict[str, object], name: str) -> None:
+    assert score_name(FID | changes) == name
+    assert Score(1.0, FID | changes).name == name
+
+
+def test_only_the_noise_may_differ_between_compared_numbers() -> None:
+    assert comparable(FID, FID | {"noise_seed": 7})
+    assert protocol_key(FID) == protocol_key(FID | {"noise_seed": 7})
+    for key in FID.keys() - {"noise_seed"}:
+        assert not comparable(FID, FID | {key: "another"}), key
+
+
+def test_find_score_takes_the_short_word_and_the_full_name() -> None:
+    scores = {"fid_digitsnet_2k_train": FID, "modes_2k": FID | {"score": "modes"}}
+    assert find_score(scores, "fid") == "fid_digitsnet_2k_train"
+    assert find_score(scores, "modes_2k") == "modes_2k"
+    with pytest.raises(UserError, match="Did you mean 'modes'"):
+        find_score(scores, "mode")
+
+
+def test_find_score_refuses_a_word_that_means_two_protocols() -> None:
+    scores = {"fid_digitsnet_2k_train": FID, "fid_digitsnet_1k_train": FID | {"n_fake": 1000}}
+    with pytest.raises(UserError, match="2 scores of different protocols"):
+        find_score(scores, "fid")
+
+
+def test_the_protocol_needs_no_torch() -> None:
+    code = "import sys, gansweep.metrics.protocol; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
