@@ -1,0 +1,1 @@
+"""Launchers start workers; the workers do the rest."""

@@ -1,0 +1,42 @@
+"""`python -m gansweep.sweep DIRECTORY`: a worker, as a launcher starts it."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import sys
+
+from gansweep.errors import UserError
+from gansweep.sweep.child import die_with_parent
+from gansweep.sweep.worker import run_worker
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gansweep.sweep", description=__doc__)
+    parser.add_argument("directory")
+    parser.add_argument("--name")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--launched", action="store_true", help="stop when the parent ends")
+    given = parser.parse_args()
+    if given.launched:
+        die_with_parent(signal.SIGTERM)
+    try:
+        return run_worker(given.directory, given.name, given.threads)
+    except UserError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(
+            f"{error.filename or given.directory} cannot be written ({error.strerror}). Free some "
+            "space or mend the permissions, then give the same command again: the sweep goes on.",
+            file=sys.stderr,
+        )
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What runs in the process of one trial: a child of its own, so that a crash costs one trial.
+
+The process is forked from a server that has imported the training stack. It imports nothing heavy
+itself, so that the server decides what is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from gansweep.record import RunRecord
+from gansweep.sweep.locks import share_lease
+
+PR_SET_PDEATHSIG = 1
+OnScore = Callable[[float, dict[str, float]], bool]
+
+
+@dataclass
+class Order:
+    """What a worker asks of its child."""
+
+    target: str
+    overrides: list[str]
+    config_dir: str | None
+    run_dir: str
+    lease: str
+    sweep: dict[str, Any]
+    threads: int
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process signal `number` when its parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
+def run_order(order: Order, connection: Connection) -> None:
+    """Train one trial; exits with 0 where its record says how it ended, else with 1."""
+    die_with_parent(signal.SIGKILL)
+    os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
+    _write_output_to(Path(order.run_dir) / "log.txt")
+    if share_lease(Path(order.lease)) is None:
+        sys.exit("The lease of this attempt is gone: another worker has taken the trial over.")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(order.threads)
+    try:
+        _load(order.target)(
+            order.overrides,
+            config_dir=order.config_dir,
+            run_dir=Path(order.run_dir),
+            on_score=_asking(connection),
+            sweep=order.sweep,
+        )
+    except Exception as error:
+        traceback.print_exc()
+        _record_failure(order, error)
+        sys.exit(1)
+
+
+def train_trial(
+    overrides: list[str],
+    *,
+    config_dir: str | None,
+    run_dir: Path,
+    on_score: OnScore,
+    sweep: dict[str, Any],
+) -> None:
+    """Compose the trial's configuration and train it."""
+    from gansweep.config import compose
+    from gansweep.train import train
+
+    cfg = compose(overrides, config_dir=config_dir)
+    train(cfg, run_dir=run_dir, on_score=on_score, sweep=sweep, progress=False, overrides=overrides)
+
+
+def _asking(connection: Connection) -> OnScore:
+    def on_score(kimg: float, scores: dict[str, float]) -> bool:
+        try:
+            connection.send((kimg, scores))
+            return bool(connection.recv())
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            os._exit(1)  # no worker, no trial: the checkpoint stays for whoever takes it up
+
+    return on_score
+
+
+def _load(path: str) -> Callable[..., object]:
+    module, _, name = path.rpartition(".")
+    target: Callable[..., object] = getattr(importlib.import_module(module), name)
+    return target
+
+
+def _write_output_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+
+
+def _record_failure(order: Order, error: Exception) -> None:
+    """See that the record says so: an error before training leaves none."""
+    record = RunRecord(order.run_dir)
+    result = record.result() or {"sweep": order.sweep}
+    if result.get("status") in (None, "running", "interrupted"):
+        reason = f"{type(error).__name__}: {error}"
+        record.write_result({**result, "status": "failed", "reason": reason})

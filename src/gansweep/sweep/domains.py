@@ -1,0 +1,291 @@
+"""The values that one key of a search space may take, read in Hydra's override grammar."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
+from hydra.errors import HydraException
+from optuna.trial import BaseTrial
+
+from gansweep.errors import UserError
+
+Scalar = str | int | float | bool | None
+GRAMMAR = "choice(a, b), interval(0, 1), int(interval(1, 8)), range(1, 5), tag(log, interval(a, b))"
+
+# Hydra's grammar knows no null inside choice(), but "no clipping, or 1" is a thing people search.
+_NULL = "gansweep_null"
+_BARE_NULL = re.compile(r"(?<![\w.])null(?![\w.])")
+_BARE = re.compile(r"[A-Za-z_][\w./-]*\Z")
+_WORDS_WITH_MEANING = {"null", "true", "false", "nan", "inf", "on", "off", "yes", "no"}
+
+
+def override_text(value: Any) -> str:
+    """`value` as it stands to the right of the = of a Hydra override.
+
+    Strings are quoted where they would otherwise be read as something else.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        if _BARE.match(value) and value.lower() not in _WORDS_WITH_MEANING:
+            return value
+        return QuotedString(value, quote=Quote.single).with_quotes()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(override_text(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}:{override_text(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+class Domain(ABC):
+    """A set of values. `stored` is what Optuna keeps of a value: always a scalar."""
+
+    @abstractmethod
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar: ...
+
+    @abstractmethod
+    def options(self) -> list[Scalar] | None:
+        """Every stored value, in order; None where there are infinitely many."""
+
+    @abstractmethod
+    def example(self) -> Any:
+        """Some value of the domain."""
+
+    @abstractmethod
+    def canonical(self) -> str:
+        """Equal for two spellings of one domain, different for different domains."""
+
+    def decode(self, stored: Scalar) -> Any:
+        return stored
+
+    def branch_values(self) -> list[Any]:
+        """The values that may change which configuration is composed: the names of a choice."""
+        return [self.example()]
+
+
+@dataclass(frozen=True)
+class Fixed(Domain):
+    value: Any
+
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar:
+        raise AssertionError("a fixed value is not suggested")
+
+    def options(self) -> list[Scalar] | None:
+        return [_stored(self.value)]
+
+    def decode(self, stored: Scalar) -> Any:
+        return self.value
+
+    def example(self) -> Any:
+        return self.value
+
+    def canonical(self) -> str:
+        return override_text(self.value)
+
+
+@dataclass(frozen=True)
+class Choice(Domain):
+    values: tuple[Any, ...]
+
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar:
+        return trial.suggest_categorical(name, [_stored(v) for v in self.values])
+
+    def options(self) -> list[Scalar] | None:
+        return [_stored(v) for v in self.values]
+
+    def decode(self, stored: Scalar) -> Any:
+        for value in self.values:
+            if _stored(value) == stored and isinstance(stored, bool) == isinstance(value, bool):
+                return value
+        raise AssertionError(f"{stored!r} is not in {self.canonical()}")
+
+    def example(self) -> Any:
+        return self.values[0]
+
+    def canonical(self) -> str:
+        return "choice(" + ",".join(override_text(v) for v in self.values) + ")"
+
+    def branch_values(self) -> list[Any]:
+        names = [v for v in self.values if isinstance(v, str)]
+        return names or [self.values[0]]
+
+
+@dataclass(frozen=True)
+class Interval(Domain):
+    """[low, high], both ends included."""
+
+    low: float
+    high: float
+    log: bool
+    integer: bool
+
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar:
+        if self.integer:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+    def options(self) -> list[Scalar] | None:
+        return list(range(int(self.low), int(self.high) + 1)) if self.integer else None
+
+    def example(self) -> Any:
+        return self.low
+
+    def canonical(self) -> str:
+        text = f"interval({self.low!r},{self.high!r})"
+        text = f"int({text})" if self.integer else text
+        return f"tag(log,{text})" if self.log else text
+
+
+@dataclass(frozen=True)
+class Steps(Domain):
+    """Evenly spaced numbers; as in Hydra, `range(1, 5)` ends at 4."""
+
+    values: tuple[float, ...]
+
+    def suggest(self, trial: BaseTrial, name: str) -> Scalar:
+        # by position: low + k * step in floating point would miss the values by a rounding
+        return trial.suggest_int(name, 0, len(self.values) - 1)
+
+    def options(self) -> list[Scalar] | None:
+        return list(range(len(self.values)))
+
+    def decode(self, stored: Scalar) -> Any:
+        assert isinstance(stored, int)
+        return self.values[stored]
+
+    def example(self) -> Any:
+        return self.values[0]
+
+    def canonical(self) -> str:
+        return "range:" + ",".join(repr(v) for v in self.values)
+
+
+def parse_entry(key: str, text: Any) -> tuple[str, str, Domain]:
+    """(prefix "", "+" or "++"; key; domain) of one entry of a search space.
+
+    Raises: UserError naming the entry, where the text is not in the grammar.
+    """
+    if not isinstance(text, str):
+        prefix, bare = _split_key(key)
+        return prefix, bare, Fixed(text)
+    override = _parse(f"{key}={_BARE_NULL.sub(_NULL, text)}", f"{key}: {text}")
+    prefix, bare = _split_key(override.get_key_element())
+    return prefix, bare, _domain(f"{key}: {text}", override._value)
+
+
+def parse_condition(text: str) -> tuple[str, tuple[Any, ...]]:
+    """("model", ("gan", "dcgan")) of the block heading "model=gan,dcgan"."""
+    override = _parse(text, text)
+    domain = _domain(text, override._value)
+    if not isinstance(domain, (Fixed, Choice)):
+        raise UserError(
+            f"The search space's block '{text}' must name one or more values of "
+            f"'{override.key_or_group}', as in 'model=wgan_gp' or 'model=gan,dcgan'."
+        )
+    values = (domain.value,) if isinstance(domain, Fixed) else domain.values
+    return override.get_key_element().lstrip("+"), values
+
+
+def _parse(line: str, shown: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(line)
+    except HydraException as error:
+        reason = str(error).splitlines()[0].replace(_NULL, "null")
+        raise UserError(
+            f"The search space's entry '{shown}' cannot be read: {reason}. "
+            f"An entry is a plain value or one of {GRAMMAR}."
+        ) from error
+
+
+def _domain(shown: str, parsed: Any) -> Domain:
+    if isinstance(parsed, ChoiceSweep):
+        values = tuple(_plain(v) for v in parsed.list)
+        texts = [override_text(v) for v in values]
+        if len(set(texts)) < len(texts):
+            raise UserError(f"The search space's entry '{shown}' names a value twice.")
+        return Choice(values)
+    if isinstance(parsed, IntervalSweep):
+        return _interval(shown, parsed)
+    if isinstance(parsed, RangeSweep):
+        return _steps(shown, parsed)
+    if isinstance(parsed, Glob):
+        raise UserError(
+            f"The search space's entry '{shown}' uses glob(), which would change meaning when a "
+            "file is added. Name the values: choice(a, b)."
+        )
+    return Fixed(_plain(parsed))
+
+
+def _interval(shown: str, parsed: IntervalSweep) -> Interval:
+    low, high, log = parsed.start, parsed.end, "log" in parsed.tags
+    assert low is not None and high is not None
+    if not low < high:
+        raise UserError(
+            f"The search space's entry '{shown}' is empty: {low} is not below {high}. "
+            "Write the smaller end first."
+        )
+    if log and low <= 0:
+        raise UserError(
+            f"The search space's entry '{shown}' has a logarithmic scale, which cannot reach "
+            f"{low}. Start above 0, or drop tag(log, ...)."
+        )
+    return Interval(low, high, log, integer=isinstance(low, int) and isinstance(high, int))
+
+
+def _steps(shown: str, parsed: RangeSweep) -> Steps:
+    if "log" in parsed.tags:
+        raise UserError(
+            f"The search space's entry '{shown}': a range is evenly spaced and takes no "
+            "tag(log, ...). Use tag(log, interval(a, b)) or choice(1e-4, 1e-3, 1e-2)."
+        )
+    try:
+        values: Sequence[float] = tuple(parsed.range())
+    except (HydraException, ValueError) as error:
+        raise UserError(f"The search space's entry '{shown}' cannot be read: {error}.") from error
+    if not values:
+        raise UserError(
+            f"The search space's entry '{shown}' is empty. As in Hydra, range(start, stop, step) "
+            "leaves its stop out."
+        )
+    return Steps(tuple(values))
+
+
+def _plain(value: Any) -> Any:
+    """A parsed element as a Python value, with the nulls put back."""
+    if isinstance(value, QuotedString):
+        return value.text.replace(_NULL, "null")
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    return None if value == _NULL else value
+
+
+def _stored(value: Any) -> Scalar:
+    return value if value is None or isinstance(value, (str, int, float)) else override_text(value)
+
+
+def _split_key(key: str) -> tuple[str, str]:
+    bare = key.lstrip("+")
+    if bare.startswith("~"):
+        raise UserError(
+            f"The search space's entry '{key}' deletes a key. Delete it for every trial on the "
+            "command line instead, or search over its values."
+        )
+    return key[: len(key) - len(bare)], bare

@@ -1,0 +1,109 @@
+"""Locks that the kernel releases with their holder, so that no killed process blocks the others."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from pathlib import Path
+
+# An attempt of another host is dead when its lease was not touched for so long. On one host the
+# kernel says it at once.
+LEASE_SECONDS = 30.0
+TOUCH_SECONDS = 1.0
+
+
+class KernelLock:
+    """An exclusive lock on a file, held by one process at a time: `with KernelLock(path): ...`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._descriptor = descriptor
+
+    def __exit__(self, *error: object) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+
+class Lease:
+    """The claim of a worker, and of its child, on one attempt.
+
+    A file that both hold a shared lock on: as long as one of them lives, nobody else can lock it.
+    Other hosts, whose kernel may not see that lock, go by the time of its last touch.
+    """
+
+    def __init__(self, path: Path, worker: str) -> None:
+        self.path = path
+        path.parent.mkdir(exist_ok=True)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        content = {"worker": worker, "pid": os.getpid(), "kernel": kernel_id()}
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, json.dumps(content).encode())
+        self._ended = threading.Event()
+        threading.Thread(target=self._touch_until_ended, daemon=True).start()
+
+    def release(self) -> None:
+        self._ended.set()
+        self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def _touch_until_ended(self) -> None:
+        while not self._ended.wait(TOUCH_SECONDS):
+            try:
+                os.utime(self.path)
+            except FileNotFoundError:
+                return
+
+
+def share_lease(path: Path) -> int | None:
+    """Hold the lease of one's worker until this process ends; None where it was taken away."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def is_alive(path: Path) -> bool:
+    """Whether some process still works under the lease at `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+        if holder.get("kernel") == kernel_id():
+            return not _can_lock(descriptor)
+        return _seconds_untouched(path, descriptor) < LEASE_SECONDS
+    finally:
+        os.close(descriptor)
+
+
+def kernel_id() -> str:
+    """Equal in two processes whose locks are kept by one kernel."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _can_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _seconds_untouched(path: Path, descriptor: int) -> float:
+    # by the clock of the file system, not by this host's
+    probe = path.with_name(f".clock-{os.getpid()}")
+    probe.write_bytes(b"")
+    now = probe.stat().st_mtime
+    probe.unlink()
+    return now - os.fstat(descriptor).st_mtime

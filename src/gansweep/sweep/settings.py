@@ -1,0 +1,143 @@
+"""The settings of a sweep: sweep.yaml, and what its words mean to Optuna."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from optuna import pruners, samplers
+from optuna.exceptions import ExperimentalWarning
+
+from gansweep.errors import UserError, nearest
+from gansweep.record import replace_atomically
+from gansweep.sweep.objective import Objective
+
+SAMPLERS = ("random", "tpe", "grid")
+PRUNERS = ("none", "median", "asha", "hyperband")
+
+
+@dataclass
+class Settings:
+    """Everything that a worker must know, wherever it is started."""
+
+    name: str
+    n_trials: int
+    budget_kimg: float  # of a full-length trial; pruning steps are measured against it
+    base_seed: int  # the trials' seed: a confirmation takes others
+    space: dict[str, Any]
+    overrides: list[str]  # of every trial
+    objective: dict[str, Any]
+    sampler: dict[str, Any]
+    pruner: dict[str, Any]
+    confirm: dict[str, Any]
+    max_retries: int
+    runs_dir: str
+    config_dir: str | None = None
+    target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
+    preload: list[str] = field(default_factory=lambda: ["gansweep.train"])
+
+    def __post_init__(self) -> None:
+        _known("sweep.sampler.name", self.sampler["name"], SAMPLERS)
+        _known("sweep.pruner.name", self.pruner["name"], PRUNERS)
+        if not 0 <= float(self.pruner["warmup_fraction"]) < 1:
+            raise UserError(
+                f"sweep.pruner.warmup_fraction={self.pruner['warmup_fraction']} is not a fraction "
+                "of a trial's budget. Use a number from 0 up to, but not including, 1."
+            )
+        if int(self.pruner["reduction_factor"]) < 2:
+            raise UserError(
+                f"sweep.pruner.reduction_factor={self.pruner['reduction_factor']} would stop no "
+                "trial. Use 2 or more: one trial in so many goes on."
+            )
+        if self.n_trials < 1:
+            raise UserError(f"n_trials={self.n_trials} leaves nothing to do. Use 1 or more.")
+        Objective.parse(self.objective)
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change between two runs of the command that continue one sweep."""
+        objective = Objective.parse(self.objective)
+        return {
+            "objective.metric": objective.metric,
+            "objective.direction": objective.direction,
+            "objective.at": objective.at,
+            "sampler.name": self.sampler["name"],
+            "sampler.seed": self.sampler["seed"],
+            "overrides": " ".join(sorted(self.overrides)),
+        }
+
+    def save(self, directory: Path) -> None:
+        text = OmegaConf.to_yaml(OmegaConf.create(asdict(self)))
+        replace_atomically(directory / "sweep.yaml", text.encode())
+
+    @classmethod
+    def load(cls, directory: Path) -> Settings:
+        path = directory / "sweep.yaml"
+        if not path.is_file():
+            raise UserError(
+                f"{directory} holds no sweep: there is no sweep.yaml in it. Give the directory "
+                "that `gansweep sweep` names when it starts."
+            )
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        assert isinstance(content, dict)
+        known = {f.name for f in fields(cls)}
+        return cls(**{str(k): v for k, v in content.items() if k in known})
+
+    def make_sampler(self, number: int) -> samplers.BaseSampler:
+        """The sampler of trial `number`.
+
+        Seeded by the trial, not by the worker: workers that restart would draw the same again.
+        """
+        seed = (int(self.sampler["seed"]) * 1_000_003 + number) % 2**32
+        if self.sampler["name"] == "tpe":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return samplers.TPESampler(
+                    n_startup_trials=int(self.sampler["startup_trials"]),
+                    multivariate=True,
+                    group=True,  # conditional parameters are modelled with their companions
+                    constant_liar=True,  # two workers do not try the same point at once
+                    seed=seed,
+                )
+        # a grid's points are fixed when the trial is created, whatever the sampler
+        return samplers.RandomSampler(seed=seed)
+
+    def make_pruner(self) -> pruners.BasePruner:
+        name, factor = self.pruner["name"], int(self.pruner["reduction_factor"])
+        budget = max(1, int(self.budget_kimg * 1000))
+        warmup = max(1, int(budget * float(self.pruner["warmup_fraction"])))
+        if name == "median":
+            return pruners.MedianPruner(
+                n_startup_trials=int(self.pruner["startup_trials"]), n_warmup_steps=warmup
+            )
+        if name == "asha":
+            return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=factor)
+        if name == "hyperband":
+            return pruners.HyperbandPruner(
+                min_resource=warmup, max_resource=budget, reduction_factor=factor
+            )
+        return pruners.NopPruner()
+
+    def step(self, kimg: float) -> int:
+        """Optuna's step for a score at `kimg`: images seen, down to a hundredth of the budget.
+
+        Trials with other batch sizes evaluate some images later; snapped, they can be compared.
+        """
+        images, grain = kimg * 1000, max(1, int(self.budget_kimg * 10))
+        return max(1, int(images / grain + 1e-6) * grain)
+
+
+def merged_identity(settings: Settings, space: Mapping[str, str]) -> dict[str, Any]:
+    """The identity of a study: the settings that may not change, and every entry of the space."""
+    return {**settings.identity(), **{f"space {key}": text for key, text in space.items()}}
+
+
+def _known(option: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(
+            f"{option}={value} is not known.{nearest(str(value), allowed)} "
+            f"Use one of {', '.join(allowed)}."
+        )

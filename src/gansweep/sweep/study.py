@@ -1,0 +1,342 @@
+"""The state of a sweep: an Optuna study of trials and one of confirmation runs in one journal.
+
+Any number of processes work on it at once. A trial goes through one or more attempts, each an
+Optuna trial of its own with the same `key`; an attempt is claimed by a lease, and whoever finds a
+dead lease settles the attempt by what its run record says, or puts the trial back into the queue.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.sweep.confirm import Confirmation, confirmations
+from gansweep.sweep.domains import Scalar, override_text
+from gansweep.sweep.journal import open_storage
+from gansweep.sweep.locks import KernelLock, Lease, is_alive
+from gansweep.sweep.objective import Objective
+from gansweep.sweep.settings import Settings, merged_identity
+from gansweep.sweep.space import Space, difference, short_names
+
+SUCCEEDED = ("finished", "equilibrium")
+GAVE_UP = ("diverged", "collapsed", "failed")
+UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass
+class Attempt:
+    """One try at a trial or a confirmation run, claimed by this process."""
+
+    role: str  # trial | confirm
+    key: str  # t0007, or c-t0007-s101
+    number: int  # 1 for the first attempt at this key
+    params: dict[str, Any]
+    overrides: list[str]
+    run_dir: Path
+    trial: Trial
+    study: Study
+    lease: Lease
+    reported: set[int] = field(default_factory=set)
+    score: str | None = None  # the objective's full name, once the run has named it
+
+    def sweep_entry(self, settings: Settings) -> dict[str, Any]:
+        """What the run record keeps of the sweep."""
+        objective = Objective.parse(settings.objective)
+        return {
+            "name": settings.name,
+            "key": self.key,
+            "params": self.params,
+            "role": self.role,
+            "attempt": self.number,
+            "objective": {"metric": objective.metric, "direction": objective.direction},
+        }
+
+
+class SweepStudy:
+    """A sweep's directory, opened by a worker, a launcher or a reader."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.settings = Settings.load(directory)
+        self.objective = Objective.parse(self.settings.objective)
+        self.space = Space.parse(self.settings.space)
+        self.lock = KernelLock(directory / "sweep.lock")
+        self.storage = open_storage(directory / "study.journal")
+        self.trials = self._study("trials", self.settings.make_pruner())
+        self.confirms = self._study("confirm", optuna.pruners.NopPruner())
+        self._grid: list[dict[str, Scalar]] | None = None
+        if self.settings.sampler["name"] == "grid":
+            self._grid = self.space.grid()
+            # shuffled, so that a sweep stopped early has seen a bit of everything
+            random.Random(int(self.settings.sampler["seed"])).shuffle(self._grid)
+
+    @classmethod
+    def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
+        """Make the study, or open one to be continued with the same space.
+
+        Raises: UserError, with nothing written, where the directory's study has another space.
+        """
+        identity = merged_identity(settings, space.canonical())
+        if (directory / "study.journal").exists():
+            _refuse_another(directory, settings, identity)
+        (directory / "leases").mkdir(parents=True, exist_ok=True)
+        with KernelLock(directory / "sweep.lock"):
+            storage = open_storage(directory / "study.journal")
+            for name in ("trials", "confirm"):
+                study = optuna.create_study(
+                    storage=storage,
+                    study_name=name,
+                    direction=Objective.parse(settings.objective).direction,
+                    load_if_exists=True,
+                )
+                if study.user_attrs.get("identity") != identity:
+                    study.set_user_attr("identity", identity)
+            settings.save(directory)
+        return cls(directory)
+
+    @property
+    def n_trials(self) -> int:
+        if self._grid is None:
+            return self.settings.n_trials
+        return min(self.settings.n_trials, len(self._grid))
+
+    def claim(self, worker: str) -> Attempt | None:
+        """The next thing to run, or None where there is nothing now."""
+        with self.lock:
+            self._reap(self.trials)
+            self._reap(self.confirms)
+            waiting = self._waiting(self.trials)
+            if waiting is None and self._reserve_trial():
+                waiting = self._waiting(self.trials)
+            if waiting is not None:
+                return self._start(self.trials, waiting, worker)
+            if self._trials_told():
+                self._plan_confirmations()
+                waiting = self._waiting(self.confirms)
+                if waiting is not None:
+                    return self._start(self.confirms, waiting, worker)
+        return None
+
+    def suggest(self, attempt: Attempt) -> None:
+        """Fill in an attempt's parameters: for a trial, what the sampler proposes."""
+        if attempt.role == "trial":
+            attempt.params = self.space.suggest(attempt.trial)
+            attempt.overrides = self.space.overrides(attempt.params)
+
+    def report(self, attempt: Attempt, kimg: float, value: float) -> bool:
+        """Tell the study an intermediate value; True where the pruner wants the trial stopped.
+
+        Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+        """
+        step = self.settings.step(kimg)
+        if attempt.role != "trial" or step in attempt.reported or value != value:
+            return False
+        attempt.reported.add(step)
+        attempt.trial.report(value, step)
+        return attempt.trial.should_prune()
+
+    def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
+        """Tell the study how an attempt ended; the status that it was given.
+
+        ended: "itself" (its record says how), "killed", or "interrupted" (on our demand).
+        """
+        with self.lock:
+            frozen = _trial(attempt.study, attempt.trial.number)
+            status = self._settle(attempt.study, frozen, ended, reason)
+            attempt.lease.release()
+        return status
+
+    def finished(self) -> bool:
+        """Whether every trial is told, and every confirmation run of the winners too."""
+        if not self._trials_told():
+            return False
+        planned = {c.name for c in self.confirmations()}
+        told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
+        return planned <= told
+
+    def confirmations(self) -> list[Confirmation]:
+        return confirmations(latest(self.trials), self.space, self.objective, self.settings)
+
+    def run_dir(self, key: str) -> Path:
+        return self.directory / key
+
+    def replayed(self, attempt: Attempt) -> None:
+        """Report the values of earlier attempts again: the pruner compares whole curves."""
+        record = RunRecord(attempt.run_dir)
+        history = record.history()
+        protocols = protocols_in(history)
+        for row in history:
+            name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
+            if name is not None and row[name] is not None:
+                self.report(attempt, row["kimg"], row[name])
+
+    def described(self, trial: FrozenTrial) -> list[str]:
+        """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""
+        found = {p.key: p for p in self.space.parameters if p.name in trial.params}
+        names = short_names(self.space.keys())
+        words = []
+        for key, parameter in found.items():
+            value = parameter.domain.decode(trial.params[parameter.name])
+            text = f"{value:.3g}" if isinstance(value, float) else override_text(value)
+            words.append(text if key == "model" else f"{names[key]}={text}")
+        return words
+
+    def _study(self, name: str, pruner: optuna.pruners.BasePruner) -> Study:
+        try:
+            return optuna.load_study(study_name=name, storage=self.storage, pruner=pruner)
+        except KeyError as error:
+            raise UserError(
+                f"{self.directory} holds no study. Start the sweep with `gansweep sweep` first."
+            ) from error
+
+    def _waiting(self, study: Study) -> FrozenTrial | None:
+        trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return trials[0] if trials else None
+
+    def _trials_told(self) -> bool:
+        trials = latest(self.trials)
+        return len(trials) >= self.n_trials and all(t.state not in UNFINISHED for t in trials)
+
+    def _reserve_trial(self) -> bool:
+        """Queue a new trial where the budget has one left."""
+        number = len({t.user_attrs["key"] for t in self.trials.get_trials(deepcopy=False)})
+        if number >= self.n_trials:
+            return False
+        point = self._grid[number] if self._grid is not None else {}
+        attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
+        self.trials.enqueue_trial(point, user_attrs=attrs)
+        return True
+
+    def _plan_confirmations(self) -> None:
+        known = {t.user_attrs["key"] for t in self.confirms.get_trials(deepcopy=False)}
+        for c in self.confirmations():
+            if c.name not in known:
+                attrs = {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+                self.confirms.enqueue_trial({}, user_attrs=attrs)
+
+    def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
+        lease = Lease(self._lease_path(study, waiting.number), worker)
+        study.sampler = self.settings.make_sampler(waiting.number)
+        trial = study.ask()
+        assert trial.number == waiting.number, "only the holder of the lock asks"
+        trial.set_user_attr("worker", worker)
+        attrs = waiting.user_attrs
+        attempt = Attempt(
+            role="trial" if study is self.trials else "confirm",
+            key=attrs["key"],
+            number=attrs["attempt"],
+            params={},
+            overrides=[],
+            run_dir=self.run_dir(attrs["key"]),
+            trial=trial,
+            study=study,
+            lease=lease,
+        )
+        if attempt.role == "confirm":
+            winner = next(t for t in latest(self.trials) if t.user_attrs["key"] == attrs["of"])
+            c = Confirmation.of(winner, self.space, attrs["seed"], self.objective)
+            attempt.params, attempt.overrides = c.params, c.overrides
+        return attempt
+
+    def _lease_path(self, study: Study, number: int) -> Path:
+        return self.directory / "leases" / f"{study.study_name}-{number}"
+
+    def _reap(self, study: Study) -> None:
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            lease = self._lease_path(study, trial.number)
+            if not is_alive(lease):
+                self._settle(study, trial, "killed", "its worker was killed")
+                lease.unlink(missing_ok=True)
+
+    def _settle(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
+        if trial.state.is_finished():  # another host took us for dead: its word stands
+            return str(trial.user_attrs.get("status", "interrupted"))
+        record = RunRecord(self.run_dir(trial.user_attrs["key"]))
+        result = record.result() or {}
+        status, value = result.get("status"), None
+        if status in SUCCEEDED:
+            score = self.objective.read(result)
+            if score is not None:
+                value = score[1]
+                self._note(trial, score=score[0])
+            else:
+                status, reason = "failed", f"no value of the objective '{self.objective.metric}'"
+        elif status not in (*GAVE_UP, "pruned"):
+            status, reason = self._requeue(study, trial, record, ended, reason)
+        self._note(trial, status=status, reason=reason or result.get("reason", ""))
+        if value is not None:
+            study.tell(trial.number, value)
+        else:
+            state = TrialState.PRUNED if status == "pruned" else TrialState.FAIL
+            study.tell(trial.number, state=state)
+        return str(status)
+
+    def _requeue(
+        self, study: Study, trial: FrozenTrial, record: RunRecord, ended: str, reason: str
+    ) -> tuple[str, str]:
+        """Queue another attempt at an unfinished run, unless it was killed too often."""
+        attrs = trial.user_attrs
+        kills = attrs["kills"] + (ended == "killed")
+        if ended == "itself" or kills > self.settings.max_retries:
+            if ended == "killed":
+                reason = f"killed {kills} times; the last time {reason}"
+            record.directory.mkdir(exist_ok=True)
+            record.write_result({**(record.result() or {}), "status": "failed", "reason": reason})
+            return "failed", reason
+        successor = attrs["attempt"] + 1
+        if not any(  # who died between these two lines has queued it already
+            t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
+            for t in study.get_trials(deepcopy=False)
+        ):
+            kept: dict[str, Any] = {k: attrs[k] for k in ("of", "seed") if k in attrs}
+            queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
+            study.enqueue_trial(trial.params, user_attrs=queued)
+        return "interrupted", reason
+
+    def _note(self, trial: FrozenTrial, **attrs: Any) -> None:
+        for key, value in attrs.items():
+            self.storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def latest(study: Study) -> list[FrozenTrial]:
+    """The last attempt of every key, in the order of the keys' first attempts."""
+    found: dict[str, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        found[trial.user_attrs["key"]] = trial
+    return list(found.values())
+
+
+def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """score's full name -> protocol, from the rows of a run's history."""
+    found: dict[str, Any] = {}
+    for row in history:
+        found.update(row.get("protocol") or {})
+    return found
+
+
+def _trial(study: Study, number: int) -> FrozenTrial:
+    return next(t for t in study.get_trials(deepcopy=False) if t.number == number)
+
+
+def _refuse_another(directory: Path, settings: Settings, identity: dict[str, Any]) -> None:
+    storage = open_storage(directory / "study.journal")
+    if not storage.get_all_studies():
+        return
+    old = optuna.load_study(study_name="trials", storage=storage).user_attrs.get("identity")
+    if old is None or old == identity:
+        return
+    raise UserError(
+        f"The sweep {directory} exists with another search: {difference(old, identity)}. Results "
+        f"of two searches do not belong into one study. Start a new one with name={settings.name}"
+        "-2, or continue the old one by giving the old values."
+    )

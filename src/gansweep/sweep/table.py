@@ -1,0 +1,271 @@
+"""The live view of a sweep: a table on a terminal, else one line for each event."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from gansweep.record import RunRecord
+from gansweep.sweep.study import SUCCEEDED, SweepStudy, latest, protocols_in
+
+STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "equilibrium": "green",
+    "pruned": "yellow",
+    "diverged": "red",
+    "collapsed": "red",
+    "failed": "bold red",
+}
+WAITS = ("waiting", "interrupted")
+
+
+@dataclass
+class Row:
+    """One trial or confirmation run as it stands."""
+
+    key: str
+    status: str
+    worker: str
+    params: str
+    kimg: float
+    score: str | None  # the objective's full name
+    value: float | None  # its latest value
+    images_per_second: float | None
+    seconds: float
+    reason: str
+    confirms: bool
+
+
+class Watch:
+    """Reads the study and the run records; each file again only after it has changed."""
+
+    def __init__(self, study: SweepStudy) -> None:
+        self.study = study
+        self.started = time.monotonic()
+        self._done_before = -1
+        self._histories: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self._settled: dict[tuple[str, int], Row] = {}
+
+    def rows(self) -> list[Row]:
+        studies = (self.study.trials, self.study.confirms)
+        return [self._row(t, s is studies[1]) for s in studies for t in latest(s)]
+
+    def best(self, rows: list[Row]) -> Row | None:
+        done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
+        done = [r for r in done if r.value is not None]
+        key = self.study.objective.sort_key
+        return min(done, key=lambda r: key(r.value or 0.0)) if done else None
+
+    def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
+        """Runs that have ended, and how many there will be."""
+        confirm = self.study.settings.confirm
+        confirms = [r for r in rows if r.confirms]
+        due = self.study.n_trials + (len(confirms) or int(confirm["top"]) * int(confirm["seeds"]))
+        return sum(r.status not in (*WAITS, "running") for r in rows), due
+
+    def seconds_left(self, rows: list[Row], workers: int) -> float | None:
+        """By the mean time of the runs that ended; None before the first."""
+        ended = [r.seconds for r in rows if r.status not in (*WAITS, "running") and r.seconds > 0]
+        if not ended:
+            return None
+        done, due = self.done_and_due(rows)
+        begun = sum(r.seconds for r in rows if r.status == "running")
+        mean = sum(ended) / len(ended)
+        return max(0.0, (due - done) * mean - begun) / max(1, min(workers, due - done))
+
+    def _row(self, trial: FrozenTrial, confirms: bool) -> Row:
+        key = str(trial.user_attrs["key"])
+        known = self._settled.get((key, trial.number))
+        if known is not None:
+            return known
+        record = RunRecord(self.study.run_dir(key))
+        history = self._history(record)
+        name = self.study.objective.find(
+            {k: v for row in history for k, v in row.items()}, protocols_in(history)
+        )
+        values = [row[name] for row in history if name is not None and row.get(name) is not None]
+        speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
+        row = Row(
+            key=key,
+            status=_status(trial),
+            worker=str(trial.user_attrs.get("worker", "")),
+            params=self._params(trial),
+            kimg=max((row.get("kimg", 0.0) for row in history), default=0.0),
+            score=name,
+            value=trial.value if trial.value is not None else (values[-1] if values else None),
+            images_per_second=speeds[-1] if speeds else None,
+            seconds=_seconds(trial),
+            reason=str(trial.user_attrs.get("reason", "")),
+            confirms=confirms,
+        )
+        if trial.state.is_finished():
+            self._settled[key, trial.number] = row
+        return row
+
+    def _params(self, trial: FrozenTrial) -> str:
+        of = trial.user_attrs.get("of")
+        if of is not None:
+            return f"seed={trial.user_attrs['seed']} of {of}"
+        return " ".join(self.study.described(trial))
+
+    def _history(self, record: RunRecord) -> list[dict[str, Any]]:
+        try:
+            changed = record.history_path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        key = str(record.directory)
+        if self._histories.get(key, (0, []))[0] != changed:
+            self._histories[key] = (changed, record.history())
+        return self._histories[key][1]
+
+
+class LiveTable:
+    """The table that a person watches."""
+
+    def __init__(self, watch: Watch, workers: int, console: Console) -> None:
+        self.watch, self.workers, self.console = watch, workers, console
+        self._live = Live(console=console, auto_refresh=False)
+
+    def __enter__(self) -> Callable[[], None]:
+        self._live.__enter__()
+        return self.update
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def update(self) -> None:
+        self._live.update(self.render(), refresh=True)
+
+    def render(self) -> Table:
+        rows = self.watch.rows()
+        best = self.watch.best(rows)
+        table = Table(
+            title=f"sweep {self.watch.study.settings.name}",
+            caption=_progress(self.watch, rows, self.workers, best),
+            expand=True,
+        )
+        score = next((r.score for r in rows if r.score), self.watch.study.objective.metric)
+        for heading, kind in (
+            ("run", {"no_wrap": True}),
+            ("worker", {"no_wrap": True}),
+            ("status", {"no_wrap": True}),
+            ("parameters", {"no_wrap": True, "ratio": 1}),
+            ("kimg", {"justify": "right"}),
+            (score, {"justify": "right"}),
+            ("img/s", {"justify": "right"}),
+        ):
+            table.add_column(heading, **kind)
+        for row in _fitting(rows, best, self.console.height - 8):
+            star = "* " if best is not None and row.key == best.key else ""
+            table.add_row(
+                row.key,
+                row.worker if row.status == "running" else "",
+                f"[{STYLES.get(row.status, 'dim')}]{row.status}",
+                row.params,
+                f"{row.kimg:.4g}",
+                "" if row.value is None else f"{star}{row.value:.4g}",
+                "" if row.images_per_second is None else f"{row.images_per_second:.0f}",
+            )
+        return table
+
+
+class EventLines:
+    """One line per event, at most 80 columns, for logs and pipes."""
+
+    def __init__(self, watch: Watch, workers: int, out: TextIO | None = None) -> None:
+        self.watch, self.workers = watch, workers
+        self._out = out or sys.stdout
+        self._seen: dict[str, str] = {}
+
+    def __enter__(self) -> Callable[[], None]:
+        for row in self.watch.rows():
+            if row.status not in ("running", *WAITS):
+                self._seen[row.key] = row.status
+        return self.update
+
+    def __exit__(self, *error: Any) -> None:
+        self._out.flush()
+
+    def update(self) -> None:
+        rows = self.watch.rows()
+        for row in rows:
+            before = self._seen.get(row.key)
+            if row.status != before and row.status != "waiting":
+                self._seen[row.key] = row.status
+                line = f"{time.strftime('%H:%M:%S')} {row.key} {self._words(row, rows)}"
+                print(line if len(line) <= 80 else line[:79] + "…", file=self._out, flush=True)
+
+    def _words(self, row: Row, rows: list[Row]) -> str:
+        if row.status == "running":
+            return f"started    {row.worker} {row.params}"
+        done, due = self.watch.done_and_due(rows)
+        score = "" if row.value is None else f"{row.score} {row.value:.4g} "
+        seconds = self.watch.seconds_left(rows, self.workers)
+        left = "" if seconds is None or done >= due else f", {_clock(seconds)} left"
+        reason = f"({row.reason}) " if row.status in ("diverged", "collapsed", "failed") else ""
+        return f"{row.status:<10} {score}{_clock(row.seconds)} {reason}[{done}/{due}{left}]"
+
+
+def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
+    """What suits where the output goes: a live table on a terminal, else lines."""
+    console = Console()
+    watch = Watch(study)
+    if console.is_terminal:
+        return LiveTable(watch, workers, console)
+    return EventLines(watch, workers)
+
+
+def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> str:
+    done, due = watch.done_and_due(rows)
+    parts = [f"{done}/{due} runs", f"{_clock(time.monotonic() - watch.started)} elapsed"]
+    left = watch.seconds_left(rows, workers)
+    if left is not None and done < due:
+        parts.append(f"about {_clock(left)} left")
+    if best is not None and best.value is not None:
+        parts.append(f"best {best.value:.4g} ({best.key})")
+    return " · ".join(parts)
+
+
+def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
+    """The rows that matter most where not all fit, in their usual order."""
+
+    def weight(row: Row) -> int:
+        if row.status == "running":
+            return 0
+        if best is not None and row.key == best.key:
+            return 1
+        return 2 if row.confirms else 3
+
+    kept = sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i))[: max(5, height)]
+    return [rows[i] for i in sorted(kept)]
+
+
+def _status(trial: FrozenTrial) -> str:
+    if trial.state == TrialState.WAITING:
+        return "waiting" if trial.user_attrs["attempt"] == 1 else "interrupted"
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    return str(trial.user_attrs.get("status", "failed"))
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    if trial.datetime_start is None:
+        return 0.0
+    end = trial.datetime_complete
+    now = end.timestamp() if end is not None else time.time()
+    return now - trial.datetime_start.timestamp()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,157 @@
+"""A worker: asks the study for a trial, trains it in a child, obeys the pruner, tells the result.
+
+Start as many as you like, wherever the sweep's directory can be reached; end them as you like.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import FrameType
+
+from optuna.exceptions import UpdateFinishedTrialError
+
+from gansweep.record import RunRecord
+from gansweep.sweep.child import Order, run_order
+from gansweep.sweep.confirm import write_leaderboard
+from gansweep.sweep.study import Attempt, SweepStudy, protocols_in
+
+EXIT_FINISHED = 0
+EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
+IDLE_SECONDS = (0.1, 2.0)  # between looks for work, growing while there is none
+STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
+
+
+class Worker:
+    """One process's work on one sweep."""
+
+    def __init__(self, directory: Path, name: str | None = None, threads: int = 1) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.threads = threads
+        self.stops = 0  # how often we were asked to stop
+        self.study = SweepStudy(directory)
+        self._context = multiprocessing.get_context("forkserver")
+        module = self.study.settings.target.rpartition(".")[0]
+        self._context.set_forkserver_preload(
+            [*self.study.settings.preload, module, run_order.__module__]
+        )
+        forkserver.ensure_running()  # it imports while we ask for the first trial
+
+    def run(self) -> int:
+        """Work until nothing is left, or until asked to stop; EXIT_FINISHED or EXIT_STOPPED."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        pause = IDLE_SECONDS[0]
+        while not self.stops:
+            attempt = self.study.claim(self.name)
+            if attempt is not None:
+                self._attempt(attempt)
+                pause = IDLE_SECONDS[0]
+            elif self.study.finished():
+                write_leaderboard(
+                    self.study.directory,
+                    self.study.settings,
+                    self.study.objective,
+                    self.study.confirmations(),
+                )
+                return EXIT_FINISHED
+            else:  # another worker may die and leave us its trial
+                time.sleep(pause)
+                pause = min(2 * pause, IDLE_SECONDS[1])
+        return EXIT_STOPPED
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stops += 1
+
+    def _attempt(self, attempt: Attempt) -> None:
+        self.study.suggest(attempt)
+        if attempt.number > 1:
+            self.study.replayed(attempt)
+        ours, theirs = self._context.Pipe()
+        child = self._context.Process(target=run_order, args=(self._order(attempt), theirs))
+        child.start()
+        theirs.close()
+        try:
+            self._accompany(child, ours, attempt)
+        except UpdateFinishedTrialError:  # another host took us for dead and the trial over
+            child.kill()
+        child.join()
+        ours.close()
+        ended, reason = self._how_it_ended(child.exitcode or 0, attempt)
+        status = self.study.settle(attempt, ended, reason)
+        print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+
+    def _order(self, attempt: Attempt) -> Order:
+        settings = self.study.settings
+        names = [f"group={settings.name}", f"name={attempt.key}"]
+        return Order(
+            target=settings.target,
+            overrides=[*settings.overrides, *attempt.overrides, *names],
+            config_dir=settings.config_dir,
+            run_dir=str(attempt.run_dir),
+            lease=str(attempt.lease.path),
+            sweep=attempt.sweep_entry(settings),
+            threads=self.threads,
+        )
+
+    def _accompany(self, child: ForkServerProcess, ours: Connection, attempt: Attempt) -> None:
+        """Answer the child's scores until it ends; pass a request to stop on to it."""
+        deadline = None
+        waiting_for: list[Connection | int] = [ours, child.sentinel]
+        while True:
+            ready = wait(waiting_for, timeout=0.2)
+            if ours in ready:
+                try:
+                    kimg, scores = ours.recv()
+                    ours.send(self._wants_it_stopped(attempt, kimg, scores))
+                except (EOFError, ConnectionResetError, BrokenPipeError):
+                    waiting_for.remove(ours)
+            elif child.sentinel in ready:
+                return
+            if self.stops and deadline is None:
+                child.terminate()
+                deadline = time.monotonic() + STOP_SECONDS
+            if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):
+                child.kill()
+
+    def _wants_it_stopped(self, attempt: Attempt, kimg: float, scores: dict[str, float]) -> bool:
+        if attempt.score is None:
+            record = RunRecord(attempt.run_dir)
+            judged_by = (record.result() or {}).get("objective")
+            protocols = protocols_in(record.history())
+            attempt.score = self.study.objective.find(scores, protocols, judged_by)
+        if attempt.score not in scores:
+            return False
+        return self.study.report(attempt, kimg, scores[attempt.score])
+
+    def _how_it_ended(self, exit_code: int, attempt: Attempt) -> tuple[str, str]:
+        if self.stops:
+            return "interrupted", ""
+        if exit_code < 0:
+            return "killed", f"by {signal.Signals(-exit_code).name}"
+        if (RunRecord(attempt.run_dir).result() or {}).get("status") == "interrupted":
+            return "killed", "interrupted by a signal"
+        return "itself", "" if exit_code == 0 else _last_line(attempt.run_dir / "log.txt")
+
+
+def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:
+    """Work on a sweep that `gansweep sweep` has made; the exit code of the process.
+
+    threads: for each trial; by default those of OMP_NUM_THREADS, or one per core of this process.
+    Raises: UserError where the directory holds no sweep.
+    """
+    if threads is None:
+        threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return Worker(Path(directory), name, threads).run()
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

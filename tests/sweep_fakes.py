@@ -1,0 +1,96 @@
+"""A trial without torch: what a sweep's child runs in the tests of the engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+
+STEPS = 5
+PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
+KEYS = ("model", "lr", "weight", "seed", "group", "name", "metrics.noise_seed", "pace", "does")
+
+
+def compose(overrides: list[str], config_name: str = "train", config_dir: str | None = None) -> Any:
+    """gansweep.config.compose for sweeps; for trials, a check against KEYS."""
+    if config_name == "sweep":
+        from gansweep.config import compose as real
+
+        return real(overrides, config_name=config_name, config_dir=config_dir)
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+")
+        if key not in KEYS:
+            raise UserError(f"There is no option '{key}'. Did you mean 'lr'?")
+    return {"budget_kimg": float(STEPS), "seed": 0, "choices": {"data": "digits"}}
+
+
+def trial(
+    overrides: list[str],
+    *,
+    config_dir: str | None,
+    run_dir: Path,
+    on_score: Callable[[float, dict[str, float]], bool],
+    sweep: dict[str, Any],
+) -> None:
+    """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
+    saves at SIGTERM, and can be told to fail: does=raise|diverge|segfault|exit."""
+    given = dict(word.lstrip("+").split("=", 1) for word in overrides)
+    record = RunRecord.create(run_dir, "fake: true\n")
+    checkpoint = record.checkpoints / "last.pt"
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    _note(run_dir / "starts", f"{os.getpid()} {done}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
+    if done == 0:
+        record.append({"kimg": 0.0, "seconds": 0.0, "protocol": {"fid_fake": PROTOCOL}})
+    _fail(given.get("does", ""), record, sweep)
+    value = 0.0
+    for step in range(done + 1, STEPS + 1):
+        time.sleep(float(given.get("pace", 0)))
+        value = float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
+        record.append({"kimg": float(step), "seconds": float(step), "fid_fake": value})
+        checkpoint.write_text(str(step))
+        if on_score(float(step), {"fid_fake": value}):
+            _finish(record, sweep, "pruned", value)
+            return
+    _finish(record, sweep, "finished", value)
+
+
+def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
+    if how == "raise":
+        raise RuntimeError("out of ideas")
+    if how == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "diverge":
+        _finish(record, sweep, "diverged")
+        sys.exit(0)
+
+
+def _finish(
+    record: RunRecord, sweep: dict[str, Any], status: str, value: float | None = None
+) -> int:
+    last = {} if value is None else {"fid_fake": {"value": value, "kimg": float(STEPS)}}
+    record.write_result(
+        {
+            "status": status,
+            "reason": "",
+            "last": last,
+            "best": last,
+            "protocols": {"fid_fake": PROTOCOL},
+            "sweep": sweep,
+        }
+    )
+    if status in ("finished", "pruned"):
+        _note(record.directory / "ends", status)
+    return 0
+
+
+def _note(path: Path, line: str) -> None:
+    with open(path, "a") as file:
+        file.write(line + "\n")
