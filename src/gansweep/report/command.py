@@ -1,0 +1,121 @@
+"""`gansweep report`: compare runs on one page or in a table."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gansweep.errors import UserError
+
+DESCRIPTION = """\
+Compare runs: one HTML page that needs no network, or a table.
+
+The page has the leaderboard (mean and standard deviation over seeds), learning curves, samples
+side by side, discriminator balance, mode coverage, a sweep's hyperparameters, and the command
+that repeats each run. Runs that differ in nothing but their seed are one configuration. Scores
+that were measured under different protocols are never put in one column."""
+
+EXAMPLES = """\
+examples:
+  gansweep report runs/demo                          a sweep, to runs/demo/report.html
+  gansweep report runs/dcgan runs/wgan_gp -o ab.html two groups of runs on one page
+  gansweep report runs --metric fid_10k_train        ranked by another score
+  gansweep report runs --latex table.tex --csv -     tables; "-" is the terminal
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="gansweep report",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a run, a group of runs, a sweep, or any directory above them",
+    )
+    made.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: report.html inside PATH; in the working directory for several)",
+    )
+    made.add_argument("--csv", metavar="FILE", help="write the leaderboard as CSV, not the page")
+    made.add_argument(
+        "--latex", metavar="FILE", help="write the leaderboard as a booktabs table, not the page"
+    )
+    made.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="the score that ranks (default: the sweep's objective, else the score that most "
+        "runs have); tables then have this score alone",
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; a UserError is left to the caller."""
+    options = parser().parse_args(argv)
+    if options.csv or options.latex:
+        _write_tables(options)
+        if options.out is None:
+            return 0
+    from gansweep.report.page import write_report
+
+    out = options.out or _default_page(options.paths)
+    page = write_report(options.paths, out, options.metric)
+    size = page.stat().st_size / 1e6
+    print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
+    return 0
+
+
+def conclude(sweep: Path) -> None:
+    """The end of a sweep: write its page, print its leaderboard and where to look next."""
+    from gansweep.report.page import write_report
+    from gansweep.report.read import load
+    from gansweep.report.statistics import leaderboard
+    from gansweep.report.tables import leaderboard_text
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(leaderboard_text(leaderboard(load([sweep])), width))
+    page = write_report([sweep], _default_page([sweep]))
+    print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
+
+
+def _default_page(paths: Sequence[Path]) -> Path:
+    return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
+
+
+def _write_tables(options: argparse.Namespace) -> None:
+    from gansweep.report.read import load
+    from gansweep.report.statistics import leaderboard
+    from gansweep.report.tables import leaderboard_csv, leaderboard_latex
+
+    board = leaderboard(load(options.paths), options.metric)
+    if options.csv:
+        _write(options.csv, leaderboard_csv(board, options.metric), "")
+    if options.latex:
+        hint = r" Put \usepackage{booktabs} into the preamble and \input this file."
+        _write(options.latex, leaderboard_latex(board, options.metric), hint)
+
+
+def _write(target: str, text: str, hint: str) -> None:
+    """To a file with a word on what was written, or to the terminal as it is for "-"."""
+    if target == "-":
+        print(text, end="")
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"The table cannot be written to {target}: {error.strerror}. Choose another file, or "
+            '"-" for the terminal.'
+        ) from error
+    print(f"Wrote {target}.{hint}")

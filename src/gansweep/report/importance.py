@@ -1,0 +1,159 @@
+"""Which hyperparameters of a sweep mattered.
+
+A random forest learns the rank of a trial's score from its parameters. A parameter's importance
+is how much worse the forest predicts trials it has not seen when that parameter's value is
+exchanged for the values of other trials that have it (permutation importance, Breiman 2001).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gansweep.report.notation import plural
+from gansweep.report.read import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MIN_TRIALS = 12
+FOLDS = 4
+FAILED_TRAINING = ("diverged", "collapsed")
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Shares of the parameters (they sum to 1, largest first), or the reason for having none.
+
+    explained: R^2 of the forest on trials it has not seen, of the ranks of the objective.
+    """
+
+    shares: dict[str, float]
+    explained: float | None
+    n_trials: int
+    reason: str
+
+
+def trials_of(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.sweep and run.sweep.role == "trial"]
+
+
+def hyperparameter_importance(
+    runs: Sequence[Run], metric: str, direction: str | None
+) -> Importance:
+    """Importance of each parameter that a sweep varied.
+
+    Trials that diverged or collapsed count as tied for the last place; pruned, failed and
+    unfinished ones are left out. A conditional parameter is exchanged only among the trials that
+    have it.
+    """
+    ranks, trials = _ranked_trials(runs, metric, direction)
+    varied = [
+        name
+        for name in dict.fromkeys(name for t in trials for name in _params(t))
+        if len({json.dumps(_params(t).get(name), default=str) for t in trials}) > 1
+    ]
+    if len(trials) < MIN_TRIALS:
+        reason = (
+            f"{plural(len(trials), 'trial')} with an outcome: too few to tell parameters apart "
+            f"(at least {MIN_TRIALS} are needed)."
+        )
+        return Importance({}, None, len(trials), reason)
+    if not varied or len(set(ranks)) < 2:
+        reason = "The trials do not differ in their parameters or in their outcome."
+        return Importance({}, None, len(trials), reason)
+    explained, losses = _permute(trials, ranks, varied)
+    total = sum(losses.values())
+    if explained <= 0 or total <= 0:
+        reason = (
+            f"{len(trials)} trials do not show how the parameters steer {metric}: a model of "
+            "them predicts trials it has not seen no better than their mean does."
+        )
+        return Importance({}, explained, len(trials), reason)
+    shares = {name: loss / total for name, loss in losses.items()}
+    ordered = dict(sorted(shares.items(), key=lambda item: -item[1]))
+    return Importance(ordered, explained, len(trials), "")
+
+
+def _params(run: Run) -> dict[str, Any]:
+    return run.sweep.params if run.sweep else {}
+
+
+def _ranked_trials(
+    runs: Sequence[Run], metric: str, direction: str | None
+) -> tuple[list[float], list[Run]]:
+    """Ranks from 0 (best), ties averaged, and the trials that they belong to."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    scored = []
+    for run in trials_of(runs):
+        value = run.best(metric)
+        if run.status in FAILED_TRAINING:
+            scored.append((float("inf"), run))
+        elif run.complete and value is not None:
+            scored.append((sign * value.value, run))
+    if not scored:
+        return [], []
+    from scipy.stats import rankdata
+
+    ranks = rankdata([value for value, _ in scored]) - 1
+    return ranks.tolist(), [run for _, run in scored]
+
+
+def _encode(trials: list[Run], varied: list[str]) -> tuple[np.ndarray, dict[str, slice]]:
+    """(trials, columns) and each parameter's columns.
+
+    A number is one column (its order is all that a tree sees, so no logarithm is needed); any
+    other value one column for each level; a parameter that not every trial has, one more column.
+    """
+    import numpy as np
+
+    columns: list[list[float]] = []
+    places = {}
+    for name in varied:
+        start = len(columns)
+        values = [_params(t).get(name) for t in trials]
+        present = [value for value in values if value is not None]
+        if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
+            # An absent number takes the lowest one's place; the column of absence tells it apart.
+            columns.append([float(min(present) if v is None else v) for v in values])
+        else:
+            levels = dict.fromkeys(json.dumps(value, default=str) for value in present)
+            spelled = [json.dumps(value, default=str) for value in values]
+            columns += [[float(level == s) for s in spelled] for level in levels]
+        if len(present) < len(values):
+            columns.append([float(value is None) for value in values])
+        places[name] = slice(start, len(columns))
+    return np.array(columns).T, places
+
+
+def _permute(
+    trials: list[Run], ranks: list[float], varied: list[str]
+) -> tuple[float, dict[str, float]]:
+    """R^2 over held-out trials, and the rise of the squared error for each parameter."""
+    import numpy as np
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.model_selection import KFold
+
+    inputs, places = _encode(trials, varied)
+    target = np.array(ranks)
+    error = 0.0
+    losses = dict.fromkeys(varied, 0.0)
+    for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(inputs):
+        forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=0)
+        forest.fit(inputs[train], target[train])
+        fold = float(((forest.predict(inputs[test]) - target[test]) ** 2).sum())
+        error += fold
+        for name in varied:
+            having = [i for i in range(len(trials)) if _params(trials[i]).get(name) is not None]
+            rows = [i for i in test if i in set(having)]
+            # every value that the parameter takes, put into each held-out trial that has it
+            exchanged = np.repeat(inputs[rows], len(having), axis=0)
+            exchanged[:, places[name]] = np.tile(inputs[having][:, places[name]], (len(rows), 1))
+            if rows:
+                wrong = (forest.predict(exchanged) - np.repeat(target[rows], len(having))) ** 2
+                kept = (forest.predict(inputs[rows]) - target[rows]) ** 2
+                losses[name] += float(wrong.sum() / len(having) - kept.sum())
+    explained = 1 - error / float(((target - target.mean()) ** 2).sum())
+    return explained, {name: max(loss, 0.0) for name, loss in losses.items()}

@@ -1,0 +1,236 @@
+"""One self-contained HTML page that compares runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gansweep.errors import UserError
+from gansweep.record import replace_atomically
+from gansweep.report import notation
+from gansweep.report.palette import Variant, variants
+from gansweep.report.protocols import protocols_of
+from gansweep.report.read import Run, load
+from gansweep.report.sections import sections
+from gansweep.report.statistics import Board, Row, leader, leaderboard, verdict
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+PNG = b"\x89PNG\r\n\x1a\n"
+STAGES = {"confirmed": "confirmed", "run": "finished", "trial": "trial"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sample grid as the page embeds it."""
+
+    variant: Variant
+    uri: str
+    caption: str
+    alt: str
+
+
+def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | None = None) -> Path:
+    """Write the page that compares the runs at or below `paths`; returns its path.
+
+    out: the page, or a directory that gets a report.html.
+    Raises: UserError if there is no run, no such metric, or `out` cannot be written.
+    """
+    page = render(leaderboard(load(paths), metric))
+    target = Path(out)
+    if target.is_dir():
+        target = target / "report.html"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_atomically(target, page.encode())
+    except OSError as error:
+        raise UserError(
+            f"The report cannot be written to {target}: {error.strerror}. Choose another place "
+            "with -o FILE."
+        ) from error
+    return target
+
+
+def render(board: Board) -> str:
+    """The page's HTML. Whatever comes from a record is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    import gansweep
+
+    drawn = variants(board)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": notation.number,
+        "duration": notation.duration,
+        "setting": notation.setting,
+        "plural": notation.plural,
+        "breakable": breakable,
+        "data_block": data_block,
+        "described": described,
+    }
+    style, plotly, script = _assets()
+    return environment.get_template("page.html").render(
+        board=board,
+        title=_title(board),
+        overview=_overview(board),
+        verdict=verdict(board),
+        tables=_tables(board),
+        columns=board.scores,
+        leaders={score: leader(board, score) for score in board.scores},
+        lines={variant.row.key: variant for variant in drawn},
+        variants=drawn,
+        hidden=len(board.rows) + len(board.open_rows) - len(drawn),
+        sections=sections(board, drawn),
+        grids=sample_grids(drawn),
+        protocols=_protocols(board),
+        commands={run.directory: rerun_command(run) for run in board.runs},
+        stages=STAGES,
+        style=style,
+        plotly=plotly,
+        script=script,
+        policy=content_policy(plotly, script),
+        version=gansweep.__version__,
+        written=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
+    )
+
+
+def _assets() -> tuple[Markup, Markup, Markup]:
+    """The style sheet, Plotly and the page's own script, as they stand in the page."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    style = (TEMPLATES / "page.css").read_text()
+    script = (TEMPLATES / "page.js").read_text()
+    # A browser hashes a script after it has made every line end a "\n".
+    plotly = get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n")
+    return Markup(style), Markup(plotly), Markup(script)
+
+
+def content_policy(*scripts: str) -> str:
+    """A content security policy: these scripts alone, and nothing from the network."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def breakable(text: str) -> Markup:
+    """Lets a browser break a score's long name after its underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(text)).replace("_", "_<wbr>"))
+
+
+def described(content: Any) -> str:
+    """ "torch 2.6, python 3.11" of a mapping; a list or a single value as it is written."""
+    if isinstance(content, dict):
+        return ", ".join(f"{key} {notation.setting(value)}" for key, value in content.items())
+    return notation.setting(content)
+
+
+def data_block(content: Any) -> Markup:
+    """JSON inside a <script type="application/json">: no "<" that could end the block."""
+    from markupsafe import Markup
+
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def sample_grids(drawn: Sequence[Variant]) -> list[Grid]:
+    """The newest readable grid of each variant, of the first seed that has one."""
+    grids = []
+    for variant in drawn:
+        for run in variant.row.shown:
+            found = _newest_grid(run)
+            if found is None:
+                continue
+            kimg, content = found
+            where = f"seed {run.seed}, {notation.number(kimg)} kimg"
+            grids.append(
+                Grid(
+                    variant=variant,
+                    uri=f"data:image/png;base64,{base64.b64encode(content).decode()}",
+                    caption=where,
+                    alt=f"Grid of samples generated by {variant.row.label}, {where}",
+                )
+            )
+            break
+    return grids
+
+
+def _newest_grid(run: Run) -> tuple[float, bytes] | None:
+    for kimg, path in reversed(run.grids):
+        content = path.read_bytes()
+        # a grid that was being written when its process was killed is passed over
+        if content.startswith(PNG) and content.rstrip().endswith(b"IEND\xaeB`\x82"):
+            return kimg, content
+    return None
+
+
+def rerun_command(run: Run) -> str:
+    """The command that repeats a run alone, quoted for a shell; "" where the record has none."""
+    overrides = run.result.get("overrides")
+    if isinstance(overrides, list) and overrides:
+        return shlex.join(["gansweep", "train", *map(str, overrides)])
+    return str(run.result.get("command") or "").strip()
+
+
+def _title(board: Board) -> str:
+    sweeps = dict.fromkeys(run.sweep.name for run in board.runs if run.sweep)
+    groups = dict.fromkeys(run.directory.parent.name for run in board.runs)
+    names = list(sweeps or groups)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _overview(board: Board) -> str:
+    """ "14 runs of 6 configurations on digits: 11 finished, 1 diverged, 2 pruned."."""
+    data = ", ".join(dict.fromkeys(run.data for run in board.runs))
+    counts = Counter(run.status for run in board.runs)
+    states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    rows = notation.plural(len(board.rows) + len(board.open_rows), "configuration")
+    seconds = sum(run.number("seconds") or 0.0 for run in board.runs)
+    return (
+        f"{notation.plural(len(board.runs), 'run')} of {rows} on {data}: {states}. "
+        f"{notation.duration(seconds)} of training in all."
+    )
+
+
+def _tables(board: Board) -> list[tuple[str, list[Row]]]:
+    """(caption, rows): what was confirmed or run, then the trials that a sweep chose among."""
+    chosen = [row for row in board.rows if row.stage != "trial"]
+    trials = [row for row in board.rows if row.stage == "trial"]
+    tables = [("Leaderboard", chosen), ("Trials of the sweep", trials)]
+    return [(caption, rows) for caption, rows in tables if rows]
+
+
+def _protocols(board: Board) -> dict[str, Any]:
+    """A table: the protocol's keys, and for each score the values of each protocol it has."""
+    scores = dict.fromkeys(s for run in board.runs for s in run.scores())
+    lines = [
+        (score, protocol)
+        for score in sorted(scores)
+        for protocol, _ in protocols_of(board.runs, score)
+    ]
+    skipped = ("score", "noise_seed", "mode_names")
+    keys = dict.fromkeys(k for _, protocol in lines for k in protocol if k not in skipped)
+    return {"keys": list(keys), "lines": lines}
+
+

@@ -1,0 +1,76 @@
+"""Which numbers may stand in one column: those measured under the same protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.report.notation import plural, setting
+from gansweep.report.read import Run
+
+
+def protocol_key(protocol: dict[str, Any]) -> str:
+    """Equal for two protocols whose numbers can be compared: all but the noise agrees."""
+    kept = {key: value for key, value in protocol.items() if key != "noise_seed"}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A score that was measured under several protocols, and by which runs."""
+
+    score: str
+    groups: list[tuple[dict[str, Any], list[Run]]]
+
+    @property
+    def differing(self) -> list[str]:
+        """The protocol's keys on which the runs disagree."""
+        keys = dict.fromkeys(key for protocol, _ in self.groups for key in protocol)
+        missing = object()
+        return [
+            key
+            for key in keys
+            if key != "noise_seed"
+            and any(p.get(key, missing) != self.groups[0][0].get(key, missing)
+                    for p, _ in self.groups)
+        ]
+
+    @property
+    def reason(self) -> str:
+        sides = [f"{self.describe(p)} ({_who(runs)})" for p, runs in self.groups]
+        return (
+            f"{self.score} was measured under {len(self.groups)} protocols, so its values do not "
+            f"belong in one column: {'; '.join(sides)}."
+        )
+
+    def describe(self, protocol: dict[str, Any]) -> str:
+        if not protocol:
+            return "no protocol recorded"
+        parts = [f"{key}={setting(protocol.get(key, 'absent'))}" for key in self.differing]
+        return ", ".join(parts)
+
+
+def _who(runs: list[Run]) -> str:
+    shown = ", ".join(run.name for run in runs[:2])
+    more = ", ..." if len(runs) > 2 else ""
+    return f"{plural(len(runs), 'run')}: {shown}{more}"
+
+
+def protocols_of(runs: Sequence[Run], score: str) -> list[tuple[dict[str, Any], list[Run]]]:
+    """The different protocols of a score, each with the runs measured under it."""
+    groups: dict[str, tuple[dict[str, Any], list[Run]]] = {}
+    for run in runs:
+        if run.last(score) is None:
+            continue
+        protocol = run.protocols.get(score, {})
+        groups.setdefault(protocol_key(protocol), (protocol, []))[1].append(run)
+    return list(groups.values())
+
+
+def refusals(runs: Sequence[Run]) -> list[Refusal]:
+    """Every score of these runs that has more than one protocol."""
+    scores = sorted({score for run in runs for score in run.scores()})
+    groups = [(score, protocols_of(runs, score)) for score in scores]
+    return [Refusal(score, found) for score, found in groups if len(found) > 1]

@@ -1,0 +1,269 @@
+"""Finished and unfinished runs, read from their records into plain values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord, find_records
+
+COMPLETE = ("finished", "equilibrium")
+NO_RESULT = "no result"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A score and the clock at which it was measured (kimg is nan where the record has none)."""
+
+    value: float
+    kimg: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One column of the history; a missing measurement is None. Lists keep their length."""
+
+    kimg: list[float]
+    values: list[Any]
+
+
+@dataclass(frozen=True)
+class SweepPart:
+    """What a run is within its sweep.
+
+    role: "trial" or "confirm".   metric: what the sweep ranks by, as its settings name it ("auto",
+    "fid" or a score's full name).   at: whether it reads that "best" on the way or "last".
+    """
+
+    name: str
+    key: str
+    params: dict[str, Any]
+    role: str
+    metric: str
+    at: str
+
+
+@dataclass
+class Run:
+    """One run of the record, without its networks.
+
+    status: one of the record's, or "no result" where result.json is missing or unreadable.
+    notes: what was wrong with the record, one sentence each.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    result: dict[str, Any]
+    curves: dict[str, Curve]
+    protocols: dict[str, dict[str, Any]]
+    status: str
+    reason: str
+    sweep: SweepPart | None
+    grids: list[tuple[float, Path]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.directory.parent.name}/{self.directory.name}"
+
+    @property
+    def complete(self) -> bool:
+        return self.status in COMPLETE
+
+    @property
+    def model(self) -> str:
+        return self._choice("model")
+
+    @property
+    def data(self) -> str:
+        return self._choice("data")
+
+    def _choice(self, group: str) -> str:
+        """The file of conf/ that was chosen in `group`."""
+        chosen = self.result.get(group) or _mapping(self.config.get("choices")).get(group)
+        return str(chosen or "unknown")
+
+    @property
+    def seed(self) -> Any:
+        return self.result.get("seed", self.config.get("seed"))
+
+    @property
+    def kimg(self) -> float:
+        if self.result.get("kimg") is not None:
+            return float(self.result["kimg"])
+        return max((curve.kimg[-1] for curve in self.curves.values()), default=0.0)
+
+    def number(self, key: str) -> float | None:
+        """A number of result.json such as "seconds" or "images_per_second"."""
+        value = self.result.get(key)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def direction(self, score: str) -> str | None:
+        return self.protocols.get(score, {}).get("direction")
+
+    def last(self, score: str) -> Value | None:
+        """The newest value: the one of result.json, else of the history."""
+        recorded = _value(self.result.get("last"), score)
+        if recorded is not None:
+            return recorded
+        points = self._points(score)
+        return points[-1] if points else None
+
+    def best(self, score: str) -> Value | None:
+        """The best value: the one of result.json, else of the history by the score's direction."""
+        recorded = _value(self.result.get("best"), score)
+        if recorded is not None:
+            return recorded
+        points = self._points(score)
+        if not points or self.direction(score) is None:
+            return None
+        choose = min if self.direction(score) == "minimize" else max
+        return choose(points, key=lambda point: point.value)
+
+    def scores(self) -> list[str]:
+        """The scalar scores that this run has a value of."""
+        recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
+        named = dict.fromkeys([*self.protocols, *recorded])
+        return [score for score in named if self.last(score) is not None]
+
+    def _points(self, score: str) -> list[Value]:
+        curve = self.curves.get(score, Curve([], []))
+        pairs = zip(curve.kimg, curve.values, strict=True)
+        return [Value(float(v), k) for k, v in pairs if isinstance(v, (int, float))]
+
+
+def load(paths: Iterable[str | Path]) -> list[Run]:
+    """The runs at or below each path: a run, a group of runs or a sweep's directory.
+
+    Raises: UserError if a path does not exist or holds no run.
+    """
+    tops = [Path(path) for path in paths]
+    for top in tops:
+        if not top.exists():
+            raise UserError(
+                f"{top} does not exist. Give the directory of a run, of a group of runs or of a "
+                "sweep: `gansweep report runs/NAME`."
+            )
+        if not find_records([top]):
+            raise UserError(
+                f"No run was found under {top}. A run is a directory with a config.yaml, as "
+                "`gansweep train` and `gansweep sweep` write it. Give the directory of a run, of "
+                "a group of runs or of a sweep, for instance `gansweep report runs`."
+            )
+    records = find_records(tops)
+    inside = {record.directory for record in records}
+    # A tracker may keep its own config.yaml inside a run: that is no run.
+    outer = [record for record in records if not inside.intersection(record.directory.parents)]
+    return [read_run(record) for record in outer]
+
+
+def read_run(record: RunRecord) -> Run:
+    """One run; what is missing or damaged becomes a note, never an error."""
+    notes: list[str] = []
+    config = _config(record, notes)
+    result, missing = _result(record)
+    notes += [missing] if missing else []
+    curves, protocols = _history(record, notes)
+    recorded = _mapping((result or {}).get("protocols"))
+    protocols |= {score: dict(value) for score, value in recorded.items() if value}
+    status = str((result or {}).get("status") or NO_RESULT)
+    reason = str((result or {}).get("reason") or "")
+    if status == "running":
+        reason = "It is still training, or its process was killed."
+    if status == NO_RESULT:
+        reason = missing
+    return Run(
+        directory=record.directory,
+        config=config,
+        result=result or {},
+        curves=curves,
+        protocols=protocols,
+        status=status,
+        reason=reason,
+        sweep=_sweep_part(_mapping((result or {}).get("sweep"))),
+        grids=record.sample_grids(),
+        notes=notes,
+    )
+
+
+def _config(record: RunRecord, notes: list[str]) -> dict[str, Any]:
+    import yaml
+
+    try:
+        return _mapping(yaml.safe_load(record.config_path.read_text()))
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):
+        notes.append("config.yaml cannot be read, so this run's settings are unknown.")
+        return {}
+
+
+def _result(record: RunRecord) -> tuple[dict[str, Any] | None, str]:
+    """The result, or None and why there is none."""
+    try:
+        result = record.result()
+    except (ValueError, OSError):
+        return None, "result.json cannot be read; the history shows how far the run came."
+    if result is None:
+        return None, (
+            "There is no result.json: the run is in its first steps, or its process ended "
+            "before it could write one."
+        )
+    return result, ""
+
+
+def _history(
+    record: RunRecord, notes: list[str]
+) -> tuple[dict[str, Curve], dict[str, dict[str, Any]]]:
+    """Columns by name, and the protocols announced in the history."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = record.history()
+    if caught:
+        lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
+        notes.append(f"history.jsonl: skipped {lines}, as a killed process leaves.")
+    # A run continued from a checkpoint may have written a clock twice: the later row counts.
+    columns: dict[str, dict[float, Any]] = {}
+    protocols: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kimg = row.get("kimg")
+        if not isinstance(kimg, (int, float)):
+            continue
+        protocols |= _mapping(row.get("protocol"))
+        for name, value in row.items():
+            if name not in ("kimg", "protocol") and not isinstance(value, (dict, str)):
+                columns.setdefault(name, {})[float(kimg)] = value
+    curves = {}
+    for name, column in columns.items():
+        clocks = sorted(column)
+        curves[name] = Curve(clocks, [column[clock] for clock in clocks])
+    return curves, protocols
+
+
+def _sweep_part(content: dict[str, Any]) -> SweepPart | None:
+    if not content:
+        return None
+    objective = _mapping(content.get("objective"))
+    return SweepPart(
+        name=str(content.get("name", "")),
+        key=str(content.get("key", "")),
+        params=_mapping(content.get("params")),
+        role=str(content.get("role", "trial")),
+        metric=str(objective.get("metric", "auto")),
+        at=str(objective.get("at", "best")),
+    )
+
+
+def _value(scores: Any, score: str) -> Value | None:
+    entry = _mapping(scores).get(score)
+    value = _mapping(entry).get("value")
+    if not isinstance(value, (int, float)):
+        return None
+    clock = _mapping(entry).get("kimg")
+    return Value(float(value), float(clock) if isinstance(clock, (int, float)) else float("nan"))
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,363 @@
+"""Configurations compared over their seeds: means, spreads, ranks and the verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.errors import UserError, nearest
+from gansweep.report.notation import mean_and_std, plural, settings_text
+from gansweep.report.protocols import Refusal, refusals
+from gansweep.report.read import Run
+
+# Where several scores were measured by as many runs, the first of these ranks.
+PREFERENCE = ("fid", "kid", "modes", "high_quality", "reverse_kl", "is")
+# Keys of the configuration that name or place a run, but do not change what it learns.
+BOOKKEEPING = {"name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"}
+SEEDS = {"seed", "noise_seed"}
+LOST = {"diverged", "collapsed", "failed"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A score over seeds. std has ddof=1; std and error are None for a single seed."""
+
+    mean: float
+    std: float | None
+    error: float | None
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    def __str__(self) -> str:
+        return mean_and_std(self.mean, self.std)
+
+
+def summarize(values: Sequence[float]) -> Summary | None:
+    """Mean, standard deviation and standard error of the mean; None for no values."""
+    n = len(values)
+    if n == 0:
+        return None
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Summary(mean, None, None, tuple(values))
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    return Summary(mean, std, std / math.sqrt(n), tuple(values))
+
+
+def is_confirmation(run: Run) -> bool:
+    return run.sweep is not None and run.sweep.role == "confirm"
+
+
+@dataclass
+class Row:
+    """One configuration. Its numbers are over `complete`: finished runs, one for each seed.
+
+    stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (one seed that a
+    sweep chose among, so its best value is optimistic). key: equal for no other row.
+    detail: the settings that tell the row from others of its model.
+    """
+
+    key: str
+    model: str
+    settings: dict[str, Any]
+    stage: str
+    runs: list[Run]
+    complete: list[Run]
+    best: dict[str, Summary]
+    last: dict[str, Summary]
+    label: str = ""
+    detail: str = ""
+    rank: int | None = None
+
+    @property
+    def seeds(self) -> int:
+        return len(self.complete)
+
+    @property
+    def shown(self) -> list[Run]:
+        """The runs that figures show: the complete ones, else all."""
+        return self.complete or self.runs
+
+    @property
+    def lost(self) -> int:
+        """How many runs of the row's stage came to no result for a reason of their own."""
+        counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
+        return sum(run.status in LOST for run in counted)
+
+    def scores(self, at: str) -> dict[str, Summary]:
+        return self.last if at == "last" else self.best
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        return dict(Counter(run.status for run in self.runs))
+
+    def mean_of(self, key: str) -> float | None:
+        """The mean over complete runs of a number of the result ("seconds", "kimg", ...)."""
+        numbers = [run.number(key) for run in self.complete]
+        summary = summarize([value for value in numbers if value is not None])
+        return summary.mean if summary else None
+
+
+@dataclass
+class Board:
+    """The leaderboard: ranked rows, the scores that may be compared and those that may not.
+
+    at: whether a run is ranked by its "best" value or its "last".
+    open_rows: the configurations of which no run has finished.
+    """
+
+    metric: str | None
+    direction: str | None
+    at: str
+    rows: list[Row]
+    open_rows: list[Row]
+    scores: list[str]
+    refused: list[Refusal]
+    unfinished: list[Run]
+    runs: list[Run]
+
+    @property
+    def ranked(self) -> list[Row]:
+        return [row for row in self.rows if row.rank is not None]
+
+
+def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
+    """Rank the configurations of `runs` by the mean of `metric` over their seeds.
+
+    metric: a score's full name, or a word ("fid") that stands for one; by default the sweep's
+    objective, else the score that most runs have. A run counts with its best value, or with its
+    last one where the sweep reads its objective at the end.
+    Raises: UserError if no run has `metric`, or if it was measured under several protocols.
+    """
+    refused = refusals(runs)
+    mixed = {refusal.score for refusal in refused}
+    scores = sorted({s for run in runs for s in run.scores()} - mixed, key=_preference)
+    if metric is not None:
+        metric = _asked_metric(runs, metric, scores, refused)
+    else:
+        metric = _default_metric(runs, scores)
+    direction = next((d for run in runs if (d := run.direction(metric or ""))), None)
+    configurations = _rows(runs, scores)
+    board_at = "last" if any(run.sweep and run.sweep.at == "last" for run in runs) else "best"
+    rows = [row for row in configurations if row.complete]
+    _rank(rows, metric, direction, board_at)
+    return Board(
+        metric=metric,
+        direction=direction,
+        at=board_at,
+        rows=rows,
+        open_rows=[row for row in configurations if not row.complete],
+        scores=sorted(scores, key=lambda score: (score != metric, _preference(score))),
+        refused=refused,
+        unfinished=[run for run in runs if not run.complete],
+        runs=list(runs),
+    )
+
+
+def _asked_metric(
+    runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]
+) -> str:
+    for refusal in refused:
+        if refusal.score == word:
+            raise UserError(f"{refusal.reason} {mend(scores)}")
+    found = [word] if word in scores else _scores_called(runs, word, scores)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(scores) or "none"
+    what = f"'{word}' stands for {len(found)} scores" if found else f"No run has a score '{word}'"
+    raise UserError(
+        f"{what}.{nearest(word, scores)} Scores of these runs: {known}. Choose one with --metric."
+    )
+
+
+def _scores_called(runs: Sequence[Run], word: str, scores: list[str]) -> list[str]:
+    """The scores that a word such as "fid" can stand for."""
+    return [s for s in scores if any(r.protocols.get(s, {}).get("score") == word for r in runs)]
+
+
+def mend(scores: Sequence[str]) -> str:
+    """What to do about a score of several protocols."""
+    other = f", or rank by another score: --metric {scores[0]}" if scores else ""
+    return f"Report the runs of one protocol at a time{other}."
+
+
+def _preference(score: str) -> tuple[int, str]:
+    kind = score.split("_")[0] if not score.startswith(("high_", "reverse_")) else "_".join(
+        score.split("_")[:2]
+    )
+    return (PREFERENCE.index(kind) if kind in PREFERENCE else len(PREFERENCE), score)
+
+
+def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
+    ranking = [s for s in scores if any(run.direction(s) for run in runs)]
+    for run in runs:
+        wanted = run.sweep.metric if run.sweep else "auto"
+        for name in (wanted, run.result.get("objective"), *_scores_called(runs, wanted, scores)):
+            if name in ranking and run.sweep:
+                return str(name)
+    finished = [run for run in runs if run.complete] or list(runs)
+    # max keeps the first of equals, and the scores come in order of preference
+    return max(ranking, key=lambda s: sum(s in run.scores() for run in finished), default=None)
+
+
+def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_configuration(run), []).append(run)
+    rows = [_row(key, members, scores) for key, members in groups.items()]
+    _label(rows)
+    return rows
+
+
+def _configuration(run: Run) -> str:
+    """Equal for two runs that differ in nothing but their seed."""
+    if run.sweep:
+        parts: list[Any] = [str(run.directory.parent), run.sweep.name, run.sweep.params]
+    else:
+        parts = [settings_of(run)]
+    return json.dumps([run.model, run.data, *parts], sort_keys=True, default=str)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The configuration as dotted keys, without what only names, places or seeds the run."""
+    flat: dict[str, Any] = {}
+
+    def visit(prefix: str, node: dict[str, Any]) -> None:
+        for key, value in node.items():
+            if key in SEEDS or (not prefix and key in BOOKKEEPING):
+                continue
+            if isinstance(value, dict):
+                visit(f"{prefix}{key}.", value)
+            elif not (isinstance(value, str) and f"/{run.directory.name}" in value):
+                flat[f"{prefix}{key}"] = value
+
+    visit("", run.config)
+    return flat
+
+
+def _row(key: str, members: list[Run], scores: list[str]) -> Row:
+    confirmed = [run for run in members if is_confirmation(run)]
+    stage = "confirmed" if any(run.complete for run in confirmed) else "run"
+    if members[0].sweep and stage == "run":
+        stage = "trial"
+    # The trial that made a sweep choose this configuration is no fair sample of it.
+    counted = confirmed if stage == "confirmed" else members
+    by_seed: dict[Any, Run] = {}
+    for run in sorted(counted, key=lambda run: str(run.result.get("ended", ""))):
+        if run.complete:
+            by_seed[run.seed if run.seed is not None else run.directory] = run
+    complete = sorted(by_seed.values(), key=lambda run: str(run.seed))
+    best: dict[str, Summary] = {}
+    last: dict[str, Summary] = {}
+    for score in scores:
+        top = summarize([v.value for run in complete if (v := run.best(score))])
+        end = summarize([v.value for run in complete if (v := run.last(score))])
+        best |= {score: top} if top else {}
+        last |= {score: end} if end else {}
+    settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
+    return Row(key, members[0].model, settings, stage, members, complete, best, last)
+
+
+def _label(rows: list[Row]) -> None:
+    """Name each row by its model and by the settings in which rows of that model differ."""
+    several_data = len({row.runs[0].data for row in rows}) > 1
+    for row in rows:
+        same = [r for r in rows if (r.model, r.runs[0].data) == (row.model, row.runs[0].data)]
+        keys = [
+            key
+            for key in dict.fromkeys(key for r in same for key in r.settings)
+            if len({json.dumps(r.settings.get(key), default=str) for r in same}) > 1
+        ]
+        shown = {k: row.settings[k] for k in keys if k in row.settings and k != "model"}
+        on = [f"on {row.runs[0].data}"] if several_data else []
+        row.detail = ", ".join([*on, *([settings_text(shown)] if shown else [])])
+    counts = Counter((row.model, row.detail) for row in rows)
+    for row in rows:
+        if counts[row.model, row.detail] > 1:
+            row.detail = ", ".join(filter(None, [row.detail, row.runs[0].name]))
+        row.label = f"{row.model} ({row.detail})" if row.detail else row.model
+
+
+def _rank(rows: list[Row], metric: str | None, direction: str | None, at: str) -> None:
+    """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
+
+    A row that lost a seed comes after those that kept all: a mean over the survivors alone would
+    reward a configuration that often fails.
+    """
+    sign = -1.0 if direction == "maximize" else 1.0
+
+    def place(row: Row) -> tuple[bool, bool, bool, float]:
+        summary = row.scores(at).get(metric or "")
+        value = sign * summary.mean if summary else 0.0
+        return (summary is None, row.stage == "trial", row.lost > 0, value)
+
+    rows.sort(key=lambda row: (*place(row), row.label))
+    for index, row in enumerate(rows):
+        tied = index > 0 and place(rows[index - 1]) == place(row)
+        if metric in row.scores(at):
+            row.rank = rows[index - 1].rank if tied else index + 1
+
+
+def leader(board: Board, score: str) -> Row | None:
+    """The best row of the first stage by this score; None where its direction is unknown."""
+    direction = next((d for run in board.runs if (d := run.direction(score))), None)
+    having = [row for row in board.rows if score in row.best]
+    fair = [row for row in having if row.stage != "trial"] or having
+    if direction is None or len(fair) < 2:
+        return None
+    choose = max if direction == "maximize" else min
+    return choose(fair, key=lambda row: row.best[score].mean)
+
+
+def verdict(board: Board) -> str:
+    """One or two sentences: who leads, by how much, and whether the seeds can tell."""
+    ranked = board.ranked
+    if board.metric is None or not ranked:
+        if any(run.complete for run in board.runs):
+            return "There is no winner: no score is comparable over these runs."
+        return "There is no winner yet: no run has finished."
+    first, summary = ranked[0], ranked[0].scores(board.at)[board.metric]
+    better = "higher" if board.direction == "maximize" else "lower"
+    seeds = plural(summary.n, "seed")
+    if len(ranked) == 1:
+        return f"{first.label} reaches {board.metric} {summary} ({seeds}; {better} is better)."
+    opening = (
+        f"{first.label} leads with {board.metric} {summary} over {seeds} ({better} is better)."
+    )
+    second, other = ranked[1], ranked[1].scores(board.at)[board.metric]
+    if second.stage == "trial" and first.stage != "trial":
+        return f"{opening} No other configuration was confirmed with fresh seeds."
+    return f"{opening} {_gap(second, summary, other)}"
+
+
+def _gap(second: Row, summary: Summary, other: Summary) -> str:
+    behind = f"{second.label} follows with {other}"
+    if min(summary.n, other.n) < 2:
+        return f"{behind}; with a single seed, their order may be chance."
+    p = welch(summary, other)
+    if p is None:
+        return f"{behind}; each value is the same for every seed."
+    if p < 0.05:
+        return f"{behind}, a gap that seeds hardly explain (Welch's t-test, p = {p:.2g})."
+    return (
+        f"{behind}: these seeds do not tell the two apart (Welch's t-test, p = {p:.2g}), "
+        "so run more of them before calling one better."
+    )
+
+
+def welch(a: Summary, b: Summary) -> float | None:
+    """Two-sided p of Welch's t-test; None where neither varies. Both need two seeds or more."""
+    if not (a.std or b.std):
+        return None
+    from scipy.stats import ttest_ind_from_stats
+
+    assert a.std is not None and b.std is not None
+    test = ttest_ind_from_stats(a.mean, a.std, a.n, b.mean, b.std, b.n, equal_var=False)
+    return float(test.pvalue)

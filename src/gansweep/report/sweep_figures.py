@@ -1,0 +1,215 @@
+"""Figures of a sweep's trials: parallel coordinates and the importance of hyperparameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.report.figures import Figure, plain
+from gansweep.report.importance import FAILED_TRAINING, Importance, trials_of
+from gansweep.report.notation import number, plural, setting, short_names
+from gansweep.report.palette import NEUTRAL
+from gansweep.report.read import Run
+
+BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
+ABSENT = -0.14  # the height at which an axis shows "not set"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter's axis: a height in [0, 1] for each value, and the labelled heights."""
+
+    title: str
+    heights: dict[str, float]
+    ticks: dict[float, str]
+    categorical: bool
+
+    def height(self, value: Any) -> float:
+        return ABSENT if value is None else self.heights[json.dumps(value, default=str)]
+
+
+def axis_of(title: str, values: Sequence[Any]) -> Axis:
+    """Numbers by size (by ratio where they span a factor of 20 or more), the rest by name."""
+    present = [value for value in values if value is not None]
+    spelled = {json.dumps(value, default=str): value for value in present}
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present)
+    ticks = {ABSENT: "not set"} if len(present) < len(values) else {}
+    if not numeric:
+        names = sorted(spelled)
+        step = 1 / max(len(names) - 1, 1)
+        heights = {n: i * step if len(names) > 1 else 0.5 for i, n in enumerate(names)}
+        ticks |= {heights[name]: setting(spelled[name]) for name in names}
+        return Axis(title, heights, ticks, True)
+    low, high = min(present, default=0), max(present, default=1)
+    log = low > 0 and high / low >= 20
+
+    def place(value: float) -> float:
+        if high == low:
+            return 0.5
+        if log:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    heights = {name: place(value) for name, value in spelled.items()}
+    distinct = sorted(set(present))
+    labelled = distinct if len(distinct) <= 5 else [low, high]
+    ticks |= {place(value): setting(value) for value in labelled}
+    return Axis(title + (" (log)" if log else ""), heights, ticks, False)
+
+
+def parallel_coordinates(
+    runs: Sequence[Run], metric: str, direction: str | None
+) -> Figure | None:
+    """A line for each trial through its parameters' values to its outcome; blue is best.
+
+    Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey. None
+    where fewer than two trials have an outcome or no parameter differs.
+    """
+    trials = [run for run in trials_of(runs) if run.status != "running"]
+    scored = {id(r): v.value for r in trials if r.complete and (v := r.best(metric))}
+    params = {id(run): run.sweep.params if run.sweep else {} for run in trials}
+    names = [
+        name
+        for name in dict.fromkeys(name for run in trials for name in params[id(run)])
+        if len({json.dumps(params[id(run)].get(name), default=str) for run in trials}) > 1
+    ]
+    if len(scored) < 2 or not names:
+        return None
+    short = short_names(names)
+    axes = [axis_of(short[n], [params[id(run)].get(n) for run in trials]) for n in names]
+    outcome = axis_of(metric, list(scored.values()))
+    if direction == "minimize":
+        outcome = _flipped(outcome)
+    order = sorted(scored, key=lambda key: scored[key], reverse=direction == "maximize")
+    data = []
+    # the worst first, so that the best lie on top
+    for run in sorted(trials, key=lambda run: -_place(order, run)):
+        key = id(run)
+        heights = [axis.height(params[key].get(n)) for axis, n in zip(axes, names, strict=True)]
+        jitter = 0.02 * ((trials.index(run) % 5) - 2)
+        heights = [
+            h + jitter if axis.categorical or h == ABSENT else h
+            for h, axis in zip(heights, axes, strict=True)
+        ]
+        share = _place(order, run) / max(len(order) - 1, 1)
+        end = [outcome.height(scored[key])] if key in scored else []
+        data.append(_trial_line(run, [*heights, *end], share if end else None, short))
+    layout = _parallel_layout([*axes, outcome])
+    best = next(run for run in trials if id(run) == order[0])
+    alt = (
+        f"{plural(len(trials), 'trial')} over {', '.join(short.values())}. The best, "
+        f"{best.directory.name}, reaches {metric} {number(scored[order[0]])}."
+    )
+    width = 120 * (len(axes) + 1)
+    return Figure("Trials", alt, data, layout, height=400, min_width=width, wide=True)
+
+
+def _place(order: list[int], run: Run) -> int:
+    return order.index(id(run)) if id(run) in order else len(order)
+
+
+def _flipped(axis: Axis) -> Axis:
+    """The same axis with small values on top: the top is best on every outcome's axis."""
+    heights = {name: 1 - height for name, height in axis.heights.items()}
+    ticks = {1 - height: text for height, text in axis.ticks.items()}
+    return Axis(axis.title, heights, ticks, axis.categorical)
+
+
+def _trial_line(
+    run: Run, heights: list[float], share: float | None, short: dict[str, str]
+) -> dict[str, Any]:
+    params = run.sweep.params if run.sweep else {}
+    told = [f"{short.get(name, name)} {setting(value)}" for name, value in params.items()]
+    state = run.status if share is None else f"rank {share:.0%} from the top"
+    hover = "<br>".join(plain(text) for text in [f"{run.directory.name}: {state}", *told])
+    line: dict[str, Any] = {"color": NEUTRAL, "width": 1, "dash": "dot"}
+    if share is not None:
+        line |= {"color": _colour(share), "width": 2.5 - 1.3 * share, "dash": "solid"}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": list(range(len(heights))),
+        "y": heights,
+        "line": line,
+        "opacity": 0.55 if share is None else 0.9,
+        "text": [hover] * len(heights),
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _colour(share: float) -> str:
+    """From blue (share 0, best) over grey to orange (1, worst)."""
+    low, high, t = (BEST, MIDDLE, share * 2) if share < 0.5 else (MIDDLE, WORST, share * 2 - 1)
+    mixed = (round(a + (b - a) * t) for a, b in zip(low, high, strict=True))
+    return f"rgb({','.join(map(str, mixed))})"
+
+
+def _parallel_layout(axes: Sequence[Axis]) -> dict[str, Any]:
+    shapes, annotations = [], []
+    for x, axis in enumerate(axes):
+        line = {"color": NEUTRAL, "width": 1}
+        shapes.append({"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line})
+        common = {"x": x, "showarrow": False}
+        annotations += [
+            {
+                **common,
+                "y": y,
+                "text": plain(text),
+                "xanchor": "left",
+                "xshift": 5,
+                "font": {"size": 11},
+            }
+            for y, text in axis.ticks.items()
+        ]
+        # the outcome's name is long and stands at the edge
+        last = x == len(axes) - 1
+        place = {"xanchor": "right", "xshift": 45} if last else {"xanchor": "center"}
+        title = {"y": 1.05, "yanchor": "bottom", "text": f"<b>{plain(axis.title)}</b>"}
+        annotations.append({**common, **place, **title})
+    hidden = {"visible": False, "fixedrange": True}
+    return {
+        "xaxis": {**hidden, "range": [-0.35, len(axes) - 0.35]},
+        "yaxis": {**hidden, "range": [-0.22, 1.18]},
+        "shapes": shapes,
+        "annotations": annotations,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "hovermode": "closest",
+    }
+
+
+def importance_bars(importance: Importance, metric: str) -> Figure | None:
+    """Bars of each parameter's share, largest on top; None where there is no importance."""
+    if not importance.shares:
+        return None
+    short = short_names(importance.shares)
+    names = [short[name] for name in importance.shares]
+    shares = list(importance.shares.values())
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": shares,
+        "y": [plain(name) for name in names],
+        "marker": {"color": "#0072B2"},
+        "hovertemplate": "%{y}: %{x:.0%}<extra></extra>",
+        "showlegend": False,
+    }
+    layout = {
+        "xaxis": {"title": {"text": "share of importance"}, "tickformat": ".0%"},
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "bargap": 0.4,
+    }
+    told = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True))
+    alt = f"Importance of hyperparameters for {metric}: {told}."
+    return Figure("Importance", alt, [bars], layout, height=110 + 30 * len(names), wide=True)
+
+
+def left_out(runs: Sequence[Run]) -> str:
+    """How many trials the importance leaves out, and why; "" where none."""
+    out = [r for r in trials_of(runs) if not r.complete and r.status not in FAILED_TRAINING]
+    if not out:
+        return ""
+    return f"{plural(len(out), 'trial')} without an outcome (pruned, failed, unfinished) left out."
