@@ -61,10 +61,12 @@ class ResidentSource(DataSource):
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         self.check_split(split)
         images, labels = self._split(split)
-        end = len(images) if limit is None else min(limit, len(images))
-        for start in range(0, end, CHUNK):
-            rows = slice(start, min(start + CHUNK, end))
-            yield images[rows], None if labels is None else labels[rows]
+        rows = torch.arange(len(images))
+        if limit is not None and limit < len(images):
+            # a fixed random subset: files are often sorted by class, writer or difficulty
+            rows = torch.randperm(len(images), generator=generator_for(0))[:limit]
+        for chunk in rows.split(CHUNK):
+            yield images.index_select(0, chunk), None if labels is None else labels[chunk]
 
     def fingerprint(self, split: Split) -> str:
         if split not in self._fingerprints:

@@ -85,7 +85,7 @@ class DataSource(ABC):
         """Chunks of a split in one fixed order, without augmentation, on the CPU.
 
         Yields: (uint8 (n, C, H, W) or float32 (n, D), int64 (n,) labels or None).
-        limit: at most so many samples in all; the order makes them a fair sample.
+        limit: at most so many samples in all, then a fixed random subset of the split.
         Raises: UserError where the split does not exist or is empty.
         """
 

@@ -1,0 +1,90 @@
+"""The ring and the grid against what can be worked out about them."""
+
+import math
+
+import pytest
+import torch
+
+from gansweep.data.resident import ResidentSource
+from gansweep.data.toy import Grid, Ring
+from gansweep.errors import UserError
+
+
+def points_of(source: ResidentSource, split: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
+    chunks = list(source.arrays(split))
+    return torch.cat([p for p, _ in chunks]).double(), torch.cat([m for _, m in chunks])
+
+
+def test_ring_has_eight_distinct_modes_on_the_unit_circle() -> None:
+    means = Ring().mixture.means
+    assert means.shape == (8, 2)
+    assert torch.allclose(means.norm(dim=1), torch.ones(8, dtype=torch.float64), atol=1e-15)
+    # neighbours are 2 sin(pi/8) apart, and no mode stands twice
+    gaps = torch.cdist(means, means) + 9 * torch.eye(8, dtype=torch.float64)
+    assert gaps.min() == pytest.approx(2 * math.sin(math.pi / 8))
+    assert means[0].tolist() == [1.0, 0.0]
+
+
+def test_grid_has_its_25_modes_at_even_numbers() -> None:
+    means = Grid().mixture.means
+    even = (-4.0, -2.0, 0.0, 2.0, 4.0)
+    assert {tuple(mean) for mean in means.tolist()} == {(x, y) for x in even for y in even}
+    assert len(means) == 25
+
+
+@pytest.mark.parametrize(
+    ("source", "variance"),
+    # per axis: variance of the means plus sigma^2; ring r^2/2, grid (16+4+0+4+16)/5
+    [(Ring(), 0.5 + 0.01**2), (Grid(), 8 + 0.05**2)],
+    ids=["ring", "grid"],
+)
+def test_moments_are_those_of_the_mixture(source: ResidentSource, variance: float) -> None:
+    points, modes = points_of(source)
+    n, mixture = len(points), source.mixture
+    assert points.shape == (100_000, 2)
+    assert (points.mean(0).abs() < 4 * math.sqrt(variance / n)).all()
+    assert torch.allclose(points.var(0), torch.full((2,), variance).double(), rtol=0.01)
+    noise = points - mixture.means[modes]
+    assert noise.std().item() == pytest.approx(mixture.sigma, rel=4 / math.sqrt(4 * n))
+    shares = torch.bincount(modes).double() / n
+    assert (shares - mixture.weights).abs().max() < 5 * math.sqrt(mixture.weights[0] / n)
+
+
+@pytest.mark.parametrize("source", [Ring(), Grid()], ids=["ring", "grid"])
+def test_true_samples_are_98_89_percent_high_quality(source: ResidentSource) -> None:
+    points, _ = points_of(source)
+    nearest = torch.cdist(points, source.mixture.means).min(1).values
+    share = (nearest < 3 * source.mixture.sigma).double().mean().item()
+    # P(|x| < 3 sigma) = 1 - exp(-9/2) for two axes; its standard error at 100,000 is 0.00033
+    assert share == pytest.approx(1 - math.exp(-4.5), abs=4 * 0.00033)
+
+
+def test_samples_are_fixed_and_the_splits_differ() -> None:
+    assert Ring().fingerprint("train") == Ring().fingerprint("train")
+    (_, train_modes), (test, test_modes) = points_of(Ring()), points_of(Ring(), "test")
+    assert test.shape == (10_000, 2)
+    agree = (train_modes[:10_000] == test_modes).double().mean().item()
+    assert agree == pytest.approx(1 / 8, abs=5 * math.sqrt(1 / 8 * 7 / 8 / 10_000))
+
+
+def test_sizes_are_options() -> None:
+    ring = Ring(modes=3, radius=2.0, sigma=0.5, n_train=100)
+    assert (ring.n_train, ring.n_classes, ring.shape, ring.is_points) == (100, 3, (2,), True)
+    assert ring.mixture.means.norm(dim=1).tolist() == pytest.approx([2.0] * 3)
+    assert torch.equal(
+        Grid(side=2, spacing=1.0).mixture.means,
+        torch.tensor([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]], dtype=torch.float64),
+    )
+
+
+def test_batches_are_points_as_they_are() -> None:
+    batch = next(Grid(n_train=500).train_batches(500, seed=0, device="cpu"))
+    assert batch.images.dtype == torch.float32
+    assert batch.images.abs().max() > 3.5
+    assert torch.equal(batch.images.double().round().abs() % 2, torch.zeros(500, 2).double())
+
+
+@pytest.mark.parametrize("options", [{"modes": 0}, {"sigma": 0.0}, {"n_train": 0}])
+def test_impossible_rings_name_the_option(options: dict) -> None:
+    with pytest.raises(UserError, match=f"data.{next(iter(options))}="):
+        Ring(**options)
