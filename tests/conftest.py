@@ -1,8 +1,12 @@
 """Shared by every test: no tracker's account is touched, and what a machine lacks is skipped."""
 
+import os
 import shutil
 
 import pytest
+
+# Two cores run nothing faster with more threads, and tiny tensors much slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

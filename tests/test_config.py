@@ -19,7 +19,9 @@ def test_every_option_of_every_group_composes(option: str) -> None:
     group, choice = option.split("=")
     cfg = config.compose([option])
     assert cfg.choices[group] == choice
-    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    unset = OmegaConf.missing_keys(cfg)
+    assert unset == ({"data.root"} if choice == "image_folder" else set())
+    OmegaConf.to_container(cfg, resolve=True)
 
 
 def test_default_is_real_data_with_no_download() -> None:

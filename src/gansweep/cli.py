@@ -101,6 +101,14 @@ def _train(words: list[str]) -> int:
 
 def _train_one(raw: object) -> None:
     """The Hydra application: one run, in this process or in one that a launcher started."""
+    try:
+        _train_composed(raw)
+    except UserError as error:  # here, lest Hydra wrap it in words of its own
+        print(f"gansweep: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _train_composed(raw: object) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansweep.metrics.protocol import Score
+from gansweep.metrics.protocol import Protocol, Score
 from gansweep.record import RunRecord
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Journal:
         logger: Logger | None,
         *,
         objective: str | None = None,
-        protocols: Mapping[str, dict[str, Any]] | None = None,
+        protocols: Mapping[str, Protocol] | None = None,
         on_score: OnScore | None = None,
     ) -> None:
         self.record = record

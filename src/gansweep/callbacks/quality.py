@@ -7,10 +7,9 @@ from torch import Tensor
 
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.conditions import Conditions
+from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
 from gansweep.models.adversarial import Adversarial
-
-BATCH = 250
 
 
 class Quality(ImageClockWatcher):
@@ -21,14 +20,13 @@ class Quality(ImageClockWatcher):
 
     def work(self, module: Adversarial) -> None:
         def generate(n: int, rng: torch.Generator) -> Tensor:
-            sizes = [BATCH] * (n // BATCH) + ([n % BATCH] if n % BATCH else [])
-            made = [module.fakes(self.conditions.draw(k, rng).to(module.device), rng) for k in sizes]
-            return torch.cat(made).float()
+            return module.fakes(self.conditions.draw(n, rng).to(module.device), rng)
 
         try:
             scores = self.panel.score(generate)
-        except ValueError as error:
-            # The panel refuses samples that are not finite.
+        except UserError:
+            raise
+        except ValueError as error:  # the panel refuses samples that are not finite
             self.journal.stop("diverged", str(error), module.images_seen)
             return
         self.journal.score(module.images_seen, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,10 +26,15 @@ class Batch:
         return self.images.shape[0]
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(t if t is None else t.to(device) for t in self._tensors()))
+        return self._each(lambda tensor: tensor.to(device))
 
     def __getitem__(self, rows: slice) -> Batch:
-        return Batch(*(t if t is None else t[rows] for t in self._tensors()))
+        return self._each(lambda tensor: tensor[rows])
 
-    def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        return self.images, self.labels, self.source
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        labels, source = self.labels, self.source
+        return Batch(
+            change(self.images),
+            None if labels is None else change(labels),
+            None if source is None else change(source),
+        )

@@ -1,0 +1,151 @@
+"""Images per second through gansweep against a hand-written PyTorch loop, interleaved in one run.
+
+The loop is what one would write by hand for speed: data in memory, no logging, no progress bar,
+PyTorch's default Adam, a fresh fake batch for each player, as in the usual tutorials. Each round
+times the loop, gansweep with callbacks off, and gansweep with its default callbacks and offline
+W&B between evaluations; the ratio of a round is taken within it, and the median of the rounds
+is printed. A ratio above 1 means that gansweep is faster than the loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from gansweep import compose, train
+from gansweep.callbacks.journal import Journal
+from gansweep.config import instantiate, model_node
+from gansweep.train import build_data
+from omegaconf import DictConfig, OmegaConf
+from torch.nn.functional import softplus
+
+GAMES = {
+    "MLP GAN, ring, batch 512": (
+        ["model=gan", "data=ring", "model.batch_size=512"],
+        300,
+    ),
+    "DCGAN, 28x28 grey, batch 64": (
+        ["model=dcgan", "data=digits", "data.image_size=28", "model.batch_size=64"],
+        25,
+    ),
+}
+WARM_STEPS = 5
+TIMED: list[float] = []
+
+
+class Timer(pl.Callback):
+    """Seconds of training between the warm-up and the last batch, evaluations left out."""
+
+    journal: Journal
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if pl_module.steps == WARM_STEPS:
+            self._began = clock(pl_module.device) - self.journal.paused_seconds
+        elif pl_module.steps == WARM_STEPS + self.steps:
+            TIMED.append(clock(pl_module.device) - self.journal.paused_seconds - self._began)
+
+
+def clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def plain_loop(cfg: DictConfig, steps: int) -> float:
+    """Seconds for `steps` steps of the game, written by hand."""
+    data = build_data(cfg)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = torch.cat([chunk for chunk, _ in data.arrays("train")]).to(device)
+    if not data.is_points:
+        images = images.float().div(127.5).sub(1)
+    node = model_node(cfg, data.is_points)
+    generator = instantiate(node.generator)(
+        sample_shape=tuple(data.shape), latent_dim=cfg.model.latent_dim
+    ).to(device)
+    discriminator = instantiate(node.discriminator)(sample_shape=tuple(data.shape)).to(device)
+    rates = cfg.model.optimizer.generator
+    opt_g, opt_d = (
+        torch.optim.Adam(net.parameters(), lr=rates.lr, betas=tuple(rates.betas))
+        for net in (generator, discriminator)
+    )
+    n = cfg.batch_size
+    for step in range(WARM_STEPS + steps):
+        if step == WARM_STEPS:
+            began = clock(device)
+        real = images[torch.randint(len(images), (n,), device=device)]
+        fake = generator(torch.rand(n, cfg.model.latent_dim, device=device) * 2 - 1)
+        opt_d.zero_grad()
+        loss = softplus(-discriminator(real)).mean() + softplus(discriminator(fake.detach())).mean()
+        loss.backward()
+        opt_d.step()
+        fake = generator(torch.rand(n, cfg.model.latent_dim, device=device) * 2 - 1)
+        opt_g.zero_grad()
+        softplus(-discriminator(fake)).mean().backward()
+        opt_g.step()
+    return clock(device) - began
+
+
+def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Path) -> float:
+    """Seconds for as many steps by `train`."""
+    cfg = cfg.copy()
+    options = ["metrics=none", "tracker=none"] if callbacks == "none" else ["tracker=wandb"]
+    chosen = compose([f"callbacks={callbacks}", *options])
+    for group in ("callbacks", "metrics", "tracker"):
+        cfg[group] = chosen[group]
+    cfg.budget_kimg = (WARM_STEPS + steps) * cfg.batch_size / 1000
+    cfg.extra_packages = ["throughput"]
+    OmegaConf.update(
+        cfg, "callbacks.timer", {"_target_": "throughput.Timer", "steps": steps}, force_add=True
+    )
+    train(cfg, run_dir=directory, progress=False)
+    import throughput  # the module that the configuration named, not __main__
+
+    return float(throughput.TIMED[-1])
+
+
+def measure(name: str, overrides: list[str], steps: int, rounds: int) -> None:
+    cfg = compose(overrides)
+    ways: dict[str, list[float]] = {"callbacks off": [], "default callbacks": []}
+    plain_seconds = []
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            plain = plain_loop(cfg, steps)
+            plain_seconds.append(plain)
+            for way, callbacks in (("callbacks off", "none"), ("default callbacks", "default")):
+                ours = through_gansweep(cfg, steps, callbacks, Path(folder) / callbacks)
+                ways[way].append(plain / ours)
+        print(f"  round {number + 1}/{rounds}", end="\r", flush=True)
+    speed = steps * cfg.batch_size / statistics.median(plain_seconds)
+    print(f"{name}: plain loop {speed:,.0f} images/s")
+    for way, ratios in ways.items():
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"  {way:18} {statistics.median(ratios):.2f} of the plain loop ({spread})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="rounds for each game (default 5)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    options = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    torch.set_num_threads(options.threads)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    print(f"{device}, {options.threads} thread(s), torch {torch.__version__}")
+    for name, (overrides, steps) in GAMES.items():
+        measure(name, overrides, steps, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Two processes on CPU (gloo) train as one process does with the same global batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from gansweep import config
+from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.errors import UserError
+from gansweep.train import train
+
+BARE = [
+    "metrics=none",
+    "tracker=none",
+    "trainer=cpu",
+    "~callbacks.quality",
+    "~callbacks.samples",
+    "model.generator.width=8",
+    "model.discriminator.width=8",
+    "batch_size=16",
+    "budget_kimg=0.16",
+]
+NETWORKS = {
+    "dcgan": ["model.generator.norm=none", "model.discriminator.norm=none"],
+    "wgan_gp": ["model.generator.norm=none", "model.n_critic=2"],
+}
+
+
+def weights_after(
+    tmp_path: Path, variant: str, devices: int, precision: str
+) -> dict[str, torch.Tensor]:
+    cfg = config.compose(
+        [
+            f"model={variant}",
+            *BARE,
+            *NETWORKS[variant],
+            f"trainer.devices={devices}",
+            f"trainer.precision={precision}",
+        ]
+    )
+    directory = tmp_path / f"{variant}-{devices}-{precision}"
+    result = train(cfg, run_dir=directory, progress=False)
+    assert result["status"] == "finished" and result["kimg"] == 0.16
+    players = read_checkpoint(directory / "checkpoints" / "last.pt")["game"]["players"]
+    return {f"{name}.{key}": t for name, net in players.items() for key, t in net.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", sorted(NETWORKS))
+@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-5)])
+def test_two_processes_equal_one(
+    tmp_path: Path, variant: str, precision: str, tolerance: float
+) -> None:
+    one = weights_after(tmp_path, variant, 1, precision)
+    two = weights_after(tmp_path, variant, 2, precision)
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=tolerance, msg=name)
+
+
+def test_a_batch_that_cannot_be_divided_names_the_next_that_can(tmp_path: Path) -> None:
+    cfg = config.compose([*BARE, "trainer.devices=2", "batch_size=15"])
+    with pytest.raises(UserError, match="batch_size=16"):
+        train(cfg, run_dir=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,205 @@
+"""One run from the configuration to the record: exact resume, verdicts, interruptions."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gansweep import config, load_run
+from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.train import train
+from omegaconf import DictConfig
+
+SMALL = [
+    "model.generator.width=4",
+    "model.discriminator.width=4",
+    "batch_size=32",
+    "tracker=none",
+    "trainer=cpu",
+    "callbacks.losses.every_steps=5",
+    "callbacks.quality.every_kimg=0.5",
+    "metrics.n_fake=200",
+]
+
+
+def small(*overrides: str) -> DictConfig:
+    return config.compose([*SMALL, *overrides])
+
+
+def same(a: Any, b: Any, path: str = "") -> None:
+    """Equality of nested states to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), path
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            same(a[key], b[key], f"{path}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), path
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            same(x, y, f"{path}/{k}")
+    else:
+        assert a == b, path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["dcgan", "wgan_gp", "r3gan"])
+def test_resume_is_bit_identical_to_an_uninterrupted_run(tmp_path: Path, variant: str) -> None:
+    """Weights, moving average, optimizers, noise, data order and global generators."""
+    options = [f"model={variant}", "model.ema_kimg=0.2", "data=digits"]
+    if variant == "r3gan":
+        options += ["model.generator.blocks=1", "model.discriminator.blocks=1"]
+    train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "whole", progress=False)
+    train(small(*options, "budget_kimg=1.1"), run_dir=tmp_path / "cut", progress=False)
+    torch.manual_seed(12345)  # another process begins with other global state
+    train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "cut", progress=False)
+    whole, cut = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")
+    )
+    same(whole["game"], cut["game"])
+    same(whole["rng"], cut["rng"])
+    rows = {
+        name: {
+            row["kimg"]: {k: v for k, v in row.items() if k.startswith(("loss/", "fid"))}
+            for row in RunRecord(tmp_path / name).history()
+            if "loss/generator" in row
+        }
+        for name in ("whole", "cut")
+    }
+    shared = rows["whole"].keys() & rows["cut"].keys()
+    assert len(shared) > 10
+    assert rows["whole"][max(shared)] == rows["cut"][max(shared)]
+
+
+def test_record_of_a_finished_run(tmp_path: Path) -> None:
+    result = train(small("budget_kimg=1"), run_dir=tmp_path / "g" / "r", progress=False)
+    record = RunRecord(tmp_path / "g" / "r")
+    assert record.result() == {"schema": 1, **result}
+    assert result["status"] == "finished" and result["kimg"] == 1.024
+    assert (result["group"], result["name"], result["model"]) == ("g", "r", "dcgan")
+    fid = result["objective"]
+    assert fid.startswith("fid_digitsnet_200_") and result["best"][fid]["value"] > 0
+    assert result["protocols"][fid]["data"] == "digits"
+    assert set(result["parameters"]) == {"generator", "discriminator"}
+    history = record.history()
+    announced = next(k for k, row in enumerate(history) if fid in row.get("protocol", {}))
+    assert announced < next(k for k, row in enumerate(history) if fid in row)
+    kimg = [row["kimg"] for row in history]
+    assert kimg == sorted(kimg)
+    assert record.sample_grids()[-1][0] == 1.024
+    assert (record.checkpoints / "best.pt").exists()
+
+
+def test_loaded_run_makes_the_samples_of_the_trained_one(tmp_path: Path) -> None:
+    train(small("budget_kimg=0.2"), run_dir=tmp_path / "run", progress=False)
+    batch = Batch(torch.zeros(3, 1, 8, 8))
+    one, two = (
+        load_run(tmp_path / "run", which)[0].fakes(batch, torch.Generator().manual_seed(1))
+        for which in ("last", "last")
+    )
+    assert torch.equal(one, two) and one.shape == (3, 1, 8, 8)
+
+
+def test_pruned_run_says_so(tmp_path: Path) -> None:
+    told: list[float] = []
+
+    def on_score(kimg: float, scores: dict[str, float]) -> bool:
+        told.append(kimg)
+        assert any(name.startswith("fid_") for name in scores)
+        return len(told) == 2
+
+    result = train(
+        small("budget_kimg=5"), run_dir=tmp_path / "run", on_score=on_score, progress=False
+    )
+    assert result["status"] == "pruned" and len(told) == 2
+    assert result["kimg"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_non_finite_loss_stops_the_run_as_diverged(tmp_path: Path) -> None:
+    options = ["model=wgan", "data=ring", "metrics=none", "budget_kimg=20"]
+    options += ["model.weight_clip=null", "model.optimizer.discriminator.lr=1e18"]
+    words = [w for w in SMALL if not w.startswith(("metrics.", "model.generator", "model.disc"))]
+    result = train(config.compose([*words, *options]), run_dir=tmp_path / "r", progress=False)
+    assert result["status"] == "diverged", result["reason"]
+    assert "kimg" in result["reason"] and result["kimg"] < 20
+
+
+def test_constant_generator_stops_the_run_as_collapsed(tmp_path: Path) -> None:
+    options = ["data=ring", "metrics=none", "budget_kimg=20", "callbacks.guard.collapse_kimg=1"]
+    options += ["model.optimizer.generator.lr=0", "callbacks.guard.collapse_spread=1000"]
+    words = [w for w in SMALL if not w.startswith(("metrics.", "model.generator", "model.disc"))]
+    result = train(config.compose([*words, *options]), run_dir=tmp_path / "r", progress=False)
+    assert result["status"] == "collapsed", result["reason"]
+    assert "constant" in result["reason"] and 1 < result["kimg"] < 8
+
+
+def test_crash_leaves_a_record_that_says_what_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gansweep.callbacks.samples import Samples
+
+    def broken(self: Samples, module: object) -> None:
+        raise ZeroDivisionError("grid")
+
+    monkeypatch.setattr(Samples, "work", broken)
+    with pytest.raises(ZeroDivisionError):
+        train(small("budget_kimg=0.1"), run_dir=tmp_path / "run", progress=False)
+    result = RunRecord(tmp_path / "run").result()
+    assert result is not None
+    assert result["status"] == "failed" and "ZeroDivisionError: grid" in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["batch_size=2000"], ["batch_size=2000", "1437"]),
+        (["trainer.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
+        (["data.image_size=10"], ["10"]),
+    ],
+)
+def test_bad_options_write_nothing(tmp_path: Path, options: list[str], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        train(small(*options), run_dir=tmp_path / "run", progress=False)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_permission_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match="runs_dir="):
+        train(small("metrics=none", "~callbacks.quality"), run_dir=tmp_path / "x", progress=False)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_resume_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gansweep", "train", *SMALL, f"runs_dir={tmp_path}"]
+    command += ["name=run", "budget_kimg=100000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    history = tmp_path / "digits" / "run" / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while not (history.exists() and history.stat().st_size > 2000):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    record = RunRecord(tmp_path / "digits" / "run")
+    result = record.result()
+    assert result is not None and result["status"] == "interrupted"
+    again = [sys.executable, "-m", "gansweep", "train", f"resume={record.directory}"]
+    again.append(f"budget_kimg={result['kimg'] + 1}")
+    done = subprocess.run(again, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    final = record.result()
+    assert final is not None and final["status"] == "finished"
+    assert final["kimg"] >= result["kimg"] + 1
