@@ -9,9 +9,7 @@ from gansweep.data.source import Mixture
 from gansweep.metrics.modes import class_modes, mixture_modes
 
 ANGLES = 2 * math.pi * torch.arange(8, dtype=torch.float64) / 8
-RING = Mixture(
-    torch.stack([ANGLES.cos(), ANGLES.sin()], 1), 0.01, torch.full((8,), 1 / 8).double()
-)
+RING = Mixture(torch.stack([ANGLES.cos(), ANGLES.sin()], 1), 0.01, torch.full((8,), 1 / 8).double())
 AXIS = torch.tensor([-4.0, -2, 0, 2, 4], dtype=torch.float64)
 GRID = Mixture(torch.cartesian_prod(AXIS, AXIS), 0.05, torch.full((25,), 1 / 25).double())
 
@@ -69,7 +67,7 @@ def test_unequal_weights_are_the_reference() -> None:
 
 
 def test_classes_count_only_what_the_classifier_believes() -> None:
-    logits = torch.tensor([[9.0, 0, 0], [8, 0, 0], [0, 9, 0], [0.1, 0, 0.2]])
+    logits = torch.tensor([[9.0, 0, 0], [8, 0, 0], [0, 9, 0], [0.1, 0, 0.2]])  # the last unsure
     coverage = class_modes(logits, torch.tensor([20, 10, 5]))
     assert coverage.counts == [2, 1, 0]
     assert coverage.captured == 2

@@ -8,6 +8,7 @@ generator of noise would be said to cover modes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ from gansweep.metrics.features import Backbone
 RECIPE = 1  # counts up whenever the network or its training changes
 SEED = 20_140_610
 BATCH = 64
+IMAGES_SEEN = 30_000  # in all, but within these bounds for large and for small sets
+LEAST_EPOCHS = 5
+MOST_EPOCHS = 30
 LEARNING_RATE = 3e-3
 STRANGER_WEIGHT = 0.5
 
@@ -128,7 +132,7 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     started = time.monotonic()
     # whoever asks may stand in a no-grad, inference or autocast block
     full_precision = torch.autocast(device.type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), full_precision:
+    with torch.inference_mode(False), torch.enable_grad(), full_precision, _one_thread():
         network = train_classifier(
             torch.cat(images), torch.cat(labels), data.n_classes or 0, device
         )
@@ -139,6 +143,17 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     )
     weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     return {"weights": weights, "test_accuracy": accuracy, "hash": _weights_hash(weights)}
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One CPU thread: the same weights on any number of cores, and no slower at these sizes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def train_classifier(
@@ -156,8 +171,7 @@ def train_classifier(
     network.to(device).train()
     images, labels = images.to(device), labels.to(device)
     batch_size = min(BATCH, len(images))
-    # small sets are seen 30 times at most, large ones at least 5 times
-    seen = min(max(30_000, 5 * len(images)), 30 * len(images))
+    seen = min(max(IMAGES_SEEN, LEAST_EPOCHS * len(images)), MOST_EPOCHS * len(images))
     steps = max(3, seen // batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)

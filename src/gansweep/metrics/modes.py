@@ -11,7 +11,6 @@ from torch import Tensor
 from gansweep.data.source import Mixture
 
 MAX_SIGMAS = 3.0
-MIN_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +67,19 @@ def mixture_modes(points: Tensor, mixture: Mixture) -> ModeCoverage:
     return ModeCoverage(counts.tolist(), mixture.weights.tolist(), len(points))
 
 
+def min_confidence(n_classes: int) -> float:
+    """Half way between a guess, 1/K, and certainty."""
+    return (1 + 1 / n_classes) / 2
+
+
 def class_modes(logits: Tensor, class_counts: Tensor) -> ModeCoverage:
-    """Classes as modes: a sample belongs to its most probable class, and is good above 1/2.
+    """Classes as modes: a sample belongs to its most probable class, if that is sure enough.
 
     logits: (N, K) of the data set's own classifier, which has learnt to doubt what is none of
     its classes.   class_counts: (K,) real samples of each class, whose shares are the true ones.
     """
+    n_classes = logits.shape[1]
     confidence, label = logits.detach().cpu().double().softmax(1).max(1)
-    counts = label[confidence > MIN_CONFIDENCE].bincount(minlength=logits.shape[1])
+    counts = label[confidence > min_confidence(n_classes)].bincount(minlength=n_classes)
     weights = class_counts.double() / class_counts.sum()
     return ModeCoverage(counts.tolist(), weights.tolist(), len(logits))

@@ -17,9 +17,9 @@ from gansweep.metrics.inception_score import inception_score
 from gansweep.metrics.kernel import KernelDistance
 from gansweep.metrics.modes import (
     MAX_SIGMAS,
-    MIN_CONFIDENCE,
     ModeCoverage,
     class_modes,
+    min_confidence,
     mixture_modes,
 )
 from gansweep.metrics.protocol import Direction, Protocol, Score, score_name
@@ -260,7 +260,7 @@ class Panel:
                 "split": None,
             }
         else:
-            extras["modes"] = {"min_confidence": MIN_CONFIDENCE}
+            extras["modes"] = {"min_confidence": min_confidence(self.data.n_classes or 1)}
             coverage.remove("high_quality")  # a classifier's confidence is no measure of quality
         words = {"modes": coverage}
         return [

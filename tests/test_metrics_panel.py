@@ -1,0 +1,358 @@
+"""The panel of scores, the data set's classifier behind it, and what both refuse."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from gansweep.data.batch import Batch
+from gansweep.data.source import DataSource, Mixture, Split
+from gansweep.errors import UserError
+from gansweep.metrics import classifier
+from gansweep.metrics.cache import cache_dir, kept
+from gansweep.metrics.classifier import dataset_classifier
+from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
+
+CPU = torch.device("cpu")
+
+
+class Tensors(DataSource):
+    """A data set of two tensors a split, with everything a test may want to bend."""
+
+    def __init__(
+        self,
+        name: str,
+        images: Tensor,
+        labels: Tensor | None = None,
+        mixture: Mixture | None = None,
+        n_test: int = 60,
+    ) -> None:
+        self.name = name
+        self.images = {"train": images[n_test:], "test": images[:n_test]}
+        self.labels = None
+        if labels is not None:
+            self.labels = {"train": labels[n_test:], "test": labels[:n_test]}
+        self.true_mixture = mixture
+
+    def prepare(self) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.images["train"].shape[1:])
+
+    @property
+    def class_names(self) -> list[str] | None:
+        if self.labels is None:
+            return None
+        return [str(k) for k in range(int(self.labels["train"].max()) + 1)]
+
+    @property
+    def mixture(self) -> Mixture | None:
+        return self.true_mixture
+
+    def count(self, split: Split) -> int:
+        return len(self.images[split])
+
+    def train_batches(self, batch_size: int, **_: object) -> Iterator[Batch]:
+        raise NotImplementedError
+
+    def arrays(
+        self, split: Split, limit: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        n = min(self.count(split), limit or self.count(split))
+        for start in range(0, n, 100):
+            rows = slice(start, min(start + 100, n))
+            yield self.images[split][rows], self.labels[split][rows] if self.labels else None
+
+    def fingerprint(self, split: Split) -> str:
+        total = self.images[split].double().sum().item()
+        return f"{int(total * 1000) % 2**60:016x}"
+
+
+def squares(n: int = 260, n_classes: int = 2) -> Tensors:
+    """Grey 8x8 images whose class is the corner of a bright square: learnt in a moment."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(n) % n_classes
+    images = torch.randint(0, 60, (n, 1, 8, 8), generator=draw)
+    for row, label in enumerate(labels.tolist()):
+        images[row, :, 4 * (label // 2) :, 4 * (label % 2) :][:, :4, :4] += 180
+    return Tensors("squares", images.to(torch.uint8), labels)
+
+
+def ring() -> Tensors:
+    means = torch.tensor([[1.0, 0], [-1, 0]], dtype=torch.float64)
+    mixture = Mixture(means, 0.01, torch.tensor([0.5, 0.5], dtype=torch.float64))
+    return Tensors("pair", torch.zeros(100, 2), mixture=mixture)
+
+
+def resampled(data: Tensors) -> Callable[[int, torch.Generator], Tensor]:
+    """A generator that has learnt the training images by heart."""
+
+    def generate(n: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(data.n_train, (n,), generator=generator)
+        return data.images["train"][rows].float() / 127.5 - 1
+
+    return generate
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "MOST_EPOCHS", 5)
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("squares")
+
+
+@pytest.fixture
+def panel(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Panel:
+    """A prepared panel over squares; their classifier is trained once for this file."""
+    monkeypatch.setenv("GANSWEEP_CACHE", str(shared_cache))
+    made = Panel(squares(), n_fake=120)
+    made.prepare("cpu")
+    return made
+
+
+def test_one_pass_gives_every_score_with_its_protocol(panel: Panel) -> None:
+    scores = panel.score(resampled(squares()))
+    assert list(scores) == [
+        "fid_squaresnet_120_train",
+        "is_squaresnet_120_10splits",
+        "kid_squaresnet_120_train",
+        "modes_120",
+        "reverse_kl_120",
+        "mode_counts_120",
+    ]
+    assert {name: score.protocol for name, score in scores.items()} == panel.names()
+    protocol = scores["fid_squaresnet_120_train"].protocol
+    assert protocol["n_real"] == 200
+    assert protocol["backbone"] == "squaresnet"
+    assert protocol["backbone_test_accuracy"] >= 0.9
+    assert scores["kid_squaresnet_120_train"].protocol["subset_size"] == 60
+    assert panel.objective == "fid_squaresnet_120_train"
+
+
+def test_good_samples_score_better_than_collapsed_and_noisy_ones(panel: Panel) -> None:
+    data = squares()
+    one = data.images["train"][:1].float() / 127.5 - 1
+
+    def noise(n: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(n, 1, 8, 8, generator=generator) * 2 - 1
+
+    good = panel.score(resampled(data))
+    collapsed = panel.score(lambda n, _: one.expand(n, -1, -1, -1))
+    noisy = panel.score(noise)
+    for name in ("fid_squaresnet_120_train", "kid_squaresnet_120_train", "reverse_kl_120"):
+        assert good[name].value < min(collapsed[name].value, noisy[name].value)  # type: ignore[type-var]
+    assert good["modes_120"].value == 2
+    assert collapsed["modes_120"].value == 1
+    assert noisy["modes_120"].value == 0, "noise must not be taken for squares"
+    assert collapsed["mode_counts_120"].value in ([120, 0], [0, 120])
+
+
+def test_the_same_seed_gives_the_same_scores_and_leaves_the_random_state_alone(
+    panel: Panel,
+) -> None:
+    before = torch.get_rng_state()
+    first, second = (panel.score(resampled(squares())) for _ in range(2))
+    assert first == second
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_another_noise_seed_draws_other_samples(panel: Panel) -> None:
+    other = Panel(squares(), n_fake=120, noise_seed=1)
+    other.prepare("cpu")
+    name = "fid_squaresnet_120_train"
+    values = [p.score(resampled(squares()))[name].value for p in (panel, other)]
+    assert values[0] != values[1]
+
+
+def test_samples_that_are_not_finite_are_refused(panel: Panel) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        panel.score(lambda n, _: torch.full((n, 1, 8, 8), float("nan")))
+
+
+def test_images_are_clamped_and_rounded() -> None:
+    images = torch.tensor([-1.01, -1.0, -0.999, 0.0, 1.0, 3.0])
+    assert to_uint8(images).tolist() == [0, 0, 0, 128, 255, 255]
+
+
+@pytest.mark.usefixtures("short_training")
+def test_real_statistics_follow_the_content_and_not_the_name(panel: Panel) -> None:
+    changed = squares()
+    changed.images["train"] = changed.images["train"].clone()
+    changed.images["train"][:50] = 0
+    other = Panel(changed, n_fake=120, scores=["fid"], min_test_accuracy=0)
+    other.prepare("cpu")
+    assert not torch.equal(panel.real.gaussian.mean, other.real.gaussian.mean)
+
+
+def test_points_are_measured_without_a_backbone() -> None:
+    panel = Panel(ring(), n_fake=50)
+    panel.prepare("cpu")
+    means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    scores = panel.score(lambda n, _: means.repeat(n // 2, 1))
+    assert {name: score.value for name, score in scores.items()} == {
+        "modes_50": 2,
+        "high_quality_50": 1,
+        "reverse_kl_50": 0,
+        "mode_counts_50": [25, 25],
+    }
+    assert panel.objective == "reverse_kl_50"
+    assert panel.names()["modes_50"]["sigma"] == 0.01
+    assert Panel(ring()).n_fake == 2500
+
+
+def test_no_scores_cost_no_backbone() -> None:
+    panel = Panel(squares(), scores=[])
+    panel.prepare("cpu")
+    assert panel.backbone is None
+    assert panel.objective is None
+    assert panel.score(resampled(squares())) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n_classes", "backbone"),
+    [
+        ("digits", (1, 8, 8), 10, "classifier"),
+        ("kmnist", (1, 28, 28), 49, "classifier"),
+        ("icons", (3, 32, 32), 20, "classifier"),
+        ("icons", (3, 32, 32), 21, "inception"),
+        ("icons", (3, 64, 64), 2, "inception"),
+        ("cifar10", (3, 32, 32), 10, "inception"),
+        ("faces", (1, 32, 32), None, "inception"),
+        ("ring", (2,), None, None),
+    ],
+)
+def test_auto_chooses_the_feature_space(
+    name: str, shape: tuple[int, ...], n_classes: int | None, backbone: str | None
+) -> None:
+    n = n_classes or 1
+    labels = torch.arange(n) if n_classes else None
+    data = Tensors(name, torch.zeros(n, *shape, dtype=torch.uint8), labels, n_test=0)
+    assert choose_backbone(data, "auto") == backbone
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_fake": 19}, "needs at least 20"),
+        ({"scores": ["fdi"]}, "Did you mean 'fid'"),
+        ({"backbone": "inceptoin"}, "Did you mean 'inception'"),
+        ({"backbone": "inception", "scores": ["modes"]}, "cannot be measured"),
+        ({"weights_path": "w.pth"}, "metrics=inception"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Panel(squares(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("short_training")
+def test_too_few_real_images_are_refused() -> None:
+    panel = Panel(squares(), n_fake=100, n_real=3, scores=["fid"])
+    with pytest.raises(UserError, match=r"metrics\.n_real: 3 samples are too few"):
+        panel.prepare("cpu")
+
+
+@pytest.mark.usefixtures("short_training")
+def test_the_classifier_is_trained_once_and_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    first = dataset_classifier(squares(), CPU)
+    assert "training squaresnet" in capsys.readouterr().err
+    second = dataset_classifier(squares(), CPU)
+    assert capsys.readouterr().err == ""
+    assert first.weights_hash == second.weights_hash
+
+
+@pytest.mark.usefixtures("short_training")
+def test_training_the_classifier_is_repeatable_whatever_surrounds_it(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_rng_state()
+    first = dataset_classifier(squares(), CPU).weights_hash
+    assert torch.equal(before, torch.get_rng_state())
+    monkeypatch.setenv("GANSWEEP_CACHE", str(own_cache / "other"))
+    torch.rand(3)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert dataset_classifier(squares(), CPU).weights_hash == first
+
+
+@pytest.mark.usefixtures("short_training")
+@pytest.mark.parametrize("damage", ["cut", "foreign", "bent"])
+def test_a_damaged_classifier_is_trained_again(
+    damage: str, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = dataset_classifier(squares(), CPU).weights_hash
+    (file,) = (own_cache / "classifiers").glob("*.pt")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:3000])
+    elif damage == "foreign":
+        file.write_text("not a file of tensors")
+    else:
+        content = torch.load(file, weights_only=True)
+        content["weights"]["linear.bias"][0] += 1
+        torch.save(content, file)
+    assert dataset_classifier(squares(), CPU).weights_hash == expected
+    assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("short_training")
+def test_a_weak_classifier_is_refused() -> None:
+    data = squares()
+    assert data.labels is not None
+    data.labels["test"] = 1 - data.labels["test"]
+    with pytest.raises(UserError, match=r"metrics\.min_test_accuracy=0\.9.*metrics=inception"):
+        dataset_classifier(data, CPU)
+
+
+def test_unlabelled_images_have_no_classifier() -> None:
+    images = torch.zeros(80, 1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(UserError, match="no labels"):
+        dataset_classifier(Tensors("faces", images), CPU)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 23), (1, 28, 28), (3, 64, 64)])
+def test_the_classifier_reads_every_size(shape: tuple[int, ...]) -> None:
+    network = classifier.ClassifierNet(shape, 5).eval()
+    pool, logits = network(torch.zeros(2, *shape))
+    assert pool.shape == (2, 64)
+    assert logits.shape == (2, 5)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "file" / "below"))
+    assert kept("x.pt", lambda: {"value": 3}) == {"value": 3}
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.setenv("GANSWEEP_CACHE", "/g")
+    assert cache_dir() == Path("/g")
+    monkeypatch.delenv("GANSWEEP_CACHE")
+    assert cache_dir() == Path("/x/gansweep")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_dir() == Path.home() / ".cache" / "gansweep"
+
+
+@pytest.mark.slow
+def test_digitsnet_reads_97_percent_of_the_digits() -> None:
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    labels = torch.from_numpy(digits.target)[order]
+    data = Tensors("digits", images[order], labels, n_test=360)
+    assert dataset_classifier(data, CPU).extras["backbone_test_accuracy"] >= 0.97
