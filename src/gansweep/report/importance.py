@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MIN_TRIALS = 12
+# Of 125 sets of 12 to 40 trials whose outcome was drawn at random, 9 came above 0 and 4 above 0.1.
+MIN_EXPLAINED = 0.1
 FOLDS = 4
 FAILED_TRAINING = ("diverged", "collapsed")
 
@@ -66,10 +68,10 @@ def hyperparameter_importance(
         return Importance({}, None, len(trials), reason)
     explained, losses = _permute(trials, ranks, varied)
     total = sum(losses.values())
-    if explained <= 0 or total <= 0:
+    if explained < MIN_EXPLAINED or total <= 0:
         reason = (
-            f"{len(trials)} trials do not show how the parameters steer {metric}: a model of "
-            "them predicts trials it has not seen no better than their mean does."
+            f"{len(trials)} trials do not show how the parameters steer {metric}: a random forest "
+            "predicts the ranks of trials it has not seen hardly better than chance."
         )
         return Importance({}, explained, len(trials), reason)
     shares = {name: loss / total for name, loss in losses.items()}

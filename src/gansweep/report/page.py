@@ -232,5 +232,3 @@ def _protocols(board: Board) -> dict[str, Any]:
     skipped = ("score", "noise_seed", "mode_names")
     keys = dict.fromkeys(k for _, protocol in lines for k in protocol if k not in skipped)
     return {"keys": list(keys), "lines": lines}
-
-

@@ -33,8 +33,9 @@ class Refusal:
             key
             for key in keys
             if key != "noise_seed"
-            and any(p.get(key, missing) != self.groups[0][0].get(key, missing)
-                    for p, _ in self.groups)
+            and any(
+                p.get(key, missing) != self.groups[0][0].get(key, missing) for p, _ in self.groups
+            )
         ]
 
     @property

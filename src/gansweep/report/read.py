@@ -205,7 +205,7 @@ def _result(record: RunRecord) -> tuple[dict[str, Any] | None, str]:
     try:
         result = record.result()
     except (ValueError, OSError):
-        return None, "result.json cannot be read; the history shows how far the run came."
+        return None, "result.json cannot be read: it was damaged after it was written."
     if result is None:
         return None, (
             "There is no result.json: the run is in its first steps, or its process ended "

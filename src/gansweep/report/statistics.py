@@ -161,9 +161,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     )
 
 
-def _asked_metric(
-    runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]
-) -> str:
+def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]) -> str:
     for refusal in refused:
         if refusal.score == word:
             raise UserError(f"{refusal.reason} {mend(scores)}")
@@ -189,8 +187,10 @@ def mend(scores: Sequence[str]) -> str:
 
 
 def _preference(score: str) -> tuple[int, str]:
-    kind = score.split("_")[0] if not score.startswith(("high_", "reverse_")) else "_".join(
-        score.split("_")[:2]
+    kind = (
+        score.split("_")[0]
+        if not score.startswith(("high_", "reverse_"))
+        else "_".join(score.split("_")[:2])
     )
     return (PREFERENCE.index(kind) if kind in PREFERENCE else len(PREFERENCE), score)
 

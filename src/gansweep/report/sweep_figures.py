@@ -60,9 +60,7 @@ def axis_of(title: str, values: Sequence[Any]) -> Axis:
     return Axis(title + (" (log)" if log else ""), heights, ticks, False)
 
 
-def parallel_coordinates(
-    runs: Sequence[Run], metric: str, direction: str | None
-) -> Figure | None:
+def parallel_coordinates(runs: Sequence[Run], metric: str, direction: str | None) -> Figure | None:
     """A line for each trial through its parameters' values to its outcome; blue is best.
 
     Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey. None
@@ -165,15 +163,19 @@ def _parallel_layout(axes: Sequence[Axis]) -> dict[str, Any]:
             }
             for y, text in axis.ticks.items()
         ]
-        # the outcome's name is long and stands at the edge
+        # the outcome's name is long and stands at the edge: a line of its own, above the others
         last = x == len(axes) - 1
         place = {"xanchor": "right", "xshift": 45} if last else {"xanchor": "center"}
-        title = {"y": 1.05, "yanchor": "bottom", "text": f"<b>{plain(axis.title)}</b>"}
+        title = {
+            "y": 1.13 if last else 1.05,
+            "yanchor": "bottom",
+            "text": f"<b>{plain(axis.title)}</b>",
+        }
         annotations.append({**common, **place, **title})
     hidden = {"visible": False, "fixedrange": True}
     return {
         "xaxis": {**hidden, "range": [-0.35, len(axes) - 0.35]},
-        "yaxis": {**hidden, "range": [-0.22, 1.18]},
+        "yaxis": {**hidden, "range": [-0.22, 1.25]},
         "shapes": shapes,
         "annotations": annotations,
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},

@@ -154,8 +154,7 @@ def leaderboard_latex(board: Board, metric: str | None = None) -> str:
             text = latex_escape(str(row.scores(board.at).get(score, "–")))
             cells.append(rf"\textbf{{{text}}}" if row is leaders[score] else text)
         lines.append(
-            " & ".join([*cells, str(row.seeds), latex_escape(number(row.mean_of("kimg")))])
-            + r" \\"
+            " & ".join([*cells, str(row.seeds), latex_escape(number(row.mean_of("kimg")))]) + r" \\"
         )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

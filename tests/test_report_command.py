@@ -1,0 +1,71 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report_records import FID, MODES, protocol, write_run
+
+from gansweep.errors import UserError
+from gansweep.report.command import conclude, main
+
+
+def test_report_writes_the_page_into_its_path_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "demo" / "a")
+    assert main([str(tmp_path / "demo")]) == 0
+    page = tmp_path / "demo" / "report.html"
+    assert page.is_file()
+    assert str(page) in capsys.readouterr().out
+
+
+def test_tables_go_to_files_or_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "demo" / "a")
+    latex = tmp_path / "table.tex"
+    assert main([str(tmp_path / "demo"), "--csv", "-", "--latex", str(latex)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("rank,configuration") and "booktabs" in out
+    assert r"\begin{tabular}" in latex.read_text()
+    assert not (tmp_path / "demo" / "report.html").exists()
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    write_run(tmp_path / "demo" / "a")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for option in ("-o", "--csv"):
+        with pytest.raises(UserError, match="cannot be written"):
+            main([str(tmp_path / "demo"), option, str(blocked / "x")])
+
+
+def test_mixed_protocols_stop_a_table_and_leave_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", scores={FID: [5.0], MODES: [9.0]})
+    other = {FID: protocol("fid", "minimize", split="test")}
+    write_run(tmp_path / "b", scores={FID: [6.0]}, protocols=other)
+    target = tmp_path / "table.csv"
+    with pytest.raises(UserError, match="(?s)split=train.*split=test.*--metric"):
+        main([str(tmp_path), "--csv", str(target)])
+    assert not target.exists()
+    assert main([str(tmp_path), "--csv", str(target), "--metric", "modes"]) == 0
+    assert FID not in target.read_text()
+
+
+def test_the_end_of_a_sweep_prints_its_leaderboard_and_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "a")
+    conclude(tmp_path)
+    out = capsys.readouterr().out
+    assert "dcgan" in out and f"wrote {tmp_path / 'report.html'}" in out
+
+
+def test_help_teaches_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from gansweep.report.command import parser; print(parser().format_help());"
+        "print({'numpy', 'plotly', 'jinja2', 'sklearn', 'torch', 'yaml'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "examples:" in done.stdout and "--latex" in done.stdout
+    assert done.stdout.rstrip().endswith("set()")

@@ -1,0 +1,77 @@
+import random
+from pathlib import Path
+from typing import Any
+
+from report_records import FID, part_of_sweep, write_run
+
+from gansweep.report.importance import hyperparameter_importance
+from gansweep.report.read import Run, load
+
+
+def trials(directory: Path, outcomes: list[tuple[dict[str, Any], float, str]]) -> list[Run]:
+    for number, (params, value, status) in enumerate(outcomes):
+        key = f"t{number:04d}"
+        sweep = part_of_sweep(key, params)
+        write_run(directory / key, scores={FID: [value]}, status=status, sweep=sweep)
+    return load([directory])
+
+
+def test_the_parameter_that_decides_is_the_important_one(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    outcomes = []
+    for _ in range(30):
+        params = {"lr": 10 ** rng.uniform(-5, -2), "width": rng.choice([8, 16]), "same": 1}
+        outcomes.append((params, 1000 * params["lr"] + rng.random() * 0.1, "finished"))
+    found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
+    assert list(found.shares)[0] == "lr" and found.shares["lr"] > 0.9
+    assert "same" not in found.shares
+    assert sum(found.shares.values()) == 1.0
+    assert found.explained is not None and found.explained > 0.7
+
+
+def test_categorical_and_conditional_parameters_are_handled(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    outcomes = []
+    for number in range(36):
+        model = ("gan", "wgan_gp", "r3gan")[number % 3]
+        params: dict[str, Any] = {"model": model}
+        value = {"gan": 50.0, "wgan_gp": 20.0, "r3gan": 35.0}[model] + rng.random()
+        if model == "wgan_gp":
+            params["weight"] = rng.choice([1.0, 10.0])
+            value += params["weight"]
+        outcomes.append((params, value, "finished"))
+    found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
+    assert set(found.shares) == {"model", "weight"}
+    assert found.shares["model"] > found.shares["weight"] > 0
+
+
+def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_path: Path) -> None:
+    outcomes: list[tuple[dict[str, Any], float, str]] = []
+    for number in range(24):
+        # the diverged trials showed the lowest value before they diverged
+        fails = number % 2 == 0
+        value, status = (1.0, "diverged") if fails else (20.0 + number / 100, "finished")
+        outcomes.append(({"lr": 1.0 if fails else 0.1, "other": number % 4}, value, status))
+    outcomes.append(({"lr": 0.5, "other": 0}, 5.0, "pruned"))
+    found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
+    assert found.n_trials == 24
+    assert found.shares["lr"] > 0.9
+
+
+def test_few_trials_give_no_importance_but_the_reason(tmp_path: Path) -> None:
+    outcomes = [({"lr": n / 10}, float(n), "finished") for n in range(5)]
+    found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
+    assert found.shares == {} and "5 trials" in found.reason and "too few" in found.reason
+
+
+def test_outcomes_drawn_at_random_are_seldom_explained(tmp_path: Path) -> None:
+    reasons = []
+    for seed in range(6):
+        rng = random.Random(seed)
+        outcomes = [
+            ({"lr": rng.random(), "width": rng.choice([8, 16])}, rng.random(), "finished")
+            for _ in range(20)
+        ]
+        runs = trials(tmp_path / str(seed), outcomes)
+        reasons.append(hyperparameter_importance(runs, FID, "minimize").reason)
+    assert sum("do not show" in reason for reason in reasons) >= 5

@@ -1,0 +1,236 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_records import FID, MODES, part_of_sweep, protocol, write_run
+
+from gansweep.errors import UserError
+from gansweep.report.bands import band
+from gansweep.report.notation import duration, mean_and_std, number, short_names
+from gansweep.report.protocols import protocol_key
+from gansweep.report.read import load
+from gansweep.report.statistics import Board, leader, leaderboard, summarize, verdict, welch
+
+OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")
+
+
+def seeds(directory: Path, model: str, values: list[float], **more: Any) -> None:
+    for seed, value in enumerate(values):
+        write_run(
+            directory / f"{model}-{seed}", model=model, seed=seed, scores={FID: [value]}, **more
+        )
+
+
+def test_mean_std_and_standard_error_of_two_four_nine() -> None:
+    # mean 5; squared distances 9 + 1 + 16 = 26; 26 / (3 - 1) = 13
+    summary = summarize([2.0, 4.0, 9.0])
+    assert summary and summary.mean == 5.0 and summary.n == 3
+    assert summary.std == pytest.approx(math.sqrt(13))
+    assert summary.error == pytest.approx(math.sqrt(13 / 3))
+
+
+def test_one_seed_has_no_spread_and_none_has_no_summary() -> None:
+    summary = summarize([3.0])
+    assert summary and (summary.mean, summary.std, summary.error) == (3.0, None, None)
+    assert summarize([]) is None
+
+
+def test_runs_that_differ_in_their_seed_are_one_row(tmp_path: Path) -> None:
+    seeds(tmp_path, "dcgan", [2.0, 4.0, 9.0])
+    seeds(tmp_path, "wgan", [3.0, 3.0])
+    first, second = leaderboard(load([tmp_path])).rows
+    assert (first.model, first.seeds, first.rank) == ("wgan", 2, 1)
+    assert (second.model, second.seeds, second.best[FID].mean) == ("dcgan", 3, 5.0)
+
+
+def test_runs_that_differ_in_a_setting_are_two_rows_named_by_it(tmp_path: Path) -> None:
+    for width in (8, 16):
+        write_run(tmp_path / f"w{width}", config={"model": {"generator": {"width": width}}})
+    labels = [row.label for row in leaderboard(load([tmp_path])).rows]
+    assert labels == ["dcgan (width 16)", "dcgan (width 8)"]
+
+
+def test_a_seed_that_was_run_twice_counts_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", scores={FID: [9.0]}, ended="2026-01-01T00:00:00+00:00")
+    write_run(tmp_path / "b", scores={FID: [5.0]}, ended="2026-01-02T00:00:00+00:00")
+    (row,) = leaderboard(load([tmp_path])).rows
+    assert (row.seeds, row.best[FID].values) == (1, (5.0,))
+
+
+def test_best_and_last_are_summed_up_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", seed=0, scores={FID: [10.0, 30.0]})
+    write_run(tmp_path / "b", seed=1, scores={FID: [20.0, 50.0]})
+    (row,) = leaderboard(load([tmp_path])).rows
+    assert (row.best[FID].mean, row.last[FID].mean) == (15.0, 40.0)
+
+
+def test_a_score_to_maximize_ranks_from_the_top(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", model="gan", scores={MODES: [8.0]})
+    write_run(tmp_path / "b", model="wgan", scores={MODES: [10.0]})
+    board = leaderboard(load([tmp_path]))
+    assert [row.model for row in board.rows] == ["wgan", "gan"]
+    assert leader(board, MODES) is board.rows[0]
+
+
+def test_equal_means_share_their_rank(tmp_path: Path) -> None:
+    for model, value in (("a", 5.0), ("b", 5.0), ("c", 6.0)):
+        write_run(tmp_path / model, model=model, scores={FID: [value]})
+    assert [row.rank for row in leaderboard(load([tmp_path])).rows] == [1, 1, 3]
+
+
+def sweep_board(runs: Path, at: str = "best") -> Board:
+    """A trial of 10 that was confirmed at 13 and 15, and one of 12 that was not."""
+    chosen, other = {"model.n_critic": 5}, {"model.n_critic": 1}
+    trial = part_of_sweep("t0000", chosen, at=at)
+    write_run(runs / "demo" / "t0000", scores={FID: [10.0, 30.0]}, sweep=trial)
+    write_run(
+        runs / "demo" / "t0001",
+        scores={FID: [12.0, 12.0]},
+        sweep=part_of_sweep("t0001", other, at=at),
+    )
+    for seed, value in ((101, 13.0), (102, 15.0)):
+        confirm = part_of_sweep(f"c-t0000-s{seed}", chosen, "confirm", at)
+        directory = runs / "demo" / f"c-t0000-s{seed}"
+        write_run(directory, seed=seed, scores={FID: [value, 40.0]}, sweep=confirm)
+    return leaderboard(load([runs]))
+
+
+def test_a_confirmed_row_leaves_out_the_trial_that_chose_it(tmp_path: Path) -> None:
+    first, second = sweep_board(tmp_path).rows
+    assert (first.stage, first.seeds, first.best[FID].mean) == ("confirmed", 2, 14.0)
+    assert (second.stage, second.best[FID].mean, second.rank) == ("trial", 12.0, 2)
+
+
+def test_a_sweep_that_reads_the_last_value_is_ranked_by_it(tmp_path: Path) -> None:
+    board = sweep_board(tmp_path, at="last")
+    assert board.at == "last"
+    assert "40 ± 0" in verdict(board)
+
+
+def test_unfinished_runs_are_in_no_mean(tmp_path: Path) -> None:
+    for seed, status in enumerate(["finished", "equilibrium", "diverged", "pruned", "running"]):
+        value = 10.0 if seed < 2 else 1.0
+        write_run(tmp_path / status, seed=seed, status=status, scores={FID: [value]})
+    board = leaderboard(load([tmp_path]))
+    assert (board.rows[0].seeds, board.rows[0].best[FID].mean) == (2, 10.0)
+    assert [run.status for run in board.unfinished] == ["diverged", "pruned", "running"]
+
+
+def test_a_row_that_lost_a_seed_comes_after_those_that_kept_all(tmp_path: Path) -> None:
+    seeds(tmp_path, "steady", [20.0, 21.0])
+    seeds(tmp_path, "lucky", [10.0])
+    write_run(tmp_path / "lucky-1", model="lucky", seed=1, status="collapsed")
+    assert [row.model for row in leaderboard(load([tmp_path])).rows] == ["steady", "lucky"]
+
+
+def test_a_configuration_with_no_finished_run_is_kept_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", status="diverged")
+    board = leaderboard(load([tmp_path]))
+    assert (board.rows, len(board.open_rows)) == ([], 1)
+    assert verdict(board) == "There is no winner yet: no run has finished."
+
+
+def test_only_the_noise_may_differ_in_a_column() -> None:
+    assert protocol_key(protocol("fid", "minimize", noise_seed=1)) == protocol_key(
+        protocol("fid", "minimize", noise_seed=2)
+    )
+    assert protocol_key(protocol("fid", "minimize")) != protocol_key(OTHER_DATA)
+
+
+def test_mixed_protocols_are_refused_with_both_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", scores={FID: [5.0], MODES: [9.0]})
+    write_run(tmp_path / "b", model="wgan", scores={FID: [6.0]}, protocols={FID: OTHER_DATA})
+    board = leaderboard(load([tmp_path]))
+    assert FID not in board.scores and board.metric == MODES
+    assert board.refused[0].differing == ["data_fingerprint"]
+    for word in ("0123456789abcdef", "ffff", "2 protocols"):
+        assert word in board.refused[0].reason
+    with pytest.raises(UserError, match=f"(?s)ffff.*--metric {MODES}"):
+        leaderboard(load([tmp_path]), metric=FID)
+
+
+def test_a_score_without_a_protocol_is_not_mixed_with_one_that_has_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", model="wgan", protocols={FID: {}})
+    (refusal,) = leaderboard(load([tmp_path])).refused
+    assert "no protocol recorded" in refusal.reason
+
+
+def test_a_metric_may_be_named_by_its_kind_and_a_typo_is_explained(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", scores={FID: [5.0], MODES: [9.0]})
+    assert leaderboard(load([tmp_path]), metric="modes").metric == MODES
+    with pytest.raises(UserError, match=f"Did you mean '{FID}'"):
+        leaderboard(load([tmp_path]), metric="fid_digitnet_2k_train")
+
+
+def test_the_verdict_says_whether_seeds_can_tell(tmp_path: Path) -> None:
+    seeds(tmp_path / "far", "a", [10.0, 10.1, 9.9])
+    seeds(tmp_path / "far", "b", [20.0, 20.1, 19.9])
+    assert "a gap that seeds hardly explain" in verdict(leaderboard(load([tmp_path / "far"])))
+    seeds(tmp_path / "near", "a", [10.0, 14.0])
+    seeds(tmp_path / "near", "b", [11.0, 15.0])
+    assert "do not tell the two apart" in verdict(leaderboard(load([tmp_path / "near"])))
+    seeds(tmp_path / "single", "a", [10.0])
+    seeds(tmp_path / "single", "b", [11.0])
+    assert "order may be chance" in verdict(leaderboard(load([tmp_path / "single"])))
+
+
+def test_welch_of_a_worked_example() -> None:
+    # means 2 and 5, both variances 1, n = 3: t = 3 / sqrt(2/3) = 3.674 with 4 degrees of freedom
+    a, b = summarize([1.0, 2.0, 3.0]), summarize([4.0, 5.0, 6.0])
+    assert a and b and welch(a, b) == pytest.approx(0.02131, abs=1e-5)
+    same = summarize([2.0, 2.0])
+    assert same and welch(same, same) is None
+
+
+def test_a_band_interpolates_seeds_onto_one_clock(tmp_path: Path) -> None:
+    for seed, rows in enumerate([{0: 0.0, 2: 4.0}, {0: 2.0, 1: 2.0, 3: 8.0}]):
+        record = write_run(tmp_path / str(seed), seed=seed, scores={})
+        for kimg, value in rows.items():
+            record.append({"kimg": float(kimg), "seconds": 0.0, "loss/g": value})
+    found = band(load([tmp_path]), "loss/g")
+    # at 2 kimg the second seed lies halfway between 2 and 8; no seed is followed past 2 kimg
+    assert found and found.kimg == [0.0, 1.0, 2.0]
+    assert found.mean == [1.0, 2.0, 4.5]
+    assert (found.low, found.high) == ([0.0, 2.0, 4.0], [2.0, 2.0, 5.0])
+    assert band(load([tmp_path]), "loss/absent") is None
+
+
+def test_a_long_curve_is_thinned_by_averaging(tmp_path: Path) -> None:
+    record = write_run(tmp_path / "a", scores={})
+    for kimg in range(100):
+        record.append({"kimg": float(kimg), "seconds": 0.0, "loss/g": float(kimg % 2)})
+    found = band(load([tmp_path]), "loss/g", points=10)
+    assert found and len(found.kimg) == 10
+    assert found.mean == pytest.approx([0.5] * 10)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        (12.3456, 0.4123, "12.35 ± 0.41"),
+        (123.4, 56.7, "123 ± 57"),
+        (10.0, 0.0, "10 ± 0"),
+        (7.5, None, "7.5"),
+        (0.001234, 0.000056, "0.001234 ± 5.6e-05"),
+    ],
+)
+def test_a_mean_has_the_digits_its_spread_supports(
+    mean: float, std: float | None, text: str
+) -> None:
+    assert mean_and_std(mean, std) == text
+
+
+def test_numbers_and_durations_are_written_for_people() -> None:
+    assert [number(v) for v in (None, math.nan, 3.0, 0.12345, 1234.5)] == [
+        "–", "–", "3", "0.1235", "1234"
+    ]  # fmt: skip
+    assert [duration(s) for s in (None, 6.43, 48.2, 200, 7500)] == [
+        "–", "6.43 s", "48 s", "3 min 20 s", "2 h 05 min"
+    ]  # fmt: skip
+
+
+def test_names_are_as_short_as_they_can_be_told_apart() -> None:
+    names = short_names(["m.g.lr", "m.d.lr", "m.n_critic", "model"])
+    assert names == {"m.g.lr": "g.lr", "m.d.lr": "d.lr", "m.n_critic": "n_critic", "model": "model"}

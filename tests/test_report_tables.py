@@ -1,0 +1,95 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from report_records import FID, MODES, protocol, write_run
+
+from gansweep.errors import UserError
+from gansweep.report.read import load
+from gansweep.report.statistics import Board, leaderboard
+from gansweep.report.tables import (
+    latex_escape,
+    leaderboard_csv,
+    leaderboard_latex,
+    leaderboard_text,
+)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    for seed, value in enumerate([2.0, 4.0, 9.0]):
+        scores = {FID: [value, value + 1], MODES: [9.0, 8.0]}
+        write_run(tmp_path / f"d{seed}", seed=seed, scores=scores)
+    write_run(tmp_path / "w", model="wgan_gp", scores={FID: [6.0]})
+    return leaderboard(load([tmp_path]))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Board:
+    write_run(tmp_path / "a", scores={FID: [5.0], MODES: [9.0]})
+    other = {FID: protocol("fid", "minimize", n_real=10), MODES: protocol("modes", "maximize")}
+    write_run(tmp_path / "b", model="wgan", scores={FID: [6.0], MODES: [8.0]}, protocols=other)
+    return leaderboard(load([tmp_path]))
+
+
+def test_csv_has_each_scores_mean_spread_and_protocol(board: Board) -> None:
+    first, second = csv.DictReader(io.StringIO(leaderboard_csv(board)))
+    assert (first["rank"], first["configuration"], first["seeds"]) == ("1", "dcgan", "3")
+    assert float(first[f"{FID}_best_mean"]) == 5.0
+    assert float(first[f"{FID}_best_std"]) == pytest.approx(13**0.5)
+    assert float(first[f"{FID}_best_stderr"]) == pytest.approx((13 / 3) ** 0.5)
+    assert float(first[f"{FID}_last_mean"]) == 6.0
+    assert json.loads(first[f"{FID}_protocol"])["n_real"] == 1437
+    assert (second[f"{FID}_best_std"], second[f"{MODES}_best_mean"]) == ("", "")
+
+
+def test_csv_keeps_a_spreadsheet_from_reading_a_name_as_a_formula(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", model="=SUM(A1)")
+    (row,) = csv.DictReader(io.StringIO(leaderboard_csv(leaderboard(load([tmp_path])))))
+    assert row["model"] == "'=SUM(A1)"
+
+
+def test_latex_is_an_escaped_booktabs_table_with_the_best_in_bold(board: Board) -> None:
+    lines = leaderboard_latex(board).splitlines()
+    assert r"\toprule" in lines and r"\bottomrule" in lines and lines[-1] == r"\end{tabular}"
+    assert any(line.startswith(f"% {FID}: ") and "1437" in line for line in lines)
+    assert r"dcgan & \textbf{5.0 $\pm$ 3.6} & 9 $\pm$ 0 & 3 & 2 \\" in lines
+    assert r"wgan\_gp & 6 & -- & 1 & 1 \\" in lines
+
+
+def test_latex_escape_leaves_nothing_that_tex_reads() -> None:
+    assert latex_escape(r"a_b & 50% of $x #1 {~^\}") == (
+        r"a\_b \& 50\% of \$x \#1 \{\textasciitilde{}\textasciicircum{}\textbackslash{}\}"
+    )
+
+
+@pytest.mark.parametrize("table", [leaderboard_csv, leaderboard_latex])
+def test_a_table_refuses_mixed_protocols_but_for_a_score_that_has_one(
+    mixed: Board, table: object
+) -> None:
+    assert callable(table)
+    with pytest.raises(UserError, match=f"(?s)n_real=1437.*n_real=10.*--metric {MODES}"):
+        table(mixed)
+    text = table(mixed, MODES)
+    assert "modes" in text and "fid" not in text
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+def test_the_terminal_table_keeps_its_width_and_names_every_row(board: Board, width: int) -> None:
+    text = leaderboard_text(board, width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("dcgan", "wgan_gp", "5.0 ± 3.6", "lower is better", "leads"):
+        assert word in text
+
+
+def test_a_long_name_is_cut_in_the_terminal(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", model="a_gan_with_a_name_that_no_terminal_can_hold_" * 2)
+    lines = leaderboard_text(leaderboard(load([tmp_path])), 60).splitlines()
+    assert len(lines[2]) <= 60 and "…" in lines[2]
+
+
+def test_the_terminal_says_when_nothing_has_finished(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", status="failed", reason="out of memory")
+    assert "no run has finished" in leaderboard_text(leaderboard(load([tmp_path])))
