@@ -1,6 +1,8 @@
 """The panel of scores, the data set's classifier behind it, and what both refuse."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -336,6 +338,20 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "file" / "below"))
     assert kept("x.pt", lambda: {"value": 3}) == {"value": 3}
     assert "could not be written" in capsys.readouterr().err
+
+
+def test_what_two_ask_for_at_once_is_made_once() -> None:
+    made = []
+
+    def slowly() -> dict[str, int]:
+        made.append(1)
+        time.sleep(0.2)
+        return {"value": 3}
+
+    with ThreadPoolExecutor(2) as pool:  # the lock is of an open file: threads stand for processes
+        found = list(pool.map(lambda _: kept("y.pt", slowly), range(2)))
+    assert found == [{"value": 3}] * 2
+    assert len(made) == 1
 
 
 def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
