@@ -85,13 +85,13 @@ run_pip() (
     cd "$root" || exit
     export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
     TMPDIR=$environment/tmp "$environment/bin/python" -m pip --disable-pip-version-check \
-        --log "$log" install "$@" && exit
+        --log "$log" "$@" && exit
     rm -f "$environment/incomplete" # pip itself has tidied up: the next call goes on from here
     if grep -qE 'No space left on device|Errno 28' "$log"; then
         give_up "the disk of $root is full: free 9 GiB and run this again."
     elif grep -qE 'Permission denied|Errno 13' "$log"; then
         give_up "no permission to write in $environment: see $log."
-    elif grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionError|No matching distribution found' "$log"; then
+    elif grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionError|No matching distribution found|ResolutionImpossible' "$log"; then
         give_up "pip found no package index, or not the pinned versions there: connect to the network, or name a mirror (PIP_INDEX_URL=URL) or a folder of wheels (PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR)."
     fi
     give_up "pip could not install gansweep: see $log."
@@ -101,13 +101,13 @@ make_environment() {
     local python
     if [ -e "$environment/incomplete" ] || { [ -e "$environment" ] &&
         ! "$environment/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }; then
-        say "[1/3] Removing a half-made or outdated $environment"
+        say "[1/4] Removing a half-made or outdated $environment"
         rm -rf "$environment"
     fi
     if [ ! -e "$environment" ]; then
         python=$(find_python)
         check_disk
-        say "[1/3] Making $environment with $("$python" -V)"
+        say "[1/4] Making $environment with $("$python" -V)"
         "$python" -m venv "$environment" || {
             rm -rf "$environment"
             give_up "$python -m venv failed: see above."
@@ -119,15 +119,18 @@ install_gansweep() {
     mkdir -p "$environment/tmp"
     rm -f "$environment"/installed-*
     : >"$environment/incomplete"
-    say "[2/3] Installing gansweep and its dependencies (about 3 GB to download the first time)"
+    say "[2/4] Asking the package index"
+    # the smallest thing that is needed, so that a missing network is told at once and plainly
+    run_pip download -qqq --retries 1 --no-deps --dest "$environment/tmp" hatchling
+    say "[3/4] Installing gansweep and its dependencies (about 3 GB to download the first time)"
     if [ "$1" = dev ]; then
-        run_pip -e '.[dev]'
+        run_pip install -e '.[dev]'
     else
-        run_pip -e .
+        run_pip install -e .
     fi
     fingerprint >"$environment/installed-$1"
     rm -rf "$environment/tmp" "$environment/incomplete"
-    say "[3/3] Installed in $environment"
+    say "[4/4] Installed in $environment"
 }
 
 prepare_environment() {
