@@ -164,6 +164,12 @@ def test_missing_modes_are_named_with_the_seeds_that_miss_them(tmp_path: Path) -
     assert figure.data[0]["y"] == pytest.approx([0.45, 0.2, 0.35])
 
 
+def test_a_generator_of_no_mode_at_all_is_shown_as_such(tmp_path: Path) -> None:
+    write_run(tmp_path / "a").append({"kimg": 2.0, "seconds": 4.0, COUNTS: [0, 0]})
+    (figure,) = figures_of(tmp_path)["modes"]
+    assert figure.note == "No sample belongs to any mode."
+
+
 def test_an_axis_spaces_numbers_by_ratio_and_marks_what_is_not_set() -> None:
     axis = axis_of("lr", [1e-4, 1e-3, 1e-2, None])
     assert axis.title == "lr (log)"

@@ -136,6 +136,7 @@ def test_only_the_noise_may_differ_in_a_column() -> None:
         protocol("fid", "minimize", noise_seed=2)
     )
     assert protocol_key(protocol("fid", "minimize")) != protocol_key(OTHER_DATA)
+    assert protocol_key({"score": "fid", "resizer": None}) == protocol_key({"score": "fid"})
 
 
 def test_mixed_protocols_are_refused_with_both_named(tmp_path: Path) -> None:
@@ -174,6 +175,12 @@ def test_the_verdict_says_whether_seeds_can_tell(tmp_path: Path) -> None:
     seeds(tmp_path / "single", "a", [10.0])
     seeds(tmp_path / "single", "b", [11.0])
     assert "order may be chance" in verdict(leaderboard(load([tmp_path / "single"])))
+
+
+def test_the_verdict_says_when_the_leaders_saw_unequal_numbers_of_images(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", model="gan", scores={FID: [9.0, 5.0]})
+    write_run(tmp_path / "b", model="wgan", scores={FID: [6.0]})
+    assert "2 and 1 kimg" in verdict(leaderboard(load([tmp_path])))
 
 
 def test_welch_of_a_worked_example() -> None:

@@ -189,27 +189,20 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
             seeds = [counts for run in variant.row.shown if (counts := _end_counts(run, column))]
             seeds = [counts for counts in seeds if len(counts) == len(seeds[0])]
             if seeds:
-                names = _mode_names(variant.row.shown[0], column, len(seeds[0]))
-                figures.append(_mode_figure(variant, names, seeds))
+                figures.append(_mode_figure(variant, seeds))
     return figures
 
 
 def _end_counts(run: Run, column: str) -> list[float]:
     found = run.curves.get(column)
     lists = [value for value in found.values if isinstance(value, list)] if found else []
-    counts = [float(count or 0) for count in lists[-1]] if lists else []
-    return counts if sum(counts) > 0 else []
+    return [float(count or 0) for count in lists[-1]] if lists else []
 
 
-def _mode_names(run: Run, column: str, size: int) -> list[str]:
-    names = run.protocols.get(column, {}).get("mode_names")
-    if isinstance(names, list) and len(names) == size:
-        return [str(name) for name in names]
-    return [str(index) for index in range(size)]
-
-
-def _mode_figure(variant: Variant, names: list[str], seeds: list[list[float]]) -> Figure:
-    shares = [[count / sum(counts) for count in counts] for counts in seeds]
+def _mode_figure(variant: Variant, seeds: list[list[float]]) -> Figure:
+    names = [str(index) for index in range(len(seeds[0]))]
+    # a generator of which no sample counts as any mode has a share of 0 everywhere
+    shares = [[count / (sum(counts) or 1) for count in counts] for counts in seeds]
     mean = [sum(column) / len(seeds) for column in zip(*shares, strict=True)]
     empty = [sum(counts[i] == 0 for counts in seeds) for i in range(len(names))]
     absent = [
@@ -218,9 +211,11 @@ def _mode_figure(variant: Variant, names: list[str], seeds: list[list[float]]) -
         if misses
     ]
     note = f"Missing: {', '.join(absent)}." if absent else f"All {len(names)} modes have samples."
+    if not any(mean):
+        note = "No sample belongs to any mode."
     bars = {
         "type": "bar",
-        "x": [plain(name) for name in names],
+        "x": names,
         "y": mean,
         "name": name_of(variant),
         "meta": variant.index,

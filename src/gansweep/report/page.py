@@ -229,6 +229,6 @@ def _protocols(board: Board) -> dict[str, Any]:
         for score in sorted(scores)
         for protocol, _ in protocols_of(board.runs, score)
     ]
-    skipped = ("score", "noise_seed", "mode_names")
+    skipped = ("score", "noise_seed")
     keys = dict.fromkeys(k for _, protocol in lines for k in protocol if k not in skipped)
     return {"keys": list(keys), "lines": lines}

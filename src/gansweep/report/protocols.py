@@ -12,8 +12,11 @@ from gansweep.report.read import Run
 
 
 def protocol_key(protocol: dict[str, Any]) -> str:
-    """Equal for two protocols whose numbers can be compared: all but the noise agrees."""
-    kept = {key: value for key, value in protocol.items() if key != "noise_seed"}
+    """Equal for two protocols whose numbers can be compared: all but the noise agrees.
+
+    A missing key and a null one mean the same: no part of the measurement.
+    """
+    kept = {k: v for k, v in protocol.items() if k != "noise_seed" and v is not None}
     return json.dumps(kept, sort_keys=True, default=str)
 
 
@@ -28,14 +31,11 @@ class Refusal:
     def differing(self) -> list[str]:
         """The protocol's keys on which the runs disagree."""
         keys = dict.fromkeys(key for protocol, _ in self.groups for key in protocol)
-        missing = object()
+        first = self.groups[0][0]
         return [
             key
             for key in keys
-            if key != "noise_seed"
-            and any(
-                p.get(key, missing) != self.groups[0][0].get(key, missing) for p, _ in self.groups
-            )
+            if key != "noise_seed" and any(p.get(key) != first.get(key) for p, _ in self.groups)
         ]
 
     @property
@@ -49,7 +49,7 @@ class Refusal:
     def describe(self, protocol: dict[str, Any]) -> str:
         if not protocol:
             return "no protocol recorded"
-        parts = [f"{key}={setting(protocol.get(key, 'absent'))}" for key in self.differing]
+        parts = [f"{key}={setting(protocol.get(key))}" for key in self.differing]
         return ", ".join(parts)
 
 

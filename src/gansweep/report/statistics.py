@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.errors import UserError, nearest
-from gansweep.report.notation import mean_and_std, plural, settings_text
+from gansweep.report.notation import mean_and_std, number, plural, settings_text
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
 
@@ -61,7 +61,7 @@ class Row:
 
     stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (one seed that a
     sweep chose among, so its best value is optimistic). key: equal for no other row.
-    detail: the settings that tell the row from others of its model.
+    settings: those that tell the row from others of its model; detail: the same in words.
     """
 
     key: str
@@ -277,6 +277,7 @@ def _label(rows: list[Row]) -> None:
         ]
         shown = {k: row.settings[k] for k in keys if k in row.settings and k != "model"}
         on = [f"on {row.runs[0].data}"] if several_data else []
+        row.settings = shown
         row.detail = ", ".join([*on, *([settings_text(shown)] if shown else [])])
     counts = Counter((row.model, row.detail) for row in rows)
     for row in rows:
@@ -334,7 +335,7 @@ def verdict(board: Board) -> str:
     second, other = ranked[1], ranked[1].scores(board.at)[board.metric]
     if second.stage == "trial" and first.stage != "trial":
         return f"{opening} No other configuration was confirmed with fresh seeds."
-    return f"{opening} {_gap(second, summary, other)}"
+    return f"{opening} {_gap(second, summary, other)}{_unequal_clocks(first, second)}"
 
 
 def _gap(second: Row, summary: Summary, other: Summary) -> str:
@@ -350,6 +351,13 @@ def _gap(second: Row, summary: Summary, other: Summary) -> str:
         f"{behind}: these seeds do not tell the two apart (Welch's t-test, p = {p:.2g}), "
         "so run more of them before calling one better."
     )
+
+
+def _unequal_clocks(first: Row, second: Row) -> str:
+    a, b = first.mean_of("kimg") or 0.0, second.mean_of("kimg") or 0.0
+    if abs(a - b) <= 0.05 * max(a, b):
+        return ""
+    return f" They did not see equally many images: {number(a)} and {number(b)} kimg."
 
 
 def welch(a: Summary, b: Summary) -> float | None:
