@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
+from gansweep.record import RunRecord, replace_atomically
 
 STEPS = 5
 PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
@@ -55,7 +55,7 @@ def trial(
         time.sleep(float(given.get("pace", 0)))
         value = float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
         record.append({"kimg": float(step), "seconds": float(step), "fid_fake": value})
-        checkpoint.write_text(str(step))
+        replace_atomically(checkpoint, str(step).encode())
         if on_score(float(step), {"fid_fake": value}):
             _finish(record, sweep, "pruned", value)
             return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ GRAMMAR = "choice(a, b), interval(0, 1), int(interval(1, 8)), range(1, 5), tag(l
 
 # Hydra's grammar knows no null inside choice(), but "no clipping, or 1" is a thing people search.
 _NULL = "gansweep_null"
-_BARE_NULL = re.compile(r"(?<![\w.])null(?![\w.])")
+_QUOTED_OR_NULL = re.compile(r"""('[^']*'|"[^"]*")|(?<![\w.])null(?![\w.])""")
 _BARE = re.compile(r"[A-Za-z_][\w./-]*\Z")
 _WORDS_WITH_MEANING = {"null", "true", "false", "nan", "inf", "on", "off", "yes", "no"}
 
@@ -184,7 +184,8 @@ def parse_entry(key: str, text: Any) -> tuple[str, str, Domain]:
     if not isinstance(text, str):
         prefix, bare = _split_key(key)
         return prefix, bare, Fixed(text)
-    override = _parse(f"{key}={_BARE_NULL.sub(_NULL, text)}", f"{key}: {text}")
+    readable = _QUOTED_OR_NULL.sub(lambda found: found[1] or _NULL, text)
+    override = _parse(f"{key}={readable}", f"{key}: {text}")
     prefix, bare = _split_key(override.get_key_element())
     return prefix, bare, _domain(f"{key}: {text}", override._value)
 
@@ -254,10 +255,15 @@ def _steps(shown: str, parsed: RangeSweep) -> Steps:
             f"The search space's entry '{shown}': a range is evenly spaced and takes no "
             "tag(log, ...). Use tag(log, interval(a, b)) or choice(1e-4, 1e-3, 1e-2)."
         )
-    try:
-        values: Sequence[float] = tuple(parsed.range())
-    except (HydraException, ValueError) as error:
-        raise UserError(f"The search space's entry '{shown}' cannot be read: {error}.") from error
+    start, stop, step = parsed.start, parsed.stop, parsed.step
+    assert start is not None and stop is not None
+    if step == 0:
+        raise UserError(f"The search space's entry '{shown}' has steps of 0. Use another step.")
+    # counted and rounded: adding 0.1 up in binary would pass the stop, or give 0.30000000000000004
+    count = math.ceil((stop - start) / step - 1e-9)
+    values = [start + k * step for k in range(count)]
+    if not all(isinstance(v, int) for v in (start, stop, step)):
+        values = [round(v, 12) for v in values]
     if not values:
         raise UserError(
             f"The search space's entry '{shown}' is empty. As in Hydra, range(start, stop, step) "
@@ -269,7 +275,7 @@ def _steps(shown: str, parsed: RangeSweep) -> Steps:
 def _plain(value: Any) -> Any:
     """A parsed element as a Python value, with the nulls put back."""
     if isinstance(value, QuotedString):
-        return value.text.replace(_NULL, "null")
+        return value.text
     if isinstance(value, list):
         return [_plain(v) for v in value]
     if isinstance(value, dict):

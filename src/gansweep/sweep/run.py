@@ -71,7 +71,8 @@ def run_sweep(
     compose: gansweep.config.compose, or what stands in for it.
     target, preload: another function to run a trial, and the modules to import for it, once.
     Raises: UserError, before anything is written, for a mistake in the command or the sweep;
-        KeyboardInterrupt once all workers have stopped, where a signal asked for it.
+        KeyboardInterrupt once all workers have stopped, where a signal asked for it;
+        SystemExit after --cfg.
     """
     composing = compose or _default_compose()
     words, config_dir, shows_config = _flags(arguments)
@@ -79,7 +80,7 @@ def run_sweep(
     cfg = composing(own, config_name="sweep", config_dir=config_dir)
     if shows_config:
         print(OmegaConf.to_yaml(cfg), end="")
-        return Path()
+        raise SystemExit(0)
 
     def check(overrides: list[str]) -> Any:
         return composing(overrides, config_dir=config_dir)
@@ -98,6 +99,10 @@ def run_sweep(
     if not finished:
         print(f"Stopped. The same command continues the sweep; what it has is in {directory}.")
         raise KeyboardInterrupt
+    if not study.confirmations() and settings.confirm["top"]:
+        print(
+            f"No trial ran to its end. What the first one said: {directory / 't0000' / 'log.txt'}"
+        )
     return directory
 
 

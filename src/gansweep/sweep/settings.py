@@ -38,7 +38,7 @@ class Settings:
     runs_dir: str
     config_dir: str | None = None
     target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
-    preload: list[str] = field(default_factory=lambda: ["gansweep.train"])
+    preload: list[str] = field(default_factory=lambda: ["gansweep.sweep.warm"])
 
     def __post_init__(self) -> None:
         _known("sweep.sampler.name", self.sampler["name"], SAMPLERS)

@@ -25,7 +25,7 @@ from gansweep.sweep.study import Attempt, SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
-IDLE_SECONDS = (0.1, 2.0)  # between looks for work, growing while there is none
+IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
 
 

@@ -1,0 +1,62 @@
+"""The sweep with real training: every part of the engine once, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gansweep.config import compose, conf_dir
+from gansweep.record import RunRecord
+from gansweep.sweep.run import run_sweep
+from gansweep.sweep.space import Space
+from gansweep.sweep.study import SweepStudy
+
+SWEEPS = sorted(p.stem for p in (conf_dir() / "sweep").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_that_is_shipped_fits_the_configuration(name: str) -> None:
+    cfg = compose([f"sweep={name}"], config_name="sweep")
+    space = Space.parse(dict(cfg.sweep.space))
+    space.check(lambda overrides: compose([*cfg.sweep.overrides, *overrides]))
+    if cfg.sweep.sampler.name == "grid":
+        assert len(space.grid()) >= 12
+
+
+@pytest.mark.slow
+def test_two_gans_are_trained_compared_and_confirmed(tmp_path: Path) -> None:
+    words = [
+        "model=gan",
+        "data=ring",
+        "model.optimizer.generator.lr=choice(1e-4, 1e-3)",
+        "sweep.sampler.name=grid",
+        "n_trials=null",
+        "sweep.confirm.top=1",
+        "sweep.confirm.seeds=1",
+        "model.batch_size=100",
+        "budget_kimg=1",
+        "callbacks.quality.every_kimg=0.5",
+        "tracker=none",
+        "workers=1",
+        "name=ring",
+        f"runs_dir={tmp_path}",
+    ]
+    directory = run_sweep(words)
+    study = SweepStudy(directory)
+    assert study.finished()
+    for trial in study.trials.trials:
+        assert list(trial.intermediate_values) == [500, 1000]
+        result = RunRecord(directory / trial.user_attrs["key"]).result()
+        assert result is not None
+        assert result["status"] == "finished"
+        assert result["sweep"]["params"]["model.optimizer.generator.lr"] in (1e-4, 1e-3)
+        assert trial.value == result["last"][trial.user_attrs["score"]]["value"]
+    (row,) = json.loads((directory / "leaderboard.json").read_text())["rows"]
+    assert row["model"] == "gan"
+    assert row["score"].startswith("reverse_kl")
+    confirmed = RunRecord(directory / row["runs"][0]).result()
+    assert confirmed is not None
+    assert confirmed["seed"] == 101
+    assert confirmed["protocols"][row["score"]]["noise_seed"] == 101
