@@ -188,7 +188,7 @@ class EventLines:
 
     def __enter__(self) -> Callable[[], None]:
         for row in self.watch.rows():
-            if row.status not in ("running", *WAITS):
+            if row.status != "running":
                 self._seen[row.key] = row.status
         return self.update
 
@@ -207,6 +207,8 @@ class EventLines:
     def _words(self, row: Row, rows: list[Row]) -> str:
         if row.status == "running":
             return f"started    {row.worker} {row.params}"
+        if row.status == "interrupted":
+            return f"interrupted at {row.kimg:.4g} kimg, to be continued"
         done, due = self.watch.done_and_due(rows)
         score = "" if row.value is None else f"{row.score} {row.value:.4g} "
         seconds = self.watch.seconds_left(rows, self.workers)

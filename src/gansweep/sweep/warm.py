@@ -1,4 +1,4 @@
-"""What the server that trials are forked from does once, by importing this module.
+"""Imported once by the server that trials are forked from, and by nothing else.
 
 It loads the training stack, and lets Hydra find its plugins and build its grammar, which would
 take each trial 0.4 s of its own.
@@ -9,12 +9,18 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import importlib
 
-import gansweep.train  # noqa: F401
-from gansweep.config import compose
-from gansweep.errors import UserError
 
-with contextlib.suppress(UserError):  # a trial that cannot be composed says so itself
-    compose()
-gc.freeze()  # the children's garbage collectors leave these pages shared
-atexit.register(gc.unfreeze)  # else libraries complain of leaks when the server ends
+def warm_up() -> None:
+    importlib.import_module("gansweep.train")
+    from gansweep.config import compose
+    from gansweep.errors import UserError
+
+    with contextlib.suppress(UserError):  # a trial that cannot be composed says so itself
+        compose()
+    gc.freeze()  # the children's garbage collectors leave these pages shared
+    atexit.register(gc.unfreeze)  # else libraries complain of leaks when the server ends
+
+
+warm_up()
