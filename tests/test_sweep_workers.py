@@ -246,6 +246,7 @@ def test_failed_trials_cost_no_worker(
         (["workers=none"], "positive whole number"),
         (["sweep.sampler.name=tpee"], "Did you mean 'tpe'"),
         (["sweep.sampler.name=grid"], "infinitely many"),
+        (["sweep.confirm.seeds=0"], "confirms nothing"),
         (["sweep.confirm.per=modl"], "Did you mean 'model'"),
         (["+sweep.prunner.name=asha"], "Did you mean 'sweep.pruner'|Did you mean 'pruner'"),
         (["pace"], "KEY=VALUE"),

@@ -170,6 +170,11 @@ def _settings(
     overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)
     base = _checked_base(overrides, given, check)
     space.check(lambda branch: check([*overrides, *branch]))
+    if int(sweep["confirm"]["seeds"]) < 1:
+        raise UserError(
+            f"sweep.confirm.seeds={sweep['confirm']['seeds']} confirms nothing. Use 1 or more, or "
+            "sweep.confirm.top=0 to leave the confirmation out."
+        )
     if int(sweep["confirm"]["top"]) > 0:
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
         _check_groups(str(sweep["confirm"]["per"]), in_space)

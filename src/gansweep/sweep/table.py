@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from optuna.trial import FrozenTrial, TrialState
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -148,28 +149,25 @@ class LiveTable:
     def render(self) -> Table:
         rows = self.watch.rows()
         best = self.watch.best(rows)
+        objective = self.watch.study.objective
+        score = next((r.score for r in rows if r.score), objective.metric)
         table = Table(
-            title=f"sweep {self.watch.study.settings.name}",
+            title=f"sweep {self.watch.study.settings.name}: {objective.direction} {score}",
             caption=_progress(self.watch, rows, self.workers, best),
             expand=True,
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
         )
-        score = next((r.score for r in rows if r.score), self.watch.study.objective.metric)
-        for heading, kind in (
-            ("run", {"no_wrap": True}),
-            ("worker", {"no_wrap": True}),
-            ("status", {"no_wrap": True}),
-            ("parameters", {"no_wrap": True, "ratio": 1}),
-            ("kimg", {"justify": "right"}),
-            (score, {"justify": "right"}),
-            ("img/s", {"justify": "right"}),
-        ):
-            table.add_column(heading, **kind)
+        for heading in ("run", "status"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("parameters", no_wrap=True, ratio=1)
+        for heading in ("kimg", "score", "img/s"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for row in _fitting(rows, best, self.console.height - 8):
             star = "* " if best is not None and row.key == best.key else ""
             table.add_row(
                 row.key,
-                row.worker if row.status == "running" else "",
-                f"[{STYLES.get(row.status, 'dim')}]{row.status}",
+                f"[{STYLES.get(row.status, 'dim')}]{_where(row)}",
                 row.params,
                 f"{row.kimg:.4g}",
                 "" if row.value is None else f"{star}{row.value:.4g}",
@@ -224,6 +222,10 @@ def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
     if console.is_terminal:
         return LiveTable(watch, workers, console)
     return EventLines(watch, workers)
+
+
+def _where(row: Row) -> str:
+    return f"running {row.worker}" if row.status == "running" else row.status
 
 
 def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> str:
