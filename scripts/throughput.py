@@ -19,12 +19,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.nn.functional import softplus
+
 from gansweep import compose, train
 from gansweep.callbacks.journal import Journal
 from gansweep.config import instantiate, model_node
 from gansweep.train import build_data
-from omegaconf import DictConfig, OmegaConf
-from torch.nn.functional import softplus
 
 GAMES = {
     "MLP GAN, ring, batch 512": (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.errors import UserError

@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "gansweep"
 # A room is a folder or a file of src/gansweep; it may import from itself and from these.
 MAY_IMPORT = {
     "errors": set(),
-    "record": set(),
+    "record": {"errors"},
+    "devices": {"errors"},
     "origin": {"errors"},
     "config": {"errors"},
     "resume": {"errors", "record", "config"},

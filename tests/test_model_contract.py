@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
+
 from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial, Draws
-from omegaconf import DictConfig, OmegaConf
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 SHAPES = [(1, 8, 8), (2,)]
@@ -139,9 +140,7 @@ def test_fakes_depend_on_the_given_generator_alone(variant: str) -> None:
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
-def test_checkpoint_round_trip_continues_identically(
-    variant: str, shape: tuple[int, ...]
-) -> None:
+def test_checkpoint_round_trip_continues_identically(variant: str, shape: tuple[int, ...]) -> None:
     model = build(variant, shape, "model.ema_kimg=1")
     for k in range(3):
         model.training_step(batch_of(shape, seed=k), k)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from gansweep.record import RunRecord, find_records, replace_atomically
 
 
@@ -89,5 +90,8 @@ def test_truncated_history_ends_at_the_checkpoint(record: RunRecord) -> None:
 def test_runs_are_found_below_any_of_the_paths_once(tmp_path: Path) -> None:
     for name in ("a/one", "a/two", "b/three"):
         RunRecord.create(tmp_path / name, "seed: 0\n")
+    tracker = tmp_path / "a/one/wandb/files/config.yaml"
+    tracker.parent.mkdir(parents=True)
+    tracker.touch()
     found = find_records([tmp_path, tmp_path / "a"])
     assert [r.directory.name for r in found] == ["one", "two", "three"]

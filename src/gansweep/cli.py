@@ -72,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gansweep: interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe, `| head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _hide_verb_from_completion() -> None:
@@ -90,9 +93,9 @@ def _train(words: list[str]) -> int:
     # Hydra would print errors in its own words and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["gansweep train", *words]
-    application = hydra.main(
-        version_base="1.3", config_path=str(conf_dir()), config_name="train"
-    )(_train_one)
+    application = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(
+        _train_one
+    )
     overrides = [w for w in words if not w.startswith("-")]
     with explained(overrides):
         application()
@@ -101,8 +104,11 @@ def _train(words: list[str]) -> int:
 
 def _train_one(raw: object) -> None:
     """The Hydra application: one run, in this process or in one that a launcher started."""
+    from gansweep.config import explained
+
     try:
-        _train_composed(raw)
+        with explained(()):
+            _train_composed(raw)
     except UserError as error:  # here, lest Hydra wrap it in words of its own
         print(f"gansweep: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -126,7 +132,9 @@ def _train_composed(raw: object) -> None:
         cfg, overrides = resumed(cfg, overrides)
     from gansweep.train import train
 
-    result = train(cfg, run_dir=run_dir, overrides=overrides)
+    given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
+    config_dir = given[0] if given else None
+    result = train(cfg, run_dir=run_dir, overrides=overrides, config_dir=config_dir)
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
     print(_summary(result, directory))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,8 @@ def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
 
     choices: group -> option, as in hydra.runtime.choices.
     """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{key} has no value, and this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
     _positive_number(cfg, "budget_kimg")
@@ -128,8 +132,9 @@ def _missing_choice(error: MissingConfigException) -> str:
 def _unknown_key(
     error: ConfigCompositionException, overrides: Sequence[str], config_name: str
 ) -> str:
-    found = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'",
-                      str(error))
+    found = re.search(
+        r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)
+    )
     if not found:
         cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
         return f"The configuration does not fit together: {_flat(error)}{cause}"
@@ -148,7 +153,8 @@ def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> lis
     groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
     choices = [o for o in overrides if o.split("=")[0] in groups and o.split("=")[0] != unknown]
     try:
-        raw = hydra_compose(config_name, overrides=choices)
+        with _hydra():
+            raw = hydra_compose(config_name, overrides=choices)
     except HydraException:
         return groups
     return groups + list(dotted_keys(raw))
@@ -156,7 +162,7 @@ def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> lis
 
 def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in cfg:
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key!s}"
         yield name
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
@@ -172,6 +178,8 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
     from hydra.utils import instantiate as hydra_instantiate
 
     _check_targets(node, (*KNOWN_PACKAGES, *extra_packages))
+    if extra_packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as `python -m` does: the user's package may lie here
     try:
         return hydra_instantiate(node, _convert_="all", **kwargs)
     except InstantiationException as error:
@@ -184,7 +192,9 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
                 f"{node['_target_']} has no option '{unknown.group(1)}'. Remove it, or see the "
                 "options with 'gansweep train --cfg job'."
             ) from error
-        if isinstance(cause, (ImportError, AttributeError)) or "Error locating target" in str(error):
+        if isinstance(cause, (ImportError, AttributeError)) or "Error locating target" in str(
+            error
+        ):
             raise UserError(
                 f"_target_ cannot be imported: {_flat(error).split(', set env var')[0]}"
             ) from error

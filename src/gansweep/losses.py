@@ -7,14 +7,16 @@ score means (see Scores in models/adversarial.py): a critic's is never a probabi
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
+Kind = Literal["logit", "critic", "energy", "paired_logit"]
+
 
 class Loss(ABC):
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
     pairs_real: ClassVar[bool] = False
 
     @abstractmethod

@@ -1,15 +1,17 @@
 """The run record: the one format on disk, and the only file that knows it.
 
-    runs/<group>/<run>/
-      config.yaml     fully resolved configuration
-      history.jsonl   append-only, one object a line
-      result.json     replaced atomically
-      samples/        <images seen, 9 digits>.png
-      checkpoints/    last.pt, best.pt
+runs/<group>/<run>/
+  config.yaml     fully resolved configuration
+  history.jsonl   append-only, one object a line
+  result.json     replaced atomically
+  samples/        <images seen, 9 digits>.png
+  checkpoints/    last.pt, best.pt
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import math
 import os
@@ -17,6 +19,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from gansweep.errors import UserError
 
 SCHEMA = 1
 STATUSES = (
@@ -125,10 +129,38 @@ class RunRecord:
         return [(int(p.stem) / 1000, p) for p in sorted(self.samples.glob("[0-9]*.png"))]
 
 
+def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str) -> Path:
+    """RUNS_DIR/GROUP/NAME, made now so that no other run takes the same name.
+
+    Without a name it is the stem and the first free number, as in dcgan-001.
+    Raises: UserError where a run of that name exists; OSError where nothing can be written.
+    """
+    parent = Path(runs_dir) / group
+    parent.mkdir(parents=True, exist_ok=True)
+    if name is not None:
+        directory = parent / name
+        if RunRecord(directory).exists:
+            raise UserError(
+                f"{directory} holds a run already. Continue it with 'gansweep train "
+                f"resume={directory}', or choose another name=."
+            )
+        directory.mkdir(exist_ok=True)
+        return directory
+    for number in itertools.count(1):
+        directory = parent / f"{stem}-{number:03d}"
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+            return directory
+    raise AssertionError("numbers do not end")
+
+
 def find_records(paths: list[Path]) -> list[RunRecord]:
-    """The runs at or below each path, sorted by directory, each once."""
-    found = {p.parent.resolve() for top in paths for p in sorted(top.rglob("config.yaml"))}
-    return [RunRecord(directory) for directory in sorted(found)]
+    """The runs at or below each path, sorted by directory, each once.
+
+    What lies inside a run, such as a tracker's files, is no run.
+    """
+    found = {p.parent.resolve() for top in paths for p in top.rglob("config.yaml")}
+    return [RunRecord(d) for d in sorted(found) if not any(p in found for p in d.parents)]
 
 
 def _finite(value: Any) -> Any:

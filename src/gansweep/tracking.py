@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 
 from gansweep.errors import UserError
 
@@ -31,8 +37,6 @@ def wandb_logger(
 
     The run's id follows from its directory, so that a continued run stays one run.
     """
-    from pytorch_lightning.loggers import WandbLogger
-
     if mode == "auto":
         mode = "online" if logged_in_to_wandb() else "offline"
     os.environ.setdefault("WANDB_SILENT", "true")
@@ -63,7 +67,7 @@ def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence
         return TensorBoardLogger(str(directory), name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise UserError(
-            "tracker=tensorboard needs the package tensorboard: pip install 'gansweep[tensorboard]'."
+            "tracker=tensorboard needs a package more: pip install 'gansweep[tensorboard]'."
         ) from error
 
 
@@ -80,7 +84,7 @@ def mlflow_logger(
         )
     except ModuleNotFoundError as error:
         raise UserError(
-            "tracker=mlflow needs the package mlflow: pip install 'gansweep[mlflow]'."
+            "tracker=mlflow needs a package more: pip install 'gansweep[mlflow]'."
         ) from error
 
 
@@ -103,7 +107,7 @@ def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
 
 def log_grid(logger: Logger, images_seen: int, path: Path) -> None:
     """Show a sample grid where the tracker can hold pictures."""
-    if hasattr(logger, "log_image"):
+    if isinstance(logger, WandbLogger):
         logger.log_image("samples", [str(path)])
     elif isinstance(logger, TensorBoardLogger):
         import numpy as np
@@ -113,6 +117,13 @@ def log_grid(logger: Logger, images_seen: int, path: Path) -> None:
         logger.experiment.add_image("samples", pixels, images_seen, dataformats="HWC")
     elif isinstance(logger, MLFlowLogger):
         logger.experiment.log_artifact(logger.run_id, str(path), "samples")
+
+
+def finish(logger: Logger, status: str) -> None:
+    """Close the tracker's run, so that the next run of this process begins its own."""
+    logger.finalize("success" if status == "finished" else "failed")
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
 
 
 def sync(paths: Sequence[Path]) -> int:

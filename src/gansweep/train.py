@@ -7,8 +7,9 @@ import logging
 import math
 import os
 import random
-import sys
+import shlex
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,12 +30,14 @@ from gansweep.config import instantiate, model_node
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
+from gansweep.devices import accelerator, check_precision, device_count
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
 from gansweep.models.adversarial import Adversarial, Draws
 from gansweep.models.distributed import GameDDPStrategy, Ranks
 from gansweep.origin import hardware, origin
-from gansweep.record import RunRecord
+from gansweep.record import RunRecord, new_directory
+from gansweep.tracking import finish
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
 # more than the step of a small network.
@@ -79,6 +82,7 @@ def train(
     sweep: dict[str, Any] | None = None,
     progress: bool = True,
     overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train one GAN; the content of its result.json.
 
@@ -87,12 +91,18 @@ def train(
         is continued exactly from it.
     on_score: told (kimg, {score: value}) after each evaluation; True stops the run as pruned.
     sweep: what a sweep knows of this run, stored with the result.
-    overrides: the words of the command line that made `cfg`, for the command to run it again.
+    overrides, config_dir: what `compose` made `cfg` of, for the command to run it again.
     Raises: UserError for anything that the user can mend, before anything is written.
     """
-    return _Run(cfg, on_score=on_score, sweep=sweep, progress=progress, overrides=overrides).go(
-        Path(run_dir) if run_dir is not None else None
+    run = _Run(
+        cfg,
+        on_score=on_score,
+        sweep=sweep,
+        progress=progress,
+        overrides=overrides,
+        config_dir=config_dir,
     )
+    return run.go(Path(run_dir) if run_dir is not None else None)
 
 
 def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, DictConfig]:
@@ -155,19 +165,21 @@ class _Run:
         sweep: dict[str, Any] | None = None,
         progress: bool = True,
         overrides: Sequence[str] = (),
+        config_dir: str | Path | None = None,
     ) -> None:
         self.cfg = cfg
         self.on_score = on_score
         self.sweep = sweep
         self.progress = progress
         self.overrides = list(overrides)
+        self.config_dir = config_dir
         self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
-        self.accelerator = _accelerator(cfg.trainer.accelerator)
-        self.world = _device_count(cfg.trainer.devices, self.accelerator)
+        self.accelerator = accelerator(cfg.trainer.accelerator)
+        self.world = device_count(cfg.trainer.devices, self.accelerator)
         self._check_divisible()
-        _check_precision(cfg.trainer.precision, self.accelerator)
+        check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
         self.model = build_model(cfg, self.data)
         self.feed = Feed(self.data, self.model, cfg)
@@ -193,7 +205,12 @@ class _Run:
             if run_dir is not None and (run_dir / "checkpoints" / "last.pt").exists():
                 checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.pt")
                 self._load_networks(checkpoint["game"], run_dir)
-            directory = run_dir or _new_directory(self.cfg)
+            directory = run_dir or new_directory(
+                self.cfg.runs_dir,
+                self.cfg.group or str(self.cfg.choices.data),
+                self.cfg.name,
+                str(self.cfg.choices.model),
+            )
             record = RunRecord.create(directory, OmegaConf.to_yaml(self.cfg, resolve=True))
         except OSError as error:
             raise _disk_error(error, self.cfg.runs_dir) from error
@@ -216,13 +233,7 @@ class _Run:
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
     ) -> dict[str, Any]:
         logger = self._logger(record)
-        journal = Journal(
-            record,
-            logger,
-            objective=panel.objective if panel is not None else None,
-            protocols=panel.names() if panel is not None else None,
-            on_score=self.on_score,
-        )
+        journal = Journal(record, logger, on_score=self.on_score)
         if checkpoint is not None:
             journal.load(checkpoint["journal"])
             record.truncate_history(self.model.images_seen / 1000)
@@ -243,8 +254,7 @@ class _Run:
             result = self._result(record, journal, status, reason)
             record.write_result(result)
             if logger is not None:
-                logger.finalize("success" if status == "finished" else status)
-                _finish_wandb(logger)
+                finish(logger, status)
         return result
 
     def _panel(self) -> Panel | None:
@@ -253,7 +263,8 @@ class _Run:
         panel: Panel = instantiate(
             self.cfg.metrics, extra_packages=self.cfg.extra_packages, data=self.data
         )
-        panel.prepare(torch.device("cuda" if self.accelerator == "cuda" else "cpu"))
+        if panel.backbone_choice == "inception":  # its weights may be missing: better known now
+            panel.prepare(torch.device(self.accelerator))
         return panel
 
     def _load_networks(self, game: dict[str, Any], run_dir: Path) -> None:
@@ -321,12 +332,16 @@ class _Run:
         )
         if self.cfg.trainer.compile:
             self.model.compile_networks()
-        trainer.fit(self.model, train_dataloaders=self.feed)
+        with warnings.catch_warnings():
+            # Lightning 2.6 on torch 2.15, its own affair
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            trainer.fit(self.model, train_dataloaders=self.feed)
 
     def _result(
         self, record: RunRecord, journal: Journal, status: str, reason: str
     ) -> dict[str, Any]:
-        command = " ".join(["gansweep train", *self.overrides])
+        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
+        command = shlex.join(["gansweep", "train", *folder, *self.overrides])
         result = {
             "status": status,
             "reason": reason,
@@ -365,10 +380,13 @@ class _Start(pl.Callback):
         self.run = run
         self.checkpoint = checkpoint
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Lightning begins to iterate before the hooks of training are called.
+        self.run.feed.rank, self.run.feed.world = trainer.global_rank, trainer.world_size
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model, rank, world = self.run.model, trainer.global_rank, trainer.world_size
         model.draws = Draws(self.run.cfg.seed + NOISE_OFFSET, model.device, rank, world)
-        self.run.feed.rank, self.run.feed.world = rank, world
         if self.checkpoint is not None:
             model.load_optimizers(self.checkpoint["game"])
             restore_rng(self.checkpoint["rng"])
@@ -379,65 +397,9 @@ class _Start(pl.Callback):
 
 
 def _declared(callback: pl.Callback) -> set[str]:
-    return {name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})}
-
-
-def _accelerator(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "trainer.accelerator=cuda, but PyTorch sees no GPU here: use trainer=cpu, or check "
-            "the driver with 'nvidia-smi'."
-        )
-    return wanted
-
-
-def _device_count(wanted: int | str, accelerator: str) -> int:
-    available = torch.cuda.device_count() if accelerator == "cuda" else None
-    if wanted == "auto":
-        return available or 1
-    count = int(wanted)
-    if available is not None and count > available:
-        raise UserError(f"trainer.devices={count}, but this machine has {available} GPU(s).")
-    return count
-
-
-def _check_precision(precision: str, accelerator: str) -> None:
-    if precision not in ("32-true", "64-true", "bf16-mixed"):
-        raise UserError(
-            f"trainer.precision={precision} is not supported: use 32-true, bf16-mixed (GPU) or "
-            "64-true. Gradient penalties overflow in 16-bit floats."
-        )
-    if precision == "bf16-mixed" and accelerator == "cpu":
-        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            raise UserError(
-                "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
-                "Use trainer.precision=32-true."
-            )
-
-
-def _new_directory(cfg: DictConfig) -> Path:
-    """RUNS_DIR/GROUP/NAME, made now so that no other run takes the same name."""
-    group = Path(cfg.runs_dir) / (cfg.group or str(cfg.choices.data))
-    group.mkdir(parents=True, exist_ok=True)
-    if cfg.name is not None:
-        directory = group / str(cfg.name)
-        if RunRecord(directory).exists:
-            raise UserError(
-                f"{directory} holds a run already. Continue it with 'gansweep train "
-                f"resume={directory}', or choose another name=."
-            )
-        directory.mkdir(exist_ok=True)
-        return directory
-    for number in itertools.count(1):
-        directory = group / f"{cfg.choices.model}-{number:03d}"
-        try:
-            directory.mkdir()
-        except FileExistsError:
-            continue
-        return directory
-    raise AssertionError("unreachable")
+    return {
+        name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})
+    }
 
 
 def _disk_error(error: OSError, where: str | Path) -> UserError:
@@ -451,8 +413,3 @@ def _disk_error(error: OSError, where: str | Path) -> UserError:
         f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
         "change its permissions."
     )
-
-
-def _finish_wandb(logger: Logger) -> None:
-    if "wandb" in sys.modules and type(logger).__name__ == "WandbLogger":
-        logger.experiment.finish()

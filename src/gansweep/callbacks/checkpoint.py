@@ -20,7 +20,7 @@ from gansweep.record import replace_atomically
 
 
 class Checkpoint(pl.Callback):
-    """Saves last.pt every `every_seconds` and at the end, best.pt whenever the objective improves."""
+    """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves."""
 
     journal: Journal
 

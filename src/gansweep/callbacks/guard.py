@@ -37,7 +37,9 @@ class Guard(Watcher):
             return
         spread = float(fakes.float().std(dim=0).mean())
         if not math.isfinite(spread):
-            self.journal.stop("diverged", "the generator's output is not finite", module.images_seen)
+            self.journal.stop(
+                "diverged", "the generator's output is not finite", module.images_seen
+            )
         elif spread >= self.collapse_spread:
             self.constant_since = None
         elif self.constant_since is None:

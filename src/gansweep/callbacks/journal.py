@@ -20,9 +20,10 @@ OnScore = Callable[[float, dict[str, float]], bool]
 class Journal:
     """Rows of one run on their way to its record and its tracker, and the reason to stop.
 
-    objective: the score that chooses the best checkpoint, or None where nothing is scored.
     on_score: told (kimg, {score: value}) after each evaluation; True prunes the run.
-    seconds: what the run took before it was continued.
+
+    Its `objective` is the score that chooses the best checkpoint, None until something is scored;
+    its `seconds` count what the run took before it was continued.
     """
 
     def __init__(
@@ -30,16 +31,14 @@ class Journal:
         record: RunRecord | None,
         logger: Logger | None,
         *,
-        objective: str | None = None,
-        protocols: Mapping[str, Protocol] | None = None,
         on_score: OnScore | None = None,
     ) -> None:
         self.record = record
         self.logger = logger
-        self.objective = objective
-        self.protocols = dict(protocols or {})
+        self.objective: str | None = None
+        self.protocols: dict[str, Protocol] = {}
         self.on_score = on_score
-        self.best: dict[str, dict[str, float]] = {}
+        self.best: dict[str, dict[str, Any]] = {}
         self.last: dict[str, dict[str, Any]] = {}
         self.latest: dict[str, Any] = {}
         self.verdict: tuple[str, str] | None = None
@@ -132,6 +131,7 @@ class Journal:
             "best": self.best,
             "last": self.last,
             "latest": self.latest,
+            "objective": self.objective,
             "protocols": self.protocols,
             "announced": sorted(self._announced),
             "seconds": self.seconds,
@@ -141,6 +141,7 @@ class Journal:
         self.best = dict(state["best"])
         self.last = dict(state["last"])
         self.latest = dict(state["latest"])
+        self.objective = state["objective"]
         self.protocols = dict(state["protocols"])
         self._announced = set(state["announced"])
         self.seconds_before = state["seconds"]

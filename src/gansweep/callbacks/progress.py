@@ -52,7 +52,8 @@ class ProgressBar(pl.Callback):
                 console=self.console,
                 auto_refresh=False,
             )
-            self._bar.add_task("train", total=self.budget_kimg, completed=kimg)
+            task = self._bar.add_task("train", total=self.budget_kimg)
+            self._bar.update(task, completed=kimg)
             self._bar.start()
 
     def on_train_batch_end(

@@ -22,6 +22,8 @@ class Quality(ImageClockWatcher):
         def generate(n: int, rng: torch.Generator) -> Tensor:
             return module.fakes(self.conditions.draw(n, rng).to(module.device), rng)
 
+        self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
+        self.journal.objective = self.panel.objective
         try:
             scores = self.panel.score(generate)
         except UserError:

@@ -47,7 +47,9 @@ def _grid(images: Tensor) -> Image.Image:
     n, channels, height, width = images.shape
     side = math.ceil(math.sqrt(n))
     pixels = images.nan_to_num(0).clamp(-1, 1).add(1).mul(127.5).round().byte()
-    sheet = torch.zeros(channels, side * (height + 1) + 1, side * (width + 1) + 1, dtype=torch.uint8)
+    sheet = torch.zeros(
+        channels, side * (height + 1) + 1, side * (width + 1) + 1, dtype=torch.uint8
+    )
     for k, image in enumerate(pixels):
         top, left = 1 + (k // side) * (height + 1), 1 + (k % side) * (width + 1)
         sheet[:, top : top + height, left : left + width] = image

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gansweep.data.batch import Batch
+from gansweep.losses import Kind
 from gansweep.models.distributed import average_gradients
 
-Kind = Literal["logit", "critic", "energy", "paired_logit"]
 Schedule = Callable[[float, float], float]
 
 

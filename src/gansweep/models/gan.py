@@ -108,7 +108,7 @@ class GAN(Adversarial):
     def after_move(self, player: str) -> None:
         if self.weight_clip is not None and player == "discriminator":
             with torch.no_grad():
-                weights = list(self.discriminator.parameters())
+                weights: list[Tensor] = list(self.discriminator.parameters())
                 torch._foreach_clamp_max_(weights, self.weight_clip)
                 torch._foreach_clamp_min_(weights, -self.weight_clip)
 
