@@ -25,7 +25,7 @@ from torch.nn.functional import softplus
 from gansweep import compose, train
 from gansweep.callbacks.journal import Journal
 from gansweep.config import instantiate, model_node
-from gansweep.train import build_data
+from gansweep.training import build_data
 
 GAMES = {
     "MLP GAN, ring, batch 512": (

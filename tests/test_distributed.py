@@ -8,7 +8,7 @@ import torch
 from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.errors import UserError
-from gansweep.train import train
+from gansweep.training import train
 
 BARE = [
     "metrics=none",

@@ -30,10 +30,10 @@ MAY_IMPORT = {
     "callbacks": {"errors", "record", "data", "models", "metrics", "tracking"},
     "report": {"errors", "record"},  # never a model: it reads records
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
-    "sweep": {"errors", "record", "config", "origin", "tracking", "train", "report"},
+    "sweep": {"errors", "record", "config", "origin", "tracking", "training", "report"},
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.
-MEETING_PLACES = {"__init__", "__main__", "cli", "train", "evaluate", "generate"}
+MEETING_PLACES = {"__init__", "__main__", "cli", "training", "evaluate", "generate"}
 
 # Answering --help, reading records and handing out trials must not wait for these.
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}
@@ -125,7 +125,7 @@ def test_what_answers_at_once_imports_nothing_heavy(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files(NO_TRAINING), ids=name)
 def test_sweep_and_report_start_without_the_training_stack(path: Path) -> None:
-    _imports_none_at_module_level(path, TRAINING | {"gansweep.train"})
+    _imports_none_at_module_level(path, TRAINING | {"gansweep.training"})
 
 
 def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
@@ -166,7 +166,7 @@ def test_the_reader_of_imports_tells_import_time_from_call_time() -> None:
         ("torch", True),
         ("wandb", False),
         ("gansweep.report", True),
-        ("gansweep.train", True),
+        ("gansweep.training", True),
         ("optuna", False),
         ("a.b", True),
     }

@@ -9,13 +9,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gansweep.config import compose as compose
     from gansweep.record import RunRecord as RunRecord
-    from gansweep.train import load_run as load_run
-    from gansweep.train import train as train
+    from gansweep.training import load_run as load_run
+    from gansweep.training import train as train
 
 _HOMES = {
     "compose": "gansweep.config",
-    "train": "gansweep.train",
-    "load_run": "gansweep.train",
+    "train": "gansweep.training",
+    "load_run": "gansweep.training",
     "RunRecord": "gansweep.record",
 }
 

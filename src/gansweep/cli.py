@@ -130,7 +130,7 @@ def _train_composed(raw: object) -> None:
 
         run_dir = Path(str(cfg.resume))
         cfg, overrides = resumed(cfg, overrides)
-    from gansweep.train import train
+    from gansweep.training import train
 
     given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
     config_dir = given[0] if given else None

@@ -76,10 +76,18 @@ def train_trial(
 ) -> None:
     """Compose the trial's configuration and train it."""
     from gansweep.config import compose
-    from gansweep.train import train
+    from gansweep.training import train
 
     cfg = compose(overrides, config_dir=config_dir)
-    train(cfg, run_dir=run_dir, on_score=on_score, sweep=sweep, progress=False, overrides=overrides)
+    train(
+        cfg,
+        run_dir=run_dir,
+        on_score=on_score,
+        sweep=sweep,
+        progress=False,
+        overrides=overrides,
+        config_dir=config_dir,
+    )
 
 
 def _asking(connection: Connection) -> OnScore:

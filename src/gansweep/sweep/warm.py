@@ -13,7 +13,7 @@ import importlib
 
 
 def warm_up() -> None:
-    importlib.import_module("gansweep.train")
+    importlib.import_module("gansweep.training")
     from gansweep.config import compose
     from gansweep.errors import UserError
 

@@ -240,7 +240,7 @@ class _Run:
         record.write_result(self._result(record, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
-            with Ranks(self.world, "gansweep.train:join_ranks", str(record.directory)):
+            with Ranks(self.world, "gansweep.training:join_ranks", str(record.directory)):
                 self._fit(self._callbacks(journal, panel), journal, checkpoint)
             status, reason = journal.verdict or (status, reason)
         except (KeyboardInterrupt, SystemExit):

@@ -17,7 +17,7 @@ from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
-from gansweep.train import train
+from gansweep.training import train
 
 SMALL = [
     "model.generator.width=4",
