@@ -64,7 +64,7 @@ def read_imports(code: str, folder: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             parents = package[: len(package) + 1 - node.level] if node.level else ()
             base = ".".join([*parents, *filter(None, [node.module])])
-            # `from gansweep import train` imports a room by its name
+            # `from gansweep import training` imports a room by its name
             names = (
                 [f"{base}.{alias.name}" for alias in node.names] if base == "gansweep" else [base]
             )
@@ -157,7 +157,7 @@ def test_the_reader_of_imports_tells_import_time_from_call_time() -> None:
         "import torch\n"
         "def f():\n    import wandb\n"
         "from ..report import read\n"
-        "from .. import train\n"
+        "from .. import training\n"
         "if TYPE_CHECKING:\n    import optuna\n"
         "class A:\n    import a.b\n"
     )
