@@ -12,6 +12,6 @@ class UserError(ValueError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """" Did you mean 'x'?" for the word most like `word`, or "" where none is near."""
+    """A question after the word most like `word`, with a space before it; "" where none is near."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" Did you mean '{found[0]}'?" if found else ""

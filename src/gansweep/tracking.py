@@ -22,6 +22,8 @@ from pytorch_lightning.loggers import (
 
 from gansweep.errors import UserError
 
+MODES = ("online", "offline", "disabled")
+
 
 def wandb_logger(
     *,
@@ -31,29 +33,34 @@ def wandb_logger(
     tags: Sequence[str],
     project: str = "gansweep",
     entity: str | None = None,
-    mode: Literal["auto", "online", "offline"] = "auto",
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto",
 ) -> Logger:
-    """Weights & Biases; "auto" is offline unless the user is logged in.
+    """Weights & Biases; "auto" is offline unless the user is logged in. WANDB_MODE goes first.
 
     The run's id follows from its directory, so that a continued run stays one run.
     """
+    import wandb
+
     if mode == "auto":
         mode = "online" if logged_in_to_wandb() else "offline"
-    os.environ.setdefault("WANDB_SILENT", "true")
-    logger = WandbLogger(
+    if os.environ.get("WANDB_MODE") in MODES:
+        mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
+    run = wandb.init(
         project=project,
         entity=entity,
         group=group,
         name=name,
         tags=list(tags),
         id=hashlib.blake2b(str(directory.resolve()).encode(), digest_size=6).hexdigest(),
-        save_dir=str(directory),
-        mode=os.environ.get("WANDB_MODE", mode),
+        dir=str(directory),
+        mode=mode,
         resume="allow",
+        settings=wandb.Settings(silent=mode == "offline", console="off"),
     )
-    logger.experiment.define_metric("kimg")
-    logger.experiment.define_metric("*", step_metric="kimg")
-    return logger
+    run.define_metric("kimg")
+    run.define_metric("*", step_metric="kimg")
+    # Lightning would set an option at its own start that wandb warns of.
+    return WandbLogger(experiment=run)
 
 
 def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
