@@ -13,36 +13,26 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.watcher import GameCallback
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
 from gansweep.record import replace_atomically
 
 
-class Checkpoint(pl.Callback):
+class Checkpoint(GameCallback):
     """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves."""
-
-    journal: Journal
 
     def __init__(self, every_seconds: float = 30.0) -> None:
         self.every_seconds = every_seconds
         self._saved = time.monotonic()
         self._scores_seen = 0
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, Adversarial)
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         if not trainer.is_global_zero:
             return
-        self._save_best(trainer, pl_module)
+        self._save_best(trainer, module)
         if time.monotonic() - self._saved >= self.every_seconds:
-            self.save(trainer, pl_module, "last.pt")
+            self.save(trainer, module, "last.pt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.watcher import GameCallback
 from gansweep.models.adversarial import Adversarial
 
 REFRESH_SECONDS = 0.25
@@ -25,10 +25,8 @@ SHOWN = (
 )
 
 
-class ProgressBar(pl.Callback):
+class ProgressBar(GameCallback):
     """On a terminal a bar; elsewhere a line at each tenth of the budget."""
-
-    journal: Journal
 
     def __init__(self, budget_kimg: float) -> None:
         self.budget_kimg = budget_kimg
@@ -56,16 +54,8 @@ class ProgressBar(pl.Callback):
             self._bar.update(task, completed=kimg)
             self._bar.start()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, Adversarial)
-        kimg = pl_module.images_seen / 1000
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        kimg = module.images_seen / 1000
         if self._bar is not None:
             now = time.monotonic()
             if now - self._drawn >= REFRESH_SECONDS:

@@ -8,21 +8,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.watcher import GameCallback
 from gansweep.models.adversarial import Adversarial
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop(pl.Callback):
+class Stop(GameCallback):
     """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
 
     A first Ctrl-C (or SIGTERM) lets the step end and the checkpoint be written; a second one
     interrupts at once.
     every_steps: batches between two agreements of several processes on whether to stop.
     """
-
-    journal: Journal
 
     def __init__(self, every_steps: int = 50) -> None:
         self.every_steps = every_steps
@@ -33,22 +31,14 @@ class Stop(pl.Callback):
         for number in SIGNALS:
             self._outer[number] = signal.signal(number, self._note)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, Adversarial)
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         self.journal.flush()
         if self._signal:
             name = signal.Signals(self._signal).name
-            self.journal.stop("interrupted", name, pl_module.images_seen)
+            self.journal.stop("interrupted", name, module.images_seen)
         stop = self.journal.verdict is not None
         if trainer.world_size > 1:
-            if pl_module.steps % self.every_steps:
+            if module.steps % self.every_steps:
                 return
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         if stop:

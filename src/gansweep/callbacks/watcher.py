@@ -10,16 +10,10 @@ from gansweep.callbacks.journal import Journal
 from gansweep.models.adversarial import Adversarial
 
 
-class Watcher(pl.Callback):
-    """A callback that writes to the journal on the main process only.
-
-    every_steps: batches between two looks.
-    """
+class GameCallback(pl.Callback):
+    """A callback that is given the run's journal and looks at the game after each step."""
 
     journal: Journal
-
-    def __init__(self, every_steps: int = 1) -> None:
-        self.every_steps = every_steps
 
     def on_train_batch_end(
         self,
@@ -30,36 +24,42 @@ class Watcher(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, Adversarial)
-        if pl_module.steps % self.every_steps == 0 and trainer.is_global_zero:
-            self.look(pl_module)
+        self.after_step(trainer, pl_module, len(batch) * trainer.world_size)
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        """Called on every process after each step, which showed `images` real images in all."""
+        raise NotImplementedError
+
+
+class Watcher(GameCallback):
+    """Writes what it sees to the journal, on the main process only.
+
+    every_steps: batches between two looks.
+    """
+
+    def __init__(self, every_steps: int = 1) -> None:
+        self.every_steps = every_steps
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if module.steps % self.every_steps == 0 and trainer.is_global_zero:
+            self.look(module)
 
     def look(self, module: Adversarial) -> None:
         """Write what is seen now. Called every `every_steps` batches on the main process."""
         raise NotImplementedError
 
 
-class ImageClockWatcher(pl.Callback):
-    """A callback that works each time another `every_kimg` thousand images were seen."""
-
-    journal: Journal
+class ImageClockWatcher(GameCallback):
+    """Works each time another `every_kimg` thousand images were seen, and at the end."""
 
     def __init__(self, every_kimg: float) -> None:
         self.every_kimg = every_kimg
         self._done_at = -1
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, Adversarial)
-        before = pl_module.images_seen - len(batch) * trainer.world_size
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         period = self.every_kimg * 1000
-        if pl_module.images_seen // period > before // period:
-            self._work(trainer, pl_module)
+        if module.images_seen // period > (module.images_seen - images) // period:
+            self._work(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)
