@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,6 +19,50 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+class Finished(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    def is_refused_with(self, *words: str, after: str | None = None) -> None:
+        """Exit code 2 and one paragraph on stderr, in which every word occurs.
+
+        after: what every line has in it that was written before, of how far the command was.
+        """
+        assert self.code == 2, self
+        *before, paragraph = self.err.strip().splitlines()
+        assert paragraph.startswith("gansweep: "), self.err
+        assert all(after is not None and after in line for line in before), self.err
+        missing = [word for word in words if word not in paragraph]
+        assert not missing, f"{missing} not in: {paragraph}"
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    """`command("train", "model=gan")`: the command line in this process, in an empty folder."""
+    from gansweep.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*words: str) -> Finished:
+        capsys.readouterr()
+        try:
+            code = main(list(words))
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Finished(code, *capsys.readouterr())
+
+    return run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gansweep import __version__
@@ -44,8 +44,15 @@ Upload the Weights & Biases runs that were made offline at or below each PATH, s
 """
 
 
+HYDRA_FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
+    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
+    *("--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 Ctrl-C."""
+    """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -85,25 +92,51 @@ def _hide_verb_from_completion() -> None:
         os.environ["COMP_LINE"] = f"{program} {tail}"
 
 
+class _JobError(Exception):
+    """A run of a multirun failed and was explained; Hydra raises it once the others are done."""
+
+
 def _train(words: list[str]) -> int:
     import hydra
 
     from gansweep.config import conf_dir, explained
+    from gansweep.record import disk_error
 
     # Hydra would print errors in its own words and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["gansweep train", *words]
+    overrides = [w for w in words if not w.startswith("-") and ("=" in w or w.startswith("~"))]
+    # Flags first: Hydra's parser refuses overrides on both sides of one.
+    sys.argv = ["gansweep train", *_checked(w for w in words if w not in overrides), *overrides]
     application = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(
         _train_one
     )
-    overrides = [w for w in words if not w.startswith("-")]
-    with explained(overrides):
-        application()
+    try:
+        with explained(overrides):
+            application()
+    except _JobError:
+        return 2
+    except OSError as error:  # the folder of a multirun is Hydra's to write
+        raise (disk_error(error, Path("runs")) or error) from None
     return 0
+
+
+def _checked(words: Iterable[str]) -> Iterator[str]:
+    """The words. Raises: UserError for a flag that Hydra does not have."""
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("-") and flag not in HYDRA_FLAGS:
+            raise UserError(
+                f"'gansweep train' has no flag '{flag}'.{nearest(flag, HYDRA_FLAGS)} "
+                "'gansweep train --help' lists the options."
+            )
+        yield word
 
 
 def _train_one(raw: object) -> None:
     """The Hydra application: one run, in this process or in one that a launcher started."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     from gansweep.config import explained
 
     try:
@@ -111,6 +144,8 @@ def _train_one(raw: object) -> None:
             _train_composed(raw)
     except UserError as error:  # here, lest Hydra wrap it in words of its own
         print(f"gansweep: {error}", file=sys.stderr)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise _JobError from None  # Hydra names the job and goes on with the next
         raise SystemExit(2) from None
 
 
@@ -123,20 +158,23 @@ def _train_composed(raw: object) -> None:
     assert isinstance(raw, DictConfig)
     hydra_config = HydraConfig.get()
     cfg = settled(raw, dict(hydra_config.runtime.choices))
-    overrides = list(hydra_config.overrides.task)
+    own = [word for word in hydra_config.overrides.hydra if "hydra.searchpath" in word]
+    overrides = [*own, *hydra_config.overrides.task]
+    given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
+    config_dir = given[0] if given else None
     run_dir = None
     if cfg.resume is not None:
         from gansweep.resume import resumed
 
         run_dir = Path(str(cfg.resume))
-        cfg, overrides = resumed(cfg, overrides)
+        cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
     from gansweep.training import train
 
-    given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
-    config_dir = given[0] if given else None
     result = train(cfg, run_dir=run_dir, overrides=overrides, config_dir=config_dir)
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
-    print(_summary(result, directory))
+    print(_summary(result, directory), flush=True)
+    if result["status"] == "interrupted":
+        raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
 
 
 def _summary(result: dict[str, object], directory: Path) -> str:

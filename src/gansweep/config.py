@@ -20,7 +20,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gansweep.errors import UserError, nearest
@@ -86,6 +86,11 @@ def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
         if not isinstance(cfg[key], int) or isinstance(cfg[key], bool):
             raise UserError(f"{key}={cfg[key]} is not a whole number: use {key}=64, say.")
     _positive_number(cfg, "batch_size")
+    if not isinstance(cfg.extra_packages, ListConfig):
+        raise UserError(
+            f"extra_packages={cfg.extra_packages} is not a list: use "
+            f"'extra_packages=[{cfg.extra_packages}]'."
+        )
     return cfg
 
 

@@ -11,6 +11,7 @@ runs/<group>/<run>/
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import math
@@ -23,6 +24,7 @@ from typing import Any
 from gansweep.errors import UserError
 
 SCHEMA = 1
+FULL = (errno.ENOSPC, errno.EDQUOT)
 STATUSES = (
     "running",
     "finished",
@@ -89,6 +91,8 @@ class RunRecord:
 
     def truncate_history(self, kimg: float) -> None:
         """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
+        if not self.history_path.exists():
+            return
         rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         replace_atomically(self.history_path, lines.encode())
@@ -152,6 +156,27 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
             directory.mkdir()
             return directory
     raise AssertionError("numbers do not end")
+
+
+def disk_error(error: OSError, directory: Path) -> UserError | None:
+    """What the user can do about a write to `directory` that failed; None for another error."""
+    place = error.filename or directory
+    if error.errno in FULL:
+        if (directory / "checkpoints" / "last.pt").exists():
+            return UserError(
+                f"No space is left on the disk of {place}. Free some, then continue with 'gansweep "
+                f"train resume={directory}'; what the last checkpoint holds is kept."
+            )
+        return UserError(
+            f"No space is left on the disk of {place}, and the run had no checkpoint yet. Free "
+            "some, or choose another disk with runs_dir=, then start it again."
+        )
+    if error.errno is None or error.filename is None:
+        return None
+    return UserError(
+        f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
+        "change its permissions."
+    )
 
 
 def find_records(paths: list[Path]) -> list[RunRecord]:

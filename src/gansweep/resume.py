@@ -12,10 +12,13 @@ from gansweep.record import RunRecord
 CHANGEABLE = ("budget_kimg", "trainer", "callbacks", "tracker")
 
 
-def resumed(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+def resumed(
+    cfg: DictConfig, overrides: list[str], config_dir: str | None
+) -> tuple[DictConfig, list[str], str | None]:
     """The configuration of the run that `cfg.resume` names, with the command line's changes.
 
-    Returns: the configuration, and the words that make the whole run from nothing.
+    Returns: the configuration, and the words and the config_dir that make the whole run from
+    nothing.
     Raises: UserError where the directory holds no run, or where an override would change what
     the run trained with so far.
     """
@@ -40,7 +43,7 @@ def resumed(cfg: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str
             )
     result = record.result() or {}
     kept = [w for w in result.get("overrides", []) if not _replaced(w, changes)]
-    return saved, [*kept, *changes]
+    return saved, [*kept, *changes], config_dir or result.get("config_dir")
 
 
 def _copy(source: DictConfig, target: DictConfig, key: str) -> None:

@@ -64,8 +64,11 @@ def wandb_logger(
 
 
 def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
-    """metrics.csv in the run's directory."""
-    return CSVLogger(str(directory), name="csv", version="")
+    """csv/version_0/metrics.csv in the run's directory; each continuation counts one up.
+
+    Lightning's logger empties a version's folder when it opens it.
+    """
+    return CSVLogger(str(directory), name="csv")
 
 
 def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:

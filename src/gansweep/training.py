@@ -8,6 +8,7 @@ import math
 import os
 import random
 import shlex
+import shutil
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ from gansweep.metrics.panel import Panel
 from gansweep.models.adversarial import Adversarial, Draws
 from gansweep.models.distributed import GameDDPStrategy, Ranks
 from gansweep.origin import hardware, origin
-from gansweep.record import RunRecord, new_directory
+from gansweep.record import RunRecord, disk_error, new_directory
 from gansweep.tracking import finish
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
@@ -200,33 +201,42 @@ class _Run:
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
         panel = self._panel()
-        checkpoint = None
+        directory = run_dir or Path(self.cfg.runs_dir)
+        mine = False
         try:
-            if run_dir is not None and (run_dir / "checkpoints" / "last.pt").exists():
-                checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.pt")
-                self._load_networks(checkpoint["game"], run_dir)
-            directory = run_dir or new_directory(
-                self.cfg.runs_dir,
-                self.cfg.group or str(self.cfg.choices.data),
-                self.cfg.name,
-                str(self.cfg.choices.model),
-            )
+            checkpoint = self._checkpoint(run_dir) if run_dir is not None else None
+            if run_dir is None:
+                directory = new_directory(
+                    directory,
+                    self.cfg.group or str(self.cfg.choices.data),
+                    self.cfg.name,
+                    str(self.cfg.choices.model),
+                )
+                mine = not any(directory.iterdir())
             record = RunRecord.create(directory, OmegaConf.to_yaml(self.cfg, resolve=True))
-        except OSError as error:
-            raise _disk_error(error, self.cfg.runs_dir) from error
-        try:
             return self._train(record, panel, checkpoint)
-        except OSError as error:
-            if error.errno is None or error.filename is None and error.errno not in (28, 122):
+        except (OSError, UserError) as error:
+            explained = disk_error(error, directory) if isinstance(error, OSError) else error
+            if explained is None:
+                raise  # a mistake of ours
+            if mine and not (directory / "checkpoints" / "last.pt").exists():
+                shutil.rmtree(directory, ignore_errors=True)  # nothing of it could be continued
+            if explained is error:
                 raise
-            raise _disk_error(error, directory) from error
+            raise explained from error
+
+    def _checkpoint(self, run_dir: Path) -> dict[str, Any] | None:
+        """The last checkpoint of a run, its networks loaded; None where there is none yet."""
+        path = run_dir / "checkpoints" / "last.pt"
+        if not path.exists():
+            return None
+        checkpoint = read_checkpoint(path)
+        self._load_networks(checkpoint["game"], run_dir)
+        return checkpoint
 
     def follow(self, run_dir: Path) -> None:
         """Train beside the main process, writing nothing."""
-        path = run_dir / "checkpoints" / "last.pt"
-        checkpoint = read_checkpoint(path) if path.exists() else None
-        if checkpoint is not None:
-            self._load_networks(checkpoint["game"], run_dir)
+        checkpoint = self._checkpoint(run_dir)
         self._fit([Stop()], Journal(None, None), checkpoint)
 
     def _train(
@@ -236,7 +246,7 @@ class _Run:
         journal = Journal(record, logger, on_score=self.on_score)
         if checkpoint is not None:
             journal.load(checkpoint["journal"])
-            record.truncate_history(self.model.images_seen / 1000)
+        record.truncate_history(self.model.images_seen / 1000)
         record.write_result(self._result(record, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
@@ -245,16 +255,18 @@ class _Run:
             status, reason = journal.verdict or (status, reason)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
-            raise
+            raise KeyboardInterrupt from None  # Lightning makes a plain exit of it
         except BaseException as error:
             status, reason = "failed", f"{type(error).__name__}: {error}"
             (record.directory / "traceback.txt").write_text(traceback.format_exc())
             raise
         finally:
-            result = self._result(record, journal, status, reason)
-            record.write_result(result)
-            if logger is not None:
-                finish(logger, status)
+            try:
+                result = self._result(record, journal, status, reason)
+                record.write_result(result)
+            finally:
+                if logger is not None:
+                    finish(logger, status)
         return result
 
     def _panel(self) -> Panel | None:
@@ -286,9 +298,18 @@ class _Run:
             directory=record.directory,
             group=record.directory.parent.name,
             name=record.directory.name,
+            tags=self._tags(),
         )
         logger.log_hyperparams(OmegaConf.to_container(self.cfg, resolve=True))  # type: ignore[arg-type]
         return logger
+
+    def _tags(self) -> list[str]:
+        """The user's own, and what runs are most often filtered by."""
+        choices = self.cfg.choices
+        tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
+        if self.sweep is not None:
+            tags += [str(self.sweep["name"]), str(self.sweep["role"])]
+        return tags
 
     def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
         """A callback is given what its class declares: journal, panel, conditions."""
@@ -365,6 +386,7 @@ class _Run:
             },
             "hardware": hardware(self.accelerator, self.world),
             "command": command,
+            "config_dir": None if self.config_dir is None else str(self.config_dir),
             "overrides": self.overrides,
             "started": self.started,
             "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -400,16 +422,3 @@ def _declared(callback: pl.Callback) -> set[str]:
     return {
         name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})
     }
-
-
-def _disk_error(error: OSError, where: str | Path) -> UserError:
-    place = error.filename or where
-    if error.errno in (28, 122):
-        return UserError(
-            f"No space is left on the disk of {place}. Free some, then continue with 'gansweep "
-            f"train resume={where}'; what the last checkpoint holds is kept."
-        )
-    return UserError(
-        f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
-        "change its permissions."
-    )

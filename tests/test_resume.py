@@ -1,0 +1,211 @@
+"""Continuing a run: what is refused, and what a killed run or a full disk leaves to go on from."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gansweep.callbacks.checkpoint import Checkpoint, read_checkpoint
+from gansweep.record import RunRecord
+
+Command = Callable[..., Any]
+TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
+TINY += ["budget_kimg=0.1", "tracker=none", "metrics=none", "trainer=cpu"]
+
+
+@pytest.fixture
+def run(command: Command, tmp_path: Path) -> RunRecord:
+    assert command("train", *TINY, "name=run").code == 0
+    return RunRecord(tmp_path / "runs" / "digits" / "run")
+
+
+@pytest.mark.parametrize(
+    "change", ["model=wgan", "model.generator.width=8", "data=ring", "batch_size=64", "seed=1"]
+)
+def test_continuing_with_other_networks_or_data_is_refused(
+    command: Command, run: RunRecord, change: str
+) -> None:
+    before = run.result_path.read_bytes(), run.config_path.read_bytes()
+    done = command("train", f"resume={run.directory}", change)
+    done.is_refused_with(change, "model=dcgan data=digits", "Start a new run")
+    assert before == (run.result_path.read_bytes(), run.config_path.read_bytes())
+
+
+def test_checkpoint_of_other_networks_is_refused(command: Command, run: RunRecord) -> None:
+    """The configuration was edited by hand."""
+    text = run.config_path.read_text()
+    run.config_path.write_text(text.replace("width: 4", "width: 8"))
+    before = (run.checkpoints / "last.pt").read_bytes()
+    done = command("train", f"resume={run.directory}", "budget_kimg=1")
+    done.is_refused_with("made with other networks", "start a new run")
+    assert (run.checkpoints / "last.pt").read_bytes() == before
+
+
+def test_torn_checkpoint_is_refused_with_its_name(command: Command, run: RunRecord) -> None:
+    path = run.checkpoints / "last.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    command("train", f"resume={run.directory}").is_refused_with("last.pt", "best.pt")
+
+
+def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:
+    before = run.result_path.read_bytes()
+    done = command("train", *TINY, "name=run")
+    done.is_refused_with("holds a run already", "resume=", "name=")
+    assert run.result_path.read_bytes() == before
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    call = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(call, capture_output=True).returncode:
+        pytest.skip("needs to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    ballast = disk / "ballast"
+    with open(ballast, "ab", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 4096) == 4096:
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    return ballast
+
+
+def test_disk_that_is_full_at_the_start(command: Command, small_disk: Path) -> None:
+    fill(small_disk)
+    done = command("train", *TINY, f"runs_dir={small_disk}/runs")
+    done.is_refused_with("No space is left", str(small_disk), "runs_dir=")
+    assert not list(small_disk.rglob("dcgan-001"))
+
+
+def test_disk_that_fills_before_the_first_checkpoint(
+    command: Command, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gansweep.callbacks.losses import Losses
+
+    monkeypatch.setattr(Losses, "look", lambda *_: fill(small_disk))
+    done = command("train", *TINY, f"runs_dir={small_disk}/runs", "callbacks.losses.every_steps=1")
+    done.is_refused_with("No space is left", "had no checkpoint yet", "runs_dir=", after="kimg")
+    assert not list(small_disk.rglob("dcgan-001"))
+
+
+def test_disk_that_fills_later_keeps_the_checkpoint_and_the_run_goes_on(
+    command: Command, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TINY, "callbacks.losses.every_steps=1", "callbacks.checkpoint.every_seconds=0"]
+    words += ["budget_kimg=0.96"]
+    saves = Checkpoint.save
+
+    def save(self: Checkpoint, trainer: Any, module: Any, name: str) -> None:
+        saves(self, trainer, module, name)
+        if module.images_seen == 320:
+            fill(small_disk)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    run = small_disk / "runs" / "digits" / "dcgan-001"
+    done = command("train", *words, f"runs_dir={small_disk}/runs")
+    done.is_refused_with(
+        "No space is left", f"resume={run}", "last checkpoint holds is kept", after="kimg"
+    )
+    assert read_checkpoint(run / "checkpoints" / "last.pt")["game"]["images_seen"] == 320
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.pt"}
+
+    (small_disk / "ballast").unlink()
+    monkeypatch.setattr(Checkpoint, "save", saves)
+    assert command("train", f"resume={run}").code == 0
+    assert command("train", *words, f"runs_dir={tmp_path}/whole").code == 0
+    whole = RunRecord(tmp_path / "whole" / "digits" / "dcgan-001")
+    assert losses(RunRecord(run)) == losses(whole) and len(losses(whole)) == 30
+    result = RunRecord(run).result()
+    assert result is not None and result["status"] == "finished"
+
+
+def test_history_that_cannot_grow_stops_the_run(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's own full device, where no file system can be mounted."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    create = RunRecord.create
+
+    def full(directory: Path, config_yaml: str) -> RunRecord:
+        record = create(directory, config_yaml)
+        record.history_path = Path("/dev/full")
+        record.truncate_history = lambda kimg: None  # type: ignore[method-assign]
+        return record
+
+    monkeypatch.setattr(RunRecord, "create", full)
+    done = command("train", *TINY, "callbacks.losses.every_steps=1")
+    done.is_refused_with("No space is left", "runs_dir=", after="kimg")
+    assert not list(tmp_path.rglob("dcgan-001"))
+
+
+# Killed
+
+
+def losses(record: RunRecord) -> list[tuple[float, float]]:
+    return [
+        (row["kimg"], row["loss/generator"]) for row in record.history() if "loss/generator" in row
+    ]
+
+
+def assert_consistent(record: RunRecord) -> None:
+    """Ordered by kimg, and no number of one moment told twice."""
+    rows = [json.loads(line) for line in record.history_path.read_text().splitlines()]
+    kimg = [row["kimg"] for row in rows]
+    assert kimg == sorted(kimg)
+    told = [(row["kimg"], key) for row in rows for key in row.keys() - {"kimg", "seconds"}]
+    assert len(told) == len(set(told))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every_seconds", [0.3, 1000], ids=["after", "before"])
+def test_killed_run_continues_as_if_it_had_not_been(
+    command: Command, tmp_path: Path, every_seconds: float
+) -> None:
+    """SIGKILL after the first checkpoint, and before it."""
+    words = [*TINY, "callbacks.losses.every_steps=1", "name=run", "metrics=auto"]
+    words += ["metrics.n_fake=100", "metrics.scores=[fid]", "callbacks.quality.every_kimg=0.3"]
+    words += [f"callbacks.checkpoint.every_seconds={every_seconds}", "budget_kimg=10000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gansweep", "train", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    record = RunRecord(tmp_path / "runs" / "digits" / "run")
+    deadline = time.monotonic() + 120
+    while not (record.history_path.exists() and record.history_path.stat().st_size > 30000):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (record.checkpoints / "last.pt").exists() == (every_seconds < 1)
+    result = record.result()
+    assert result is not None and result["status"] == "running"
+
+    seen = record.history()[-1]["kimg"]
+    done = command("train", f"resume={record.directory}", f"budget_kimg={seen + 0.5}")
+    assert done.code == 0, done.err
+    assert_consistent(record)
+    steps = [round(kimg * 1000) for kimg, _ in losses(record)]
+    assert steps == list(range(32, steps[-1] + 1, 32)) and steps[-1] >= 1000 * seen
+    assert command("train", *words, "name=whole", f"budget_kimg={seen + 0.5}").code == 0
+    assert losses(record) == losses(RunRecord(tmp_path / "runs" / "digits" / "whole"))
