@@ -1,0 +1,269 @@
+"""Trackers: what each is told of a run, read back from its own files; no network."""
+
+import csv
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep import config, tracking
+from gansweep.record import RunRecord
+from gansweep.training import train
+
+Command = Callable[..., Any]
+TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
+TINY += ["budget_kimg=0.1", "metrics=none", "trainer=cpu", "callbacks.losses.every_steps=1"]
+SWEEP = {"name": "first", "role": "trial", "key": "t0000", "params": {}, "attempt": 0}
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    return flat(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def told(record: RunRecord) -> dict[float, float]:
+    """kimg -> the generator's loss, from the run's own history."""
+    rows = record.history()
+    return {row["kimg"]: row["loss/generator"] for row in rows if "loss/generator" in row}
+
+
+# Weights & Biases
+
+
+@pytest.fixture(scope="module")
+def offline(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RunRecord, DictConfig, dict[str, list[dict[str, Any]]], int]]:
+    """A run of a sweep by a user without an account: its record, configuration, the entries of
+    its W&B log by type, and how often a server was called."""
+    folder = tmp_path_factory.mktemp("wandb")
+    cfg = config.compose([*TINY, "tracker=wandb", "tracker.tags=[mine]", "model.lr_schedule=null"])
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
+        server.settimeout(0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        patch.setenv("WANDB_BASE_URL", address)
+        patch.setenv("HTTPS_PROXY", address)
+        patch.setenv("NETRC", str(folder / "none"))
+        patch.delenv("WANDB_API_KEY", raising=False)
+        patch.delenv("WANDB_MODE", raising=False)
+        train(cfg, run_dir=folder / "digits" / "one", sweep=SWEEP, progress=False)
+        calls = 0
+        try:
+            server.accept()
+            calls += 1
+        except BlockingIOError:
+            pass
+    record = RunRecord(folder / "digits" / "one")
+    (log,) = record.directory.glob("wandb/offline-run-*/*.wandb")
+    shown = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)],
+        capture_output=True,
+        text=True,
+    )
+    if shown.returncode:
+        pytest.skip(f"this wandb cannot read its own log: {shown.stderr[-200:]}")
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for line in shown.stdout.splitlines():
+        entry = json.loads(line)
+        entries.setdefault(entry["type"], []).append(entry.get(entry["type"], {}))
+    yield record, cfg, entries, calls
+
+
+@pytest.mark.slow
+def test_wandb_of_a_user_without_an_account_calls_no_server(offline: Any) -> None:
+    assert offline[3] == 0
+
+
+def test_wandb_shows_every_hyperparameter(offline: Any) -> None:
+    _, cfg, entries, _ = offline
+    panel: dict[str, Any] = {}
+    for entry in entries["config"]:
+        panel |= flat(entry["update"])
+    expected = hyperparameters(cfg)
+    assert {key: panel[key] for key in expected} == expected
+    assert panel["model.optimizer.generator.lr"] == 2e-4
+
+
+def test_wandb_groups_and_tags_the_runs_of_a_sweep(offline: Any) -> None:
+    run = offline[2]["run"][0]
+    assert (run["project"], run["run_group"], run["display_name"]) == ("gansweep", "digits", "one")
+    assert run["tags"] == ["mine", "dcgan", "digits", "first", "trial"]
+
+
+def test_wandb_draws_everything_over_the_images_seen(offline: Any) -> None:
+    record, _, entries, _ = offline
+    assert {m.get("glob_name"): m.get("step_metric") for m in entries["metric"]}["*"] == "kimg"
+    rows = [e["item"] for e in entries["history"] if "loss/generator" in e["item"]]
+    assert {row["kimg"]: row["loss/generator"] for row in rows} == pytest.approx(told(record))
+    assert len(rows) == 4
+    media = record.directory.glob("wandb/offline-run-*/files/media/images/samples*.png")
+    assert len(list(media)) == 1
+
+
+def test_wandb_run_is_closed_so_that_the_next_run_opens_its_own(offline: Any) -> None:
+    import wandb
+
+    assert wandb.run is None
+    assert offline[2]["exit"]
+
+
+def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    modes: list[str] = []
+
+    def init(**given: Any) -> Any:
+        modes.append(given["mode"])
+        raise InterruptedError
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    for mode, variable in [("auto", None), ("offline", None), ("auto", "offline")]:
+        if variable is not None:
+            monkeypatch.setenv("WANDB_MODE", variable)
+        with pytest.raises(InterruptedError):
+            tracking.wandb_logger(directory=tmp_path, group="g", name="n", tags=[], mode=mode)
+    assert modes == ["online", "offline", "offline"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "host", "known"),
+    [
+        ("machine api.wandb.ai login user password secret", None, True),
+        ("machine example.org login user password secret", None, False),
+        ("machine wandb.example.org login user password x", "https://wandb.example.org", True),
+        ("machine api.wandb.ai login user password x", "https://wandb.example.org", False),
+        ("machine machine machine", None, False),
+        (None, None, False),
+    ],
+)
+def test_login_is_found_in_the_netrc_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: str | None,
+    host: str | None,
+    known: bool,
+) -> None:
+    path = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(path))
+    if lines is not None:
+        path.write_text(lines + "\n")
+    if host is not None:
+        monkeypatch.setenv("WANDB_BASE_URL", host)
+    assert tracking.logged_in_to_wandb() == known
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    assert tracking.logged_in_to_wandb()
+
+
+# Uploading later
+
+
+@pytest.fixture
+def offline_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    folders = [tmp_path / "runs" / run / "wandb" / f"offline-run-{run}" for run in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+def test_sync_of_nothing_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    command("sync", "runs").is_refused_with("No offline", "runs", "tracker=wandb")
+    command("sync", "nowhere").is_refused_with("nowhere")
+    assert command("sync").code == 2 and "Usage: gansweep sync" in command("sync").out
+
+
+def test_sync_without_a_login_says_how_to_log_in(
+    command: Command, offline_runs: list[Path]
+) -> None:
+    done = command("sync", "runs")
+    done.is_refused_with("'wandb login'", "WANDB_API_KEY", "gansweep sync runs", "2 run(s)")
+
+
+def test_sync_uploads_each_run_and_reports_failures(
+    command: Command, offline_runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    synced: list[str] = []
+
+    def upload(words: list[str], check: bool) -> Any:
+        synced.append(words[-1])
+        assert words[:-1] == [sys.executable, "-m", "wandb", "sync"]
+        return subprocess.CompletedProcess(words, 1 if words[-1].endswith("b") else 0)
+
+    monkeypatch.setattr(subprocess, "run", upload)
+    done = command("sync", "runs", "runs/a")
+    assert done.code == 1 and "1 of 2 runs uploaded" in done.out
+    assert [Path(path).name for path in synced] == ["offline-run-a", "offline-run-b"]
+
+
+# The other trackers
+
+
+def test_csv_keeps_the_rows_of_before_a_continuation(command: Command, tmp_path: Path) -> None:
+    assert command("train", *TINY, "tracker=csv", "name=run").code == 0
+    run = tmp_path / "runs" / "digits" / "run"
+    assert command("train", f"resume={run}", "budget_kimg=0.2").code == 0
+    rows: dict[float, float] = {}
+    for version in ("version_0", "version_1"):
+        with open(run / "csv" / version / "metrics.csv", newline="") as file:
+            rows |= {
+                float(row["kimg"]): float(row["loss/generator"])
+                for row in csv.DictReader(file)
+                if row["loss/generator"]
+            }
+        assert "lr: 0.0002" in (run / "csv" / version / "hparams.yaml").read_text()
+    assert rows == pytest.approx(told(RunRecord(run))) and len(rows) == 7
+
+
+def test_tensorboard_gets_numbers_pictures_and_hyperparameters(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = tmp_path / "digits" / "run"
+    train(config.compose([*TINY, "tracker=tensorboard"]), run_dir=run, progress=False)
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    rows = {event.step / 1000: event.value for event in events.Scalars("loss/generator")}
+    assert rows == pytest.approx(told(RunRecord(run))) and len(rows) == 4
+    (picture,) = events.Images("samples")
+    assert picture.step == 128 and picture.width >= 500
+    saved = OmegaConf.load(run / "tensorboard" / "hparams.yaml")
+    assert OmegaConf.select(saved, "model.optimizer.generator.lr") == 2e-4
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow about the packages it is built on
+def test_mlflow_gets_numbers_pictures_tags_and_hyperparameters(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    run = tmp_path / "digits" / "run"
+    cfg = config.compose([*TINY, "tracker=mlflow", "tracker.tags=[mine]"])
+    train(cfg, run_dir=run, progress=False)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'digits' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.run_name == "run" and found.info.status == "FINISHED"
+    assert {"mine", "dcgan", "digits"} <= found.data.tags.keys()
+    assert float(found.data.params["model/optimizer/generator/lr"]) == 2e-4
+    history = client.get_metric_history(found.info.run_id, "loss/generator")
+    assert {m.step / 1000: m.value for m in history} == pytest.approx(told(RunRecord(run)))
+    assert [a.path for a in client.list_artifacts(found.info.run_id)] == ["samples"]
