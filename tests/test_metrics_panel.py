@@ -160,6 +160,7 @@ def test_good_samples_score_better_than_collapsed_and_noisy_ones(panel: Panel) -
     assert collapsed["modes_120"].value == 1
     assert noisy["modes_120"].value == 0, "noise must not be taken for squares"
     assert collapsed["mode_counts_120"].value in ([120, 0], [0, 120])
+    assert collapsed["mode_counts_120"].protocol["mode_names"] == squares().class_names
 
 
 def test_the_same_seed_gives_the_same_scores_and_leaves_the_random_state_alone(
@@ -212,6 +213,7 @@ def test_points_are_measured_without_a_backbone() -> None:
     }
     assert panel.objective == "reverse_kl_50"
     assert panel.names()["modes_50"]["sigma"] == 0.01
+    assert "mode_names" not in panel.names()["mode_counts_50"]
     assert Panel(ring()).n_fake == 2500
 
 

@@ -263,11 +263,16 @@ class Panel:
             extras["modes"] = {"min_confidence": min_confidence(self.data.n_classes or 1)}
             coverage.remove("high_quality")  # a classifier's confidence is no measure of quality
         words = {"modes": coverage}
-        return [
+        stated = [
             self._shared_protocol(word) | extras[score]
             for score in self.scores
             for word in words.get(score, [score])
         ]
+        if not self.data.is_points:  # the components of a mixture have no names
+            for protocol in stated:
+                if protocol["score"] == "mode_counts":
+                    protocol["mode_names"] = self.data.class_names
+        return stated
 
     def _shared_protocol(self, word: str) -> Protocol:
         backbone = self.backbone
