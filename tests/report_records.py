@@ -40,7 +40,7 @@ def protocol(score: str, direction: str | None, **changed: Any) -> dict[str, Any
 PROTOCOLS = {
     FID: protocol("fid", "minimize"),
     MODES: protocol("modes", "maximize"),
-    COUNTS: protocol("mode_counts", None),
+    COUNTS: protocol("mode_counts", None, mode_names=[str(digit) for digit in range(10)]),
 }
 
 

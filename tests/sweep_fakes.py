@@ -76,12 +76,13 @@ def _finish(
     record: RunRecord, sweep: dict[str, Any], status: str, value: float | None = None
 ) -> int:
     last = {} if value is None else {"fid_fake": {"value": value, "kimg": float(STEPS)}}
+    best = {} if value is None else {"fid_fake": {"value": value / 2, "kimg": 1.0}}
     record.write_result(
         {
             "status": status,
             "reason": "",
             "last": last,
-            "best": last,
+            "best": best,
             "protocols": {"fid_fake": PROTOCOL},
             "sweep": sweep,
         }

@@ -13,6 +13,7 @@ from gansweep.metrics.protocol import (
     find_score,
     protocol_key,
     score_name,
+    scores_called,
 )
 
 FID = {
@@ -67,6 +68,12 @@ def test_find_score_takes_the_short_word_and_the_full_name() -> None:
     assert find_score(scores, "modes_2k") == "modes_2k"
     with pytest.raises(UserError, match="Did you mean 'modes'"):
         find_score(scores, "mode")
+
+
+def test_a_word_stands_for_every_score_of_its_kind() -> None:
+    scores = {"fid_a": FID, "fid_b": FID | {"n_fake": 1000}, "unknown": {}}
+    assert scores_called(scores, "fid") == ["fid_a", "fid_b"]
+    assert scores_called(scores, "kid") == []
 
 
 def test_find_score_refuses_a_word_that_means_two_protocols() -> None:

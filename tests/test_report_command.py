@@ -61,6 +61,18 @@ def test_the_end_of_a_sweep_prints_its_leaderboard_and_page(
     assert "dcgan" in out and f"wrote {tmp_path / 'report.html'}" in out
 
 
+def test_the_leaderboard_keeps_to_80_columns_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for width in (8, 16):
+        config = {"model": {"generator": {"activation": "x" * 90, "width": width}}}
+        write_run(tmp_path / f"w{width}", model="a_gan_of_a_long_name_" * 4, config=config)
+    conclude(tmp_path)
+    table = capsys.readouterr().out.partition("wrote")[0]
+    assert max(map(len, table.splitlines())) <= 80
+
+
 def test_help_teaches_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; from gansweep.report.command import parser; print(parser().format_help());"

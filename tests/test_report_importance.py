@@ -6,6 +6,8 @@ from report_records import FID, part_of_sweep, write_run
 
 from gansweep.report.importance import hyperparameter_importance
 from gansweep.report.read import Run, load
+from gansweep.report.statistics import leaderboard
+from gansweep.report.sweep_figures import remarks
 
 
 def trials(directory: Path, outcomes: list[tuple[dict[str, Any], float, str]]) -> list[Run]:
@@ -43,6 +45,20 @@ def test_categorical_and_conditional_parameters_are_handled(tmp_path: Path) -> N
     found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
     assert set(found.shares) == {"model", "weight"}
     assert found.shares["model"] > found.shares["weight"] > 0
+
+
+def test_a_setting_that_only_the_model_decides_counts_as_the_model(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    outcomes: list[tuple[dict[str, Any], float, str]] = []
+    for number in range(36):
+        model, width = (("gan", 256), ("dcgan", 32), ("wgan_gp", 16))[number % 3]
+        lr = rng.choice([0.1, 0.2])
+        params = {"model": model, "width": width, "lr": lr}
+        outcomes.append((params, width + lr + rng.random(), "finished"))
+    runs = trials(tmp_path, outcomes)
+    found = hyperparameter_importance(runs, FID, "minimize")
+    assert list(found.shares) == ["model", "lr"] and found.shares["model"] > 0.9
+    assert "(width) counts as the model" in remarks(leaderboard(runs), found)
 
 
 def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from report_records import (
     COUNTS,
     FID,
     MODES,
+    PROTOCOLS,
     lively_run,
     part_of_sweep,
     protocol,
@@ -95,6 +96,19 @@ def test_the_policy_allows_the_pages_own_scripts_alone(page: Page) -> None:
         assert f"'sha256-{digest}'" in policy
 
 
+def test_the_confirmed_winner_comes_first_among_the_samples(page: Page, sweep: Path) -> None:
+    winner = leaderboard(load([sweep])).rows[0]
+    assert winner.stage == "confirmed"
+    first = page.all("img")[0]["alt"]
+    assert first and f"{winner.label}, confirmed, seed 101" in first
+
+
+def test_the_protocols_table_leaves_out_what_all_have_in_common(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "Alike for all: n_fake 2000, n_real 1437" in text
+    assert text.count("89ab0123") == 1
+
+
 def test_the_page_tells_the_whole_sweep(page: Page) -> None:
     text = " ".join(page.text.split())
     for words in (
@@ -105,7 +119,7 @@ def test_the_page_tells_the_whole_sweep(page: Page) -> None:
         "There is no result.json",
         "It is still training",
         "skipped 1 torn line",
-        "Missing: 3, 8.",
+        "No 3 or 8 among 2,000 samples of any seed.",
         "0123456789abcdef",
         "gansweep train model=wgan_gp data=digits seed=101",
     ):
@@ -160,14 +174,36 @@ def test_missing_modes_are_named_with_the_seeds_that_miss_them(tmp_path: Path) -
         record = write_run(tmp_path / str(seed), seed=seed)
         record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: counts})
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "Missing: 1 (in 1 of 2 seeds)."
+    assert figure.note == "No mode 1 among the samples in 1 of 2 seeds."
     assert figure.data[0]["y"] == pytest.approx([0.45, 0.2, 0.35])
 
 
 def test_a_generator_of_no_mode_at_all_is_shown_as_such(tmp_path: Path) -> None:
     write_run(tmp_path / "a").append({"kimg": 2.0, "seconds": 4.0, COUNTS: [0, 0]})
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "No sample belongs to any mode."
+    assert figure.note == "No sample of any mode among the samples."
+
+
+def test_modes_carry_the_names_that_their_protocol_gives_them(tmp_path: Path) -> None:
+    named = protocol("mode_counts", None, n_fake=12, mode_names=["cat", "dog", "<i>"])
+    record = write_run(tmp_path / "a", protocols={FID: PROTOCOLS[FID], COUNTS: named})
+    record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: [12, 0, 0]})
+    (figure,) = figures_of(tmp_path)["modes"]
+    assert figure.data[0]["x"] == ["cat", "dog", "&lt;i&gt;"]
+    assert figure.note == "No dog or <i> among 12 samples."
+
+
+def test_many_missing_modes_are_counted(tmp_path: Path) -> None:
+    write_run(tmp_path / "a").append({"kimg": 2.0, "seconds": 4.0, COUNTS: [9] + [0] * 30})
+    (figure,) = figures_of(tmp_path)["modes"]
+    assert figure.note == "No mode 1, 2, 3, 4, 5, 6, 7 or 23 more among the samples."
+
+
+def test_the_ticks_of_a_logarithmic_axis_are_whole_numbers(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", scores={FID: [90.0, 4.0]})
+    axis = figures_of(tmp_path)["curves"][0].layout["yaxis"]
+    assert axis["type"] == "log"
+    assert axis["ticktext"][:6] == ["1", "2", "5", "10", "20", "50"]
 
 
 def test_an_axis_spaces_numbers_by_ratio_and_marks_what_is_not_set() -> None:
@@ -186,7 +222,7 @@ def test_parallel_coordinates_colour_the_best_trial_blue_and_a_failed_one_grey(
     ):
         part = part_of_sweep(f"t{number}", {"lr": number + 1})
         write_run(tmp_path / f"t{number}", scores={FID: [value]}, status=status, sweep=part)
-    figure = parallel_coordinates(load([tmp_path]), FID, "minimize")
+    figure = parallel_coordinates(leaderboard(load([tmp_path])), FID)
     assert figure
     paint = {len(trace["x"]): [] for trace in figure.data}  # type: ignore[var-annotated]
     for trace in figure.data:

@@ -8,7 +8,6 @@ from report_records import FID, MODES, part_of_sweep, protocol, write_run
 from gansweep.errors import UserError
 from gansweep.report.bands import band
 from gansweep.report.notation import duration, mean_and_std, number, short_names
-from gansweep.report.protocols import protocol_key
 from gansweep.report.read import load
 from gansweep.report.statistics import Board, leader, leaderboard, summarize, verdict, welch
 
@@ -79,7 +78,7 @@ def test_equal_means_share_their_rank(tmp_path: Path) -> None:
     assert [row.rank for row in leaderboard(load([tmp_path])).rows] == [1, 1, 3]
 
 
-def sweep_board(runs: Path, at: str = "best") -> Board:
+def sweep_board(runs: Path, at: str) -> Board:
     """A trial of 10 that was confirmed at 13 and 15, and one of 12 that was not."""
     chosen, other = {"model.n_critic": 5}, {"model.n_critic": 1}
     trial = part_of_sweep("t0000", chosen, at=at)
@@ -97,7 +96,7 @@ def sweep_board(runs: Path, at: str = "best") -> Board:
 
 
 def test_a_confirmed_row_leaves_out_the_trial_that_chose_it(tmp_path: Path) -> None:
-    first, second = sweep_board(tmp_path).rows
+    first, second = sweep_board(tmp_path, at="best").rows
     assert (first.stage, first.seeds, first.best[FID].mean) == ("confirmed", 2, 14.0)
     assert (second.stage, second.best[FID].mean, second.rank) == ("trial", 12.0, 2)
 
@@ -106,6 +105,34 @@ def test_a_sweep_that_reads_the_last_value_is_ranked_by_it(tmp_path: Path) -> No
     board = sweep_board(tmp_path, at="last")
     assert board.at == "last"
     assert "40 ± 0" in verdict(board)
+
+
+def test_runs_outside_a_sweep_count_with_their_last_value(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", model="gan", scores={FID: [1.0, 30.0]})
+    write_run(tmp_path / "b", model="wgan", scores={FID: [20.0, 20.0]})
+    board = leaderboard(load([tmp_path]))
+    assert (board.at, board.rows[0].model) == ("last", "wgan")
+    assert leader(board, FID) is board.rows[0]
+
+
+def test_a_configuration_is_named_by_what_differs_within_its_model_alone(tmp_path: Path) -> None:
+    trials = [
+        ("wgan_gp", {"model.width": 16, "model.penalties.gradient.weight": 1.0}),
+        ("wgan_gp", {"model.width": 16, "model.penalties.gradient.weight": 10.0}),
+        ("r3gan", {"model.width": 8, "model.penalties.r1.weight": 0.2}),
+        ("r3gan", {"model.width": 8, "model.penalties.r1.weight": 1.0}),
+        ("gan", {"model.width": 256, "model.optimizer.generator.lr": 1e-3}),
+    ]
+    for place, (model, params) in enumerate(trials):
+        part = part_of_sweep(f"t{place}", {"model": model, **params})
+        write_run(tmp_path / f"t{place}", model=model, sweep=part)
+    assert {row.label for row in leaderboard(load([tmp_path])).rows} == {
+        "wgan_gp (gradient.weight 1)",
+        "wgan_gp (gradient.weight 10)",
+        "r3gan (r1.weight 0.2)",
+        "r3gan (r1.weight 1)",
+        "gan",
+    }
 
 
 def test_unfinished_runs_are_in_no_mean(tmp_path: Path) -> None:
@@ -129,14 +156,6 @@ def test_a_configuration_with_no_finished_run_is_kept_apart(tmp_path: Path) -> N
     board = leaderboard(load([tmp_path]))
     assert (board.rows, len(board.open_rows)) == ([], 1)
     assert verdict(board) == "There is no winner yet: no run has finished."
-
-
-def test_only_the_noise_may_differ_in_a_column() -> None:
-    assert protocol_key(protocol("fid", "minimize", noise_seed=1)) == protocol_key(
-        protocol("fid", "minimize", noise_seed=2)
-    )
-    assert protocol_key(protocol("fid", "minimize")) != protocol_key(OTHER_DATA)
-    assert protocol_key({"score": "fid", "resizer": None}) == protocol_key({"score": "fid"})
 
 
 def test_mixed_protocols_are_refused_with_both_named(tmp_path: Path) -> None:
@@ -240,4 +259,5 @@ def test_numbers_and_durations_are_written_for_people() -> None:
 
 def test_names_are_as_short_as_they_can_be_told_apart() -> None:
     names = short_names(["m.g.lr", "m.d.lr", "m.n_critic", "model"])
+    assert short_names(["m.penalties.r1.weight"]) == {"m.penalties.r1.weight": "r1.weight"}
     assert names == {"m.g.lr": "g.lr", "m.d.lr": "d.lr", "m.n_critic": "n_critic", "model": "model"}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from report_records import FID, MODES, protocol, write_run
+from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
 from gansweep.report.read import load
@@ -22,7 +22,7 @@ def board(tmp_path: Path) -> Board:
     for seed, value in enumerate([2.0, 4.0, 9.0]):
         scores = {FID: [value, value + 1], MODES: [9.0, 8.0]}
         write_run(tmp_path / f"d{seed}", seed=seed, scores=scores)
-    write_run(tmp_path / "w", model="wgan_gp", scores={FID: [6.0]})
+    write_run(tmp_path / "w", model="wgan_gp", scores={FID: [7.0]})
     return leaderboard(load([tmp_path]))
 
 
@@ -55,8 +55,8 @@ def test_latex_is_an_escaped_booktabs_table_with_the_best_in_bold(board: Board) 
     lines = leaderboard_latex(board).splitlines()
     assert r"\toprule" in lines and r"\bottomrule" in lines and lines[-1] == r"\end{tabular}"
     assert any(line.startswith(f"% {FID}: ") and "1437" in line for line in lines)
-    assert r"dcgan & \textbf{5.0 $\pm$ 3.6} & 9 $\pm$ 0 & 3 & 2 \\" in lines
-    assert r"wgan\_gp & 6 & -- & 1 & 1 \\" in lines
+    assert r"dcgan & \textbf{6.0 $\pm$ 3.6} & 8 $\pm$ 0 & 3 & 2 \\" in lines
+    assert r"wgan\_gp & 7 & -- & 1 & 1 \\" in lines
 
 
 def test_latex_escape_leaves_nothing_that_tex_reads() -> None:
@@ -80,7 +80,7 @@ def test_a_table_refuses_mixed_protocols_but_for_a_score_that_has_one(
 def test_the_terminal_table_keeps_its_width_and_names_every_row(board: Board, width: int) -> None:
     text = leaderboard_text(board, width)
     assert max(map(len, text.splitlines())) <= width
-    for word in ("dcgan", "wgan_gp", "5.0 ± 3.6", "lower is better", "leads"):
+    for word in ("dcgan", "wgan_gp", "6.0 ± 3.6", "lower is better", "leads"):
         assert word in text
 
 
@@ -93,3 +93,22 @@ def test_a_long_name_is_cut_in_the_terminal(tmp_path: Path) -> None:
 def test_the_terminal_says_when_nothing_has_finished(tmp_path: Path) -> None:
     write_run(tmp_path / "a", status="failed", reason="out of memory")
     assert "no run has finished" in leaderboard_text(leaderboard(load([tmp_path])))
+
+
+def test_the_terminal_shows_what_was_confirmed_then_the_best_trial_of_other_models(
+    tmp_path: Path,
+) -> None:
+    outcomes = {"dcgan": [5.0, 6.0], "wgan_gp": [8.0, 7.0], "gan": [9.0]}
+    for model, values in outcomes.items():
+        for number, value in enumerate(values):
+            params = {"model": model, "model.n_critic": number + 1}
+            part = part_of_sweep(f"{model}{number}", params)
+            write_run(tmp_path / f"{model}{number}", model=model, scores={FID: [value]}, sweep=part)
+    params = {"model": "dcgan", "model.n_critic": 1}
+    confirm = part_of_sweep("c", params, "confirm")
+    write_run(tmp_path / "c", seed=101, scores={FID: [5.5]}, sweep=confirm)
+    text = leaderboard_text(leaderboard(load([tmp_path])))
+    above, below = text.split("Best trial of each other model")
+    assert "dcgan (n_critic 1)  " in above and "5.5" in above and "dcgan (n_critic 2)" not in text
+    assert below.index("wgan_gp (n_critic 2)") < below.index("gan  ")
+    assert "wgan_gp (n_critic 1)" not in text

@@ -8,7 +8,7 @@ from optuna.trial import FixedTrial
 
 from gansweep.errors import UserError
 from gansweep.sweep.domains import override_text
-from gansweep.sweep.space import Space, difference, short_names, with_command_line
+from gansweep.sweep.space import Space, difference, with_command_line
 
 FAMILY = {
     "model": "choice(gan, wgan, wgan_gp)",
@@ -199,8 +199,3 @@ def test_command_line_fixes_what_the_space_searches_or_hangs_on() -> None:
     params = Space.parse(merged).suggest(FixedTrial({"lr": 1e-4, "n_critic": 5, "weight": 1.0}))
     assert params["model"] == "wgan_gp"
     assert params["weight"] == 1.0
-
-
-def test_short_names_are_the_shortest_that_tell_apart() -> None:
-    keys = ["model.optimizer.generator.lr", "model.optimizer.discriminator.lr", "model.n_critic"]
-    assert list(short_names(keys).values()) == ["generator.lr", "discriminator.lr", "n_critic"]

@@ -66,6 +66,11 @@ def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return protocol_key(a) == protocol_key(b)
 
 
+def scores_called(scores: Mapping[str, Mapping[str, Any]], word: str) -> list[str]:
+    """The full names that a word such as "fid" stands for.   scores: name -> protocol."""
+    return [name for name, protocol in scores.items() if protocol.get("score") == word]
+
+
 def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
     """The full name of the score a person asks for as "fid" or as "fid_digitsnet_1k_train".
 
@@ -74,7 +79,7 @@ def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
     """
     if wanted in scores:
         return wanted
-    named = [name for name, protocol in scores.items() if protocol["score"] == wanted]
+    named = scores_called(scores, wanted)
     if len(named) == 1:
         return named[0]
     if named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def conclude(sweep: Path) -> None:
     from gansweep.report.statistics import leaderboard
     from gansweep.report.tables import leaderboard_text
 
-    width = shutil.get_terminal_size((100, 24)).columns
+    # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     print(leaderboard_text(leaderboard(load([sweep])), width))
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")

@@ -7,12 +7,13 @@ Every trace carries its variant's index as `meta`, so that the page can hide a v
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gansweep.report.bands import band
-from gansweep.report.notation import number, plural
+from gansweep.report.notation import listing, number
 from gansweep.report.palette import NEUTRAL, Variant
 from gansweep.report.read import Run
 from gansweep.report.statistics import summarize
@@ -48,8 +49,6 @@ def name_of(variant: Variant) -> str:
 
 def _axes(y_title: str, log: bool = False) -> dict[str, Any]:
     y: dict[str, Any] = {"title": {"text": plain(y_title)}, "type": "log" if log else "linear"}
-    if log:
-        y |= {"dtick": "D2", "minor": {"showgrid": False}}
     return {
         "xaxis": {"title": {"text": "images seen (thousands)"}, "rangemode": "tozero"},
         "yaxis": y,
@@ -95,6 +94,15 @@ def _banded(variant: Variant, column: str, **line: Any) -> list[dict[str, Any]]:
     return traces
 
 
+def _log_ticks(traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """1, 2, 5 of each decade, written out; only the powers of ten where there are many."""
+    values = [value for trace in traces for value in trace["y"]]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    ticks = [step * 10.0**decade for decade in range(low, high + 1) for step in steps]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
 def _wants_log(traces: Sequence[dict[str, Any]]) -> bool:
     """A positive quantity that spans more than a factor of 15 is read better by its ratios."""
     values = [value for trace in traces for value in trace["y"]]
@@ -109,6 +117,9 @@ def curve(
     if not traces:
         return None
     log = _wants_log(traces)
+    layout = _axes(", ".join(filter(None, [unit, "log scale" if log else ""])), log)
+    if log:
+        layout["yaxis"] |= _log_ticks(traces)
     ends = [
         f"{t['name']} ends at {number(t['y'][-1])}" for t in traces if t["line"]["width"] and t["y"]
     ]
@@ -116,7 +127,7 @@ def curve(
         title=title or column,
         alt=f"{title or column} over images seen. {'; '.join(ends)}.",
         data=traces,
-        layout=_axes(", ".join(filter(None, [unit, "log scale" if log else ""])), log),
+        layout=layout,
         height=380 if wide else 280,
         wide=wide,
     )
@@ -147,10 +158,14 @@ def balance(variants: Sequence[Variant]) -> list[Figure]:
         layout = _axes("probability of being real")
         layout["yaxis"]["range"] = [0, 1]
         layout["shapes"] = [_level(0.5)]
+        above = 7 if real[-1]["y"][-1] >= fake[-1]["y"][-1] else -7
         layout["annotations"] = [
-            _label_at(real[-1], "real"),
-            _label_at(fake[-1], "generated"),
+            _label_end(real[-1], "real", above),
+            _label_end(fake[-1], "generated", -above),
         ]
+        # the words stand beyond the last clock, in the margin
+        layout["xaxis"]["range"] = [0, max(real[-1]["x"][-1], fake[-1]["x"][-1])]
+        layout["margin"] = {"l": 52, "r": 78, "t": 10, "b": 42}
         figures.append(
             Figure(
                 title=variant.row.label,
@@ -170,11 +185,16 @@ def _level(y: float) -> dict[str, Any]:
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
 
 
-def _label_at(trace: dict[str, Any], text: str) -> dict[str, Any]:
-    """A word at the middle of a line, in place of a legend."""
-    middle = len(trace["x"]) // 2
-    place = {"x": trace["x"][middle], "y": trace["y"][middle], "yshift": 10}
-    return {**place, "text": text, "showarrow": False, "font": {"size": 11}}
+def _label_end(trace: dict[str, Any], text: str, shift: int) -> dict[str, Any]:
+    """A word beside the end of a line, in place of a legend."""
+    place = {"x": trace["x"][-1], "y": trace["y"][-1], "xanchor": "left", "xshift": 6}
+    return {
+        **place,
+        "yshift": shift,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11},
+    }
 
 
 def critic_gap(variants: Sequence[Variant]) -> Figure | None:
@@ -189,7 +209,12 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
             seeds = [counts for run in variant.row.shown if (counts := _end_counts(run, column))]
             seeds = [counts for counts in seeds if len(counts) == len(seeds[0])]
             if seeds:
-                figures.append(_mode_figure(variant, seeds))
+                protocol = variant.row.shown[0].protocols.get(column, {})
+                figures.append(_mode_figure(variant, seeds, protocol))
+    # one scale, so that the heights of two figures compare
+    top = max((share for figure in figures for share in figure.data[0]["y"]), default=0.0)
+    for figure in figures:
+        figure.layout["yaxis"]["range"] = [0, 1.08 * (top or 1.0)]
     return figures
 
 
@@ -199,40 +224,54 @@ def _end_counts(run: Run, column: str) -> list[float]:
     return [float(count or 0) for count in lists[-1]] if lists else []
 
 
-def _mode_figure(variant: Variant, seeds: list[list[float]]) -> Figure:
-    names = [str(index) for index in range(len(seeds[0]))]
+def _mode_figure(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) -> Figure:
+    count = len(seeds[0])
+    names = protocol.get("mode_names")
+    known = isinstance(names, list) and len(names) == count
+    ticks = [str(tick) for tick in (names if known and names else range(count))]
     # a generator of which no sample counts as any mode has a share of 0 everywhere
-    shares = [[count / (sum(counts) or 1) for count in counts] for counts in seeds]
+    shares = [[n / (sum(counts) or 1) for n in counts] for counts in seeds]
     mean = [sum(column) / len(seeds) for column in zip(*shares, strict=True)]
-    empty = [sum(counts[i] == 0 for counts in seeds) for i in range(len(names))]
-    absent = [
-        name if misses == len(seeds) else f"{name} (in {misses} of {plural(len(seeds), 'seed')})"
-        for name, misses in zip(names, empty, strict=True)
-        if misses
-    ]
-    note = f"Missing: {', '.join(absent)}." if absent else f"All {len(names)} modes have samples."
-    if not any(mean):
-        note = "No sample belongs to any mode."
+    misses = [sum(counts[i] == 0 for counts in seeds) for i in range(count)]
+    missed = dict(zip(ticks, misses, strict=True))
+    no = "No" if known else "No mode"
+    note = _missing(missed, no, len(seeds), protocol.get("n_fake"))
     bars = {
         "type": "bar",
-        "x": names,
+        "x": [plain(tick) for tick in ticks],
         "y": mean,
         "name": name_of(variant),
         "meta": variant.index,
         "marker": {"color": variant.colour},
-        "hovertemplate": "mode %{x}: %{y:.1%}<extra></extra>",
+        "hovertemplate": "%{x}: %{y:.1%}<extra></extra>",
         "showlegend": False,
     }
     layout = {
-        "xaxis": {"title": {"text": "mode"}, "type": "category"},
+        "xaxis": {"title": {"text": "class" if known else "mode"}, "type": "category"},
         "yaxis": {"title": {"text": "share of samples"}, "tickformat": ".0%"},
-        "shapes": [_level(1 / len(names))],
+        "shapes": [_level(1 / count)],
         "bargap": 0.25,
     }
-    alt = f"{variant.row.label}: share of samples in each of {len(names)} modes. {note}"
+    alt = f"{variant.row.label}: share of samples in each of {count} modes. {note}"
     return Figure(
         variant.row.label, alt, [bars], layout, height=220, variant=variant.index, note=note
     )
+
+
+def _missing(misses: dict[str, int], no: str, seeds: int, samples: int | None) -> str:
+    """ "No 8 among 1,000 samples.".   misses: mode -> how many seeds have no sample of it."""
+    among = f"among {samples:,} samples" if samples else "among the samples"
+    if all(count == seeds for count in misses.values()):
+        return f"No sample of any mode {among}."
+    always = [mode for mode, count in misses.items() if count == seeds]
+    told = []
+    if always:
+        told.append(f"{no} {listing(always, 'or')} {among}{' of any seed' if seeds > 1 else ''}.")
+    for count in range(seeds - 1, 0, -1):
+        found = [mode for mode, missed in misses.items() if missed == count]
+        if found:
+            told.append(f"{no} {listing(found, 'or')} {among} in {count} of {seeds} seeds.")
+    return " ".join(told) or f"All {len(misses)} modes are there {among}."
 
 
 def throughput(variants: Sequence[Variant]) -> list[Figure]:
@@ -249,37 +288,47 @@ def _bars(
     variants: Sequence[Variant], title: str, unit: str, read: Callable[[Run], float | None]
 ) -> Figure | None:
     data: list[dict[str, Any]] = []
-    words = []
+    words: list[str] = []
+    names: list[str] = []
     for variant in variants:
         values = [value for run in variant.row.shown if (value := read(run))]
         summary = summarize(values)
         if summary is None:
             continue
-        words.append(f"{variant.row.label} {number(summary.mean)}")
         common = {"meta": variant.index, "name": name_of(variant), "showlegend": False}
-        y = f"{variant.index + 1}. {variant.row.model}"
+        y = len(words)
+        names.append(_two_lines(variant))
         data.append(
             {
                 **common,
                 "type": "bar",
                 "orientation": "h",
                 "x": [summary.mean],
-                "y": [plain(y)],
+                "y": [y],
                 "marker": {"color": variant.fill(0.75)},
                 "hovertemplate": "%{x:.4g} " + unit,
             }
         )
         if summary.n > 1:
             dots = {"color": variant.colour, "size": 6, "line": {"width": 1, "color": "#fff"}}
-            seeds = {"x": values, "y": [plain(y)] * summary.n, "mode": "markers", "marker": dots}
+            seeds = {"x": values, "y": [y] * summary.n, "mode": "markers", "marker": dots}
             data.append({**common, **seeds, "type": "scatter", "hovertemplate": "%{x:.4g} " + unit})
+        words.append(f"{variant.row.label} {number(summary.mean)}")
     if not data:
         return None
+    places = list(range(len(names)))
     layout = {
         "xaxis": {"title": {"text": unit}, "rangemode": "tozero"},
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "yaxis": {"range": [len(names) - 0.5, -0.5], "tickvals": places, "ticktext": names},
         "barmode": "overlay",
         "bargap": 0.35,
     }
-    height = 110 + 30 * len(words)
+    height = 90 + 42 * len(words)
     return Figure(title, f"{title}: {'; '.join(words)}.", data, layout, height=height)
+
+
+def _two_lines(variant: Variant) -> str:
+    """The model, and below it what tells the configuration apart, as far as there is room."""
+    detail = variant.row.detail
+    cut = detail if len(detail) <= 24 else detail[:23] + "…"
+    return plain(variant.row.model) + (f"<br>{plain(cut)}" if cut else "")

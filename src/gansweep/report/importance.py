@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gansweep.report.labels import parameters
 from gansweep.report.notation import plural
 from gansweep.report.read import Run
 
@@ -30,12 +31,14 @@ class Importance:
     """Shares of the parameters (they sum to 1, largest first), or the reason for having none.
 
     explained: R^2 of the forest on trials it has not seen, of the ranks of the objective.
+    with_model: settings that only the model decides, and whose part the model's share includes.
     """
 
     shares: dict[str, float]
     explained: float | None
     n_trials: int
     reason: str
+    with_model: tuple[str, ...] = ()
 
 
 def trials_of(runs: Sequence[Run]) -> list[Run]:
@@ -43,30 +46,26 @@ def trials_of(runs: Sequence[Run]) -> list[Run]:
 
 
 def hyperparameter_importance(
-    runs: Sequence[Run], metric: str, direction: str | None
+    runs: Sequence[Run], metric: str, direction: str | None, at: str = "last"
 ) -> Importance:
-    """Importance of each parameter that a sweep varied.
+    """Importance of each parameter that a sweep searched.
 
     Trials that diverged or collapsed count as tied for the last place; pruned, failed and
     unfinished ones are left out. A conditional parameter is exchanged only among the trials that
     have it.
     """
-    ranks, trials = _ranked_trials(runs, metric, direction)
-    varied = [
-        name
-        for name in dict.fromkeys(name for t in trials for name in _params(t))
-        if len({json.dumps(_params(t).get(name), default=str) for t in trials}) > 1
-    ]
+    ranks, trials = _ranked_trials(runs, metric, direction, at)
+    names = parameters(trials)
     if len(trials) < MIN_TRIALS:
         reason = (
             f"{plural(len(trials), 'trial')} with an outcome: too few to tell parameters apart "
             f"(at least {MIN_TRIALS} are needed)."
         )
         return Importance({}, None, len(trials), reason)
-    if not varied or len(set(ranks)) < 2:
+    if not names or len(set(ranks)) < 2:
         reason = "The trials do not differ in their parameters or in their outcome."
         return Importance({}, None, len(trials), reason)
-    explained, losses = _permute(trials, ranks, varied)
+    explained, losses = _permute(trials, ranks, names)
     total = sum(losses.values())
     if explained < MIN_EXPLAINED or total <= 0:
         reason = (
@@ -76,25 +75,22 @@ def hyperparameter_importance(
         return Importance({}, explained, len(trials), reason)
     shares = {name: loss / total for name, loss in losses.items()}
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1]))
-    return Importance(ordered, explained, len(trials), "")
-
-
-def _params(run: Run) -> dict[str, Any]:
-    return run.sweep.params if run.sweep else {}
+    with_model = tuple(names.get("model", [])[1:])
+    return Importance(ordered, explained, len(trials), "", with_model)
 
 
 def _ranked_trials(
-    runs: Sequence[Run], metric: str, direction: str | None
+    runs: Sequence[Run], metric: str, direction: str | None, at: str
 ) -> tuple[list[float], list[Run]]:
     """Ranks from 0 (best), ties averaged, and the trials that they belong to."""
     sign = -1.0 if direction == "maximize" else 1.0
     scored = []
     for run in trials_of(runs):
-        value = run.best(metric)
+        value = run.value(metric, at)
         if run.status in FAILED_TRAINING:
             scored.append((float("inf"), run))
         elif run.complete and value is not None:
-            scored.append((sign * value.value, run))
+            scored.append((sign * value, run))
     if not scored:
         return [], []
     from scipy.stats import rankdata
@@ -103,8 +99,8 @@ def _ranked_trials(
     return ranks.tolist(), [run for _, run in scored]
 
 
-def _encode(trials: list[Run], varied: list[str]) -> tuple[np.ndarray, dict[str, slice]]:
-    """(trials, columns) and each parameter's columns.
+def _encode(trials: list[Run], names: dict[str, list[str]]) -> tuple[np.ndarray, dict[str, slice]]:
+    """(trials, columns), and the columns of each parameter with the settings that go with it.
 
     A number is one column (its order is all that a tree sees, so no logarithm is needed); any
     other value one column for each level; a parameter that not every trial has, one more column.
@@ -113,42 +109,47 @@ def _encode(trials: list[Run], varied: list[str]) -> tuple[np.ndarray, dict[str,
 
     columns: list[list[float]] = []
     places = {}
-    for name in varied:
+    for name, group in names.items():
         start = len(columns)
-        values = [_params(t).get(name) for t in trials]
-        present = [value for value in values if value is not None]
-        if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
-            # An absent number takes the lowest one's place; the column of absence tells it apart.
-            columns.append([float(min(present) if v is None else v) for v in values])
-        else:
-            levels = dict.fromkeys(json.dumps(value, default=str) for value in present)
-            spelled = [json.dumps(value, default=str) for value in values]
-            columns += [[float(level == s) for s in spelled] for level in levels]
-        if len(present) < len(values):
-            columns.append([float(value is None) for value in values])
+        for key in group:
+            columns += _columns([trial.params.get(key) for trial in trials])
         places[name] = slice(start, len(columns))
     return np.array(columns).T, places
 
 
+def _columns(values: list[Any]) -> list[list[float]]:
+    present = [value for value in values if value is not None]
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
+        # An absent number takes the lowest one's place; the column of absence tells it apart.
+        columns = [[float(min(present) if v is None else v) for v in values]]
+    else:
+        levels = dict.fromkeys(json.dumps(value, default=str) for value in present)
+        spelled = [json.dumps(value, default=str) for value in values]
+        columns = [[float(level == s) for s in spelled] for level in levels]
+    if len(present) < len(values):
+        columns.append([float(value is None) for value in values])
+    return columns
+
+
 def _permute(
-    trials: list[Run], ranks: list[float], varied: list[str]
+    trials: list[Run], ranks: list[float], names: dict[str, list[str]]
 ) -> tuple[float, dict[str, float]]:
     """R^2 over held-out trials, and the rise of the squared error for each parameter."""
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import KFold
 
-    inputs, places = _encode(trials, varied)
+    inputs, places = _encode(trials, names)
     target = np.array(ranks)
     error = 0.0
-    losses = dict.fromkeys(varied, 0.0)
+    losses = dict.fromkeys(names, 0.0)
     for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(inputs):
         forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=0)
         forest.fit(inputs[train], target[train])
         fold = float(((forest.predict(inputs[test]) - target[test]) ** 2).sum())
         error += fold
-        for name in varied:
-            having = [i for i in range(len(trials)) if _params(trials[i]).get(name) is not None]
+        for name in names:
+            having = [i for i in range(len(trials)) if trials[i].params.get(name) is not None]
             rows = [i for i in test if i in set(having)]
             # every value that the parameter takes, put into each held-out trial that has it
             exchanged = np.repeat(inputs[rows], len(having), axis=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -59,21 +60,29 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
     """The shortest dotted ending of each key that no other key shares.
 
     "model.optimizer.generator.lr" and "model.optimizer.discriminator.lr" become "generator.lr"
-    and "discriminator.lr".
+    and "discriminator.lr". A weight always says of what: "r1.weight".
     """
     wanted = list(dict.fromkeys(keys))
-    names = {}
-    for key in wanted:
-        parts = key.split(".")
-        others = [other.split(".") for other in wanted if other != key]
-        length = 1
-        while length < len(parts) and any(o[-length:] == parts[-length:] for o in others):
-            length += 1
-        names[key] = ".".join(parts[-length:])
-    return names
+    endings = {key: _endings(key) for key in wanted}
+    shared = Counter(ending for found in endings.values() for ending in found)
+    return {key: next((e for e in endings[key] if shared[e] == 1), key) for key in wanted}
 
 
-def settings_text(settings: dict[str, Any]) -> str:
+def _endings(key: str) -> list[str]:
+    """What a key may be called, from short to long."""
+    parts = key.split(".")
+    shortest = 2 if parts[-1] == "weight" and len(parts) > 1 else 1
+    return [".".join(parts[-length:]) for length in range(shortest, len(parts) + 1)]
+
+
+def settings_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """ "generator.lr 0.0002, n_critic 5"."""
-    names = short_names(settings)
     return ", ".join(f"{names[key]} {setting(value)}" for key, value in settings.items())
+
+
+def listing(words: Iterable[str], last: str) -> str:
+    """ "0, 2 or 7": at most eight words, then how many more."""
+    found = list(words)
+    if len(found) > 8:
+        found = [*found[:7], f"{len(found) - 7} more"]
+    return f" {last} ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))

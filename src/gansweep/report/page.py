@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
+from gansweep.metrics.protocol import REPEATABLE
 from gansweep.record import replace_atomically
 from gansweep.report import notation
+from gansweep.report.labels import varied
 from gansweep.report.palette import Variant, variants
 from gansweep.report.protocols import protocols_of
 from gansweep.report.read import Run, load
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PNG = b"\x89PNG\r\n\x1a\n"
-STAGES = {"confirmed": "confirmed", "run": "finished", "trial": "trial"}
+STAGES = {"confirmed": "confirmed, ", "run": "", "trial": "trial, "}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def render(board: Board) -> str:
     import gansweep
 
     drawn = variants(board)
+    rows = [*board.rows, *board.open_rows]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -95,12 +98,12 @@ def render(board: Board) -> str:
         leaders={score: leader(board, score) for score in board.scores},
         lines={variant.row.key: variant for variant in drawn},
         variants=drawn,
-        hidden=len(board.rows) + len(board.open_rows) - len(drawn),
+        hidden=len(rows) - len(drawn),
         sections=sections(board, drawn),
         grids=sample_grids(drawn),
         protocols=_protocols(board),
+        labels={r.directory: row.label for row in rows for r in row.runs},
         commands={run.directory: rerun_command(run) for run in board.runs},
-        stages=STAGES,
         style=style,
         plotly=plotly,
         script=script,
@@ -163,7 +166,7 @@ def sample_grids(drawn: Sequence[Variant]) -> list[Grid]:
             if found is None:
                 continue
             kimg, content = found
-            where = f"seed {run.seed}, {notation.number(kimg)} kimg"
+            where = f"{STAGES[variant.row.stage]}seed {run.seed}, {notation.number(kimg)} kimg"
             grids.append(
                 Grid(
                     variant=variant,
@@ -222,13 +225,22 @@ def _tables(board: Board) -> list[tuple[str, list[Row]]]:
 
 
 def _protocols(board: Board) -> dict[str, Any]:
-    """A table: the protocol's keys, and for each score the values of each protocol it has."""
+    """What every score's protocol has in common, and a table of the rest.
+
+    A score that was measured under several protocols has several lines.
+    """
     scores = dict.fromkeys(s for run in board.runs for s in run.scores())
     lines = [
         (score, protocol)
         for score in sorted(scores)
         for protocol, _ in protocols_of(board.runs, score)
     ]
-    skipped = ("score", "noise_seed")
-    keys = dict.fromkeys(k for _, protocol in lines for k in protocol if k not in skipped)
-    return {"keys": list(keys), "lines": lines}
+    skipped = ("score", *REPEATABLE)
+    protocols = [{k: v for k, v in each.items() if k not in skipped} for _, each in lines]
+    differing = varied(protocols)
+    common = [key for key in (protocols[0] if protocols else {}) if key not in differing]
+    return {
+        "common": {key: protocols[0][key] for key in common if protocols[0][key] is not None},
+        "keys": differing,
+        "lines": lines,
+    }

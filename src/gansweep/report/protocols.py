@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.metrics.protocol import REPEATABLE, protocol_key
 from gansweep.report.notation import plural, setting
 from gansweep.report.read import Run
-
-
-def protocol_key(protocol: dict[str, Any]) -> str:
-    """Equal for two protocols whose numbers can be compared: all but the noise agrees.
-
-    A missing key and a null one mean the same: no part of the measurement.
-    """
-    kept = {k: v for k, v in protocol.items() if k != "noise_seed" and v is not None}
-    return json.dumps(kept, sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)
@@ -35,7 +26,7 @@ class Refusal:
         return [
             key
             for key in keys
-            if key != "noise_seed" and any(p.get(key) != first.get(key) for p, _ in self.groups)
+            if key not in REPEATABLE and any(p.get(key) != first.get(key) for p, _ in self.groups)
         ]
 
     @property

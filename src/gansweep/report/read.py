@@ -124,6 +124,16 @@ class Run:
         choose = min if self.direction(score) == "minimize" else max
         return choose(points, key=lambda point: point.value)
 
+    def value(self, score: str, at: str) -> float | None:
+        """The score as the leaderboard reads it: "last", or "best" on the way."""
+        found = self.best(score) if at == "best" else self.last(score)
+        return found.value if found else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What its sweep set; empty outside a sweep."""
+        return self.sweep.params if self.sweep else {}
+
     def scores(self) -> list[str]:
         """The scalar scores that this run has a value of."""
         recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
@@ -252,7 +262,7 @@ def _sweep_part(content: dict[str, Any]) -> SweepPart | None:
         params=_mapping(content.get("params")),
         role=str(content.get("role", "trial")),
         metric=str(objective.get("metric", "auto")),
-        at=str(objective.get("at", "best")),
+        at=str(objective.get("at", "last")),
     )
 
 

@@ -83,9 +83,9 @@ def mode_coverage(board: Board, drawn: Sequence[Variant]) -> Section:
     return Section(
         "modes",
         "Mode coverage",
-        "How the last samples spread over the data's modes (classes or mixture components), mean "
-        "over seeds. The dashed line is an even spread; an empty bar is a mode the generator "
-        "never makes.",
+        "How a run's last samples spread over the data's modes, which are classes or components "
+        "of a mixture: the mean over seeds. The dashed line is an even spread. Samples that "
+        "resemble no mode are left out.",
         figures.mode_counts(drawn),
     )
 
@@ -94,14 +94,14 @@ def hyperparameters(board: Board) -> list[Section]:
     trials = trials_of(board.runs)
     if not trials or board.metric is None:
         return []
-    importance = hyperparameter_importance(board.runs, board.metric, board.direction)
+    importance = hyperparameter_importance(board.runs, board.metric, board.direction, board.at)
     explained = (
         f"A random forest on {plural(importance.n_trials, 'trial')} explains "
         f"{importance.explained:.0%} of the ranks of trials it has not seen. "
         if importance.shares and importance.explained is not None
         else ""
     )
-    note = importance.reason or explained + sweep_figures.left_out(board.runs)
+    note = importance.reason or explained + sweep_figures.remarks(board, importance)
     return [
         Section(
             "trials",
@@ -109,7 +109,7 @@ def hyperparameters(board: Board) -> list[Section]:
             "Each line is one trial on its way through its hyperparameters to its outcome on the "
             "right: blue is best, orange worst, dotted grey came to no outcome. Where blue lines "
             "meet, a value works.",
-            _only(sweep_figures.parallel_coordinates(board.runs, board.metric, board.direction)),
+            _only(sweep_figures.parallel_coordinates(board, board.metric)),
         ),
         Section(
             "importance",
@@ -117,7 +117,7 @@ def hyperparameters(board: Board) -> list[Section]:
             "How much worse a model predicts a trial's rank when this hyperparameter is exchanged "
             "for another trial's. It says that a parameter mattered within the searched ranges, "
             "not which value is best.",
-            _only(sweep_figures.importance_bars(importance, board.metric)),
+            _only(sweep_figures.importance_bars(importance, board.metric, board.names)),
             note,
         ),
     ]

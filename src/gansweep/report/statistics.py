@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.errors import UserError, nearest
-from gansweep.report.notation import mean_and_std, number, plural, settings_text
+from gansweep.metrics.protocol import scores_called
+from gansweep.report.labels import label, settings_of
+from gansweep.report.notation import mean_and_std, number, plural
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
 
 # Where several scores were measured by as many runs, the first of these ranks.
 PREFERENCE = ("fid", "kid", "modes", "high_quality", "reverse_kl", "is")
-# Keys of the configuration that name or place a run, but do not change what it learns.
-BOOKKEEPING = {"name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"}
-SEEDS = {"seed", "noise_seed"}
 LOST = {"diverged", "collapsed", "failed"}
 
 
@@ -60,7 +59,7 @@ class Row:
     """One configuration. Its numbers are over `complete`: finished runs, one for each seed.
 
     stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (one seed that a
-    sweep chose among, so its best value is optimistic). key: equal for no other row.
+    sweep chose among, so its value is optimistic). key: equal for no other row.
     settings: those that tell the row from others of its model; detail: the same in words.
     """
 
@@ -109,13 +108,15 @@ class Row:
 class Board:
     """The leaderboard: ranked rows, the scores that may be compared and those that may not.
 
-    at: whether a run is ranked by its "best" value or its "last".
+    at: whether a run counts with its "last" value or its "best" on the way.
     open_rows: the configurations of which no run has finished.
+    names: the short name of each setting, the same wherever it is named.
     """
 
     metric: str | None
     direction: str | None
     at: str
+    names: dict[str, str]
     rows: list[Row]
     open_rows: list[Row]
     scores: list[str]
@@ -132,8 +133,9 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     """Rank the configurations of `runs` by the mean of `metric` over their seeds.
 
     metric: a score's full name, or a word ("fid") that stands for one; by default the sweep's
-    objective, else the score that most runs have. A run counts with its best value, or with its
-    last one where the sweep reads its objective at the end.
+    objective, else the score that most runs have. A run counts with its last value, unless
+    every sweep among the runs reads its objective at the best: the best of many noisy values
+    flatters.
     Raises: UserError if no run has `metric`, or if it was measured under several protocols.
     """
     refused = refusals(runs)
@@ -145,13 +147,15 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         metric = _default_metric(runs, scores)
     direction = next((d for run in runs if (d := run.direction(metric or ""))), None)
     configurations = _rows(runs, scores)
-    board_at = "last" if any(run.sweep and run.sweep.at == "last" for run in runs) else "best"
+    names = label(configurations)
+    at = "best" if {run.sweep.at for run in runs if run.sweep} == {"best"} else "last"
     rows = [row for row in configurations if row.complete]
-    _rank(rows, metric, direction, board_at)
+    _rank(rows, metric, direction, at)
     return Board(
         metric=metric,
         direction=direction,
-        at=board_at,
+        at=at,
+        names=names,
         rows=rows,
         open_rows=[row for row in configurations if not row.complete],
         scores=sorted(scores, key=lambda score: (score != metric, _preference(score))),
@@ -177,7 +181,8 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
 
 def _scores_called(runs: Sequence[Run], word: str, scores: list[str]) -> list[str]:
     """The scores that a word such as "fid" can stand for."""
-    return [s for s in scores if any(r.protocols.get(s, {}).get("score") == word for r in runs)]
+    protocols = {score: run.protocols.get(score, {}) for run in runs for score in run.protocols}
+    return [score for score in scores if score in scores_called(protocols, word)]
 
 
 def mend(scores: Sequence[str]) -> str:
@@ -211,9 +216,7 @@ def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_configuration(run), []).append(run)
-    rows = [_row(key, members, scores) for key, members in groups.items()]
-    _label(rows)
-    return rows
+    return [_row(key, members, scores) for key, members in groups.items()]
 
 
 def _configuration(run: Run) -> str:
@@ -223,23 +226,6 @@ def _configuration(run: Run) -> str:
     else:
         parts = [settings_of(run)]
     return json.dumps([run.model, run.data, *parts], sort_keys=True, default=str)
-
-
-def settings_of(run: Run) -> dict[str, Any]:
-    """The configuration as dotted keys, without what only names, places or seeds the run."""
-    flat: dict[str, Any] = {}
-
-    def visit(prefix: str, node: dict[str, Any]) -> None:
-        for key, value in node.items():
-            if key in SEEDS or (not prefix and key in BOOKKEEPING):
-                continue
-            if isinstance(value, dict):
-                visit(f"{prefix}{key}.", value)
-            elif not (isinstance(value, str) and f"/{run.directory.name}" in value):
-                flat[f"{prefix}{key}"] = value
-
-    visit("", run.config)
-    return flat
 
 
 def _row(key: str, members: list[Run], scores: list[str]) -> Row:
@@ -265,27 +251,6 @@ def _row(key: str, members: list[Run], scores: list[str]) -> Row:
     return Row(key, members[0].model, settings, stage, members, complete, best, last)
 
 
-def _label(rows: list[Row]) -> None:
-    """Name each row by its model and by the settings in which rows of that model differ."""
-    several_data = len({row.runs[0].data for row in rows}) > 1
-    for row in rows:
-        same = [r for r in rows if (r.model, r.runs[0].data) == (row.model, row.runs[0].data)]
-        keys = [
-            key
-            for key in dict.fromkeys(key for r in same for key in r.settings)
-            if len({json.dumps(r.settings.get(key), default=str) for r in same}) > 1
-        ]
-        shown = {k: row.settings[k] for k in keys if k in row.settings and k != "model"}
-        on = [f"on {row.runs[0].data}"] if several_data else []
-        row.settings = shown
-        row.detail = ", ".join([*on, *([settings_text(shown)] if shown else [])])
-    counts = Counter((row.model, row.detail) for row in rows)
-    for row in rows:
-        if counts[row.model, row.detail] > 1:
-            row.detail = ", ".join(filter(None, [row.detail, row.runs[0].name]))
-        row.label = f"{row.model} ({row.detail})" if row.detail else row.model
-
-
 def _rank(rows: list[Row], metric: str | None, direction: str | None, at: str) -> None:
     """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
 
@@ -309,12 +274,12 @@ def _rank(rows: list[Row], metric: str | None, direction: str | None, at: str) -
 def leader(board: Board, score: str) -> Row | None:
     """The best row of the first stage by this score; None where its direction is unknown."""
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
-    having = [row for row in board.rows if score in row.best]
+    having = [row for row in board.rows if score in row.scores(board.at)]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:
         return None
     choose = max if direction == "maximize" else min
-    return choose(fair, key=lambda row: row.best[score].mean)
+    return choose(fair, key=lambda row: row.scores(board.at)[score].mean)
 
 
 def verdict(board: Board) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gansweep.report.figures import Figure, plain
 from gansweep.report.importance import FAILED_TRAINING, Importance, trials_of
-from gansweep.report.notation import number, plural, setting, short_names
+from gansweep.report.labels import parameters
+from gansweep.report.notation import listing, number, plural, setting
 from gansweep.report.palette import NEUTRAL
-from gansweep.report.read import Run
+from gansweep.report.read import COMPLETE, Run
+from gansweep.report.statistics import Board
 
 BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
 ABSENT = -0.14  # the height at which an axis shows "not set"
@@ -32,7 +34,7 @@ class Axis:
 
 
 def axis_of(title: str, values: Sequence[Any]) -> Axis:
-    """Numbers by size (by ratio where they span a factor of 20 or more), the rest by name."""
+    """Numbers by size (by ratio where they span a factor of 5 or more), the rest by name."""
     present = [value for value in values if value is not None]
     spelled = {json.dumps(value, default=str): value for value in present}
     numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present)
@@ -44,7 +46,7 @@ def axis_of(title: str, values: Sequence[Any]) -> Axis:
         ticks |= {heights[name]: setting(spelled[name]) for name in names}
         return Axis(title, heights, ticks, True)
     low, high = min(present, default=0), max(present, default=1)
-    log = low > 0 and high / low >= 20
+    log = low > 0 and high / low >= 5
 
     def place(value: float) -> float:
         if high == low:
@@ -60,33 +62,28 @@ def axis_of(title: str, values: Sequence[Any]) -> Axis:
     return Axis(title + (" (log)" if log else ""), heights, ticks, False)
 
 
-def parallel_coordinates(runs: Sequence[Run], metric: str, direction: str | None) -> Figure | None:
+def parallel_coordinates(board: Board, metric: str) -> Figure | None:
     """A line for each trial through its parameters' values to its outcome; blue is best.
 
     Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey. None
     where fewer than two trials have an outcome or no parameter differs.
     """
-    trials = [run for run in trials_of(runs) if run.status != "running"]
-    scored = {id(r): v.value for r in trials if r.complete and (v := r.best(metric))}
-    params = {id(run): run.sweep.params if run.sweep else {} for run in trials}
-    names = [
-        name
-        for name in dict.fromkeys(name for run in trials for name in params[id(run)])
-        if len({json.dumps(params[id(run)].get(name), default=str) for run in trials}) > 1
-    ]
+    trials = [run for run in trials_of(board.runs) if run.status != "running"]
+    found = [(id(run), run.value(metric, board.at)) for run in trials if run.complete]
+    scored = {key: value for key, value in found if value is not None}
+    names = list(parameters(trials))
     if len(scored) < 2 or not names:
         return None
-    short = short_names(names)
-    axes = [axis_of(short[n], [params[id(run)].get(n) for run in trials]) for n in names]
+    axes = [axis_of(board.names[n], [run.params.get(n) for run in trials]) for n in names]
     outcome = axis_of(metric, list(scored.values()))
-    if direction == "minimize":
+    if board.direction == "minimize":
         outcome = _flipped(outcome)
-    order = sorted(scored, key=lambda key: scored[key], reverse=direction == "maximize")
+    order = sorted(scored, key=lambda key: scored[key], reverse=board.direction == "maximize")
     data = []
     # the worst first, so that the best lie on top
     for run in sorted(trials, key=lambda run: -_place(order, run)):
         key = id(run)
-        heights = [axis.height(params[key].get(n)) for axis, n in zip(axes, names, strict=True)]
+        heights = [axis.height(run.params.get(n)) for axis, n in zip(axes, names, strict=True)]
         jitter = 0.02 * ((trials.index(run) % 5) - 2)
         heights = [
             h + jitter if axis.categorical or h == ABSENT else h
@@ -94,14 +91,16 @@ def parallel_coordinates(runs: Sequence[Run], metric: str, direction: str | None
         ]
         share = _place(order, run) / max(len(order) - 1, 1)
         end = [outcome.height(scored[key])] if key in scored else []
-        data.append(_trial_line(run, [*heights, *end], share if end else None, short))
+        data.append(_trial_line(run, [*heights, *end], share if end else None, board.names))
     layout = _parallel_layout([*axes, outcome])
     best = next(run for run in trials if id(run) == order[0])
+    along = ", ".join(board.names[name] for name in names)
     alt = (
-        f"{plural(len(trials), 'trial')} over {', '.join(short.values())}. The best, "
+        f"{plural(len(trials), 'trial')} over {along}. The best, "
         f"{best.directory.name}, reaches {metric} {number(scored[order[0]])}."
     )
-    width = 120 * (len(axes) + 1)
+    # a letter is about eight pixels wide, and no title may run into the next
+    width = max(110, *(8 * len(axis.title) for axis in axes)) * (len(axes) + 1)
     return Figure("Trials", alt, data, layout, height=400, min_width=width, wide=True)
 
 
@@ -117,10 +116,9 @@ def _flipped(axis: Axis) -> Axis:
 
 
 def _trial_line(
-    run: Run, heights: list[float], share: float | None, short: dict[str, str]
+    run: Run, heights: list[float], share: float | None, names: dict[str, str]
 ) -> dict[str, Any]:
-    params = run.sweep.params if run.sweep else {}
-    told = [f"{short.get(name, name)} {setting(value)}" for name, value in params.items()]
+    told = [f"{names[name]} {setting(value)}" for name, value in run.params.items()]
     state = run.status if share is None else f"rank {share:.0%} from the top"
     hover = "<br>".join(plain(text) for text in [f"{run.directory.name}: {state}", *told])
     line: dict[str, Any] = {"color": NEUTRAL, "width": 1, "dash": "dot"}
@@ -183,11 +181,10 @@ def _parallel_layout(axes: Sequence[Axis]) -> dict[str, Any]:
     }
 
 
-def importance_bars(importance: Importance, metric: str) -> Figure | None:
+def importance_bars(importance: Importance, metric: str, short: Mapping[str, str]) -> Figure | None:
     """Bars of each parameter's share, largest on top; None where there is no importance."""
     if not importance.shares:
         return None
-    short = short_names(importance.shares)
     names = [short[name] for name in importance.shares]
     shares = list(importance.shares.values())
     bars = {
@@ -209,9 +206,15 @@ def importance_bars(importance: Importance, metric: str) -> Figure | None:
     return Figure("Importance", alt, [bars], layout, height=110 + 30 * len(names), wide=True)
 
 
-def left_out(runs: Sequence[Run]) -> str:
-    """How many trials the importance leaves out, and why; "" where none."""
-    out = [r for r in trials_of(runs) if not r.complete and r.status not in FAILED_TRAINING]
-    if not out:
-        return ""
-    return f"{plural(len(out), 'trial')} without an outcome (pruned, failed, unfinished) left out."
+def remarks(board: Board, importance: Importance) -> str:
+    """Which trials the importance leaves out, and what it counts as the model's."""
+    ended = (*COMPLETE, *FAILED_TRAINING)
+    out = [run for run in trials_of(board.runs) if run.status not in ended]
+    told = []
+    if out:
+        count = plural(len(out), "trial")
+        told.append(f"{count} without an outcome (pruned, failed, unfinished) left out.")
+    fixed = [board.names[name] for name in importance.with_model]
+    if fixed:
+        told.append(f"What only the model decides ({listing(fixed, 'and')}) counts as the model.")
+    return " ".join(told)

@@ -5,44 +5,70 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from gansweep.errors import UserError
 from gansweep.report.notation import number
 from gansweep.report.protocols import protocols_of
-from gansweep.report.statistics import Board, leader, mend, verdict
+from gansweep.report.statistics import Board, Row, leader, mend, verdict
+
+MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}
 
 
 def leaderboard_text(board: Board, width: int = 80) -> str:
-    """The leaderboard in at most `width` columns: headings, one row each, and the verdict."""
-    heads = ["#", "configuration", board.metric or "score", "seeds", "kimg", "images/s"]
+    """The leaderboard in at most `width` columns, and the verdict.
+
+    The confirmed configurations and plain runs; then, of each model that is not among them, the
+    best trial. A sweep that confirmed nothing shows the best trial of each model.
+    """
+    chosen = [row for row in board.rows if row.stage != "trial"]
+    trials = _best_trials(board, {row.model for row in chosen})
+    lines = []
+    if board.metric is not None:
+        better = "higher" if board.direction == "maximize" else "lower"
+        lines = _wrap(f"{board.metric} {MOMENTS[board.at]}; {better} is better", width)
+    heads, *cells = _grid(board, [*chosen, *trials], width)
+    lines += [heads, *cells[: len(chosen)]]
+    if chosen and trials:
+        title = "Best trial of each other model: one seed each, not confirmed"
+        lines += ["", *_wrap(title, width)]
+    lines += cells[len(chosen) :]
+    return "\n".join([*lines, "", *_wrap(verdict(board), width)])
+
+
+def _best_trials(board: Board, without: set[str]) -> list[Row]:
+    found: dict[str, Row] = {}
+    for row in board.rows:
+        if row.stage == "trial" and row.model not in without:
+            found.setdefault(row.model, row)
+    return list(found.values())
+
+
+def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
+    """Headings and a line for each row; what has no room is left out from the right."""
+    heads = ["#", "configuration", "score", "seeds", "kimg", "images/s"]
     cells = [
         [
             str(row.rank or "–"),
             row.label,
             str(row.scores(board.at).get(board.metric or "", "–")),
-            str(row.seeds) + ("" if row.stage != "trial" else " trial"),
+            str(row.seeds),
             number(row.mean_of("kimg")),
             number(row.mean_of("images_per_second")),
         ]
-        for row in board.rows
+        for row in rows
     ]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
-    # The score's name is longer than its values: a long one moves to the caption.
-    spare = width - (sum(widths) + 2 * (len(heads) - 1))
-    if spare < 0 and len(heads[2]) > 5:
-        heads[2] = "score"
-        widths[2] = max(len(line[2]) for line in [heads, *cells])
-        spare = width - (sum(widths) + 2 * (len(heads) - 1))
-    if spare < 0:
-        heads, cells, widths = heads[:4], [line[:4] for line in cells], widths[:4]
-        spare = width - (sum(widths) + 2 * (len(heads) - 1))
-    widths[1] = max(min(widths[1], 13), widths[1] + min(spare, 0))
-    better = "higher" if board.direction == "maximize" else "lower"
-    lines = [] if board.metric is None else [f"{board.metric}: {better} is better"]
-    lines += [_line(heads, widths)] + [_line(line, widths) for line in cells]
-    return "\n".join([*lines, "", *_wrap(verdict(board), width)])
+    while len(widths) > 4 and _spare(widths, width) < 0:
+        widths.pop()
+    widths[1] = max(min(widths[1], 13), widths[1] + min(_spare(widths, width), 0))
+    return [_line(line[: len(widths)], widths) for line in [heads, *cells]]
+
+
+def _spare(widths: Sequence[int], width: int) -> int:
+    return width - (sum(widths) + 2 * (len(widths) - 1))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -55,8 +81,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, width)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gansweep.errors import UserError, nearest
+from gansweep.metrics.protocol import scores_called
 
 DIRECTIONS = {
     "fid": "minimize",
@@ -49,11 +50,8 @@ class Objective:
         if self.metric == "auto" and default in names:
             return default
         wanted = DEFAULT_SCORES if self.metric == "auto" else (self.metric,)
-        for score in wanted:
-            for name in names:
-                if protocols.get(name, {}).get("score") == score:
-                    return name
-        return None
+        present = {name: protocols.get(name, {}) for name in names}
+        return next((name for score in wanted for name in scores_called(present, score)), None)
 
     def read(self, result: Mapping[str, Any]) -> tuple[str, float] | None:
         """(full name, value) of the objective in a run's result; None where it has none."""

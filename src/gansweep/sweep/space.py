@@ -260,19 +260,6 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def short_names(keys: list[str]) -> dict[str, str]:
-    """key -> the shortest dotted ending of it that no other key shares."""
-    short = {}
-    for key in keys:
-        words = key.split(".")
-        for count in range(1, len(words) + 1):
-            ending = ".".join(words[-count:])
-            if sum(k == ending or k.endswith("." + ending) for k in keys) == 1:
-                break
-        short[key] = ending
-    return short
-
-
 def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> Any:
     for key, value in entries.items():
         if not isinstance(value, Mapping):

@@ -18,13 +18,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
+from gansweep.report.notation import short_names
 from gansweep.sweep.confirm import Confirmation, confirmations
 from gansweep.sweep.domains import Scalar, override_text
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.locks import KernelLock, Lease, is_alive
 from gansweep.sweep.objective import Objective
 from gansweep.sweep.settings import Settings, merged_identity
-from gansweep.sweep.space import Space, difference, short_names
+from gansweep.sweep.space import Space, difference
 
 SUCCEEDED = ("finished", "equilibrium")
 GAVE_UP = ("diverged", "collapsed", "failed")
@@ -58,7 +59,11 @@ class Attempt:
             "params": self.params,
             "role": self.role,
             "attempt": self.number,
-            "objective": {"metric": objective.metric, "direction": objective.direction},
+            "objective": {
+                "metric": objective.metric,
+                "direction": objective.direction,
+                "at": objective.at,
+            },
         }
 
 
