@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch.nn.functional import softplus
 
 from gansweep import compose, train
+from gansweep.build import build_data
 from gansweep.callbacks.journal import Journal
 from gansweep.config import instantiate, model_node
-from gansweep.training import build_data
 
 GAMES = {
     "MLP GAN, ring, batch 512": (

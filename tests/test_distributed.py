@@ -1,5 +1,10 @@
 """Two processes on CPU (gloo) train as one process does with the same global batch."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,8 @@ import torch
 from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.errors import UserError
+from gansweep.models.distributed import Ranks
+from gansweep.record import RunRecord
 from gansweep.training import train
 
 BARE = [
@@ -64,3 +71,31 @@ def test_a_batch_that_cannot_be_divided_names_the_next_that_can(tmp_path: Path) 
     with pytest.raises(UserError, match="batch_size=16"):
         train(cfg, run_dir=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_signal_to_another_process_is_an_interruption(tmp_path: Path) -> None:
+    """The main process, which was sent nothing, must not call the run finished."""
+    words = [w for w in BARE if not w.startswith("budget")]
+    options = [*words, "trainer.devices=2", "budget_kimg=100000", f"runs_dir={tmp_path}"]
+    command = [sys.executable, "-m", "gansweep", "train", "model=gan", "name=run", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    record = RunRecord(tmp_path / "digits" / "run")
+    deadline = time.monotonic() + 120
+    while len(record.history()) < 3:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for child in children:
+        if "join_ranks" in Path(f"/proc/{child}/cmdline").read_text():
+            os.kill(int(child), signal.SIGTERM)
+    process.communicate(timeout=60)
+    result = record.result()
+    assert result is not None and result["status"] == "interrupted"
+    assert (record.checkpoints / "last.pt").exists()
+
+
+def test_process_that_cannot_begin_ends_the_run_at_once() -> None:
+    with pytest.raises(RuntimeError, match="ended before training"), Ranks(2, "os:abort", ""):
+        pass
+    assert "LOCAL_RANK" not in os.environ

@@ -179,3 +179,18 @@ def test_accumulated_slices_give_the_whole_batchs_step(variant: str) -> None:
             model.training_step(batch, k)
     for a, b in zip(whole.parameters(), sliced.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_a_player_meets_the_moved_weights_under_autocast(variant: str) -> None:
+    """The copies of weights that autocast keeps must not outlive the step that moved them."""
+    model = build(variant, (2,), "model.optimizer.discriminator.lr=0.1")
+    batch = batch_of((2,))
+    first = next(iter(model.players))
+    with torch.autocast("cpu", torch.bfloat16):
+        for k in range(model.n_critic):
+            model.training_step(batch, k)
+        model.eval()  # spectral normalisation iterates while training
+        now = model.players[first](batch.images)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        fresh = model.players[first](batch.images)
+    assert torch.equal(now, fresh)

@@ -204,3 +204,72 @@ def test_sigterm_saves_and_resume_goes_on(tmp_path: Path) -> None:
     final = record.result()
     assert final is not None and final["status"] == "finished"
     assert final["kimg"] >= result["kimg"] + 1
+
+
+@pytest.mark.slow
+def test_resume_is_exact_in_double_precision(tmp_path: Path) -> None:
+    options = ["model=dcgan", "model.ema_kimg=0.2", "trainer.precision=64-true", "metrics=none"]
+    words = [w for w in SMALL if not w.startswith("metrics.")]
+    for name, budgets in (("whole", (1.2,)), ("cut", (0.6, 1.2))):
+        for budget in budgets:
+            cfg = config.compose([*words, *options, f"budget_kimg={budget}"])
+            train(cfg, run_dir=tmp_path / name, progress=False)
+    whole, cut = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")
+    )
+    same(whole["game"], cut["game"])
+    weights = whole["game"]["averages"]["generator"].values()
+    assert {w.dtype for w in weights if w.is_floating_point()} == {torch.float64}
+
+
+def test_continued_run_keeps_its_precision(tmp_path: Path) -> None:
+    from gansweep.resume import resumed
+
+    train(small("budget_kimg=0.1"), run_dir=tmp_path / "run", progress=False)
+    cfg = config.compose([f"resume={tmp_path / 'run'}", "trainer.precision=64-true"])
+    with pytest.raises(UserError, match="trainer.precision=32-true"):
+        resumed(cfg, ["trainer.precision=64-true"], None)
+
+
+def test_last_checkpoint_is_kept_up_while_the_objective_keeps_improving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gansweep.callbacks import checkpoint
+    from gansweep.callbacks.checkpoint import Checkpoint
+
+    now = [0.0]
+    saved: list[str] = []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "replace_atomically", lambda path, _: saved.append(path.name))
+    monkeypatch.setattr(
+        "gansweep.callbacks.journal.Journal.objective_just_improved", property(lambda self: True)
+    )
+    original = Checkpoint.after_step
+
+    def later(self: Checkpoint, *arguments: Any) -> None:
+        now[0] += 3  # seconds a step: an improvement every 48, a last.pt due every 30
+        original(self, *arguments)
+
+    monkeypatch.setattr(Checkpoint, "after_step", later)
+    train(small("budget_kimg=4"), run_dir=tmp_path / "run", progress=False)
+    assert saved.count("best.pt") >= 7
+    assert saved.count("last.pt") >= 4 * 1000 / 32 * 3 / 33 - 1
+
+
+def test_torchrun_is_refused_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(UserError, match="without torchrun"):
+        train(small("budget_kimg=0.1"), run_dir=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_score_that_is_not_finite_is_never_the_best() -> None:
+    from gansweep.callbacks.journal import Journal
+    from gansweep.metrics.protocol import Score
+
+    journal = Journal(None, None)
+    protocol = {"score": "fid", "direction": "minimize", "n_fake": 10}
+    protocol |= {"backbone": "inception", "split": "train"}
+    for kimg, value in enumerate([float("nan"), 5.0, float("nan"), 7.0], start=1):
+        journal.score(kimg * 1000, {"fid_10_train": Score(value, protocol)})
+    assert journal.best["fid_10_train"] == {"value": 5.0, "kimg": 2.0}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gansweep.build import load_run as load_run
     from gansweep.config import compose as compose
     from gansweep.record import RunRecord as RunRecord
-    from gansweep.training import load_run as load_run
     from gansweep.training import train as train
 
 _HOMES = {
     "compose": "gansweep.config",
     "train": "gansweep.training",
-    "load_run": "gansweep.training",
+    "load_run": "gansweep.build",
     "RunRecord": "gansweep.record",
 }
 

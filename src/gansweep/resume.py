@@ -30,6 +30,7 @@ def resumed(
         )
     saved = OmegaConf.load(record.config_path)
     assert isinstance(saved, DictConfig)
+    precision = saved.trainer.precision
     changes = [word for word in overrides if word.split("=")[0] != "resume"]
     for word in changes:
         key = word.split("=")[0].lstrip("+~")
@@ -41,6 +42,11 @@ def resumed(
                 f"{_chosen(saved)}: a continued run may change {', '.join(CHANGEABLE)} only. "
                 "Start a new run for other settings."
             )
+    if saved.trainer.precision != precision:
+        raise UserError(
+            f"{cfg.resume} was trained with trainer.precision={precision}, which a continued run "
+            f"keeps: add trainer.precision={precision}."
+        )
     result = record.result() or {}
     kept = [w for w in result.get("overrides", []) if not _replaced(w, changes)]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")

@@ -6,7 +6,6 @@ import itertools
 import logging
 import math
 import os
-import random
 import shlex
 import shutil
 import traceback
@@ -16,18 +15,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
+from gansweep.build import build_data, build_model
 from gansweep.callbacks.checkpoint import read_checkpoint, restore_rng
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
 from gansweep.callbacks.throughput import peak_memory_mib
-from gansweep.config import instantiate, model_node
+from gansweep.config import instantiate
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -35,7 +35,7 @@ from gansweep.devices import accelerator, check_precision, device_count
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
 from gansweep.models.adversarial import Adversarial, Draws
-from gansweep.models.distributed import GameDDPStrategy, Ranks
+from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.origin import hardware, origin
 from gansweep.record import RunRecord, disk_error, new_directory
 from gansweep.tracking import finish
@@ -106,53 +106,13 @@ def train(
     return run.go(Path(run_dir) if run_dir is not None else None)
 
 
-def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, DictConfig]:
-    """The trained model of a run, on the CPU, and its configuration.
-
-    which: "best" by the run's objective, or "last".
-    """
-    record = RunRecord(directory)
-    if not record.exists:
-        raise UserError(f"{directory} holds no run: it has no config.yaml.")
-    cfg = OmegaConf.load(record.config_path)
-    assert isinstance(cfg, DictConfig)
-    data = build_data(cfg)
-    module = build_model(cfg, data)
-    path = record.checkpoints / f"{which}.pt"
-    if which == "best" and not path.exists():
-        path = record.checkpoints / "last.pt"
-    module.load_networks(read_checkpoint(path)["game"])
-    return module, cfg
-
-
-def build_data(cfg: DictConfig) -> DataSource:
-    data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
-    data.prepare()
-    return data
-
-
-def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
-    """The model with its initial weights, which follow from the seed alone."""
-    seed_everything(cfg.seed)
-    node = model_node(cfg, data.is_points)
-    model: Adversarial = instantiate(
-        node, extra_packages=cfg.extra_packages, sample_shape=tuple(data.shape)
-    )
-    model.budget_kimg = cfg.budget_kimg
-    return model
-
-
-def seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
 def join_ranks(run_dir: str) -> None:
     """What the second and later processes of a data-parallel run execute."""
     cfg = OmegaConf.load(RunRecord(run_dir).config_path)
     assert isinstance(cfg, DictConfig)
-    _Run(cfg, progress=False).follow(Path(run_dir))
+    run = _Run(cfg, progress=False)
+    report_ready()
+    run.follow(Path(run_dir))
 
 
 class _Run:
@@ -183,6 +143,9 @@ class _Run:
         check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
         self.model = build_model(cfg, self.data)
+        if cfg.trainer.precision == "64-true":
+            self.model.double()  # before a checkpoint of doubles is loaded into it
+        self.images_before = 0
         self.feed = Feed(self.data, self.model, cfg)
         if cfg.batch_size > self.data.n_train:
             raise UserError(
@@ -200,6 +163,12 @@ class _Run:
             )
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
+        if "LOCAL_RANK" in os.environ:
+            raise UserError(
+                "LOCAL_RANK is set, as torchrun does: gansweep starts the processes of a "
+                "data-parallel run itself. Run the command once, without torchrun, with "
+                "trainer=ddp or trainer.devices=N."
+            )
         panel = self._panel()
         directory = run_dir or Path(self.cfg.runs_dir)
         mine = False
@@ -232,6 +201,7 @@ class _Run:
             return None
         checkpoint = read_checkpoint(path)
         self._load_networks(checkpoint["game"], run_dir)
+        self.images_before = self.model.images_seen
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
@@ -252,6 +222,8 @@ class _Run:
         try:
             with Ranks(self.world, "gansweep.training:join_ranks", str(record.directory)):
                 self._fit(self._callbacks(journal, panel), journal, checkpoint)
+            if self.model.images_seen < self.feed.budget_images:
+                reason = "a callback ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
@@ -341,6 +313,7 @@ class _Run:
             accelerator=self.accelerator,
             devices=self.world,
             strategy=GameDDPStrategy() if self.world > 1 else "auto",
+            plugins=[LightningEnvironment()],  # within a SLURM job too, the processes are ours
             precision=self.cfg.trainer.precision,
             max_epochs=1,
             logger=False,
@@ -378,7 +351,7 @@ class _Run:
             "last": journal.last,
             "protocols": journal.protocols,
             "seconds": round(journal.seconds, 3),
-            "images_per_second": journal.latest.get("throughput/images_per_second"),
+            "images_per_second": round(self._images_per_second(journal), 1),
             "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
             "parameters": {
                 name: sum(p.numel() for p in net.parameters())
@@ -393,6 +366,10 @@ class _Run:
             **origin(),
         }
         return result if self.sweep is None else result | {"sweep": self.sweep}
+
+    def _images_per_second(self, journal: Journal) -> float:
+        """Mean since the run was started or last continued, evaluations left out."""
+        return (self.model.images_seen - self.images_before) / journal.training_seconds
 
 
 class _Start(pl.Callback):

@@ -58,7 +58,8 @@ class Checkpoint(GameCallback):
             buffer = io.BytesIO()
             torch.save(state, buffer)
             replace_atomically(self.journal.record.checkpoints / name, buffer.getvalue())
-        self._saved = time.monotonic()
+        if name == "last.pt":
+            self._saved = time.monotonic()
 
 
 def watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def rng_state() -> dict[str, Any]:
 def restore_rng(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, internal, gauss = state["python"]

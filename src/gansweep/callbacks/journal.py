@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,11 @@ class Journal:
     def seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self._started
 
+    @property
+    def training_seconds(self) -> float:
+        """Since this process began or continued the run, without what lay outside training."""
+        return time.perf_counter() - self._started - self.paused_seconds
+
     @contextlib.contextmanager
     def outside_training(self) -> Iterator[None]:
         """Time spent here does not count as training in the throughput."""
@@ -101,7 +107,7 @@ class Journal:
     def _keep_best(self, name: str, score: Score, kimg: float) -> None:
         self.last[name] = {"value": score.value, "kimg": kimg}
         direction = score.protocol.get("direction")
-        if direction is None or not isinstance(score.value, (int, float)):
+        if direction is None or isinstance(score.value, list) or not math.isfinite(score.value):
             return
         sign = 1 if direction == "minimize" else -1
         if name not in self.best or sign * score.value < sign * self.best[name]["value"]:

@@ -33,7 +33,7 @@ class Stop(GameCallback):
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         self.journal.flush()
-        if self._signal:
+        if self._signal and module.images_seen < module.budget_kimg * 1000:
             name = signal.Signals(self._signal).name
             self.journal.stop("interrupted", name, module.images_seen)
         stop = self.journal.verdict is not None
@@ -41,6 +41,8 @@ class Stop(GameCallback):
             if module.steps % self.every_steps:
                 return
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+            if stop:  # where no verdict is known here, a signal reached another process
+                self.journal.stop("interrupted", "another process was told", module.images_seen)
         if stop:
             trainer.should_stop = True
 

@@ -258,6 +258,8 @@ class Adversarial(pl.LightningModule):
             self._recent[f"grad_norm/{player}"].append(norm.detach())
         self._optimizers[player].step()
         self.after_move(player)
+        # autocast keeps 16-bit copies of weights: the next player must meet the moved ones
+        torch.clear_autocast_cache()
 
     def _set_learning_rates(self) -> None:
         assert self.lr_schedule is not None
@@ -317,8 +319,9 @@ class Adversarial(pl.LightningModule):
         for name, network in self.players.items():
             network.load_state_dict(state["players"][name])
         for name, weights in state["averages"].items():
-            self._averages[name] = _frozen_copy(self.players[name])
-            self._averages[name].load_state_dict(weights)
+            average = _frozen_copy(self.players[name])
+            average.load_state_dict(weights)
+            self._averages[name] = average
         self.images_seen = state["images_seen"]
         self.steps = state["steps"]
 

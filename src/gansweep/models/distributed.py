@@ -15,6 +15,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
+READY = b"ready\n"
+
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes, in one message.
@@ -50,9 +52,10 @@ class GameDDPStrategy(DDPStrategy):
 class Ranks(contextlib.AbstractContextManager["Ranks"]):
     """The other processes of a data-parallel run on this machine.
 
-    world: processes in all; the caller is rank 0. With 1 this does nothing. Under torchrun or
-    SLURM the processes exist already and none is started.
-    entry: "module:function" that each of them calls with `argument`.
+    world: processes in all; the caller is rank 0. With 1 this does nothing.
+    entry: "module:function" that each of them calls with `argument`; it calls `report_ready` once
+        it has built what it trains.
+    Raises: RuntimeError where one of them ends before it is ready.
     """
 
     def __init__(self, world: int, entry: str, argument: str) -> None:
@@ -60,10 +63,9 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
         self.entry = entry
         self.argument = argument
         self._others: list[subprocess.Popen[bytes]] = []
-        self._owns = world > 1 and "LOCAL_RANK" not in os.environ
 
     def __enter__(self) -> Ranks:
-        if not self._owns:
+        if self.world == 1:
             return self
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -78,12 +80,24 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
                 subprocess.Popen(
                     [sys.executable, "-c", call, self.argument],
                     env={**os.environ, "LOCAL_RANK": str(rank)},
+                    stdout=subprocess.PIPE,
                 )
             )
+        try:
+            self._await_all()
+        except BaseException:
+            self.__exit__(RuntimeError)
+            raise
         return self
 
+    def _await_all(self) -> None:
+        for rank, process in enumerate(self._others, start=1):
+            assert process.stdout is not None
+            if process.stdout.readline() != READY:
+                raise RuntimeError(f"process {rank} of {self.world} ended before training began")
+
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if not self._owns:
+        if self.world == 1:
             return
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -92,4 +106,16 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
         for process in self._others:
             if kind is not None:
                 process.kill()
-            process.wait(timeout=60)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:  # the run itself is done
+                process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def report_ready() -> None:
+    """Tell rank 0 that this process can begin; what it prints from now on goes to stderr."""
+    os.write(1, READY)
+    os.dup2(2, 1)

@@ -1,0 +1,59 @@
+"""The data and the model that a configuration describes, fresh or out of a finished run."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import instantiate, model_node
+from gansweep.data.source import DataSource
+from gansweep.errors import UserError
+from gansweep.models.adversarial import Adversarial
+from gansweep.record import RunRecord
+
+
+def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, DictConfig]:
+    """The trained model of a run, on the CPU, and its configuration.
+
+    which: "best" by the run's objective, or "last".
+    """
+    record = RunRecord(directory)
+    if not record.exists:
+        raise UserError(f"{directory} holds no run: it has no config.yaml.")
+    cfg = OmegaConf.load(record.config_path)
+    assert isinstance(cfg, DictConfig)
+    data = build_data(cfg)
+    module = build_model(cfg, data)
+    path = record.checkpoints / f"{which}.pt"
+    if which == "best" and not path.exists():
+        path = record.checkpoints / "last.pt"
+    module.load_networks(read_checkpoint(path)["game"])
+    return module, cfg
+
+
+def build_data(cfg: DictConfig) -> DataSource:
+    data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
+    data.prepare()
+    return data
+
+
+def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
+    """The model with its initial weights, which follow from the seed alone."""
+    seed_everything(cfg.seed)
+    node = model_node(cfg, data.is_points)
+    model: Adversarial = instantiate(
+        node, extra_packages=cfg.extra_packages, sample_shape=tuple(data.shape)
+    )
+    model.budget_kimg = cfg.budget_kimg
+    return model
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
