@@ -35,7 +35,10 @@ def generator_of(family: ModuleType, shape: tuple[int, ...], **options: Any) -> 
 
 
 def discriminator_of(family: ModuleType, shape: tuple[int, ...], **options: Any) -> nn.Module:
-    return family.Discriminator(sample_shape=shape, **(OPTIONS[name_of(family)] | options))
+    merged = OPTIONS[name_of(family)] | options
+    if family is resnet:
+        merged = {"pooling": "sum"} | merged
+    return family.Discriminator(sample_shape=shape, **merged)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=name_of)
@@ -215,7 +218,9 @@ def parameters_of(network: nn.Module) -> int:
 
 def test_sngan_at_32_pixels_has_the_parameters_of_table_4() -> None:
     generator = resnet.Generator(sample_shape=(3, 32, 32), latent_dim=128, width=256, norm="batch")
-    discriminator = resnet.Discriminator(sample_shape=(3, 32, 32), width=128, norm="none")
+    discriminator = resnet.Discriminator(
+        sample_shape=(3, 32, 32), width=128, norm="none", pooling="sum"
+    )
     conv = 256 * 256 * 9 + 256
     shortcut, norm = 256 * 256 + 256, 2 * 256
     stem, to_image = 128 * 4096 + 4096, 256 * 3 * 9 + 3
@@ -271,3 +276,15 @@ def test_r3_is_free_of_normalisation() -> None:
     norms = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)
     generator = generator_of(r3, (3, 64, 64), width=8)
     assert not any(isinstance(layer, norms) for layer in generator.modules())
+
+
+def test_pooling_of_the_residual_discriminator_is_a_sum_or_a_mean() -> None:
+    """On a 4x4 last map the sum is 16 times the mean, before the linear output."""
+    images = torch.randn(3, 1, 8, 8)
+    scores = {}
+    for pooling in ("sum", "mean"):
+        torch.manual_seed(0)
+        scores[pooling] = discriminator_of(resnet, (1, 8, 8), width=4, pooling=pooling)(images)
+    torch.testing.assert_close(scores["sum"], 16 * scores["mean"])
+    with pytest.raises(UserError, match="pooling=median"):
+        discriminator_of(resnet, (1, 8, 8), width=4, pooling="median")

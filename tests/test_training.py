@@ -273,3 +273,19 @@ def test_score_that_is_not_finite_is_never_the_best() -> None:
     for kimg, value in enumerate([float("nan"), 5.0, float("nan"), 7.0], start=1):
         journal.score(kimg * 1000, {"fid_10_train": Score(value, protocol)})
     assert journal.best["fid_10_train"] == {"value": 5.0, "kimg": 2.0}
+
+
+def test_command_of_a_sweeps_run_trains_it_again_outside_the_sweep(tmp_path: Path) -> None:
+    words = ["model=dcgan", "model.optimizer.generator.betas=[0.5, 0.9]", "budget_kimg=0.1"]
+    entry = {"name": "s", "key": "t0000", "role": "trial", "params": {}, "attempt": 1}
+    result = train(
+        small(*words),
+        run_dir=tmp_path / "s" / "t0000",
+        progress=False,
+        sweep=entry,
+        overrides=[*words, "group=s", "name=t0000"],
+        config_dir="my configs",
+    )
+    expected = "gansweep train --config-dir 'my configs' model=dcgan "
+    expected += "'model.optimizer.generator.betas=[0.5, 0.9]' budget_kimg=0.1"
+    assert result["command"] == expected

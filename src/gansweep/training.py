@@ -334,8 +334,6 @@ class _Run:
     def _result(
         self, record: RunRecord, journal: Journal, status: str, reason: str
     ) -> dict[str, Any]:
-        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
-        command = shlex.join(["gansweep", "train", *folder, *self.overrides])
         result = {
             "status": status,
             "reason": reason,
@@ -358,7 +356,7 @@ class _Run:
                 for name, net in self.model.players.items()
             },
             "hardware": hardware(self.accelerator, self.world),
-            "command": command,
+            "command": self._command(),
             "config_dir": None if self.config_dir is None else str(self.config_dir),
             "overrides": self.overrides,
             "started": self.started,
@@ -366,6 +364,13 @@ class _Run:
             **origin(),
         }
         return result if self.sweep is None else result | {"sweep": self.sweep}
+
+    def _command(self) -> str:
+        """What trains this run again from nothing, beside it rather than over it."""
+        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
+        places = ("name",) if self.sweep is None else ("name", "group")
+        words = [w for w in self.overrides if w.split("=")[0] not in places]
+        return shlex.join(["gansweep", "train", *folder, *words])
 
     def _images_per_second(self, journal: Journal) -> float:
         """Mean since the run was started or last continued, evaluations left out."""

@@ -6,10 +6,13 @@ At 32x32 this is the table; sides up to 32 keep one width, larger ones halve it 
 128x128 networks do, and the number of doublings follows from the side.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.errors import UserError
 from gansweep.layers.normalization import normalization, normalize_weights
 from gansweep.layers.residual import DownBlock, UpBlock, convolution
 from gansweep.layers.spatial import channels_at, stages
@@ -48,6 +51,7 @@ class Discriminator(nn.Module):
     """(N, C, H, W) -> (N,) unbounded scores; `width` channels up to 32x32.
 
     Blocks halve the map, once at least, until its side is 8 or less; two more follow.
+    pooling: of the last maps over their pixels, "sum" in SNGAN, "mean" in WGAN-GP.
     """
 
     def __init__(
@@ -56,9 +60,13 @@ class Discriminator(nn.Module):
         *,
         width: int,
         norm: str,
+        pooling: Literal["sum", "mean"],
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
+        if pooling not in ("sum", "mean"):
+            raise UserError(f"pooling={pooling} is not known: use sum (SNGAN) or mean (WGAN-GP).")
+        self.pooling = pooling
         stages(sample_shape)  # refuses the sizes that the generator refuses
         side = sample_shape[1] // 2
         n_features = channels_at(side, width)
@@ -77,5 +85,6 @@ class Discriminator(nn.Module):
             normalize_weights(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = F.relu(self.norm(self.blocks(images))).sum(dim=(2, 3))
+        maps = F.relu(self.norm(self.blocks(images)))
+        features = maps.sum(dim=(2, 3)) if self.pooling == "sum" else maps.mean(dim=(2, 3))
         return self.output(features).squeeze(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,10 +188,7 @@ def _newest_grid(run: Run) -> tuple[float, bytes] | None:
 
 
 def rerun_command(run: Run) -> str:
-    """The command that repeats a run alone, quoted for a shell; "" where the record has none."""
-    overrides = run.result.get("overrides")
-    if isinstance(overrides, list) and overrides:
-        return shlex.join(["gansweep", "train", *map(str, overrides)])
+    """The command that repeats a run alone; "" where the record has none."""
     return str(run.result.get("command") or "").strip()
 
 
