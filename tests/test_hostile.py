@@ -151,8 +151,9 @@ def test_missing_data_set_offline(
 
 
 @pytest.fixture
-def nobody() -> Iterator[Path]:
+def nobody(command: Command) -> Iterator[Path]:
     """An empty folder that this process may read and not write."""
+    assert command("train", *TINY).code == 0  # has imported all there is before it loses its rights
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
     root = os.geteuid() == 0
