@@ -117,7 +117,9 @@ def test_penalty_reaches_the_discriminator_and_never_the_generator(penalty: Pena
     discriminators: list[nn.Module] = [
         mlp.Discriminator(sample_shape=(1, 8, 8), width=8, depth=2, activation="tanh", norm="none"),
         dcgan.Discriminator(sample_shape=(1, 8, 8), width=4, norm="layer"),
-        resnet.Discriminator(sample_shape=(1, 8, 8), width=4, norm="none", pooling="sum", spectral_norm=True),
+        resnet.Discriminator(
+            sample_shape=(1, 8, 8), width=4, norm="none", pooling="sum", spectral_norm=True
+        ),
     ]
     generator = dcgan.Generator(sample_shape=(1, 8, 8), latent_dim=3, width=4, norm="batch")
     real = torch.rand(4, 1, 8, 8) * 2 - 1
