@@ -1,5 +1,6 @@
 """Shared by every test: no tracker's account is touched, and what a machine lacks is skipped."""
 
+import logging
 import os
 import shutil
 import sys
@@ -52,6 +53,7 @@ def command(
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*words: str) -> Finished:

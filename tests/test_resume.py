@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -95,13 +96,20 @@ def test_disk_that_is_full_at_the_start(command: Command, small_disk: Path) -> N
     assert not list(small_disk.rglob("dcgan-001"))
 
 
+@pytest.mark.parametrize("tracker", ["none", "csv", "wandb"])
 def test_disk_that_fills_before_the_first_checkpoint(
-    command: Command, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, small_disk: Path, monkeypatch: pytest.MonkeyPatch, tracker: str
 ) -> None:
     from gansweep.callbacks.losses import Losses
 
-    monkeypatch.setattr(Losses, "look", lambda *_: fill(small_disk))
-    done = command("train", *TINY, f"runs_dir={small_disk}/runs", "callbacks.losses.every_steps=1")
+    def look(self: Losses, module: Any) -> None:
+        fill(small_disk)
+        logging.getLogger("wandb").info("x" * 8192)  # more than fits into a page begun
+        self.journal.log(module.images_seen, {"loss/generator": 0.0})
+
+    monkeypatch.setattr(Losses, "look", look)
+    words = [*TINY, f"tracker={tracker}", "callbacks.losses.every_steps=1"]
+    done = command("train", *words, f"runs_dir={small_disk}/runs")
     done.is_refused_with("No space is left", "had no checkpoint yet", "runs_dir=", after="kimg")
     assert not list(small_disk.rglob("dcgan-001"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,6 +105,8 @@ def _train(words: list[str]) -> int:
 
     # Hydra would print errors in its own words and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # On a full disk every line of a tracker's log would print a traceback before our paragraph.
+    logging.raiseExceptions = False
     overrides = [w for w in words if not w.startswith("-") and ("=" in w or w.startswith("~"))]
     # Flags first: Hydra's parser refuses overrides on both sides of one.
     sys.argv = ["gansweep train", *_checked(w for w in words if w not in overrides), *overrides]
