@@ -8,9 +8,10 @@ import torch
 from omegaconf import DictConfig
 
 from gansweep import config
+from gansweep.build import build_data
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.record import RunRecord
-from gansweep.training import build_data, train
+from gansweep.training import train
 
 pytestmark = pytest.mark.gpu
 
