@@ -55,6 +55,8 @@ def wrote_nothing(folder: Path) -> bool:
         (["batch_size=1438"], ["batch_size=1438", "1437", "batch_size=1437 or less"]),
         (["trainer.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
         (["resume=nowhere"], ["resume=nowhere holds no run", "resume=runs/digits/dcgan-001"]),
+        (["model.generator.width=wide"], ["GAN cannot be built", "dcgan.py", "--cfg job"]),
+        (["model.optimizer.generator.lr=-1"], ["model.optimizer.generator", "learning rate: -1"]),
         (["data=image_folder"], ["data.root=VALUE"]),
         (["data=image_folder", "data.root=nowhere"], ["nowhere", "data.root="]),
     ],

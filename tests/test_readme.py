@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from gansweep import config
 
 TOP = Path(__file__).parents[1]

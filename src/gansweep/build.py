@@ -49,6 +49,11 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     model: Adversarial = instantiate(
         node, extra_packages=cfg.extra_packages, sample_shape=tuple(data.shape)
     )
+    for player, make_optimizer in model.optimizer_makers.items():
+        try:
+            make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.optimizer.{player} cannot be built: {error}.") from error
     model.budget_kimg = cfg.budget_kimg
     return model
 

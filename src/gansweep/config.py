@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,13 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
         ):
             raise UserError(
                 f"_target_ cannot be imported: {_flat(error).split(', set env var')[0]}"
+            ) from error
+        if isinstance(cause, (TypeError, ValueError)):
+            place = traceback.extract_tb(cause.__traceback__)[-1]
+            raise UserError(
+                f"{node['_target_']} cannot be built with these options: {_flat(cause)} "
+                f"({Path(place.filename).name}, line {place.lineno}). See them with 'gansweep train "
+                "--cfg job'."
             ) from error
         raise
 
