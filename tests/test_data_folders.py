@@ -351,3 +351,17 @@ def test_workers_are_at_most_one_per_core(photos: Path, monkeypatch) -> None:
     monkeypatch.setattr(folders, "DataLoader", spying)
     take(ImageFolder(photos, image_size=8, workers=10_000), 1)
     assert asked["num_workers"] == len(os.sched_getaffinity(0))
+
+
+def test_copies_of_a_test_image_are_not_trained_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        picture = Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8))
+        for copy in range(3):
+            picture.save(tmp_path / f"{k}-{copy}.png")
+    source = ImageFolder(tmp_path, image_size=8, test_every=5)
+    train, test = (
+        {pixels.numpy().tobytes() for chunk, _ in source.arrays(split) for pixels in chunk}
+        for split in ("train", "test")
+    )
+    assert test and train and not train & test

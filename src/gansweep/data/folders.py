@@ -130,9 +130,12 @@ class ImageFolder(DataSource):
             return {"train": files, "test": self._readable(self.test_root)}
         if self.test_every == 0:
             return {"train": files, "test": []}
-        test = files[self.test_every - 1 :: self.test_every]
-        taken = set(test)
-        return {"train": [file for file in files if file not in taken], "test": test}
+        # by content, so that a copy of a test image is none to train on
+        held_out = {file.content for file in files[self.test_every - 1 :: self.test_every]}
+        return {
+            "train": [file for file in files if file.content not in held_out],
+            "test": [file for file in files if file.content in held_out],
+        }
 
     def _readable(self, root: Path) -> list[ImageFile]:
         files = examine(root)
