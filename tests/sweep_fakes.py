@@ -10,12 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from gansweep.errors import UserError
 from gansweep.record import RunRecord, replace_atomically
 
 STEPS = 5
 PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
-KEYS = ("model", "lr", "weight", "seed", "group", "name", "metrics.noise_seed", "pace", "does")
+KEYS = (
+    "model",
+    "lr",
+    "weight",
+    "seed",
+    "group",
+    "name",
+    "metrics.noise_seed",
+    "metrics.scores",
+    "pace",
+    "does",
+    "trainer.threads",
+)
 
 
 def compose(overrides: list[str], config_name: str = "train", config_dir: str | None = None) -> Any:
@@ -28,7 +42,15 @@ def compose(overrides: list[str], config_name: str = "train", config_dir: str | 
         key = word.partition("=")[0].lstrip("+")
         if key not in KEYS:
             raise UserError(f"There is no option '{key}'. Did you mean 'lr'?")
-    return {"budget_kimg": float(STEPS), "seed": 0, "choices": {"data": "digits"}}
+    scores = [word.partition("=")[2] for word in overrides if word.startswith("metrics.scores=")]
+    return OmegaConf.create(
+        {
+            "budget_kimg": float(STEPS),
+            "seed": 0,
+            "choices": {"data": "digits"},
+            "metrics": {"scores": scores or None},
+        }
+    )
 
 
 def trial(
@@ -40,13 +62,15 @@ def trial(
     sweep: dict[str, Any],
 ) -> None:
     """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
-    saves at SIGTERM, and can be told to fail: does=raise|diverge|segfault|exit."""
+    saves at SIGTERM, and can be told to fail: does=raise|diverge|segfault, or to
+    compute without a break: does=hold."""
     given = dict(word.lstrip("+").split("=", 1) for word in overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
     checkpoint = record.checkpoints / "last.pt"
+    _note(run_dir / "given", " ".join(overrides))
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     _note(run_dir / "starts", f"{os.getpid()} {done}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
     if done == 0:
         record.append({"kimg": 0.0, "seconds": 0.0, "protocol": {"fid_fake": PROTOCOL}})
     _fail(given.get("does", ""), record, sweep)
@@ -67,6 +91,8 @@ def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
         raise RuntimeError("out of ideas")
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "hold":
+        sum(range(10**10))  # for minutes within one call: no handler and no thread can run
     if how == "diverge":
         _finish(record, sweep, "diverged")
         sys.exit(0)

@@ -141,6 +141,27 @@ def test_override_text_is_read_back_as_the_same_value(value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "entries",
+    [
+        {"data": "choice(digits, mnist)"},
+        {"data.image_size": "choice(8, 16)"},
+        {"metrics": "classifier,inception"},
+        {"++metrics.n_fake": "choice(200, 1000)"},
+        {"model": "gan,wgan", "model=wgan": {"metrics.n_fake": 200}},
+    ],
+)
+def test_scores_of_two_protocols_are_never_ranked_together(entries: dict[str, object]) -> None:
+    key = "metrics.n_fake" if "model" in entries else next(iter(entries)).lstrip("+")
+    with pytest.raises(UserError, match=f"entry '{key}: .*protocols.*, with {key}=VALUE on the"):
+        Space.parse(entries)
+
+
+def test_one_protocol_for_all_trials_may_stand_in_the_space() -> None:
+    entries = {"data": "digits", "lr": "choice(1, 2)", "metrics.noise_seed": "choice(1, 2)"}
+    assert Space.parse(entries).keys() == list(entries)
+
+
+@pytest.mark.parametrize(
     ("entries", "message"),
     [
         ({}, "empty"),

@@ -17,13 +17,15 @@ import pytest
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
-from gansweep.sweep.confirm import winners, write_leaderboard
+from gansweep.sweep.confirm import winners
 from gansweep.sweep.journal import open_storage
-from gansweep.sweep.locks import KernelLock, Lease, is_alive
-from gansweep.sweep.objective import Objective
+from gansweep.sweep.leaderboard import write_leaderboard
+from gansweep.sweep.locks import KernelLock, Lease, is_alive, share_lease
+from gansweep.sweep.objective import Objective, direction_of_runs
+from gansweep.sweep.pruning import Hyperband
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.sweep.study import Attempt, SweepStudy, latest
 
 SPACE: dict[str, Any] = {"model": "choice(gan, wgan)", "lr": "interval(1, 2)"}
 
@@ -56,18 +58,27 @@ def make(directory: Path, **changes: Any) -> SweepStudy:
     return SweepStudy.create(directory, chosen, Space.parse(chosen.space))
 
 
-def record(study: SweepStudy, key: str, status: str, value: float | None = None) -> None:
+def record(
+    study: SweepStudy, key: str, status: str, value: float | None = None, **protocol: Any
+) -> None:
     run = RunRecord.create(study.run_dir(key), "a: 1\n")
     last = {} if value is None else {"fid_x": {"value": value, "kimg": 10.0}}
-    protocols = {"fid_x": {"score": "fid", "noise_seed": 3, "n_fake": 5}}
+    protocols = {"fid_x": {"score": "fid", "noise_seed": 3, "n_fake": 5, **protocol}}
     run.write_result({"status": status, "reason": "", "last": last, "protocols": protocols})
 
 
-def finish(study: SweepStudy, status: str = "finished", value: float | None = 1.0) -> str:
+def begin(study: SweepStudy) -> Attempt:
     attempt = study.claim("me")
     assert attempt is not None
     study.suggest(attempt)
-    record(study, attempt.key, status, value)
+    return attempt
+
+
+def finish(
+    study: SweepStudy, status: str = "finished", value: float | None = 1.0, **protocol: Any
+) -> str:
+    attempt = begin(study)
+    record(study, attempt.key, status, value, **protocol)
     study.settle(attempt, "itself")
     return attempt.key
 
@@ -119,6 +130,14 @@ def test_lease_of_another_host_dies_when_untouched(
     assert is_alive(lease.path)
     os.utime(lease.path, (0, 0))
     assert not is_alive(lease.path)
+
+
+def test_lease_removed_while_its_lock_is_awaited_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(tmp_path / "leases" / "trials-0", "w0")
+    monkeypatch.setattr("fcntl.flock", lambda *_: lease.path.unlink())
+    assert share_lease(lease.path) is None
 
 
 def test_budget_is_not_overshot_by_many_claims(tmp_path: Path) -> None:
@@ -294,6 +313,35 @@ def test_proposals_follow_from_the_trial_not_from_the_worker(tmp_path: Path, nam
     assert len({json.dumps(p) for p in proposed}) == 4
 
 
+@pytest.mark.parametrize("drawn", [0, 1, 2])
+def test_interruption_changes_no_proposal(tmp_path: Path, drawn: int) -> None:
+    """drawn: how many of its two parameters the first attempt had when it was killed."""
+    plain = make(tmp_path / "plain")
+    expected = [begin(plain).params for _ in range(4)]
+    study = make(tmp_path / "s")
+    first = study.claim("me")
+    assert first is not None
+    for parameter in study.space.parameters[:drawn]:
+        parameter.domain.suggest(first.trial, parameter.name)
+    study.settle(first, "killed")
+    assert [begin(study).params for _ in range(4)] == expected
+
+
+def test_parameters_outlive_an_attempt_that_did_not_come_to_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Settings, "make_sampler", lambda self, number: optuna.samplers.RandomSampler()
+    )
+    study = make(tmp_path / "s", n_trials=1)
+    first = begin(study)
+    study.settle(first, "interrupted")
+    second = study.claim("me")
+    assert second is not None
+    study.settle(second, "interrupted")
+    assert begin(study).params == first.params
+
+
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
 def test_pruner_stops_what_lags(tmp_path: Path, pruner: str) -> None:
     words = {"name": pruner, "warmup_fraction": 0.1, "startup_trials": 1, "reduction_factor": 2}
@@ -310,9 +358,84 @@ def test_pruner_stops_what_lags(tmp_path: Path, pruner: str) -> None:
     assert any(stopped[2:])
 
 
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_variants_are_pruned_apart_where_the_best_of_each_is_confirmed(
+    tmp_path: Path, pruner: str
+) -> None:
+    words = {"name": pruner, "warmup_fraction": 0.1, "startup_trials": 1, "reduction_factor": 2}
+    ended = {}
+    for per in ("config", "model"):
+        study = make(
+            tmp_path / per,
+            n_trials=24,
+            space={"model": "quick,slow", "lr": "range(0, 12)"},
+            sampler={"name": "grid", "seed": 0, "startup_trials": 0},
+            pruner=words,
+            confirm={"top": 2, "per": per, "seeds": 1},
+        )
+        ended[per] = {"quick": 0, "slow": 0}
+        for _ in range(24):
+            attempt = begin(study)
+            start = {"quick": 5.0, "slow": 50.0}[attempt.params["model"]] + attempt.params["lr"]
+            stopped = any(study.report(attempt, k, start / k) for k in (1.0, 2.0, 4.0, 8.0))
+            record(study, attempt.key, "pruned" if stopped else "finished", start)
+            study.settle(attempt, "itself")
+            ended[per][attempt.params["model"]] += not stopped
+    assert ended["config"]["slow"] < ended["config"]["quick"]
+    assert ended["config"]["slow"] < ended["model"]["slow"] < 12
+
+
+@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
+def test_interruptions_of_one_trial_do_not_prune_another(tmp_path: Path, pruner: str) -> None:
+    """The best trial is interrupted again and again; the second best is judged as if it were not:
+    counted once, the best leaves room for it in the top third of six."""
+    words = {"name": pruner, "warmup_fraction": 0.5, "startup_trials": 1, "reduction_factor": 3}
+    judged = []
+    for interruptions in (0, 3):
+        study = make(tmp_path / str(interruptions), n_trials=6, pruner=words)
+        for value in (1.0, 5.0, 6.0, 7.0, 8.0):
+            for _ in range(interruptions if value == 1.0 else 0):
+                attempt = begin(study)
+                study.report(attempt, 5.0, value)
+                study.settle(attempt, "interrupted")
+            attempt = begin(study)
+            study.report(attempt, 5.0, value)
+            record(study, attempt.key, "finished", value)
+            study.settle(attempt, "itself")
+        last = begin(study)
+        assert last.key == "t0005"
+        judged.append(study.report(last, 5.0, 2.0))
+    assert judged == [False, False]
+
+
+def test_hyperband_keeps_a_retry_in_its_bracket_and_fills_every_bracket(tmp_path: Path) -> None:
+    words = {"name": "hyperband", "warmup_fraction": 0.1, "startup_trials": 1}
+    study = make(tmp_path / "s", n_trials=40, pruner={**words, "reduction_factor": 3})
+    pruner = study.settings.make_pruner()
+    assert isinstance(pruner, Hyperband)
+    for _ in range(3):
+        study.settle(begin(study), "interrupted")
+    while study.claim("me"):
+        pass
+    brackets: dict[str, set[int]] = {}
+    for trial in study.trials.trials:
+        brackets.setdefault(trial.user_attrs["key"], set()).add(pruner.bracket(trial))
+    assert len(study.trials.trials) == 43
+    assert all(len(found) == 1 for found in brackets.values())
+    assert set.union(*brackets.values()) == {0, 1, 2}  # from 1, 3 and 9 kimg of 10
+
+
 def test_trials_with_other_batch_sizes_meet_at_the_same_step() -> None:
     chosen = settings(budget_kimg=100.0)
     assert chosen.step(10.0) == chosen.step(10.048) == chosen.step(10.24) == 10_000
+    # batches of more than a hundredth of the budget: 3 of 512, 5 of 256
+    short = settings(budget_kimg=10.0, evaluation_kimg=1.25)
+    assert short.step(1.25) == short.step(1.536) == short.step(1.28) == 1250
+    assert short.step(10.24) == 10_000
+
+
+def test_run_scored_once_at_its_end_is_reported_at_its_budget() -> None:
+    assert settings(budget_kimg=8.0, evaluation_kimg=10.0).step(8.064) == 8000
 
 
 def test_retry_reports_the_earlier_curve_again(tmp_path: Path) -> None:
@@ -358,6 +481,17 @@ def test_objective_knows_the_better_end() -> None:
         direction("fidd")
 
 
+def test_direction_of_auto_is_that_of_what_the_runs_are_judged_by(tmp_path: Path) -> None:
+    assert direction_of_runs(["is"]) == "maximize"
+    assert direction_of_runs(["is", "kid", "modes"]) == "minimize"
+    assert direction_of_runs(None) == direction_of_runs(["modes"]) == "auto"
+    study = make(tmp_path / "s", n_trials=1)
+    finish(study, direction="maximize")
+    (trial,) = study.trials.trials
+    assert trial.state == optuna.trial.TrialState.FAIL
+    assert "fid_x is to be maximized, and this sweep minimizes" in trial.user_attrs["reason"]
+
+
 def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path) -> None:
     study = make(
         tmp_path / "s",
@@ -382,6 +516,50 @@ def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path)
     assert values(top=3, per="config") == [10.0, 11.0, 20.0]
     assert values(top=3, per="model") == [10.0, 20.0]
     assert values(top=1, per="lr") == [10.0]
+
+
+def test_scores_of_another_protocol_than_the_first_are_refused(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", n_trials=2, confirm={"top": 2, "per": "config", "seeds": 2})
+    finish(study, value=5.0, noise_seed=1)
+    finish(study, value=1.0, noise_seed=2, n_fake=200)
+    first, second = study.trials.trials
+    assert first.value == 5.0
+    assert second.state == optuna.trial.TrialState.FAIL
+    assert second.user_attrs["reason"].endswith("first trial: n_fake: 5 there, 200 here")
+    for seed in (101, 102):
+        assert finish(study, value=float(seed), n_fake=seed - 96) == f"c-t0000-s{seed}"
+    path = write_leaderboard(study)
+    assert path is not None
+    (row,) = json.loads(path.read_text())["rows"]
+    assert (row["values"], row["n_failed"]) == ([101.0], 1)
+
+
+def test_leaderboard_says_what_has_no_row_and_why(tmp_path: Path) -> None:
+    study = make(
+        tmp_path / "s",
+        n_trials=4,
+        space={"model": "a,b,c,d,e", "lr": 1},
+        sampler={"name": "grid", "seed": 0, "startup_trials": 0},  # c, b, a, e, and d is left
+        confirm={"top": 2, "per": "model", "seeds": 2},
+    )
+    for model, value in (("c", 3.0), ("b", 1.0), ("a", 2.0), ("e", None)):
+        attempt = begin(study)
+        assert attempt.params["model"] == model
+        record(study, attempt.key, "pruned" if value is None else "finished", value)
+        study.settle(attempt, "itself")
+    while (run := study.claim("me")) is not None:
+        record(study, run.key, "finished" if "t0001" in run.key else "diverged", 1.0)
+        study.settle(run, "itself")
+    path = write_leaderboard(study)
+    assert path is not None
+    content = json.loads(path.read_text())
+    assert [row["trial"] for row in content["rows"]] == ["t0001"]
+    assert content["left_out"] == {
+        "a": "no run with a fresh seed of t0002 ended with a score: 2 diverged",
+        "c": "its best trial is not among the 2 that were confirmed",
+        "d": "no trial took this value",
+        "e": "none of its trials ran to its end: 1 pruned",
+    }
 
 
 def test_confirmation_takes_fresh_seeds_and_other_noise(tmp_path: Path) -> None:
@@ -411,9 +589,7 @@ def test_leaderboard_ranks_means_and_puts_failures_last(tmp_path: Path) -> None:
         value = {"c-t0000-s101": 1.0, "c-t0001-s101": 3.0, "c-t0001-s102": 5.0}.get(run.key)
         record(study, run.key, "diverged" if fails else "finished", value)
         study.settle(run, "itself")
-    path = write_leaderboard(
-        study.directory, study.settings, study.objective, study.confirmations()
-    )
+    path = write_leaderboard(study)
     assert path is not None
     first, second = json.loads(path.read_text())["rows"]
     assert (first["trial"], first["mean"], first["n_seeds"]) == ("t0001", 4.0, 2)

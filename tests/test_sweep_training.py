@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,11 @@ def test_two_gans_are_trained_compared_and_confirmed(tmp_path: Path) -> None:
     assert confirmed is not None
     assert confirmed["seed"] == 101
     assert confirmed["protocols"][row["score"]]["noise_seed"] == 101
+
+
+@pytest.mark.slow
+def test_server_of_trials_ends_at_once() -> None:
+    """A trial dies with it, so that none runs on for seconds after its worker was killed."""
+    code = "import gansweep.sweep.warm, time; print(time.monotonic(), flush=True)"
+    server = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert time.monotonic() - float(server.stdout) < 0.5

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import run
 from gansweep.sweep.launch import local
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.sweep.locks import Lease
+from gansweep.sweep.study import Attempt, SweepStudy, latest
 from gansweep.sweep.table import EventLines, LiveTable, Watch
+from gansweep.sweep.worker import Worker
 
 SWEEP = """
 n_trials: 6
@@ -173,6 +176,40 @@ def test_no_child_outlives_its_killed_worker(
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in [*pids, *workers.values()]))
 
 
+def running(pid: int) -> bool:
+    """Whether the process computes still: it has not ended, nor waits to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("does", ["wait", "hold"])
+def test_trial_of_a_worker_killed_alone_ends_within_two_seconds(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path, does: str
+) -> None:
+    directory = tmp_path / "runs" / "s"
+    started("pace=30", f"does={does}", "workers=1")
+    child = wait_until(lambda: child_pid(directory / "t0000"))
+    (worker,) = worker_pids(directory).values()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not running(child), seconds=2)
+
+
+def test_second_interrupt_leaves_no_trial_in_the_background(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    directory = tmp_path / "runs" / "s"
+    process = started("does=hold", "workers=1")
+    child = wait_until(lambda: child_pid(directory / "t0000"))
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert running(child), "the first asks it to save, which it cannot hear"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    wait_until(lambda: not running(child), seconds=2)
+
+
 def test_interrupted_sweep_is_continued_by_the_same_command(
     started: Callable[..., subprocess.Popen[str]], words: list[str], tmp_path: Path
 ) -> None:
@@ -286,6 +323,48 @@ def test_worker_without_a_sweep_says_so(tmp_path: Path) -> None:
     assert "holds no sweep" in found.stderr
 
 
+def made(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a sweep of one trial that no worker was started for."""
+    with monkeypatch.context() as patch:
+        patch.setattr(run.LocalLauncher, "run", lambda *_: True)
+        return sweep([*words, "n_trials=1", "sweep.confirm.top=0"])
+
+
+def test_attempt_that_another_host_took_over_costs_no_worker(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = made(words, monkeypatch)
+    worker = Worker(directory, "w")
+    suggest = worker.study.suggest
+
+    def late(attempt: Attempt) -> None:
+        if attempt.number == 1:
+            theirs = replace(attempt, lease=Lease(attempt.lease.path, "another"))
+            SweepStudy(directory).settle(theirs, "killed")
+        suggest(attempt)
+
+    monkeypatch.setattr(worker.study, "suggest", late)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert worker.run() == 0
+    assert lines(directory / "t0000" / "ends") == ["finished"]
+    assert "t0000 interrupted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("own", [[], ["trainer.threads=7"]])
+def test_threads_are_options_of_the_trial_unless_given(words: list[str], own: list[str]) -> None:
+    one = ["n_trials=1", "workers=1", "sweep.confirm.top=0"]
+    (given,) = lines(sweep([*words, *own, *one]) / "t0000" / "given")
+    threads = [word for word in given.split() if "threads" in word]
+    assert threads == (own or [f"trainer.threads={local.cores()}"])
+
+
+def test_objective_follows_what_the_trials_measure(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made([*words, "metrics.scores=is"], monkeypatch)
+    assert SweepStudy(directory).objective.direction == "maximize"
+
+
 def test_worker_process_imports_no_torch(finished: tuple[Path, str]) -> None:
     directory, _ = finished
     code = (
@@ -315,6 +394,21 @@ def test_each_worker_gets_its_gpu_and_its_share_of_threads(
     launcher = local.LocalLauncher(tmp_path, 2)
     assert [slot.gpu for slot in launcher.slots] == ["3", "5"]
     assert launcher.threads == 4
+
+
+@pytest.mark.parametrize(
+    ("dies", "message"),
+    [("kill -SEGV $$", "killed by SIGSEGV; it said nothing"), ("echo no; exit 3", "work: no")],
+)
+def test_worker_that_always_dies_is_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, message: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{dies}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(UserError, match=message):
+        local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
 
 
 def test_live_table_shows_the_best_and_fits_eighty_columns(finished: tuple[Path, str]) -> None:

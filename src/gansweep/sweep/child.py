@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ class Order:
     run_dir: str
     lease: str
     sweep: dict[str, Any]
-    threads: int
 
 
 def die_with_parent(number: int) -> None:
@@ -46,12 +46,11 @@ def die_with_parent(number: int) -> None:
 def run_order(order: Order, connection: Connection) -> None:
     """Train one trial; exits with 0 where its record says how it ended, else with 1."""
     die_with_parent(signal.SIGKILL)
+    _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
     _write_output_to(Path(order.run_dir) / "log.txt")
     if share_lease(Path(order.lease)) is None:
         sys.exit("The lease of this attempt is gone: another worker has taken the trial over.")
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(order.threads)
     try:
         _load(order.target)(
             order.overrides,
@@ -88,6 +87,18 @@ def train_trial(
         overrides=overrides,
         config_dir=config_dir,
     )
+
+
+def _let_server_end_with_worker() -> None:
+    """Close our copy of the pipe by which the server sees that it is still needed.
+
+    Our parent is the server, and it ends with the last holder of that pipe: without this copy, with
+    the worker. A worker killed by SIGKILL thus ends the server, and the kernel ends us, even in the
+    middle of a computation. It comes after `die_with_parent`, so that no moment is left between.
+    """
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_alive_fd = None
 
 
 def _asking(connection: Connection) -> OnScore:

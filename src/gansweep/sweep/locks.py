@@ -64,12 +64,15 @@ class Lease:
 
 def share_lease(path: Path) -> int | None:
     """Hold the lease of one's worker until this process ends; None where it was taken away."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return None
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor
+        os.close(descriptor)  # removed while we waited: a lock on it protects nothing
 
 
 def is_alive(path: Path) -> bool:

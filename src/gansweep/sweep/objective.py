@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ DIRECTIONS = {
     "modes": "maximize",
     "high_quality": "maximize",
 }
+# what a run is judged by, where it measures several: the first of these
+JUDGED_BY = ("fid", "kid", "is", "reverse_kl")
 # what `metric: auto` stands for: images are judged by FID, points by their distance to the mixture
 DEFAULT_SCORES = ("fid", "reverse_kl")
 
@@ -70,6 +72,12 @@ class Objective:
     def sort_key(self, value: float) -> float:
         """Ascending order of this key is from best to worst."""
         return value if self.direction == "minimize" else -value
+
+
+def direction_of_runs(scores: Iterable[str] | None) -> str:
+    """The better end of what runs are judged by that measure `scores`; auto where that is open."""
+    measured = set(scores or ())
+    return next((DIRECTIONS[score] for score in JUDGED_BY if score in measured), "auto")
 
 
 def _usual_direction(metric: str) -> str:

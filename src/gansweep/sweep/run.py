@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from gansweep.errors import UserError, nearest
 from gansweep.sweep.confirm import FIRST_SEED
 from gansweep.sweep.launch.local import LocalLauncher, worker_count
+from gansweep.sweep.objective import direction_of_runs
 from gansweep.sweep.settings import SAMPLERS, Settings
 from gansweep.sweep.space import Space, with_command_line
 from gansweep.sweep.study import SweepStudy
@@ -178,6 +179,9 @@ def _settings(
     if int(sweep["confirm"]["top"]) > 0:
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
         _check_groups(str(sweep["confirm"]["per"]), in_space)
+    objective = sweep["objective"]
+    if objective["metric"] == objective["direction"] == "auto":
+        objective["direction"] = direction_of_runs(OmegaConf.select(base, "metrics.scores"))
     settings = Settings(
         name=str(cfg.name) if cfg.name is not None else _default_name(words, base),
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
@@ -186,6 +190,7 @@ def _settings(
         space=entries,
         overrides=overrides,
         runs_dir=str(cfg.runs_dir),
+        evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
         **sweep,
     )
     return settings, space

@@ -15,6 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from gansweep.errors import UserError, nearest
 from gansweep.record import replace_atomically
 from gansweep.sweep.objective import Objective
+from gansweep.sweep.pruning import Hyperband
 
 SAMPLERS = ("random", "tpe", "grid")
 PRUNERS = ("none", "median", "asha", "hyperband")
@@ -36,6 +37,7 @@ class Settings:
     confirm: dict[str, Any]
     max_retries: int
     runs_dir: str
+    evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
     target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
     preload: list[str] = field(default_factory=lambda: ["gansweep.sweep.warm"])
@@ -87,7 +89,7 @@ class Settings:
         return cls(**{str(k): v for k, v in content.items() if k in known})
 
     def make_sampler(self, number: int) -> samplers.BaseSampler:
-        """The sampler of trial `number`.
+        """The sampler of trial `number`, counted by keys: a second attempt draws the same again.
 
         Seeded by the trial, not by the worker: workers that restart would draw the same again.
         """
@@ -116,17 +118,16 @@ class Settings:
         if name == "asha":
             return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=factor)
         if name == "hyperband":
-            return pruners.HyperbandPruner(
-                min_resource=warmup, max_resource=budget, reduction_factor=factor
-            )
+            return Hyperband(warmup, max_resource=budget, reduction_factor=factor)
         return pruners.NopPruner()
 
     def step(self, kimg: float) -> int:
-        """Optuna's step for a score at `kimg`: images seen, down to a hundredth of the budget.
+        """Optuna's step for a score at `kimg`: images seen, down to the evaluation that was due.
 
-        Trials with other batch sizes evaluate some images later; snapped, they can be compared.
+        Trials with other batch sizes evaluate up to a batch later; snapped, they can be compared.
         """
-        images, grain = kimg * 1000, max(1, int(self.budget_kimg * 10))
+        due = min(self.evaluation_kimg or 0.0, self.budget_kimg) * 1000
+        images, grain = kimg * 1000, max(1, int(self.budget_kimg * 10), int(due))
         return max(1, int(images / grain + 1e-6) * grain)
 
 

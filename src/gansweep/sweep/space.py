@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import BaseTrial
 
 from gansweep.errors import UserError, nearest
+from gansweep.metrics.protocol import REPEATABLE
 from gansweep.sweep.domains import (
     Domain,
     Fixed,
@@ -66,6 +67,7 @@ class Space:
             candidates.sort(key=lambda p: len(p.conditions), reverse=True)
         self._refuse_impossible_conditions()
         self._refuse_circles()
+        self._refuse_other_protocols()
 
     @classmethod
     def parse(cls, entries: Mapping[str, Any]) -> Space:
@@ -90,6 +92,11 @@ class Space:
 
     def keys(self) -> list[str]:
         return list(self._candidates)
+
+    def values(self, key: str) -> list[Any]:
+        """Every value that `key` may take; none where there are infinitely many."""
+        domains = [p.domain for p in self._candidates.get(key, [])]
+        return [d.decode(o) for d in domains for o in d.options() or []]
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The values of a trial: key -> value, for the keys that exist under these values."""
@@ -210,11 +217,10 @@ class Space:
                         f"an entry for it, as in '{condition.key}: "
                         f"choice({override_text(condition.values[0])}, ...)'."
                     )
-                domains = [p.domain for p in self._candidates[condition.key]]
                 # a value given on the command line may leave a block without its branch
-                if any(isinstance(d, Fixed) for d in domains):
+                if any(isinstance(p.domain, Fixed) for p in self._candidates[condition.key]):
                     continue
-                known = [d.decode(o) for d in domains for o in d.options() or []]
+                known = self.values(condition.key)
                 for value in condition.values:
                     if value not in known:
                         words = [str(k) for k in known]
@@ -223,6 +229,20 @@ class Space:
                             f"'{condition.key}' takes {', '.join(words)}."
                             f"{nearest(str(value), words)}"
                         )
+
+    def _refuse_other_protocols(self) -> None:
+        """Two trials' scores compare only where both are measured alike on the same data."""
+        for parameter in self.parameters:
+            group, _, option = parameter.key.partition(".")
+            if group.split("@")[0] not in ("data", "metrics") or option in REPEATABLE:
+                continue
+            if not isinstance(parameter.domain, Fixed) or parameter.conditions:
+                raise UserError(
+                    f"The search space's entry {parameter} would rank scores of different "
+                    "protocols in one table: what a score is measured on and with must be the same "
+                    f"for every trial. Run one sweep for each value, with {parameter.key}=VALUE on "
+                    "the command line."
+                )
 
     def _refuse_circles(self) -> None:
         needs = {

@@ -17,13 +17,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.errors import UserError
+from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
-from gansweep.sweep.confirm import Confirmation, confirmations
+from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
 from gansweep.sweep.domains import Scalar, override_text
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.locks import KernelLock, Lease, is_alive
 from gansweep.sweep.objective import Objective
+from gansweep.sweep.pruning import PeerPruner, last_attempts
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space, difference
 
@@ -77,7 +79,7 @@ class SweepStudy:
         self.space = Space.parse(self.settings.space)
         self.lock = KernelLock(directory / "sweep.lock")
         self.storage = open_storage(directory / "study.journal")
-        self.trials = self._study("trials", self.settings.make_pruner())
+        self.trials = self._study("trials", PeerPruner(self.settings.make_pruner(), self._kind))
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
         self._grid: list[dict[str, Scalar]] | None = None
         if self.settings.sampler["name"] == "grid":
@@ -169,6 +171,11 @@ class SweepStudy:
         told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
         return planned <= told
 
+    @property
+    def protocol(self) -> Protocol | None:
+        """What the first trial's score was measured with; every other must compare with it."""
+        return self.trials.user_attrs.get("protocol")
+
     def confirmations(self) -> list[Confirmation]:
         return confirmations(latest(self.trials), self.space, self.objective, self.settings)
 
@@ -204,6 +211,12 @@ class SweepStudy:
                 f"{self.directory} holds no study. Start the sweep with `gansweep sweep` first."
             ) from error
 
+    def _kind(self, trial: FrozenTrial) -> object:
+        """Trials of one kind are pruned by comparison: where the best of each value of a key is to
+        be confirmed, those with one value of it."""
+        per = str(self.settings.confirm["per"])
+        return None if per == "config" else group_of(trial, self.space, per)
+
     def _waiting(self, study: Study) -> FrozenTrial | None:
         trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return trials[0] if trials else None
@@ -231,7 +244,8 @@ class SweepStudy:
 
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
         lease = Lease(self._lease_path(study, waiting.number), worker)
-        study.sampler = self.settings.make_sampler(waiting.number)
+        if study is self.trials:
+            study.sampler = self.settings.make_sampler(int(waiting.user_attrs["key"][1:]))
         trial = study.ask()
         assert trial.number == waiting.number, "only the holder of the lock asks"
         trial.set_user_attr("worker", worker)
@@ -270,12 +284,11 @@ class SweepStudy:
         result = record.result() or {}
         status, value = result.get("status"), None
         if status in SUCCEEDED:
-            score = self.objective.read(result)
-            if score is not None:
-                value = score[1]
-                self._note(trial, score=score[0])
-            else:
-                status, reason = "failed", f"no value of the objective '{self.objective.metric}'"
+            try:
+                score, value = self._measured(result)
+                self._note(trial, score=score)
+            except ValueError as error:
+                status, reason = "failed", str(error)
         elif status not in (*GAVE_UP, "pruned"):
             status, reason = self._requeue(study, trial, record, ended, reason)
         self._note(trial, status=status, reason=reason or result.get("reason", ""))
@@ -285,6 +298,32 @@ class SweepStudy:
             state = TrialState.PRUNED if status == "pruned" else TrialState.FAIL
             study.tell(trial.number, state=state)
         return str(status)
+
+    def _measured(self, result: dict[str, Any]) -> tuple[str, float]:
+        """(full name, value) of the objective of a run that reached its end.
+
+        Raises: ValueError where it cannot be ranked among the other trials.
+        """
+        score = self.objective.read(result)
+        if score is None:
+            raise ValueError(f"no value of the objective '{self.objective.metric}'")
+        protocol = (result.get("protocols") or {}).get(score[0], {})
+        direction = self.objective.direction
+        if self.objective.metric == "auto" and protocol.get("direction") not in (None, direction):
+            raise ValueError(
+                f"{score[0]} is to be {protocol['direction']}d, and this sweep {direction}s. Start "
+                f"another with sweep.objective.metric={protocol['score']}"
+            )
+        first = self.protocol
+        if first is None:
+            self.trials.set_user_attr("protocol", protocol)
+        elif not comparable(first, protocol):
+            same = dict.fromkeys(REPEATABLE)
+            raise ValueError(
+                "measured by another protocol than the first trial: "
+                f"{difference({**first, **same}, {**protocol, **same})}"
+            )
+        return score
 
     def _requeue(
         self, study: Study, trial: FrozenTrial, record: RunRecord, ended: str, reason: str
@@ -305,8 +344,14 @@ class SweepStudy:
         ):
             kept: dict[str, Any] = {k: attrs[k] for k in ("of", "seed") if k in attrs}
             queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
-            study.enqueue_trial(trial.params, user_attrs=queued)
+            study.enqueue_trial(self._known_params(trial), user_attrs=queued)
         return "interrupted", reason
+
+    def _known_params(self, trial: FrozenTrial) -> dict[str, Any]:
+        """What the next attempt must take over. Of a trial killed while its parameters were being
+        drawn nothing is kept but what was queued with it: the sampler will draw the same again."""
+        queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+        return trial.params if params_of(trial, self.space) is not None else queued
 
     def _note(self, trial: FrozenTrial, **attrs: Any) -> None:
         for key, value in attrs.items():
@@ -315,10 +360,7 @@ class SweepStudy:
 
 def latest(study: Study) -> list[FrozenTrial]:
     """The last attempt of every key, in the order of the keys' first attempts."""
-    found: dict[str, FrozenTrial] = {}
-    for trial in study.get_trials(deepcopy=False):
-        found[trial.user_attrs["key"]] = trial
-    return list(found.values())
+    return last_attempts(study.get_trials(deepcopy=False))
 
 
 def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:

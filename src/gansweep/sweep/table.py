@@ -91,7 +91,9 @@ class Watch:
         record = RunRecord(self.study.run_dir(key))
         history = self._history(record)
         name = self.study.objective.find(
-            {k: v for row in history for k, v in row.items()}, protocols_in(history)
+            {k: v for row in history for k, v in row.items()},
+            protocols_in(history),
+            (record.result() or {}).get("objective"),
         )
         values = [row[name] for row in history if name is not None and row.get(name) is not None]
         speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]

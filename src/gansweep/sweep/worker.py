@@ -20,7 +20,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from gansweep.record import RunRecord
 from gansweep.sweep.child import Order, run_order
-from gansweep.sweep.confirm import write_leaderboard
+from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.study import Attempt, SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
@@ -55,12 +55,7 @@ class Worker:
                 self._attempt(attempt)
                 pause = IDLE_SECONDS[0]
             elif self.study.finished():
-                write_leaderboard(
-                    self.study.directory,
-                    self.study.settings,
-                    self.study.objective,
-                    self.study.confirmations(),
-                )
+                write_leaderboard(self.study)
                 return EXIT_FINISHED
             else:  # another worker may die and leave us its trial
                 time.sleep(pause)
@@ -71,34 +66,46 @@ class Worker:
         self.stops += 1
 
     def _attempt(self, attempt: Attempt) -> None:
-        self.study.suggest(attempt)
-        if attempt.number > 1:
-            self.study.replayed(attempt)
+        ended, reason = "interrupted", ""
+        try:
+            self.study.suggest(attempt)
+            if attempt.number > 1:
+                self.study.replayed(attempt)
+            ended, reason = self._train(attempt)
+        except UpdateFinishedTrialError:
+            pass  # another host took us for dead and the trial over
+        status = self.study.settle(attempt, ended, reason)
+        print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+
+    def _train(self, attempt: Attempt) -> tuple[str, str]:
+        """Train an attempt in a child; how it ended, and why. No child is left in any case."""
         ours, theirs = self._context.Pipe()
         child = self._context.Process(target=run_order, args=(self._order(attempt), theirs))
         child.start()
         theirs.close()
         try:
             self._accompany(child, ours, attempt)
-        except UpdateFinishedTrialError:  # another host took us for dead and the trial over
+        except BaseException:
             child.kill()
-        child.join()
-        ours.close()
-        ended, reason = self._how_it_ended(child.exitcode or 0, attempt)
-        status = self.study.settle(attempt, ended, reason)
-        print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+            raise
+        finally:
+            child.join()
+            ours.close()
+        return self._how_it_ended(child.exitcode or 0, attempt)
 
     def _order(self, attempt: Attempt) -> Order:
         settings = self.study.settings
+        overrides = [*settings.overrides, *attempt.overrides]
+        if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
+            overrides.append(f"trainer.threads={self.threads}")  # recorded: they move last digits
         names = [f"group={settings.name}", f"name={attempt.key}"]
         return Order(
             target=settings.target,
-            overrides=[*settings.overrides, *attempt.overrides, *names],
+            overrides=[*overrides, *names],
             config_dir=settings.config_dir,
             run_dir=str(attempt.run_dir),
             lease=str(attempt.lease.path),
             sweep=attempt.sweep_entry(settings),
-            threads=self.threads,
         )
 
     def _accompany(self, child: ForkServerProcess, ours: Connection, attempt: Attempt) -> None:

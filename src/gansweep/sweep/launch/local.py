@@ -132,11 +132,13 @@ class LocalLauncher:
     def _mourn(self, slot: Slot, code: int) -> None:
         """Start a worker that died again, unless it cannot do anything."""
         quick = time.monotonic() - slot.started < QUICK_SECONDS and code != EXIT_STOPPED
-        slot.quick_deaths = slot.quick_deaths + 1 if quick and code > 0 else 0
+        slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
         if code == EXIT_USER_ERROR or slot.quick_deaths >= QUICK_DEATHS:
             words = slot.log.read_text(errors="replace").strip().splitlines()
+            said = words[-1] if words else "it said nothing"
+            killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
             raise UserError(
-                f"The sweep's worker {slot.name} cannot work: {words[-1] if words else ''} "
+                f"The sweep's worker {slot.name} cannot work: {killed}{said} "
                 f"(all that it said is in {slot.log})"
             )
         self._start(slot)

@@ -1,0 +1,94 @@
+"""Which other trials a pruner compares a trial with: its peers, each with its present attempt."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Container
+
+from optuna.pruners import BasePruner, SuccessiveHalvingPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+Kind = Callable[[FrozenTrial], object]
+
+
+class PeerPruner(BasePruner):
+    """A pruner that sees only the trials of one kind, and of each trial only the last attempt.
+
+    Where the best of each variant is wanted, a variant that learns slowly at first must not be
+    measured against the quick ones. And an attempt that was interrupted has reported its curve
+    again in the next one: counted twice, a good trial would crowd others out of a rung.
+    """
+
+    def __init__(self, pruner: BasePruner, kind: Kind) -> None:
+        self._pruner, self._kind = pruner, kind
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        kind = self._kind(trial)
+
+        def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+            # a trial without values may not know its parameters yet, and nobody compares with it
+            return [t for t in last_attempts(trials) if _has_values(t) and self._kind(t) == kind]
+
+        return self._pruner.prune(StudyOfPeers(study, peers), trial)
+
+
+class Hyperband(BasePruner):
+    """Successive halving in several brackets, each with a later first rung than the one before.
+
+    Trials come one at a time, so a bracket is drawn for each with the weights that the brackets'
+    sizes have in the paper. The draw goes by the trial's key: a retry stays in its bracket, which
+    Optuna's own Hyperband, going by the number, would not see to.
+    Source: Li et al. 2018, JMLR 18(185), Algorithm 1.
+    """
+
+    def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
+        count = 1
+        while min_resource * reduction_factor**count <= max_resource:
+            count += 1
+        self._brackets = [
+            SuccessiveHalvingPruner(min_resource, reduction_factor, min_early_stopping_rate=late)
+            for late in range(count)
+        ]
+        self._sizes = [
+            math.ceil(count * reduction_factor**s / (s + 1)) for s in reversed(range(count))
+        ]
+
+    def bracket(self, trial: FrozenTrial) -> int:
+        draw = random.Random(str(trial.user_attrs["key"]))
+        return draw.choices(range(len(self._brackets)), self._sizes)[0]
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        bracket = self.bracket(trial)
+
+        def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+            return [t for t in trials if self.bracket(t) == bracket]
+
+        return self._brackets[bracket].prune(StudyOfPeers(study, peers), trial)
+
+
+class StudyOfPeers(Study):
+    """A study as a pruner shall see it: with some of its trials alone."""
+
+    def __init__(
+        self, study: Study, peers: Callable[[list[FrozenTrial]], list[FrozenTrial]]
+    ) -> None:
+        self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
+        self._seen_in, self._peers = study, peers
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        # every attempt is needed to tell which is the last, so the states are chosen afterwards
+        trials = self._peers(self._seen_in.get_trials(deepcopy=deepcopy))
+        return [t for t in trials if states is None or t.state in states]
+
+
+def last_attempts(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The last attempt of every key, in the order of the keys' first attempts."""
+    return list({trial.user_attrs["key"]: trial for trial in trials}.values())
+
+
+def _has_values(trial: FrozenTrial) -> bool:
+    return bool(trial.intermediate_values) or trial.state == TrialState.COMPLETE
