@@ -208,8 +208,8 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
             place = traceback.extract_tb(cause.__traceback__)[-1]
             raise UserError(
                 f"{node['_target_']} cannot be built with these options: {_flat(cause)} "
-                f"({Path(place.filename).name}, line {place.lineno}). See them with 'gansweep train "
-                "--cfg job'."
+                f"({Path(place.filename).name}, line {place.lineno}). 'gansweep train --cfg job' "
+                "shows them."
             ) from error
         raise
 
