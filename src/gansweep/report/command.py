@@ -88,7 +88,7 @@ def conclude(sweep: Path) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     print(leaderboard_text(leaderboard(load([sweep])), width))
     page = write_report([sweep], _default_page([sweep]))
-    print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
+    print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
 
 
 def _default_page(paths: Sequence[Path]) -> Path:
