@@ -249,6 +249,7 @@ def test_a_mean_has_the_digits_its_spread_supports(
 
 
 def test_numbers_and_durations_are_written_for_people() -> None:
+    assert number(18034.6) == "18035"
     assert [number(v) for v in (None, math.nan, 3.0, 0.12345, 1234.5)] == [
         "–", "–", "3", "0.1235", "1234"
     ]  # fmt: skip

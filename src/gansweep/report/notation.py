@@ -9,12 +9,12 @@ from typing import Any
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash where there is no number."""
+    """Four significant digits, or all before the point; a dash where there is no number."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
-    return f"{value:.4g}"
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def mean_and_std(mean: float, std: float | None) -> str:
