@@ -289,3 +289,14 @@ def test_command_of_a_sweeps_run_trains_it_again_outside_the_sweep(tmp_path: Pat
     expected = "gansweep train --config-dir 'my configs' model=dcgan "
     expected += "'model.optimizer.generator.betas=[0.5, 0.9]' budget_kimg=0.1"
     assert result["command"] == expected
+
+
+def test_options_of_networks_that_points_do_not_use_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=ring", "model.generator.width=8", "model.points.generator.width=16"]
+    words += ["metrics=none", "tracker=none", "trainer=cpu", "budget_kimg=0.1"]
+    train(config.compose(words), run_dir=tmp_path / "run", overrides=words)
+    said = capsys.readouterr().err
+    assert "model.generator.width does nothing on points: use model.points.generator.width" in said
+    assert said.count("does nothing") == 1

@@ -8,6 +8,7 @@ import math
 import os
 import shlex
 import shutil
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -142,6 +143,8 @@ class _Run:
         self._check_divisible()
         check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
+        if self.data.is_points and progress:
+            _note_idle_options(overrides)
         self.model = build_model(cfg, self.data)
         if cfg.trainer.precision == "64-true":
             self.model.double()  # before a checkpoint of doubles is loaded into it
@@ -398,6 +401,15 @@ class _Start(pl.Callback):
                 state = self.checkpoint["callbacks"].get(type(callback).__name__)
                 if state:
                     callback.load_state_dict(state)
+
+
+def _note_idle_options(overrides: Sequence[str]) -> None:
+    """Say which options speak of networks that points do not use."""
+    for word in overrides:
+        key = word.lstrip("+~").split("=")[0]
+        if key.startswith(("model.generator.", "model.discriminator.")):
+            mend = key.replace("model.", "model.points.", 1)
+            print(f"gansweep: {key} does nothing on points: use {mend}.", file=sys.stderr)
 
 
 def _declared(callback: pl.Callback) -> set[str]:
