@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import os
@@ -11,7 +10,7 @@ import shutil
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,13 @@ from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.config import instantiate
-from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
-from gansweep.data.source import DataSource
 from gansweep.devices import accelerator, check_precision, device_count
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Draws
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
+from gansweep.models.feed import Feed
 from gansweep.origin import hardware, origin
 from gansweep.record import RunRecord, disk_error, new_directory
 from gansweep.tracking import finish
@@ -46,34 +44,6 @@ from gansweep.tracking import finish
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 NOISE_OFFSET = 10_000_019  # the stream of noise is not the one that drew the weights
-
-
-class Feed:
-    """The batches from the images seen so far to the end of the budget, for Lightning's loop."""
-
-    def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
-        self.data = data
-        self.module = module
-        self.batch_size: int = cfg.batch_size
-        self.budget_images = math.ceil(cfg.budget_kimg * 1000)
-        self.seed: int = cfg.seed
-        self.rank = 0
-        self.world = 1
-
-    def __len__(self) -> int:
-        return max(0, math.ceil((self.budget_images - self.module.images_seen) / self.batch_size))
-
-    def __iter__(self) -> Iterator[Batch]:
-        batches = self.data.train_batches(
-            self.batch_size,
-            seed=self.seed,
-            device=self.module.device,
-            rank=self.rank,
-            world=self.world,
-            start_image=self.module.images_seen,
-            dtype=next(self.module.parameters()).dtype,
-        )
-        return itertools.islice(batches, len(self))
 
 
 def train(

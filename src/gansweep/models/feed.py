@@ -1,0 +1,41 @@
+"""What Lightning's loop iterates over: the rest of a run's budget."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from omegaconf import DictConfig
+
+from gansweep.data.batch import Batch
+from gansweep.data.source import DataSource
+from gansweep.models.adversarial import Adversarial
+
+
+class Feed:
+    """The batches from the images seen so far to the end of the budget, for Lightning's loop."""
+
+    def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
+        self.data = data
+        self.module = module
+        self.batch_size: int = cfg.batch_size
+        self.budget_images = math.ceil(cfg.budget_kimg * 1000)
+        self.seed: int = cfg.seed
+        self.rank = 0
+        self.world = 1
+
+    def __len__(self) -> int:
+        return max(0, math.ceil((self.budget_images - self.module.images_seen) / self.batch_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self.data.train_batches(
+            self.batch_size,
+            seed=self.seed,
+            device=self.module.device,
+            rank=self.rank,
+            world=self.world,
+            start_image=self.module.images_seen,
+            dtype=next(self.module.parameters()).dtype,
+        )
+        return itertools.islice(batches, len(self))
