@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +190,9 @@ def lively_run(
             "versions": {"torch": "2.15.0", "pytorch_lightning": "2.6.6"},
             "git_commit": "0f3c9aa",
             "hardware": {"cpu": "2 cores", "gpu": None},
-            "command": "gansweep train",
-            "overrides": [f"model={model}", "data=digits", f"seed={seed}", *words],
+            "command": shlex.join(
+                ["gansweep", "train", f"model={model}", "data=digits", f"seed={seed}", *words]
+            ),
             "ended": "2026-01-01T00:00:00+00:00",
             **({"sweep": part_of_sweep(directory.name, params, role)} if params else {}),
         }
