@@ -113,6 +113,8 @@ def test_wandb_draws_everything_over_the_images_seen(offline: Any) -> None:
     assert len(rows) == 4
     media = record.directory.glob("wandb/offline-run-*/files/media/images/samples*.png")
     assert len(list(media)) == 1
+    (shown,) = (e["item"] for e in entries["history"] if "samples" in str(e["item"].keys()))
+    assert shown["kimg"] == record.sample_grids()[-1][0]
 
 
 def test_wandb_run_is_closed_so_that_the_next_run_opens_its_own(offline: Any) -> None:

@@ -118,7 +118,10 @@ def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
 def log_grid(logger: Logger, images_seen: int, path: Path) -> None:
     """Show a sample grid where the tracker can hold pictures."""
     if isinstance(logger, WandbLogger):
-        logger.log_image("samples", [str(path)])
+        import wandb
+
+        grid = {"samples": wandb.Image(str(path)), "kimg": images_seen / 1000}
+        logger.experiment.log(grid)
     elif isinstance(logger, TensorBoardLogger):
         import numpy as np
         from PIL import Image
