@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_the_leaderboard_keeps_to_80_columns_where_there_is_no_terminal(
     conclude(tmp_path)
     table = capsys.readouterr().out.partition("wrote")[0]
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_variants_that_the_table_does_not_show_are_named_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "a")
+    reasons = {"r3gan": "3 trials were pruned", "dcgan": "its best trial was not confirmed"}
+    (tmp_path / "leaderboard.json").write_text(json.dumps({"left_out": reasons}))
+    conclude(tmp_path)
+    said = capsys.readouterr().out
+    assert "r3gan is not ranked: 3 trials were pruned." in said
+    assert "dcgan is not ranked" not in said
 
 
 def test_help_teaches_and_imports_nothing_heavy() -> None:

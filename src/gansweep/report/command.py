@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,9 +88,21 @@ def conclude(sweep: Path) -> None:
 
     # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    print(leaderboard_text(leaderboard(load([sweep])), width))
+    table = leaderboard_text(leaderboard(load([sweep])), width)
+    print(table)
+    for note in _left_out(sweep, table):
+        print(textwrap.fill(note, width))
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
+
+
+def _left_out(sweep: Path, table: str) -> list[str]:
+    """A sentence for each variant that the sweep tried and the table does not show."""
+    try:
+        reasons = json.loads((sweep / "leaderboard.json").read_bytes())["left_out"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [f"{name} is not ranked: {why}." for name, why in reasons.items() if name not in table]
 
 
 def _default_page(paths: Sequence[Path]) -> Path:
