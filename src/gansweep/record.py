@@ -5,7 +5,9 @@ runs/<group>/<run>/
   history.jsonl   append-only, one object a line
   result.json     replaced atomically
   samples/        <images seen, 9 digits>.png
+  neighbours/     the same, generated images beside their nearest real ones
   checkpoints/    last.pt, best.pt
+  evaluations.jsonl  append-only, one object for each scoring of the finished run
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ STATUSES = (
     "running",
     "finished",
     "equilibrium",
+    "plateau",
     "pruned",
     "diverged",
     "collapsed",
@@ -61,7 +64,9 @@ class RunRecord:
         self.config_path = self.directory / "config.yaml"
         self.history_path = self.directory / "history.jsonl"
         self.result_path = self.directory / "result.json"
+        self.evaluations_path = self.directory / "evaluations.jsonl"
         self.samples = self.directory / "samples"
+        self.sheets = self.directory / "neighbours"
         self.checkpoints = self.directory / "checkpoints"
 
     @classmethod
@@ -82,12 +87,15 @@ class RunRecord:
 
         A line that an earlier writer left torn is closed first, so that it spoils no other.
         """
-        with open(self.history_path, "ab+", buffering=0) as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write(json.dumps(_finite(row)).encode() + b"\n")
+        _append(self.history_path, row)
+
+    def append_evaluation(self, evaluation: dict[str, Any]) -> None:
+        """Add the scores of one evaluation of the trained model, as `append` adds a row."""
+        _append(self.evaluations_path, evaluation)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Every readable evaluation, oldest first."""
+        return list(_rows(self.evaluations_path))
 
     def truncate_history(self, kimg: float) -> None:
         """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
@@ -99,21 +107,7 @@ class RunRecord:
 
     def history(self) -> list[dict[str, Any]]:
         """Every readable row, oldest first; a torn line is skipped with a warning."""
-        return list(self._rows())
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        if not self.history_path.exists():
-            return
-        for number, line in enumerate(self.history_path.read_bytes().splitlines(), start=1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                warnings.warn(
-                    f"{self.history_path}, line {number} is torn and was skipped", stacklevel=2
-                )
-                continue
-            if isinstance(row, dict):
-                yield row
+        return list(_rows(self.history_path))
 
     def write_result(self, result: dict[str, Any]) -> None:
         assert result["status"] in STATUSES, result["status"]
@@ -130,7 +124,37 @@ class RunRecord:
 
     def sample_grids(self) -> list[tuple[float, Path]]:
         """(kimg, path) of every sample grid, oldest first."""
-        return [(int(p.stem) / 1000, p) for p in sorted(self.samples.glob("[0-9]*.png"))]
+        return _pictures(self.samples)
+
+    def sheet_files(self) -> list[tuple[float, Path]]:
+        """(kimg, path) of every sheet of nearest neighbours, oldest first."""
+        return _pictures(self.sheets)
+
+
+def _pictures(folder: Path) -> list[tuple[float, Path]]:
+    return [(int(p.stem) / 1000, p) for p in sorted(folder.glob("[0-9]*.png"))]
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with open(path, "ab+", buffering=0) as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(_finite(row)).encode() + b"\n")
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            warnings.warn(f"{path}, line {number} is torn and was skipped", stacklevel=3)
+            continue
+        if isinstance(row, dict):
+            yield row
 
 
 def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str) -> Path:

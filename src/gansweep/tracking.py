@@ -115,21 +115,29 @@ def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
     logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
 
 
-def log_grid(logger: Logger, images_seen: int, path: Path) -> None:
-    """Show a sample grid where the tracker can hold pictures."""
+def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None:
+    """Show a picture, such as a sample grid, under its name where the tracker can hold one."""
     if isinstance(logger, WandbLogger):
         import wandb
 
-        grid = {"samples": wandb.Image(str(path)), "kimg": images_seen / 1000}
-        logger.experiment.log(grid)
+        logger.experiment.log({name: wandb.Image(str(path)), "kimg": images_seen / 1000})
     elif isinstance(logger, TensorBoardLogger):
         import numpy as np
         from PIL import Image
 
         pixels = np.asarray(Image.open(path).convert("RGB"))
-        logger.experiment.add_image("samples", pixels, images_seen, dataformats="HWC")
+        logger.experiment.add_image(name, pixels, images_seen, dataformats="HWC")
     elif isinstance(logger, MLFlowLogger):
-        logger.experiment.log_artifact(logger.run_id, str(path), "samples")
+        logger.experiment.log_artifact(logger.run_id, str(path), name)
+
+
+def alert(logger: Logger, title: str, text: str, severity: str) -> None:
+    """Tell the person who follows the run, where the tracker can: severity warning or failure."""
+    if isinstance(logger, WandbLogger):
+        import wandb
+
+        level = wandb.AlertLevel.ERROR if severity == "failure" else wandb.AlertLevel.WARN
+        logger.experiment.alert(title=title, text=text, level=level)
 
 
 def finish(logger: Logger, status: str) -> None:

@@ -187,9 +187,9 @@ class _Run:
     ) -> dict[str, Any]:
         logger = self._logger(record)
         journal = Journal(record, logger, on_score=self.on_score)
+        record.truncate_history(self.model.images_seen / 1000)
         if checkpoint is not None:
             journal.load(checkpoint["journal"])
-        record.truncate_history(self.model.images_seen / 1000)
         record.write_result(self._result(record, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
@@ -257,8 +257,13 @@ class _Run:
         return tags
 
     def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
-        """A callback is given what its class declares: journal, panel, conditions."""
-        tools = {"journal": journal, "panel": panel, "conditions": Conditions(self.data)}
+        """A callback is given what its class declares: journal, panel, conditions, data."""
+        tools = {
+            "journal": journal,
+            "panel": panel,
+            "conditions": Conditions(self.data),
+            "data": self.data,
+        }
         watchers: list[pl.Callback] = []
         for node in self.cfg.callbacks.values():
             if node is None:
@@ -310,6 +315,7 @@ class _Run:
         result = {
             "status": status,
             "reason": reason,
+            "stopped_by": journal.stopped_by,
             "group": record.directory.parent.name,
             "name": record.directory.name,
             "model": self.cfg.choices.model,

@@ -15,6 +15,8 @@ from gansweep.record import RunRecord
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+    from gansweep.diagnosis.findings import Finding
+
 OnScore = Callable[[float, dict[str, float]], bool]
 
 
@@ -24,7 +26,8 @@ class Journal:
     on_score: told (kimg, {score: value}) after each evaluation; True prunes the run.
 
     Its `objective` is the score that chooses the best checkpoint, None until something is scored;
-    its `seconds` count what the run took before it was continued.
+    its `seconds` count what the run took before it was continued. `curves` holds every number
+    logged so far as (kimg, value), for the rules that judge the run while it goes.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Journal:
         self.best: dict[str, dict[str, Any]] = {}
         self.last: dict[str, dict[str, Any]] = {}
         self.latest: dict[str, Any] = {}
+        self.curves: dict[str, list[tuple[float, float]]] = {}
         self.verdict: tuple[str, str] | None = None
+        self.stopped_by: str | None = None
         self.seconds_before = 0.0
         self.paused_seconds = 0.0
         self.score_counter = 0
@@ -76,6 +81,12 @@ class Journal:
             self._pending_images = images_seen
         self._pending.update(row)
         self.latest.update(row)
+        self._extend_curves(images_seen / 1000, row)
+
+    def _extend_curves(self, kimg: float, row: Mapping[str, Any]) -> None:
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self.curves.setdefault(name, []).append((kimg, float(value)))
 
     def flush(self) -> None:
         if not self._pending:
@@ -118,16 +129,32 @@ class Journal:
         name = self.objective
         return name in self.best and self.best[name]["kimg"] == self.last[name]["kimg"]
 
-    def stop(self, status: str, reason: str, images_seen: int) -> None:
-        """Ask for the end of the run; the first verdict stands."""
+    def stop(self, status: str, reason: str, images_seen: int, rule: str | None = None) -> None:
+        """Ask for the end of the run; the first verdict stands.
+
+        rule: the name of the stop rule that fired, where it was one.
+        """
         if self.verdict is None:
             self.verdict = (status, f"{reason} (at {images_seen / 1000:.1f} kimg)")
+            self.stopped_by = rule
 
-    def show_grid(self, images_seen: int, path: Path) -> None:
+    def find(self, images_seen: int, finding: Finding) -> None:
+        """Put a finding about the run's health into the record, and alert through the tracker."""
+        self.log(images_seen, {})  # the row of an earlier moment comes first
+        if self.record is not None:
+            words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
+            self.record.append(self._stamp(images_seen) | {"finding": words})
         if self.logger is not None:
-            from gansweep.tracking import log_grid
+            from gansweep.tracking import alert
 
-            log_grid(self.logger, images_seen, path)
+            alert(self.logger, finding.title, finding.text, finding.severity)
+
+    def show(self, name: str, images_seen: int, path: Path) -> None:
+        """Show a picture of the record in the tracker, under a name such as samples."""
+        if self.logger is not None:
+            from gansweep.tracking import log_picture
+
+            log_picture(self.logger, name, images_seen, path)
 
     def _stamp(self, images_seen: int) -> dict[str, Any]:
         return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}
@@ -144,6 +171,7 @@ class Journal:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
+        """What `state` gave; the curves are read again from the record."""
         self.best = dict(state["best"])
         self.last = dict(state["last"])
         self.latest = dict(state["latest"])
@@ -151,3 +179,8 @@ class Journal:
         self.protocols = dict(state["protocols"])
         self._announced = set(state["announced"])
         self.seconds_before = state["seconds"]
+        for row in self.record.history() if self.record is not None else []:
+            clock = row.pop("kimg", None)
+            row.pop("seconds", None)
+            if clock is not None:
+                self._extend_curves(clock, row)

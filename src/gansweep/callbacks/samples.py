@@ -39,7 +39,7 @@ class Samples(ImageClockWatcher):
         assert self.journal.record is not None
         path = self.journal.record.samples / f"{module.images_seen:09d}.png"
         _save(picture, path)
-        self.journal.show_grid(module.images_seen, path)
+        self.journal.show("samples", module.images_seen, path)
 
 
 def _grid(images: Tensor) -> Image.Image:
