@@ -23,17 +23,34 @@ def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, D
     which: "best" by the run's objective, or "last".
     """
     record = RunRecord(directory)
+    cfg = read_config(record)
+    module, _ = load_checkpoint(record, cfg, build_data(cfg), which)
+    return module, cfg
+
+
+def read_config(record: RunRecord) -> DictConfig:
+    """Raises: UserError where the directory holds no run."""
     if not record.exists:
-        raise UserError(f"{directory} holds no run: it has no config.yaml.")
+        raise UserError(f"{record.directory} holds no run: it has no config.yaml.")
     cfg = OmegaConf.load(record.config_path)
     assert isinstance(cfg, DictConfig)
-    data = build_data(cfg)
-    module = build_model(cfg, data)
+    return cfg
+
+
+def load_checkpoint(
+    record: RunRecord, cfg: DictConfig, data: DataSource, which: str
+) -> tuple[Adversarial, Path]:
+    """The model that `cfg` describes with a checkpoint's weights, and the file they came from.
+
+    which: "best", which is the last one where the run scored nothing, or "last".
+    """
     path = record.checkpoints / f"{which}.pt"
     if which == "best" and not path.exists():
         path = record.checkpoints / "last.pt"
-    module.load_networks(read_checkpoint(path)["game"])
-    return module, cfg
+    checkpoint = read_checkpoint(path)
+    module = build_model(cfg, data)
+    module.load_networks(checkpoint["game"])
+    return module, path
 
 
 def build_data(cfg: DictConfig) -> DataSource:

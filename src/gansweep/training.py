@@ -178,9 +178,12 @@ class _Run:
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
-        """Train beside the main process, writing nothing."""
+        """Train and score beside the main process, writing nothing."""
         checkpoint = self._checkpoint(run_dir)
-        self._fit([Stop()], Journal(None, None), checkpoint)
+        journal = Journal(None, None)
+        watchers = self._callbacks(journal, self._panel())
+        shared = [c for c in watchers if getattr(c, "on_every_process", False)]
+        self._fit([*shared, Stop()], journal, checkpoint)
 
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
@@ -218,7 +221,10 @@ class _Run:
         if self.cfg.metrics.get("_target_") is None:
             return None
         panel: Panel = instantiate(
-            self.cfg.metrics, extra_packages=self.cfg.extra_packages, data=self.data
+            self.cfg.metrics,
+            extra_packages=self.cfg.extra_packages,
+            data=self.data,
+            conditional=self.model.conditional,
         )
         if panel.backbone_choice == "inception":  # its weights may be missing: better known now
             panel.prepare(torch.device(self.accelerator))

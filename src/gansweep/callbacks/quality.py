@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
@@ -13,22 +13,33 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Quality(ImageClockWatcher):
-    """Scores the averaged generator every `every_kimg` thousand images, and at the end."""
+    """Scores the averaged generator every `every_kimg` thousand images, and at the end.
+
+    Several processes share the samples.
+    """
 
     panel: Panel
     conditions: Conditions
+    on_every_process = True
 
     def work(self, module: Adversarial) -> None:
-        def generate(n: int, rng: torch.Generator) -> Tensor:
-            return module.fakes(self.conditions.draw(n, rng).to(module.device), rng)
-
+        module.share_buffers()
         self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
         self.journal.objective = self.panel.objective
         try:
-            scores = self.panel.score(generate)
+            scores = self.panel.score(lambda n, rng: made(module, self.conditions, n, rng))
         except UserError:
             raise
         except ValueError as error:  # the panel refuses samples that are not finite
-            self.journal.stop("diverged", str(error), module.images_seen)
+            self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
         self.journal.score(module.images_seen, scores)
+
+
+def made(module: Adversarial, conditions: Conditions, n: int, rng: torch.Generator) -> Batch:
+    """n samples of the averaged generator, and the labels it was asked for where it follows them.
+
+    rng: a CPU generator.
+    """
+    wanted = conditions.draw(n, rng).to(module.device)
+    return Batch(module.fakes(wanted, rng), wanted.labels if module.conditional else None)

@@ -52,6 +52,8 @@ class Watcher(GameCallback):
 class ImageClockWatcher(GameCallback):
     """Works each time another `every_kimg` thousand images were seen, and at the end."""
 
+    on_every_process = False  # else on the main process alone
+
     def __init__(self, every_kimg: float) -> None:
         self.every_kimg = every_kimg
         self._done_at = -1
@@ -63,15 +65,19 @@ class ImageClockWatcher(GameCallback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)
-        if self.journal.verdict is None and self._done_at != pl_module.images_seen:
+        stopped = self.journal.verdict is not None
+        if self.on_every_process and trainer.world_size > 1:
+            # a verdict that only one process knows of must not leave the others waiting in `work`
+            stopped = trainer.strategy.reduce_boolean_decision(stopped, all=False)
+        if not stopped and self._done_at != pl_module.images_seen:
             self._work(trainer, pl_module)
 
     def _work(self, trainer: pl.Trainer, module: Adversarial) -> None:
         self._done_at = module.images_seen
-        if trainer.is_global_zero:
+        if trainer.is_global_zero or self.on_every_process:
             with self.journal.outside_training():
                 self.work(module)
 
     def work(self, module: Adversarial) -> None:
-        """Do the periodic work. Called on the main process, also once at the end of the run."""
+        """Do the periodic work, also once at the end of the run."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.features import Backbone
@@ -41,7 +42,7 @@ DIRECTIONS: dict[str, Direction | None] = {
     "mode_counts": None,
 }
 
-Generate = Callable[[int, torch.Generator], Tensor]
+Generate = Callable[[int, torch.Generator], Tensor | Batch]
 
 
 class Panel:
@@ -77,7 +78,9 @@ class Panel:
         batch_size: int | None = None,
         weights_path: str | Path | None = None,
         min_test_accuracy: float = 0.9,
+        conditional: bool = False,
     ) -> None:
+        self.conditional = conditional
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed
         self.batch_size, self.weights_path = batch_size, weights_path
         self.min_test_accuracy = min_test_accuracy
@@ -181,7 +184,8 @@ class Panel:
         step = self.batch_size or batch_size
         for start in range(0, self.n_fake, step):
             n = min(step, self.n_fake - start)
-            samples = generate(n, generator)
+            made = generate(n, generator)
+            samples = made.images if isinstance(made, Batch) else made
             assert tuple(samples.shape) == (n, *self.data.shape), samples.shape
             if not samples.isfinite().all():
                 raise ValueError(

@@ -16,6 +16,7 @@ Direction = Literal["minimize", "maximize"]
 Protocol = dict[str, Any]
 
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
+MODE_WORDS = ("modes", "high_quality", "reverse_kl", "mode_counts")
 REPEATABLE = ("noise_seed",)  # what may differ between two numbers that are compared
 
 
@@ -23,16 +24,23 @@ REPEATABLE = ("noise_seed",)  # what may differ between two numbers that are com
 class Score:
     """One measured number, or one list of numbers, never without its protocol.
 
-    std: spread of the value over its splits or subsets (divided by n, not n - 1), where it has any.
+    std: spread of the value over its splits or subsets (divided by n, not n - 1) or its draws,
+        where it has any.   interval: bounds that hold the true value with 95 % confidence.
     """
 
     value: float | list[float]
     protocol: Protocol
     std: float | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
         return score_name(self.protocol)
+
+    def numbers(self) -> dict[str, Any]:
+        """The value with its spread, as a record keeps them beside the protocol."""
+        spread = {"std": self.std, "interval": self.interval and list(self.interval)}
+        return {"value": self.value, **{k: v for k, v in spread.items() if v is not None}}
 
 
 def count_word(n: int) -> str:
@@ -46,12 +54,12 @@ def score_name(protocol: Mapping[str, Any]) -> str:
     Scores in feature space name their backbone, but for the plain Inception one.
     """
     score, n = protocol["score"], count_word(protocol["n_fake"])
-    if score not in ("fid", "is", "kid"):
+    if score in MODE_WORDS:
         return f"{score}_{n}"
     backbone = protocol["backbone"]
-    space = "" if backbone == PLAIN_BACKBONE else f"{backbone}_"
+    space = [] if backbone in (None, PLAIN_BACKBONE) else [backbone]
     reference = f"{protocol['splits']}splits" if score == "is" else protocol["split"]
-    return f"{score}_{space}{n}_{reference}"
+    return "_".join([score, *space, n, reference])
 
 
 def protocol_key(protocol: Mapping[str, Any]) -> str:

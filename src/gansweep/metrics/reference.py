@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.cache import Content, kept, say
 from gansweep.metrics.features import Backbone
 from gansweep.metrics.frechet import Gaussian, Moments
 
+SUBSET_SEED = 20_190_415
+
 
 @dataclass(frozen=True, slots=True)
 class RealSide:
-    """What the scores know of the real images.
+    """What the scores know of the real images of one split.
 
-    features: (n_real, d), where KID asked for them.   class_counts: (K,), where there are labels.
+    key: names the content, the count and the feature space; part of every file kept of them.
+    features: (n_real, d), where a score asked for them.
+    labels: (n_real,), and class_counts: (K,), where there are labels.
     """
 
+    key: str
     gaussian: Gaussian
     count: int
     features: Tensor | None
+    labels: Tensor | None
     class_counts: Tensor | None
+
+    def subset(self, n: int) -> Tensor:
+        """(n, d) features of a fixed random choice of the images, all where n is their count."""
+        assert self.features is not None
+        rows = torch.randperm(self.count, generator=generator_for(SUBSET_SEED))[:n]
+        return self.features[rows]
+
+    def kept(self, what: str, make: Callable[[], Content]) -> Content:
+        """What was derived from these images, made by `make` the first time."""
+        return kept(f"real/{self.key}-{what}.pt", make)
 
 
 def real_side(
@@ -34,15 +52,22 @@ def real_side(
 
     Kept by the content of the split, never by the data set's name.
     """
-    key = [data.fingerprint(split), split, str(n_real or "all")]
-    key += [backbone.resizer, backbone.name, backbone.weights_hash]
-    key += ["features" if with_features else "moments"]
+    parts = [data.fingerprint(split), split, str(n_real or "all")]
+    parts += [backbone.resizer, backbone.name, backbone.weights_hash]
+    key = "-".join(parts)
     content = kept(
-        f"real/{'-'.join(key)}.pt",
+        f"real/{key}-{'samples' if with_features else 'moments'}.pt",
         lambda: _measure(data, split, n_real, backbone, with_features),
     )
-    gaussian = Gaussian(content["mean"], content["cov"], content["count"])
-    return RealSide(gaussian, content["count"], content["features"], content["class_counts"])
+    labels, n_classes = content["labels"], data.n_classes or 0
+    return RealSide(
+        key,
+        Gaussian(content["mean"], content["cov"], content["count"]),
+        content["count"],
+        content["features"],
+        labels,
+        None if labels is None else labels.bincount(minlength=n_classes),
+    )
 
 
 @torch.no_grad()
@@ -68,11 +93,10 @@ def _measure(
             labels.append(chunk_labels)
     assert moments is not None, "DataSource.arrays yields at least one image"
     mean, cov = moments.compute()
-    n_classes = data.n_classes or 0
     return {
         "mean": mean.cpu(),
         "cov": cov.cpu(),
         "count": count,
         "features": torch.cat(features) if features else None,
-        "class_counts": torch.cat(labels).bincount(minlength=n_classes) if labels else None,
+        "labels": torch.cat(labels) if labels else None,
     }

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from gansweep.data.batch import Batch
 from gansweep.losses import Kind
-from gansweep.models.distributed import average_gradients
+from gansweep.models.distributed import average_gradients, broadcast
 
 Schedule = Callable[[float, float], float]
 
@@ -97,6 +97,7 @@ class Adversarial(pl.LightningModule):
 
     images_seen: int
     steps: int
+    conditional = False  # whether the makers follow the labels of a batch
 
     def __init__(
         self,
@@ -297,6 +298,12 @@ class Adversarial(pl.LightningModule):
         means = torch.stack([torch.stack(tuple(v)).double().mean() for v in self._recent.values()])
         self._recent.clear()
         return dict(zip(names, means.tolist(), strict=True))
+
+    def share_buffers(self) -> None:
+        """Give every process the main one's batch statistics; called on all, before sampling."""
+        for player in self.makers:
+            for buffer in self.sampler(player).buffers():
+                broadcast(buffer)
 
     def compile_networks(self) -> None:
         """Compile what allows it, in place: every network by default."""

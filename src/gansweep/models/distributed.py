@@ -34,6 +34,12 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     torch._foreach_copy_(gradients, list(_unflatten_dense_tensors(flat, gradients)))
 
 
+def broadcast(tensor: Tensor) -> None:
+    """Replace a tensor on every process by the main one's; nothing with one process."""
+    if dist.is_initialized():
+        dist.broadcast(tensor, src=0)
+
+
 class GameDDPStrategy(DDPStrategy):
     """Data-parallel training of players that move in turn.
 
@@ -46,7 +52,7 @@ class GameDDPStrategy(DDPStrategy):
         assert self.model is not None
         for tensor in self.model.state_dict().values():
             if isinstance(tensor, Tensor):
-                dist.broadcast(tensor, src=0)
+                broadcast(tensor)
 
 
 class Ranks(contextlib.AbstractContextManager["Ranks"]):
