@@ -96,6 +96,26 @@ def write_run(
     return record
 
 
+def write_evaluation(
+    record: RunRecord,
+    scores: dict[str, Any],
+    protocols: dict[str, dict[str, Any]],
+    checkpoint: str = "best.pt",
+    kimg: float = 1.0,
+) -> None:
+    """What `gansweep evaluate` adds. A score is a number, a list or an entry with its spread."""
+    entries = {k: v if isinstance(v, dict) else {"value": v} for k, v in scores.items()}
+    record.append_evaluation(
+        {
+            "when": "2026-01-02T00:00:00+00:00",
+            "checkpoint": checkpoint,
+            "kimg": kimg,
+            "scores": entries,
+            "protocols": protocols,
+        }
+    )
+
+
 def part_of_sweep(key: str, params: dict[str, Any], role: str = "trial", at: str = "best") -> Any:
     objective = {"metric": "auto", "direction": "minimize", "at": at}
     return {

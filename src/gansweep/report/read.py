@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.metrics.protocol import scores_called
 from gansweep.record import RunRecord, find_records
+from gansweep.report.columns import add_columns
 
-COMPLETE = ("finished", "equilibrium")
+COMPLETE = ("finished", "equilibrium", "plateau")
 NO_RESULT = "no result"
 
 
 @dataclass(frozen=True)
 class Value:
-    """A score and the clock at which it was measured (kimg is nan where the record has none)."""
+    """A score and the clock at which it was measured (kimg is nan where the record has none).
+
+    std: the value's spread over its splits, subsets or draws.   interval: bounds that hold the
+    true value with 95 % confidence. Both None where nothing of the kind was measured.
+    """
 
     value: float
     kimg: float
+    std: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One scoring of a run's checkpoint after its training, by `gansweep evaluate`.
+
+    scores: name -> the record's entry, whose "value" is a number or a list of numbers.
+    """
+
+    checkpoint: str
+    kimg: float
+    scores: dict[str, dict[str, Any]]
+    protocols: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Run:
     """One run of the record, without its networks.
 
     status: one of the record's, or "no result" where result.json is missing or unreadable.
+    evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
+        report makes of them, in the form of the result's "last".
     notes: what was wrong with the record, one sentence each.
     """
 
@@ -64,6 +87,9 @@ class Run:
     reason: str
     sweep: SweepPart | None
     grids: list[tuple[float, Path]]
+    sheets: list[tuple[float, Path]] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluated: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -105,17 +131,26 @@ class Run:
     def direction(self, score: str) -> str | None:
         return self.protocols.get(score, {}).get("direction")
 
+    @property
+    def stopped_by(self) -> str | None:
+        """The name of the rule that ended the run before its budget was spent."""
+        rule = self.result.get("stopped_by")
+        return str(rule) if rule else None
+
     def last(self, score: str) -> Value | None:
-        """The newest value: the one of result.json, else of the history."""
-        recorded = _value(self.result.get("last"), score)
+        """The newest value: of an evaluation, else of result.json, else of the history."""
+        recorded = _value(self.evaluated, score) or _value(self.result.get("last"), score)
         if recorded is not None:
             return recorded
         points = self._points(score)
         return points[-1] if points else None
 
     def best(self, score: str) -> Value | None:
-        """The best value: the one of result.json, else of the history by the score's direction."""
-        recorded = _value(self.result.get("best"), score)
+        """The best value: the one of result.json, else of the history by the score's direction.
+
+        What was evaluated after training has one value.
+        """
+        recorded = _value(self.evaluated, score) or _value(self.result.get("best"), score)
         if recorded is not None:
             return recorded
         points = self._points(score)
@@ -137,8 +172,21 @@ class Run:
     def scores(self) -> list[str]:
         """The scalar scores that this run has a value of."""
         recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
-        named = dict.fromkeys([*self.protocols, *recorded])
+        named = dict.fromkeys([*self.protocols, *recorded, *self.evaluated])
         return [score for score in named if self.last(score) is not None]
+
+    def called(self, word: str) -> list[str]:
+        """The columns of a score such as "fid" or "mode_counts", as their protocols name it."""
+        return scores_called(self.protocols, word)
+
+    def counts(self, score: str) -> list[float]:
+        """The newest of the lists of numbers that were measured as `score`; [] without one."""
+        if score in self.evaluated:
+            found: Any = self.evaluated[score].get("value")
+        else:
+            values = self.curves[score].values if score in self.curves else []
+            found = next((value for value in reversed(values) if isinstance(value, list)), None)
+        return [float(count or 0) for count in found] if isinstance(found, list) else []
 
     def _points(self, score: str) -> list[Value]:
         curve = self.curves.get(score, Curve([], []))
@@ -168,7 +216,9 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
     inside = {record.directory for record in records}
     # A tracker may keep its own config.yaml inside a run: that is no run.
     outer = [record for record in records if not inside.intersection(record.directory.parents)]
-    return [read_run(record) for record in outer]
+    runs = [read_run(record) for record in outer]
+    add_columns(runs)
+    return runs
 
 
 def read_run(record: RunRecord) -> Run:
@@ -196,6 +246,8 @@ def read_run(record: RunRecord) -> Run:
         reason=reason,
         sweep=_sweep_part(_mapping((result or {}).get("sweep"))),
         grids=record.sample_grids(),
+        sheets=record.sheet_files(),
+        evaluations=_evaluations(record, notes),
         notes=notes,
     )
 
@@ -228,12 +280,7 @@ def _history(
     record: RunRecord, notes: list[str]
 ) -> tuple[dict[str, Curve], dict[str, dict[str, Any]]]:
     """Columns by name, and the protocols announced in the history."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        rows = record.history()
-    if caught:
-        lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
-        notes.append(f"history.jsonl: skipped {lines}, as a killed process leaves.")
+    rows = _readable(record.history, "history.jsonl", notes)
     # A run continued from a checkpoint may have written a clock twice: the later row counts.
     columns: dict[str, dict[float, Any]] = {}
     protocols: dict[str, dict[str, Any]] = {}
@@ -252,6 +299,33 @@ def _history(
     return curves, protocols
 
 
+def _readable(
+    read: Callable[[], list[dict[str, Any]]], file: str, notes: list[str]
+) -> list[dict[str, Any]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = read()
+    if caught:
+        lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
+        notes.append(f"{file}: skipped {lines}, as a killed process leaves.")
+    return rows
+
+
+def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
+    found = []
+    for row in _readable(record.evaluations, "evaluations.jsonl", notes):
+        kimg = row.get("kimg")
+        found.append(
+            Evaluation(
+                checkpoint=str(row.get("checkpoint") or "unknown"),
+                kimg=float(kimg) if isinstance(kimg, (int, float)) else float("nan"),
+                scores={k: _mapping(v) for k, v in _mapping(row.get("scores")).items()},
+                protocols={k: _mapping(v) for k, v in _mapping(row.get("protocols")).items()},
+            )
+        )
+    return found
+
+
 def _sweep_part(content: dict[str, Any]) -> SweepPart | None:
     if not content:
         return None
@@ -267,12 +341,22 @@ def _sweep_part(content: dict[str, Any]) -> SweepPart | None:
 
 
 def _value(scores: Any, score: str) -> Value | None:
-    entry = _mapping(scores).get(score)
-    value = _mapping(entry).get("value")
+    entry = _mapping(_mapping(scores).get(score))
+    value = entry.get("value")
     if not isinstance(value, (int, float)):
         return None
-    clock = _mapping(entry).get("kimg")
-    return Value(float(value), float(clock) if isinstance(clock, (int, float)) else float("nan"))
+    clock, std = entry.get("kimg"), entry.get("std")
+    return Value(
+        float(value),
+        float(clock) if isinstance(clock, (int, float)) else float("nan"),
+        float(std) if isinstance(std, (int, float)) else None,
+        _interval(entry.get("interval")),
+    )
+
+
+def _interval(content: Any) -> tuple[float, float] | None:
+    bounds = [float(b) for b in content if isinstance(b, (int, float))] if content else []
+    return (bounds[0], bounds[1]) if len(bounds) == 2 else None
 
 
 def _mapping(content: Any) -> dict[str, Any]:
