@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,12 @@ from gansweep.report.notation import mean_and_std, number, plural
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
 
-# Where several scores were measured by as many runs, the first of these ranks.
-PREFERENCE = ("fid", "kid", "modes", "high_quality", "reverse_kl", "is")
+# Where several scores were measured by as many runs, the first of these ranks; the columns of the
+# tables follow the same order.
+PREFERENCE = (
+    *("fid", "fid_infinity", "kid", "modes", "high_quality", "reverse_kl", "is"),
+    *("precision", "recall", "density", "coverage", "memorisation"),
+)
 LOST = {"diverged", "collapsed", "failed"}
 
 
@@ -140,7 +144,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     """
     refused = refusals(runs)
     mixed = {refusal.score for refusal in refused}
-    scores = sorted({s for run in runs for s in run.scores()} - mixed, key=_preference)
+    scores = _in_order(runs, {s for run in runs for s in run.scores()} - mixed)
     if metric is not None:
         metric = _asked_metric(runs, metric, scores, refused)
     else:
@@ -158,7 +162,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         names=names,
         rows=rows,
         open_rows=[row for row in configurations if not row.complete],
-        scores=sorted(scores, key=lambda score: (score != metric, _preference(score))),
+        scores=sorted(scores, key=lambda score: score != metric),
         refused=refused,
         unfinished=[run for run in runs if not run.complete],
         runs=list(runs),
@@ -191,13 +195,17 @@ def mend(scores: Sequence[str]) -> str:
     return f"Report the runs of one protocol at a time{other}."
 
 
-def _preference(score: str) -> tuple[int, str]:
-    kind = (
-        score.split("_")[0]
-        if not score.startswith(("high_", "reverse_"))
-        else "_".join(score.split("_")[:2])
-    )
-    return (PREFERENCE.index(kind) if kind in PREFERENCE else len(PREFERENCE), score)
+def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
+    """What training measured before what was evaluated after it, each by preference."""
+    protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
+
+    def place(score: str) -> tuple[bool, int, str]:
+        protocol = protocols.get(score, {})
+        word = protocol.get("score")
+        rank = PREFERENCE.index(word) if word in PREFERENCE else len(PREFERENCE)
+        return ("checkpoint" in protocol, rank, score)
+
+    return sorted(scores, key=place)
 
 
 def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
