@@ -14,6 +14,6 @@ class Balance(Watcher):
         scores = module.last_scores
         if scores is None:
             return
-        measured = balance(scores.real, scores.fake, scores.kind)
+        measured = balance(scores.real, scores.fake, scores.kind, scores.gamma)
         values = torch.stack([v.double() for v in measured.values()]).tolist()
         self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))

@@ -35,11 +35,13 @@ class Scores:
 
     kind: "logit" alone can be read as a probability (its sigmoid); a "critic" is unbounded, an
     "energy" is low for real samples, a "paired_logit" means something only as a difference.
+    gamma: the ratio of the fake to the real energy that the training aims at, where it states one.
     """
 
     real: Tensor
     fake: Tensor
     kind: Kind
+    gamma: float | None = None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,40 @@
+"""How strongly each player is pulled."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from gansweep.callbacks.watcher import Watcher
+from gansweep.models.adversarial import Adversarial
+
+
+class GradientNorms(Watcher):
+    """Logs grad_norm/PLAYER, the 2-norm of the gradient behind a player's latest step.
+
+    It is read from what the step left behind, so other steps cost nothing. A player that does not
+    move on every batch is looked at on its first move of each period, never on a stale gradient.
+    Where gradients are clipped this stays silent: the model itself logs their norms before
+    clipping, which are then gone.
+    """
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if trainer.is_global_zero and module.clip_grad_norm is None:
+            self.look(module)
+
+    def look(self, module: Adversarial) -> None:
+        norms = {}
+        for place, (name, network) in enumerate(module.players.items()):
+            if self._is_due(module.steps, module.n_critic if place else 1):
+                gradients = [p.grad for p in network.parameters() if p.grad is not None]
+                if gradients:
+                    norms[f"grad_norm/{name}"] = nn.utils.get_total_norm(gradients)
+        if norms:
+            values = torch.stack(list(norms.values())).tolist()
+            self.journal.log(module.images_seen, dict(zip(norms, values, strict=True)))
+
+    def _is_due(self, steps: int, turn: int) -> bool:
+        """Whether a player that moves every `turn` steps just made its first move of a period."""
+        periods = steps // self.every_steps - (steps - turn) // self.every_steps
+        return steps % turn == 0 and periods > 0
