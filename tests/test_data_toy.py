@@ -1,12 +1,13 @@
-"""The ring and the grid against what can be worked out about them."""
+"""Toy distributions against what can be worked out about them."""
 
 import math
 
 import pytest
 import torch
+from scipy.stats import chi
 
 from gansweep.data.resident import ResidentSource
-from gansweep.data.toy import Grid, Ring
+from gansweep.data.toy import FlatMixture, Grid, Ring, radius_holding
 from gansweep.errors import UserError
 
 
@@ -82,6 +83,46 @@ def test_batches_are_points_as_they_are() -> None:
     assert batch.images.dtype == torch.float32
     assert batch.images.abs().max() > 3.5
     assert torch.equal(batch.images.double().round().abs() % 2, torch.zeros(500, 2).double())
+
+
+def flat_mixture(**options) -> FlatMixture:
+    return FlatMixture(**{"modes": 4, "inner_dim": 30, "dim": 50, "n_train": 4000, **options})
+
+
+def test_the_high_dimensional_mixture_has_the_published_dimensions() -> None:
+    source = FlatMixture(n_train=760)
+    points, modes = points_of(source)
+    assert (source.name, source.shape, source.n_classes) == ("mixture_1200d", (1200,), 10)
+    assert torch.linalg.matrix_rank(points - source.mixture.means[modes], atol=0.01) == 700
+    gaps = torch.cdist(source.mixture.means, source.mixture.means) + 999 * torch.eye(10)
+    # no ball of good samples touches another
+    assert gaps.min() > 10 * 2 * source.mixture.max_sigmas * source.mixture.sigma
+
+
+def test_a_flat_mixture_spreads_evenly_in_its_flat_and_nowhere_else() -> None:
+    source = flat_mixture()
+    points, modes = points_of(source)
+    noise = (points - source.mixture.means[modes]) / source.mixture.sigma
+    spread = torch.linalg.eigvalsh(noise.T @ noise / len(noise)).flip(0)
+    # Marchenko and Pastur: the extremes of 30 equal eigenvalues estimated from 4,000 samples
+    edge = math.sqrt(30 / 4000)
+    assert spread[0] < (1 + edge) ** 2 * 1.03
+    assert spread[29] > (1 - edge) ** 2 * 0.97
+    assert spread[30:].max() < 1e-5  # the rounding to a fine grid
+    assert spread.sum().item() == pytest.approx(30, rel=4 * math.sqrt(2 / (30 * 4000)))
+    assert torch.equal(points_of(flat_mixture())[0], points)
+
+
+def test_radius_of_the_plane_is_three_sigma_and_of_700_dimensions_a_chi_quantile() -> None:
+    share = 1 - math.exp(-4.5)
+    assert radius_holding(share, 2) == pytest.approx(3, abs=1e-12)
+    assert radius_holding(share, 700) == pytest.approx(chi.ppf(share, 700), rel=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"inner_dim": 0}, {"inner_dim": 60}, {"modes": 0}])
+def test_impossible_flat_mixtures_name_the_option(options: dict) -> None:
+    with pytest.raises(UserError, match=f"data.{next(iter(options))}="):
+        flat_mixture(**options)
 
 
 @pytest.mark.parametrize("options", [{"modes": 0}, {"sigma": 0.0}, {"n_train": 0}])

@@ -4,9 +4,14 @@ import math
 
 import pytest
 import torch
+from scipy.stats import binom
 
+from gansweep.data.resident import ResidentSource
 from gansweep.data.source import Mixture
-from gansweep.metrics.modes import class_modes, mixture_modes
+from gansweep.data.stacked import StackedDigits
+from gansweep.data.toy import FlatMixture, Grid, Ring
+from gansweep.metrics.missing import missing_words
+from gansweep.metrics.modes import class_modes, class_shares, mixture_modes, reverse_kl_floor
 
 ANGLES = 2 * math.pi * torch.arange(8, dtype=torch.float64) / 8
 RING = Mixture(torch.stack([ANGLES.cos(), ANGLES.sin()], 1), 0.01, torch.full((8,), 1 / 8).double())
@@ -29,6 +34,26 @@ def test_true_points_are_good_in_98_89_percent(mixture: Mixture) -> None:
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        Ring(n_train=200_000),
+        Grid(n_train=200_000),
+        FlatMixture(modes=3, inner_dim=20, dim=30, n_train=200_000),
+        pytest.param(FlatMixture(n_train=4000), marks=pytest.mark.slow),
+    ],
+    ids=["ring", "grid", "30 dimensions", "1200 dimensions"],
+)
+def test_the_same_share_of_every_true_sample_is_good(source: ResidentSource) -> None:
+    points = torch.cat([chunk for chunk, _ in source.arrays("train")])
+    coverage = mixture_modes(points, source.mixture)
+    share = 1 - math.exp(-4.5)
+    error = math.sqrt(share * (1 - share) / len(points))
+    assert coverage.high_quality == pytest.approx(share, abs=4 * error)
+    assert coverage.in_no_mode == pytest.approx(1 - coverage.high_quality)
+    assert coverage.captured == len(source.mixture.means)
+
+
+@pytest.mark.parametrize(
     ("mixture", "floor", "spread"), [(RING, 0.0014, 0.0008), (GRID, 0.0048, 0.0014)]
 )
 def test_reverse_kl_of_true_points_has_the_known_floor(
@@ -38,6 +63,26 @@ def test_reverse_kl_of_true_points_has_the_known_floor(
     mean = sum(values) / len(values)
     assert floor == pytest.approx((len(mixture.means) - 1) / 5000, abs=5e-5)
     assert mean == pytest.approx(floor, abs=5 * spread / len(values) ** 0.5)
+
+
+@pytest.mark.parametrize("n", [1, 3, 300, 2500])
+def test_reverse_kl_floor_is_the_exact_mean(n: int) -> None:
+    shares = [0.5, 0.25, 0.125, 0.12, 0.005]
+    exact = sum(
+        binom.pmf(c, n, w) * c / n * math.log(c / (n * w)) for w in shares for c in range(1, n + 1)
+    )
+    assert reverse_kl_floor(torch.tensor([*shares, 0]).double(), n) == pytest.approx(exact)
+
+
+def test_reverse_kl_floors_are_the_published_ones() -> None:
+    def equal(modes: int, n: int) -> float:
+        return reverse_kl_floor(torch.full((modes,), 1 / modes, dtype=torch.float64), n)
+
+    assert equal(8, 2500) == pytest.approx(0.0014, abs=5e-6)
+    assert equal(25, 2500) == pytest.approx(0.0048, abs=1e-5)
+    assert equal(1000, 26_000) == pytest.approx(0.0193, abs=5e-5)
+    assert equal(1000, 50_000) == pytest.approx(0.0100, abs=5e-5)
+    assert equal(1, 10) == 0
 
 
 def test_the_border_of_a_mode_lies_at_three_sigma() -> None:
@@ -73,3 +118,32 @@ def test_classes_count_only_what_the_classifier_believes() -> None:
     assert coverage.captured == 2
     expected = 2 / 3 * math.log(2 / 3 * 35 / 20) + 1 / 3 * math.log(1 / 3 * 35 / 10)
     assert coverage.reverse_kl == pytest.approx(expected)
+
+
+def test_stacked_sets_are_compared_with_equal_shares_and_others_with_their_own() -> None:
+    counts = torch.tensor([3, 1])
+    assert class_shares(Ring(), counts).tolist() == [0.75, 0.25]
+    assert class_shares(StackedDigits(), counts).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ([], ""),
+        ([8], "no 8 among 2,500 samples"),
+        ([8, 9], "no 8 and no 9 among 2,500 samples"),
+        ([0, 8, 9], "no 0, no 8 and no 9 among 2,500 samples"),
+        (range(1, 7), "no 1, no 2, no 3, no 4, no 5 and no 6 among 2,500 samples"),
+        (range(1, 8), "no 1, no 2, no 3, no 4, no 5 and 2 more of 10 modes among 2,500 samples"),
+        (range(10), "none of the 10 modes among 2,500 samples"),
+    ],
+)
+def test_missing_modes_are_named(missing: list[int], words: str) -> None:
+    counts = [0.0 if k in missing else 250.0 for k in range(10)]
+    assert missing_words("0123456789", counts, 2500) == words
+
+
+def test_missing_modes_without_names_are_numbered_and_a_long_list_is_cut() -> None:
+    assert missing_words(None, [4, 0, 6], 10) == "no mode 1 among 10 samples"
+    words = missing_words(None, [0] * 417 + [3] * 583, 26_000)
+    assert words.endswith("no mode 4 and 412 more of 1,000 modes among 26,000 samples")

@@ -20,12 +20,15 @@ Split = Literal["train", "test"]
 class Mixture:
     """A mixture of round Gaussians, the exact distribution behind toy data.
 
-    means: (K, D) float64.   sigma: standard deviation of every mode.   weights: (K,), sum 1.
+    means: (K, D) float64.   sigma: standard deviation of every mode, along each of its directions:
+        all D, or fewer where the modes are flat.   weights: (K,), sum 1.
+    max_sigmas: a sample nearer to a mode's mean, in multiples of sigma, is a good one.
     """
 
     means: Tensor
     sigma: float
     weights: Tensor
+    max_sigmas: float = 3.0
 
 
 class DataSource(ABC):
@@ -96,6 +99,11 @@ class DataSource(ABC):
     @property
     def mixture(self) -> Mixture | None:
         """The exact distribution of toy data; None for real data."""
+        return None
+
+    @property
+    def stacked_from(self) -> DataSource | None:
+        """The set whose images are this one's channels, one each; None where it is not stacked."""
         return None
 
     @property

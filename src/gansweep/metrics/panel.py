@@ -17,7 +17,6 @@ from gansweep.metrics.frechet import FrechetDistance
 from gansweep.metrics.inception_score import inception_score
 from gansweep.metrics.kernel import KernelDistance
 from gansweep.metrics.modes import (
-    MAX_SIGMAS,
     ModeCoverage,
     class_modes,
     min_confidence,
@@ -259,7 +258,7 @@ class Panel:
         coverage = ["modes", "high_quality", "reverse_kl", "mode_counts"]
         if self.data.mixture is not None:
             extras["modes"] = {
-                "max_sigmas": MAX_SIGMAS,
+                "max_sigmas": self.data.mixture.max_sigmas,
                 "sigma": self.data.mixture.sigma,
                 "split": None,
             }

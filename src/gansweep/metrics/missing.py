@@ -1,0 +1,33 @@
+"""The modes that a generator lacks, in words.
+
+Needs no torch, so that reports and the doctor say it at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NAMED = 5
+
+
+def missing_words(names: Sequence[str] | None, counts: Sequence[float], n: int) -> str:
+    """ "no 8 and no 9 among 2,500 samples"; "" where no mode is missing.
+
+    names: of the modes, None where they have none but their number.
+    counts: good samples of each mode among the n samples.
+    More than six missing modes are the first five, "and 412 more of 1,000 modes".
+    """
+    if names is None:
+        names = [f"mode {k}" for k in range(len(counts))]
+    missing = [f"no {name}" for name, count in zip(names, counts, strict=True) if not count]
+    if not missing:
+        return ""
+    if len(missing) == len(counts):
+        listed = f"none of the {len(counts):,} modes"
+    elif len(missing) > NAMED + 1:  # "and 1 more" would be longer than its name
+        listed = ", ".join(missing[:NAMED])
+        listed += f" and {len(missing) - NAMED:,} more of {len(counts):,} modes"
+    else:
+        *others, last = missing
+        listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{listed} among {n:,} samples"
