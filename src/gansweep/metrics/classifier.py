@@ -84,14 +84,44 @@ class DatasetClassifier(Backbone):
         return pool, logits
 
 
+class StackedClassifier(Backbone):
+    """The base set's classifier on each channel of a stacked image, which it reads as one image.
+
+    Features: the channels' side by side, (N, 3 * 64). Logits: the joint log-probabilities of the
+    triples of classes, (N, K^3), the first channel's class counting most, as in the labels.
+    """
+
+    resizer = "none"
+
+    def __init__(self, base: DatasetClassifier, stacked: DataSource) -> None:
+        super().__init__(base.device)
+        self.name, self.weights_hash, self.extras = base.name, base.weights_hash, base.extras
+        self.batch_size = base.batch_size
+        self.n_classes = stacked.n_classes
+        self.base = base
+
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        n, channels = images.shape[:2]
+        pool, logits = self.base.extract(images.flatten(0, 1).unsqueeze(1))
+        joint = torch.zeros(n, 1, device=logits.device)
+        for channel in logits.log_softmax(1).view(n, channels, -1).unbind(1):
+            joint = (joint[:, :, None] + channel[:, None, :]).flatten(1)
+        return pool.view(n, -1), joint
+
+
 def dataset_classifier(
     data: DataSource, device: torch.device, min_test_accuracy: float = 0.9
-) -> DatasetClassifier:
+) -> DatasetClassifier | StackedClassifier:
     """The classifier of `data`, from the cache or trained now (which it says on stderr).
 
+    A stacked set is read by the classifier of the set that its channels are taken from.
     Raises: UserError for data without labels, of a size it cannot read, or where its accuracy on
         the test split is below `min_test_accuracy`.
     """
+    if data.stacked_from is not None:
+        base = dataset_classifier(data.stacked_from, device, min_test_accuracy)
+        assert isinstance(base, DatasetClassifier), "a stacked set is not stacked again"
+        return StackedClassifier(base, data)
     _refuse_unfit(data)
     name = f"{data.name}net-{data.fingerprint('train')}-{data.fingerprint('test')}-r{RECIPE}.pt"
     content = kept(f"classifiers/{name}", lambda: _train_and_measure(data, device), _is_sound)
