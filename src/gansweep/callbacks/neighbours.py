@@ -1,0 +1,209 @@
+"""Sheets of generated images beside the real ones that are nearest to them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gansweep.callbacks.samples import NOISE_SEED
+from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
+from gansweep.metrics.panel import Panel, to_uint8
+from gansweep.metrics.prdc import nearest
+from gansweep.metrics.reference import real_side
+from gansweep.models.adversarial import Adversarial
+from gansweep.record import replace_atomically
+
+MOST_REAL_BYTES = 2**28  # of pixels kept in memory
+GAUGE_SAMPLES = 500  # real images whose own nearest neighbours say how far apart they lie
+
+TILE = 56  # pixels at least: small images are enlarged by a whole factor
+GAP = 4
+LABELS = 84  # pixels for the words left of the images
+LINE = 19
+INK, QUIET, PAPER = (29, 33, 38), (91, 99, 109), (255, 255, 255)
+MADE = (213, 94, 0)  # the frame of what was generated, as the map of points colours it
+ORDINALS = ("nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th nearest")
+
+
+class Neighbours(ImageClockWatcher):
+    """A PNG of the samples farthest from any real image and of those nearest to one.
+
+    Each stands above its nearest real training images, in the feature space of the scores. The
+    farthest show over-generalisation: what is no image of the data. The nearest show memorisation,
+    where a sample and its neighbour are the same picture.
+
+    count: samples of either kind.   k: real neighbours of each, 1 to 5.
+    n_fake: samples to choose among, always of the same noise.
+    n_real: at most so many training images, a fixed random choice; their features are worked out
+        once and kept with the reference statistics of the scores.
+
+    Points have no sheet: the map of the samples shows where they fall among real ones.
+    """
+
+    panel: Panel
+    conditions: Conditions
+    data: DataSource
+
+    def __init__(
+        self,
+        every_kimg: float,
+        count: int = 10,
+        k: int = 3,
+        n_fake: int = 500,
+        n_real: int = 10_000,
+    ) -> None:
+        super().__init__(every_kimg)
+        self.count, self.k, self.n_fake, self.n_real = count, k, n_fake, n_real
+        self._real: _Real | None = None
+
+    def work(self, module: Adversarial) -> None:
+        if self.data.is_points or self.journal.verdict is not None:
+            return
+        self.panel.prepare(module.device)
+        if self.panel.backbone is None:  # nothing is scored in a feature space
+            return
+        if self._real is None:
+            self._real = self._measure_real()
+        samples = self._samples(module)
+        if samples is None:
+            return
+        picture = self._sheet(*samples, self._real)
+        assert self.journal.record is not None
+        path = self.journal.record.sheets / f"{module.images_seen:09d}.png"
+        path.parent.mkdir(exist_ok=True)
+        content = io.BytesIO()
+        picture.save(content, format="PNG")
+        replace_atomically(path, content.getvalue())
+        self.journal.show("neighbours", module.images_seen, path)
+
+    def _measure_real(self) -> _Real:
+        assert self.panel.backbone is not None
+        bytes_each = self.data.shape[0] * self.data.shape[1] * self.data.shape[2]
+        most = min(self.n_real, MOST_REAL_BYTES // bytes_each)
+        # all of them are the reference of the scores themselves, which is there already
+        limit = most if most < self.data.n_train else None
+        side = real_side(self.data, "train", limit, self.panel.backbone, with_features=True)
+        assert side.features is not None
+        features = side.features.to(self.panel.device)
+        some = features[:: max(1, len(features) // GAUGE_SAMPLES)]
+        # the first of the two nearest is the image itself, or an exact copy of it
+        apart = nearest(some, features, min(2, len(features)))[0][:, -1].median()
+        images = torch.cat([images for images, _ in self.data.arrays("train", limit)])
+        return _Real(images, features, float(apart))
+
+    @torch.no_grad()
+    def _samples(self, module: Adversarial) -> tuple[Tensor, Tensor] | None:
+        """uint8 images on the CPU and their features; None where an image is not finite."""
+        assert self.panel.backbone is not None
+        rng = torch.Generator().manual_seed(NOISE_SEED)
+        images, features = [], []
+        for start in range(0, self.n_fake, self.panel.backbone.batch_size):
+            n = min(self.panel.backbone.batch_size, self.n_fake - start)
+            made = module.fakes(self.conditions.draw(n, rng).to(module.device), rng)
+            if not made.isfinite().all():
+                return None
+            pixels = to_uint8(made)
+            images.append(pixels.cpu())
+            features.append(self.panel.backbone.features(pixels)[0])
+        return torch.cat(images), torch.cat(features)
+
+    def _sheet(self, fakes: Tensor, features: Tensor, real: _Real) -> Image.Image:
+        k = min(self.k, len(real.images))
+        distances, rows = nearest(features, real.features, k)
+        distances, rows = distances.cpu(), rows.cpu()
+        order = distances[:, 0].argsort()
+        chosen = {
+            "Farthest from any real image": order.flip(0)[: self.count],
+            "Nearest to a real image: copies?": order[: self.count],
+        }
+        blocks = [
+            _block(title, fakes[some], real.images[rows[some]], distances[some])
+            for title, some in chosen.items()
+        ]
+        n_real, n_train = len(real.images), self.data.n_train
+        of = f"{n_real:,}" if n_real == n_train else f"{n_real:,} of {n_train:,}"
+        said = [
+            f"{len(fakes):,} samples against {of} real training images, distances under "
+            f"{self.panel.backbone.name if self.panel.backbone else ''}.",
+            f"A real image's own nearest neighbour is {_number(real.apart)} away (median).",
+        ]
+        return _stacked(blocks, said)
+
+
+@dataclass(frozen=True)
+class _Real:
+    """images: uint8 (n, C, H, W) on the CPU.   features: (n, d).
+
+    apart: the median distance from a real image to the nearest other one.
+    """
+
+    images: Tensor
+    features: Tensor
+    apart: float
+
+
+def _block(title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor) -> Image.Image:
+    """Samples in a row, the distance to the nearest real image, and below them those images.
+
+    fakes: (n, C, H, W).   neighbours: (n, k, C, H, W).   distances: (n, k).
+    """
+    n, k = distances.shape
+    height, width = fakes.shape[2:]
+    factor = max(1, -(-TILE // max(height, width)))
+    across, down = factor * width + GAP, factor * height + GAP
+    size = (LABELS + n * across, LINE + down + LINE + k * down)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((0, 0), title, INK, _font(13))
+    tops = [LINE, *(LINE + down + LINE + down * row for row in range(k))]
+    for top, label in zip(tops, ("generated", *ORDINALS), strict=False):
+        draw.text((0, top + (down - GAP) // 2), label, INK, _font(11), anchor="lm")
+    draw.text((0, LINE + down + LINE // 2 - GAP // 2), "distance", QUIET, _font(11), anchor="lm")
+    for column in range(n):
+        left = LABELS + column * across
+        for top, image in zip(tops, [fakes[column], *neighbours[column]], strict=True):
+            sheet.paste(_enlarged(image, factor), (left, top))
+        frame = (left - 1, LINE - 1, left + factor * width, LINE + factor * height)
+        draw.rectangle(frame, outline=MADE)
+        middle = (left + factor * width // 2, LINE + down + LINE // 2 - GAP // 2)
+        draw.text(middle, _number(float(distances[column, 0])), QUIET, _font(11), anchor="mm")
+    return sheet
+
+
+def _stacked(blocks: list[Image.Image], said: list[str]) -> Image.Image:
+    """The blocks below each other, then lines of text."""
+    text = [_font(11).getlength(line) for line in said]
+    width = 2 * GAP + max([*(block.width for block in blocks), *(int(t) + 1 for t in text)])
+    height = 2 * GAP + sum(block.height + 10 for block in blocks) + LINE * len(said)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    top = GAP
+    for block in blocks:
+        sheet.paste(block, (GAP, top))
+        top += block.height + 10
+    draw = ImageDraw.Draw(sheet)
+    for line in said:
+        draw.text((GAP, top), line, QUIET, _font(11))
+        top += LINE
+    return sheet
+
+
+def _enlarged(image: Tensor, factor: int) -> Image.Image:
+    """uint8 (C, H, W), every pixel a square of `factor` x `factor`."""
+    array = image.permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array if len(image) == 3 else array[:, :, 0]).convert("RGB")
+    size = (picture.width * factor, picture.height * factor)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _number(distance: float) -> str:
+    return f"{distance:#.3g}".rstrip(".")

@@ -1,0 +1,162 @@
+"""Sheets of the samples farthest from and nearest to real images, beside their neighbours."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gansweep import compose
+from gansweep.build import build_data
+from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.neighbours import GAP, LABELS, LINE, Neighbours
+from gansweep.data.batch import Batch
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
+from gansweep.metrics.features import Backbone
+from gansweep.record import RunRecord
+
+SIDE = 56  # of a digit on a sheet: 8 pixels, 7 times
+
+
+class Pixels(Backbone):
+    """The pixels themselves as features."""
+
+    name, weights_hash, resizer, batch_size = "pixels", "0", "none", 100
+    extras: dict[str, Any] = {}
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.passes = 0
+
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.passes += len(images)
+        return images.float().flatten(1) / 255, images.new_zeros(len(images), 0)
+
+
+class Generator:
+    """Noise, but for the first sample of each batch, which is the training image `copied`."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, copied: Tensor, images_seen: int = 1000) -> None:
+        self.copied, self.images_seen = copied, images_seen
+
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        made = torch.rand(len(batch), 1, 8, 8, generator=rng) * 2 - 1
+        made[0] = self.copied.float() / 127.5 - 1
+        return made
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSource:
+    return build_data(compose(["data=digits"]))
+
+
+@pytest.fixture
+def callback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: DataSource) -> Neighbours:
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    made = Neighbours(every_kimg=1, count=4, k=2, n_fake=50)
+    made.journal = Journal(RunRecord.create(tmp_path / "run", "seed: 0"), None)
+    made.data, made.conditions = digits, Conditions(digits)
+    backbone = Pixels()
+    made.panel = SimpleNamespace(  # type: ignore[assignment]
+        backbone=backbone, device=torch.device("cpu"), prepare=lambda device: None
+    )
+    return made
+
+
+def training_image(digits: DataSource, row: int) -> Tensor:
+    return next(iter(digits.arrays("train")))[0][row]
+
+
+def tile(sheet: Image.Image, left: int, top: int) -> np.ndarray:
+    return np.asarray(sheet.convert("L").crop((left, top, left + SIDE, top + SIDE)))[::7, ::7]
+
+
+def test_a_copied_image_stands_first_among_the_nearest_above_its_original(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    copied = training_image(digits, 17)
+    callback.work(Generator(copied))  # type: ignore[arg-type]
+    ((kimg, path),) = RunRecord(callback.journal.record.directory).sheet_files()
+    sheet = Image.open(path)
+    assert (kimg, sheet.mode) == (1.0, "RGB")
+    block = LINE + (SIDE + GAP) + LINE + 2 * (SIDE + GAP)
+    left, top = GAP + LABELS, GAP + block + 10 + LINE
+    assert (tile(sheet, left, top) == copied[0].numpy()).all()
+    original = top + SIDE + GAP + LINE
+    assert (tile(sheet, left, original) == copied[0].numpy()).all()
+    # among the farthest, no sample looks like its neighbour
+    far = GAP + LINE
+    assert (tile(sheet, left, far) != tile(sheet, left, far + SIDE + GAP + LINE)).mean() > 0.5
+
+
+def test_the_real_images_are_measured_once_for_the_run_and_once_for_their_content(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    backbone = callback.panel.backbone
+    for images_seen in (1000, 2000):
+        callback.work(Generator(training_image(digits, 0), images_seen))  # type: ignore[arg-type]
+    assert backbone.passes == digits.n_train + 2 * 50
+    callback._real = None  # as in the next run
+    callback.work(Generator(training_image(digits, 0), 3000))  # type: ignore[arg-type]
+    assert backbone.passes == digits.n_train + 3 * 50
+    assert len(callback.journal.record.sheet_files()) == 3
+
+
+def test_a_sheet_says_how_many_real_images_it_searched(
+    callback: Neighbours, digits: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "gansweep.callbacks.neighbours._stacked",
+        lambda blocks, lines: said.extend(lines) or blocks[0],
+    )
+    callback.n_real = 200
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    assert (
+        said[0] == "50 samples against 200 of 1,437 real training images, distances under pixels."
+    )
+    assert "own nearest neighbour is" in said[1]
+
+
+def test_samples_that_are_not_finite_make_no_sheet(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    broken = torch.full((1, 8, 8), float("nan"))
+    callback.work(Generator(broken))  # type: ignore[arg-type]
+    assert callback.journal.record.sheet_files() == []
+
+
+def test_points_and_runs_without_scores_in_a_feature_space_make_no_sheet(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    callback.panel.backbone = None
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    callback.data = build_data(compose(["data=ring"]))
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    assert not callback.journal.record.sheets.exists()
+
+
+def test_sheets_leave_the_global_random_state_alone(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
+
+
+def test_colour_images_larger_than_a_tile_are_shown_at_their_own_size() -> None:
+    from gansweep.callbacks.neighbours import _block
+
+    images = torch.zeros(3, 3, 64, 64, dtype=torch.uint8)
+    images[:, 0] = 200
+    picture = _block("title", images, images[:, None], torch.zeros(3, 1))
+    assert picture.size == (LABELS + 3 * (64 + GAP), LINE + (64 + GAP) + LINE + (64 + GAP))
+    assert picture.getpixel((LABELS + 10, LINE + 10)) == (200, 0, 0)
