@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "tracking": {"errors", "record"},
     "callbacks": {"errors", "record", "data", "models", "metrics", "tracking"},
     # Never a model: it reads records, and what compares in them.
-    "report": {"errors", "record", "metrics.protocol"},
+    "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
         *("errors", "record", "config", "origin", "tracking", "training", "report"),

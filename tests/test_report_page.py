@@ -19,10 +19,12 @@ from report_records import (
     part_of_sweep,
     protocol,
     rewrite,
+    write_evaluation,
     write_run,
     write_sweep,
 )
 
+from gansweep.record import RunRecord
 from gansweep.report.page import data_block, rerun_command, write_report
 from gansweep.report.palette import variants
 from gansweep.report.read import load
@@ -119,7 +121,7 @@ def test_the_page_tells_the_whole_sweep(page: Page) -> None:
         "There is no result.json",
         "It is still training",
         "skipped 1 torn line",
-        "No 3 or 8 among 2,000 samples of any seed.",
+        "No 3 and no 8 among 2,000 samples of any seed.",
         "0123456789abcdef",
         "gansweep train model=wgan_gp data=digits seed=101",
     ):
@@ -169,34 +171,55 @@ def test_a_variant_keeps_its_colour_in_every_figure(sweep: Path) -> None:
     assert len(set.union(*colours.values())) == 4
 
 
+def write_counts(directory: Path, counts: list[int], names: list[str] | None, **run: Any) -> None:
+    counted = protocol("mode_counts", None, n_fake=12, mode_names=names)
+    record = write_run(directory, protocols={FID: PROTOCOLS[FID], COUNTS: counted}, **run)
+    record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: counts})
+
+
 def test_missing_modes_are_named_with_the_seeds_that_miss_them(tmp_path: Path) -> None:
     for seed, counts in enumerate([[5, 0, 5], [4, 4, 2]]):
-        record = write_run(tmp_path / str(seed), seed=seed)
-        record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: counts})
+        write_counts(tmp_path / str(seed), counts, None, seed=seed)
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "No mode 1 among the samples in 1 of 2 seeds."
+    assert figure.note == "No mode 1 among 12 samples in 1 of 2 seeds."
     assert figure.data[0]["y"] == pytest.approx([0.45, 0.2, 0.35])
 
 
 def test_a_generator_of_no_mode_at_all_is_shown_as_such(tmp_path: Path) -> None:
-    write_run(tmp_path / "a").append({"kimg": 2.0, "seconds": 4.0, COUNTS: [0, 0]})
+    write_counts(tmp_path / "a", [0, 0], None)
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "No sample of any mode among the samples."
+    assert figure.note == "None of the 2 modes among 12 samples."
 
 
 def test_modes_carry_the_names_that_their_protocol_gives_them(tmp_path: Path) -> None:
-    named = protocol("mode_counts", None, n_fake=12, mode_names=["cat", "dog", "<i>"])
-    record = write_run(tmp_path / "a", protocols={FID: PROTOCOLS[FID], COUNTS: named})
-    record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: [12, 0, 0]})
+    write_counts(tmp_path / "a", [12, 0, 0], ["cat", "dog", "<i>"])
     (figure,) = figures_of(tmp_path)["modes"]
     assert figure.data[0]["x"] == ["cat", "dog", "&lt;i&gt;"]
-    assert figure.note == "No dog or <i> among 12 samples."
+    assert figure.note == "No dog and no <i> among 12 samples."
 
 
-def test_many_missing_modes_are_counted(tmp_path: Path) -> None:
-    write_run(tmp_path / "a").append({"kimg": 2.0, "seconds": 4.0, COUNTS: [9] + [0] * 30})
+def test_of_several_mode_counts_those_over_the_most_samples_are_shown(tmp_path: Path) -> None:
+    write_counts(tmp_path / "a", [6, 6, 0], None)
+    counted = protocol("mode_counts", None, n_fake=1000)
+    record = RunRecord(tmp_path / "a")
+    write_evaluation(record, {"mode_counts_1k": [500, 450, 50]}, {"mode_counts_1k": counted})
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "No mode 1, 2, 3, 4, 5, 6, 7 or 23 more among the samples."
+    assert figure.note == "All 3 modes are there among 1,000 samples."
+    assert figure.data[0]["y"] == pytest.approx([0.5, 0.45, 0.05])
+
+
+def test_a_thousand_modes_are_one_line_for_each_variant_and_one_for_chance(tmp_path: Path) -> None:
+    full, half = [12] * 1000, [24] * 500 + [0] * 500
+    for model, counts in {"dcgan": full, "gan": half}.items():
+        write_counts(tmp_path / model, counts, None, model=model)
+    (figure,) = figures_of(tmp_path)["modes"]
+    even, collapsed, chance = figure.data
+    assert set(even["y"]) == {1.0} and len(even["y"]) == 200
+    assert collapsed["y"][0] == 2.0 and collapsed["y"][-1] == 0.0
+    # of 12 expected samples in a mode, the fullest of 1,000 has about 24 by chance, half of them 12
+    assert chance["y"][0] == pytest.approx(24 / 12, abs=0.2)
+    assert chance["y"][100] == 1.0 and chance["y"] == sorted(chance["y"], reverse=True)
+    assert "gan: No mode 500, no mode 501" in figure.note and "495 more" in figure.note
 
 
 def test_the_ticks_of_a_logarithmic_axis_are_whole_numbers(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_unfinished_runs_are_in_no_mean(tmp_path: Path) -> None:
         write_run(tmp_path / status, seed=seed, status=status, scores={FID: [value]})
     board = leaderboard(load([tmp_path]))
     assert (board.rows[0].seeds, board.rows[0].best[FID].mean) == (2, 10.0)
-    assert [run.status for run in board.unfinished] == ["diverged", "pruned", "running"]
+    assert [run.status for run in board.early] == ["diverged", "pruned", "running"]
 
 
 def test_a_row_that_lost_a_seed_comes_after_those_that_kept_all(tmp_path: Path) -> None:

@@ -66,3 +66,16 @@ def refusals(runs: Sequence[Run]) -> list[Refusal]:
     scores = sorted({score for run in runs for score in run.scores()})
     groups = [(score, protocols_of(runs, score)) for score in scores]
     return [Refusal(score, found) for score, found in groups if len(found) > 1]
+
+
+def measured_with(run: Run, score: str, word: str) -> str | None:
+    """The column of `word` that was measured with a score: under the same protocol in all that
+    both protocols state, and of the same checkpoint. None where there is none.
+    """
+    own = run.protocols.get(score, {})
+    for name in run.called(word):
+        other = run.protocols[name]
+        shared = (own.keys() & other.keys()) - {"score", "direction"} | {"checkpoint"}
+        if all(own.get(key) == other.get(key) for key in shared):
+            return name
+    return None

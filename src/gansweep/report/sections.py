@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gansweep.report import figures, sweep_figures
+from gansweep.report import (
+    fidelity_figures,
+    figures,
+    game_figures,
+    mode_figures,
+    sweep_figures,
+)
 from gansweep.report.figures import Figure
 from gansweep.report.importance import hyperparameter_importance, trials_of
 from gansweep.report.notation import plural
@@ -28,23 +34,10 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
     """Every section that has something to show, in the page's order."""
     made = [
         learning_curves(board, drawn),
+        *quality(board, drawn),
         *hyperparameters(board),
-        mode_coverage(board, drawn),
-        Section(
-            "balance",
-            "Discriminator balance",
-            "The mean probability of being real that the discriminator gives to real and to "
-            "generated images. Both near 0.5: it cannot tell them apart. Far apart: it wins, and "
-            "the generator may stop learning. Shown only for losses whose output is a probability.",
-            figures.balance(drawn),
-        ),
-        Section(
-            "critic",
-            "Critic gap",
-            "How much higher the critic scores real images than generated ones. A falling gap "
-            "means the two distributions come closer; the scales of different losses differ.",
-            _only(figures.critic_gap(drawn)),
-        ),
+        mode_coverage(drawn),
+        *game(drawn),
         Section(
             "losses",
             "Losses",
@@ -63,31 +56,84 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
     return [section for section in made if section.figures or section.note]
 
 
-def _only(figure: Figure | None) -> list[Figure]:
-    return [figure] if figure else []
+def _some(*found: Figure | None) -> list[Figure]:
+    return [figure for figure in found if figure]
 
 
 def learning_curves(board: Board, drawn: Sequence[Variant]) -> Section:
-    ordered = [score for score in board.scores if not score.startswith("mode_counts_")]
-    found = [figures.curve(drawn, score, wide=score == board.metric) for score in ordered]
+    found = [figures.curve(drawn, score, wide=score == board.metric) for score in board.scores]
     return Section(
         "curves",
         "Learning curves",
         "The line is the mean over seeds, the band reaches from the worst seed to the best. "
         "A wide band means that luck matters; a curve that turns back has trained past its best.",
-        [figure for figure in found if figure],
+        _some(*found),
     )
 
 
-def mode_coverage(board: Board, drawn: Sequence[Variant]) -> Section:
+def quality(board: Board, drawn: Sequence[Variant]) -> list[Section]:
+    return [
+        Section(
+            "certainty",
+            "How far FID can be trusted",
+            "The dot is FID at the number of samples in its name, with the interval that holds it "
+            "with 95 % confidence where that was measured. The ring is FID-infinity, what endless "
+            "samples would give: the distance between the two is the bias of too few samples, and "
+            "it is not the same for every generator.",
+            fidelity_figures.fid_and_its_errors(board, drawn),
+        ),
+        Section(
+            "fidelity",
+            "Fidelity and diversity",
+            "Further up, the samples look more like real images; further to the right, they cover "
+            "more of them. A dot is one run, the large one the mean of a configuration.",
+            fidelity_figures.fidelity_against_diversity(board, drawn),
+        ),
+    ]
+
+
+def mode_coverage(drawn: Sequence[Variant]) -> Section:
     return Section(
         "modes",
         "Mode coverage",
         "How a run's last samples spread over the data's modes, which are classes or components "
         "of a mixture: the mean over seeds. The dashed line is an even spread. Samples that "
         "resemble no mode are left out.",
-        figures.mode_counts(drawn),
+        mode_figures.mode_counts(drawn),
     )
+
+
+def game(drawn: Sequence[Variant]) -> list[Section]:
+    return [
+        Section(
+            "balance",
+            "Discriminator balance",
+            "The mean probability of being real that the discriminator gives to real and to "
+            "generated images. Both near 0.5: it cannot tell them apart. Far apart: it wins, and "
+            "the generator may stop learning. Shown only for losses whose output is a probability.",
+            game_figures.balance(drawn),
+        ),
+        Section(
+            "critic",
+            "Critic gap",
+            "How much higher the critic scores real images than generated ones. A falling gap "
+            "means the two distributions come closer; the scales of different losses differ.",
+            _some(game_figures.critic_gap(drawn), game_figures.global_measure(drawn)),
+        ),
+        Section(
+            "game",
+            "The game",
+            "How far the players are from an equilibrium, and what still moves them. A gradient "
+            "that vanishes while the samples are poor has stopped the learning; one that grows "
+            "without end is on its way to diverge.",
+            [
+                *_some(game_figures.duality_gap(drawn)),
+                *game_figures.gradient_norms(drawn),
+                *game_figures.overfitting(drawn),
+                *_some(game_figures.spread(drawn)),
+            ],
+        ),
+    ]
 
 
 def hyperparameters(board: Board) -> list[Section]:
@@ -109,7 +155,7 @@ def hyperparameters(board: Board) -> list[Section]:
             "Each line is one trial on its way through its hyperparameters to its outcome on the "
             "right: blue is best, orange worst, dotted grey came to no outcome. Where blue lines "
             "meet, a value works.",
-            _only(sweep_figures.parallel_coordinates(board, board.metric)),
+            _some(sweep_figures.parallel_coordinates(board, board.metric)),
         ),
         Section(
             "importance",
@@ -117,7 +163,7 @@ def hyperparameters(board: Board) -> list[Section]:
             "How much worse a model predicts a trial's rank when this hyperparameter is exchanged "
             "for another trial's. It says that a parameter mattered within the searched ranges, "
             "not which value is best.",
-            _only(sweep_figures.importance_bars(importance, board.metric, board.names)),
+            _some(sweep_figures.importance_bars(importance, board.metric, board.names)),
             note,
         ),
     ]

@@ -114,6 +114,7 @@ class Board:
 
     at: whether a run counts with its "last" value or its "best" on the way.
     open_rows: the configurations of which no run has finished.
+    early: the runs that came to no result, and those that a rule stopped when they had one.
     names: the short name of each setting, the same wherever it is named.
     """
 
@@ -125,7 +126,7 @@ class Board:
     open_rows: list[Row]
     scores: list[str]
     refused: list[Refusal]
-    unfinished: list[Run]
+    early: list[Run]
     runs: list[Run]
 
     @property
@@ -164,7 +165,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         open_rows=[row for row in configurations if not row.complete],
         scores=sorted(scores, key=lambda score: score != metric),
         refused=refused,
-        unfinished=[run for run in runs if not run.complete],
+        early=[run for run in runs if not run.complete or run.stopped_by],
         runs=list(runs),
     )
 
