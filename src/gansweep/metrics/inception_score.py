@@ -1,12 +1,17 @@
-"""The Inception score: sharp and varied class predictions."""
+"""The Inception score and the mode score: sharp and varied class predictions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gansweep.metrics.ordered import OrderedSamples
+
 PUBLISHED_SEED = 2020  # torch-fidelity's order of the images, so that both give the same number
+CHUNK = 4096  # bounds the float64 copies
 
 
 def inception_score(
@@ -18,15 +23,95 @@ def inception_score(
     The standard deviation divides by `splits`, as the published tables do.
     Source: Salimans et al. 2016, arXiv:1606.03498, Section 4.
     """
-    order = np.random.RandomState(seed).permutation(len(logits))
-    logits = logits.double()[torch.from_numpy(order).to(logits.device)]
-    log_p = logits.log_softmax(1)
-    scores = []
-    for rows in range(splits):
-        part = log_p[rows * len(logits) // splits : (rows + 1) * len(logits) // splits]
-        # a class that no image has: 0 * (-inf - -inf) must count as 0
-        log_marginal = part.exp().mean(0).clamp_min(torch.finfo(part.dtype).tiny).log()
-        divergence = (part.exp() * (part - log_marginal)).sum(1).mean()
-        scores.append(divergence.exp())
+    if len(logits) < splits:
+        raise ValueError(
+            f"{len(logits)} samples cannot be shared out over {splits} splits of the Inception "
+            "score: raise n_fake."
+        )
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))
+    bounds = [split * len(logits) // splits for split in range(splits + 1)]
+    scores = [
+        _divergence(logits, order[start:end].to(logits.device)).exp()
+        for start, end in zip(bounds, bounds[1:], strict=False)
+    ]
     values = torch.stack(scores)
     return values.mean().item(), values.std(correction=0).item()
+
+
+def mode_score(logits: Tensor, real_shares: Tensor) -> float:
+    """exp(E KL(p(y|x) || p(y)) - KL(p(y) || p*(y))), p* being the real shares of the classes.
+
+    logits: (N, K) of a classifier of the data's own classes.   real_shares: (K,), positive.
+    From below 1 for predictions that say nothing, or all the same rare class, up to K for sure
+    ones in the real shares where these are even.
+
+    As first printed (Che et al. 2017, arXiv:1612.02136) both terms compare with p*:
+    E KL(p(y|x) || p*) - KL(p(y) || p*). There p* cancels and the Inception score is left. So this
+    is the form of Xu et al. 2018, arXiv:1806.07755, in which missing modes cost.
+    """
+    rows = torch.arange(len(logits), device=logits.device)
+    marginal = _marginal(logits, rows)
+    real = real_shares.double().to(logits.device)
+    missed = (marginal * (marginal.log() - (real / real.sum()).log())).sum()
+    return (_divergence(logits, rows) - missed).exp().item()
+
+
+def _divergence(logits: Tensor, rows: Tensor) -> Tensor:
+    """Mean KL(p(y|x) || p(y)) over logits[rows], 0-dim float64."""
+    log_marginal = _marginal(logits, rows).log()
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for part in rows.split(CHUNK):
+        log_p = logits[part].double().log_softmax(1)
+        total += (log_p.exp() * (log_p - log_marginal)).sum()
+    return total / len(rows)
+
+
+def _marginal(logits: Tensor, rows: Tensor) -> Tensor:
+    """p(y) over logits[rows], (K,) float64; positive, since 0 * (-inf - -inf) must count as 0."""
+    sums = [logits[part].double().softmax(1).sum(0) for part in rows.split(CHUNK)]
+    shares = torch.stack(sums).sum(0) / len(rows)
+    return shares.clamp_min(torch.finfo(shares.dtype).tiny)
+
+
+class InceptionScore(OrderedSamples):
+    """`inception_score` of the logits of all processes: {"is", "is_std"}.
+
+    update: numbers (n,), logits (n, K).
+    """
+
+    higher_is_better = True
+
+    def __init__(self, splits: int = 10, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.splits = splits
+
+    def compute(self) -> dict[str, Tensor]:
+        mean, std = inception_score(self.ordered(), self.splits)
+        return {
+            "is": torch.tensor(mean, dtype=torch.float64),
+            "is_std": torch.tensor(std, dtype=torch.float64),
+        }
+
+
+class ModeScore(OrderedSamples):
+    """`mode_score` of the logits of all processes: {"mode_score"}.
+
+    real_shares: (K,) shares or counts of the real classes.   update: numbers (n,), logits (n, K).
+    Raises: ValueError for a class without any real sample.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, real_shares: Tensor, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        missing = (real_shares <= 0).nonzero().flatten().tolist()
+        if missing:
+            raise ValueError(
+                f"No real sample is of class {missing[0]} ({len(missing)} such classes): the mode "
+                "score compares with the real shares. Raise n_real, or leave mode_score out."
+            )
+        self.real_shares = real_shares
+
+    def compute(self) -> dict[str, Tensor]:
+        score = mode_score(self.ordered(), self.real_shares)
+        return {"mode_score": torch.tensor(score, dtype=torch.float64)}

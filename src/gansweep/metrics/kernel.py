@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from gansweep.metrics.features import full_precision
+from gansweep.metrics.ordered import OrderedSamples
 
 PUBLISHED_SEED = 2020  # torch-fidelity's draw of the subsets, so that both give the same number
 CHUNK = 1024
@@ -71,7 +76,8 @@ class KernelDistance:
         self.real = real
         self.fake_rows = torch.from_numpy(fake_rows).to(real.device)
         self.real_rows = torch.from_numpy(real_rows).to(real.device)
-        self.real_sums = _within(real, self.real_rows)
+        with full_precision():
+            self.real_sums = _within(real, self.real_rows)
 
     def compute(self, fake: Tensor) -> tuple[float, float]:
         """Mean over the subsets, and their standard deviation (divided by their number).
@@ -79,7 +85,44 @@ class KernelDistance:
         fake: (n_fake, d) on the real side's device. Slightly negative for equal distributions.
         """
         m = self.fake_rows.shape[1]
-        within = _within(fake, self.fake_rows) + self.real_sums
-        between = subset_sums(fake, self.fake_rows, self.real, self.real_rows)
+        with full_precision():  # a difference of large sums, of which TF32 would leave nothing
+            within = _within(fake, self.fake_rows) + self.real_sums
+            between = subset_sums(fake, self.fake_rows, self.real, self.real_rows)
         distances = within / (m * (m - 1)) - 2 * between / m**2
         return distances.mean().item(), distances.std(correction=0).item()
+
+
+class KernelScore(OrderedSamples):
+    """`KernelDistance` of the features of all processes: {"kid", "kid_std"}.
+
+    real: (n_real, d) on the metric's device.   n_fake: samples that all updates bring together.
+    update: numbers (n,), features (n, d).
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self,
+        real: Tensor,
+        n_fake: int,
+        subsets: int = 100,
+        subset_size: int = 1000,
+        seed: int = PUBLISHED_SEED,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.n_fake = n_fake
+        self.distance = KernelDistance(real, n_fake, subsets, subset_size, seed)
+
+    def compute(self) -> dict[str, Tensor]:
+        fake = self.ordered()
+        if len(fake) != self.n_fake:
+            raise ValueError(
+                f"{len(fake)} samples came where n_fake={self.n_fake} were announced, which the "
+                "subsets of the kernel distance were drawn from: give exactly as many."
+            )
+        mean, std = self.distance.compute(fake)
+        return {
+            "kid": torch.tensor(mean, dtype=torch.float64),
+            "kid_std": torch.tensor(std, dtype=torch.float64),
+        }
