@@ -38,9 +38,12 @@ def protocol(score: str, direction: str | None, **changed: Any) -> dict[str, Any
     }
 
 
+# fidelity, then diversity
+PRDC = ("precision", "recall", "density", "coverage")
 PROTOCOLS = {
     FID: protocol("fid", "minimize"),
     MODES: protocol("modes", "maximize"),
+    **{f"{word}_digitsnet_2k_train": protocol(word, "maximize") for word in PRDC},
     COUNTS: protocol("mode_counts", None, mode_names=[str(digit) for digit in range(10)]),
 }
 
@@ -177,7 +180,7 @@ def lively_run(
                 for name, value in PROTOCOLS.items():
                     record.append({"kimg": 5.0, "seconds": 3.0, "protocol": {name: value}})
             row |= _scores(step, final, rng)
-            for name in (FID, MODES):
+            for name in PROTOCOLS.keys() - {COUNTS}:
                 last[name] = {"value": row[name], "kimg": float(step)}
                 better = min if name == FID else max
                 value = better(row[name], best.get(name, last[name])["value"])
@@ -187,6 +190,8 @@ def lively_run(
         if step % 20 == 0:
             noise = min(1.0, final / 90) * (1.2 - step / 60)
             sample_grid(record.samples / f"{step * 1000:09d}.png", seed, max(noise, 0.02))
+            record.sheets.mkdir(exist_ok=True)
+            sample_grid(record.sheets / f"{step * 1000:09d}.png", seed + 1, 0.02)
     words = [f"{key}={value}" for key, value in (params or {}).items() if key != "model"]
     record.write_result(
         {
@@ -226,7 +231,14 @@ def _row(model: str, step: int, final: float, rng: random.Random) -> dict[str, A
         "loss/generator": 0.9 + final / 60 - decay + rng.gauss(0, 0.05),
         "loss/discriminator": 0.5 + 0.6 * decay + rng.gauss(0, 0.04),
         "throughput/images_per_second": SPEED[model] * rng.uniform(0.9, 1.05),
+        "grad_norm/generator": 0.2 + final / 50 * math.exp(rng.gauss(0, 0.2)),
+        "grad_norm/discriminator": 0.5 + 2 * decay * math.exp(rng.gauss(0, 0.2)),
+        "spread/fakes": 0.4 * (1 - decay) * (1 - final / 100),
     }
+    if step % 10 == 0:
+        row["game/duality_gap"] = 0.1 + 2 * decay + rng.uniform(0, 0.1)
+        row["overfit/r_t"] = 0.5 - decay / 2 + rng.gauss(0, 0.02)
+        row["overfit/r_v"] = 0.4 - decay / 3 + rng.gauss(0, 0.02)
     if model in ("gan", "dcgan"):
         gap = 0.32 * decay + final / 400
         row["balance/real_mean"] = 0.5 + gap + rng.gauss(0, 0.01)
@@ -242,7 +254,12 @@ def _scores(step: int, final: float, rng: random.Random) -> dict[str, Any]:
     counts = [max(0, int(rng.gauss(200, 25 + final))) for _ in range(10)]
     if final > 55:
         counts[3] = counts[8] = 0
-    return {FID: fid, MODES: float(sum(count > 0 for count in counts)), COUNTS: counts}
+    near = 1 - final / 100
+    prdc = (near, 0.5 + 0.4 * near, 1.2 * near, 0.6 + 0.3 * near)
+    shares = [share * rng.uniform(0.96, 1.04) for share in prdc]
+    names = [f"{word}_digitsnet_2k_train" for word in PRDC]
+    modes = float(sum(count > 0 for count in counts))
+    return {FID: fid, MODES: modes, COUNTS: counts, **dict(zip(names, shares, strict=True))}
 
 
 def write_sweep(runs: Path) -> Path:

@@ -165,7 +165,7 @@ def test_a_variant_keeps_its_colour_in_every_figure(sweep: Path) -> None:
     for figure in sum((f for name, f in figures_of(sweep).items() if name != "throughput"), []):
         for trace in figure.data:
             if "meta" in trace and trace.get("line", trace.get("marker")) and "name" in trace:
-                paint = trace["line"] if trace["type"] == "scatter" else trace["marker"]
+                paint = trace["line"] if "line" in trace else trace["marker"]
                 colours.setdefault(trace["meta"], set()).add(paint["color"])
     assert [len(found) for found in colours.values()] == [1] * 4
     assert len(set.union(*colours.values())) == 4
@@ -297,8 +297,9 @@ def test_a_torn_sample_grid_gives_way_to_the_one_before(tmp_path: Path) -> None:
     record = lively_run(tmp_path / "a", "dcgan", 0)
     newest = record.sample_grids()[-1][1]
     newest.write_bytes(newest.read_bytes()[:100])
-    (image,) = Page(write_report([tmp_path], tmp_path / "report.html")).all("img")
-    assert "40 kimg" in (image["alt"] or "")
+    grid, sheet = Page(write_report([tmp_path], tmp_path / "report.html")).all("img")
+    assert "Grid of samples" in (grid["alt"] or "") and "40 kimg" in (grid["alt"] or "")
+    assert "nearest real images" in (sheet["alt"] or "") and "60 kimg" in (sheet["alt"] or "")
 
 
 def test_the_command_to_rerun_is_the_records(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from gansweep.report.figures import Figure, name_of, plain, two_lines
 from gansweep.report.notation import number
 from gansweep.report.palette import Variant
 from gansweep.report.protocols import measured_with
-from gansweep.report.statistics import Board, summarize
+from gansweep.report.statistics import Board
+
+Point = tuple[float, float]  # diversity, fidelity
 
 PAIRS = (("precision", "recall"), ("density", "coverage"))
 # Configurations of one model share its colour; their lines differ by dash, their dots by this.
@@ -38,36 +41,66 @@ def fidelity_against_diversity(board: Board, variants: Sequence[Variant]) -> lis
 def _scatter(
     board: Board, variants: Sequence[Variant], y: str, x: str, words: tuple[str, str]
 ) -> Figure | None:
-    traces: list[dict[str, Any]] = []
-    told: list[str] = []
-    for variant in variants:
-        found = [(run.value(x, board.at), run.value(y, board.at)) for run in variant.row.shown]
-        points = [(a, b) for a, b in found if a is not None and b is not None]
-        if points:
-            traces += _dots(variant, points, words)
-            mean = " and ".join(
-                number(sum(axis) / len(points)) for axis in zip(*points, strict=True)
-            )
-            told.append(f"{variant.row.label} {mean}")
-    if not traces:
+    found = [(variant, _points(variant, x, y, board.at)) for variant in variants]
+    found = [(variant, points) for variant, points in found if points]
+    if not found:
         return None
-    highest = max(value for trace in traces for value in trace["y"])
+    means = [_mean(points) for _, points in found]
+    sides = _label_sides(means)
+    traces = [
+        trace
+        for (variant, points), mean, side in zip(found, means, sides, strict=True)
+        for trace in _dots(variant, points, mean, side, words)
+    ]
     layout = {
-        "xaxis": {"title": {"text": plain(x)}, "range": [-0.03, 1.05]},
-        "yaxis": {"title": {"text": plain(y)}, "range": [-0.03, max(1.05, 1.1 * highest)]},
+        "xaxis": {"title": {"text": plain(x)}, "range": _range(found, 0)},
+        "yaxis": {"title": {"text": plain(y)}, "range": _range(found, 1)},
         "hovermode": "closest",
         "annotations": [
-            _corner("mode collapse", 0.01, 0.99, "left", "top"),
-            _corner("over-generalisation", 0.99, 0.01, "right", "bottom"),
+            _corner("towards mode collapse", 0.01, 0.99, "left", "top"),
+            _corner("towards over-generalisation", 0.99, 0.01, "right", "bottom"),
         ],
     }
+    told = [
+        f"{variant.row.label} {number(mean[0])} and {number(mean[1])}"
+        for (variant, _), mean in zip(found, means, strict=True)
+    ]
     alt = f"{words[1]} and {words[0]}: {'; '.join(told)}."
     title = f"{words[0].capitalize()} against {words[1]}"
     return Figure(title, alt, traces, layout, height=360)
 
 
+def _points(variant: Variant, x: str, y: str, at: str) -> list[Point]:
+    values = [(run.value(x, at), run.value(y, at)) for run in variant.row.shown]
+    return [(a, b) for a, b in values if a is not None and b is not None]
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    return sum(a for a, _ in points) / len(points), sum(b for _, b in points) / len(points)
+
+
+def _range(found: Sequence[tuple[Variant, list[Point]]], axis: int) -> list[float]:
+    """From a tenth below the lowest value to the highest that a share can have, or the highest."""
+    values = [point[axis] for _, points in found for point in points]
+    low, high = max(0.0, math.floor(10 * min(values) - 1) / 10), max(1.0, *values)
+    return [low - 0.03 * (high - low), high + 0.06 * (high - low)]
+
+
+def _label_sides(means: Sequence[Point]) -> list[str]:
+    """Left of dots on the right, and away from a dot that is close above or below."""
+    xs, ys = [x for x, _ in means], [y for _, y in means]
+    close = 0.08 * (max(1.0, *ys) - min(ys) + 0.1)
+    sides = []
+    for x, y in means:
+        above = any(0 < other - y < close for other in ys)
+        below = any(0 < y - other < close for other in ys)
+        height = "middle" if above == below else "bottom" if above else "top"
+        sides.append(f"{height} {'left' if x > (min(*xs, 0.5) + 1) / 2 else 'right'}")
+    return sides
+
+
 def _dots(
-    variant: Variant, points: list[tuple[float, float]], words: tuple[str, str]
+    variant: Variant, points: list[Point], mean: Point, side: str, words: tuple[str, str]
 ) -> list[dict[str, Any]]:
     """A small dot for each run where there are several, a larger one with a label at the mean."""
     common = {
@@ -78,21 +111,19 @@ def _dots(
         "hovertemplate": f"{words[1]} %{{x:.3f}}, {words[0]} %{{y:.3f}}",
     }
     marker = {"color": variant.colour, "symbol": SYMBOLS[variant.dash]}
-    xs, ys = [a for a, _ in points], [b for _, b in points]
-    mean = [summary.mean for values in (xs, ys) if (summary := summarize(values))]
-    right = mean[0] > 0.6
     label = {
         **common,
         "mode": "markers+text",
         "x": [mean[0]],
         "y": [mean[1]],
         "text": [plain(variant.row.model)],
-        "textposition": "middle left" if right else "middle right",
+        "textposition": side,
         "textfont": {"size": 11},
         "marker": {**marker, "size": 11},
     }
     if len(points) == 1:
         return [label]
+    xs, ys = [a for a, _ in points], [b for _, b in points]
     runs = {**common, "mode": "markers", "x": xs, "y": ys, "marker": {**marker, "size": 5}}
     return [{**runs, "opacity": 0.6}, label]
 

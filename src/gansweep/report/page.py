@@ -24,7 +24,7 @@ from gansweep.report.palette import Variant, variants
 from gansweep.report.protocols import protocols_of
 from gansweep.report.read import Run, Value, load
 from gansweep.report.sections import sections
-from gansweep.report.statistics import Board, Row, leader, leaderboard, verdict
+from gansweep.report.statistics import PREFERENCE, Board, Row, leader, leaderboard, verdict
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 PNG = b"\x89PNG\r\n\x1a\n"
 EMBEDDED_BYTES = 150_000  # of a picture; a larger one is compressed before it joins the page
-COLUMNS = 7  # of scores in the first table; further ones have a table of their own
+COLUMNS = 5  # of scores in the first table; further ones have a table of their own
 STAGES = {"confirmed": "confirmed, ", "run": "", "trial": "trial, "}
 
 
@@ -75,6 +75,7 @@ def render(board: Board) -> str:
 
     drawn = variants(board)
     rows = [*board.rows, *board.open_rows]
+    columns = _columns(board)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -99,8 +100,8 @@ def render(board: Board) -> str:
         overview=_overview(board),
         verdict=verdict(board),
         tables=_tables(board),
-        columns=board.scores[:COLUMNS],
-        further=board.scores[COLUMNS:],
+        columns=columns[:COLUMNS],
+        further=columns[COLUMNS:],
         spreads=_spreads(board),
         cautions=cautions(board),
         diagnosis=diagnosis(board, drawn),
@@ -239,6 +240,19 @@ def _overview(board: Board) -> str:
         f"{notation.plural(len(board.runs), 'run')} of {rows} on {data}: {states}. "
         f"{notation.duration(seconds)} of training in all."
     )
+
+
+def _columns(board: Board) -> list[str]:
+    """The scores in the order of the tables: the one that ranks, then by preference, whether they
+    were measured in training or after it. FID-infinity stands beside its FID.
+    """
+    ranks = {word: rank for rank, word in enumerate(PREFERENCE) if word != "fid_infinity"}
+    words = {score: p.get("score") for run in board.runs for score, p in run.protocols.items()}
+
+    def place(score: str) -> tuple[bool, int]:
+        return score != board.metric, ranks.get(str(words.get(score)), len(PREFERENCE))
+
+    return sorted(board.scores, key=place)
 
 
 def _spreads(board: Board) -> dict[tuple[str, str], str]:
