@@ -10,6 +10,10 @@ from gansweep.metrics.protocol import scores_called
 
 Points = Sequence[tuple[float, float]]
 
+# Before a fifth of the budget a game has hardly begun: a discriminator that is ahead, missing
+# modes and bad scores are then the rule in runs that end well.
+BEGUN = 0.2
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -18,18 +22,17 @@ class Evidence:
     curves: column of the history -> (kimg, value), oldest first; a value may be nan.
     protocols: full name of each score -> its protocol.
     objective: the full name of the score that chooses the best checkpoint, or None.
-    counts: clock -> samples in each mode, of one score mode_counts, oldest first.
-    mode_names: of the modes, in the order of the counts; empty where they have none.
+    counts: clock -> samples in each mode, of the score mode_counts, oldest first; those of the
+        newest evaluations are enough.
     config: the resolved configuration, as in config.yaml.
     status, reason: of result.json; "running" while it trains.
-    command: what trains the run again; directory: of its record. Both for the remedies.
+    command: what trains the run again.   directory: of its record. Both for the remedies.
     """
 
     curves: Mapping[str, Points]
     protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     objective: str | None = None
     counts: Sequence[tuple[float, Sequence[float]]] = ()
-    mode_names: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     status: str = "running"
     reason: str = ""
@@ -37,13 +40,17 @@ class Evidence:
     directory: str = ""
 
     @property
+    def kimg(self) -> float:
+        """The clock of the newest number."""
+        return max((points[-1][0] for points in self.curves.values() if points), default=0.0)
+
+    @property
     def budget_kimg(self) -> float:
         return float(self.config.get("budget_kimg") or self.kimg)
 
     @property
-    def kimg(self) -> float:
-        """The clock of the newest number."""
-        return max((points[-1][0] for points in self.curves.values() if points), default=0.0)
+    def begun(self) -> bool:
+        return self.kimg >= BEGUN * self.budget_kimg
 
     def score(self, word: str) -> str | None:
         """The full name of the most often measured score called `word`; the objective goes first.
@@ -54,3 +61,29 @@ class Evidence:
         if self.objective in names:
             return self.objective
         return max(names, key=lambda name: len(self.curves[name]), default=None)
+
+    def columns(self, *names: str | None) -> tuple[str, ...]:
+        """Those of the names that the run has a curve of."""
+        return tuple(name for name in names if name is not None and self.curves.get(name))
+
+    def setting(self, key: str) -> Any:
+        """A value of the configuration by its dotted key; None where there is none."""
+        node: Any = self.config
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        return node
+
+    def target(self, key: str) -> str:
+        """The class that a node of the configuration names, without its package; or ""."""
+        return str(self.setting(f"{key}._target_") or "").rpartition(".")[2]
+
+    @property
+    def is_points(self) -> bool:
+        """Whether the data are points, whose networks are those of `model.points`."""
+        if str(self.setting("data._target_")).startswith("gansweep.data.toy."):
+            return True
+        return any("max_sigmas" in protocol for protocol in self.protocols.values())
+
+    def network(self, player: str) -> str:
+        """The dotted key of a player's network: of points where the data are points."""
+        return f"model.points.{player}" if self.is_points else f"model.{player}"

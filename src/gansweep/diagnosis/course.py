@@ -1,0 +1,121 @@
+"""The course of training: whether it diverged, whether it was still under way at its end."""
+
+from __future__ import annotations
+
+import math
+
+from gansweep.diagnosis.curves import clocks, finite, late, level, peak, trend
+from gansweep.diagnosis.evidence import Evidence
+from gansweep.diagnosis.findings import Finding
+
+DIVERGED = ("divergence", "Divergence")
+SLOW = ("slow_convergence", "Slow convergence")
+SPENT = 0.95  # of the budget
+FAST = 0.2  # change within the second half, as a share of the score: worth a larger budget
+# No loss of a GAN that learns has such values: scores grow without bound.
+HUGE = 1e6
+GROWN = 1e3  # times its early values, and so large itself
+WORSE = 2.0  # times its best
+LOST = 0.25  # of all that was gained: near 0 a factor alone says little
+GOOD_ONCE = 0.25  # of all samples in the modes, without which there was nothing to lose
+# Reverse KL of modes filled to 95 %, or three times that of perfect samples: little to gain below.
+GOOD_KL = 0.05
+ABOVE_FLOOR = 3.0
+
+
+def divergence(evidence: Evidence) -> Finding | None:
+    """A number is not finite, the scores of the discriminator explode, or quality is lost."""
+    if evidence.status == "diverged":
+        kimg = (evidence.kimg, evidence.kimg)
+        columns = evidence.columns("loss/discriminator", "loss/generator", evidence.objective)
+        return Finding(*DIVERGED, "failure", f"Training broke: {evidence.reason}.", columns, kimg)
+    return _not_finite(evidence) or _exploded(evidence) or _lost_quality(evidence)
+
+
+def _not_finite(evidence: Evidence) -> Finding | None:
+    for name, points in evidence.curves.items():
+        if name.startswith(("loss/", "penalty/")) and points and not math.isfinite(points[-1][1]):
+            known = finite(points)
+            since = next(k for k, _ in points if not known or k > known[-1][0])
+            text = f"{name} is not finite from {since:.4g} kimg on."
+            return Finding(*DIVERGED, "failure", text, (name,), (since, points[-1][0]))
+    return None
+
+
+def _exploded(evidence: Evidence) -> Finding | None:
+    for name in evidence.columns("loss/discriminator", "loss/generator"):
+        sizes = [(kimg, abs(value)) for kimg, value in finite(evidence.curves[name])]
+        judged = late(sizes)
+        now, early = level(judged), level(sizes[: max(3, len(sizes) // 4)])
+        if now >= HUGE or now >= GROWN * max(early, 1):
+            text = (
+                f"{name} is {now:.2g} from {judged[0][0]:.4g} kimg on ({early:.2g} in the first "
+                "quarter): nothing holds the discriminator's scores."
+            )
+            columns = evidence.columns(name, "critic/gap", "grad_norm/discriminator")
+            numbers = {"loss": now, "early": early}
+            return Finding(*DIVERGED, "failure", text, columns, clocks(judged), numbers)
+    return None
+
+
+def _lost_quality(evidence: Evidence) -> Finding | None:
+    for word, sign in (("fid", 1), ("kid", 1), ("high_quality", -1)):
+        name = evidence.score(word)
+        known = finite(evidence.curves[name]) if name is not None else []
+        if name is None or len(known) < 6:
+            continue
+        at, best = peak(known, min if sign > 0 else max)
+        judged = late(known)
+        now = level(judged)
+        worse = now >= WORSE * best if sign > 0 else now <= best / WORSE and best >= GOOD_ONCE
+        gained = sign * (known[0][1] - best)
+        if at < judged[0][0] and worse and sign * (now - best) >= LOST * gained:
+            text = (
+                f"{name} is {now:.3g} from {judged[0][0]:.4g} kimg on, after {best:.3g} at "
+                f"{at:.4g} kimg; best.pt is of its best evaluation."
+            )
+            columns = evidence.columns(name, "loss/generator", "grad_norm/discriminator")
+            numbers = {"now": now, "best": best, "best_kimg": at}
+            return Finding(*DIVERGED, "failure", text, columns, clocks(judged), numbers)
+    return None
+
+
+def slow_convergence(evidence: Evidence) -> Finding | None:
+    """The objective was still improving clearly when the budget was spent."""
+    if evidence.status != "finished" or evidence.kimg < SPENT * evidence.budget_kimg:
+        return None
+    for name in _measures(evidence):
+        known = evidence.curves[name]
+        sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
+        half, third = late(known, 0.5), late(known)
+        if trend(half) != sign or level(third) <= _nothing_to_gain(evidence, name):
+            continue
+        start, now = level(half[: len(half) // 2]), level(half[len(half) // 2 :])
+        change = sign * (now - start) / max(abs(start), 1e-9)
+        if change >= FAST:
+            word = "rising" if sign > 0 else "falling"
+            text = (
+                f"{name} was still {word} when the budget of {evidence.budget_kimg:g} kimg was "
+                f"spent: from {start:.3g} to {now:.3g} over the second half."
+            )
+            columns = evidence.columns(name)
+            return Finding(*SLOW, "warning", text, columns, clocks(half), {"change": change})
+    return None
+
+
+def _measures(evidence: Evidence) -> tuple[str, ...]:
+    """What converges: the objective, the share of good points, the gap of the game."""
+    return evidence.columns(
+        evidence.objective,
+        evidence.score("high_quality"),
+        "game/duality_gap",
+        "critic/global_measure",
+    )
+
+
+def _nothing_to_gain(evidence: Evidence, name: str) -> float:
+    """A value that it is not worth the time to better."""
+    if evidence.protocols.get(name, {}).get("score") != "reverse_kl":
+        return -math.inf
+    counts = evidence.counts[-1][1] if evidence.counts else ()
+    return max(GOOD_KL, ABOVE_FLOOR * len(counts) / (2 * max(1.0, sum(counts))))

@@ -1,0 +1,242 @@
+"""The state of the game: who wins, whether the generator still learns, whether both circle."""
+
+from __future__ import annotations
+
+import math
+
+from gansweep.diagnosis.curves import clocks, finite, late, level, peak, swings
+from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.findings import Finding, Severity
+from gansweep.diagnosis.modes import MOST_FLOOR, fillings
+
+LOOKS = 6  # of the late part, the least by which the game is judged
+# Healthy runs pass through 0.95 and more; 0.99 of both kinds, at D(G) below 0.05, leaves the
+# generator nothing that it could do right by chance.
+WINS = 0.99
+LOST_HOPE = 0.05
+# A loss with a best value of 0 has these values where D tells nothing. At 2 % of it the
+# discriminator is beyond doubt.
+UNDECIDED_LOSS = {
+    "NonSaturating": math.log(4),
+    "Minimax": math.log(4),
+    "LeastSquares": 0.25,
+    "Hinge": 2.0,
+    "RelativisticPairing": math.log(2),
+}
+BEYOND_DOUBT = 0.02
+SURE_OF_TRAINING = 0.9  # r_t: Karras et al. 2020 hold it at 0.6
+KNOWN_BY_HEART = 0.8  # r_v: 1 where held-out images look generated to the discriminator
+VANISHED = 0.02  # of its peak: a healthy game at its end keeps a tenth and more
+SEEN_THROUGH = 0.1  # accuracy on generated samples: nearly all pass for real
+DEAD = 1e-4  # of its peak: a gradient of no use
+SAME = 1e-3  # |D - 1/2| that tells nothing
+# Standard deviation of D's accuracy: 0.5 where it jumps between 0 and 1, 0.29 where every value
+# is as frequent, at most 0.27 in healthy runs.
+ACCURACY_SPREAD = 0.3
+ACCURACY_SWING = 0.6
+GAP_SPREAD = 2.0  # standard deviations of a critic's gap over its mean: at most 1.3 in healthy runs
+TURNS = 4  # there and back, twice
+QUALITY_TURNS = 3  # up, down and up again
+# The size that counts: a quarter of all samples, a factor of 2 (by its logarithm), half a nat.
+QUALITY_SWINGS = {"high_quality": 0.25, "fid": math.log(2), "reverse_kl": 0.5}
+HALF = 0.5
+
+
+def discriminator_overpowers(evidence: Evidence) -> Finding | None:
+    """The discriminator tells real from generated without an error, and for long."""
+    judged = _winning(evidence)
+    if judged is None:
+        return None
+    text, columns, part = judged
+    numbers = {c: level(late(evidence.curves[c], least=1)) for c in columns}
+    learnt = _by_heart(evidence)
+    columns += evidence.columns("overfit/r_t", "overfit/r_v")
+    return Finding(
+        "discriminator_overpowers",
+        "Discriminator overpowers",
+        "failure",
+        f"{text}, from {part[0][0]:.4g} kimg on.{learnt}",
+        columns,
+        clocks(part),
+        numbers,
+    )
+
+
+def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
+    """In words, the columns that show it, and the part of the run; None where D does not win."""
+    if not evidence.begun:
+        return None
+    real, fake = (late(_curve(evidence, f"balance/{k}_accuracy"), least=LOOKS)
+                  for k in ("real", "fake"))  # fmt: skip
+    hope = level(late(_curve(evidence, "balance/fake_mean"), least=LOOKS))
+    if real and min(level(real), level(fake)) >= WINS and hope <= LOST_HOPE:
+        text = (
+            f"The discriminator is right on {level(real):.1%} of real and {level(fake):.1%} of "
+            f"generated samples, with D(G(z)) = {hope:.2g}"
+        )
+        columns = ("balance/fake_mean", "balance/fake_accuracy", "balance/real_accuracy")
+        return text, columns, fake
+    undecided = UNDECIDED_LOSS.get(evidence.target("model.loss"))
+    loss = late(_curve(evidence, "loss/discriminator"), least=LOOKS)
+    if undecided is None or not loss or real or level(loss) > BEYOND_DOUBT * undecided:
+        return None
+    text = (
+        f"The discriminator's loss is {level(loss):.2g}, where one that cannot tell has "
+        f"{undecided:.2g}"
+    )
+    return text, evidence.columns("loss/discriminator", "critic/gap"), loss
+
+
+def _curve(evidence: Evidence, name: str) -> Points:
+    return evidence.curves.get(name, [])
+
+
+def _by_heart(evidence: Evidence) -> str:
+    """What the overfitting heuristics add, where they were measured."""
+    told = []
+    r_t = level(late(_curve(evidence, "overfit/r_t")))
+    r_v = level(late(_curve(evidence, "overfit/r_v")))
+    if r_t >= SURE_OF_TRAINING:
+        told.append(f"r_t = {r_t:.2f} (0.6 is sound)")
+    if r_v >= KNOWN_BY_HEART:
+        told.append(f"held-out images look generated to it (r_v = {r_v:.2f})")
+    return f" It knows the training set by heart: {', '.join(told)}." if told else ""
+
+
+def vanishing_gradient(evidence: Evidence) -> Finding | None:
+    """The generator's gradient has all but gone while the discriminator wins."""
+    name = "grad_norm/generator"
+    judged = late(_curve(evidence, name), least=LOOKS)
+    winning = _winning(evidence)
+    if not judged or winning is None:
+        return None
+    at, most = peak(evidence.curves[name])
+    now = level(judged)
+    if not now <= VANISHED * most:
+        return None
+    ratio = f"{most / now:,.0f} times less than" if now else "nothing left of"
+    text = (
+        f"The generator's gradient has a norm of {now:.2g} from {judged[0][0]:.4g} kimg on, "
+        f"{ratio} the {most:.2g} at {at:.4g} kimg, while the discriminator wins."
+    )
+    return Finding(
+        "vanishing_gradient",
+        "Vanishing generator gradient",
+        "failure",
+        text,
+        evidence.columns(name, *winning[1], "loss/generator"),
+        clocks(judged),
+        {"gradient": now, "peak": most},
+    )
+
+
+def discriminator_fooled(evidence: Evidence) -> Finding | None:
+    """Nearly all generated samples pass for real, or the discriminator says the same of all."""
+    if not evidence.begun:
+        return None
+    passing = late(_curve(evidence, "balance/fake_accuracy"), least=LOOKS)
+    judged: Points = passing
+    if passing and level(passing) <= SEEN_THROUGH:
+        hope = level(late(_curve(evidence, "balance/fake_mean")))
+        text = (
+            f"The discriminator is right on {level(passing):.1%} of generated samples "
+            f"(D(G(z)) = {hope:.2g})"
+        )
+    else:
+        judged = _dead(evidence)
+        text = "The discriminator says the same of every sample, and no longer learns"
+    if not judged:
+        return None
+    columns = evidence.columns(
+        "balance/fake_accuracy", "balance/fake_mean", "critic/gap", "grad_norm/discriminator"
+    )
+    return Finding(
+        "discriminator_fooled",
+        "Discriminator fooled",
+        "failure",
+        f"{text}, from {judged[0][0]:.4g} kimg on: it teaches the generator nothing.",
+        columns,
+        clocks(judged),
+        {name: level(late(evidence.curves[name])) for name in columns},
+    )
+
+
+def _dead(evidence: Evidence) -> Points:
+    """The late part, where D's outputs are all alike and it has no gradient; else nothing."""
+    name = "grad_norm/discriminator"
+    judged = late(_curve(evidence, name), least=LOOKS)
+    if not judged or not level(judged) <= DEAD * peak(evidence.curves[name])[1]:
+        return []
+    distance = level(late(_curve(evidence, "balance/distance")))
+    gap = level([(k, abs(v)) for k, v in late(_curve(evidence, "critic/gap"))])
+    size = level([(k, abs(v)) for k, v in late(_curve(evidence, "critic/real_mean"))])
+    return judged if distance <= SAME or gap <= SAME * size else []
+
+
+def oscillation(evidence: Evidence) -> Finding | None:
+    """Quality, or the balance of the players, goes up and down again and again."""
+    if not evidence.begun:
+        return None
+    return _swinging_quality(evidence) or _swinging_balance(evidence)
+
+
+def _swinging_quality(evidence: Evidence) -> Finding | None:
+    for word, size in QUALITY_SWINGS.items():
+        name = evidence.score(word)
+        judged = _second_half(evidence, word, name) if name is not None else []
+        values = [value for _, value in judged]
+        scaled = [math.log(max(v, 1e-9)) for v in values] if word == "fid" else values
+        turns = swings(scaled, size)
+        if turns >= QUALITY_TURNS:
+            text = (
+                f"{name} goes up and down: {turns} turns between {min(values):.3g} and "
+                f"{max(values):.3g} from {judged[0][0]:.4g} kimg on, without settling."
+            )
+            columns = evidence.columns(name, "balance/fake_accuracy", "critic/gap")
+            return _circling("failure", text, columns, judged, turns)
+    return None
+
+
+def _second_half(evidence: Evidence, word: str, name: str) -> Points:
+    if word != "reverse_kl":
+        return late(evidence.curves[name], HALF)
+    # of few good samples it is noise
+    told = [one for one in fillings(evidence, HALF) if one.floor <= MOST_FLOOR]
+    return [(one.kimg, one.reverse_kl) for one in told]
+
+
+def _swinging_balance(evidence: Evidence) -> Finding | None:
+    name = "balance/fake_accuracy"
+    judged = late(_curve(evidence, name), HALF, LOOKS)
+    size, enough = ACCURACY_SWING, _deviation(judged) >= ACCURACY_SPREAD
+    if not judged:
+        name = "critic/gap"
+        judged = late(_curve(evidence, name), HALF, LOOKS)
+        mean = abs(math.fsum(v for _, v in judged) / max(1, len(judged)))
+        size = _deviation(judged)
+        enough = size > GAP_SPREAD * mean
+    values = [value for _, value in judged]
+    turns = swings(values, size) if values else 0
+    if not enough or turns < TURNS:
+        return None
+    text = (
+        f"The players circle: {name} turned {turns} times between {min(values):.3g} and "
+        f"{max(values):.3g} from {judged[0][0]:.4g} kimg on."
+    )
+    columns = evidence.columns(name, "balance/fake_mean", "critic/real_mean", "critic/fake_mean")
+    return _circling("warning", text, columns, judged, turns)
+
+
+def _circling(
+    severity: Severity, text: str, columns: tuple[str, ...], judged: Points, turns: int
+) -> Finding:
+    numbers = {"turns": float(turns)}
+    return Finding("oscillation", "Oscillation", severity, text, columns, clocks(judged), numbers)
+
+
+def _deviation(points: Points) -> float:
+    values = [value for _, value in finite(points)]
+    if not values:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))

@@ -1,0 +1,114 @@
+"""What single samples show: samples beyond the data, and copies of training samples."""
+
+from __future__ import annotations
+
+import math
+
+from gansweep.diagnosis.curves import clocks, late, level, trend
+from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.findings import Finding, Severity
+from gansweep.diagnosis.modes import (
+    COVERED,
+    LACKING,
+    LEAST_GAP,
+    MOST_FLOOR,
+    ONE_SIDED,
+    fillings,
+    perfect_coverage,
+)
+
+BEYOND = ("over_generalisation", "Over-generalisation")
+# Published tables of mixtures have 0.4 to 0.99 of the samples in the modes: below a half most
+# samples are of no use, below a quarter nearly all.
+FEW_GOOD = 0.5
+HARDLY_GOOD = 0.25
+# A classifier doubts good generated images too: healthy runs on digits are between 0.46 and 0.8.
+FEW_SURE = 0.25
+LOW_DENSITY = 0.5  # 1 for perfect samples, in any space
+# Of copies the share is 1, of fresh samples 0.5; noise is kept out by standard errors.
+COPYING = 0.65
+COPIES = 0.85
+COPY_ERRORS = 3.0
+
+
+def over_generalisation(evidence: Evidence) -> Finding | None:
+    """The modes are reached, but most samples are in none: precision or density is low."""
+    if not evidence.begun:
+        return None
+    return _beyond_modes(evidence) or _beyond_data(evidence)
+
+
+def _beyond_modes(evidence: Evidence) -> Finding | None:
+    filled = fillings(evidence)
+    quality = evidence.score("high_quality")
+    curve = evidence.curves[quality] if quality is not None else _sure(evidence)
+    good = level(late(curve))
+    limit = FEW_GOOD if quality is not None else FEW_SURE
+    if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, 0.5)) > 0:
+        return None
+    told = [one for one in filled if one.floor <= MOST_FLOOR]
+    evenly = level([(one.kimg, one.share) for one in told])
+    if evenly < LACKING:  # mode collapse says more
+        return None
+    spread = "reach all modes, but" if told else "miss the modes:"
+    text = (
+        f"The samples {spread} {1 - good:.1%} of them lie in none, from {filled[0].kimg:.4g} kimg "
+        "on."
+    )
+    columns = evidence.columns(quality, evidence.score("reverse_kl"), evidence.score("modes"))
+    severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
+    kimg = (filled[0].kimg, filled[-1].kimg)
+    return Finding(*BEYOND, severity, text, columns, kimg, {"in_no_mode": 1 - good})
+
+
+def _sure(evidence: Evidence) -> Points:
+    """The share of the images that the classifier is sure of."""
+    name = evidence.score("mode_counts") or evidence.score("modes")
+    n = evidence.protocols[name].get("n_fake") if name is not None else None
+    return [(kimg, sum(counts) / n) for kimg, counts in evidence.counts] if n else []
+
+
+def _beyond_data(evidence: Evidence) -> Finding | None:
+    words = ("precision", "recall", "density", "coverage")
+    names = {word: name for word in words if (name := evidence.score(word)) is not None}
+    values = {word: level(late(evidence.curves[name])) for word, name in names.items()}
+    precision, recall, density, coverage = (values.get(word, math.nan) for word in words)
+    thin = precision <= ONE_SIDED * recall and recall - precision >= LEAST_GAP
+    sparse = density <= LOW_DENSITY and coverage >= COVERED * perfect_coverage(
+        evidence.protocols[names["coverage"]]
+    )
+    if not thin and not sparse:
+        return None
+    known = ", ".join(f"{word} {value:.2f}" for word, value in values.items())
+    text = f"The samples cover the data, but many of them lie where there are none: {known}."
+    columns = evidence.columns(*(names.get(word) for word in words))
+    judged = late(evidence.curves[columns[0]])
+    return Finding(*BEYOND, "warning", text, columns, clocks(judged), values)
+
+
+def memorisation(evidence: Evidence) -> Finding | None:
+    """Generated samples lie nearer to training samples than fresh real ones do."""
+    name = evidence.score("memorisation")
+    if name is None or not evidence.begun:
+        return None
+    judged = late(evidence.curves[name], least=1)
+    share = level(judged)
+    protocol = evidence.protocols[name]
+    error = _most_error(protocol.get("n_fake"), protocol.get("n_test") or protocol.get("n_real"))
+    if not share >= max(COPYING, 0.5 + COPY_ERRORS * error):
+        return None
+    text = (
+        f"Generated samples lie nearer to the training set than held-out real ones in {share:.0%} "
+        "of all pairs, where 50 % is chance: the generator copies."
+    )
+    severity: Severity = "failure" if share >= COPIES else "warning"
+    numbers = {"nearer_to_training": share}
+    title = ("memorisation", "Memorisation")
+    return Finding(*title, severity, text, evidence.columns(name), clocks(judged), numbers)
+
+
+def _most_error(n: object, m: object) -> float:
+    """The standard error of the share under chance, where U / nm has variance (n+m+1) / 12nm."""
+    if not isinstance(n, int) or not isinstance(m, int) or not n * m:
+        return 0.0
+    return math.sqrt((n + m + 1) / (12 * n * m))
