@@ -134,11 +134,12 @@ def test_non_finite_loss_stops_the_run_as_diverged(tmp_path: Path) -> None:
 
 
 def test_constant_generator_stops_the_run_as_collapsed(tmp_path: Path) -> None:
-    options = ["data=ring", "metrics=none", "budget_kimg=20", "callbacks.guard.collapse_kimg=1"]
-    options += ["model.optimizer.generator.lr=0", "callbacks.guard.collapse_spread=1000"]
+    options = ["data=ring", "metrics=none", "budget_kimg=20", "model.optimizer.generator.lr=0"]
+    options += [f"callbacks.stop_on_failure.collapse_{w}" for w in ("kimg=1", "spread=1000")]
     words = [w for w in SMALL if not w.startswith(("metrics.", "model.generator", "model.disc"))]
     result = train(config.compose([*words, *options]), run_dir=tmp_path / "r", progress=False)
     assert result["status"] == "collapsed", result["reason"]
+    assert result["stopped_by"] == "stop_on_failure"
     assert "constant" in result["reason"] and 1 < result["kimg"] < 8
 
 
