@@ -2,86 +2,156 @@
 
 from pathlib import Path
 from unittest.mock import patch
-from urllib.error import URLError
 
 import pytest
 import torch
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import (
+    URL_INCEPTION_V3,
+    FeatureExtractorInceptionV3,
+)
+from torch_fidelity.interpolate_compat_tensorflow import (
+    interpolate_bilinear_2d_like_tensorflow1x,
+)
 
 from gansweep.errors import UserError
-from gansweep.metrics.inception import FILE_NAME, PUBLISHED_HASH, Inception
+from gansweep.metrics import inception
+from gansweep.metrics.inception import PUBLISHED, Inception
+from gansweep.metrics.inception_network import folded
+from gansweep.metrics.resizing import tensorflow1_bilinear
 
 CPU = torch.device("cpu")
 
 
+def some_images(*shape: int) -> Tensor:
+    return torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+
+
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("weights") / "random.pth"
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractorInceptionV3:
+    """torch-fidelity's network with random weights that let an image through to the last layer."""
     with (
         torch.random.fork_rng(),
         patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url"),
         patch.object(FeatureExtractorInceptionV3, "load_state_dict"),
+        torch.no_grad(),
     ):
         torch.manual_seed(0)
-        network = FeatureExtractorInceptionV3("random", ["2048"])
-    torch.save(network.state_dict(), file)
+        network = FeatureExtractorInceptionV3("random", ["2048", "logits_unbiased"])
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(theirs: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(theirs.state_dict(), file)
     return file
 
 
-@pytest.mark.slow
-def test_features_are_torch_fidelitys(weights: Path) -> None:
-    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
-    before = torch.get_rng_state()
-    backbone = Inception(CPU, weights)
-    assert torch.equal(before, torch.get_rng_state())
-    theirs = FeatureExtractorInceptionV3(
-        "reference", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights)
-    )
-    expected = theirs(images)
-    found = backbone.features(images)
-    for ours, reference in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-5)
-    grey = images[:, :1]
-    torch.testing.assert_close(
-        backbone.features(grey)[0], backbone.features(grey.repeat(1, 3, 1, 1))[0]
-    )
-    assert backbone.name == f"inception{backbone.weights_hash[:8]}"
+@pytest.fixture(scope="module")
+def backbone(weights: Path) -> Inception:
+    return Inception(CPU, weights)
 
 
-def test_the_published_hash_is_the_one_in_the_files_name() -> None:
-    assert PUBLISHED_HASH == "6726825d"
-    assert FILE_NAME == "weights-inception-2015-12-05-6726825d.pth"
-
-
-def test_a_missing_file_is_named_with_the_option() -> None:
-    with pytest.raises(UserError, match=r"nowhere\.pth.*does not exist.*metrics\.weights_path="):
-        Inception(CPU, "nowhere.pth")
-
-
-def test_a_file_with_code_in_it_is_not_run(tmp_path: Path) -> None:
-    file = tmp_path / "code.pth"
-    torch.save({"network": torch.nn.Linear(1, 1)}, file)
-    with pytest.raises(UserError, match="cannot be read as a file of weights"):
-        Inception(CPU, file)
-
-
-@pytest.mark.slow
-def test_other_weights_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.pth"
-    torch.save({"linear.weight": torch.zeros(1)}, file)
-    with pytest.raises(UserError, match="does not hold the weights of torch-fidelity's"):
-        Inception(CPU, file)
-
-
-def test_offline_the_error_says_which_file_goes_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_features_are_torch_fidelitys(
+    backbone: Inception, theirs: FeatureExtractorInceptionV3
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    images = some_images(2, 3, 40, 32)
+    for ours, reference in zip(backbone.features(images), theirs(images), strict=True):
+        assert reference.std() > 0.5  # the random weights show something of the image
+        assert (ours - reference).norm() / reference.norm() < 2e-6
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4)
 
-    def offline(*_: object, **__: object) -> None:
-        raise URLError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(UserError, match=f"{FILE_NAME}.*no route to host.*{tmp_path}.*metrics="):
-        Inception(CPU)
-    assert "downloading the Inception weights" in capsys.readouterr().err
+def test_grey_images_are_colour_images_of_three_equal_channels(backbone: Inception) -> None:
+    grey = some_images(1, 1, 28, 28)
+    colour = grey.repeat(1, 3, 1, 1)
+    torch.testing.assert_close(backbone.features(grey), backbone.features(colour))
+
+
+def test_pieces_of_a_batch_give_what_one_pass_gives(
+    backbone: Inception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = some_images(3, 3, 8, 8)
+    whole = backbone.features(images)
+    monkeypatch.setattr(inception, "CPU_BATCH", 2)
+    torch.testing.assert_close(backbone.features(images), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_the_global_random_state_is_left_alone(weights: Path) -> None:
+    before = torch.get_rng_state()
+    Inception(CPU, weights)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_other_weights_than_the_published_name_the_feature_space(backbone: Inception) -> None:
+    assert backbone.name == f"inception{backbone.weights_hash[:8]}"
+    assert len(backbone.weights_hash) == 16
+    assert PUBLISHED.named("inception", "6726825d00000000") == "inception"
+
+
+def test_the_published_file_is_torch_fidelitys() -> None:
+    assert PUBLISHED.url == URL_INCEPTION_V3
+    assert PUBLISHED.url.endswith(f"/{PUBLISHED.file_name}")
+    assert PUBLISHED.file_name.endswith(f"-{PUBLISHED.sha256}.pth")
+
+
+@pytest.mark.parametrize("height, width", [(8, 8), (32, 20), (299, 299), (300, 598), (1, 5)])
+def test_the_resizer_is_tensorflows(height: int, width: int) -> None:
+    images = some_images(1, 3, height, width)
+    expected = interpolate_bilinear_2d_like_tensorflow1x(
+        images.float(), size=(299, 299), align_corners=False
+    )
+    found = tensorflow1_bilinear(images, 299)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_batch_norm_folds_into_the_convolution_before_it() -> None:
+    convolution = nn.Conv2d(2, 3, 3, bias=False)
+    norm = nn.BatchNorm2d(3, eps=0.001)
+    with torch.no_grad():
+        for values in (norm.weight, norm.bias, norm.running_mean):
+            values.normal_()
+        norm.running_var.uniform_(0.1, 2)
+    layers = nn.ModuleDict({"conv": convolution, "bn": norm}).eval()
+    state = {f"layer.{name}": value for name, value in layers.state_dict().items()}
+    x = torch.randn(1, 2, 5, 5)
+    torch.testing.assert_close(
+        nn.functional.conv2d(x, *folded(state, "layer")), norm(convolution(x))
+    )
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"linear.weight": torch.zeros(1)}, "no 'fc.weight'"),
+        ({"fc.weight": torch.zeros(1000, 2048)}, "not \\(1008, 2048\\)"),  # torchvision's
+    ],
+)
+def test_the_weights_of_another_network_are_refused(
+    tmp_path: Path, change: dict[str, Tensor], reason: str
+) -> None:
+    file = tmp_path / "other.pth"
+    torch.save(change, file)
+    with pytest.raises(UserError, match=f"does not hold the weights of Inception-v3.*{reason}"):
+        Inception(CPU, file)
+
+
+def test_a_weight_of_another_shape_is_refused(
+    theirs: nn.Module, tmp_path: Path, backbone: Inception
+) -> None:
+    file = tmp_path / "other.pth"
+    state = theirs.state_dict() | {"Mixed_7c.branch_pool.conv.weight": torch.zeros(192, 7, 1, 1)}
+    torch.save(state, file)
+    with pytest.raises(UserError, match="does not hold the weights of Inception-v3"):
+        Inception(CPU, file)

@@ -18,6 +18,7 @@ from gansweep.metrics.weights import Published, State
 INPUT_SIZE = 224
 HEAD_WIDTH = 64  # of every published DINOv2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KNOWN = ("cls_token", "pos_embed", "mask_token", "patch_embed.", "blocks.", "norm.")
 PUBLISHED = Published(
     network="DINOv2 ViT-L/14",
     file_name="dinov2_vitl14_pretrain.pth",
@@ -60,6 +61,8 @@ def vision_transformer(state: State) -> nn.Module:
     state: of ViT-S, B or L; the number and the width of the layers are read from it.
     torchvision has no layer scale: it is a factor of the weights before it.
     """
+    if strange := [name for name in state if not name.startswith(KNOWN)]:
+        raise ValueError(f"{strange[0]} has no place in it")  # registers, say
     width, _, _, patch_size = state["patch_embed.proj.weight"].shape
     renamed = {
         "class_token": state["cls_token"],

@@ -183,6 +183,8 @@ class InceptionV3(nn.Module):
 
     def __init__(self, state: State) -> None:
         super().__init__()
+        if (shape := tuple(state["fc.weight"].shape)) != (1008, 2048):
+            raise ValueError(f"fc.weight is {shape}, not (1008, 2048)")  # torchvision's, say
         self.stem = nn.Sequential(
             Convolution(state, "Conv2d_1a_3x3", stride=2, padding=0),
             Convolution(state, "Conv2d_2a_3x3", padding=0),
