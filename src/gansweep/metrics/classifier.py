@@ -162,7 +162,7 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     started = time.monotonic()
     # whoever asks may stand in a no-grad, inference or autocast block
     full_precision = torch.autocast(device.type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), full_precision, _one_thread():
+    with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
         network = train_classifier(
             torch.cat(images), torch.cat(labels), data.n_classes or 0, device
         )
@@ -176,7 +176,7 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One CPU thread: the same weights on any number of cores, and no slower at these sizes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -196,7 +196,7 @@ def train_classifier(
     """
     draw = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would reach the GPUs' too
         network = ClassifierNet(tuple(images.shape[1:]), n_classes)
     network.to(device).train()
     images, labels = images.to(device), labels.to(device)
