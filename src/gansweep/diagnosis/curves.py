@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from gansweep.diagnosis.evidence import Points
@@ -23,12 +24,13 @@ def finite(points: Points) -> list[tuple[float, float]]:
 
 def late(points: Points, share: float = LATE, least: int = LEAST) -> list[tuple[float, float]]:
     """The points after `share` of the clock, at least `least`; empty where there are fewer."""
-    known = finite(points)
-    if len(known) < least:
+    if not points:
         return []
-    border = share * known[-1][0]
-    inside = [point for point in known if point[0] > border]
-    return inside if len(inside) >= least else known[-least:]
+    start = bisect_right(points, (share * points[-1][0], math.inf))
+    inside = finite(points[start:])
+    if len(inside) < least:
+        inside = finite(points)[-least:]
+    return inside if len(inside) >= least else []
 
 
 def level(points: Points) -> float:

@@ -47,10 +47,9 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, 0.5)) > 0:
         return None
     told = [one for one in filled if one.floor <= MOST_FLOOR]
-    evenly = level([(one.kimg, one.share) for one in told])
-    if evenly < LACKING:  # mode collapse says more
-        return None
-    spread = "reach all modes, but" if told else "miss the modes:"
+    if len(told) >= 2 and level([(one.kimg, one.share) for one in told]) < LACKING:
+        return None  # mode collapse says more
+    spread = "reach the modes evenly, but" if len(told) >= 2 else "miss the modes:"
     text = (
         f"The samples {spread} {1 - good:.1%} of them lie in none, from {filled[0].kimg:.4g} kimg "
         "on."

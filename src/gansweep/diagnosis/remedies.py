@@ -13,16 +13,19 @@ from collections.abc import Callable
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Remedy
 
-Treatment = Callable[[Evidence], "tuple[str, tuple[str, ...]] | None"]
+Advice = tuple[str, tuple[str, ...]] | None  # words and overrides
+Treatment = Callable[[Evidence], Advice]
 
 MOST = 4  # a longer list is no advice
 GENERATOR_LR = "model.optimizer.generator.lr"
 DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
 TAKES_SPECTRAL_NORM = ("gansweep.layers.mlp.", "gansweep.layers.dcgan.", "gansweep.layers.resnet.")
 CROSS_ENTROPY = ("NonSaturating", "Minimax")
+FAR_FASTER = 10.0
+HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
 # Weights that healed this framework's failing runs; R1's of the papers (5 to 10) are for images of
 # 256 pixels and more, and slow small games down.
-R1_WEIGHT = 0.1
+PENALTIES = {"r1": ("R1", 0.1), "r2": ("R2", 0.1), "gradient": ("GradientPenalty", 1.0)}
 
 
 def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
@@ -46,9 +49,10 @@ def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:
     replaced = {_key(word) for word in overrides}
     words = shlex.split(evidence.command)
     kept = [w for w in words if "=" not in w or w.startswith("--") or _key(w) not in replaced]
-    if "model" in replaced:  # what was set on the old networks does not fit the new ones
-        kept = [w for w in kept if not _key(w).startswith("model.")]
-    return shlex.join([*kept, *overrides])
+    # an option that the run itself added is known to no file: it needs its plus again
+    added = {_key(word) for word in words if word.startswith("+")}
+    plus = ["+" if _key(w) in added and not w.startswith("+") else "" for w in overrides]
+    return shlex.join([*kept, *map("".join, zip(plus, overrides, strict=True))])
 
 
 def _key(word: str) -> str:
@@ -66,7 +70,7 @@ def _penalties(evidence: Evidence) -> dict[str, str]:
     return {name: evidence.target(f"model.penalties.{name}") for name in named if named[name]}
 
 
-def r1(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def r1(evidence: Evidence) -> Advice:
     """Where no penalty holds the discriminator's gradient; a weight ten times as large where R1 is.
 
     A gradient penalty needs a discriminator that keeps the samples of a batch apart.
@@ -80,10 +84,14 @@ def r1(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
                 return "a stronger R1 penalty", (f"{key}={10 * weight:g}",)
     if penalties or _number(evidence, "model.weight_clip"):
         return None
-    node = "+model.penalties.r1"
-    words = (f"{node}._target_=gansweep.penalties.R1", f"{node}.weight={R1_WEIGHT}")
     text = "an R1 penalty, which damps the game around its equilibrium (Mescheder et al. 2018)"
-    return text, (*words, *_without_batch_norm(evidence))
+    return text, (*_penalised("r1"), *_without_batch_norm(evidence))
+
+
+def _penalised(name: str) -> tuple[str, str]:
+    kind, weight = PENALTIES[name]
+    node = f"+model.penalties.{name}"
+    return f"{node}._target_=gansweep.penalties.{kind}", f"{node}.weight={weight}"
 
 
 def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
@@ -91,7 +99,7 @@ def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
     return (f"{norm}=none",) if evidence.setting(norm) == "batch" else ()
 
 
-def spectral_norm(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def spectral_norm(evidence: Evidence) -> Advice:
     network = evidence.network("discriminator")
     target = str(evidence.setting(f"{network}._target_") or "")
     held = evidence.setting(f"{network}.spectral_norm") or _number(evidence, "model.weight_clip")
@@ -102,86 +110,101 @@ def spectral_norm(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
     return text, (f"{plus}{network}.spectral_norm=true", *_without_batch_norm(evidence))
 
 
-def relativistic(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def relativistic(evidence: Evidence) -> Advice:
     """The paired loss with R1 and R2: it does not reward the generator for one mode alone."""
     if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
         return None
-    words = ["model.loss._target_=gansweep.losses.RelativisticPairing"]
-    for name in ("r1", "r2"):
-        node = f"+model.penalties.{name}"
-        target = f"gansweep.penalties.{name.upper()}"
-        words += [f"{node}._target_={target}", f"{node}.weight={R1_WEIGHT}"]
+    loss = "model.loss._target_=gansweep.losses.RelativisticPairing"
+    words = (loss, *_penalised("r1"), *_penalised("r2"))
     text = "the relativistic pairing loss with R1 and R2 (Huang et al. 2024)"
     return text, (*words, *_without_batch_norm(evidence))
 
 
-def non_saturating(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def non_saturating(evidence: Evidence) -> Advice:
     if evidence.target("model.loss") != "Minimax":
         return None
     text = "the non-saturating loss, whose gradient lasts while the discriminator wins"
     return text, ("model.loss._target_=gansweep.losses.NonSaturating",)
 
 
-def wgan_gp(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
-    """Another variant: its critic may be as good as it can, and still teaches the generator."""
-    if "GradientPenalty" in _penalties(evidence).values() or not evidence.setting("choices.model"):
+def wasserstein(evidence: Evidence) -> Advice:
+    """A critic may be as good as it can, and still teaches the generator."""
+    if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
         return None
-    return "a critic with a gradient penalty (Gulrajani et al. 2017)", ("model=wgan_gp",)
+    words = ("model.loss._target_=gansweep.losses.Wasserstein", *_penalised("gradient"))
+    text = "a critic's loss with a gradient penalty (Gulrajani et al. 2017)"
+    return text, (*words, *_without_batch_norm(evidence))
 
 
-def gradient_penalty(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def gradient_penalty(evidence: Evidence) -> Advice:
     """For a critic that nothing holds, or one that is clipped."""
     if evidence.target("model.loss") != "Wasserstein" or _penalties(evidence):
         return None
-    node = "+model.penalties.gradient"
-    words = (f"{node}._target_=gansweep.penalties.GradientPenalty", f"{node}.weight=1.0")
     clip = ("model.weight_clip=null",) if _number(evidence, "model.weight_clip") else ()
     text = "a gradient penalty, which keeps the critic's slope near 1 (Gulrajani et al. 2017)"
-    return text, (*words, *clip, *_without_batch_norm(evidence))
+    return text, (*_penalised("gradient"), *clip, *_without_batch_norm(evidence))
 
 
-def slower_discriminator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
-    """Two time scales, in the generator's favour."""
-    rate, other = _number(evidence, DISCRIMINATOR_LR), _number(evidence, GENERATOR_LR)
-    if not rate:
+def equal_rates(evidence: Evidence) -> Advice:
+    """Where one player learns far faster than the other, the slower one at the rate of the faster.
+
+    Two time scales are sound where the discriminator is ahead by a little (Heusel et al. 2017).
+    """
+    rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
+    low, high = min(rates.values()), max(rates.values())
+    if not low or high < FAR_FASTER * low:
         return None
-    slower = min(rate / 4, other) if other else rate / 4
-    return "a lower learning rate for the discriminator", (f"{DISCRIMINATOR_LR}={slower:g}",)
+    words = tuple(f"{key}={high:g}" for key, rate in rates.items() if rate == low)
+    return f"equal learning rates: the players' are {high / low:.3g} times apart", words
 
 
-def faster_discriminator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
-    """Two time scales, in the discriminator's favour: Heusel et al. 2017."""
-    rate, other = _number(evidence, DISCRIMINATOR_LR), _number(evidence, GENERATOR_LR)
-    if not rate or not other:
+def slower_discriminator(evidence: Evidence) -> Advice:
+    rate = _number(evidence, DISCRIMINATOR_LR)
+    if not rate or equal_rates(evidence):
         return None
-    if rate < other:
-        text = "equal learning rates: the discriminator's is the lower one"
-        return text, (f"{DISCRIMINATOR_LR}={other:g}",)
-    words = (f"{GENERATOR_LR}={other / 4:g}", f"{DISCRIMINATOR_LR}={rate:g}")
-    return "a lower learning rate for the generator alone (TTUR, Heusel et al. 2017)", words
+    text = "a learning rate four times lower for the discriminator"
+    return text, (f"{DISCRIMINATOR_LR}={rate / 4:g}",)
 
 
-def slower_players(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def slower_generator(evidence: Evidence) -> Advice:
+    """Two time scales in the discriminator's favour: Heusel et al. 2017."""
+    rate, other = _number(evidence, GENERATOR_LR), _number(evidence, DISCRIMINATOR_LR)
+    if not rate or not other or equal_rates(evidence):
+        return None
+    # the discriminator's may follow the generator's in the model's file
+    words = (f"{GENERATOR_LR}={rate / 4:g}", f"{DISCRIMINATOR_LR}={other:g}")
+    return "a learning rate four times lower for the generator (TTUR, Heusel et al. 2017)", words
+
+
+def sane_rates(evidence: Evidence) -> Advice:
+    """Where the rates are beyond all that GANs are published with."""
+    if str(evidence.setting("model.optimizer.generator._target_")).endswith(".SGD"):
+        return None  # whose rates mean another thing
+    rates = [_number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)]
+    return slower_players(evidence) if max(rates) >= HIGH_RATE else None
+
+
+def slower_players(evidence: Evidence) -> Advice:
     return _all_rates(evidence, 0.1, "learning rates ten times lower")
 
 
-def faster_players(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def faster_players(evidence: Evidence) -> Advice:
     return _all_rates(evidence, 2.0, "learning rates twice as high")
 
 
-def _all_rates(evidence: Evidence, factor: float, text: str) -> tuple[str, tuple[str, ...]] | None:
+def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
     rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
     words = tuple(f"{key}={factor * rate:g}" for key, rate in rates.items() if rate)
     return (text, words) if words else None
 
 
-def fewer_critic_steps(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def fewer_critic_steps(evidence: Evidence) -> Advice:
     if _number(evidence, "model.n_critic") <= 1:
         return None
     return "one discriminator step for each of the generator's", ("model.n_critic=1",)
 
 
-def more_critic_steps(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def more_critic_steps(evidence: Evidence) -> Advice:
     steps = int(_number(evidence, "model.n_critic"))
     if not 1 <= steps < 5:
         return None
@@ -189,7 +212,7 @@ def more_critic_steps(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
     return f"{more} discriminator steps for each of the generator's", (f"model.n_critic={more}",)
 
 
-def average(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def average(evidence: Evidence) -> Advice:
     """A half-life of a twentieth of the budget: long against the swings, short against the run."""
     if evidence.setting("model.ema_kimg") is not None:
         return None
@@ -198,7 +221,7 @@ def average(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
     return text, (f"model.ema_kimg={half_life:g}",)
 
 
-def decay(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def decay(evidence: Evidence) -> Advice:
     if evidence.setting("model.lr_schedule") is not None:
         return None
     node = "+model.lr_schedule"
@@ -206,34 +229,34 @@ def decay(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
     return "learning rates that fall to 0 over the budget", words
 
 
-def no_momentum(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def no_momentum(evidence: Evidence) -> Advice:
     """Momentum drives a game that rotates outwards (Gidel et al. 2019, arXiv:1807.04740)."""
     betas = evidence.setting("model.optimizer.generator.betas")
     if not isinstance(betas, (list, tuple)) or not betas[0]:
         return None
     words = tuple(
-        f"model.optimizer.{player}.betas=[0,{betas[1]:g}]"
+        f"model.optimizer.{player}.betas=[0.0,{betas[1]:g}]"
         for player in ("generator", "discriminator")
         if evidence.setting(f"model.optimizer.{player}.betas")
     )
     return "no momentum (beta1 = 0)", words
 
 
-def clipped_gradients(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def clipped_gradients(evidence: Evidence) -> Advice:
     if evidence.setting("model.clip_grad_norm") is not None:
         return None
     return "gradients of a norm of at most 1", ("model.clip_grad_norm=1",)
 
 
-def larger_generator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def larger_generator(evidence: Evidence) -> Advice:
     return _larger(evidence, "generator")
 
 
-def larger_discriminator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def larger_discriminator(evidence: Evidence) -> Advice:
     return _larger(evidence, "discriminator")
 
 
-def _larger(evidence: Evidence, player: str) -> tuple[str, tuple[str, ...]] | None:
+def _larger(evidence: Evidence, player: str) -> Advice:
     """One layer or block more where the network counts them, else twice the width."""
     network = evidence.network(player)
     for option in ("depth", "blocks"):
@@ -246,7 +269,7 @@ def _larger(evidence: Evidence, player: str) -> tuple[str, tuple[str, ...]] | No
     return f"a {player} of twice the width", (f"{network}.width={2 * width}",)
 
 
-def smaller_discriminator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def smaller_discriminator(evidence: Evidence) -> Advice:
     network = evidence.network("discriminator")
     width = evidence.setting(f"{network}.width")
     if not isinstance(width, int) or width < 8:
@@ -255,7 +278,7 @@ def smaller_discriminator(evidence: Evidence) -> tuple[str, tuple[str, ...]] | N
     return text, (f"{network}.width={width // 2}",)
 
 
-def weaker_penalty(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def weaker_penalty(evidence: Evidence) -> Advice:
     """A strong penalty flattens the discriminator: it cannot see small distances any more."""
     for name in _penalties(evidence):
         key = f"model.penalties.{name}.weight"
@@ -266,7 +289,7 @@ def weaker_penalty(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
     return None
 
 
-def flips(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def flips(evidence: Evidence) -> Advice:
     """Mirrored images; where the user has not chosen against it, such as for digits."""
     if evidence.setting("data.flip") is not False or evidence.setting("data.image_size") is None:
         return None
@@ -278,27 +301,38 @@ def flips(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
 MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
 
 
-def longer(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def longer(evidence: Evidence) -> Advice:
     if not evidence.directory:
         return None
     words = (f"resume={evidence.directory}", f"budget_kimg={2 * evidence.budget_kimg:g}")
     return "twice the budget, continued from the last checkpoint", words
 
 
-def shorter(evidence: Evidence) -> tuple[str, tuple[str, ...]] | None:
+def shorter(evidence: Evidence) -> Advice:
     return "half the budget: copying comes late", (f"budget_kimg={evidence.budget_kimg / 2:g}",)
 
 
 TREATMENTS: dict[str, tuple[Treatment, ...]] = {
-    "divergence": (gradient_penalty, slower_players, r1, clipped_gradients, spectral_norm),
-    "vanishing_gradient": (non_saturating, slower_discriminator, wgan_gp, r1),
-    "discriminator_overpowers": (slower_discriminator, r1, spectral_norm, fewer_critic_steps),
-    "discriminator_fooled": (
-        *(faster_discriminator, more_critic_steps, larger_discriminator, slower_players),
+    "divergence": (
+        *(sane_rates, gradient_penalty, equal_rates, slower_players, r1, spectral_norm),
+        clipped_gradients,
     ),
-    "mode_collapse": (r1, relativistic, spectral_norm, wgan_gp, faster_discriminator),
-    "oscillation": (r1, average, no_momentum, decay, slower_players),
-    "over_generalisation": (weaker_penalty, larger_generator, more_critic_steps, decay, longer),
+    "vanishing_gradient": (
+        *(equal_rates, non_saturating, slower_discriminator, r1, wasserstein, spectral_norm),
+    ),
+    "discriminator_overpowers": (
+        *(equal_rates, slower_discriminator, r1, spectral_norm, fewer_critic_steps, wasserstein),
+    ),
+    "discriminator_fooled": (
+        *(sane_rates, equal_rates, slower_generator, more_critic_steps, larger_discriminator),
+    ),
+    "mode_collapse": (
+        *(sane_rates, equal_rates, r1, relativistic, spectral_norm, wasserstein, slower_generator),
+    ),
+    "oscillation": (
+        *(sane_rates, gradient_penalty, r1, average, no_momentum, decay, slower_players),
+    ),
+    "over_generalisation": (*(weaker_penalty, larger_generator, more_critic_steps, decay, longer),),
     "memorisation": (flips, smaller_discriminator, r1, shorter),
     "slow_convergence": (longer, faster_players, fewer_critic_steps, larger_generator),
 }

@@ -1,0 +1,95 @@
+"""Findings about the run's health, put out while it trains."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+
+from gansweep.callbacks.watcher import GameCallback
+from gansweep.diagnosis.evidence import Evidence
+from gansweep.diagnosis.findings import Finding
+from gansweep.diagnosis.rules import diagnose
+from gansweep.models.adversarial import Adversarial
+
+FORGIVEN = 2  # evaluations in a row without a finding, after which it is news again
+
+
+class Alerts(GameCallback):
+    """Judges the run after each evaluation, by the rules of `gansweep doctor`.
+
+    A finding is put out when it is first seen, when a warning has become a failure, and when it is
+    back after two evaluations without it: one line on stderr, a row of the history, an alert of
+    the tracker.
+    """
+
+    def __init__(self) -> None:
+        self._scores_seen = 0
+        self._config: dict[str, Any] | None = None
+        # rule -> its severity, and evaluations since it was last seen
+        self._known: dict[str, tuple[str, int]] = {}
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if trainer.is_global_zero and self.journal.score_counter > self._scores_seen:
+            self._judge(module.images_seen, "running")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last scores and the verdict come after the last step."""
+        assert isinstance(pl_module, Adversarial)
+        if trainer.is_global_zero:
+            spent = pl_module.images_seen >= pl_module.budget_kimg * 1000
+            self._judge(pl_module.images_seen, "finished" if spent else "running")
+
+    def _judge(self, images_seen: int, status: str) -> None:
+        self._scores_seen = self.journal.score_counter
+        with self.journal.outside_training():
+            found = {finding.rule: finding for finding in diagnose(self._evidence(status))}
+        for rule, finding in found.items():
+            severity, _ = self._known.get(rule, ("", 0))
+            if severity not in ("failure", finding.severity):
+                self._put_out(images_seen, finding)
+            self._known[rule] = (severity if severity == "failure" else finding.severity, 0)
+        for rule in self._known.keys() - found.keys():
+            severity, gone = self._known.pop(rule)
+            if gone + 1 < FORGIVEN:
+                self._known[rule] = (severity, gone + 1)
+
+    def _put_out(self, images_seen: int, finding: Finding) -> None:
+        # the progress bar lets what others print through above itself
+        clock = f"{images_seen / 1000:.4g} kimg"
+        line = f"gansweep: {finding.severity} at {clock}: {finding.title}. {finding.text}"
+        print(line, file=sys.stderr, flush=True)
+        self.journal.find(images_seen, finding)
+
+    def _evidence(self, status: str) -> Evidence:
+        journal = self.journal
+        status, reason = journal.verdict or (status, "")
+        counts = [
+            (entry["kimg"], entry["value"])
+            for name, entry in journal.last.items()
+            if journal.protocols[name].get("score") == "mode_counts"
+        ]
+        return Evidence(
+            curves=journal.curves,
+            protocols=journal.protocols,
+            objective=journal.objective if journal.objective in journal.curves else None,
+            counts=counts[:1],
+            config=self._configuration(),
+            status=status,
+            reason=reason,
+        )
+
+    def _configuration(self) -> dict[str, Any]:
+        if self._config is None:
+            assert self.journal.record is not None
+            content = yaml.safe_load(self.journal.record.config_path.read_text(encoding="utf-8"))
+            self._config = dict(content)
+        return self._config
+
+    def state_dict(self) -> dict[str, list[Any]]:
+        return {rule: list(known) for rule, known in self._known.items()}
+
+    def load_state_dict(self, state_dict: dict[str, list[Any]]) -> None:
+        self._known = {rule: (severity, gone) for rule, (severity, gone) in state_dict.items()}

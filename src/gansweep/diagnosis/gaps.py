@@ -1,0 +1,59 @@
+"""What a run's numbers cannot show, and how to measure it."""
+
+from __future__ import annotations
+
+import shlex
+
+from gansweep.diagnosis.curves import finite
+from gansweep.diagnosis.evidence import Evidence
+from gansweep.diagnosis.findings import Gap
+from gansweep.diagnosis.game import LOOKS
+
+EVALUATIONS = 5  # of which a trend and a best value can be told
+# A failure -> the scores of which one at least shows it, and what they are of.
+SHOWN_BY = {
+    "mode_collapse": (("reverse_kl", "recall", "coverage"), "modes or coverage"),
+    "over_generalisation": (("high_quality", "mode_counts", "precision", "density"), "precision"),
+    "memorisation": (("memorisation",), "memorisation, which needs held-out images"),
+}
+
+
+def gaps(evidence: Evidence) -> list[Gap]:
+    """What could not be judged, and how to measure it; empty where all could be."""
+    if not evidence.begun:
+        text = f"at {evidence.kimg:.4g} of {evidence.budget_kimg:g} kimg it is too early to judge"
+        return [Gap("all", text, "Look again later.")]
+    return [*_unscored(evidence), *_unwatched(evidence), *_rarely_scored(evidence)]
+
+
+def _unscored(evidence: Evidence) -> list[Gap]:
+    mend = f"gansweep evaluate {shlex.quote(evidence.directory)}" if evidence.directory else ""
+    return [
+        Gap(rule, f"the run has no score of {what}", mend)
+        for rule, (words, what) in SHOWN_BY.items()
+        if not any(evidence.score(word) for word in words)
+    ]
+
+
+def _unwatched(evidence: Evidence) -> list[Gap]:
+    found = []
+    if not evidence.columns("balance/real_mean", "critic/gap"):
+        text = "the discriminator's outputs were not logged"
+        found.append(Gap("discriminator_overpowers", text, "Train with callbacks=default."))
+    elif len(finite(evidence.curves.get("grad_norm/generator", []))) < LOOKS:
+        text = f"fewer than {LOOKS} gradient norms of the generator were logged"
+        found.append(Gap("vanishing_gradient", text, "Train with callbacks=default."))
+    return found
+
+
+def _rarely_scored(evidence: Evidence) -> list[Gap]:
+    name = evidence.objective
+    if name is None:
+        text = "no score chooses the best checkpoint"
+        return [Gap("slow_convergence", text, "Train with metrics=auto.")]
+    count = len(finite(evidence.curves.get(name, [])))
+    if count >= EVALUATIONS:
+        return []
+    every = evidence.budget_kimg / (2 * EVALUATIONS)
+    text = f"{count} evaluations of {name} show neither trend nor swings"
+    return [Gap("slow_convergence", text, f"Train with callbacks.quality.every_kimg={every:g}.")]
