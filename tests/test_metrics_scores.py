@@ -1,4 +1,4 @@
-"""Inception score and kernel distance against torch-fidelity and against what is known exactly."""
+"""Inception, mode and kernel scores against torch-fidelity and against what is known exactly."""
 
 import math
 
@@ -7,8 +7,11 @@ import torch
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gansweep.metrics.inception_score import inception_score
-from gansweep.metrics.kernel import KernelDistance, subset_sums
+from gansweep.metrics.inception_score import InceptionScore, ModeScore, inception_score, mode_score
+from gansweep.metrics.kernel import KernelDistance, KernelScore, subset_sums
+from gansweep.metrics.ordered import OrderedSamples
+
+THREE = torch.tensor([0, 1, 2])
 
 
 def features(n: int, d: int = 16, seed: int = 0) -> torch.Tensor:
@@ -80,3 +83,91 @@ def test_scores_leave_the_global_random_state_alone() -> None:
     KernelDistance(features(40), 40, 4, 20).compute(features(40, seed=1))
     assert torch.equal(before, torch.get_rng_state())
     assert math.isfinite(inception_score(features(40))[0])
+
+
+def shuffled(n: int) -> list[torch.Tensor]:
+    """The numbers 0 to n - 1 in batches of unequal size and in no order."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
+    return list(order.split([1, n // 3, n - n // 3 - 1]))
+
+
+def test_samples_are_put_in_the_order_of_their_numbers() -> None:
+    values = features(50, 3)
+    metric = OrderedSamples()
+    for part in shuffled(50):
+        metric.update(part, values[part].double())
+    assert torch.equal(metric.ordered(), values)
+
+
+def test_a_number_given_twice_is_refused() -> None:
+    metric = OrderedSamples()
+    metric.update(torch.tensor([4, 7]), features(2))
+    metric.update(torch.tensor([7]), features(1))
+    with pytest.raises(ValueError, match="Sample 7 was given twice"):
+        metric.ordered()
+
+
+def test_unusable_samples_are_refused_with_the_mend() -> None:
+    with pytest.raises(ValueError, match="one number for each row"):
+        OrderedSamples().update(torch.arange(3), features(2))
+    with pytest.raises(ValueError, match="No samples were given"):
+        OrderedSamples().ordered()
+    metric = OrderedSamples()
+    metric.update(THREE, torch.tensor([[0.0], [math.nan], [math.inf]]))
+    with pytest.raises(ValueError, match="2 of 3 samples have features that are not finite"):
+        metric.ordered()
+
+
+def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:
+    logits, real = 3 * features(90, 10), features(80, 10, seed=1)
+    shares = torch.arange(1.0, 11)
+    inception, mode = InceptionScore(splits=5), ModeScore(shares)
+    kernel = KernelScore(real, 90, subsets=7, subset_size=30)
+    for part in shuffled(90):
+        for metric in (inception, mode, kernel):
+            metric.update(part, logits[part])
+    mean, std = inception_score(logits, 5)
+    assert inception.compute() == {"is": mean, "is_std": std}
+    assert mode.compute() == {"mode_score": mode_score(logits, shares)}
+    mean, std = KernelDistance(real, 90, 7, 30).compute(logits)
+    assert kernel.compute() == {"kid": mean, "kid_std": std}
+
+
+def test_too_few_samples_for_the_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match="9 samples cannot be shared out over 10 splits"):
+        inception_score(features(9))
+
+
+def test_another_count_than_the_kernel_subsets_were_drawn_for_is_refused() -> None:
+    metric = KernelScore(features(10), 4, subsets=2, subset_size=3)
+    metric.update(THREE, features(3))
+    with pytest.raises(ValueError, match="3 samples came where n_fake=4 were announced"):
+        metric.compute()
+
+
+def test_sure_predictions_in_the_real_shares_reach_the_number_of_classes() -> None:
+    sure = 100.0 * torch.eye(4).repeat_interleave(25, 0)
+    assert mode_score(sure, torch.ones(4)) == pytest.approx(4)
+    assert mode_score(torch.zeros(100, 4), torch.ones(4)) == pytest.approx(1)
+
+
+def test_missing_modes_lower_the_mode_score_below_the_inception_score() -> None:
+    # two of four classes, each sure: KL(p(y|x) || p(y)) = log 2, KL(p(y) || p*) = log 2
+    halves = 100.0 * torch.eye(4)[:2].repeat_interleave(25, 0)
+    assert mode_score(halves, torch.ones(4)) == pytest.approx(1)
+    assert inception_score(halves, splits=1)[0] == pytest.approx(2)
+
+
+def test_mode_score_as_first_printed_is_the_inception_score() -> None:
+    logits, real = 2 * features(60, 5).double(), torch.arange(1.0, 6).double() / 15
+    p = logits.softmax(1)
+    marginal = p.mean(0)
+    to_real = (p * (p / real).log()).sum(1).mean() - (marginal * (marginal / real).log()).sum()
+    assert to_real.exp().item() == pytest.approx(inception_score(logits, splits=1)[0])
+    to_own = (p * (p / marginal).log()).sum(1).mean() - (marginal * (marginal / real).log()).sum()
+    assert to_own.exp().item() == pytest.approx(mode_score(logits, real))
+
+
+def test_a_class_without_real_samples_has_no_mode_score() -> None:
+    with pytest.raises(ValueError, match=r"No real sample is of class 1 \(2 such classes\)"):
+        ModeScore(torch.tensor([3, 0, 2, 0]))

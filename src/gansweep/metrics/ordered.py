@@ -77,6 +77,10 @@ class OrderedSamples(Metric):
             )
         return order
 
+    def compute(self) -> Any:
+        """`ordered`, or in a score what it says of them."""
+        return self.ordered()
+
     def ordered(self) -> Tensor:
         """The values of all processes by increasing number: (N, d) float32.
 
