@@ -1,0 +1,91 @@
+"""Two processes compute the scores that one does, however the samples are shared out."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torchmetrics import Metric
+
+from gansweep.metrics.frechet import (
+    FrechetInfinity,
+    FrechetScore,
+    FrechetSpread,
+    IntraFrechet,
+    gaussian_of,
+)
+from gansweep.metrics.inception_score import InceptionScore, ModeScore
+from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.prdc import Neighbours
+
+N, WIDTH, CLASSES = 151, 10, 3
+# the numbers that each of two processes brings: every other one but for the odd last, few against
+# many, all on either side
+SHARES: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
+    "alternating": lambda numbers, rank: numbers[rank::2],
+    "uneven": lambda numbers, rank: numbers[:7].flip(0) if rank == 0 else numbers[7:],
+    "none on the first": lambda numbers, rank: numbers[: N * rank],
+    "none on the second": lambda numbers, rank: numbers[: N * (1 - rank)],
+}
+Results = dict[str, dict[str, torch.Tensor]]
+
+
+def samples(n: int, seed: int) -> torch.Tensor:
+    return 1.5 * torch.randn(n, WIDTH, generator=torch.Generator().manual_seed(seed)) + 0.1
+
+
+def metrics() -> dict[str, Metric]:
+    real = samples(200, 0)
+    gaussian = gaussian_of(real)
+    return {
+        "fid": FrechetScore(gaussian),
+        "fid_infinity": FrechetInfinity(gaussian),
+        "fid_error": FrechetSpread(gaussian),
+        "intra_fid": IntraFrechet([gaussian_of(real[k::CLASSES]) for k in range(CLASSES)]),
+        "is": InceptionScore(),
+        "mode_score": ModeScore(torch.ones(WIDTH)),
+        "kid": KernelScore(real, N, subsets=9, subset_size=50),
+        "prdc": Neighbours(real),
+    }
+
+
+def scored(numbers: torch.Tensor) -> Results:
+    """Every score of the samples with these numbers, in two batches; of none, no batch at all."""
+    fakes, results = samples(N, 1), {}
+    for name, metric in metrics().items():
+        for part in numbers.chunk(2) if len(numbers) else ():
+            labels = (part % CLASSES,) if name == "intra_fid" else ()
+            metric.update(part, fakes[part], *labels)
+        results[name] = metric.compute()
+    return results
+
+
+def score_shares(rank: int, folder: str) -> None:
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    numbers = torch.arange(N)
+    results = {share: scored(of(numbers, rank)) for share, of in SHARES.items()}
+    torch.save(results, Path(folder, f"{rank}.pt"))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Results]]:
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(score_shares, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", SHARES)
+def test_two_processes_score_as_one(of_two_processes: list[dict[str, Results]], share: str) -> None:
+    alone = scored(torch.arange(N))
+    for results in of_two_processes:
+        for name, values in alone.items():
+            for word, value in values.items():
+                found = results[share][name][word]
+                torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12, msg=word)
