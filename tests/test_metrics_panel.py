@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from gansweep.metrics import classifier
 from gansweep.metrics.cache import cache_dir, kept
 from gansweep.metrics.classifier import dataset_classifier
 from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
+from gansweep.metrics.protocol import protocol_key
 
 CPU = torch.device("cpu")
 
@@ -131,6 +133,10 @@ def test_one_pass_gives_every_score_with_its_protocol(panel: Panel) -> None:
         "fid_squaresnet_120_train",
         "is_squaresnet_120_10splits",
         "kid_squaresnet_120_train",
+        "precision_squaresnet_120_train",
+        "recall_squaresnet_120_train",
+        "density_squaresnet_120_train",
+        "coverage_squaresnet_120_train",
         "modes_120",
         "reverse_kl_120",
         "mode_counts_120",
@@ -197,7 +203,11 @@ def test_real_statistics_follow_the_content_and_not_the_name(panel: Panel) -> No
     changed.images["train"][:50] = 0
     other = Panel(changed, n_fake=120, scores=["fid"], min_test_accuracy=0)
     other.prepare("cpu")
-    assert not torch.equal(panel.real.gaussian.mean, other.real.gaussian.mean)
+    name = "fid_squaresnet_120_train"
+    fingerprints = [p.names()[name]["data_fingerprint"] for p in (panel, other)]
+    assert fingerprints[0] != fingerprints[1]
+    values = [p.score(resampled(squares()))[name].value for p in (panel, other)]
+    assert values[0] < 0.5 * values[1]  # type: ignore[operator]
 
 
 def test_points_are_measured_without_a_backbone() -> None:
@@ -374,3 +384,112 @@ def test_digitsnet_reads_97_percent_of_the_digits() -> None:
     labels = torch.from_numpy(digits.target)[order]
     data = Tensors("digits", images[order], labels, n_test=360)
     assert dataset_classifier(data, CPU).extras["backbone_test_accuracy"] >= 0.97
+
+
+FULL = {
+    *("fid_squaresnet_120_train", "fid_error_squaresnet_120_train"),
+    *("fid_infinity_squaresnet_120_train", "fid_infinity_residual_squaresnet_120_train"),
+    *("intra_fid_squaresnet_120_train", "intra_fid_per_class_squaresnet_120_train"),
+    *("is_squaresnet_120_10splits", "mode_score_squaresnet_120_train", "kid_squaresnet_120_train"),
+    *("precision_squaresnet_120_train", "recall_squaresnet_120_train"),
+    *("density_squaresnet_120_train", "coverage_squaresnet_120_train"),
+    *("modes_120", "reverse_kl_120", "mode_counts_120"),
+    *("support_squaresnet_120_train", "twins_squaresnet_120_train"),
+    *("memorisation_squaresnet_120_test", "fifty_fifty_120_test"),
+}
+
+
+def full(**options: Any) -> Panel:
+    words = [w for w in Panel(squares(), n_fake=500, scores="all").scores if w != "ndb"]
+    made = Panel(squares(), n_fake=120, scores=words, **options)
+    made.prepare("cpu")
+    return made
+
+
+def test_every_score_that_fits_comes_from_one_call(panel: Panel) -> None:
+    data = squares()
+    told: list[tuple[str, int, int]] = []
+    wide = full()
+    scores = wide.score(resampled(data), lambda *step: told.append(step))
+    assert set(scores) == FULL
+    assert wide.notes == []
+    assert told[0] == ("samples", 120, 120)
+    assert told[-1] == ("scores", len(wide.measures), len(wide.measures))
+    fid = scores["fid_squaresnet_120_train"]
+    assert fid.interval is not None and fid.interval[0] < fid.value < fid.interval[1]  # type: ignore[operator]
+    # a generator of training images: nearer to them than held-out ones
+    memorised = scores["memorisation_squaresnet_120_test"]
+    assert memorised.value == 1
+    assert memorised.protocol["split"] == "test"
+    fresh = scores["fifty_fifty_120_test"]
+    assert fresh.protocol["backbone"] is None
+    assert fresh.interval is not None
+    assert len(scores["intra_fid_per_class_squaresnet_120_train"].value) == 2  # type: ignore[arg-type]
+    quick = panel.score(resampled(data))
+    assert {name: score.value for name, score in quick.items()} == {
+        name: scores[name].value for name in quick
+    }
+
+
+@pytest.mark.usefixtures("panel")
+def test_a_score_that_cannot_be_had_is_noted_and_the_others_stand() -> None:
+    data = squares()
+    one = data.images["train"][:1].float() / 127.5 - 1
+    wide = full()
+    scores = wide.score(lambda n, _: one.expand(n, -1, -1, -1))
+    assert set(scores) == FULL - {name for name in FULL if name.startswith("intra_fid")}
+    (note,) = wide.notes
+    assert note.startswith("intra_fid, intra_fid_per_class left out: Class ")
+
+
+@pytest.mark.usefixtures("panel")
+def test_a_conditional_generator_is_measured_in_the_classes_it_was_asked_for() -> None:
+    data = squares()
+    assert data.labels is not None
+    labels = data.labels["train"]
+
+    def swapped(n: int, generator: torch.Generator) -> Batch:
+        rows = torch.randint(data.n_train, (n,), generator=generator)
+        return Batch(data.images["train"][rows].float() / 127.5 - 1, 1 - labels[rows])
+
+    name = "intra_fid_squaresnet_120_train"
+    values = []
+    for conditional in (False, True):
+        made = Panel(data, n_fake=120, scores=["intra_fid"], conditional=conditional)
+        made.prepare("cpu")
+        values.append(made.score(swapped)[name])
+    # by its own looks each image is in its class; asked for the other one, it is not
+    assert values[0].value < 0.2 * values[1].value  # type: ignore[operator]
+    assert [v.protocol["labels"] for v in values] == ["predicted", "requested"]
+
+
+def test_pixels_of_another_range_or_type_are_refused(panel: Panel) -> None:
+    data = squares()
+    for images in (data.images["train"].float(), data.images["train"]):
+        with pytest.raises(ValueError, match=r"images / 127\.5 - 1"):
+            panel.score(lambda n, _, images=images: images[:n])
+    with pytest.raises(ValueError, match=r"shape \(119, 1, 8, 8\)"):
+        panel.score(lambda n, _: torch.zeros(n - 1, 1, 8, 8))
+
+
+@pytest.mark.usefixtures("panel")
+def test_a_batch_size_changes_the_noise_alone() -> None:
+    data = squares()
+    wide, narrow = (Panel(data, n_fake=120, scores=["fid"], batch_size=b) for b in (None, 7))
+    for made in (wide, narrow):
+        made.prepare("cpu")
+    assert protocol_key(*wide.names().values()) == protocol_key(*narrow.names().values())
+    images = data.images["train"][:120].float() / 127.5 - 1
+    position = [0]
+
+    def listed(n: int, _: torch.Generator) -> Tensor:
+        start, position[0] = position[0], (position[0] + n) % 120
+        return images[start : start + n]
+
+    name = "fid_squaresnet_120_train"
+    assert wide.score(listed)[name].value == pytest.approx(narrow.score(listed)[name].value)
+
+
+def test_the_floor_of_reverse_kl_stands_beside_it(panel: Panel) -> None:
+    floor = panel.names()["reverse_kl_120"]["floor"]
+    assert floor == pytest.approx(1 / 240, rel=0.05)

@@ -134,9 +134,7 @@ def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None
 def alert(logger: Logger, title: str, text: str, severity: str) -> None:
     """Tell the person who follows the run, where the tracker can: severity warning or failure."""
     if isinstance(logger, WandbLogger):
-        import wandb
-
-        level = wandb.AlertLevel.ERROR if severity == "failure" else wandb.AlertLevel.WARN
+        level = "ERROR" if severity == "failure" else "WARN"
         logger.experiment.alert(title=title, text=text, level=level)
 
 

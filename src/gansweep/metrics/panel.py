@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torchmetrics import Metric
 
 from gansweep.data.batch import Batch
+from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
+from gansweep.metrics.backbones import BACKBONES, load_backbone
 from gansweep.metrics.features import Backbone
-from gansweep.metrics.frechet import FrechetDistance
-from gansweep.metrics.inception_score import inception_score
-from gansweep.metrics.kernel import KernelDistance
-from gansweep.metrics.modes import (
-    ModeCoverage,
-    class_modes,
-    min_confidence,
-    mixture_modes,
-)
-from gansweep.metrics.protocol import Direction, Protocol, Score, score_name
+from gansweep.metrics.measure import Seen, Setting
+from gansweep.metrics.measures import MEASURES
+from gansweep.metrics.protocol import Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 
-SCORES = ("fid", "is", "kid", "modes")
-BACKBONES = ("auto", "classifier", "inception")
+# what costs little enough to be measured again and again in training
+QUICK = ("fid", "is", "kid", "precision", "recall", "density", "coverage", "modes")
 # their published tables are measured under Inception-v3, whatever their size here
 PUBLISHED_UNDER_INCEPTION = ("cifar10", "stl10", "celeba")
-IS_SPLITS = 10
-KID_SUBSETS = 100
-DIRECTIONS: dict[str, Direction | None] = {
-    "fid": "minimize",
-    "is": "maximize",
-    "kid": "minimize",
-    "modes": "maximize",
-    "high_quality": "maximize",
-    "reverse_kl": "minimize",
-    "mode_counts": None,
-}
+DEFAULT_COUNTS = {None: 2500, "classifier": 1000}  # of generated samples; 10,000 elsewhere
+STACKED_COUNT = 26_000  # Srivastava et al. 2017 and all after them
+SAMPLES_A_CLASS = 10  # at least, by default
+NORMAL_95 = 1.96
+LARGEST_PIXEL = 20.0  # of what is still taken for an unbounded generator's image in [-1, 1]
 
 Generate = Callable[[int, torch.Generator], Tensor | Batch]
+Progress = Callable[[str, int, int], None]
 
 
 class Panel:
@@ -49,18 +40,23 @@ class Panel:
 
     data: the real side.
     n_fake: generated samples; by default 2,500 points, 1,000 images under the data set's own
-        classifier, 10,000 under Inception.
+        classifier (10 a class at least; 26,000 of stacked digits), 10,000 under other backbones.
     split: the real images, "train" or "test".   n_real: at most so many of them; None: all.
-    backbone: "classifier" (trained on the data itself), "inception", or "auto": the classifier
-        for labelled images up to 32 pixels that are grey or of at most 20 classes, unless their
-        tables are published under Inception. Points need none.
-    scores: of fid, is, kid, modes; None: all that fit the data and the backbone.
-    noise_seed: of the generator that draws the samples' noise.
-    batch_size: samples made and scored at once; None: what suits the backbone.
-    weights_path: a file of Inception weights; None: the published ones, downloaded.
+    backbone: "classifier" (trained on the data itself), "inception", "dinov2", "clip", or "auto":
+        the classifier for labelled images up to 32 pixels that are grey, of at most 20 classes or
+        stacked, unless their tables are published under Inception. Points need none.
+    scores: words of `MEASURES`; None: the quick ones that fit the data and the backbone; "all":
+        every one that fits.
+    noise_seed: of the samples' noise.
+    batch_size: samples made and scored at once, each batch from noise of its own; None: what suits
+        the backbone.
+    weights_path: a file of weights for the backbone; None: the published ones, downloaded.
     min_test_accuracy: of the data set's classifier, below which it is refused.
+    conditional: the generator follows the labels it is asked for.
     Raises: UserError for options that do not fit each other or the data.
 
+    `notes` says which scores of the last samples could not be measured, and why. Where
+    torch.distributed is initialized, all processes prepare and score together and get the same.
     The global random state is never touched.
     """
 
@@ -72,31 +68,32 @@ class Panel:
         split: Split = "train",
         n_real: int | None = None,
         backbone: str = "auto",
-        scores: Iterable[str] | None = None,
+        scores: Iterable[str] | str | None = None,
         noise_seed: int = 0,
         batch_size: int | None = None,
         weights_path: str | Path | None = None,
         min_test_accuracy: float = 0.9,
         conditional: bool = False,
     ) -> None:
-        self.conditional = conditional
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed
         self.batch_size, self.weights_path = batch_size, weights_path
-        self.min_test_accuracy = min_test_accuracy
+        self.min_test_accuracy, self.conditional = min_test_accuracy, conditional
         self.backbone_choice = choose_backbone(data, backbone)
-        if weights_path and self.backbone_choice != "inception":
+        if weights_path and self.backbone_choice in (None, "classifier"):
             raise UserError(
-                f"metrics.weights_path={weights_path} names weights of Inception-v3, but "
-                f"data={data.name} is scored without it here (backbone={backbone}). "
+                f"metrics.weights_path={weights_path} names weights of a published network, but "
+                f"data={data.name} is scored without one here (backbone={backbone}). "
                 "Use metrics=inception, or leave the option out."
             )
         self.scores = self._chosen_scores(scores)
-        default_count = {None: 2500, "classifier": 1000, "inception": 10_000}
-        self.n_fake = default_count[self.backbone_choice] if n_fake is None else n_fake
+        self.measures = [m for m in MEASURES if set(m.choices) & set(self.scores)]
+        self.n_fake = self._default_count() if n_fake is None else n_fake
         self._check_count("n_fake", self.n_fake)
         self.backbone: Backbone | None = None
         self.device = torch.device("cpu")
-        self._protocols: list[Protocol] | None = None
+        self.notes: list[str] = []
+        self._metrics: list[Metric] | None = None
+        self._protocols: dict[str, Protocol] = {}
 
     @property
     def objective(self) -> str | None:
@@ -113,177 +110,191 @@ class Panel:
 
         Raises: UserError where weights or a sound classifier cannot be had.
         """
-        if self._protocols is not None and self.device == torch.device(device):
+        if self._metrics is not None and self.device == torch.device(device):
             return
         self.device = torch.device(device)
-        if self.scores and not self.data.is_points:
-            self.backbone = self._load_backbone()
-            self.real = real_side(
-                self.data, self.split, self.n_real, self.backbone, "kid" in self.scores
+        real = None
+        if self.measures and self.backbone_choice is not None:
+            self.backbone = load_backbone(
+                self.backbone_choice,
+                self.data,
+                self.device,
+                self.weights_path,
+                self.min_test_accuracy,
             )
-            self._check_count("n_real", self.real.count)
-            gaussian = self.real.gaussian.to(self.device)
-            # scored on one process: a sync with others that do not take part would wait for ever
-            self._frechet = FrechetDistance(gaussian, sync_on_compute=False).to(self.device)
-            if self.real.features is not None:
-                size = self._subset_size(self.real.count)
-                features = self.real.features.to(self.device)
-                self._kernel = KernelDistance(features, self.n_fake, KID_SUBSETS, size)
-        self._protocols = self._stated_protocols()
+            wanted = any(measure.needs_features for measure in self.measures)
+            real = real_side(self.data, self.split, self.n_real, self.backbone, wanted)
+            real = real.to(self.device)
+            self._check_count("n_real", real.count)
+        setting = Setting(
+            self.data,
+            self.split,
+            self.n_fake,
+            self.device,
+            self.backbone,
+            real,
+            self.conditional,
+        )
+        self._metrics = [measure.build(setting).to(self.device) for measure in self.measures]
+        self._protocols = self._stated_protocols(setting)
 
     def names(self) -> dict[str, Protocol]:
         """Every score's name with its protocol; after `prepare`, which learns the weights."""
-        assert self._protocols is not None, "Panel.prepare comes first"
-        return {score_name(protocol): protocol for protocol in self._protocols}
+        assert self._metrics is not None, "Panel.prepare comes first"
+        return {score_name(protocol): protocol for protocol in self._protocols.values()}
 
     @torch.no_grad()
-    def score(self, generate: Generate) -> dict[str, Score]:
+    def score(self, generate: Generate, progress: Progress | None = None) -> dict[str, Score]:
         """Measure a generator: name -> score.
 
-        generate: called as generate(n, generator) for n samples at a time, images (n, C, H, W)
-            in [-1, 1] or points (n, D), all of whose noise comes from that CPU generator.
-        Raises: ValueError for samples that are not finite.
+        generate: (n, CPU generator) -> n samples, (n, C, H, W) in [-1, 1] or points (n, D), whose
+            only randomness is that generator; a Batch of them also says each one's class.
+        progress: told (stage, done, total) as the work goes.
+        Raises: ValueError for samples that are not finite, or of another shape or range.
         """
-        assert self._protocols is not None, "Panel.prepare comes first"
-        values: dict[str, tuple[Any, float | None]] = {}
-        if self.scores:
-            values = self._of_points(generate) if self.data.is_points else self._of_images(generate)
-        scores = [Score(values[p["score"]][0], p, values[p["score"]][1]) for p in self._protocols]
+        assert self._metrics is not None, "Panel.prepare comes first"
+        pairs = list(zip(self.measures, self._metrics, strict=True))
+        tell = progress or (lambda stage, done, total: None)
+        for metric in self._metrics:
+            metric.reset()
+        for seen, done in self._seen(generate) if pairs else ():
+            for measure, metric in pairs:
+                measure.update(metric, seen)
+            tell("samples", done, self.n_fake)
+        values: dict[str, Tensor] = {}
+        self.notes = []
+        for done, (measure, metric) in enumerate(pairs, start=1):
+            try:
+                values |= metric.compute()
+            except ValueError as error:  # of this measure alone
+                self.notes.append(f"{', '.join(measure.words)} left out: {error}")
+            tell("scores", done, len(pairs))
+            metric.reset()
+        scores = [self._stated(word, values) for word in self._protocols if word in values]
         return {score.name: score for score in scores}
 
-    def _of_points(self, generate: Generate) -> dict[str, tuple[Any, float | None]]:
-        assert self.data.mixture is not None
-        points = torch.cat([part.detach().cpu() for part in self._samples(generate, 2500)])
-        return _mode_values(mixture_modes(points, self.data.mixture))
+    def _stated(self, word: str, values: dict[str, Tensor]) -> Score:
+        numbers = {name: value.item() for name, value in values.items() if value.ndim == 0}
+        interval = None
+        if word == "fid" and "fid_error" in numbers:
+            reach = NORMAL_95 * numbers["fid_error"]
+            interval = (numbers[word] - reach, numbers[word] + reach)
+        elif f"{word}_low" in numbers:
+            interval = (numbers[f"{word}_low"], numbers[f"{word}_high"])
+        value = numbers.get(word, values[word].tolist())
+        return Score(value, self._protocols[word], numbers.get(f"{word}_std"), interval)
 
-    def _of_images(self, generate: Generate) -> dict[str, tuple[Any, float | None]]:
-        assert self.backbone is not None
-        features, logits = [], []
-        self._frechet.reset()
-        for images in self._samples(generate, self.backbone.batch_size):
-            pool, class_logits = self.backbone.features(to_uint8(images))
-            self._frechet.update(pool)
-            logits.append(class_logits)
-            if "kid" in self.scores:
-                features.append(pool)
-        values: dict[str, tuple[Any, float | None]] = {}
-        if "fid" in self.scores:
-            values["fid"] = self._frechet.compute().item(), None
-        if "is" in self.scores:
-            values["is"] = inception_score(torch.cat(logits), IS_SPLITS)
-        if "kid" in self.scores:
-            values["kid"] = self._kernel.compute(torch.cat(features))
-        if "modes" in self.scores:
-            assert self.real.class_counts is not None
-            values |= _mode_values(class_modes(torch.cat(logits), self.real.class_counts))
-        return values
-
-    def _samples(self, generate: Generate, batch_size: int) -> Iterable[Tensor]:
-        generator = torch.Generator().manual_seed(self.noise_seed)
-        step = self.batch_size or batch_size
-        for start in range(0, self.n_fake, step):
+    def _seen(self, generate: Generate) -> Iterator[tuple[Seen, int]]:
+        """This process's share of the samples, and how many all have made by then."""
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        own = self.backbone.batch_size if self.backbone else self.n_fake
+        step = self.batch_size or own
+        for number, start in enumerate(range(0, self.n_fake, step)):
+            if number % world != rank:
+                continue
             n = min(step, self.n_fake - start)
-            made = generate(n, generator)
-            samples = made.images if isinstance(made, Batch) else made
-            assert tuple(samples.shape) == (n, *self.data.shape), samples.shape
-            if not samples.isfinite().all():
-                raise ValueError(
-                    "The generator made samples that are not finite (NaN or infinite), which no "
-                    "score can measure: the training has diverged."
-                )
-            yield samples
+            made = generate(n, generator_for(self.noise_seed, start))
+            batch = made if isinstance(made, Batch) else Batch(made)
+            self._check(batch.images, n)
+            yield self._as_seen(start, batch), min(start + n * world, self.n_fake)
 
-    def _load_backbone(self) -> Backbone:
-        if self.backbone_choice == "classifier":
-            from gansweep.metrics.classifier import dataset_classifier
+    def _as_seen(self, start: int, batch: Batch) -> Seen:
+        numbers = torch.arange(start, start + len(batch), device=self.device)
+        if self.data.is_points:
+            return Seen(numbers, batch.images)
+        images = to_uint8(batch.images).to(self.device)
+        features = logits = None
+        if self.backbone is not None:
+            features, logits = self.backbone.features(images)
+        labels = batch.labels if self.conditional else None
+        return Seen(numbers, images, features, logits, labels)
 
-            return dataset_classifier(self.data, self.device, self.min_test_accuracy)
-        from gansweep.metrics.inception import Inception  # imports torchvision
+    def _check(self, samples: Tensor, n: int) -> None:
+        if tuple(samples.shape) != (n, *self.data.shape):
+            raise ValueError(
+                f"The generator made samples of shape {tuple(samples.shape)} where {n} of "
+                f"{self.data.shape} were asked for."
+            )
+        if not samples.isfinite().all():
+            raise ValueError(
+                "The generator made samples that are not finite (NaN or infinite), which no "
+                "score can measure: the training has diverged."
+            )
+        if self.data.is_points:
+            return
+        if not samples.is_floating_point() or samples.abs().max() > LARGEST_PIXEL:
+            low, high = samples.aminmax()
+            raise ValueError(
+                f"The generator made images of {str(samples.dtype).removeprefix('torch.')} from "
+                f"{low.item():.4g} to {high.item():.4g}, where pixels from -1 (black) to 1 (white) "
+                "are measured. Scale them, as by images / 127.5 - 1 from 0..255; of a generator "
+                "that ends in no tanh this means that its training has diverged."
+            )
 
-        return Inception(self.device, self.weights_path)
-
-    def _chosen_scores(self, scores: Iterable[str] | None) -> tuple[str, ...]:
-        if self.backbone_choice is None:
-            fitting: tuple[str, ...] = ("modes",) if self.data.mixture else ()
-        else:
-            fitting = SCORES if self.backbone_choice == "classifier" else SCORES[:3]
-        if scores is None:
+    def _chosen_scores(self, scores: Iterable[str] | str | None) -> tuple[str, ...]:
+        misfits = {
+            word: measure.misfit(self.data, self.backbone_choice, self.conditional)
+            for measure in MEASURES
+            for word in measure.choices
+        }
+        fitting = tuple(word for word, why in misfits.items() if not why)
+        if scores == "all":
             return fitting
-        wanted = tuple(dict.fromkeys(scores))
-        for score in wanted:
-            if score not in SCORES:
+        if scores is None:
+            return tuple(word for word in fitting if word in QUICK)
+        wanted = tuple(dict.fromkeys([scores] if isinstance(scores, str) else scores))
+        for word in wanted:
+            if word not in misfits:
                 raise UserError(
-                    f"metrics.scores knows no '{score}'.{nearest(score, SCORES)} "
-                    f"Choose of: {', '.join(SCORES)}."
+                    f"metrics.scores knows no '{word}'.{nearest(word, misfits)} "
+                    f"Choose of: {', '.join(misfits)}; or metrics.scores=all."
                 )
-            if score not in fitting:
+            if misfits[word]:
                 raise UserError(
-                    f"The score '{score}' cannot be measured on data={self.data.name} with "
-                    f"backbone={self.backbone_choice or 'none'}: fid, is and kid compare images, "
-                    "modes needs a known mixture or the data set's own classifier. Fitting are: "
+                    f"The score '{word}' cannot be measured on data={self.data.name} with "
+                    f"backbone={self.backbone_choice or 'none'}: {misfits[word]}. Fitting are: "
                     f"{', '.join(fitting) or 'none'}. Set metrics.scores=[{','.join(fitting)}]."
                 )
         return wanted
 
+    def _default_count(self) -> int:
+        if self.data.stacked_from is not None:
+            return STACKED_COUNT
+        count = DEFAULT_COUNTS.get(self.backbone_choice, 10_000)
+        if self.backbone_choice == "classifier":
+            count = max(count, SAMPLES_A_CLASS * (self.data.n_classes or 0))
+        return count
+
     def _check_count(self, option: str, count: int) -> None:
         """Each score needs twice what it cannot be computed without."""
-        if self.data.mixture is not None:
-            n_modes = len(self.data.mixture.means)
-        else:
-            n_modes = self.data.n_classes or 1
-        needs = {"fid": 2, "is": IS_SPLITS, "kid": 2, "modes": n_modes}
-        if option == "n_real":
-            needs["is"] = 0
-        for score in self.scores:
-            if count < 2 * needs[score]:
+        for measure in self.measures:
+            needed = 2 * measure.least(self.data)[option == "n_real"]
+            if count < needed:
+                word = next(word for word in measure.choices if word in self.scores)
                 raise UserError(
-                    f"metrics.{option}: {count} samples are too few for the score '{score}', which "
-                    f"needs at least {2 * needs[score]} here. Raise metrics.{option}, or leave the "
-                    "score out of metrics.scores."
+                    f"metrics.{option}: {count} samples are too few for the score '{word}', which "
+                    f"needs at least {needed} here. Raise metrics.{option}, or leave the score out "
+                    "of metrics.scores."
                 )
 
-    def _subset_size(self, n_real: int) -> int:
-        """As published, 1,000, but at most half of either side: whole sets would all be alike."""
-        return min(1000, self.n_fake // 2, n_real // 2)
-
-    def _stated_protocols(self) -> list[Protocol]:
-        extras: dict[str, dict[str, Any]] = {
-            "fid": {},
-            "is": {"splits": IS_SPLITS, **dict.fromkeys(("n_real", "split", "data_fingerprint"))},
-            "kid": {"kernel": "cubic", "subsets": KID_SUBSETS},
-            "modes": {},
-        }
-        if "kid" in self.scores:
-            extras["kid"]["subset_size"] = self._subset_size(self.real.count)
-        coverage = ["modes", "high_quality", "reverse_kl", "mode_counts"]
-        if self.data.mixture is not None:
-            extras["modes"] = {
-                "max_sigmas": self.data.mixture.max_sigmas,
-                "sigma": self.data.mixture.sigma,
-                "split": None,
-            }
-        else:
-            extras["modes"] = {"min_confidence": min_confidence(self.data.n_classes or 1)}
-            coverage.remove("high_quality")  # a classifier's confidence is no measure of quality
-        words = {"modes": coverage}
-        stated = [
-            self._shared_protocol(word) | extras[score]
-            for score in self.scores
-            for word in words.get(score, [score])
-        ]
-        if not self.data.is_points:  # the components of a mixture have no names
-            for protocol in stated:
-                if protocol["score"] == "mode_counts":
-                    protocol["mode_names"] = self.data.class_names
+    def _stated_protocols(self, setting: Setting) -> dict[str, Protocol]:
+        """Score word -> what its number is measured with."""
+        stated: dict[str, Protocol] = {}
+        for measure in self.measures:
+            for word, direction in measure.gives(self.data).items():
+                if word in measure.choices and word not in self.scores:
+                    continue
+                protocol = self._shared_protocol(setting) | measure.protocol(setting, word)
+                stated[word] = protocol | {"score": word, "direction": direction}
         return stated
 
-    def _shared_protocol(self, word: str) -> Protocol:
-        backbone = self.backbone
+    def _shared_protocol(self, setting: Setting) -> Protocol:
+        backbone = setting.backbone
         return {
-            "score": word,
-            "direction": DIRECTIONS[word],
+            "score": "",
+            "direction": None,
             "n_fake": self.n_fake,
-            "n_real": self.real.count if backbone else None,
+            "n_real": setting.real.count if setting.real else None,
             "split": self.split,
             "data": self.data.name,
             "data_fingerprint": self.data.fingerprint(self.split),
@@ -296,16 +307,19 @@ class Panel:
 
 
 def choose_backbone(data: DataSource, backbone: str) -> str | None:
-    """ "classifier", "inception", or None for points, which are measured as they are."""
-    if backbone not in BACKBONES:
+    """ "classifier", "inception", ..., or None for points, which are measured as they are."""
+    known = ("auto", *BACKBONES)
+    if backbone not in known:
         raise UserError(
-            f"metrics.backbone knows no '{backbone}'.{nearest(backbone, BACKBONES)} "
-            f"Choose of: {', '.join(BACKBONES)}."
+            f"metrics.backbone knows no '{backbone}'.{nearest(backbone, known)} "
+            f"Choose of: {', '.join(known)}."
         )
     if data.is_points:
         return None
     if backbone != "auto":
         return backbone
+    if data.stacked_from is not None:
+        return "classifier"
     grey_or_few = data.shape[0] == 1 or (data.n_classes or 0) <= 20
     small = max(data.shape[1:]) <= 32 and data.name not in PUBLISHED_UNDER_INCEPTION
     return "classifier" if data.n_classes and small and grey_or_few else "inception"
@@ -314,12 +328,3 @@ def choose_backbone(data: DataSource, backbone: str) -> str | None:
 def to_uint8(images: Tensor) -> Tensor:
     """Images in [-1, 1] as a file would hold them: clamped, then rounded to 0..255."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def _mode_values(coverage: ModeCoverage) -> dict[str, tuple[Any, float | None]]:
-    return {
-        "modes": (float(coverage.captured), None),
-        "high_quality": (coverage.high_quality, None),
-        "reverse_kl": (coverage.reverse_kl, None),
-        "mode_counts": ([float(count) for count in coverage.counts], None),
-    }

@@ -17,7 +17,8 @@ Protocol = dict[str, Any]
 
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 MODE_WORDS = ("modes", "high_quality", "reverse_kl", "mode_counts")
-REPEATABLE = ("noise_seed",)  # what may differ between two numbers that are compared
+# what may differ between two numbers that are compared, or only comments on one
+REPEATABLE = ("noise_seed", "floor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,11 +34,15 @@ class RealSide:
     labels: Tensor | None
     class_counts: Tensor | None
 
+    def to(self, device: torch.device) -> RealSide:
+        features = None if self.features is None else self.features.to(device)
+        return replace(self, gaussian=self.gaussian.to(device), features=features)
+
     def subset(self, n: int) -> Tensor:
         """(n, d) features of a fixed random choice of the images, all where n is their count."""
         assert self.features is not None
         rows = torch.randperm(self.count, generator=generator_for(SUBSET_SEED))[:n]
-        return self.features[rows]
+        return self.features[rows.to(self.features.device)]
 
     def kept(self, what: str, make: Callable[[], Content]) -> Content:
         """What was derived from these images, made by `make` the first time."""

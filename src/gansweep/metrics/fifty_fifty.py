@@ -1,0 +1,54 @@
+"""The 50:50 test as a metric over all processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.two_sample import fifty_fifty
+
+LARGEST_SIDE = 64  # what the fresh discriminator reads; larger images are averaged down to it
+
+
+class FiftyFifty(OrderedSamples):
+    """`two_sample.fifty_fifty` of held-out and generated samples, equally many of either.
+
+    held_out: (m, C, H, W) uint8 or (m, D) points.   update: numbers (n,) and samples alike; those
+    numbered m or more are left out.
+    `compute` gives "fifty_fifty", the accuracy, and the ends of its 95 % interval.
+    """
+
+    higher_is_better = False
+    held_out: Tensor
+
+    def __init__(self, held_out: Tensor, **kwargs: Any) -> None:
+        kind = torch.float32 if held_out.ndim == 2 else torch.uint8
+        self.state_types = OrderedSamples.state_types | {"values": kind}  # type: ignore[misc]
+        super().__init__(**kwargs)
+        self.register_buffer("held_out", reduced(held_out), persistent=False)
+
+    def update(self, numbers: Tensor, values: Tensor) -> None:
+        few = numbers < len(self.held_out)
+        super().update(numbers[few], reduced(values[few]).flatten(1))
+
+    def compute(self) -> dict[str, Tensor]:
+        fakes = self.ordered().view(-1, *self.held_out.shape[1:])
+        found = fifty_fifty(self.held_out, fakes, device=self.device)
+        values = {
+            "fifty_fifty": found.accuracy,
+            "fifty_fifty_low": found.low,
+            "fifty_fifty_high": found.high,
+        }
+        return {word: torch.tensor(v, dtype=torch.float64) for word, v in values.items()}
+
+
+def reduced(images: Tensor) -> Tensor:
+    """uint8 images (n, C, H, W) averaged down to at most 64 pixels a side; others as they are."""
+    if images.ndim == 2 or not len(images) or max(images.shape[2:]) <= LARGEST_SIDE:
+        return images
+    height, width = (min(side, LARGEST_SIDE) for side in images.shape[2:])
+    return F.adaptive_avg_pool2d(images.float(), (height, width)).round().to(torch.uint8)

@@ -1,0 +1,85 @@
+"""What a panel asks of a measure: what it reads, gives and needs, and the protocol it adds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from gansweep.data.source import DataSource, Split
+from gansweep.metrics.features import Backbone
+from gansweep.metrics.protocol import Direction, Protocol
+from gansweep.metrics.reference import RealSide
+
+Words = Mapping[str, Direction | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One batch of generated samples as the measures read it.
+
+    numbers: (n,) int64, of 0 .. n_fake - 1.   samples: uint8 images (n, C, H, W), or points (n, D).
+    features (n, d), logits (n, K): of the backbone.   labels: (n,), the class each was asked to be.
+    """
+
+    numbers: Tensor
+    samples: Tensor
+    features: Tensor | None = None
+    logits: Tensor | None = None
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the measures of one panel share.
+
+    real: on the device; None for points, which are compared with their exact distribution.
+    conditional: the generator follows the labels it is asked for.
+    """
+
+    data: DataSource
+    split: Split
+    n_fake: int
+    device: torch.device
+    backbone: Backbone | None = None
+    real: RealSide | None = None
+    conditional: bool = False
+
+
+class Measure(ABC):
+    """One kind of measurement.
+
+    choices: the words that choose it in metrics.scores.
+    words: each number that it gives, and which way is better.
+    """
+
+    choices: tuple[str, ...]
+    words: Words
+    needs_features = False  # of each real image, not their moments alone
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        """Why it cannot be measured on the data under that choice of backbone; "" if it can."""
+        return "it compares images" if backbone is None else ""
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        """Generated and real samples that it cannot do with fewer of."""
+        return 2, 2
+
+    @abstractmethod
+    def build(self, setting: Setting) -> Metric:
+        """The torchmetrics Metric, on the setting's device, its real side in place."""
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.features)
+
+    def gives(self, data: DataSource) -> Words:
+        """Those of its words that mean something on the data."""
+        return self.words
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        """What one of its numbers depends on beyond what all scores share."""
+        return {}

@@ -1,0 +1,384 @@
+"""The measures that a panel knows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from gansweep.data.source import DataSource, Split
+from gansweep.metrics.backbones import WITH_CLASSES
+from gansweep.metrics.bins import N_BINS, BinCounts, real_bins
+from gansweep.metrics.birthday import LEAST_REAL, Birthday, real_twins
+from gansweep.metrics.cache import Content
+from gansweep.metrics.fifty_fifty import FiftyFifty
+from gansweep.metrics.frechet import (
+    GROUPS,
+    INFINITY_SIZES,
+    FrechetInfinity,
+    FrechetScore,
+    FrechetSpread,
+    IntraFrechet,
+    gaussian_of,
+)
+from gansweep.metrics.inception_score import InceptionScore, ModeScore
+from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.measure import Measure, Seen, Setting, Words
+from gansweep.metrics.memorisation import Memorisation
+from gansweep.metrics.mode_counts import ModeCounts
+from gansweep.metrics.modes import (
+    class_modes,
+    class_shares,
+    min_confidence,
+    mixture_modes,
+    reverse_kl_floor,
+)
+from gansweep.metrics.prdc import KS, Neighbours, radii
+from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.reference import RealSide, real_side
+from gansweep.metrics.two_sample import LEAST, STEPS
+
+IS_SPLITS = 10
+KID_SUBSETS = 100
+MOST_TESTED = 10_000  # held-out images that a fresh discriminator is trained and tested on
+
+SPLITS: tuple[Split, ...] = ("train", "test")
+# what a measure of the images themselves does not depend on
+WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer"))
+
+
+class Fid(Measure):
+    choices = ("fid",)
+    words: Words = {"fid": "minimize"}
+
+    def build(self, setting: Setting) -> Metric:
+        return FrechetScore(_real(setting).gaussian)
+
+
+class FidError(Measure):
+    """The standard error of the FID, which states it as its interval."""
+
+    choices = ("fid_error",)
+    words: Words = {"fid_error": None}
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return GROUPS, 2
+
+    def build(self, setting: Setting) -> Metric:
+        return FrechetSpread(_real(setting).gaussian)
+
+
+class FidInfinity(Measure):
+    choices = ("fid_infinity",)
+    words: Words = {"fid_infinity": "minimize", "fid_infinity_residual": None}
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return INFINITY_SIZES, 2
+
+    def build(self, setting: Setting) -> Metric:
+        return FrechetInfinity(_real(setting).gaussian)
+
+
+class IntraFid(Measure):
+    choices = ("intra_fid",)
+    words: Words = {"intra_fid": "minimize", "intra_fid_per_class": None}
+    needs_features = True
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        if not data.n_classes or data.n_classes < 2 or data.is_points:
+            return "it compares images class by class"
+        if backbone != "classifier" and not conditional:
+            return "the generator is asked for no class, and only metrics=classifier tells one"
+        return ""
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        n_classes = data.n_classes or 1
+        return 2 * n_classes, 2 * n_classes
+
+    def build(self, setting: Setting) -> Metric:
+        real = _real(setting)
+        assert real.features is not None and real.labels is not None
+        parts = [real.features[real.labels == k] for k in range(setting.data.n_classes or 0)]
+        return IntraFrechet([gaussian_of(part) for part in parts])
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        labels = seen.labels
+        if labels is None:
+            assert seen.logits is not None
+            labels = seen.logits.argmax(1)
+        metric.update(seen.numbers, seen.features, labels)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"labels": "requested" if setting.conditional else "predicted"}
+
+
+class Inception(Measure):
+    choices = ("is",)
+    words: Words = {"is": "maximize"}
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        if backbone is not None and backbone not in WITH_CLASSES:
+            return f"it needs predicted classes, and {backbone} predicts none"
+        return super().misfit(data, backbone, conditional)
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return IS_SPLITS, 0
+
+    def build(self, setting: Setting) -> Metric:
+        return InceptionScore(IS_SPLITS)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.logits)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"splits": IS_SPLITS, **dict.fromkeys(("n_real", "split", "data_fingerprint"))}
+
+
+class ModeScores(Measure):
+    choices = ("mode_score",)
+    words: Words = {"mode_score": "maximize"}
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return _needs_classifier(backbone)
+
+    def build(self, setting: Setting) -> Metric:
+        return ModeScore(_class_shares(setting))
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.logits)
+
+
+class Kid(Measure):
+    choices = ("kid",)
+    words: Words = {"kid": "minimize"}
+    needs_features = True
+
+    def build(self, setting: Setting) -> Metric:
+        features = _features(setting)
+        return KernelScore(features, setting.n_fake, KID_SUBSETS, self._size(setting))
+
+    def _size(self, setting: Setting) -> int:
+        """As published, 1,000, but at most half of either side: whole sets would all be alike."""
+        return min(1000, setting.n_fake // 2, _real(setting).count // 2)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"kernel": "cubic", "subsets": KID_SUBSETS, "subset_size": self._size(setting)}
+
+
+class Fidelity(Measure):
+    """Precision, recall, density and coverage, from one look at the distances."""
+
+    choices = ("precision", "recall", "density", "coverage")
+    words: Words = dict.fromkeys(choices, "maximize")
+    needs_features = True
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return max(KS) + 1, max(KS) + 1
+
+    def build(self, setting: Setting) -> Metric:
+        real, n = _real(setting), _pair_count(setting)
+        chosen = real.subset(n)
+
+        def measure() -> Content:
+            return {"radii": radii(chosen).cpu()}
+
+        kept = real.kept(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
+        return Neighbours(chosen, kept["radii"].to(setting.device))
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"n_real": _pair_count(setting)}
+
+
+class Modes(Measure):
+    choices = ("modes",)
+    words: Words = {
+        "modes": "maximize",
+        "high_quality": "maximize",
+        "reverse_kl": "minimize",
+        "mode_counts": None,
+    }
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return "" if data.mixture is not None else _needs_classifier(backbone)
+
+    def gives(self, data: DataSource) -> Words:
+        if data.mixture is not None:
+            return self.words
+        # a classifier's confidence is no measure of quality
+        return {word: way for word, way in self.words.items() if word != "high_quality"}
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        n = len(data.mixture.means) if data.mixture is not None else (data.n_classes or 1)
+        return n, n
+
+    def build(self, setting: Setting) -> Metric:
+        mixture = setting.data.mixture
+        if mixture is not None:
+            return ModeCounts(lambda points: mixture_modes(points, mixture), mixture.weights)
+        shares = _class_shares(setting)
+        return ModeCounts(lambda logits: class_modes(logits, shares), shares)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.samples if seen.logits is None else seen.logits)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        mixture = setting.data.mixture
+        shares = mixture.weights if mixture is not None else _class_shares(setting)
+        own: Protocol = {}
+        if word == "reverse_kl":
+            own["floor"] = round(reverse_kl_floor(shares, setting.n_fake), 6)
+        if mixture is not None:  # the components of a mixture have no names
+            facts = {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
+            return own | facts
+        if word == "mode_counts":
+            own["mode_names"] = setting.data.class_names
+        return own | {"min_confidence": min_confidence(setting.data.n_classes or 1)}
+
+
+class Bins(Measure):
+    choices = ("ndb",)
+    words: Words = {"ndb": "minimize", "ndb_js": "minimize"}
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return N_BINS, N_BINS
+
+    def build(self, setting: Setting) -> Metric:
+        bins = real_bins(setting.data, setting.split, _real(setting).count)
+        return BinCounts(bins["centres"], bins["counts"])
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.samples.flatten(1))
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"bins": N_BINS} | WITHOUT_BACKBONE
+
+
+class Support(Measure):
+    choices = ("support",)
+    words: Words = {"support": "maximize", "twins": None}
+    needs_features = True
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return 2, LEAST_REAL
+
+    def build(self, setting: Setting) -> Metric:
+        return Birthday(self._rule(setting)["distance"])
+
+    def _rule(self, setting: Setting) -> Content:
+        def measure() -> Content:
+            rule = real_twins(_features(setting))
+            return {"distance": rule.distance, "real_support": rule.real_support}
+
+        return _real(setting).kept("twins", measure)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"real_support": self._rule(setting)["real_support"]}
+
+
+class Copying(Measure):
+    """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
+
+    choices = ("memorisation",)
+    words: Words = {"memorisation": None}
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return _needs_test_split(data) or super().misfit(data, backbone, conditional)
+
+    def build(self, setting: Setting) -> Metric:
+        assert setting.backbone is not None
+        sides = [
+            real_side(setting.data, split, None, setting.backbone, with_features=True).features
+            for split in SPLITS
+        ]
+        train, test = (side.to(setting.device) for side in sides if side is not None)
+        return Memorisation(train, test)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        data = setting.data
+        return {
+            "n_real": data.n_test,
+            "split": "test",
+            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint('test')}",
+        }
+
+
+class Fresh(Measure):
+    """The 50:50 test: can a discriminator trained from nothing tell held-out images from fakes?"""
+
+    choices = ("fifty_fifty",)
+    words: Words = {"fifty_fifty": "minimize"}
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return _needs_test_split(data)
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return LEAST // 2, 0
+
+    def build(self, setting: Setting) -> Metric:
+        n = self._count(setting)
+        held_out = torch.cat([images for images, _ in setting.data.arrays("test", n)])
+        return FiftyFifty(held_out)
+
+    def _count(self, setting: Setting) -> int:
+        """Of either side, half of them to train on."""
+        return min(setting.n_fake, setting.data.n_test, MOST_TESTED)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.samples)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {
+            "n_real": self._count(setting),
+            "split": "test",
+            "data_fingerprint": setting.data.fingerprint("test"),
+            "steps": STEPS,
+        } | WITHOUT_BACKBONE
+
+
+MEASURES: tuple[Measure, ...] = (
+    Fid(),
+    FidError(),
+    FidInfinity(),
+    IntraFid(),
+    Inception(),
+    ModeScores(),
+    Kid(),
+    Fidelity(),
+    Modes(),
+    Bins(),
+    Support(),
+    Copying(),
+    Fresh(),
+)
+
+
+def _real(setting: Setting) -> RealSide:
+    assert setting.real is not None
+    return setting.real
+
+
+def _features(setting: Setting) -> Tensor:
+    features = _real(setting).features
+    assert features is not None
+    return features
+
+
+def _pair_count(setting: Setting) -> int:
+    """Of either side: neighbourhoods compare only among equally many samples."""
+    return min(setting.n_fake, _real(setting).count)
+
+
+def _class_shares(setting: Setting) -> Tensor:
+    counts = _real(setting).class_counts
+    assert counts is not None
+    return class_shares(setting.data, counts)
+
+
+def _needs_classifier(backbone: str | None) -> str:
+    return "" if backbone == "classifier" else "only metrics=classifier tells the data's classes"
+
+
+def _needs_test_split(data: DataSource) -> str:
+    return (
+        "" if data.n_test else "it compares with held-out samples, and the data have no test split"
+    )
