@@ -19,6 +19,8 @@ Usage: gansweep VERB [options]
   sweep     search hyperparameters:     gansweep sweep sweep=demo data=digits
   worker    help a sweep from a shell:  gansweep worker runs/demo-digits
   report    compare runs on one page:   gansweep report runs/demo-digits
+  evaluate  score trained runs again:   gansweep evaluate runs/digits/dcgan-001
+  doctor    say what ails a run:        gansweep doctor runs/digits/dcgan-001
   sync      upload offline W&B runs:    gansweep sync runs
 
 'gansweep VERB --help' lists the options of a verb. Options are Hydra's key=value:
@@ -36,6 +38,22 @@ WORKER_HELP = """Usage: gansweep worker SWEEP_DIR
 
 Work on a sweep that 'gansweep sweep' started, from another shell or machine that sees the same
 directory: take a trial, train it, report it, until the sweep's budget is spent.
+"""
+
+EVALUATE_HELP = """Usage: gansweep evaluate PATH [PATH ...] [metrics=CHOICE] [KEY=VALUE ...]
+
+Score the trained runs at or below each PATH, under the protocol you choose. The scores are added
+to each run's record (evaluations.jsonl), and 'gansweep report' shows them in columns of their own.
+
+  gansweep evaluate runs/digits/dcgan-001                  every score that fits the data
+  gansweep evaluate runs/demo-digits metrics.split=test    against the test images
+  gansweep evaluate runs/cifar10 metrics=inception_50k     FID, IS and KID of 50,000 images
+  gansweep evaluate runs metrics.scores=[fid,kid] metrics.n_fake=5000 metrics.noise_seed=1
+
+  metrics=CHOICE         a file of conf/metrics/ (default: full)
+  metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores, noise_seed, error_bars, ...
+  checkpoint=best|last   which weights (default: best, by the run's objective)
+  accelerator=auto       auto, cpu or cuda
 """
 
 SYNC_HELP = """Usage: gansweep sync PATH [PATH ...]
@@ -221,6 +239,21 @@ def _report(words: list[str]) -> int:
     return report_main(words)
 
 
+def _evaluate(words: list[str]) -> int:
+    if not words or any(word in ("-h", "--help") for word in words):
+        print(EVALUATE_HELP, end="")
+        return 0 if words else 2
+    from gansweep.evaluate import main as evaluate_main
+
+    return evaluate_main(words)
+
+
+def _doctor(words: list[str]) -> int:
+    from gansweep.report.doctor import main as doctor_main
+
+    return doctor_main(words)
+
+
 def _sync(words: list[str]) -> int:
     if not words or any(w in ("-h", "--help") for w in words):
         print(SYNC_HELP, end="")
@@ -235,5 +268,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "sweep": _sweep,
     "worker": _worker,
     "report": _report,
+    "evaluate": _evaluate,
+    "doctor": _doctor,
     "sync": _sync,
 }
