@@ -295,6 +295,7 @@ class Panel:
             "direction": None,
             "n_fake": self.n_fake,
             "n_real": setting.real.count if setting.real else None,
+            "feature_width": len(setting.real.gaussian.mean) if setting.real else None,
             "split": self.split,
             "data": self.data.name,
             "data_fingerprint": self.data.fingerprint(self.split),

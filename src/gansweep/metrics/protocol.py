@@ -18,7 +18,7 @@ Protocol = dict[str, Any]
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 MODE_WORDS = ("modes", "high_quality", "reverse_kl", "mode_counts")
 # what may differ between two numbers that are compared, or only comments on one
-REPEATABLE = ("noise_seed", "floor")
+REPEATABLE = ("noise_seed", "floor", "feature_width")
 
 
 @dataclass(frozen=True, slots=True)

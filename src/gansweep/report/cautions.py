@@ -21,7 +21,8 @@ SAMPLES_PER_DIMENSION = 10
 class Measured:
     """One configuration's FID, the mean over its seeds.
 
-    endless: FID-infinity, what endless samples would give; None where it was not measured.
+    endless: FID-infinity, what endless samples would give, and residual: how far the fit behind
+    it misses the measured values; None where it was not measured.
     error: half the width of the 95 % interval of `fid`, from noise of the measurement alone; None
     where no error was measured.
     """
@@ -29,6 +30,7 @@ class Measured:
     row: Row
     fid: float
     endless: float | None
+    residual: float | None
     error: float | None
 
     @property
@@ -43,12 +45,18 @@ def measured(board: Board, score: str) -> list[Measured]:
         if score in row.scores(board.at):
             runs = [run for run in row.complete if run.value(score, board.at) is not None]
             fid = row.scores(board.at)[score].mean
-            found.append(Measured(row, fid, _endless(runs, score, board.at), _error(runs, score)))
+            words = ("fid_infinity", "fid_infinity_residual")
+            endless, residual = (_beside(runs, score, word, board.at) for word in words)
+            found.append(Measured(row, fid, endless, residual, _error(runs, score)))
     return sorted(found, key=lambda one: one.fid)
 
 
-def _endless(runs: Sequence[Run], score: str, at: str) -> float | None:
-    values = [run.value(measured_with(run, score, "fid_infinity") or "", at) for run in runs]
+def _beside(runs: Sequence[Run], score: str, word: str, at: str) -> float | None:
+    """The mean of what was measured with a score, if every run has it."""
+    columns = [measured_with(run, score, word) for run in runs]
+    # what has no direction has no best
+    at = "last" if word == "fid_infinity_residual" else at
+    values = [run.value(c, at) if c else None for run, c in zip(runs, columns, strict=True)]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 

@@ -89,7 +89,7 @@ def _range(found: Sequence[tuple[Variant, list[Point]]], axis: int) -> list[floa
 def _label_sides(means: Sequence[Point]) -> list[str]:
     """Left of dots on the right, and away from a dot that is close above or below."""
     xs, ys = [x for x, _ in means], [y for _, y in means]
-    close = 0.08 * (max(1.0, *ys) - min(ys) + 0.1)
+    close = 0.1 * (max(1.0, *ys) - min(ys) + 0.1)
     sides = []
     for x, y in means:
         above = any(0 < other - y < close for other in ys)

@@ -77,6 +77,40 @@ def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) 
     )
 
 
+def fid_of_classes(variants: Sequence[Variant]) -> list[Figure]:
+    """FID within each class, a group of bars a class, for each score that has it."""
+    runs = [run for variant in variants for run in variant.row.shown]
+    scores = dict.fromkeys(s for run in runs for s in run.called("intra_fid_per_class"))
+    figures = []
+    for score in scores:
+        traces = []
+        for variant in variants:
+            lists = [found for run in variant.row.shown if (found := run.counts(score))]
+            if lists:
+                means = [sum(column) / len(lists) for column in zip(*lists, strict=True)]
+                traces.append(
+                    {
+                        "type": "bar",
+                        "x": [plain(name) for name in _class_names(runs, len(means))],
+                        "y": means,
+                        "name": name_of(variant),
+                        "meta": variant.index,
+                        "marker": {"color": variant.colour},
+                        "hovertemplate": "%{y:.4g}",
+                        "showlegend": False,
+                    }
+                )
+        layout = {
+            "xaxis": {"title": {"text": "class"}, "type": "category"},
+            "yaxis": {"title": {"text": "FID"}},
+            "hovermode": "x unified",
+            "barmode": "group",
+        }
+        alt = f"FID within each class, {score}."
+        figures.append(Figure("FID within each class", alt, traces, layout, height=260, wide=True))
+    return figures
+
+
 def _ranks(
     score: str, found: Sequence[tuple[Variant, list[list[float]], dict[str, Any]]]
 ) -> Figure:
@@ -130,6 +164,13 @@ def _chance(ranks: Sequence[int], count: int, samples: float) -> dict[str, Any]:
 def _names(protocol: dict[str, Any], count: int) -> list[str] | None:
     names = protocol.get("mode_names")
     return [str(name) for name in names] if names and len(names) == count else None
+
+
+def _class_names(runs: Sequence[Run], count: int) -> list[str]:
+    """As the protocol of a mode count has them, else numbers."""
+    protocols = [run.protocols[score] for run in runs for score in run.called("mode_counts")]
+    known = [names for protocol in protocols if (names := _names(protocol, count))]
+    return known[0] if known else [str(k) for k in range(count)]
 
 
 def _missing(seeds: list[list[float]], protocol: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE
 from gansweep.record import replace_atomically
 from gansweep.report import notation
-from gansweep.report.cautions import cautions, measured
+from gansweep.report.cautions import Measured, cautions, measured
 from gansweep.report.diagnosis import diagnosis
 from gansweep.report.labels import varied
 from gansweep.report.palette import Variant, variants
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 PNG = b"\x89PNG\r\n\x1a\n"
 EMBEDDED_BYTES = 150_000  # of a picture; a larger one is compressed before it joins the page
-COLUMNS = 5  # of scores in the first table; further ones have a table of their own
+COLUMNS = 4  # of scores in the first table; further ones have a table of their own
+# keys of a protocol: what the score would be at its best
+IDEALS = {"floor": "floor", "real_support": "real images"}
 STAGES = {"confirmed": "confirmed, ", "run": "", "trial": "trial, "}
 
 
@@ -256,22 +258,37 @@ def _columns(board: Board) -> list[str]:
 
 
 def _spreads(board: Board) -> dict[tuple[str, str], str]:
-    """(row, score) -> what is known of the number's error beside its spread over seeds.
+    """(row, score) -> what is known of a number beside its spread over seeds.
 
-    The interval or spread of one seed's measurement, and FID-infinity beside its FID.
+    The interval or spread of one seed's measurement, FID-infinity beside its FID, and what perfect
+    samples or real images would give.
     """
     told = {}
     for score in board.scores:
-        of_fid = any(score in run.called("fid") for run in board.runs)
-        endless = {one.row.key: one.endless for one in measured(board, score)} if of_fid else {}
+        protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
+        of_fid = protocol.get("score") == "fid"
+        fids = {one.row.key: one for one in measured(board, score)} if of_fid else {}
         for row in board.rows:
+            if score not in row.scores(board.at):
+                continue
             value = row.complete[0].last(score) if row.seeds == 1 else None
-            beside = endless.get(row.key)
             words = [spread(value)] if value and board.at == "last" else []
-            words += [f"FID-infinity {notation.number(beside)}"] if beside is not None else []
+            words += [_endless(fids[row.key]) if row.key in fids else ""]
+            words += [
+                f"{name} {notation.number(protocol.get(key))}"
+                for key, name in IDEALS.items()
+                if protocol.get(key) is not None
+            ]
             if text := ", ".join(filter(None, words)):
                 told[row.key, score] = text
     return told
+
+
+def _endless(one: Measured) -> str:
+    if one.endless is None:
+        return ""
+    fit = "" if one.residual is None else f" (fit ± {one.residual:.2g})"
+    return f"FID-infinity {notation.number(one.endless)}{fit}"
 
 
 def spread(value: Value) -> str:

@@ -14,9 +14,24 @@ from gansweep.report import (
 )
 from gansweep.report.figures import Figure
 from gansweep.report.importance import hyperparameter_importance, trials_of
-from gansweep.report.notation import plural
+from gansweep.report.notation import number, plural
 from gansweep.report.palette import Variant
 from gansweep.report.statistics import Board
+
+# Scores that only say how sure another one is, which shows them beside itself.
+COMMENTS = ("fid_error", "fid_infinity_residual")
+MARKS = {
+    "fifty_fifty": (
+        0.5,
+        "Accuracy of a fresh discriminator on held-out images against generated ones. The dashed "
+        "line, 0.5, is a guess: it cannot tell them apart.",
+    ),
+    "memorisation": (
+        0.5,
+        "The dashed line, 0.5: samples lie as near to the training images as held-out images do. "
+        "Towards 1 they are copies, towards 0 they are far from all of them.",
+    ),
+}
 
 
 @dataclass
@@ -61,14 +76,25 @@ def _some(*found: Figure | None) -> list[Figure]:
 
 
 def learning_curves(board: Board, drawn: Sequence[Variant]) -> Section:
-    found = [figures.curve(drawn, score, wide=score == board.metric) for score in board.scores]
     return Section(
         "curves",
         "Learning curves",
         "The line is the mean over seeds, the band reaches from the worst seed to the best. "
         "A wide band means that luck matters; a curve that turns back has trained past its best.",
-        _some(*found),
+        _some(*(_learning_curve(board, drawn, score) for score in board.scores)),
     )
+
+
+def _learning_curve(board: Board, drawn: Sequence[Variant], score: str) -> Figure | None:
+    protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
+    word = protocol.get("score")
+    if word in COMMENTS:
+        return None
+    mark, note = MARKS.get(str(word), (None, ""))
+    if protocol.get("floor") is not None:
+        mark = float(protocol["floor"])
+        note = f"The dashed line, {number(mark)}, is what perfect samples give at this number."
+    return figures.curve(drawn, score, wide=score == board.metric, mark=mark, note=note)
 
 
 def quality(board: Board, drawn: Sequence[Variant]) -> list[Section]:
@@ -99,7 +125,7 @@ def mode_coverage(drawn: Sequence[Variant]) -> Section:
         "How a run's last samples spread over the data's modes, which are classes or components "
         "of a mixture: the mean over seeds. The dashed line is an even spread. Samples that "
         "resemble no mode are left out.",
-        mode_figures.mode_counts(drawn),
+        [*mode_figures.mode_counts(drawn), *mode_figures.fid_of_classes(drawn)],
     )
 
 
