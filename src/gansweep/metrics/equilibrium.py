@@ -81,7 +81,7 @@ def game_value(real_scores: Tensor, fake_scores: Tensor, kind: str) -> Tensor:
         "critic": E D(x) - E D(G(z)).
         "paired_logit": E log sigmoid(D(x) - D(G(z))), -log 2 where D is constant.
     Raises: UserError for other kinds, whose players share no value.
-    Source: Grnarova et al. 2019, arXiv:1811.05512, Eq. 1; each form is that of its losses.
+    Source: Grnarova et al. 2019, arXiv:1811.05512, Eq. 1, which halves the first form.
     """
     real, fake = real_scores.double(), fake_scores.double()
     if kind == "logit":

@@ -1,0 +1,80 @@
+"""Whether the discriminator learns its training images by heart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from gansweep.callbacks.rows import Rows
+from gansweep.callbacks.watcher import Watcher
+from gansweep.data.batch import Batch
+from gansweep.data.order import generator_for
+from gansweep.data.source import DataSource, Split
+from gansweep.metrics.equilibrium import overfitting
+from gansweep.models.adversarial import Adversarial
+
+ROWS_KEPT = 2048  # of each split, so that a folder of images is read once
+SEED = 20200611
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+class Overfitting(Watcher):
+    """Logs overfit/r_t and overfit/r_v: the discriminator on training against held-out images.
+
+    The held-out images are the test split; without one nothing is logged. The generated samples
+    are those of the step just made.
+
+    images: of each kind.
+    Source: Karras et al. 2020 (ADA), arXiv:2006.06676, Section 3.
+    """
+
+    data: DataSource
+
+    def __init__(self, every_steps: int, images: int = 64) -> None:
+        super().__init__(every_steps)
+        self.images = images
+        self._splits: tuple[Rows, Rows] | None = None
+        self._batch: Batch | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._batch = batch  # whose labels the latest fakes were made for
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def look(self, module: Adversarial) -> None:
+        if module.last_scores is None or not self.data.n_test:
+            return
+        if self._splits is None:
+            with self.journal.outside_training():
+                train, test = (Rows.of(self.data, split, ROWS_KEPT) for split in SPLITS)
+            self._splits = train, test
+        rng = generator_for(SEED, module.images_seen)
+        parts = [rows.draw(self.images, rng, module) for rows in self._splits]
+        parts.append(self._latest_fakes(module))
+        # one call, so that all are judged by the same weights in the same mode
+        scores = module.scores(_joined(parts), rng)
+        assert scores is not None, "it has a discriminator: see last_scores"
+        train, held_out, fake = scores.real.split([len(part) for part in parts])
+        measured = overfitting(train, held_out, fake, scores.kind)
+        values = torch.stack(list(measured.values())).tolist()
+        self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))
+
+    def _latest_fakes(self, module: Adversarial) -> Batch:
+        """The samples of the step just made, with what they were made from, as a batch."""
+        assert module.last_fakes is not None and self._batch is not None
+        n = min(len(module.last_fakes), self.images)
+        asked = self._batch[slice(-len(module.last_fakes), None)][:n]
+        return Batch(module.last_fakes[:n].to(self._batch.images), asked.labels)
+
+
+def _joined(parts: list[Batch]) -> Batch:
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Batch(torch.cat([part.images for part in parts]), torch.cat(labels) if labels else None)

@@ -1,0 +1,57 @@
+"""Real samples at hand, to show to a discriminator beside its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gansweep.data.batch import Batch
+from gansweep.data.order import generator_for
+from gansweep.data.source import DataSource, Split
+from gansweep.models.adversarial import Adversarial
+
+ORDER_SEED = 20190619
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Samples of one split as they are stored: uint8 (n, C, H, W) or float32 (n, D), and labels."""
+
+    images: Tensor
+    labels: Tensor | None
+
+    @classmethod
+    def of(cls, data: DataSource, split: Split, limit: int) -> Rows:
+        """At most `limit` samples of a split, always the same ones."""
+        chunks = list(data.arrays(split, limit))
+        labels = [label for _, label in chunks if label is not None]
+        return cls(
+            torch.cat([images for images, _ in chunks]), torch.cat(labels) if labels else None
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def halves(self) -> tuple[Rows, Rows]:
+        """Two parts without a sample in common, drawn once for all: a split may be sorted."""
+        order = torch.randperm(len(self), generator=generator_for(ORDER_SEED))
+        return self._chosen(order[: len(self) // 2]), self._chosen(order[len(self) // 2 :])
+
+    def _chosen(self, rows: Tensor) -> Rows:
+        return Rows(self.images[rows], None if self.labels is None else self.labels[rows])
+
+    def batch(self, rows: Tensor, module: Adversarial) -> Batch:
+        """The rows as `module` is fed: on its device, in its dtype, images in [-1, 1]."""
+        chosen = self._chosen(rows)
+        dtype = next(module.parameters()).dtype
+        images = chosen.images.to(module.device, dtype)
+        if chosen.images.dtype == torch.uint8:
+            images = images.div_(127.5).sub_(1)
+        labels = None if chosen.labels is None else chosen.labels.to(module.device)
+        return Batch(images, labels)
+
+    def draw(self, n: int, rng: torch.Generator, module: Adversarial) -> Batch:
+        """n rows, drawn with replacement by the CPU generator `rng`."""
+        return self.batch(torch.randint(len(self), (n,), generator=rng), module)
