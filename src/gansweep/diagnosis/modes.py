@@ -24,7 +24,7 @@ LOST = 0.25  # of all modes, captured before and not of late: worth a sentence
 ONE_SIDED = 0.5
 LEAST_GAP = 0.2  # between the two, since half of a small number is no distance
 COVERED = 0.5  # of the coverage that perfect samples have
-HARDLY = 0.25  # of it, or of precision: a failure, no longer a warning
+HARDLY = 0.2  # of it, or of precision: a failure, no longer a warning
 NEIGHBOURS = 5  # of coverage, as published
 
 
@@ -164,12 +164,10 @@ def _little_covered(evidence: Evidence) -> Finding | None:
 def perfect_coverage(protocol: Mapping[str, object]) -> float:
     """The coverage that samples of the real distribution itself have.
 
-    A real sample is missed where, of all samples near it, its k nearest are real: with the share
-    r of real ones among all, about r^k. For equally many that is 1 - 2^-k, 0.97 for k = 5.
+    A real sample is missed where the k samples nearest to it are all real: with the share r of
+    real ones among all, r^k. For equally many that is 1 - 2^-k, 0.97 for k = 5.
     """
     n_real, n_fake = protocol.get("n_real"), protocol.get("n_fake")
-    neighbours = protocol.get("neighbours") or protocol.get("k") or NEIGHBOURS
     if not isinstance(n_real, int) or not isinstance(n_fake, int):
         return 1 - 0.5**NEIGHBOURS
-    assert isinstance(neighbours, int)
-    return 1 - float((n_real / (n_real + n_fake)) ** neighbours)
+    return 1 - float((n_real / (n_real + n_fake)) ** NEIGHBOURS)
