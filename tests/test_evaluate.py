@@ -1,0 +1,132 @@
+"""`gansweep evaluate`: trained runs scored again under another protocol."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gansweep.config import compose
+from gansweep.record import RunRecord
+from gansweep.report.read import load
+from gansweep.training import train
+
+Command = Callable[..., Any]
+QUICK = ["metrics.n_fake=200", "metrics.n_real=200", "metrics.scores=[fid,fid_error,recall]"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on digits that was trained without scores."""
+    directory = tmp_path_factory.mktemp("trained") / "digits" / "gan-001"
+    words = ["experiment=digits_gan", "metrics=none", "tracker=none", "trainer=cpu"]
+    train(compose([*words, "budget_kimg=10"]), run_dir=directory, progress=False)
+    return directory
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    copied = tmp_path / "runs" / "digits" / "gan-001"
+    shutil.copytree(trained, copied)
+    return copied
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """digitsnet is trained once for this file, not for every empty folder."""
+    shared = tmp_path_factory.getbasetemp() / "evaluate-cache"
+    monkeypatch.setenv("GANSWEEP_CACHE", str(shared))
+
+
+def test_scores_join_the_record_under_their_protocols(command: Command, run: Path) -> None:
+    done = command("evaluate", str(run), *QUICK)
+    assert done.code == 0, done
+    assert "fid_digitsnet_200_train" in done.out
+    assert f"next: gansweep report {run}" in done.out
+    (row,) = RunRecord(run).evaluations()
+    assert row["checkpoint"] == "last.pt", "the run scored nothing, so it has no best"
+    assert row["kimg"] == 10
+    assert set(row["scores"]) == set(row["protocols"])
+    fid = row["scores"]["fid_digitsnet_200_train"]
+    assert fid["interval"][0] < fid["value"] < fid["interval"][1]
+    assert row["protocols"]["fid_digitsnet_200_train"]["noise_seed"] == 1
+    assert max(map(len, done.out.splitlines())) <= 80 or str(run) in done.out
+
+
+def test_another_protocol_is_another_column_of_the_report(command: Command, run: Path) -> None:
+    for split in ("train", "test"):
+        assert command("evaluate", str(run), *QUICK, f"metrics.split={split}").code == 0
+    (read,) = load([run])
+    values = [read.last(f"fid_digitsnet_200_{split}") for split in ("train", "test")]
+    assert all(values) and values[0] != values[1]
+
+
+def test_a_run_is_scored_alike_twice_and_is_left_as_it_was(command: Command, run: Path) -> None:
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    for _ in range(2):
+        assert command("evaluate", str(run), *QUICK).code == 0
+    first, second = RunRecord(run).evaluations()
+    assert first["scores"] == second["scores"]
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_by_default_everything_that_fits_is_scored(command: Command, run: Path) -> None:
+    done = command("evaluate", str(run), "metrics.n_fake=250")
+    assert done.code == 0, done
+    (row,) = RunRecord(run).evaluations()
+    words = {protocol["score"] for protocol in row["protocols"].values()}
+    assert {"fid_infinity", "ndb", "support", "memorisation", "fifty_fifty", "kid"} <= words
+
+
+def test_one_broken_run_does_not_keep_the_others_from_their_scores(
+    command: Command, run: Path
+) -> None:
+    broken = run.with_name("gan-000")
+    shutil.copytree(run, broken)
+    (broken / "checkpoints" / "last.pt").write_bytes(b"torn")
+    done = command("evaluate", str(run.parent), *QUICK)
+    assert done.code == 1
+    assert "gan-000 was left out" in done.err
+    assert RunRecord(run).evaluations() and not RunRecord(broken).evaluations()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["metrics=fulll"], "Did you mean 'full'"),
+        (["metrics=none"], "measures nothing"),
+        (["metrics.nfake=3"], "Did you mean 'metrics.n_fake'"),
+        (["metrics.n_fake=3"], "too few for the score"),
+        (["model=dcgan"], "keeps a run's model and data"),
+        (["checkpoint=bets"], "Did you mean 'best'"),
+        (["accelerator=gpu"], "accelerator=auto or cpu or cuda"),
+        (["--metrics"], "has no flag"),
+        (["metrics=inception", "metrics.weights_path=none.pth"], "does not exist"),
+    ],
+)
+def test_mistakes_name_the_mend(
+    command: Command, run: Path, words: list[str], message: str
+) -> None:
+    command("evaluate", str(run), *words).is_refused_with(message)
+    assert not RunRecord(run).evaluations()
+
+
+def test_a_place_without_runs_is_refused(command: Command, tmp_path: Path) -> None:
+    command("evaluate", "runs/nothing").is_refused_with("does not exist")
+    (tmp_path / "empty").mkdir()
+    command("evaluate", "empty").is_refused_with("No run was found under empty")
+    command("evaluate", "metrics.n_fake=5").is_refused_with("Name a run")
+
+
+def test_a_torn_evaluation_is_skipped(command: Command, run: Path) -> None:
+    path = RunRecord(run).evaluations_path
+    path.write_text(json.dumps({"scores": {}, "protocols": {}}) + '\n{"scores": {"fid')
+    with pytest.warns(UserWarning, match="line 2 is torn"):
+        assert len(RunRecord(run).evaluations()) == 1
+    assert command("evaluate", str(run), *QUICK).code == 0
+    with pytest.warns(UserWarning, match="line 2 is torn"):
+        assert len(RunRecord(run).evaluations()) == 2
