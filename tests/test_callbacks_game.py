@@ -1,0 +1,205 @@
+"""What the callbacks read from a game: gradients, balance, overfitting, spread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gansweep import config
+from gansweep.callbacks.balance import Balance
+from gansweep.callbacks.gradients import GradientNorms
+from gansweep.callbacks.guard import StopOnFailure
+from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.overfitting import Overfitting
+from gansweep.callbacks.watcher import GameCallback
+from gansweep.data.batch import Batch
+from gansweep.data.images import Digits
+from gansweep.data.source import DataSource
+from gansweep.models.adversarial import Adversarial, Draws, Scores
+from gansweep.record import RunRecord
+from gansweep.training import train
+
+TRAINER: Any = SimpleNamespace(world_size=1, is_global_zero=True)
+
+
+def game(*overrides: str, data: str = "ring") -> Adversarial:
+    words = [f"data={data}", "model=gan", *overrides]
+    shape = (2,) if data == "ring" else (1, 8, 8)
+    torch.manual_seed(0)
+    node = config.model_node(config.compose(words), data == "ring")
+    model: Adversarial = config.instantiate(node, sample_shape=shape)
+    model.configure_optimizers()
+    model.draws = Draws(1, torch.device("cpu"))
+    return model
+
+
+def batch_of(n: int = 16, seed: int = 0, shape: tuple[int, ...] = (2,)) -> Batch:
+    return Batch(torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1)
+
+
+def play(model: Adversarial, watcher: GameCallback, steps: int) -> dict[str, list[Any]]:
+    """Rows under each name as (step, value), from `steps` steps under the eye of `watcher`."""
+    watcher.journal = Journal(None, None)
+    batch = batch_of()
+    for k in range(steps):
+        model.training_step(batch, k)
+        watcher.on_train_batch_end(TRAINER, model, None, batch, k)
+    return {
+        name: [(round(kimg * 1000) // len(batch), value) for kimg, value in curve]
+        for name, curve in watcher.journal.curves.items()
+    }
+
+
+# Gradients
+
+
+def test_gradient_norm_is_that_of_all_of_a_players_weights() -> None:
+    model = game()
+    found = play(model, GradientNorms(every_steps=1), 3)
+    for player, network in model.players.items():
+        everything = torch.cat(
+            [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        )
+        step, norm = found[f"grad_norm/{player}"][-1]
+        assert step == 3 and norm == pytest.approx(everything.norm().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("every", "n_critic", "discriminator", "generator"),
+    [
+        (5, 1, [5, 10, 15, 20], [5, 10, 15, 20]),
+        (5, 2, [5, 10, 15, 20], [6, 10, 16, 20]),
+        (5, 3, [5, 10, 15, 20], [6, 12, 15]),  # that of 20 comes at 21
+        (2, 5, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20], [5, 10, 15, 20]),
+    ],
+)
+def test_only_players_that_just_moved_are_looked_at(
+    every: int, n_critic: int, discriminator: list[int], generator: list[int]
+) -> None:
+    found = play(game(f"model.n_critic={n_critic}"), GradientNorms(every_steps=every), 20)
+    steps = {name: [step for step, _ in curve] for name, curve in found.items()}
+    assert steps == {
+        "grad_norm/discriminator": discriminator,
+        "grad_norm/generator": generator,
+    }
+
+
+def test_clipped_gradients_are_left_to_the_model_which_sees_them_whole() -> None:
+    model = game("model.clip_grad_norm=1e-6")
+    assert play(model, GradientNorms(every_steps=1), 2) == {}
+    still = "model.optimizer.discriminator.lr=0"  # so that both generators meet the same one
+    whole = play(game(still), GradientNorms(every_steps=1), 1)
+    model = game(still, "model.clip_grad_norm=1e-6")
+    model.training_step(batch_of(), 0)
+    logged = model.recent_means()
+    for name in ("grad_norm/discriminator", "grad_norm/generator"):
+        assert logged[name] == pytest.approx(whole[name][0][1]), name
+
+
+# Balance
+
+
+def test_global_measure_is_logged_where_the_scores_state_their_ratio() -> None:
+    watcher, model = Balance(), game()
+    watcher.journal = Journal(None, None)
+    model.last_scores = Scores(torch.tensor([0.4]), torch.tensor([0.1]), "energy", gamma=0.5)
+    watcher.look(model)
+    assert watcher.journal.latest["critic/global_measure"] == pytest.approx(0.4 + 0.1)
+
+
+# Overfitting
+
+
+class Memory(nn.Module):
+    """Knows the training images by heart (2), doubts held-out ones (1), rejects all others (-1)."""
+
+    def __init__(self, data: DataSource) -> None:
+        super().__init__()
+        self.known = {}
+        for split, score in (("test", 1.0), ("train", 2.0)):
+            for images, _ in data.arrays(split):  # type: ignore[arg-type]
+                self.known |= {image.numpy().tobytes(): score for image in images}
+
+    def forward(self, images: Tensor) -> Tensor:
+        stored = images.add(1).mul(127.5).round().byte()
+        exact = (stored.float() / 127.5 - 1 - images).flatten(1).abs().amax(1) < 1e-6
+        scores = [self.known.get(image.numpy().tobytes(), -1.0) for image in stored]
+        return torch.where(exact, torch.tensor(scores), -1.0)
+
+
+def overfitting_of(model: Adversarial, data: DataSource) -> dict[str, float]:
+    watcher = Overfitting(every_steps=1, images=32)
+    watcher.data, watcher.journal = data, Journal(None, None)
+    batch = batch_of(shape=(1, 8, 8))
+    model.training_step(batch, 0)
+    if isinstance(data, Digits):
+        model.discriminator = Memory(data)  # type: ignore[assignment]
+    watcher.on_train_batch_end(TRAINER, model, None, batch, 0)
+    return watcher.journal.latest
+
+
+def test_each_kind_of_image_is_shown_as_what_it_is() -> None:
+    found = overfitting_of(game(data="digits"), Digits())
+    assert found == {"overfit/r_t": 1, "overfit/r_v": pytest.approx((2 - 1) / (2 - -1))}
+
+
+def test_signs_of_a_critic_mean_nothing() -> None:
+    model = game("model=wgan", data="digits")
+    assert set(overfitting_of(model, Digits())) == {"overfit/r_v"}
+
+
+def test_without_held_out_images_nothing_is_said() -> None:
+    class NoTest(Digits):
+        def count(self, split: str) -> int:  # type: ignore[override]
+            return 0 if split == "test" else super().count(split)  # type: ignore[arg-type]
+
+    watcher = Overfitting(every_steps=1)
+    watcher.data, watcher.journal = NoTest(), Journal(None, None)
+    model = game(data="digits")
+    model.training_step(batch_of(shape=(1, 8, 8)), 0)
+    watcher.look(model)
+    assert watcher.journal.latest == {}
+
+
+# The guard
+
+
+def test_spread_is_the_deviation_over_the_batch() -> None:
+    model = game()
+    found = play(model, StopOnFailure(every_steps=2), 4)
+    assert [step for step, _ in found["spread/fakes"]] == [2, 4]
+    assert model.last_fakes is not None
+    expected = model.last_fakes.std(dim=0).mean().item()
+    assert found["spread/fakes"][-1][1] == pytest.approx(expected)
+
+
+def test_verdict_names_the_rule() -> None:
+    watcher = StopOnFailure(every_steps=1, collapse_spread=1000, collapse_kimg=0.03)
+    play(game(), watcher, 4)
+    assert watcher.journal.verdict is not None and watcher.journal.verdict[0] == "collapsed"
+    assert watcher.journal.stopped_by == "stop_on_failure"
+
+
+# All of them in a run
+
+
+@pytest.mark.slow
+def test_default_run_writes_the_state_of_its_game(tmp_path: Path) -> None:
+    words = ["data=digits", "model=gan", "batch_size=32", "tracker=none", "trainer=cpu"]
+    words += ["trainer.threads=1", "metrics=none", "~callbacks.samples", "budget_kimg=3.2"]
+    result = train(config.compose(words), run_dir=tmp_path / "run", progress=False)
+    assert result["status"] == "finished" and result["stopped_by"] is None
+    logged = {name for row in RunRecord(tmp_path / "run").history() for name in row}
+    assert {
+        "grad_norm/generator",
+        "grad_norm/discriminator",
+        "balance/distance",
+        "overfit/r_t",
+        "overfit/r_v",
+        "spread/fakes",
+    } <= logged
