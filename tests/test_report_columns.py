@@ -74,8 +74,8 @@ def test_evaluated_mode_counts_are_read_as_a_list(tmp_path: Path) -> None:
     counts = "mode_counts_10k"
     write_evaluation(record, {counts: [5, 0, 7]}, {counts: protocol("mode_counts", None)})
     (run,) = load([tmp_path])
-    assert run.counts(counts) == [5.0, 0.0, 7.0] and run.called("mode_counts") == [counts]
-    assert counts not in run.scores() and run.counts(COUNTS) == []
+    assert run.numbers(counts) == [5.0, 0.0, 7.0] and run.called("mode_counts") == [counts]
+    assert counts not in run.scores() and run.numbers(COUNTS) == []
 
 
 def test_a_torn_evaluation_becomes_a_note(tmp_path: Path) -> None:

@@ -27,15 +27,26 @@ SYMBOLS = {
 
 
 def fidelity_against_diversity(board: Board, variants: Sequence[Variant]) -> list[Figure]:
-    """A scatter for each pair of scores of one protocol: a dot a run, a label at their mean."""
+    """A scatter for each pair of scores: a dot a run, a label at their mean.
+
+    Where a pair was measured under several protocols on the same data, that of the most runs is
+    shown, what was evaluated after training first.
+    """
     figures = []
-    for fidelity, diversity in PAIRS:
-        for score in board.scores:
-            runs = [run for run in board.runs if score in run.called(fidelity)]
-            partners = {measured_with(run, score, diversity) for run in runs} & {*board.scores}
-            for partner in sorted(filter(None, partners)):
-                figures.append(_scatter(board, variants, score, partner, (fidelity, diversity)))
-    return [figure for figure in figures if figure]
+    for words in PAIRS:
+        chosen: dict[Any, tuple[tuple[int, bool], Figure]] = {}
+        for y in board.scores:
+            runs = [run for run in board.runs if y in run.called(words[0])]
+            partners = {measured_with(run, y, words[1]) for run in runs} & {*board.scores}
+            for x in filter(None, partners):
+                figure = _scatter(board, variants, y, x, words)
+                protocol = runs[0].protocols[y]
+                rank = (len(runs), "checkpoint" in protocol)
+                data = protocol.get("data")
+                if figure and (data not in chosen or rank > chosen[data][0]):
+                    chosen[data] = rank, figure
+        figures += [figure for _, figure in chosen.values()]
+    return figures
 
 
 def _scatter(

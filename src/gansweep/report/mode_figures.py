@@ -7,6 +7,7 @@ from typing import Any
 
 from gansweep.metrics.missing import missing_words
 from gansweep.report.figures import Figure, level, name_of, plain
+from gansweep.report.notation import number
 from gansweep.report.palette import NEUTRAL, Variant
 from gansweep.report.read import Run
 
@@ -25,7 +26,7 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
     many: dict[str, list[tuple[Variant, list[list[float]], dict[str, Any]]]] = {}
     for variant in variants:
         score = _largest(variant.row.shown)
-        seeds = [counts for run in variant.row.shown if (counts := run.counts(score))]
+        seeds = [counts for run in variant.row.shown if (counts := _counts(run, score))]
         seeds = [counts for counts in seeds if len(counts) == len(seeds[0])]
         if not seeds:
             continue
@@ -44,9 +45,13 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
 def _largest(runs: Sequence[Run]) -> str:
     """The mode counts over the most samples; "" where there are none."""
     found = [(run, score) for run in runs for score in run.called("mode_counts")]
-    found = [(run, score) for run, score in found if run.counts(score)]
+    found = [(run, score) for run, score in found if _counts(run, score)]
     sizes = {score: float(run.protocols[score].get("n_fake") or 0) for run, score in found}
     return max(sizes, key=lambda score: sizes[score], default="")
+
+
+def _counts(run: Run, score: str) -> list[float]:
+    return [count or 0.0 for count in run.numbers(score)]
 
 
 def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) -> Figure:
@@ -78,37 +83,36 @@ def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) 
 
 
 def fid_of_classes(variants: Sequence[Variant]) -> list[Figure]:
-    """FID within each class, a group of bars a class, for each score that has it."""
+    """FID within each class, a bar a class and variant; none where a class had too few samples."""
     runs = [run for variant in variants for run in variant.row.shown]
-    scores = dict.fromkeys(s for run in runs for s in run.called("intra_fid_per_class"))
     figures = []
-    for score in scores:
-        traces = []
+    for score in dict.fromkeys(s for run in runs for s in run.called("intra_fid_per_class")):
+        traces, told = [], []
         for variant in variants:
-            lists = [found for run in variant.row.shown if (found := run.counts(score))]
-            if lists:
-                means = [sum(column) / len(lists) for column in zip(*lists, strict=True)]
-                traces.append(
-                    {
-                        "type": "bar",
-                        "x": [plain(name) for name in _class_names(runs, len(means))],
-                        "y": means,
-                        "name": name_of(variant),
-                        "meta": variant.index,
-                        "marker": {"color": variant.colour},
-                        "hovertemplate": "%{y:.4g}",
-                        "showlegend": False,
-                    }
-                )
+            lists = [found for run in variant.row.shown if (found := run.numbers(score))]
+            means = [_mean(column) for column in zip(*lists, strict=True)]
+            if not means:
+                continue
+            told.append(f"{variant.row.label} {number(max((m for m in means if m), default=None))}")
+            bars = {"x": [plain(n) for n in _class_names(runs, len(means))], "y": means}
+            about = {"name": name_of(variant), "meta": variant.index, "showlegend": False}
+            paint = {"marker": {"color": variant.colour}, "hovertemplate": "%{y:.4g}"}
+            traces.append({"type": "bar", **bars, **about, **paint})
         layout = {
             "xaxis": {"title": {"text": "class"}, "type": "category"},
             "yaxis": {"title": {"text": "FID"}},
             "hovermode": "x unified",
             "barmode": "group",
         }
-        alt = f"FID within each class, {score}."
-        figures.append(Figure("FID within each class", alt, traces, layout, height=260, wide=True))
+        alt = f"FID within each class. Of the worst class: {'; '.join(told)}."
+        figures.append(Figure(score, alt, traces, layout, height=260, wide=True))
     return figures
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Over the seeds that have it; None where none does."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _ranks(

@@ -245,20 +245,24 @@ def _overview(board: Board) -> str:
 
 
 def _columns(board: Board) -> list[str]:
-    """The scores in the order of the tables: the one that ranks, then by preference, whether they
-    were measured in training or after it. FID-infinity stands beside its FID.
+    """The scores in the order of the tables: the one that ranks, every other FID, then the first
+    score of each word by preference. FID-infinity stands beside its FID.
     """
     ranks = {word: rank for rank, word in enumerate(PREFERENCE) if word != "fid_infinity"}
     words = {score: p.get("score") for run in board.runs for score, p in run.protocols.items()}
 
-    def place(score: str) -> tuple[bool, int]:
-        return score != board.metric, ranks.get(str(words.get(score)), len(PREFERENCE))
+    first = {word: score for score, word in reversed([(s, words.get(s)) for s in board.scores])}
+
+    def place(score: str) -> tuple[bool, bool, int]:
+        word = words.get(score)
+        again = word != "fid" and first[word] != score
+        return score != board.metric, again, ranks.get(str(word), len(PREFERENCE))
 
     return sorted(board.scores, key=place)
 
 
-def _spreads(board: Board) -> dict[tuple[str, str], str]:
-    """(row, score) -> what is known of a number beside its spread over seeds.
+def _spreads(board: Board) -> dict[tuple[str, str], list[str]]:
+    """(row, score) -> lines of what is known of a number beside its spread over seeds.
 
     The interval or spread of one seed's measurement, FID-infinity beside its FID, and what perfect
     samples or real images would give.
@@ -279,8 +283,7 @@ def _spreads(board: Board) -> dict[tuple[str, str], str]:
                 for key, name in IDEALS.items()
                 if protocol.get(key) is not None
             ]
-            if text := ", ".join(filter(None, words)):
-                told[row.key, score] = text
+            told[row.key, score] = [line for line in words if line]
     return told
 
 

@@ -179,14 +179,18 @@ class Run:
         """The columns of a score such as "fid" or "mode_counts", as their protocols name it."""
         return scores_called(self.protocols, word)
 
-    def counts(self, score: str) -> list[float]:
-        """The newest of the lists of numbers that were measured as `score`; [] without one."""
+    def numbers(self, score: str) -> list[float | None]:
+        """The newest of the lists of numbers that were measured as `score`; [] without one.
+
+        None stands for what could not be measured.
+        """
         if score in self.evaluated:
             found: Any = self.evaluated[score].get("value")
         else:
             values = self.curves[score].values if score in self.curves else []
             found = next((value for value in reversed(values) if isinstance(value, list)), None)
-        return [float(count or 0) for count in found] if isinstance(found, list) else []
+        listed = found if isinstance(found, list) else []
+        return [float(n) if isinstance(n, (int, float)) else None for n in listed]
 
     def _points(self, score: str) -> list[Value]:
         curve = self.curves.get(score, Curve([], []))

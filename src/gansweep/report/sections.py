@@ -52,6 +52,13 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
         *quality(board, drawn),
         *hyperparameters(board),
         mode_coverage(drawn),
+        Section(
+            "classes",
+            "FID within classes",
+            "FID between the real and the generated images of one class: a class that is drawn "
+            "worse than the others stands out. A class without enough samples has no bar.",
+            mode_figures.fid_of_classes(drawn),
+        ),
         *game(drawn),
         Section(
             "losses",
@@ -125,7 +132,7 @@ def mode_coverage(drawn: Sequence[Variant]) -> Section:
         "How a run's last samples spread over the data's modes, which are classes or components "
         "of a mixture: the mean over seeds. The dashed line is an even spread. Samples that "
         "resemble no mode are left out.",
-        [*mode_figures.mode_counts(drawn), *mode_figures.fid_of_classes(drawn)],
+        mode_figures.mode_counts(drawn),
     )
 
 
