@@ -54,6 +54,27 @@ def weights_after(
 
 
 @pytest.mark.slow
+def test_two_processes_score_as_one_though_they_share_the_samples_unequally(
+    tmp_path: Path,
+) -> None:
+    words = [word for word in BARE if word not in ("metrics=none", "~callbacks.quality")]
+    words += [*NETWORKS["dcgan"], "model=dcgan", "trainer.precision=64-true"]
+    words += ["metrics.n_fake=530", "metrics.batch_size=100", "callbacks.quality.every_kimg=0.08"]
+    results = [
+        train(
+            config.compose([*words, f"trainer.devices={devices}"]),
+            run_dir=tmp_path / f"scored-{devices}",
+            progress=False,
+        )
+        for devices in (1, 2)
+    ]
+    one, two = (result["last"] for result in results)
+    assert len(one) >= 10 and set(one) == set(two)
+    for name, last in one.items():
+        assert two[name]["value"] == pytest.approx(last["value"], rel=1e-5, abs=1e-9), name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", sorted(NETWORKS))
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-5)])
 def test_two_processes_equal_one(
