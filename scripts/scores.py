@@ -1,0 +1,244 @@
+"""Seconds of gansweep's scores against torch-fidelity's, and of the Frechet distance's trace.
+
+`scores`: digits of the training set against digits of the test set, both at 32 x 32,
+under Inception-v3 (and VGG-16, which torch-fidelity's precision and recall take) with random
+weights. Both get the same images and weights, and find the real side in their cache. One call of
+gansweep loads the network, reads the cache and scores; "again" is a further call of the same
+panel, as a training run makes. `frechet`: two covariances of 2,048 features. Rounds interleave
+the ways, ratios are taken within a round, and the median of the rounds is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor, nn
+
+from gansweep import compose
+from gansweep.build import build_data
+from gansweep.data.source import DataSource
+from gansweep.metrics.frechet import Gaussian, frechet_distance
+from gansweep.metrics.inception import PUBLISHED
+from gansweep.metrics.panel import Panel
+
+THREE = ("fid", "is", "kid")
+ALL = (*THREE, "precision", "recall", "density", "coverage")
+VGG_FILE = "vgg16-397923af.pth"  # as torchvision names it
+DIM = 2048
+Way = Callable[[], dict[str, float]]
+
+
+def progress(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r  {what}\x1b[K", end="\r", file=sys.stderr, flush=True)
+
+
+def timed(ways: dict[str, Way], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Seconds of every way in every round, and what each gave last."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, Any] = {}
+    for number in range(rounds):
+        # every other round backwards: what one way leaves in the caches helps each in turn
+        for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
+            progress(f"round {number + 1}/{rounds}: {name}")
+            began = time.perf_counter()
+            found[name] = ways[name]()
+            seconds[name].append(time.perf_counter() - began)
+    progress("")
+    return seconds, found
+
+
+def row(name: str, seconds: list[float], against: list[float] | None, target: str = "") -> str:
+    line = f"  {name:44} {statistics.median(seconds):8.2f} s"
+    if against is None:
+        return line
+    ratios = [ours / theirs for ours, theirs in zip(seconds, against, strict=True)]
+    spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
+    return f"{line}   {statistics.median(ratios):6.3f} of its time {spread:18} {target}"
+
+
+def write_weights(folder: Path, images: Tensor) -> None:
+    """Random ones, where torch.hub keeps what it has downloaded: neither side downloads anything.
+
+    images: uint8 (n, 3, H, W), by whose statistics Inception's layers are normalised: random
+        layers, each a little off, would soon give all images the same features.
+    """
+    import torchvision
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Unloaded(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_: Any, **__: Any) -> None:
+            """There is nothing to load yet."""
+
+    folder.mkdir(parents=True)
+    file = folder / PUBLISHED.file_name
+    torch.save({}, file)
+    torch.manual_seed(0)
+    network = Unloaded("", ["2048"], feature_extractor_weights_path=str(file)).train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the statistics of this one batch
+    with torch.no_grad():
+        network(images)
+        network.fc.weight *= 30  # classes that are told apart
+    torch.save(network.state_dict(), file)
+    torch.save(torchvision.models.vgg16().state_dict(), folder / VGG_FILE)
+
+
+class Images(torch.utils.data.Dataset[Tensor]):
+    """torch-fidelity's view of some images, uint8 (n, 3, H, W)."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.images[i]
+
+
+def theirs(fake: Tensor, real: Tensor, cache: Path, **options: Any) -> dict[str, float]:
+    """One call of torch-fidelity, whose cache holds the real side from the first call on."""
+    from torch_fidelity import calculate_metrics
+
+    found: dict[str, float] = calculate_metrics(
+        input1=Images(fake.expand(-1, 3, -1, -1)),
+        input2=Images(real.expand(-1, 3, -1, -1)),
+        input2_cache_name="real",
+        cache_root=str(cache),
+        isc=True,
+        fid=True,
+        kid=True,
+        kid_subset_size=len(fake) // 2,  # as ours
+        cuda=False,
+        verbose=False,
+        **options,
+    )
+    return found
+
+
+def panel_of(data: DataSource, n: int, scores: tuple[str, ...]) -> Panel:
+    panel = Panel(data, n_fake=n, n_real=n, backbone="inception", scores=scores)
+    panel.prepare("cpu")
+    return panel
+
+
+def ours(panel: Panel, fake: Tensor) -> dict[str, float]:
+    """One call of a panel: word of the score -> value."""
+    samples = iter(fake.float() / 127.5 - 1)
+
+    def generate(n: int, _: torch.Generator) -> Tensor:
+        return torch.stack([next(samples) for _ in range(n)])
+
+    scores = panel.score(generate).values()
+    return {str(score.protocol["score"]): float(score.value) for score in scores}  # type: ignore[arg-type]
+
+
+def compare_scores(n: int, rounds: int) -> None:
+    data = build_data(compose(["data=digits", "data.image_size=32"]))
+    real, fake = (
+        torch.cat([chunk for chunk, _ in data.arrays(split, n)]) for split in ("train", "test")
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"TORCH_HOME": folder, "GANSWEEP_CACHE": f"{folder}/gansweep"}
+        colour = real[:16].expand(-1, 3, -1, -1)
+        write_weights(Path(folder, "hub", "checkpoints"), colour)
+        cache = Path(folder, "fidelity")
+        progress("the real side of both, which the cache then holds")
+        panel = panel_of(data, n, ALL)
+        theirs(real, real, cache, prc=True, input1_cache_name="real")
+        ways: dict[str, Way] = {
+            "torch-fidelity: FID, IS, KID": lambda: theirs(fake, real, cache),
+            "gansweep: FID, IS, KID": lambda: ours(panel_of(data, n, THREE), fake),
+            "torch-fidelity: FID, IS, KID, PRC": lambda: theirs(fake, real, cache, prc=True),
+            "gansweep: these and density, coverage": lambda: ours(panel_of(data, n, ALL), fake),
+            "gansweep: the same again": lambda: ours(panel, fake),
+        }
+        seconds, found = timed(ways, rounds)
+    (three, our_three, four, our_all, again) = ways
+    print(f"{n} images of 32 x 32 against {n}, under Inception-v3; median of {rounds} rounds")
+    print(row(three, seconds[three], None))
+    print(row(our_three, seconds[our_three], seconds[three], "target 0.7"))
+    print(row(four, seconds[four], None))
+    print(row(our_all, seconds[our_all], seconds[four], "target 0.5"))
+    print(row(again, seconds[again], seconds[four]))
+    keys = {
+        "fid": "frechet_inception_distance",
+        "is": "inception_score_mean",
+        "kid": "kernel_inception_distance_mean",
+    }
+    for word, key in keys.items():
+        expected, value = found[three][key], found[our_three][word]
+        difference = abs(value / expected - 1)
+        print(f"  {word:4} {value:.8g}, torch-fidelity {expected:.8g}: relative {difference:.1e}")
+
+
+def covariance(features: np.ndarray[Any, Any]) -> Gaussian:
+    cov = torch.from_numpy(np.cov(features, rowvar=False))
+    return Gaussian(torch.from_numpy(features.mean(0)), cov)
+
+
+def compare_traces(rounds: int) -> None:
+    """The distance of two Gaussians in 2,048 dimensions, the real one's factor at hand."""
+    draw = np.random.default_rng(0)
+    scale = np.geomspace(1, 1e-3, DIM)
+    real = covariance(draw.normal(size=(2 * DIM, DIM)) * scale)
+    fake = covariance(draw.normal(0.1, 1, (2 * DIM, DIM)) * scale[draw.permutation(DIM)])
+    product = real.cov.numpy() @ fake.cov.numpy()
+    rest = float((real.mean - fake.mean).square().sum() + real.cov.trace() + fake.cov.trace())
+    assert real.factor.shape == (DIM, DIM)  # worked out here, kept from now on
+    ways: dict[str, Way] = {
+        "scipy.linalg.sqrtm": lambda: {"trace": np.trace(scipy.linalg.sqrtm(product)).real},
+        "scipy.linalg.eigvals": lambda: {
+            "trace": np.sqrt(scipy.linalg.eigvals(product).astype(complex)).real.sum()
+        },
+        "gansweep": lambda: {"fid": frechet_distance(real, fake).item()},
+    }
+    seconds, found = timed(ways, rounds)
+    print(f"Frechet distance, d = {DIM}, real factor at hand; median of {rounds} rounds")
+    value = found["gansweep"]["fid"]
+    print(f"  {'gansweep':24} {statistics.median(seconds['gansweep']):8.2f} s   {value:.10g}")
+    for name, target in (
+        ("scipy.linalg.sqrtm", "target 10"),
+        ("scipy.linalg.eigvals", "target 2.5"),
+    ):
+        expected = rest - 2 * found[name]["trace"]
+        ratios = [a / b for a, b in zip(seconds[name], seconds["gansweep"], strict=True)]
+        print(
+            f"  {name:24} {statistics.median(seconds[name]):8.2f} s   {expected:.10g}   "
+            f"{statistics.median(ratios):5.1f} times ours ({min(ratios):.1f} to {max(ratios):.1f}) "
+            f"target {target}   relative {abs(value / expected - 1):.1e}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["scores", "frechet"])
+    parser.add_argument("--images", type=int, default=100, help="real and generated (default 100)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds (default 2)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", module="torch_fidelity|multiprocessing|torch.utils.data")
+    torch.set_num_threads(options.threads)
+    print(f"CPU, {options.threads} thread(s), torch {torch.__version__}")
+    if options.what == "scores":
+        compare_scores(options.images, options.rounds)
+    else:
+        compare_traces(options.rounds)
+
+
+if __name__ == "__main__":
+    main()
