@@ -65,7 +65,12 @@ def callback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: DataSource
     made.data, made.conditions = digits, Conditions(digits)
     backbone = Pixels()
     made.panel = SimpleNamespace(  # type: ignore[assignment]
-        backbone=backbone, device=torch.device("cpu"), prepare=lambda device: None
+        backbone=backbone,
+        device=torch.device("cpu"),
+        prepare=lambda device: None,
+        split="train",
+        n_real=None,
+        measures=[SimpleNamespace(needs_features=True)],
     )
     return made
 
@@ -107,6 +112,22 @@ def test_the_real_images_are_measured_once_for_the_run_and_once_for_their_conten
     callback.work(Generator(training_image(digits, 0), 3000))  # type: ignore[arg-type]
     assert backbone.passes == digits.n_train + 3 * 50
     assert len(callback.journal.record.sheet_files()) == 3
+
+
+def test_no_more_real_images_are_measured_than_are_searched_where_no_score_needs_them(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    callback.n_real = 200
+    callback.panel.measures = ()
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    assert callback.panel.backbone.passes == 200 + 50
+
+
+def test_each_real_image_keeps_its_own_features(callback: Neighbours) -> None:
+    callback.n_real = 300
+    real = callback._measure_real()
+    assert real.images.shape == (300, 1, 8, 8)
+    assert torch.equal(callback.panel.backbone.extract(real.images)[0], real.features)
 
 
 def test_a_sheet_says_how_many_real_images_it_searched(

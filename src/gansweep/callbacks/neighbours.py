@@ -12,6 +12,7 @@ from torch import Tensor
 from gansweep.callbacks.samples import NOISE_SEED
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.conditions import Conditions
+from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.prdc import nearest
@@ -86,16 +87,28 @@ class Neighbours(ImageClockWatcher):
         assert self.panel.backbone is not None
         bytes_each = self.data.shape[0] * self.data.shape[1] * self.data.shape[2]
         most = min(self.n_real, MOST_REAL_BYTES // bytes_each)
-        # all of them are the reference of the scores themselves, which is there already
-        limit = most if most < self.data.n_train else None
+        measures = self.panel.measures
+        if self.panel.split == "train" and any(measure.needs_features for measure in measures):
+            limit = self.panel.n_real  # the reference of the scores, which is there already
+        else:
+            limit = most if most < self.data.n_train else None
         side = real_side(self.data, "train", limit, self.panel.backbone, with_features=True)
         assert side.features is not None
-        features = side.features.to(self.panel.device)
+        rows = torch.randperm(side.count, generator=generator_for(NOISE_SEED))[:most].sort().values
+        features = side.features[rows].to(self.panel.device)
         some = features[:: max(1, len(features) // GAUGE_SAMPLES)]
         # the first of the two nearest is the image itself, or an exact copy of it
         apart = nearest(some, features, min(2, len(features)))[0][:, -1].median()
-        images = torch.cat([images for images, _ in self.data.arrays("train", limit)])
-        return _Real(images, features, float(apart))
+        return _Real(self._images(rows, limit), features, float(apart))
+
+    def _images(self, rows: Tensor, limit: int | None) -> Tensor:
+        """Those rows, increasing, of the training images."""
+        chosen, start = [], 0
+        for images, _ in self.data.arrays("train", limit):
+            inside = rows[(rows >= start) & (rows < start + len(images))]
+            chosen.append(images[inside - start])
+            start += len(images)
+        return torch.cat(chosen)
 
     @torch.no_grad()
     def _samples(self, module: Adversarial) -> tuple[Tensor, Tensor] | None:
