@@ -280,21 +280,6 @@ class Moments(Metric):
         return mean, cov
 
 
-class FrechetDistance(Moments):
-    """Frechet distance of all features seen to a fixed real side, whose factor is kept."""
-
-    higher_is_better = False
-
-    def __init__(self, real: Gaussian, **kwargs: Any) -> None:
-        super().__init__(len(real.mean), **kwargs)
-        self.real = real
-
-    def compute(self) -> Tensor:  # type: ignore[override]
-        """0-dim float64, 0 for equal distributions; biased upwards by few samples."""
-        mean, cov = super().compute()
-        return frechet_distance(self.real, Gaussian(mean, cov, int(self.count)))
-
-
 class FrechetScore(OrderedSamples):
     """`frechet_to_samples` of the features of all processes: {"fid"}.
 
