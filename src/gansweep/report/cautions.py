@@ -104,7 +104,7 @@ def _biased(score: str, found: Sequence[Measured]) -> str:
         return ""
     second, other = close[0]
     assert first.endless is not None and second.endless is not None
-    turned = " and turns the order round" if second.endless < first.endless else ""
+    turned = ", which turns the order round" if second.endless < first.endless else ""
     return (
         f"{score} is {_span(biases)} above what endless samples would give. {first.row.label} and "
         f"{second.row.label} differ by {number(second.fid - first.fid)}, their biases by "
