@@ -28,7 +28,9 @@ MAY_IMPORT = {
     "models": {"errors", "data", "schedules", "layers", "losses", "penalties"},
     "metrics": {"errors", "data", "layers"},
     "tracking": {"errors", "record"},
-    "callbacks": {"errors", "record", "data", "models", "metrics", "tracking"},
+    # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
+    "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
+    "callbacks": {"errors", "record", "data", "models", "metrics", "tracking", "diagnosis"},
     # Never a model: it reads records, and what compares in them.
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
@@ -44,7 +46,7 @@ MEETING_PLACES = {"__init__", "__main__", "build", "cli", "training", "evaluate"
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}
 HEAVY = TRAINING | {"optuna", "plotly", "sklearn", "scipy"}
 LIGHT = ["__init__.py", "__main__.py", "cli.py", "errors.py", "record.py", "report/read.py"]
-NO_TRAINING = ["sweep/*.py", "sweep/launch/*.py", "report/*.py"]
+NO_TRAINING = ["sweep/*.py", "sweep/launch/*.py", "report/*.py", "diagnosis/*.py"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,9 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
         ("gansweep.report.read", HEAVY),
         ("gansweep.report.statistics", HEAVY),
         ("gansweep.metrics.protocol", HEAVY),
+        ("gansweep.metrics.missing", HEAVY),
+        ("gansweep.diagnosis.rules", HEAVY),
+        ("gansweep.report.doctor", HEAVY),
         ("gansweep.sweep.worker", TRAINING),
     ],
 )
