@@ -291,6 +291,31 @@ def test_collapsed_discriminator_is_no_equilibrium(
 
 
 @pytest.mark.slow
+def test_run_that_undoes_itself_is_stopped_as_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All finite and varied, but from 6 kimg on the generator's weights are scrambled."""
+    looks = Balance.look
+
+    def scramble(self: Balance, module: Adversarial) -> None:
+        looks(self, module)
+        if module.images_seen >= 6000:
+            rng = torch.Generator().manual_seed(module.steps)
+            with torch.no_grad():
+                for weight in module.players["generator"].parameters():
+                    weight.copy_(torch.randn(weight.shape, generator=rng))
+
+    monkeypatch.setattr(Balance, "look", scramble)
+    words = ["~callbacks.stop_at_equilibrium", "~callbacks.stop_on_plateau", "budget_kimg=20"]
+    words += ["callbacks.stop_on_failure.worse_factor=1.5"]
+    words += ["callbacks.stop_on_failure.worse_kimg=2", "model.optimizer.generator.lr=2e-3"]
+    result = run(tmp_path / "run", *words)
+    assert result["status"] == "diverged", result["reason"]
+    assert result["stopped_by"] == "stop_on_failure" and result["kimg"] < 12
+    assert "times its best" in result["reason"]
+
+
+@pytest.mark.slow
 def test_continued_run_stops_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     options = [*AT_PLATEAU, "model.optimizer.generator.lr=0"]
     whole = run(tmp_path / "whole", *options, "budget_kimg=10")
