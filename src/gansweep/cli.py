@@ -206,6 +206,7 @@ def _summary(result: dict[str, object], directory: Path) -> str:
     lines += [
         f"wrote {directory}",
         f"next: gansweep report {directory}",
+        f"      gansweep doctor {directory}",
         f"      gansweep train resume={directory} budget_kimg=MORE",
     ]
     return "\n".join(lines)
