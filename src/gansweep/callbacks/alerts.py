@@ -69,7 +69,8 @@ class Alerts(GameCallback):
         counts = [
             (entry["kimg"], entry["value"])
             for name, entry in journal.last.items()
-            if journal.protocols[name].get("score") == "mode_counts"
+            if isinstance(entry["value"], list)
+            and journal.protocols[name].get("score") == "mode_counts"
         ]
         return Evidence(
             curves=journal.curves,

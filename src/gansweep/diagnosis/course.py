@@ -7,6 +7,7 @@ import math
 from gansweep.diagnosis.curves import clocks, finite, late, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
+from gansweep.diagnosis.game import swinging_quality
 
 DIVERGED = ("divergence", "Divergence")
 SLOW = ("slow_convergence", "Slow convergence")
@@ -59,6 +60,8 @@ def _exploded(evidence: Evidence) -> Finding | None:
 
 
 def _lost_quality(evidence: Evidence) -> Finding | None:
+    if not evidence.settled or swinging_quality(evidence):
+        return None
     for word, sign in (("fid", 1), ("kid", 1), ("high_quality", -1)):
         name = evidence.score(word)
         known = finite(evidence.curves[name]) if name is not None else []

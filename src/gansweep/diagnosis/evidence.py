@@ -10,9 +10,10 @@ from gansweep.metrics.protocol import scores_called
 
 Points = Sequence[tuple[float, float]]
 
-# Before a fifth of the budget a game has hardly begun: a discriminator that is ahead, missing
-# modes and bad scores are then the rule in runs that end well.
+# Shares of the budget. Before a fifth of it a discriminator that is far ahead is the rule, before
+# half of it missing modes and samples beyond the data are, in runs that end well.
 BEGUN = 0.2
+SETTLED = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Evidence:
     @property
     def begun(self) -> bool:
         return self.kimg >= BEGUN * self.budget_kimg
+
+    @property
+    def settled(self) -> bool:
+        return self.kimg >= SETTLED * self.budget_kimg
 
     def score(self, word: str) -> str | None:
         """The full name of the most often measured score called `word`; the objective goes first.

@@ -45,7 +45,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A failure that the run's numbers cannot show.   mend: how to measure what is missing."""
+    """What the run's numbers cannot show.   rule: its word, or several in words.
+
+    mend: how to measure what is missing.
+    """
 
     rule: str
     text: str

@@ -20,9 +20,10 @@ SHOWN_BY = {
 
 def gaps(evidence: Evidence) -> list[Gap]:
     """What could not be judged, and how to measure it; empty where all could be."""
-    if not evidence.begun:
+    if not evidence.settled:
         text = f"at {evidence.kimg:.4g} of {evidence.budget_kimg:g} kimg it is too early to judge"
-        return [Gap("all", text, "Look again later.")]
+        what = "samples" if evidence.begun else "everything but divergence"
+        return [Gap(what, text, "Look again later.")]
     return [*_unscored(evidence), *_unwatched(evidence), *_rarely_scored(evidence)]
 
 

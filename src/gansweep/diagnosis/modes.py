@@ -32,7 +32,7 @@ def mode_collapse(evidence: Evidence) -> Finding | None:
     """Few modes, or far fewer than there are samples for; or little of the data is covered."""
     if evidence.status == "collapsed":
         return _constant(evidence)
-    if not evidence.begun:
+    if not evidence.settled:
         return None
     return _few_modes(evidence) or _little_covered(evidence)
 

@@ -36,7 +36,7 @@ COPY_ERRORS = 3.0
 
 def over_generalisation(evidence: Evidence) -> Finding | None:
     """The modes are reached, but most samples are in none: precision or density is low."""
-    if not evidence.begun:
+    if not evidence.settled:
         return None
     return _beyond_modes(evidence) or _beyond_data(evidence)
 
@@ -46,17 +46,16 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     quality = evidence.score("high_quality")
     curve = evidence.curves[quality] if quality is not None else _sure(evidence)
     good = level(late(curve))
+    clock = filled[0].kimg if filled else 0.0
     limit = FEW_GOOD if quality is not None else FEW_SURE
     if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, 0.5)) > 0:
         return None
     told = [one for one in filled if one.floor <= MOST_FLOOR]
-    if len(told) >= 2 and level([(one.kimg, one.share) for one in told]) < LACKING:
+    evenly = len(told) >= 2 and level([(one.kimg, one.share) for one in told]) >= LACKING
+    if not evenly and good >= HARDLY_GOOD:
         return None  # mode collapse says more
-    spread = "reach the modes evenly, but" if len(told) >= 2 else "miss the modes:"
-    text = (
-        f"The samples {spread} {1 - good:.1%} of them lie in none, from {filled[0].kimg:.4g} kimg "
-        "on."
-    )
+    reach = "reach the modes evenly, but" if evenly else "miss the modes:"
+    text = f"The samples {reach} {1 - good:.1%} of them lie in none, from {clock:.4g} kimg on."
     columns = evidence.columns(quality, evidence.score("reverse_kl"), evidence.score("modes"))
     severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
     kimg = (filled[0].kimg, filled[-1].kimg)
@@ -91,7 +90,7 @@ def _beyond_data(evidence: Evidence) -> Finding | None:
 def memorisation(evidence: Evidence) -> Finding | None:
     """Generated samples lie nearer to training samples than fresh real ones do."""
     name = evidence.score("memorisation")
-    if name is None or not evidence.begun:
+    if name is None or not evidence.settled:
         return None
     judged = late(evidence.curves[name], least=1)
     share = level(judged)

@@ -41,6 +41,7 @@ EXPLAINED = {
         "discriminator_fooled",
         "oscillation",
     },
+    "discriminator_fooled": {"oscillation"},
     "slow_convergence": RULES.keys(),
 }
 
