@@ -94,6 +94,15 @@ def test_the_game_is_shown_only_where_it_was_recorded(tmp_path: Path) -> None:
     assert "balance" not in shown and "critic" not in shown
 
 
+def test_a_ratio_of_nearly_nothing_does_not_flatten_the_rest(tmp_path: Path) -> None:
+    record = write_run(tmp_path / "a")
+    for kimg, ratio in ((1.0, 0.2), (2.0, -15.0)):
+        record.append({"kimg": kimg, "seconds": 1.0, "overfit/r_v": ratio})
+    board = leaderboard(load([tmp_path]))
+    (figure,) = {part.anchor: part.figures for part in sections(board, variants(board))}["game"]
+    assert figure.layout["yaxis"]["range"] == [-1.0, 2.0] and "near 0" in figure.note
+
+
 def test_a_run_that_a_rule_stopped_is_ranked_and_its_rule_and_reason_are_told(
     tmp_path: Path,
 ) -> None:

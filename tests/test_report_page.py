@@ -171,8 +171,10 @@ def test_a_variant_keeps_its_colour_in_every_figure(sweep: Path) -> None:
     assert len(set.union(*colours.values())) == 4
 
 
-def write_counts(directory: Path, counts: list[int], names: list[str] | None, **run: Any) -> None:
-    counted = protocol("mode_counts", None, n_fake=12, mode_names=names)
+def write_counts(
+    directory: Path, counts: list[int], names: list[str] | None, n_fake: int = 12, **run: Any
+) -> None:
+    counted = protocol("mode_counts", None, n_fake=n_fake, mode_names=names)
     record = write_run(directory, protocols={FID: PROTOCOLS[FID], COUNTS: counted}, **run)
     record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: counts})
 
@@ -211,7 +213,7 @@ def test_of_several_mode_counts_those_over_the_most_samples_are_shown(tmp_path: 
 def test_a_thousand_modes_are_one_line_for_each_variant_and_one_for_chance(tmp_path: Path) -> None:
     full, half = [12] * 1000, [24] * 500 + [0] * 500
     for model, counts in {"dcgan": full, "gan": half}.items():
-        write_counts(tmp_path / model, counts, None, model=model)
+        write_counts(tmp_path / model, counts, None, 12_000, model=model)
     (figure,) = figures_of(tmp_path)["modes"]
     even, collapsed, chance = figure.data
     assert set(even["y"]) == {1.0} and len(even["y"]) == 200

@@ -262,3 +262,15 @@ def test_names_are_as_short_as_they_can_be_told_apart() -> None:
     names = short_names(["m.g.lr", "m.d.lr", "m.n_critic", "model"])
     assert short_names(["m.penalties.r1.weight"]) == {"m.penalties.r1.weight": "r1.weight"}
     assert names == {"m.g.lr": "g.lr", "m.d.lr": "d.lr", "m.n_critic": "n_critic", "model": "model"}
+
+
+def test_what_watches_a_run_is_no_setting_of_it_but_what_may_end_it_is(tmp_path: Path) -> None:
+    quality, rule = {"quality": {"every_kimg": 10}}, {"stop_on_plateau": {"patience_kimg": 50}}
+    write_run(tmp_path / "a", config={"callbacks": quality})
+    write_run(tmp_path / "b", seed=1, config={"callbacks": {}})
+    write_run(tmp_path / "c", seed=2, config={"callbacks": quality | rule})
+    board = leaderboard(load([tmp_path]))
+    assert {row.label: row.seeds for row in board.rows} == {
+        "dcgan": 2,
+        "dcgan (stop_on_plateau on)": 1,
+    }

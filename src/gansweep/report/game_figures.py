@@ -16,6 +16,8 @@ from gansweep.report.figures import (
 from gansweep.report.notation import number
 from gansweep.report.palette import Variant
 
+RATIOS = (-1.0, 2.0)  # r_t is in [-1, 1], r_v in [0, 1] but for noise
+
 
 def balance(variants: Sequence[Variant]) -> list[Figure]:
     """D(x) and D(G(z)) of each variant whose discriminator gives probabilities."""
@@ -94,7 +96,13 @@ def overfitting(variants: Sequence[Variant]) -> list[Figure]:
             "dashed line, 0.5, is the value to which ADA steers.",
         ),
     ]
-    return [figure for figure in found if figure]
+    figures = [figure for figure in found if figure]
+    for figure in figures:
+        values = [value for trace in figure.data for value in trace["y"]]
+        if min(values) < RATIOS[0] or max(values) > RATIOS[1]:
+            figure.layout["yaxis"]["range"] = list(RATIOS)
+            figure.note += " What lies outside was divided by a difference near 0."
+    return figures
 
 
 def spread(variants: Sequence[Variant]) -> Figure | None:

@@ -14,13 +14,23 @@ if TYPE_CHECKING:
     from gansweep.report.statistics import Row
 
 # Keys of the configuration that name or place a run, but do not change what it learns.
-BOOKKEEPING = {"name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"}
+BOOKKEEPING = {
+    *("name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"),
+    "callbacks",
+}
 SEEDS = {"seed", "noise_seed"}
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The configuration as dotted keys, without what only names, places or seeds the run."""
+    """The configuration as dotted keys, without what only names, places, seeds or watches the run.
+
+    Of the callbacks, which change no gradient, only the rules that end a run are told.
+    """
     flat: dict[str, Any] = {}
+    watchers = run.config.get("callbacks")
+    for name, options in watchers.items() if isinstance(watchers, dict) else ():
+        if str(name).startswith("stop_") and options:
+            flat[f"callbacks.{name}"] = "on"
 
     def visit(prefix: str, node: dict[str, Any]) -> None:
         for key, value in node.items():

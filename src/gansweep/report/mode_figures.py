@@ -135,7 +135,7 @@ def _ranks(
         }
         traces.append({"type": "scatter", "mode": "lines", "showlegend": False, **line})
         notes.append(f"{variant.row.label}: {_missing(seeds, protocol)}")
-    samples = sum(found[0][1][0])
+    samples = int(found[0][2].get("n_fake") or sum(found[0][1][0]))
     traces.append(_chance(ranks, count, samples))
     layout = {
         "xaxis": {"title": {"text": "modes, the most frequent first"}, "range": [0, count]},
@@ -143,11 +143,11 @@ def _ranks(
         "hovermode": "x unified",
     }
     alt = f"How often each of {count:,} modes was drawn. {' '.join(notes)}"
-    note = f"The dashed line is chance: {samples:,.0f} samples spread evenly. {' '.join(notes)}"
+    note = f"The dashed line is chance: {samples:,} samples spread evenly. {' '.join(notes)}"
     return Figure(score, alt, traces, layout, height=340, wide=True, note=note)
 
 
-def _chance(ranks: Sequence[int], count: int, samples: float) -> dict[str, Any]:
+def _chance(ranks: Sequence[int], count: int, samples: int) -> dict[str, Any]:
     """What an even spread gives by chance: the quantiles of Poisson(samples / count)."""
     from scipy.stats import poisson
 
