@@ -71,6 +71,17 @@ def test_healthy_runs_are_called_so(tmp_path: Path, findings: None) -> None:
     assert "None of the known failures shows in the numbers of these runs." in text
 
 
+def test_what_no_number_of_the_runs_can_show_is_told_once_for_all(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / str(seed), seed=seed)
+    board = leaderboard(load([tmp_path]))
+    unjudged = {gap.rule: count for gap, count in diagnosis(board, variants(board)).unjudged}
+    assert unjudged["memorisation"] == 2
+    text = write_report([tmp_path], tmp_path / "report.html").read_text()
+    assert text.count("the run has no score of memorisation") == 1
+    assert f"<code>gansweep evaluate {tmp_path / '0'}</code>" in text
+
+
 def test_findings_of_configurations_that_are_not_drawn_are_counted(
     tmp_path: Path, findings: None
 ) -> None:

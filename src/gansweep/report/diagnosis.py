@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansweep.diagnosis.findings import Finding
+from gansweep.diagnosis.findings import Finding, Gap
+from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import diagnose
 from gansweep.report.bands import band
 from gansweep.report.doctor import evidence_of
@@ -36,19 +37,26 @@ class Diagnosis:
     """shown: the findings of the configurations that the page draws, failures first.
 
     healthy: how many configurations have none.   others: how many that are not drawn have some.
+    unjudged: for each rule that could not be judged everywhere, the first run's reason, and of how
+    many runs it holds.
     """
 
     shown: list[Shown]
     healthy: int
     others: int
+    unjudged: list[tuple[Gap, int]]
 
 
 def diagnosis(board: Board, drawn: Sequence[Variant]) -> Diagnosis:
     variants = {variant.row.key: variant for variant in drawn}
     shown: list[Shown] = []
+    missing: dict[str, list[Gap]] = {}
     healthy = others = 0
     for row in [*board.rows, *board.open_rows]:
-        found = [(run, finding) for run in row.runs for finding in diagnose(evidence_of(run))]
+        judged = [(run, evidence_of(run)) for run in row.runs]
+        found = [(run, finding) for run, evidence in judged for finding in diagnose(evidence)]
+        for gap in (gap for _, evidence in judged for gap in gaps(evidence)):
+            missing.setdefault(gap.rule, []).append(gap)
         if not found:
             healthy += 1
         elif row.key in variants:
@@ -56,7 +64,7 @@ def diagnosis(board: Board, drawn: Sequence[Variant]) -> Diagnosis:
         else:
             others += 1
     shown.sort(key=lambda one: (one.finding.severity != "failure", one.variant.index))
-    return Diagnosis(shown, healthy, others)
+    return Diagnosis(shown, healthy, others, [(g[0], len(g)) for g in missing.values()])
 
 
 def _of_row(variant: Variant, found: Sequence[tuple[Run, Finding]]) -> list[Shown]:
