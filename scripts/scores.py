@@ -26,8 +26,7 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from gansweep import compose
-from gansweep.build import build_data
+from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
 from gansweep.metrics.frechet import Gaussian, frechet_distance
 from gansweep.metrics.inception import PUBLISHED
@@ -148,7 +147,7 @@ def ours(panel: Panel, fake: Tensor) -> dict[str, float]:
 
 
 def compare_scores(n: int, rounds: int) -> None:
-    data = build_data(compose(["data=digits", "data.image_size=32"]))
+    data = Digits(image_size=32)
     real, fake = (
         torch.cat([chunk for chunk, _ in data.arrays(split, n)]) for split in ("train", "test")
     )
@@ -227,7 +226,7 @@ def compare_traces(rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["scores", "frechet"])
-    parser.add_argument("--images", type=int, default=100, help="real and generated (default 100)")
+    parser.add_argument("--images", type=int, default=64, help="real and generated (default 64)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     options = parser.parse_args()
