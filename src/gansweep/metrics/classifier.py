@@ -66,7 +66,7 @@ class DatasetClassifier(Backbone):
     """The classifier of one data set as a feature space named after it: digitsnet."""
 
     resizer = "none"
-    batch_size = 250
+    batch_size = 100  # fits into a CPU's cache
 
     def __init__(self, data: DataSource, content: Content, device: torch.device) -> None:
         super().__init__(device)
@@ -77,10 +77,13 @@ class DatasetClassifier(Backbone):
         with torch.random.fork_rng(devices=[]):
             network = ClassifierNet(data.shape, content["weights"]["linear.bias"].shape[0])
         network.load_state_dict(content["weights"])
-        self.network = network.to(device).eval().requires_grad_(False)
+        # twice as fast on a CPU
+        network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        pool, logits = self.network(_scaled(images))
+        scaled = _scaled(images).contiguous(memory_format=torch.channels_last)
+        pool, logits = self.network(scaled)
         return pool, logits
 
 
