@@ -210,10 +210,7 @@ def compare_traces(rounds: int) -> None:
     print(f"Frechet distance, d = {DIM}, real factor at hand; median of {rounds} rounds")
     value = found["gansweep"]["fid"]
     print(f"  {'gansweep':24} {statistics.median(seconds['gansweep']):8.2f} s   {value:.10g}")
-    for name, target in (
-        ("scipy.linalg.sqrtm", "target 10"),
-        ("scipy.linalg.eigvals", "target 2.5"),
-    ):
+    for name, target in {"scipy.linalg.sqrtm": 10, "scipy.linalg.eigvals": 2.5}.items():
         expected = rest - 2 * found[name]["trace"]
         ratios = [a / b for a, b in zip(seconds[name], seconds["gansweep"], strict=True)]
         print(
