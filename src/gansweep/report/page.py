@@ -27,6 +27,7 @@ from gansweep.report.sections import sections
 from gansweep.report.statistics import PREFERENCE, Board, Row, leader, leaderboard, verdict
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -71,13 +72,49 @@ def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | Non
 
 def render(board: Board) -> str:
     """The page's HTML. Whatever comes from a record is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     import gansweep
 
     drawn = variants(board)
     rows = [*board.rows, *board.open_rows]
     columns = _columns(board)
+    style, plotly, script = _assets()
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            board=board,
+            title=_title(board),
+            overview=_overview(board),
+            verdict=verdict(board),
+            tables=_tables(board),
+            columns=columns[:COLUMNS],
+            further=columns[COLUMNS:],
+            spreads=_spreads(board),
+            cautions=cautions(board),
+            diagnosis=diagnosis(board, drawn),
+            sheets=neighbour_sheets(drawn),
+            leaders={score: leader(board, score) for score in board.scores},
+            lines={variant.row.key: variant for variant in drawn},
+            variants=drawn,
+            hidden=len(rows) - len(drawn),
+            sections=sections(board, drawn),
+            grids=sample_grids(drawn),
+            protocols=_protocols(board),
+            labels={r.directory: row.label for row in rows for r in row.runs},
+            commands={run.directory: rerun_command(run) for run in board.runs},
+            style=style,
+            plotly=plotly,
+            script=script,
+            policy=content_policy(plotly, script),
+            version=gansweep.__version__,
+            written=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -95,35 +132,7 @@ def render(board: Board) -> str:
         "described": described,
         "spread": spread,
     }
-    style, plotly, script = _assets()
-    return environment.get_template("page.html").render(
-        board=board,
-        title=_title(board),
-        overview=_overview(board),
-        verdict=verdict(board),
-        tables=_tables(board),
-        columns=columns[:COLUMNS],
-        further=columns[COLUMNS:],
-        spreads=_spreads(board),
-        cautions=cautions(board),
-        diagnosis=diagnosis(board, drawn),
-        sheets=neighbour_sheets(drawn),
-        leaders={score: leader(board, score) for score in board.scores},
-        lines={variant.row.key: variant for variant in drawn},
-        variants=drawn,
-        hidden=len(rows) - len(drawn),
-        sections=sections(board, drawn),
-        grids=sample_grids(drawn),
-        protocols=_protocols(board),
-        labels={r.directory: row.label for row in rows for r in row.runs},
-        commands={run.directory: rerun_command(run) for run in board.runs},
-        style=style,
-        plotly=plotly,
-        script=script,
-        policy=content_policy(plotly, script),
-        version=gansweep.__version__,
-        written=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
-    )
+    return environment
 
 
 def _assets() -> tuple[Markup, Markup, Markup]:
