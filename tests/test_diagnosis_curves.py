@@ -13,11 +13,15 @@ def test_the_late_part_is_the_last_third_of_the_clock() -> None:
     assert [kimg for kimg, _ in late(points(range(9), until=90))] == [70, 80, 90]
 
 
-def test_the_late_part_reaches_back_where_points_are_few_and_is_empty_without_them() -> None:
-    assert [value for _, value in late(points([1, 2, 3, 4]))] == [2, 3, 4]
-    assert late(points([1, 2])) == []
+def test_the_late_part_reaches_back_to_the_middle_where_points_are_few() -> None:
+    assert [value for _, value in late(points(range(5)))] == [2, 3, 4]
+    assert late(points(range(4))) == []  # two in the second half, the others before it
+    assert [value for _, value in late(points(range(4)), least=1)] == [2, 3]
     assert late([]) == []
-    assert late(points([1.0, math.nan, 2.0, 3.0])) == [(25, 1), (75, 2), (100, 3)]
+
+
+def test_what_is_not_finite_counts_for_nothing_in_the_late_part() -> None:
+    assert late([(60, 1.0), (80, math.nan), (90, 2.0), (100, 3.0)]) == [(60, 1), (90, 2), (100, 3)]
 
 
 def test_values_that_are_not_finite_are_left_out() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gansweep.diagnosis.curves import clocks, finite, late, level, peak, trend
+from gansweep.diagnosis.curves import HALF, clocks, finite, late, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.game import swinging_quality
@@ -90,7 +90,7 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
     for name in _measures(evidence):
         known = evidence.curves[name]
         sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
-        half, third = late(known, 0.5), late(known)
+        half, third = late(known, HALF), late(known)
         if trend(half) != sign or level(third) <= _nothing_to_gain(evidence, name):
             continue
         start, now = level(half[: len(half) // 2]), level(half[len(half) // 2 :])

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from gansweep.diagnosis.evidence import Points
 
 LATE = 2 / 3  # of the clock: what came before it may have been overcome
+HALF = 0.5
 LEAST = 3  # points that a level needs, so that one outlier decides nothing
 MANY = 100  # points that show any trend; more only cost time
 CERTAIN = 1.645  # of a normal distribution, one-sided 5 %
@@ -23,14 +24,17 @@ def finite(points: Points) -> list[tuple[float, float]]:
 
 
 def late(points: Points, share: float = LATE, least: int = LEAST) -> list[tuple[float, float]]:
-    """The points after `share` of the clock, at least `least`; empty where there are fewer."""
-    if not points:
-        return []
-    start = bisect_right(points, (share * points[-1][0], math.inf))
-    inside = finite(points[start:])
-    if len(inside) < least:
-        inside = finite(points)[-least:]
-    return inside if len(inside) >= least else []
+    """The points after `share` of the clock, or else of its second half where they are too few.
+
+    Empty where there are fewer than `least` in the second half.
+    """
+    for border in (share, min(share, HALF)):
+        if points:
+            start = bisect_right(points, (border * points[-1][0], math.inf))
+            inside = finite(points[start:])
+            if len(inside) >= least:
+                return inside
+    return []
 
 
 def level(points: Points) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gansweep.diagnosis.curves import clocks, finite, late, level, peak, swings, trend
+from gansweep.diagnosis.curves import HALF, clocks, finite, late, level, peak, swings, trend
 from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import MOST_FLOOR, fillings
@@ -38,7 +38,6 @@ TURNS = 4  # there and back, twice
 QUALITY_TURNS = 3  # up, down and up again
 # The size that counts: a quarter of all samples, a factor of 2 (by its logarithm), half a nat.
 QUALITY_SWINGS = {"high_quality": 0.25, "fid": math.log(2), "reverse_kl": 0.5}
-HALF = 0.5
 
 
 def discriminator_overpowers(evidence: Evidence) -> Finding | None:

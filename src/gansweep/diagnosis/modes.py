@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gansweep.diagnosis.curves import LATE, clocks, finite, late, level, peak
+from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, late, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.metrics.missing import missing_words
@@ -23,6 +23,7 @@ LOST = 0.25  # of all modes, captured before and not of late: worth a sentence
 # them alike, whatever their value in that space (0.47 in 1,000 dimensions).
 ONE_SIDED = 0.5
 LEAST_GAP = 0.2  # between the two, since half of a small number is no distance
+AHEAD = 1.5  # precision over recall, where coverage is low: else all of quality is
 COVERED = 0.5  # of the coverage that perfect samples have
 HARDLY = 0.2  # of it, or of precision: a failure, no longer a warning
 NEIGHBOURS = 5  # of coverage, as published
@@ -145,8 +146,9 @@ def _little_covered(evidence: Evidence) -> Finding | None:
     coverage = values.get("coverage", math.nan)
     floor = perfect_coverage(evidence.protocols[names["coverage"]]) if names["coverage"] else 1.0
     unseen = recall <= ONE_SIDED * precision and precision - recall >= LEAST_GAP
-    uncovered = coverage <= COVERED * floor and precision >= max(recall, LEAST_GAP)
-    if not unseen and not uncovered:
+    uncovered = coverage <= COVERED * floor and precision >= max(AHEAD * recall, LEAST_GAP)
+    seen = [late(evidence.curves[n], HALF) for w, n in names.items() if n and w != "precision"]
+    if not (unseen or uncovered) or any(trend(points) > 0 for points in seen):
         return None
     text = (
         f"The samples look real (precision {precision:.2f}) but show little of the data: recall "

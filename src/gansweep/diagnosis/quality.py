@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gansweep.diagnosis.curves import clocks, late, level, trend
+from gansweep.diagnosis.curves import HALF, clocks, late, level, trend
 from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import (
@@ -48,7 +48,7 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     good = level(late(curve))
     clock = filled[0].kimg if filled else 0.0
     limit = FEW_GOOD if quality is not None else FEW_SURE
-    if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, 0.5)) > 0:
+    if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, HALF)) > 0:
         return None
     told = [one for one in filled if one.floor <= MOST_FLOOR]
     evenly = len(told) >= 2 and level([(one.kimg, one.share) for one in told]) >= LACKING
