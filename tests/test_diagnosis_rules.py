@@ -96,8 +96,19 @@ def test_too_few_good_samples_tell_nothing_of_modes() -> None:
 def test_perfect_samples_of_a_thousand_modes_are_whole_though_some_modes_are_empty() -> None:
     """Of 5,000 perfect samples about 7 of 1,000 modes get none, at a reverse KL of 0.1."""
     perfect = Filling(kimg=1, captured=993, reverse_kl=0.1, good=5000, modes=1000)
-    assert perfect.is_whole and perfect.share == pytest.approx(1, abs=1e-3)
-    assert not Filling(kimg=1, captured=900, reverse_kl=0.2, good=5000, modes=1000).is_whole
+    assert perfect.missing < 1 and perfect.share == pytest.approx(1, abs=1e-3)
+    assert Filling(kimg=1, captured=900, reverse_kl=0.2, good=5000, modes=1000).missing > 80
+
+
+def test_a_run_that_comes_back_is_no_failure() -> None:
+    scores = {
+        "reverse_kl": [1.4] * 8 + [0.4],
+        "modes": [2.0] * 8 + [6.0],
+        "high_quality": [0.9] * 9,
+    }
+    finding = found("mode_collapse", evidence(scores=scores, counts=EVEN))
+    assert finding is not None and finding.severity == "warning"
+    assert finding.numbers["modes"] == 6
 
 
 def test_samples_are_judged_in_the_second_half_alone() -> None:

@@ -71,22 +71,18 @@ class Filling:
         deviation = math.sqrt(self.modes * empty * (1 - empty))
         return self.modes * (1 - empty) - ERRORS * deviation - self.captured
 
-    @property
-    def is_whole(self) -> bool:
-        return self.share >= LACKING and round(self.missing, 6) < 1
-
 
 def _few_modes(evidence: Evidence) -> Finding | None:
     judged = [one for one in fillings(evidence) if one.floor <= MOST_FLOOR]
     if len(judged) < 2:
         return None
-    share = level([(one.kimg, one.share) for one in judged])
-    missing = level([(one.kimg, one.missing) for one in judged])
-    whole = [share >= LACKING and round(missing, 6) < 1, judged[-1].is_whole]
-    if any(whole):  # of late, or by now
+    # the typical evaluation or the newest, whichever is better: a run that comes back is not ill
+    typical = sorted(judged, key=lambda one: one.share)[(len(judged) - 1) // 2]
+    shown = max(typical, judged[-1], key=lambda one: one.share)
+    missing = min(level([(one.kimg, one.missing) for one in judged]), judged[-1].missing)
+    if shown.share >= LACKING and round(missing, 6) < 1:
         return None
-    captured = sorted(one.captured for one in judged)[(len(judged) - 1) // 2]
-    modes = judged[-1].modes
+    captured, modes, share = shown.captured, shown.modes, shown.share
     name = evidence.score("modes")
     assert name is not None
     words = _missing_words(evidence, name)

@@ -1,0 +1,163 @@
+"""The rules on real runs of some seconds: each failure where it happens, silence where none does.
+
+The failing runs are far beyond the limits of the rules, so that hardware that rounds differently
+fails alike.
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gansweep import config
+from gansweep.diagnosis.findings import Finding
+from gansweep.diagnosis.rules import diagnose
+from gansweep.record import RunRecord
+from gansweep.report.doctor import evidence_of
+from gansweep.report.read import load
+from gansweep.training import train
+
+pytestmark = pytest.mark.slow
+
+GENERATOR = "model.optimizer.generator.lr"
+DISCRIMINATOR = "model.optimizer.discriminator.lr"
+WATCHED = [
+    *("tracker=none", "trainer=cpu", "~callbacks.samples", "~callbacks.checkpoint"),
+    *(f"callbacks.{name}.every_steps=20" for name in ("losses", "balance", "gradients")),
+]
+RING = [
+    *("data=ring", "data.sigma=0.1", "data.n_train=5000", "batch_size=128", "model.latent_dim=4"),
+    *("model.points.generator.width=64", "model.points.discriminator.width=64"),
+]
+NARROW = "data.sigma=0.02"
+LINEAR = [  # the Dirac-GAN: one Gaussian, a linear generator, a linear discriminator
+    *("data.modes=1", "model.points.generator.depth=0", "model.points.generator.width=4"),
+    *("model.points.discriminator.depth=0", "model.points.discriminator.width=2"),
+]
+DIGITS = [
+    *("data=digits", "model.generator.width=16", "model.discriminator.width=16", "batch_size=64"),
+    *("metrics.n_fake=500", "callbacks.quality.every_kimg=4", "~callbacks.overfitting"),
+]
+FEW_DIGITS = [
+    *("data._target_=diagnosis_data.FewDigits", "+data.keep=8", "batch_size=8"),
+    *("extra_packages=[diagnosis_data]", "metrics.min_test_accuracy=0.01"),
+    *("metrics.scores=[fid,memorisation]", "callbacks.quality.every_kimg=1"),
+    *("model.generator.width=128", "model.discriminator.width=64", "~callbacks.overfitting"),
+]
+
+
+def r1(weight: float) -> list[str]:
+    node = "+model.penalties.r1"
+    return [f"{node}._target_=gansweep.penalties.R1", f"{node}.weight={weight}"]
+
+
+# rule -> a run that shows it
+FAILING = {
+    "mode_collapse": ["model=gan", *RING, f"{GENERATOR}=1e-3", "budget_kimg=100"],
+    "vanishing_gradient": [
+        *("model=gan", *RING, NARROW, "model.loss._target_=gansweep.losses.Minimax"),
+        *(f"{GENERATOR}=1e-5", f"{DISCRIMINATOR}=3e-3", "budget_kimg=80"),
+    ],
+    "discriminator_overpowers": [
+        *("model=gan", *RING, NARROW, f"{GENERATOR}=1e-5", f"{DISCRIMINATOR}=3e-3"),
+        "budget_kimg=60",
+    ],
+    "discriminator_fooled": [
+        *("model=gan", *RING, f"{GENERATOR}=3e-3", f"{DISCRIMINATOR}=1e-7", "budget_kimg=40"),
+    ],
+    "divergence": [
+        *("model=wgan", *RING, "model.weight_clip=null", f"{GENERATOR}=0.1"),
+        *(f"{DISCRIMINATOR}=1", "budget_kimg=40"),
+    ],
+    "oscillation": [
+        *("model=gan", *RING, *LINEAR, f"{GENERATOR}=1e-2", "budget_kimg=60"),
+        "callbacks.quality.every_kimg=2",
+    ],
+    "over_generalisation": [
+        *("model=gan", *RING, NARROW, f"{GENERATOR}=1e-3", *r1(100), "budget_kimg=60"),
+    ],
+    "memorisation": ["model=gan", *FEW_DIGITS, f"{GENERATOR}=1e-3", "budget_kimg=8"],
+    "slow_convergence": ["model=gan", *RING, f"{GENERATOR}=1e-3", *r1(0.1), "budget_kimg=70"],
+}
+HEALTHY = {
+    **{
+        f"gan with r1, seed {seed}": [
+            *("model=gan", *RING, f"{GENERATOR}=1e-3", *r1(0.1), "budget_kimg=120"),
+            f"seed={seed}",
+        ]
+        for seed in range(3)
+    },
+    **{
+        f"wgan_gp, seed {seed}": [
+            *("model=wgan_gp", *RING, f"{GENERATOR}=1e-3", "model.n_critic=2", f"seed={seed}"),
+            *("model.penalties.gradient.weight=1", "budget_kimg=150"),
+        ]
+        for seed in range(2)
+    },
+    "lsgan with r1": ["model=lsgan", *RING, f"{GENERATOR}=1e-3", *r1(0.3), "budget_kimg=70"],
+    "dcgan on digits": ["model=dcgan", *DIGITS, f"{GENERATOR}=1e-3", "budget_kimg=40"],
+}
+
+
+@dataclass
+class Trained:
+    """A run, what the doctor finds in it, and what was put out while it trained."""
+
+    directory: Path
+    findings: list[Finding]
+    alerts: list[dict[str, Any]]
+
+    def rules(self, severity: str) -> set[str]:
+        return {finding.rule for finding in self.findings if finding.severity == severity}
+
+
+def trained(directory: Path, overrides: list[str]) -> Trained:
+    train(config.compose(overrides), run_dir=directory, progress=False, overrides=overrides)
+    (run,) = load([directory])
+    alerts = [row["finding"] for row in RunRecord(directory).history() if "finding" in row]
+    return Trained(directory, diagnose(evidence_of(run)), alerts)
+
+
+@pytest.fixture
+def run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Trained]:
+    def run(words: list[str]) -> Trained:
+        if FEW_DIGITS[0] in words:  # its classifier is of no use to any other run
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        return trained(tmp_path / "run", [*WATCHED, *words])
+
+    return run
+
+
+@pytest.mark.parametrize("rule", FAILING)
+def test_a_run_that_fails_is_found_by_its_rule(
+    rule: str, run_of: Callable[[list[str]], Trained]
+) -> None:
+    done = run_of(FAILING[rule])
+    found = {finding.rule: finding for finding in done.findings}
+    assert rule in found, [finding.text for finding in done.findings]
+    assert found[rule].remedies
+    assert rule in {alert["rule"] for alert in done.alerts}
+    assert (found[rule].severity == "warning") == (rule == "slow_convergence")
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_run_is_told_of_no_failure(
+    name: str, run_of: Callable[[list[str]], Trained]
+) -> None:
+    done = run_of(HEALTHY[name])
+    assert not done.rules("failure"), [finding.text for finding in done.findings]
+    assert done.rules("warning") <= {"slow_convergence"}
+    assert not [alert for alert in done.alerts if alert["severity"] == "failure"]
+
+
+@pytest.mark.parametrize(
+    "rule", ["mode_collapse", "discriminator_overpowers", "discriminator_fooled"]
+)
+def test_the_first_remedy_heals(rule: str, tmp_path: Path) -> None:
+    ill = trained(tmp_path / "ill", [*WATCHED, *FAILING[rule]])
+    (finding,) = [finding for finding in ill.findings if finding.rule == rule]
+    command = shlex.split(finding.remedies[0].command)[2:]
+    assert rule not in {one.rule for one in trained(tmp_path / "well", command).findings}
