@@ -1,0 +1,170 @@
+"""Alerts while a run trains: each finding once, also over a resume."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from diagnosis_evidence import scored
+
+from gansweep import config
+from gansweep.callbacks.alerts import Alerts
+from gansweep.callbacks.journal import Journal
+from gansweep.diagnosis.findings import Finding
+from gansweep.metrics.protocol import Score
+from gansweep.models.adversarial import Adversarial
+from gansweep.record import RunRecord
+from gansweep.training import train
+
+MAIN: Any = SimpleNamespace(is_global_zero=True)
+GOOD, BAD = [125.0] * 8, [1000.0, *[0.0] * 7]
+UNEVEN = [450.0, *[79.0] * 7]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    record = RunRecord.create(tmp_path / "run", yaml.safe_dump({"budget_kimg": 20}))
+    return Journal(record, None)
+
+
+def alerts_of(journal: Journal) -> Alerts:
+    made = Alerts()
+    made.journal = journal
+    return made
+
+
+def evaluate(journal: Journal, kimg: int, counts: Sequence[float]) -> None:
+    total = sum(counts)
+    kl = math.fsum(c / total * math.log(8 * c / total) for c in counts if c)
+    values: dict[str, Any] = {
+        "reverse_kl": kl,
+        "modes": float(sum(c > 0 for c in counts)),
+        "mode_counts": list(counts),
+    }
+    scores = {word: Score(value, scored(word)) for word, value in values.items()}
+    journal.objective = "reverse_kl"
+    journal.score(1000 * kimg, scores)
+
+
+def step(alerts: Alerts, kimg: float) -> None:
+    module: Any = SimpleNamespace(images_seen=round(1000 * kimg))
+    alerts.after_step(MAIN, module, 1)
+
+
+def put_out(journal: Journal) -> list[tuple[float, str, str]]:
+    assert journal.record is not None
+    rows = [row for row in journal.record.history() if "finding" in row]
+    return [(row["kimg"], row["finding"]["rule"], row["finding"]["severity"]) for row in rows]
+
+
+def collapses(journal: Journal) -> list[float]:
+    return [kimg for kimg, rule, _ in put_out(journal) if rule == "mode_collapse"]
+
+
+def play(journal: Journal, alerts: Alerts, course: Sequence[Sequence[float]], start: int) -> None:
+    for kimg, counts in enumerate(course, start=start):
+        evaluate(journal, kimg, counts)
+        step(alerts, kimg)
+
+
+def test_a_finding_is_put_out_once_in_one_line(
+    journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(journal, alerts_of(journal), [BAD] * 20, 1)
+    assert put_out(journal) == [(10.0, "mode_collapse", "failure")]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gansweep: failure at 10 kimg: Mode collapse. The samples fill 1 of 8")
+
+
+def test_nothing_is_judged_between_two_evaluations(journal: Journal) -> None:
+    alerts = alerts_of(journal)
+    play(journal, alerts, [BAD] * 9, 1)
+    for kimg in (9.5, 15.0, 20.0):
+        journal.log(round(1000 * kimg), {"loss/generator": float("nan")})
+        step(alerts, kimg)
+    assert put_out(journal) == []
+    evaluate(journal, 21, BAD)
+    step(alerts, 21)
+    assert put_out(journal) == [(21.0, "divergence", "failure")]
+
+
+def test_a_finding_that_was_gone_for_two_evaluations_is_news_again(journal: Journal) -> None:
+    alerts = alerts_of(journal)
+    play(journal, alerts, [BAD] * 12, 1)
+    play(journal, alerts, [GOOD], 13)
+    play(journal, alerts, [BAD] * 2, 14)  # it was gone once: no news
+    assert collapses(journal) == [10]
+    play(journal, alerts, [GOOD] * 2, 16)
+    play(journal, alerts, [BAD] * 6, 18)
+    assert collapses(journal) == [10, 18]
+
+
+def test_a_warning_that_becomes_a_failure_is_put_out_again(journal: Journal) -> None:
+    play(journal, alerts_of(journal), [UNEVEN] * 12 + [BAD] * 12, 1)
+    severities = [severity for _, _, severity in put_out(journal)]
+    assert severities == ["warning", "failure"]
+
+
+def test_a_verdict_is_put_out_at_the_end(journal: Journal) -> None:
+    alerts = alerts_of(journal)
+    journal.log(3000, {"loss/generator": float("nan")})
+    journal.stop("diverged", "loss/generator is nan", 3000)
+    module = Adversarial.__new__(Adversarial)
+    object.__setattr__(module, "images_seen", 3000)
+    object.__setattr__(module, "budget_kimg", 20.0)
+    alerts.on_train_end(MAIN, module)
+    assert put_out(journal) == [(3.0, "divergence", "failure")]
+
+
+def test_what_was_told_is_known_after_a_resume(journal: Journal) -> None:
+    first = alerts_of(journal)
+    play(journal, first, [BAD] * 12, 1)
+    again = alerts_of(journal)
+    again.load_state_dict(first.state_dict())
+    play(journal, again, [BAD] * 6, 13)
+    assert len(put_out(journal)) == 1
+
+
+def test_every_finding_reaches_the_journal_for_its_tracker(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Finding] = []
+    monkeypatch.setattr(journal, "find", lambda images, finding: told.append(finding))
+    play(journal, alerts_of(journal), [BAD] * 12, 1)
+    assert [finding.rule for finding in told] == ["mode_collapse"]
+    assert told[0].title == "Mode collapse"
+
+
+@pytest.mark.slow
+def test_a_resumed_run_puts_out_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    def words(budget: int) -> list[str]:
+        return [
+            *("model=gan", "data=ring", "data.sigma=0.1", "data.n_train=5000", "batch_size=128"),
+            *("model.latent_dim=4", "model.optimizer.generator.lr=1e-3", f"budget_kimg={budget}"),
+            *("model.points.generator.width=64", "model.points.discriminator.width=64"),
+            *("tracker=none", "trainer=cpu", "~callbacks.samples"),
+        ]
+
+    train(config.compose(words(80)), run_dir=tmp_path / "whole", progress=False)
+    train(config.compose(words(80)), run_dir=tmp_path / "cut", progress=False, on_score=_stop_at(5))
+    train(config.compose(words(80)), run_dir=tmp_path / "cut", progress=False)
+
+    def rows(name: str) -> list[tuple[float, str]]:
+        history = RunRecord(tmp_path / name).history()
+        return [(row["kimg"], row["finding"]["rule"]) for row in history if "finding" in row]
+
+    assert rows("whole") and rows("cut") == rows("whole")
+
+
+def _stop_at(count: int) -> Any:
+    """Ends the run, as a pruner does, at its `count`-th evaluation."""
+    told: list[float] = []
+
+    def on_score(kimg: float, scores: dict[str, float]) -> bool:
+        told.append(kimg)
+        return len(told) == count
+
+    return on_score
