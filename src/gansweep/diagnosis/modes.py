@@ -89,7 +89,7 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     filled = f"{captured:g} of {modes:,}" if captured < modes else f"all {modes:,}"
     text = (
         f"The samples fill {filled} modes, as unevenly as if they were spread over "
-        f"{share * modes:.1f}, from {judged[0].kimg:.4g} kimg on{words}."
+        f"{share * modes:.1f}, from {judged[0].kimg:.4g} kimg on.{words}"
         f"{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, evidence.score("reverse_kl"), "spread/fakes")
@@ -121,10 +121,10 @@ def fillings(evidence: Evidence, share: float = LATE) -> list[Filling]:
 def _missing_words(evidence: Evidence, modes_name: str) -> str:
     protocols = evidence.protocols.values()
     names = next((p["mode_names"] for p in protocols if p.get("mode_names")), None)
-    counts = evidence.counts[-1][1]
+    kimg, counts = evidence.counts[-1]
     n = evidence.protocols[modes_name].get("n_fake") or int(sum(counts))
     words = missing_words(names, counts, n)
-    return f": {words}" if words else ""
+    return f" At {kimg:.4g} kimg there is {words}." if words else ""
 
 
 def _had_more(evidence: Evidence, name: str, captured: float, modes: int) -> str:

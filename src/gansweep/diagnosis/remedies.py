@@ -327,7 +327,8 @@ TREATMENTS: dict[str, tuple[Treatment, ...]] = {
         *(sane_rates, equal_rates, slower_generator, more_critic_steps, larger_discriminator),
     ),
     "mode_collapse": (
-        *(sane_rates, equal_rates, r1, relativistic, spectral_norm, wasserstein, slower_generator),
+        *(sane_rates, equal_rates, r1, relativistic, weaker_penalty, spectral_norm, wasserstein),
+        slower_generator,
     ),
     "oscillation": (
         *(sane_rates, gradient_penalty, r1, average, no_momentum, decay, slower_players),
