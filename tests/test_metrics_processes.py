@@ -1,5 +1,6 @@
 """Two processes compute the scores that one does, however the samples are shared out."""
 
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 from torchmetrics import Metric
 
+from gansweep.build import build_data
+from gansweep.config import compose
 from gansweep.metrics.frechet import (
     FrechetInfinity,
     FrechetScore,
@@ -17,6 +20,7 @@ from gansweep.metrics.frechet import (
 )
 from gansweep.metrics.inception_score import InceptionScore, ModeScore
 from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.panel import Panel
 from gansweep.metrics.prdc import Neighbours
 
 N, WIDTH, CLASSES = 151, 10, 3
@@ -89,3 +93,35 @@ def test_two_processes_score_as_one(of_two_processes: list[dict[str, Results]], 
             for word, value in values.items():
                 found = results[share][name][word]
                 torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12, msg=word)
+
+
+def refuse_together(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    panel = Panel(build_data(compose(["data=ring"])), n_fake=200, batch_size=100)
+    panel.prepare("cpu")
+    broken = torch.full((100, 2), torch.inf if rank == 1 else 0.0)
+    try:
+        panel.score(lambda n, rng: broken[:n])
+    except ValueError as error:
+        Path(folder, f"{rank}.txt").write_text(str(error))
+    # both go on with the same message of the training
+    torch.distributed.all_reduce(torch.zeros(1))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_samples_that_one_process_refuses_are_refused_by_all(tmp_path: Path) -> None:
+    """Where only one gave up, the others would wait for its samples for ever."""
+    context = torch.multiprocessing.spawn(refuse_together, (str(tmp_path),), nprocs=2, join=False)
+    try:
+        deadline = time.monotonic() + 60
+        while not context.join(timeout=5):
+            assert time.monotonic() < deadline, "the processes wait for each other"
+    finally:
+        for process in context.processes:
+            process.kill()
+    for rank in range(2):
+        assert "not finite" in (tmp_path / f"{rank}.txt").read_text()

@@ -157,10 +157,15 @@ class Panel:
         tell = progress or (lambda stage, done, total: None)
         for metric in self._metrics:
             metric.reset()
-        for seen, done in self._seen(generate) if pairs else ():
-            for measure, metric in pairs:
-                measure.update(metric, seen)
-            tell("samples", done, self.n_fake)
+        refused = None
+        try:
+            for seen, done in self._seen(generate) if pairs else ():
+                for measure, metric in pairs:
+                    measure.update(metric, seen)
+                tell("samples", done, self.n_fake)
+        except ValueError as error:
+            refused = str(error)
+        _raise_on_all(refused)
         values: dict[str, Tensor] = {}
         self.notes = []
         for done, (measure, metric) in enumerate(pairs, start=1):
@@ -324,6 +329,16 @@ def choose_backbone(data: DataSource, backbone: str) -> str | None:
     grey_or_few = data.shape[0] == 1 or (data.n_classes or 0) <= 20
     small = max(data.shape[1:]) <= 32 and data.name not in PUBLISHED_UNDER_INCEPTION
     return "classifier" if data.n_classes and small and grey_or_few else "inception"
+
+
+def _raise_on_all(refused: str | None) -> None:
+    """Raise the ValueError of any process on every one, lest the others wait for its samples."""
+    if dist.is_initialized():
+        told: list[str | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(told, refused)
+        refused = next((message for message in told if message), None)
+    if refused:
+        raise ValueError(refused)
 
 
 def to_uint8(images: Tensor) -> Tensor:
