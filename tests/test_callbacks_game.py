@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from gansweep import config
 from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
-from gansweep.callbacks.guard import StopOnFailure
+from gansweep.callbacks.guard import StopOnFailure, worsened
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.overfitting import Overfitting
+from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
@@ -203,3 +204,22 @@ def test_default_run_writes_the_state_of_its_game(tmp_path: Path) -> None:
         "overfit/r_v",
         "spread/fakes",
     } <= logged
+
+
+# Quality
+
+
+def test_a_first_evaluation_that_fails_names_no_objective() -> None:
+    """The rules that judge the steps until the run has ended would look for its scores."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("not finite")
+
+    quality = Quality(every_kimg=1)
+    quality.journal = Journal(None, None)
+    panel: Any = SimpleNamespace(prepare=lambda device: None, score=refuse, objective="fid")
+    quality.panel = panel
+    quality.work(game())
+    assert quality.journal.verdict is not None and quality.journal.verdict[0] == "diverged"
+    assert quality.journal.objective is None
+    assert worsened(quality.journal, factor=2, kimg=50) is None

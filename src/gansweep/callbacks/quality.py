@@ -25,7 +25,6 @@ class Quality(ImageClockWatcher):
     def work(self, module: Adversarial) -> None:
         module.share_buffers()
         self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
-        self.journal.objective = self.panel.objective
         try:
             scores = self.panel.score(lambda n, rng: made(module, self.conditions, n, rng))
         except UserError:
@@ -33,6 +32,8 @@ class Quality(ImageClockWatcher):
         except ValueError as error:  # the panel refuses samples that are not finite
             self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
+        if self.panel.objective in scores:
+            self.journal.objective = self.panel.objective
         self.journal.score(module.images_seen, scores)
 
 
