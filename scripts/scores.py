@@ -36,6 +36,7 @@ THREE = ("fid", "is", "kid")
 ALL = (*THREE, "precision", "recall", "density", "coverage")
 VGG_FILE = "vgg16-397923af.pth"  # as torchvision names it
 DIM = 2048
+IMAGES = range(20, 361)  # what the Inception score needs, and the test images of the digits
 Way = Callable[[], dict[str, float]]
 
 
@@ -231,6 +232,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"CPU, {options.threads} thread(s), torch {torch.__version__}")
     if options.what == "scores":
+        if options.images not in IMAGES:
+            parser.error(f"--images takes {IMAGES.start} to {IMAGES.stop - 1}")
         compare_scores(options.images, options.rounds)
     else:
         compare_traces(options.rounds)
