@@ -493,3 +493,12 @@ def test_a_batch_size_changes_the_noise_alone() -> None:
 def test_the_floor_of_reverse_kl_stands_beside_it(panel: Panel) -> None:
     floor = panel.names()["reverse_kl_120"]["floor"]
     assert floor == pytest.approx(1 / 240, rel=0.05)
+
+
+def test_one_mode_is_counted_in_a_list_too() -> None:
+    mixture = Mixture(torch.zeros(1, 2, dtype=torch.float64), 0.01, torch.ones(1).double())
+    panel = Panel(Tensors("point", torch.zeros(100, 2), mixture=mixture), n_fake=50)
+    panel.prepare("cpu")
+    scores = panel.score(lambda n, _: torch.zeros(n, 2))
+    assert scores["mode_counts_50"].value == [50]
+    assert scores["modes_50"].value == 1

@@ -55,10 +55,12 @@ class Measure(ABC):
 
     choices: the words that choose it in metrics.scores.
     words: each number that it gives, and which way is better.
+    lists: those of the words that give one number for each mode or class.
     """
 
     choices: tuple[str, ...]
     words: Words
+    lists: tuple[str, ...] = ()
     needs_features = False  # of each real image, not their moments alone
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:

@@ -82,6 +82,7 @@ class FidInfinity(Measure):
 class IntraFid(Measure):
     choices = ("intra_fid",)
     words: Words = {"intra_fid": "minimize", "intra_fid_per_class": None}
+    lists = ("intra_fid_per_class",)
     needs_features = True
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
@@ -197,6 +198,7 @@ class Modes(Measure):
         "reverse_kl": "minimize",
         "mode_counts": None,
     }
+    lists = ("mode_counts",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return "" if data.mixture is not None else _needs_classifier(backbone)

@@ -179,14 +179,16 @@ class Panel:
         return {score.name: score for score in scores}
 
     def _stated(self, word: str, values: dict[str, Tensor]) -> Score:
-        numbers = {name: value.item() for name, value in values.items() if value.ndim == 0}
+        numbers = {name: value.item() for name, value in values.items() if value.numel() == 1}
         interval = None
         if word == "fid" and "fid_error" in numbers:
             reach = NORMAL_95 * numbers["fid_error"]
             interval = (numbers[word] - reach, numbers[word] + reach)
         elif f"{word}_low" in numbers:
             interval = (numbers[f"{word}_low"], numbers[f"{word}_high"])
-        value = numbers.get(word, values[word].tolist())
+        listed = any(word in measure.lists for measure in self.measures)
+        # torchmetrics makes a plain number of a list of one
+        value = values[word].reshape(-1).tolist() if listed else numbers[word]
         return Score(value, self._protocols[word], numbers.get(f"{word}_std"), interval)
 
     def _seen(self, generate: Generate) -> Iterator[tuple[Seen, int]]:
