@@ -138,6 +138,7 @@ def test_one_pass_gives_every_score_with_its_protocol(panel: Panel) -> None:
         "density_squaresnet_120_train",
         "coverage_squaresnet_120_train",
         "modes_120",
+        "in_no_mode_120",
         "reverse_kl_120",
         "mode_counts_120",
     ]
@@ -165,6 +166,7 @@ def test_good_samples_score_better_than_collapsed_and_noisy_ones(panel: Panel) -
     assert good["modes_120"].value == 2
     assert collapsed["modes_120"].value == 1
     assert noisy["modes_120"].value == 0, "noise must not be taken for squares"
+    assert noisy["in_no_mode_120"].value == 1
     assert collapsed["mode_counts_120"].value in ([120, 0], [0, 120])
     assert collapsed["mode_counts_120"].protocol["mode_names"] == squares().class_names
 
@@ -393,7 +395,7 @@ FULL = {
     *("is_squaresnet_120_10splits", "mode_score_squaresnet_120_train", "kid_squaresnet_120_train"),
     *("precision_squaresnet_120_train", "recall_squaresnet_120_train"),
     *("density_squaresnet_120_train", "coverage_squaresnet_120_train"),
-    *("modes_120", "reverse_kl_120", "mode_counts_120"),
+    *("modes_120", "in_no_mode_120", "reverse_kl_120", "mode_counts_120"),
     *("support_squaresnet_120_train", "twins_squaresnet_120_train"),
     *("memorisation_squaresnet_120_test", "fifty_fifty_120_test"),
 }

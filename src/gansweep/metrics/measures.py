@@ -195,6 +195,7 @@ class Modes(Measure):
     words: Words = {
         "modes": "maximize",
         "high_quality": "maximize",
+        "in_no_mode": "minimize",
         "reverse_kl": "minimize",
         "mode_counts": None,
     }
@@ -204,10 +205,9 @@ class Modes(Measure):
         return "" if data.mixture is not None else _needs_classifier(backbone)
 
     def gives(self, data: DataSource) -> Words:
-        if data.mixture is not None:
-            return self.words
-        # a classifier's confidence is no measure of quality
-        return {word: way for word, way in self.words.items() if word != "high_quality"}
+        # a classifier's doubt tells what is no digit, its confidence not how good a digit is
+        other = "high_quality" if data.mixture is None else "in_no_mode"
+        return {word: way for word, way in self.words.items() if word != other}
 
     def least(self, data: DataSource) -> tuple[int, int]:
         n = len(data.mixture.means) if data.mixture is not None else (data.n_classes or 1)

@@ -41,11 +41,15 @@ class ModeCounts(Metric):
         self.samples += seen.samples
 
     def compute(self) -> dict[str, Tensor]:
-        """modes, high_quality (0 to 1), reverse_kl (nats): 0-dim float64; mode_counts: (K,)."""
+        """modes, high_quality and in_no_mode (0 to 1), reverse_kl (nats): 0-dim float64.
+
+        mode_counts: (K,) float64.
+        """
         whole = ModeCoverage(self.counts.tolist(), self.weights, int(self.samples))
         return {
             "modes": torch.tensor(float(whole.captured), dtype=torch.float64),
             "high_quality": torch.tensor(whole.high_quality, dtype=torch.float64),
+            "in_no_mode": torch.tensor(whole.in_no_mode, dtype=torch.float64),
             "reverse_kl": torch.tensor(whole.reverse_kl, dtype=torch.float64),
             "mode_counts": self.counts.double(),
         }

@@ -16,7 +16,7 @@ Direction = Literal["minimize", "maximize"]
 Protocol = dict[str, Any]
 
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
-MODE_WORDS = ("modes", "high_quality", "reverse_kl", "mode_counts")
+MODE_WORDS = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
 # what may differ between two numbers that are compared, or only comments on one
 REPEATABLE = ("noise_seed", "floor", "feature_width")
 
