@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +11,8 @@ from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.features import Backbone
-from gansweep.metrics.protocol import Direction, Protocol
+from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import RealSide
-
-Words = Mapping[str, Direction | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +51,12 @@ class Measure(ABC):
     """One kind of measurement.
 
     choices: the words that choose it in metrics.scores.
-    words: each number that it gives, and which way is better.
+    words: the numbers that it gives.
     lists: those of the words that give one number for each mode or class.
     """
 
     choices: tuple[str, ...]
-    words: Words
+    words: tuple[str, ...]
     lists: tuple[str, ...] = ()
     needs_features = False  # of each real image, not their moments alone
 
@@ -78,7 +75,7 @@ class Measure(ABC):
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.features)
 
-    def gives(self, data: DataSource) -> Words:
+    def gives(self, data: DataSource) -> tuple[str, ...]:
         """Those of its words that mean something on the data."""
         return self.words
 

@@ -23,7 +23,7 @@ from gansweep.metrics.frechet import (
 )
 from gansweep.metrics.inception_score import InceptionScore, ModeScore
 from gansweep.metrics.kernel import KernelScore
-from gansweep.metrics.measure import Measure, Seen, Setting, Words
+from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.memorisation import Memorisation
 from gansweep.metrics.mode_counts import ModeCounts
 from gansweep.metrics.modes import (
@@ -49,7 +49,7 @@ WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer
 
 class Fid(Measure):
     choices = ("fid",)
-    words: Words = {"fid": "minimize"}
+    words = ("fid",)
 
     def build(self, setting: Setting) -> Metric:
         return FrechetScore(_real(setting).gaussian)
@@ -59,7 +59,7 @@ class FidError(Measure):
     """The standard error of the FID, which states it as its interval."""
 
     choices = ("fid_error",)
-    words: Words = {"fid_error": None}
+    words = ("fid_error",)
 
     def least(self, data: DataSource) -> tuple[int, int]:
         return GROUPS, 2
@@ -70,7 +70,7 @@ class FidError(Measure):
 
 class FidInfinity(Measure):
     choices = ("fid_infinity",)
-    words: Words = {"fid_infinity": "minimize", "fid_infinity_residual": None}
+    words = ("fid_infinity", "fid_infinity_residual")
 
     def least(self, data: DataSource) -> tuple[int, int]:
         return INFINITY_SIZES, 2
@@ -81,7 +81,7 @@ class FidInfinity(Measure):
 
 class IntraFid(Measure):
     choices = ("intra_fid",)
-    words: Words = {"intra_fid": "minimize", "intra_fid_per_class": None}
+    words = ("intra_fid", "intra_fid_per_class")
     lists = ("intra_fid_per_class",)
     needs_features = True
 
@@ -115,7 +115,7 @@ class IntraFid(Measure):
 
 class Inception(Measure):
     choices = ("is",)
-    words: Words = {"is": "maximize"}
+    words = ("is",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         if backbone is not None and backbone not in WITH_CLASSES:
@@ -137,7 +137,7 @@ class Inception(Measure):
 
 class ModeScores(Measure):
     choices = ("mode_score",)
-    words: Words = {"mode_score": "maximize"}
+    words = ("mode_score",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return _needs_classifier(backbone)
@@ -151,7 +151,7 @@ class ModeScores(Measure):
 
 class Kid(Measure):
     choices = ("kid",)
-    words: Words = {"kid": "minimize"}
+    words = ("kid",)
     needs_features = True
 
     def build(self, setting: Setting) -> Metric:
@@ -170,7 +170,7 @@ class Fidelity(Measure):
     """Precision, recall, density and coverage, from one look at the distances."""
 
     choices = ("precision", "recall", "density", "coverage")
-    words: Words = dict.fromkeys(choices, "maximize")
+    words = choices
     needs_features = True
 
     def least(self, data: DataSource) -> tuple[int, int]:
@@ -192,22 +192,16 @@ class Fidelity(Measure):
 
 class Modes(Measure):
     choices = ("modes",)
-    words: Words = {
-        "modes": "maximize",
-        "high_quality": "maximize",
-        "in_no_mode": "minimize",
-        "reverse_kl": "minimize",
-        "mode_counts": None,
-    }
+    words = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
     lists = ("mode_counts",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return "" if data.mixture is not None else _needs_classifier(backbone)
 
-    def gives(self, data: DataSource) -> Words:
+    def gives(self, data: DataSource) -> tuple[str, ...]:
         # a classifier's doubt tells what is no digit, its confidence not how good a digit is
         other = "high_quality" if data.mixture is None else "in_no_mode"
-        return {word: way for word, way in self.words.items() if word != other}
+        return tuple(word for word in self.words if word != other)
 
     def least(self, data: DataSource) -> tuple[int, int]:
         n = len(data.mixture.means) if data.mixture is not None else (data.n_classes or 1)
@@ -239,7 +233,7 @@ class Modes(Measure):
 
 class Bins(Measure):
     choices = ("ndb",)
-    words: Words = {"ndb": "minimize", "ndb_js": "minimize"}
+    words = ("ndb", "ndb_js")
 
     def least(self, data: DataSource) -> tuple[int, int]:
         return N_BINS, N_BINS
@@ -257,7 +251,7 @@ class Bins(Measure):
 
 class Support(Measure):
     choices = ("support",)
-    words: Words = {"support": "maximize", "twins": None}
+    words = ("support", "twins")
     needs_features = True
 
     def least(self, data: DataSource) -> tuple[int, int]:
@@ -281,7 +275,7 @@ class Copying(Measure):
     """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
 
     choices = ("memorisation",)
-    words: Words = {"memorisation": None}
+    words = ("memorisation",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return _needs_test_split(data) or super().misfit(data, backbone, conditional)
@@ -308,7 +302,7 @@ class Fresh(Measure):
     """The 50:50 test: can a discriminator trained from nothing tell held-out images from fakes?"""
 
     choices = ("fifty_fifty",)
-    words: Words = {"fifty_fifty": "minimize"}
+    words = ("fifty_fifty",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return _needs_test_split(data)

@@ -18,7 +18,7 @@ from gansweep.metrics.backbones import BACKBONES, load_backbone
 from gansweep.metrics.features import Backbone
 from gansweep.metrics.measure import Seen, Setting
 from gansweep.metrics.measures import MEASURES
-from gansweep.metrics.protocol import Protocol, Score, score_name
+from gansweep.metrics.protocol import DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 
 # what costs little enough to be measured again and again in training
@@ -288,11 +288,11 @@ class Panel:
         """Score word -> what its number is measured with."""
         stated: dict[str, Protocol] = {}
         for measure in self.measures:
-            for word, direction in measure.gives(self.data).items():
+            for word in measure.gives(self.data):
                 if word in measure.choices and word not in self.scores:
                     continue
                 protocol = self._shared_protocol(setting) | measure.protocol(setting, word)
-                stated[word] = protocol | {"score": word, "direction": direction}
+                stated[word] = protocol | {"score": word, "direction": DIRECTIONS.get(word)}
         return stated
 
     def _shared_protocol(self, setting: Setting) -> Protocol:

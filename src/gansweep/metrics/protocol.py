@@ -15,6 +15,13 @@ from gansweep.errors import UserError, nearest
 Direction = Literal["minimize", "maximize"]
 Protocol = dict[str, Any]
 
+# the better end of each score that has one
+DIRECTIONS: dict[str, Direction] = {
+    **dict.fromkeys(("fid", "fid_infinity", "intra_fid", "kid", "reverse_kl"), "minimize"),
+    **dict.fromkeys(("in_no_mode", "ndb", "ndb_js", "fifty_fifty"), "minimize"),
+    **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
+}
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 MODE_WORDS = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
 # what may differ between two numbers that are compared, or only comments on one

@@ -8,16 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gansweep.errors import UserError, nearest
-from gansweep.metrics.protocol import scores_called
+from gansweep.metrics.protocol import DIRECTIONS, scores_called
 
-DIRECTIONS = {
-    "fid": "minimize",
-    "kid": "minimize",
-    "reverse_kl": "minimize",
-    "is": "maximize",
-    "modes": "maximize",
-    "high_quality": "maximize",
-}
 # what a run is judged by, where it measures several: the first of these
 JUDGED_BY = ("fid", "kid", "is", "reverse_kl")
 # what `metric: auto` stands for: images are judged by FID, points by their distance to the mixture
