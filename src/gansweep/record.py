@@ -86,6 +86,7 @@ class RunRecord:
         """Add one line to the history. NaN and infinities are stored as null.
 
         A line that an earlier writer left torn is closed first, so that it spoils no other.
+        Raises: OSError (a full disk, no permission); nothing of the line is then left.
         """
         _append(self.history_path, row)
 
@@ -136,12 +137,19 @@ def _pictures(folder: Path) -> list[tuple[float, Path]]:
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
+    line = json.dumps(_finite(row)).encode() + b"\n"
     with open(path, "ab+", buffering=0) as file:
-        if file.tell():
+        size = file.tell()
+        if size:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(json.dumps(_finite(row)).encode() + b"\n")
+                line = b"\n" + line
+        try:
+            while line:  # an almost full disk takes a part of it, and says so at the rest alone
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
