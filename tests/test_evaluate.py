@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from gansweep.config import compose
 from gansweep.record import RunRecord
@@ -130,3 +132,33 @@ def test_a_torn_evaluation_is_skipped(command: Command, run: Path) -> None:
     assert command("evaluate", str(run), *QUICK).code == 0
     with pytest.warns(UserWarning, match="line 2 is torn"):
         assert len(RunRecord(run).evaluations()) == 2
+
+
+def test_what_no_sample_allows_is_no_evaluation(command: Command, run: Path) -> None:
+    words = ["metrics.n_fake=100", "metrics.scores=intra_fid", "metrics.noise_seed=1"]
+    path = RunRecord(run).checkpoints / "last.pt"
+    state = torch.load(path, weights_only=True)
+    for tensor in state["game"]["players"]["generator"].values():
+        tensor.zero_()  # every image the same: of one class at most
+    torch.save(state, path)
+    done = command("evaluate", str(run), *words)
+    assert done.code == 2
+    assert "No score could be measured. intra_fid, intra_fid_per_class left out" in done.err
+    assert not RunRecord(run).evaluations()
+
+
+def test_scores_that_cannot_be_written_are_shown_and_the_record_is_left_sound(
+    command: Command, run: Path
+) -> None:
+    path = RunRecord(run).evaluations_path
+    assert command("evaluate", str(run), *QUICK).code == 0
+    before = path.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, unlimited[1]))
+    try:
+        done = command("evaluate", str(run), *QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    done.is_refused_with("evaluations.jsonl cannot be written", "evaluate again")
+    assert "fid_digitsnet_200_train" in done.out
+    assert path.read_bytes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -42,14 +43,15 @@ def main(words: Sequence[str]) -> int:
     for number, record in enumerate(records, start=1):
         print(f"[{number}/{len(records)}] {record.directory}", flush=True)
         try:
-            scores = evaluation.score(record)
+            found = evaluation.score(record)
+            _show(found.scores)  # before the record, whose disk may be full
+            _keep(record, found)
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
             print(f"gansweep: {record.directory} was left out: {error}", file=sys.stderr)
             failed += 1
         else:
-            _show(scores)
             print(f"wrote {record.evaluations_path}")
     print(f"next: gansweep report {' '.join(map(str, paths))}")
     return 1 if failed else 0
@@ -98,6 +100,15 @@ def _metrics(overrides: Sequence[str]) -> DictConfig:
     return metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Scores by name, and the checkpoint file whose model they are of."""
+
+    scores: dict[str, Score]
+    checkpoint: str
+    kimg: float
+
+
 class Evaluation:
     """One protocol for many runs; what runs on the same data share is prepared once.
 
@@ -114,11 +125,11 @@ class Evaluation:
         self._data: dict[str, tuple[DataSource, Conditions]] = {}
         self._panels: dict[tuple[str, bool], Panel] = {}
 
-    def score(self, record: RunRecord) -> dict[str, Score]:
-        """Score one run's checkpoint and add the scores to its record.
+    def score(self, record: RunRecord) -> Evaluated:
+        """Score one run's checkpoint.
 
-        Raises: UserError where the run has no checkpoint or the protocol does not fit its data;
-            ValueError where its samples cannot be measured.
+        Raises: UserError where the run has no checkpoint, the protocol does not fit its data or
+            nothing could be measured; ValueError where its samples cannot be measured.
         """
         cfg = read_config(record)
         key = OmegaConf.to_yaml(cfg.data)
@@ -131,18 +142,11 @@ class Evaluation:
         panel = self._panel(key, cfg, data, module.conditional)
         with _Bar() as bar:
             scores = panel.score(lambda n, rng: made(module, conditions, n, rng), bar.show)
+        if not scores:
+            raise UserError(f"No score could be measured. {' '.join(panel.notes)}".strip())
         for note in panel.notes:
             print(f"gansweep: {note}", file=sys.stderr)
-        record.append_evaluation(
-            {
-                "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "checkpoint": file.name,
-                "kimg": module.images_seen / 1000,
-                "scores": {name: score.numbers() for name, score in scores.items()},
-                "protocols": {name: score.protocol for name, score in scores.items()},
-            }
-        )
-        return scores
+        return Evaluated(scores, file.name, module.images_seen / 1000)
 
     def _panel(self, key: str, cfg: DictConfig, data: DataSource, conditional: bool) -> Panel:
         if (key, conditional) not in self._panels:
@@ -177,12 +181,32 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+        if self._bar.console.is_terminal:  # else its end would be an empty line
+            self._bar.stop()
 
     def show(self, stage: str, done: int, total: int) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total)
         self._bar.update(self._tasks[stage], completed=done)
+
+
+def _keep(record: RunRecord, found: Evaluated) -> None:
+    """Add the scores to the run's record. Raises: UserError where it cannot be written."""
+    try:
+        record.append_evaluation(
+            {
+                "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "checkpoint": found.checkpoint,
+                "kimg": found.kimg,
+                "scores": {name: score.numbers() for name, score in found.scores.items()},
+                "protocols": {name: score.protocol for name, score in found.scores.items()},
+            }
+        )
+    except OSError as error:
+        raise UserError(
+            f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores above "
+            "are in no record. Free some space or change its permissions, then evaluate again."
+        ) from error
 
 
 def _show(scores: Mapping[str, Score]) -> None:
