@@ -10,6 +10,8 @@ round, and the median of the rounds is printed. Above 1, gansweep is the faster 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import statistics
 import tempfile
@@ -111,7 +113,8 @@ def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Pat
     OmegaConf.update(
         cfg, "callbacks.timer", {"_target_": "throughput.Timer", "steps": steps}, force_add=True
     )
-    train(cfg, run_dir=directory, progress=False)
+    with contextlib.redirect_stderr(io.StringIO()):  # what the doctor says of a run this short
+        train(cfg, run_dir=directory, progress=False)
     import throughput  # the module that the configuration named, not __main__
 
     return float(throughput.TIMED[-1])
