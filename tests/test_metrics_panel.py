@@ -245,6 +245,7 @@ def test_no_scores_cost_no_backbone() -> None:
         ("icons", (3, 32, 32), 20, "classifier"),
         ("icons", (3, 32, 32), 21, "inception"),
         ("icons", (3, 64, 64), 2, "inception"),
+        ("icons", (1, 6, 6), 2, "inception"),
         ("cifar10", (3, 32, 32), 10, "inception"),
         ("faces", (1, 32, 32), None, "inception"),
         ("ring", (2,), None, None),
@@ -254,9 +255,16 @@ def test_auto_chooses_the_feature_space(
     name: str, shape: tuple[int, ...], n_classes: int | None, backbone: str | None
 ) -> None:
     n = n_classes or 1
-    labels = torch.arange(n) if n_classes else None
-    data = Tensors(name, torch.zeros(n, *shape, dtype=torch.uint8), labels, n_test=0)
+    labels = torch.arange(n).repeat(2) if n_classes else None
+    data = Tensors(name, torch.zeros(2 * n, *shape, dtype=torch.uint8), labels, n_test=n)
     assert choose_backbone(data, "auto") == backbone
+
+
+def test_without_a_test_split_no_classifier_is_chosen_or_taken() -> None:
+    data = Tensors("icons", squares().images["train"], squares().labels["train"], n_test=0)  # type: ignore[index]
+    assert choose_backbone(data, "auto") == "inception"
+    with pytest.raises(UserError, match="has no test split"):  # before any training
+        Panel(data, backbone="classifier")
 
 
 @pytest.mark.parametrize(
@@ -279,6 +287,29 @@ def test_too_few_real_images_are_refused() -> None:
     panel = Panel(squares(), n_fake=100, n_real=3, scores=["fid"])
     with pytest.raises(UserError, match=r"metrics\.n_real: 3 samples are too few"):
         panel.prepare("cpu")
+
+
+@pytest.mark.usefixtures("short_training")
+def test_all_that_fits_leaves_out_what_the_real_images_are_too_few_for() -> None:
+    """Two real images of the last class, one of them to train on."""
+    whole = squares(128)
+    assert whole.labels is not None
+    images = torch.cat([whole.images["test"], whole.images["train"]])
+    labels = torch.cat([whole.labels["test"], whole.labels["train"]])
+    kept = (labels == 0) | (torch.arange(len(labels)) > 125) | (torch.arange(len(labels)) == 1)
+    data = Tensors("rare", images[kept], labels[kept], n_test=20)
+    wide = Panel(data, n_fake=250, scores="all", min_test_accuracy=0)
+    wide.prepare("cpu")
+    scores = wide.score(resampled(data))
+    words = {score.protocol["score"] for score in scores.values()}
+    assert {"fid", "fid_infinity", "kid", "memorisation"} <= words
+    assert not words & {"intra_fid", "ndb"}
+    notes = " ".join(wide.notes)
+    assert "intra_fid left out: 1 samples" in notes and "ndb left out" in notes
+    assert "holds no more" in notes
+    named = Panel(data, n_fake=250, scores="intra_fid", min_test_accuracy=0)
+    with pytest.raises(UserError, match="intra_fid cannot be measured on data=rare"):
+        named.prepare("cpu")
 
 
 @pytest.mark.usefixtures("short_training")

@@ -226,7 +226,8 @@ class _Run:
             data=self.data,
             conditional=self.model.conditional,
         )
-        if panel.backbone_choice == "inception":  # its weights may be missing: better known now
+        # its weights may be missing: better known now
+        if panel.backbone_choice not in (None, "classifier"):
             panel.prepare(torch.device(self.accelerator))
         return panel
 

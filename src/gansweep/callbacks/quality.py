@@ -8,6 +8,7 @@ from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
+from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
 from gansweep.models.adversarial import Adversarial
 
@@ -22,6 +23,10 @@ class Quality(ImageClockWatcher):
     conditions: Conditions
     on_every_process = True
 
+    def __init__(self, every_kimg: float) -> None:
+        super().__init__(every_kimg)
+        self._noted = False
+
     def work(self, module: Adversarial) -> None:
         module.share_buffers()
         self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
@@ -32,6 +37,10 @@ class Quality(ImageClockWatcher):
         except ValueError as error:  # the panel refuses samples that are not finite
             self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
+        if self.panel.notes and not self._noted and self.journal.record is not None:
+            self._noted = True  # once: what a young generator misses it may still miss later
+            for note in self.panel.notes:
+                say(note)
         if self.panel.objective in scores:
             self.journal.objective = self.panel.objective
         self.journal.score(module.images_seen, scores)

@@ -124,7 +124,7 @@ def dataset_classifier(
         base = dataset_classifier(data.stacked_from, device, min_test_accuracy)
         assert isinstance(base, DatasetClassifier), "a stacked set is not stacked again"
         return StackedClassifier(base, data)
-    _refuse_unfit(data)
+    refuse_unfit(data)
     name = f"{data.name}net-{data.fingerprint('train')}-{data.fingerprint('test')}-r{RECIPE}.pt"
     content = kept(f"classifiers/{name}", lambda: _train_and_measure(data, device), _is_sound)
     accuracy = content["test_accuracy"]
@@ -138,21 +138,32 @@ def dataset_classifier(
     return DatasetClassifier(data, content, device)
 
 
-def _refuse_unfit(data: DataSource) -> None:
-    problem = None
-    if data.is_points:
-        problem = "consists of points, which need no feature space"
-    elif data.n_classes is None or data.n_classes < 2:
-        problem = "has no labels of two or more classes to train one on"
-    elif not 8 <= min(data.shape[1:]) <= max(data.shape[1:]) <= 64:
-        problem = f"has images of {data.shape[1]}x{data.shape[2]}; it reads 8x8 to 64x64"
-    elif data.count("test") == 0:
-        problem = "has no test split to measure its accuracy on"
-    if problem:
+def refuse_unfit(data: DataSource) -> None:
+    """Raises: UserError for data that no classifier can be trained and measured on."""
+    if problem := _problem(data):
         raise UserError(
             f"metrics.backbone=classifier trains a classifier on the data, but data={data.name} "
             f"{problem}. Use metrics=inception for images, metrics=auto otherwise."
         )
+
+
+def is_readable(data: DataSource) -> bool:
+    """Whether a classifier can be trained and measured on the data."""
+    return not _problem(data)
+
+
+def _problem(data: DataSource) -> str:
+    if data.stacked_from is not None:
+        return _problem(data.stacked_from)
+    if data.is_points:
+        return "consists of points, which need no feature space"
+    if data.n_classes is None or data.n_classes < 2:
+        return "has no labels of two or more classes to train one on"
+    if not 8 <= min(data.shape[1:]) <= max(data.shape[1:]) <= 64:
+        return f"has images of {data.shape[1]}x{data.shape[2]}; it reads 8x8 to 64x64"
+    if data.count("test") == 0:
+        return "has no test split to measure its accuracy on"
+    return ""
 
 
 def _train_and_measure(data: DataSource, device: torch.device) -> Content:

@@ -15,8 +15,9 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.backbones import BACKBONES, load_backbone
+from gansweep.metrics.classifier import is_readable, refuse_unfit
 from gansweep.metrics.features import Backbone
-from gansweep.metrics.measure import Seen, Setting
+from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
@@ -46,7 +47,7 @@ class Panel:
         the classifier for labelled images up to 32 pixels that are grey, of at most 20 classes or
         stacked, unless their tables are published under Inception. Points need none.
     scores: words of `MEASURES`; None: the quick ones that fit the data and the backbone; "all":
-        every one that fits.
+        every one that fits, also the number of real images.
     noise_seed: of the samples' noise.
     batch_size: samples made and scored at once, each batch from noise of its own; None: what suits
         the backbone.
@@ -79,20 +80,25 @@ class Panel:
         self.batch_size, self.weights_path = batch_size, weights_path
         self.min_test_accuracy, self.conditional = min_test_accuracy, conditional
         self.backbone_choice = choose_backbone(data, backbone)
+        if self.backbone_choice == "classifier":
+            refuse_unfit(data)
         if weights_path and self.backbone_choice in (None, "classifier"):
             raise UserError(
                 f"metrics.weights_path={weights_path} names weights of a published network, but "
                 f"data={data.name} is scored without one here (backbone={backbone}). "
                 "Use metrics=inception, or leave the option out."
             )
+        self.takes_what_fits = scores == "all"
         self.scores = self._chosen_scores(scores)
         self.measures = [m for m in MEASURES if set(m.choices) & set(self.scores)]
         self.n_fake = self._default_count() if n_fake is None else n_fake
-        self._check_count("n_fake", self.n_fake)
+        for measure in self.measures:
+            self._check_count("n_fake", self.n_fake, measure)
         self.backbone: Backbone | None = None
         self.device = torch.device("cpu")
         self.notes: list[str] = []
         self._metrics: list[Metric] | None = None
+        self._left_out: list[str] = []  # for good, since the real side does not allow it
         self._protocols: dict[str, Protocol] = {}
 
     @property
@@ -125,7 +131,6 @@ class Panel:
             wanted = any(measure.needs_features for measure in self.measures)
             real = real_side(self.data, self.split, self.n_real, self.backbone, wanted)
             real = real.to(self.device)
-            self._check_count("n_real", real.count)
         setting = Setting(
             self.data,
             self.split,
@@ -135,8 +140,33 @@ class Panel:
             real,
             self.conditional,
         )
-        self._metrics = [measure.build(setting).to(self.device) for measure in self.measures]
+        self._metrics = self._build(setting)
         self._protocols = self._stated_protocols(setting)
+
+    def _build(self, setting: Setting) -> list[Metric]:
+        """The metrics of `measures`, which lose what the real side does not allow.
+
+        Raises: UserError instead where the scores were asked for by name.
+        """
+        built: list[tuple[Measure, Metric]] = []
+        for measure in self.measures:
+            try:
+                if setting.real is not None:
+                    self._check_count("n_real", setting.real.count, measure)
+                built.append((measure, measure.build(setting).to(self.device)))
+            except ValueError as error:
+                words = ", ".join(word for word in measure.choices if word in self.scores)
+                if self.takes_what_fits:
+                    self._left_out.append(f"{words} left out: {error}")
+                elif isinstance(error, UserError):
+                    raise
+                else:
+                    raise UserError(
+                        f"metrics.scores: {words} cannot be measured on data={self.data.name}: "
+                        f"{error}"
+                    ) from error
+        self.measures = [measure for measure, _ in built]
+        return [metric for _, metric in built]
 
     def names(self) -> dict[str, Protocol]:
         """Every score's name with its protocol; after `prepare`, which learns the weights."""
@@ -167,7 +197,7 @@ class Panel:
             refused = str(error)
         _raise_on_all(refused)
         values: dict[str, Tensor] = {}
-        self.notes = []
+        self.notes = list(self._left_out)
         for done, (measure, metric) in enumerate(pairs, start=1):
             try:
                 values |= metric.compute()
@@ -272,17 +302,19 @@ class Panel:
             count = max(count, SAMPLES_A_CLASS * (self.data.n_classes or 0))
         return count
 
-    def _check_count(self, option: str, count: int) -> None:
+    def _check_count(self, option: str, count: int, measure: Measure) -> None:
         """Each score needs twice what it cannot be computed without."""
-        for measure in self.measures:
-            needed = 2 * measure.least(self.data)[option == "n_real"]
-            if count < needed:
-                word = next(word for word in measure.choices if word in self.scores)
-                raise UserError(
-                    f"metrics.{option}: {count} samples are too few for the score '{word}', which "
-                    f"needs at least {needed} here. Raise metrics.{option}, or leave the score out "
-                    "of metrics.scores."
-                )
+        needed = 2 * measure.least(self.data)[option == "n_real"]
+        if count >= needed:
+            return
+        word = next(word for word in measure.choices if word in self.scores)
+        mend = f"Raise metrics.{option}, or leave"
+        if option == "n_real" and count == self.data.count(self.split):
+            mend = f"The {self.split} split of data={self.data.name} holds no more: leave"
+        raise UserError(
+            f"metrics.{option}: {count} samples are too few for the score '{word}', which "
+            f"needs at least {needed} here. {mend} the score out of metrics.scores."
+        )
 
     def _stated_protocols(self, setting: Setting) -> dict[str, Protocol]:
         """Score word -> what its number is measured with."""
@@ -330,7 +362,7 @@ def choose_backbone(data: DataSource, backbone: str) -> str | None:
         return "classifier"
     grey_or_few = data.shape[0] == 1 or (data.n_classes or 0) <= 20
     small = max(data.shape[1:]) <= 32 and data.name not in PUBLISHED_UNDER_INCEPTION
-    return "classifier" if data.n_classes and small and grey_or_few else "inception"
+    return "classifier" if small and grey_or_few and is_readable(data) else "inception"
 
 
 def _raise_on_all(refused: str | None) -> None:
