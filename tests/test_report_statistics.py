@@ -107,6 +107,20 @@ def test_a_sweep_that_reads_the_last_value_is_ranked_by_it(tmp_path: Path) -> No
     assert "40 ± 0" in verdict(board)
 
 
+def test_a_sweep_is_ranked_by_its_own_objective_not_by_what_its_runs_are_judged_by(
+    tmp_path: Path,
+) -> None:
+    coverage = "coverage_digitsnet_2k_train"
+    for key, fid, share in (("t0000", 10.0, 0.2), ("t0001", 30.0, 0.8)):
+        part = part_of_sweep(key, {"lr": fid}, at="last")
+        part["objective"] = {"metric": "coverage", "direction": "maximize", "at": "last"}
+        scores = {FID: [fid], coverage: [share]}
+        write_run(tmp_path / key, scores=scores, sweep=part, objective=FID)
+    board = leaderboard(load([tmp_path]))
+    assert (board.metric, board.direction) == (coverage, "maximize")
+    assert [row.runs[0].directory.name for row in board.rows] == ["t0001", "t0000"]
+
+
 def test_runs_outside_a_sweep_count_with_their_last_value(tmp_path: Path) -> None:
     write_run(tmp_path / "a", model="gan", scores={FID: [1.0, 30.0]})
     write_run(tmp_path / "b", model="wgan", scores={FID: [20.0, 20.0]})

@@ -212,9 +212,13 @@ def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
 def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
     ranking = [s for s in scores if any(run.direction(s) for run in runs)]
     for run in runs:
-        wanted = run.sweep.metric if run.sweep else "auto"
-        for name in (wanted, run.result.get("objective"), *_scores_called(runs, wanted, scores)):
-            if name in ranking and run.sweep:
+        if run.sweep is None:
+            continue
+        wanted, judged_by = run.sweep.metric, run.result.get("objective")
+        # only "auto" means what the runs themselves are judged by
+        named = [judged_by] if wanted == "auto" else _scores_called(runs, wanted, scores)
+        for name in (wanted, *named):
+            if name in ranking:
                 return str(name)
     finished = [run for run in runs if run.complete] or list(runs)
     # max keeps the first of equals, and the scores come in order of preference
