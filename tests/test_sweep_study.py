@@ -470,6 +470,15 @@ def test_objective_finds_its_score_by_protocol_or_name() -> None:
     assert auto.find({"reverse_kl_2k": 1}, {"reverse_kl_2k": {"score": "reverse_kl"}}) is not None
 
 
+def test_a_list_is_no_value_to_optimise() -> None:
+    words = {"metric": "mode_counts", "direction": "minimize", "at": "last"}
+    result = {
+        "last": {"mode_counts_1k": {"value": [3, 0, 7], "kimg": 1.0}},
+        "protocols": {"mode_counts_1k": {"score": "mode_counts"}},
+    }
+    assert Objective.parse(words).read(result) is None
+
+
 def test_objective_knows_the_better_end() -> None:
     def direction(metric: str) -> str:
         words = {"metric": metric, "direction": "auto", "at": "last"}

@@ -54,7 +54,8 @@ class Objective:
         if name is None:
             return None
         value = scores[name]["value"]
-        if value is None or not math.isfinite(value):
+        # a list such as mode_counts ranks nothing
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
             return None
         return name, float(value)
 

@@ -189,7 +189,7 @@ class SweepStudy:
         protocols = protocols_in(history)
         for row in history:
             name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
-            if name is not None and row[name] is not None:
+            if name is not None and isinstance(row[name], (int, float)):
                 self.report(attempt, row["kimg"], row[name])
 
     def described(self, trial: FrozenTrial) -> list[str]:
