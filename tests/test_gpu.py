@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 from gansweep import config
 from gansweep.build import build_data
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.metrics.panel import Panel
+from gansweep.metrics.protocol import Score
 from gansweep.record import RunRecord
 from gansweep.training import train
 
@@ -119,3 +121,51 @@ def test_data_stay_on_the_device() -> None:
     host = next(data.train_batches(64, seed=0, device="cpu"))
     torch.testing.assert_close(first.images.cpu(), host.images, rtol=0, atol=1e-6)
     assert torch.equal(first.labels.cpu(), host.labels)
+
+
+# another device trains another discriminator, and rounding may move one sample over an edge
+LEEWAY = {"fifty_fifty": 0.1, "mode_counts": 1, "ndb": 1}
+
+
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_every_score_is_on_the_gpu_what_it_is_on_the_cpu(data: str) -> None:
+    """Samples come from where the model is, near enough to real ones that all can be measured."""
+    source = build_data(config.compose([f"data={data}"]))
+    real = torch.cat([chunk for chunk, _ in source.arrays("train", 1000)])
+    scale = 1.0 if source.is_points else 127.5
+
+    def scores(device: str) -> dict[str, Score]:
+        def generate(n: int, rng: torch.Generator) -> torch.Tensor:
+            chosen = real[torch.randint(len(real), (n,), generator=rng)].float() / scale
+            noise = torch.randn(chosen.shape, generator=rng)
+            made = chosen + 0.01 * noise if source.is_points else chosen - 1 + 0.2 * noise
+            return made.to(device)
+
+        panel = Panel(source, n_fake=400, scores="all")
+        panel.prepare(device)
+        found = panel.score(generate)
+        assert not panel.notes
+        return found
+
+    on_cpu, on_gpu = scores("cpu"), scores("cuda")
+    assert on_cpu and list(on_cpu) == list(on_gpu)
+    for name, score in on_cpu.items():
+        leeway = LEEWAY.get(score.protocol["score"], 5e-3)
+        assert on_gpu[name].value == pytest.approx(score.value, rel=2e-3, abs=leeway), name
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_all_that_watches_a_run_works_on_the_gpu(tmp_path: Path, precision: str) -> None:
+    words = [word for word in TINY if word != "metrics=none"]
+    words += [f"trainer.precision={precision}", "callbacks=diagnosis", "budget_kimg=1"]
+    words += ["callbacks.duality_gap.every_kimg=0.5", "callbacks.duality_gap.steps=3"]
+    words += ["callbacks.quality.every_kimg=0.5", "callbacks.neighbours.every_kimg=0.5"]
+    words += ["callbacks.overfitting.every_steps=10", "callbacks.balance.every_steps=10"]
+    words += ["callbacks.gradients.every_steps=10", "callbacks.stop_on_failure.every_steps=10"]
+    words += ["metrics.n_fake=250", "metrics.scores=all"]
+    result = train(config.compose(words), run_dir=tmp_path / "r", progress=False)
+    assert result["status"] in ("finished", "collapsed", "diverged"), result["reason"]
+    record = RunRecord(tmp_path / "r")
+    names = {name for row in record.history() for name in row}
+    assert {"game/duality_gap", "overfit/r_t", "balance/distance", "spread/fakes"} <= names
+    assert record.sheet_files()

@@ -116,9 +116,12 @@ class Panel:
 
         Raises: UserError where weights or a sound classifier cannot be had.
         """
-        if self._metrics is not None and self.device == torch.device(device):
+        device = torch.device(device)
+        if device.type == "cuda" and device.index is None:  # else unequal to what a model says
+            device = torch.device("cuda", torch.cuda.current_device())
+        if self._metrics is not None and self.device == device:
             return
-        self.device = torch.device(device)
+        self.device = device
         real = None
         if self.measures and self.backbone_choice is not None:
             self.backbone = load_backbone(
