@@ -148,7 +148,8 @@ def _append(path: Path, row: dict[str, Any]) -> None:
             while line:  # an almost full disk takes a part of it, and says so at the rest alone
                 line = line[file.write(line) :]
         except OSError:
-            file.truncate(size)
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                file.truncate(size)
             raise
 
 
