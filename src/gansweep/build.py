@@ -64,8 +64,17 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     seed_everything(cfg.seed)
     node = model_node(cfg, data.is_points)
     model: Adversarial = instantiate(
-        node, extra_packages=cfg.extra_packages, sample_shape=tuple(data.shape)
+        node,
+        extra_packages=cfg.extra_packages,
+        sample_shape=tuple(data.shape),
+        n_classes=data.n_classes,
+        source_shape=data.source_shape,
     )
+    if model.accumulate > 1 and not model.sliceable:
+        raise UserError(
+            f"model.accumulate={model.accumulate} would change what this model learns: its losses "
+            "compare the samples of a whole batch. Use accumulate=1 and a smaller batch_size."
+        )
     for player, make_optimizer in model.optimizer_makers.items():
         try:
             make_optimizer([torch.nn.Parameter(torch.zeros(1))])

@@ -9,7 +9,7 @@ import torch
 
 from gansweep.callbacks.rows import Rows
 from gansweep.callbacks.watcher import Watcher
-from gansweep.data.batch import Batch
+from gansweep.data.batch import Batch, joined
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.equilibrium import overfitting
@@ -60,7 +60,7 @@ class Overfitting(Watcher):
         parts = [rows.draw(self.images, rng, module) for rows in self._splits]
         parts.append(self._latest_fakes(module))
         # one call, so that all are judged by the same weights in the same mode
-        scores = module.scores(_joined(parts), rng)
+        scores = module.scores(joined(parts), rng)
         assert scores is not None, "it has a discriminator: see last_scores"
         train, held_out, fake = scores.real.split([len(part) for part in parts])
         measured = overfitting(train, held_out, fake, scores.kind)
@@ -72,9 +72,4 @@ class Overfitting(Watcher):
         assert module.last_fakes is not None and self._batch is not None
         n = min(len(module.last_fakes), self.images)
         asked = self._batch[slice(-len(module.last_fakes), None)][:n]
-        return Batch(module.last_fakes[:n].to(self._batch.images), asked.labels)
-
-
-def _joined(parts: list[Batch]) -> Batch:
-    labels = [part.labels for part in parts if part.labels is not None]
-    return Batch(torch.cat([part.images for part in parts]), torch.cat(labels) if labels else None)
+        return Batch(module.last_fakes[:n].to(self._batch.images), asked.labels, asked.source)

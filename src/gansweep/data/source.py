@@ -92,6 +92,14 @@ class DataSource(ABC):
         Raises: UserError where the split does not exist or is empty.
         """
 
+    def batches(self, split: Split, limit: int | None = None) -> Iterator[Batch]:
+        """The chunks of `arrays` as models are fed: images in [-1, 1], sources where there are any.
+
+        Raises: UserError where the split does not exist or is empty.
+        """
+        for images, labels in self.arrays(split, limit):
+            yield Batch(images if self.is_points else images.float().div_(127.5).sub_(1), labels)
+
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
         """16 hex digits of a hash over shape, pixels and labels of a split, never its name."""
@@ -104,6 +112,11 @@ class DataSource(ABC):
     @property
     def stacked_from(self) -> DataSource | None:
         """The set whose images are this one's channels, one each; None where it is not stacked."""
+        return None
+
+    @property
+    def source_shape(self) -> tuple[int, ...] | None:
+        """(C', H, W) of what an image is to be made from; None where the set has no sources."""
         return None
 
     @property

@@ -10,6 +10,8 @@ one doubling only, get one 3x3 convolution more at the smallest map.
 import torch
 from torch import Tensor, nn
 
+from gansweep.layers import heads
+from gansweep.layers.heads import Head
 from gansweep.layers.normalization import normalization, normalize_weights
 from gansweep.layers.spatial import stages
 
@@ -65,7 +67,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) -> (N,) unbounded scores; `width` channels at half the image's side."""
+    """(N, C, H, W), and labels for some heads -> (N,) unbounded scores.
+
+    width: channels at half the image's side.
+    """
 
     def __init__(
         self,
@@ -74,6 +79,8 @@ class Discriminator(nn.Module):
         width: int,
         norm: str,
         spectral_norm: bool = False,
+        head: Head = heads.Linear,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -91,11 +98,16 @@ class Discriminator(nn.Module):
                 normalization(norm, n_out),
                 nn.LeakyReLU(LEAK),
             ]
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * base * base, 1)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.n_features = widths[-1] * base * base
+        self.output = head(self.n_features, n_classes)
         _initialize(self)
         if spectral_norm:
             normalize_weights(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).squeeze(1)
+    def features(self, images: Tensor) -> Tensor:
+        """(N, n_features)."""
+        return self.layers(images)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(self.features(images), labels)

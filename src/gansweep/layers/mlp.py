@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError, nearest
+from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import normalization, normalize_weights
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
@@ -79,7 +80,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) images or (N, D) points -> (N,) unbounded scores."""
+    """(N, C, H, W) images or (N, D) points, and labels for some heads -> (N,) unbounded scores."""
 
     def __init__(
         self,
@@ -90,14 +91,21 @@ class Discriminator(nn.Module):
         activation: str,
         norm: str,
         spectral_norm: bool = False,
+        head: Head = Linear,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
+        self.n_features = width
         self.hidden = _hidden_layers(
             math.prod(sample_shape), width=width, depth=depth, activation=activation, norm=norm
         )
-        self.output = nn.Linear(width, 1)
+        self.output = head(width, n_classes)
         if spectral_norm:
             normalize_weights(self)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        return self.output(self.hidden(samples.flatten(1))).squeeze(1)
+    def features(self, samples: Tensor) -> Tensor:
+        """(N, n_features)."""
+        return self.hidden(samples.flatten(1))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(self.features(samples), labels)

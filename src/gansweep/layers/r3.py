@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.layers import heads
+from gansweep.layers.heads import Head
 from gansweep.layers.spatial import channels_at, stages
 
 LEAK = 0.2
@@ -36,9 +38,14 @@ def _convolution(
 
 def _linear(n_in: int, n_out: int) -> nn.Linear:
     layer = nn.Linear(n_in, n_out)
-    nn.init.normal_(layer.weight, 0.0, 1 / math.sqrt(n_in))
-    nn.init.zeros_(layer.bias)
+    _initialize(layer)
     return layer
+
+
+def _initialize(layer: nn.Linear) -> None:
+    nn.init.normal_(layer.weight, 0.0, 1 / math.sqrt(layer.in_features))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class Bottleneck(nn.Module):
@@ -109,12 +116,21 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) -> (N,) unbounded scores; `width` channels up to 32x32.
+    """(N, C, H, W), and labels for some heads -> (N,) unbounded scores.
 
+    width: channels up to 32x32.
     blocks: bottlenecks at each map size.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, blocks: int) -> None:
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        width: int,
+        blocks: int,
+        head: Head = heads.Linear,
+        n_classes: int | None = None,
+    ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
         widths = [channels_at(base << level, width) for level in range(doublings + 1)][::-1]
@@ -127,7 +143,15 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.basis = nn.Conv2d(widths[-1], widths[-1], base, groups=widths[-1], bias=False)
         nn.init.normal_(self.basis.weight, 0.0, 1 / base)
-        self.output = _linear(widths[-1], 1)
+        self.n_features = widths[-1]
+        self.output = head(self.n_features, n_classes)
+        for layer in self.output.modules():
+            if isinstance(layer, nn.Linear):
+                _initialize(layer)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.output(self.basis(self.layers(images)).flatten(1)).squeeze(1)
+    def features(self, images: Tensor) -> Tensor:
+        """(N, n_features)."""
+        return self.basis(self.layers(images)).flatten(1)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(self.features(images), labels)

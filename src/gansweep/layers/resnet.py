@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.errors import UserError
+from gansweep.layers import heads
+from gansweep.layers.heads import Head
 from gansweep.layers.normalization import normalization, normalize_weights
 from gansweep.layers.residual import DownBlock, UpBlock, convolution
 from gansweep.layers.spatial import channels_at, stages
@@ -48,9 +50,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) -> (N,) unbounded scores; `width` channels up to 32x32.
+    """(N, C, H, W), and labels for some heads -> (N,) unbounded scores.
 
-    Blocks halve the map, once at least, until its side is 8 or less; two more follow.
+    width: channels up to 32x32. Blocks halve the map, once at least, until its side is 8 or
+        less; two more follow.
     pooling: of the last maps over their pixels, "sum" in SNGAN, "mean" in WGAN-GP.
     """
 
@@ -62,6 +65,8 @@ class Discriminator(nn.Module):
         norm: str,
         pooling: Literal["sum", "mean"],
         spectral_norm: bool = False,
+        head: Head = heads.Linear,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         if pooling not in ("sum", "mean"):
@@ -78,13 +83,20 @@ class Discriminator(nn.Module):
         blocks += [DownBlock(n_features, n_features, norm=norm, halve=False) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks)
         self.norm = normalization(norm, n_features)
-        self.output = nn.Linear(n_features, 1)
-        nn.init.xavier_uniform_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        self.n_features = n_features
+        self.output = head(n_features, n_classes)
+        for layer in self.output.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         if spectral_norm:
             normalize_weights(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """(N, n_features)."""
         maps = F.relu(self.norm(self.blocks(images)))
-        features = maps.sum(dim=(2, 3)) if self.pooling == "sum" else maps.mean(dim=(2, 3))
-        return self.output(features).squeeze(1)
+        return maps.sum(dim=(2, 3)) if self.pooling == "sum" else maps.mean(dim=(2, 3))
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(self.features(images), labels)

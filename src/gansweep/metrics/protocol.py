@@ -21,6 +21,9 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("in_no_mode", "ndb", "ndb_js", "fifty_fifty"), "minimize"),
     **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
+    **dict.fromkeys(("test_error", "l1", "cycle_l1"), "minimize"),
+    **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
+    **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
 }
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 MODE_WORDS = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")

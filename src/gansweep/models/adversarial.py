@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gansweep.data.batch import Batch
+from gansweep.errors import UserError
 from gansweep.losses import Kind
 from gansweep.models.distributed import average_gradients, broadcast
 
@@ -89,6 +90,9 @@ class Draws:
 class Adversarial(pl.LightningModule):
     """A game between players, trained by manual optimization.
 
+    sample_shape: (C, H, W) of the data's images, or (D,) of points.
+    n_classes: how many classes the labels of a batch tell apart; None without labels.
+    source_shape: (C', H, W) of the batch's sources; None without sources.
     optimizer: player -> a callable that makes its optimizer from its parameters.
     n_critic: the players beyond the first move on every n_critic-th batch only.
     accumulate: slices into which a batch is cut so that it fits into memory.
@@ -100,10 +104,18 @@ class Adversarial(pl.LightningModule):
     images_seen: int
     steps: int
     conditional = False  # whether the makers follow the labels of a batch
+    takes_points = True  # whether it can be built for points as well as for images
+    needs_labels = False
+    needs_source = False
+    sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
+    uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
 
     def __init__(
         self,
         *,
+        sample_shape: tuple[int, ...],
+        n_classes: int | None = None,
+        source_shape: tuple[int, ...] | None = None,
         optimizer: Mapping[str, Callable[[Any], Optimizer]],
         n_critic: int = 1,
         accumulate: int = 1,
@@ -113,6 +125,10 @@ class Adversarial(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.sample_shape = tuple(sample_shape)
+        self.n_classes = n_classes
+        self.source_shape = None if source_shape is None else tuple(source_shape)
+        self.refuse_what_is_missing()
         self.optimizer_makers = optimizer
         self.n_critic = n_critic
         self.accumulate = accumulate
@@ -130,6 +146,26 @@ class Adversarial(pl.LightningModule):
         self._averages: dict[str, nn.Module] = {}
         # Bounded, so that a run in which nobody asks for the means keeps no history.
         self._recent: dict[str, deque[Tensor]] = defaultdict(lambda: deque(maxlen=1000))
+
+    def refuse_what_is_missing(self) -> None:
+        """Raises: UserError where the data lack what this model needs."""
+        if self.needs_labels and self.n_classes is None:
+            raise UserError(
+                "This model learns classes, and the data have no labels. Use labelled data "
+                "(data=digits, or a folder with one sub-folder for each class), or a model "
+                "without classes, as model=dcgan."
+            )
+        if self.needs_source and self.source_shape is None:
+            raise UserError(
+                "This model makes an image from another one, and the data have no source images. "
+                "Use data=paired or data=unpaired, which derive them from a data set by data.task= "
+                "or take two folders."
+            )
+        if len(self.sample_shape) == 1 and not self.takes_points:
+            raise UserError(
+                "This model needs images, and the data are points. Use data=digits, or a model "
+                "that takes points, as model=gan."
+            )
 
     # What a training procedure writes
 
@@ -171,6 +207,23 @@ class Adversarial(pl.LightningModule):
     @abstractmethod
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
         """The discriminator's scores of a batch and of as many fakes, no gradient."""
+
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """What the model says of real samples besides making new ones, no gradient.
+
+        The held-out scores are measured on what is there:
+        "logits": (N, n_classes), of the sample's class; "images": what it makes of the batch's
+        sources, or of its images where there are none, shaped as `batch.images`;
+        "cycle": the sources made again from "images", shaped as `batch.source`;
+        "codes": (N, L), where near codes mean alike images;
+        "anomaly/NAME": (N,), the higher the less normal by that criterion.
+        """
+        return {}
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        """What is no network yet decides the next step: modules whose buffers hold it."""
+        return {}
 
     def after_move(self, player: str) -> None:
         """What a procedure does to a player's weights after its step (clipping, say)."""
@@ -239,10 +292,13 @@ class Adversarial(pl.LightningModule):
         if self.accumulate == 1:
             yield batch, drawn
             return
-        n = len(batch) // self.accumulate
         for k in range(self.accumulate):
-            rows = slice(k * n, (k + 1) * n)
-            yield batch[rows], {name: value[rows] for name, value in drawn.items()}
+
+            def part(tensor: Tensor, k: int = k) -> Tensor:
+                n = len(tensor) // self.accumulate
+                return tensor[k * n : (k + 1) * n]
+
+            yield batch.each(part), {name: part(value) for name, value in drawn.items()}
 
     def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
         self._recent[f"loss/{player}"].append(terms.loss.detach())
@@ -318,6 +374,7 @@ class Adversarial(pl.LightningModule):
             "players": {name: net.state_dict() for name, net in self.players.items()},
             "averages": {name: net.state_dict() for name, net in self._averages.items()},
             "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
+            "memory": {name: module.state_dict() for name, module in self.memory.items()},
             "draws": None if self.draws is None else self.draws.generator.get_state(),
             "images_seen": self.images_seen,
             "steps": self.steps,
@@ -331,6 +388,8 @@ class Adversarial(pl.LightningModule):
             average = _frozen_copy(self.players[name])
             average.load_state_dict(weights)
             self._averages[name] = average
+        for name, module in self.memory.items():
+            module.load_state_dict(state["memory"][name])
         self.images_seen = state["images_seen"]
         self.steps = state["steps"]
 
