@@ -40,6 +40,15 @@ def broadcast(tensor: Tensor) -> None:
         dist.broadcast(tensor, src=0)
 
 
+def average(tensor: Tensor) -> Tensor:
+    """The mean of a tensor over the processes, on each of them; itself with one process."""
+    if not dist.is_initialized():
+        return tensor
+    mean = tensor.detach().clone()
+    dist.all_reduce(mean)
+    return mean / dist.get_world_size()
+
+
 class GameDDPStrategy(DDPStrategy):
     """Data-parallel training of players that move in turn.
 
