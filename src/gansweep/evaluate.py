@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gansweep.build import build_data, load_checkpoint, read_config
-from gansweep.callbacks.quality import made
+from gansweep.callbacks.quality import measured
 from gansweep.config import compose, instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -141,7 +141,7 @@ class Evaluation:
         module.to(self.device)
         panel = self._panel(key, cfg, data, module.conditional)
         with _Bar() as bar:
-            scores = panel.score(lambda n, rng: made(module, conditions, n, rng), bar.show)
+            scores = measured(module, panel, conditions, data, bar.show)
         if not scores:
             raise UserError(f"No score could be measured. {' '.join(panel.notes)}".strip())
         for note in panel.notes:

@@ -7,20 +7,24 @@ import torch
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.cache import say
-from gansweep.metrics.panel import Panel
+from gansweep.metrics.held_out import HeldOut, judged
+from gansweep.metrics.panel import Panel, Progress
+from gansweep.metrics.protocol import Score
 from gansweep.models.adversarial import Adversarial
 
 
 class Quality(ImageClockWatcher):
-    """Scores the averaged generator every `every_kimg` thousand images, and at the end.
+    """Scores the averaged makers every `every_kimg` thousand images, and at the end.
 
     Several processes share the samples.
     """
 
     panel: Panel
     conditions: Conditions
+    data: DataSource
     on_every_process = True
 
     def __init__(self, every_kimg: float) -> None:
@@ -31,7 +35,7 @@ class Quality(ImageClockWatcher):
         module.share_buffers()
         self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
         try:
-            scores = self.panel.score(lambda n, rng: made(module, self.conditions, n, rng))
+            scores = measured(module, self.panel, self.conditions, self.data)
         except UserError:
             raise
         except ValueError as error:  # the panel refuses samples that are not finite
@@ -41,9 +45,22 @@ class Quality(ImageClockWatcher):
             self._noted = True  # once: what a young generator misses it may still miss later
             for note in self.panel.notes:
                 say(note)
-        if self.panel.objective in scores:
-            self.journal.objective = self.panel.objective
+        objective = judged(scores, module.judged_by) or self.panel.objective
+        if objective in scores:
+            self.journal.objective = objective
         self.journal.score(module.images_seen, scores)
+
+
+def measured(
+    module: Adversarial,
+    panel: Panel,
+    conditions: Conditions,
+    data: DataSource,
+    progress: Progress | None = None,
+) -> dict[str, Score]:
+    """The panel's scores of new samples, and those of what the model says of held-out ones."""
+    scores = panel.score(lambda n, rng: made(module, conditions, n, rng), progress)
+    return scores | HeldOut(data).score(module.answers, module.device, panel.backbone)
 
 
 def made(module: Adversarial, conditions: Conditions, n: int, rng: torch.Generator) -> Batch:

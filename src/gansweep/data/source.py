@@ -120,6 +120,16 @@ class DataSource(ABC):
         return None
 
     @property
+    def is_mask(self) -> bool:
+        """Whether the images are masks: each pixel -1 or 1."""
+        return False
+
+    @property
+    def normal_class(self) -> int | None:
+        """The class that alone is trained on, where the others are to be told from it."""
+        return None
+
+    @property
     def is_points(self) -> bool:
         return len(self.shape) == 1
 

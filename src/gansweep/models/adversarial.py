@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,8 @@ class Adversarial(pl.LightningModule):
     accumulate: slices into which a batch is cut so that it fits into memory.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
     ema_kimg: half-life of the generator's moving average in thousands of images; None for none.
+    judged_by: the held-out scores, the first that is measured, by which runs are ranked; empty
+        for the quality of new samples.
     lr_schedule: (kimg, budget_kimg) -> factor of every learning rate; None for constant rates.
     """
 
@@ -122,6 +124,7 @@ class Adversarial(pl.LightningModule):
         clip_grad_norm: float | None = None,
         ema_kimg: float | None = None,
         lr_schedule: Schedule | None = None,
+        judged_by: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -135,6 +138,7 @@ class Adversarial(pl.LightningModule):
         self.clip_grad_norm = clip_grad_norm
         self.ema_kimg = ema_kimg
         self.lr_schedule = lr_schedule
+        self.judged_by = tuple(judged_by)
         self.budget_kimg = float("inf")
         self.images_seen = 0
         self.steps = 0
