@@ -491,9 +491,10 @@ def test_objective_knows_the_better_end() -> None:
 
 
 def test_direction_of_auto_is_that_of_what_the_runs_are_judged_by(tmp_path: Path) -> None:
-    assert direction_of_runs(["is"]) == "maximize"
-    assert direction_of_runs(["is", "kid", "modes"]) == "minimize"
-    assert direction_of_runs(None) == direction_of_runs(["modes"]) == "auto"
+    assert direction_of_runs(None, ["is"]) == "maximize"
+    assert direction_of_runs(None, ["is", "kid", "modes"]) == "minimize"
+    assert direction_of_runs(None, None) == direction_of_runs([], ["modes"]) == "auto"
+    assert direction_of_runs(["psnr"], ["fid"]) == "maximize"
     study = make(tmp_path / "s", n_trials=1)
     finish(study, direction="maximize")
     (trial,) = study.trials.trials

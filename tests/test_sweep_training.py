@@ -12,6 +12,7 @@ import pytest
 
 from gansweep.config import compose, conf_dir
 from gansweep.record import RunRecord
+from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.run import run_sweep
 from gansweep.sweep.space import Space
 from gansweep.sweep.study import SweepStudy
@@ -22,6 +23,9 @@ SWEEPS = sorted(p.stem for p in (conf_dir() / "sweep").glob("*.yaml"))
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_that_is_shipped_fits_the_configuration(name: str) -> None:
     cfg = compose([f"sweep={name}"], config_name="sweep")
+    if cfg.sweep.space == OWN:
+        models = {"model": "dcgan,wgan_gp"}
+        cfg.sweep.space = models | own_space(models, compose)
     space = Space.parse(dict(cfg.sweep.space))
     space.check(lambda overrides: compose([*cfg.sweep.overrides, *overrides]))
     if cfg.sweep.sampler.name == "grid":

@@ -67,10 +67,15 @@ class Objective:
         return value if self.direction == "minimize" else -value
 
 
-def direction_of_runs(scores: Iterable[str] | None) -> str:
-    """The better end of what runs are judged by that measure `scores`; auto where that is open."""
+def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | None) -> str:
+    """The better end of what runs are judged by; auto where that is open.
+
+    judged_by: the held-out scores that the model names, which come first.
+    scores: what the metrics measure.
+    """
     measured = set(scores or ())
-    return next((DIRECTIONS[score] for score in JUDGED_BY if score in measured), "auto")
+    words = [*(judged_by or ()), *(score for score in JUDGED_BY if score in measured)]
+    return next((DIRECTIONS[word] for word in words), "auto")
 
 
 def _usual_direction(metric: str) -> str:

@@ -14,6 +14,7 @@ from gansweep.errors import UserError, nearest
 from gansweep.sweep.confirm import FIRST_SEED
 from gansweep.sweep.launch.local import LocalLauncher, worker_count
 from gansweep.sweep.objective import direction_of_runs
+from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.settings import SAMPLERS, Settings
 from gansweep.sweep.space import Space, with_command_line
 from gansweep.sweep.study import SweepStudy
@@ -23,6 +24,7 @@ HELP = """\
 gansweep sweep: try many configurations, confirm the best with fresh seeds, rank them.
 
   gansweep sweep sweep=demo data=digits                   the demonstration
+  gansweep sweep sweep=own model=progan data=digits       a model's own options
   gansweep sweep sweep=tpe model=dcgan data=digits        tune one variant
   gansweep sweep sweep=gan_family n_trials=100 workers=4  compare all variants
 
@@ -165,7 +167,11 @@ def _settings(
     """The settings and the space, checked against the configurations they lead to."""
     sweep = _sweep_node(cfg)
     fixed, searched = _by_kind(given)
-    entries = {**with_command_line(sweep.pop("space") or {}, fixed), **searched}
+    entries = sweep.pop("space") or {}
+    if entries == OWN:
+        plain = _merged(list(sweep["overrides"]), fixed, ())
+        entries = own_space(searched, lambda words: check([*plain, *words]))
+    entries = {**with_command_line(entries, fixed), **searched}
     space = Space.parse(entries)
     in_space = space.keys()
     overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)
@@ -180,8 +186,12 @@ def _settings(
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
         _check_groups(str(sweep["confirm"]["per"]), in_space)
     objective = sweep["objective"]
+    if objective["metric"] == "auto":
+        _refuse_unlike_models(space, lambda model: check([*overrides, f"model={model}"]))
     if objective["metric"] == objective["direction"] == "auto":
-        objective["direction"] = direction_of_runs(OmegaConf.select(base, "metrics.scores"))
+        objective["direction"] = direction_of_runs(
+            OmegaConf.select(base, "model.judged_by"), OmegaConf.select(base, "metrics.scores")
+        )
     settings = Settings(
         name=str(cfg.name) if cfg.name is not None else _default_name(words, base),
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
@@ -256,6 +266,20 @@ def _checked_base(
             if hint and f"'{key}'" in str(error):
                 raise UserError(f"`gansweep sweep` has no option '{key}'.{hint}") from error
         raise
+
+
+def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> None:
+    """Raises: UserError where models would be ranked by scores that do not compare."""
+    judges: dict[str, str] = {}
+    for model in space.values("model"):
+        words = OmegaConf.select(compose_model(model), "model.judged_by") or ["quality"]
+        judges[model] = str(words[0])
+    if len(set(judges.values())) > 1:
+        told = ", ".join(f"{model} by {word}" for model, word in judges.items())
+        raise UserError(
+            f"These models are judged by scores that do not compare ({told}). Name one score that "
+            "all of them have, as in sweep.objective.metric=fid, or sweep them one by one."
+        )
 
 
 def _check_groups(per: str, in_space: Sequence[str]) -> None:
