@@ -70,6 +70,11 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
         n_classes=data.n_classes,
         source_shape=data.source_shape,
     )
+    if data.n_labels is not None and not model.uses_labelled:
+        raise UserError(
+            f"data.n_labels={data.n_labels} hides labels, and this model cannot learn from a few. "
+            "Use model=sgan or model=sgan_feature_matching, or data.n_labels=null."
+        )
     if model.accumulate > 1 and not model.sliceable:
         raise UserError(
             f"model.accumulate={model.accumulate} would change what this model learns: its losses "

@@ -19,7 +19,14 @@ from torch.utils.data import DataLoader, Dataset
 from gansweep.data.batch import Batch
 from gansweep.data.census import ImageFile, examine
 from gansweep.data.decode import UnreadableImageError, open_image, square
-from gansweep.data.order import EndlessOrder, generator_for
+from gansweep.data.few_labels import few_labels, known_rows
+from gansweep.data.order import (
+    ALL_IMAGES,
+    LABELLED_IMAGES,
+    EndlessOrder,
+    Streams,
+    generator_for,
+)
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
 
@@ -77,6 +84,9 @@ class ImageFolder(DataSource):
     on_corrupt: "stop" with an error that names the file, or "skip" and say how many.
     test_root: a folder of test images; where None, every `test_every`-th file (0: no test split).
     workers: decoding processes, at most one per core; 0 decodes between the training steps.
+    n_labels: training images whose labels training is shown, see few_labels.py; None: all. They
+        are decoded by as many processes again.
+    label_seed: decides which these are.
     """
 
     def __init__(
@@ -91,6 +101,8 @@ class ImageFolder(DataSource):
         test_root: str | Path | None = None,
         test_every: int = 10,
         workers: int = 4,
+        n_labels: int | None = None,
+        label_seed: int = 0,
     ) -> None:
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name
@@ -103,6 +115,8 @@ class ImageFolder(DataSource):
         self.skip_corrupt = on_corrupt == "skip"
         self.test_every = test_every
         self.workers = workers
+        self.n_labels = n_labels
+        self.label_seed = label_seed
         self._fingerprints: dict[Split, str] = {}
         _one_of("channels", channels, ("auto", 1, 3))
         _one_of("crop", crop, ("center", "random"))
@@ -168,7 +182,20 @@ class ImageFolder(DataSource):
         return classes
 
     def prepare(self) -> None:
-        self._squares("train")
+        self._known_rows()
+
+    def _known_rows(self) -> Tensor | None:
+        """The rows whose labels training is shown; None where it is shown all there are."""
+        labels = self._squares("train").labels
+        if self.n_labels is None:
+            return None
+        return known_rows(
+            None if self._classes is None else torch.tensor(labels),
+            self.n_labels,
+            self.label_seed,
+            n_classes=self.n_classes,
+            name=self.name,
+        )
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -198,15 +225,21 @@ class ImageFolder(DataSource):
         self.check_batches(batch_size, world, start_image)
         share = batch_size // world
         mine = slice(rank * share, (rank + 1) * share)
-        loader = DataLoader(
-            self._squares("train"),
-            batch_sampler=self._picks(batch_size, seed, start_image, mine),
-            num_workers=min(self.workers, len(os.sched_getaffinity(0))),
-            pin_memory=torch.device(device).type == "cuda",
-            # own generator: the loader would else draw from the one that training resumes
-            generator=torch.Generator().manual_seed(0),
-        )
-        return self._on_device(loader, torch.device(device), dtype)
+
+        def endless(rows: Tensor | None, streams: Streams) -> Iterator[Batch]:
+            loader = DataLoader(
+                self._squares("train"),
+                batch_sampler=self._picks(batch_size, seed, start_image, mine, rows, streams),
+                num_workers=min(self.workers, len(os.sched_getaffinity(0))),
+                pin_memory=torch.device(device).type == "cuda",
+                # own generator: the loader would else draw from the one that training resumes
+                generator=torch.Generator().manual_seed(0),
+            )
+            return self._on_device(loader, torch.device(device), dtype)
+
+        known = self._known_rows()
+        whole = endless(None, ALL_IMAGES)
+        return whole if known is None else few_labels(whole, endless(known, LABELLED_IMAGES))
 
     def _on_device(
         self, loader: DataLoader[tuple[Tensor, int]], device: torch.device, dtype: torch.dtype
@@ -217,12 +250,25 @@ class ImageFolder(DataSource):
             known = self._classes is not None
             yield Batch(images, labels.to(device, non_blocking=True) if known else None)
 
-    def _picks(self, batch_size: int, seed: int, start: int, mine: slice) -> Iterator[list[Pick]]:
-        """This process's part of every batch, endless; chance is drawn here, not in the workers."""
-        order = EndlessOrder(self.n_train, seed)
+    def _picks(
+        self,
+        batch_size: int,
+        seed: int,
+        start: int,
+        mine: slice,
+        among: Tensor | None,
+        streams: Streams,
+    ) -> Iterator[list[Pick]]:
+        """This process's part of every batch, endless; chance is drawn here, not in the workers.
+
+        among: the rows to draw from, all of them where None.
+        """
+        among = torch.arange(self.n_train) if among is None else among
+        order = EndlessOrder(len(among), seed, stream=streams.order)
         while True:
-            rows = order.rows(start, batch_size)[mine].tolist()
-            drawn = torch.rand(batch_size, 3, generator=generator_for(seed, start // batch_size, 1))
+            rows = among[order.rows(start, batch_size)[mine]].tolist()
+            draw = generator_for(seed, start // batch_size, streams.chances)
+            drawn = torch.rand(batch_size, 3, generator=draw)
             chances = drawn[mine].tolist()
             picks = [
                 Pick(row, top, left, self.flip and flip < 0.5)

@@ -10,6 +10,7 @@ import zlib
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,8 @@ class ImageSet(ResidentSource):
     native_size: int
     classes: tuple[str, ...] | None
 
-    def __init__(
-        self, image_size: int | None = None, flip: bool = False, resident_gib: float = 1.0
-    ) -> None:
-        super().__init__(flip=flip, resident_gib=resident_gib)
+    def __init__(self, image_size: int | None = None, **resident: Any) -> None:
+        super().__init__(**resident)
         if image_size is not None and image_size < 1:
             raise UserError(f"data.image_size={image_size} is not a size: set it in pixels.")
         self.image_size = image_size or self.native_size
@@ -92,13 +91,9 @@ class DownloadedSet(ImageSet):
     archive: Archive
 
     def __init__(
-        self,
-        root: str | Path = "data",
-        image_size: int | None = None,
-        flip: bool = False,
-        resident_gib: float = 1.0,
+        self, root: str | Path = "data", image_size: int | None = None, **resident: Any
     ) -> None:
-        super().__init__(image_size, flip, resident_gib)
+        super().__init__(image_size, **resident)
         self.root = Path(root).expanduser()
 
     def is_there(self) -> bool:
@@ -231,11 +226,10 @@ class STL10(DownloadedSet):
         self,
         root: str | Path = "data",
         image_size: int | None = None,
-        flip: bool = False,
-        resident_gib: float = 1.0,
         unlabelled: bool = False,
+        **resident: Any,
     ) -> None:
-        super().__init__(root, image_size, flip, resident_gib)
+        super().__init__(root, image_size, **resident)
         self.unlabelled = unlabelled
         self.classes = None if unlabelled else self.labelled_classes
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Streams(NamedTuple):
+    """Which random numbers of a seed belong to whom: (seed, epoch or batch, stream)."""
+
+    order: int | None
+    chances: int  # mirroring and crops
+
+
+ALL_IMAGES, LABELLED_IMAGES = Streams(None, 1), Streams(2, 3)
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -22,11 +33,15 @@ class EndlessOrder:
 
     Any row can be asked for without those before it, so that a resumed run goes on exactly.
     The permutation is drawn on the CPU, hence equal everywhere, and moved once an epoch.
+    stream: a number that keeps orders of one seed apart, where there are several.
     """
 
-    def __init__(self, n: int, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, n: int, seed: int, device: torch.device | str = "cpu", *, stream: int | None = None
+    ) -> None:
         self.n = n
         self.seed = seed
+        self.stream = () if stream is None else (stream,)
         self.device = torch.device(device)
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
@@ -44,6 +59,6 @@ class EndlessOrder:
 
     def _of_epoch(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            drawn = torch.randperm(self.n, generator=generator_for(self.seed, epoch))
+            drawn = torch.randperm(self.n, generator=generator_for(self.seed, epoch, *self.stream))
             self._epoch, self._permutation = epoch, drawn.to(self.device)
         return self._permutation

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from gansweep.data.batch import Batch
-from gansweep.data.order import EndlessOrder, generator_for
+from gansweep.data.few_labels import few_labels, known_rows
+from gansweep.data.order import (
+    ALL_IMAGES,
+    LABELLED_IMAGES,
+    EndlessOrder,
+    Streams,
+    generator_for,
+)
 from gansweep.data.source import DataSource, Split
 
 CHUNK = 1000
@@ -23,11 +30,22 @@ class ResidentSource(DataSource):
     flip: mirror each training image left to right with probability 1/2.
     resident_gib: up to this size the tensor lives on the training device; a larger one stays in
         host memory, is indexed there, and each batch is copied. The batches are the same.
+    n_labels: training images whose labels training is shown, see few_labels.py; None: all.
+    label_seed: decides which these are.
     """
 
-    def __init__(self, *, flip: bool = False, resident_gib: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        flip: bool = False,
+        resident_gib: float = 1.0,
+        n_labels: int | None = None,
+        label_seed: int = 0,
+    ) -> None:
         self.flip = flip
         self.resident_gib = resident_gib
+        self.n_labels = n_labels
+        self.label_seed = label_seed
         self._splits: dict[Split, Arrays] = {}
         self._fingerprints: dict[Split, str] = {}
         self._on_device: tuple[torch.device, Arrays] | None = None
@@ -37,7 +55,16 @@ class ResidentSource(DataSource):
         """Read a split: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None."""
 
     def prepare(self) -> None:
-        self._split("train")
+        self._known_rows()
+
+    def _known_rows(self) -> Tensor | None:
+        """The rows whose labels training is shown; None where it is shown all there are."""
+        labels = self._split("train")[1]
+        if self.n_labels is None:
+            return None
+        return known_rows(
+            labels, self.n_labels, self.label_seed, n_classes=self.n_classes, name=self.name
+        )
 
     def count(self, split: Split) -> int:
         return len(self._split(split)[0])
@@ -55,8 +82,14 @@ class ResidentSource(DataSource):
     ) -> Iterator[Batch]:
         self.check_batches(batch_size, world, start_image)
         share = batch_size // world
-        return self._endless(batch_size, seed, torch.device(device), rank * share, share,
-                             start_image, dtype)  # fmt: skip
+
+        def endless(rows: Tensor | None, streams: Streams) -> Iterator[Batch]:
+            return self._endless(batch_size, seed, torch.device(device), rank * share, share,
+                                 start_image, dtype, rows, streams)  # fmt: skip
+
+        known = self._known_rows()
+        whole = endless(None, ALL_IMAGES)
+        return whole if known is None else few_labels(whole, endless(known, LABELLED_IMAGES))
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         self.check_split(split)
@@ -87,26 +120,33 @@ class ResidentSource(DataSource):
         share: int,
         start: int,
         dtype: torch.dtype,
+        among: Tensor | None,
+        streams: Streams,
     ) -> Iterator[Batch]:
+        """among: the rows to draw from, all of them where None."""
         images, labels = self._home(device)
-        order = EndlessOrder(len(images), seed, images.device)
+        among = None if among is None else among.to(images.device)
+        n = len(images) if among is None else len(among)
+        order = EndlessOrder(n, seed, images.device, stream=streams.order)
         while True:
             rows = order.rows(start + offset, share)
+            rows = rows if among is None else among[rows]
             chosen = _moved(images.index_select(0, rows), device)
             if not self.is_points:
                 # in place on the fresh copy: 0 -> -1, 255 -> 1
                 chosen = chosen.to(dtype).div_(127.5).sub_(1)
             if self.flip:
-                flips = self._flips(seed, start // batch_size, batch_size)[offset : offset + share]
+                draw = generator_for(seed, start // batch_size, streams.chances)
+                flips = self._flips(batch_size, draw)[offset : offset + share]
                 chosen = torch.where(_moved(flips, device), chosen.flip(-1), chosen)
             named = None if labels is None else _moved(labels.index_select(0, rows), device)
             yield Batch(chosen.to(dtype), named)
             start += batch_size
 
     @staticmethod
-    def _flips(seed: int, batch: int, batch_size: int) -> Tensor:
+    def _flips(batch_size: int, draw: torch.Generator) -> Tensor:
         """(batch_size, 1, 1, 1) bool of the whole batch, so that a resumed run draws the same."""
-        return torch.rand(batch_size, 1, 1, 1, generator=generator_for(seed, batch, 1)) < 0.5
+        return torch.rand(batch_size, 1, 1, 1, generator=draw) < 0.5
 
     def _split(self, split: Split) -> Arrays:
         if split not in self._splits:

@@ -39,6 +39,7 @@ class DataSource(ABC):
     """
 
     name: str
+    n_labels: int | None = None  # training images whose labels batches show; None: all there are
 
     @abstractmethod
     def prepare(self) -> None:

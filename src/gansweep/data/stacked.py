@@ -6,6 +6,7 @@ import itertools
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +35,8 @@ class StackedSet(ResidentSource):
         arXiv:1712.04086, Section 4.2.
     """
 
-    def __init__(self, n_train: int, resident_gib: float) -> None:
-        super().__init__(resident_gib=resident_gib)
+    def __init__(self, n_train: int, **resident: Any) -> None:
+        super().__init__(**resident)
         if n_train < 1:
             raise UserError(f"data.n_train={n_train} leaves nothing to train on: set 1 or more.")
         self._n = {"train": n_train, "test": N_TEST}
@@ -73,8 +74,10 @@ class StackedDigits(StackedSet):
 
     name = "stacked_digits"
 
-    def __init__(self, image_size: int | None = None, n_train: int = N_TRAIN) -> None:
-        super().__init__(n_train, resident_gib=1.0)
+    def __init__(
+        self, image_size: int | None = None, n_train: int = N_TRAIN, **resident: Any
+    ) -> None:
+        super().__init__(n_train, **resident)
         self.image_size = image_size or Digits.native_size
 
     @cached_property
@@ -92,9 +95,9 @@ class StackedMNIST(StackedSet):
         root: str | Path = "data",
         image_size: int | None = None,
         n_train: int = N_TRAIN,
-        resident_gib: float = 1.0,
+        **resident: Any,
     ) -> None:
-        super().__init__(n_train, resident_gib)
+        super().__init__(n_train, **resident)
         self.root = root
         self.image_size = image_size or MNIST.native_size
 

@@ -1,0 +1,58 @@
+"""A few known labels: the rest of the training images are shown without theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gansweep.data.batch import Batch
+from gansweep.data.order import generator_for
+from gansweep.errors import UserError
+
+
+def known_rows(
+    labels: Tensor | None, n_labels: int, label_seed: int, *, n_classes: int | None, name: str
+) -> Tensor:
+    """Row numbers of the training samples whose labels stay known: (n_labels,) int64, ascending.
+
+    labels: (N,) int64 of the training split, or None.
+    Classes get equal shares as far as they have samples; what cannot be shared equally goes to
+    classes drawn at random, one more each. One seed's subsets are nested: the 20 known labels of
+    n_labels=20 are among its 50 of n_labels=50.
+    Raises: UserError without labels, for more labels than samples or fewer than classes.
+    """
+    if not isinstance(n_labels, int) or isinstance(n_labels, bool):
+        raise UserError(f"data.n_labels={n_labels} is no whole number: use data.n_labels=100, say.")
+    if labels is None or n_classes is None:
+        raise UserError(
+            f"data.n_labels={n_labels} keeps the labels of some images of data={name}, which has "
+            "none. Use labelled data (data=digits, or a folder with one sub-folder for each "
+            "class), or data.n_labels=null."
+        )
+    if n_labels > len(labels):
+        raise UserError(
+            f"data.n_labels={n_labels} is more than the {len(labels)} training images of "
+            f"data={name}. Set data.n_labels={len(labels)} or less, or null to know every label."
+        )
+    if n_labels < n_classes:
+        raise UserError(
+            f"data.n_labels={n_labels} cannot show each of the {n_classes} classes of data={name} "
+            f"once. Set data.n_labels={n_classes} or more."
+        )
+    draw = generator_for(label_seed)
+    shuffled = torch.randperm(len(labels), generator=draw)
+    turn = torch.randperm(n_classes, generator=draw)  # which classes come first among equals
+    # in rounds: the first sample of every class, then the second of every class, ...
+    place = torch.empty(len(labels), dtype=torch.int64)
+    for k in range(n_classes):
+        members = shuffled[labels[shuffled] == k]
+        place[members] = torch.arange(len(members)) * n_classes + turn[k]
+    return place.argsort()[:n_labels].sort().values
+
+
+def few_labels(batches: Iterator[Batch], labelled: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches without their labels, each with a batch of those whose labels are known."""
+    for batch, known in zip(batches, labelled, strict=False):
+        yield Batch(batch.images, None, batch.source, known)
