@@ -27,11 +27,12 @@ def own_space(searched: Mapping[str, str], compose: Callable[[list[str]], Any]) 
 
 
 def _entries(cfg: Any) -> dict[str, Any]:
-    block = OmegaConf.select(cfg, "model.search")
+    model: Any = OmegaConf.to_container(cfg.model)
+    block = model.get("search")
     if not block:
         raise UserError(
             f"sweep=own searches what conf/model/{cfg.choices.model}.yaml lists under `search:`, "
             "and it lists nothing. Use sweep=random or sweep=tpe, or add the block: option of the "
             "model: values, as in 'n_critic: choice(1, 5)'."
         )
-    return {f"model.{key}": value for key, value in OmegaConf.to_container(block).items()}
+    return {f"model.{key}": value for key, value in block.items()}
