@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from gansweep.errors import UserError
+
 Head = Callable[[int, int | None], nn.Module]
 
 
@@ -19,3 +21,25 @@ class Linear(nn.Linear):
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward(features).squeeze(1)
+
+
+class Projection(nn.Module):
+    """psi(h) + <e(y), h>: a linear score, and how far the features point along the label's vector.
+
+    Source: Miyato & Koyama 2018, arXiv:1802.05637, Section 3 and Figure 1d.
+    Raises: UserError where the discriminator is told no classes.
+    """
+
+    def __init__(self, n_features: int, n_classes: int | None) -> None:
+        super().__init__()
+        if n_classes is None:
+            raise UserError(
+                "A projection discriminator judges samples with their labels. Set "
+                "model.conditional=true and use labelled data, or leave out model.discriminator.head."
+            )
+        self.linear = nn.Linear(n_features, 1)
+        self.embedding = nn.Embedding(n_classes, n_features)
+        nn.init.xavier_uniform_(self.embedding.weight)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        return self.linear(features).squeeze(1) + (self.embedding(labels) * features).sum(dim=1)

@@ -29,9 +29,10 @@ def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Modul
 def normalize_weights(network: nn.Module) -> None:
     """Divide every weight of the network by its spectral norm, in place.
 
-    One power iteration at each forward pass in training mode.
+    Embeddings count as the linear maps that they are. One power iteration at each forward pass in
+    training mode.
     Source: Miyato et al. 2018, arXiv:1802.05957, Section 2.1 and Algorithm 1.
     """
     for layer in list(network.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
             spectral_norm(layer)

@@ -87,6 +87,10 @@ class GAN(Adversarial):
             return draws.uniform(n, self.latent_dim, dtype=dtype).mul_(2).sub_(1)
         return draws.normal(n, self.latent_dim, dtype=dtype)
 
+    def sampling_latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
+        """Latents of the samples to look at and to measure: those of training."""
+        return self.latents(draws, n, dtype)
+
     def generate(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
         """G(z), or G(z, labels) where it is conditional."""
         return generator(z, labels) if self.conditional else generator(z)
@@ -148,7 +152,7 @@ class GAN(Adversarial):
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
-        z = self.latents(draws, len(batch), torch.float32)
+        z = self.sampling_latents(draws, len(batch), torch.float32)
         generator = self.sampler()
         first = next(generator.parameters())
         trained = generator.training

@@ -1,0 +1,97 @@
+"""BigGAN: orthogonal regularisation of the generator, and truncated latents to sample with.
+
+Source: Brock et al. 2019, arXiv:1809.11096, Sections 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.gan import GAN
+
+
+class BigGAN(GAN):
+    """A conditional two-player game whose generator keeps its filters apart.
+
+    orthogonal_weight: of the penalty, the paper's beta; 0 for none.
+    truncation: samples to look at and to measure come from latents no entry of which is larger
+        than this, redrawn as often as needed; smaller means cleaner and less varied images. None
+        for all latents. Training always takes all.
+    """
+
+    takes_points = False
+
+    def __init__(
+        self, *, orthogonal_weight: float, truncation: float | None = None, **game: Any
+    ) -> None:
+        super().__init__(**game)
+        if truncation is not None and not truncation > 0:
+            raise UserError(
+                f"model.truncation={truncation} leaves no latents to sample with: use a threshold "
+                "above 0, as truncation=0.5, or truncation=null for all of them."
+            )
+        if truncation is not None and self.latent_distribution != "normal":
+            raise UserError(
+                f"model.truncation={truncation} cuts off the tails of normal latents: set "
+                "model.latent_distribution=normal, or truncation=null."
+            )
+        self.orthogonal_weight = orthogonal_weight
+        self.truncation = truncation
+
+    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+        terms = super().generator_loss(batch, fakes)
+        if self.orthogonal_weight == 0:
+            return terms
+        penalty = orthogonal_penalty(self.generator)
+        terms.parts["penalty/orthogonal"] = penalty.detach()
+        terms.loss = terms.loss + self.orthogonal_weight * penalty
+        return terms
+
+    def sampling_latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
+        if self.truncation is None:
+            return super().sampling_latents(draws, n, dtype)
+        uniform = draws.uniform(n, self.latent_dim, dtype=torch.float64)
+        return truncated_normal(uniform, self.truncation).to(dtype)
+
+
+def orthogonal_penalty(generator: nn.Module) -> Tensor:
+    """Sum over the weights W of |W W^T, without its diagonal|^2 in the Frobenius norm.
+
+    The rows of W are its filters, flattened, before any spectral normalisation. Class embeddings
+    are left out, and the norms of the filters are free: the authors' published code.
+    Returns: scalar, unweighted.   Source: Brock et al. 2019, arXiv:1809.11096, Eq. 3.
+    """
+    embeddings = {
+        id(weight)
+        for layer in generator.modules()
+        if isinstance(layer, nn.Embedding)
+        for weight in layer.parameters()
+    }
+    weights = [p for p in generator.parameters() if p.ndim >= 2 and id(p) not in embeddings]
+    return torch.stack([_off_diagonal(weight.flatten(1)) for weight in weights]).sum()
+
+
+def _off_diagonal(filters: Tensor) -> Tensor:
+    """|F F^T, without its diagonal|^2 for (rows, columns)."""
+    if len(filters) <= filters.shape[1]:
+        products = filters @ filters.T
+        return (products - products.diagonal().diag()).square().sum()
+    # |F F^T| = |F^T F|, the smaller of the two
+    return (filters.T @ filters).square().sum() - filters.square().sum(1).square().sum()
+
+
+def truncated_normal(uniform: Tensor, threshold: float) -> Tensor:
+    """Uniform numbers on [0, 1) -> normal ones that are redrawn beyond the threshold.
+
+    By the inverse of the distribution, which needs one draw.
+    """
+    inside = math.erf(threshold / math.sqrt(2))
+    values = math.sqrt(2) * torch.erfinv((2 * uniform - 1) * inside)
+    return values.clamp(-threshold, threshold)
