@@ -97,7 +97,7 @@ class Adversarial(pl.LightningModule):
     n_critic: the players beyond the first move on every n_critic-th batch only.
     accumulate: slices into which a batch is cut so that it fits into memory.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
-    ema_kimg: half-life of the generator's moving average in thousands of images; None for none.
+    ema_kimg: half-life of the makers' moving averages in thousands of images; None for none.
     judged_by: the held-out scores, the first that is measured, by which runs are ranked; empty
         for the quality of new samples.
     lr_schedule: (kimg, budget_kimg) -> factor of every learning rate; None for constant rates.
@@ -180,8 +180,13 @@ class Adversarial(pl.LightningModule):
 
     @property
     def makers(self) -> tuple[str, ...]:
-        """The players that make samples; these are averaged where `ema_kimg` is set."""
+        """The players that make samples."""
         return ("generator",)
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The players that have a moving average where `ema_kimg` is set: the makers."""
+        return self.makers
 
     @abstractmethod
     def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
@@ -243,7 +248,7 @@ class Adversarial(pl.LightningModule):
                 group.setdefault("initial_lr", group["lr"])
             self._optimizers[player] = optimizer
         if self.ema_kimg is not None:
-            for player in self.makers:
+            for player in self.averaged:
                 if player not in self._averages:
                     self._averages[player] = _frozen_copy(self.players[player])
         return list(self._optimizers.values())
@@ -282,8 +287,7 @@ class Adversarial(pl.LightningModule):
             self._move(player)
         self.steps += 1
         self.images_seen += len(batch) * self.draws.world
-        if self._averages and any(p in self.makers for p in moving):
-            self._update_averages(len(batch) * self.draws.world)
+        self._update_averages(moving, len(batch) * self.draws.world)
 
     def turn(self) -> tuple[str, ...]:
         """The players that move on this batch."""
@@ -332,14 +336,17 @@ class Adversarial(pl.LightningModule):
                 group["lr"] = group["initial_lr"] * factor
 
     @torch.no_grad()
-    def _update_averages(self, images: int) -> None:
+    def _update_averages(self, moved: tuple[str, ...], images: int) -> None:
+        if self.ema_kimg is None:
+            return
         # At the start the half-life is 5 % of the images seen, lest the average stay at the
         # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
-        assert self.ema_kimg is not None
         half_life = min(self.ema_kimg * 1000, 0.05 * self.images_seen)
-        forget = 1 - 0.5 ** (images * self.n_critic / max(half_life, 1e-8))
-        for player, average in self._averages.items():
-            live = self.players[player]
+        first = next(iter(self.players))
+        for player in (name for name in self._averages if name in moved):
+            since = images if player == first else images * self.n_critic
+            forget = 1 - 0.5 ** (since / max(half_life, 1e-8))
+            average, live = self._averages[player], self.players[player]
             torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), forget)
             for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
                 kept.copy_(buffer)
@@ -363,7 +370,7 @@ class Adversarial(pl.LightningModule):
 
     def share_buffers(self) -> None:
         """Give every process the main one's batch statistics; called on all, before sampling."""
-        for player in self.makers:
+        for player in self.averaged:
             for buffer in self.sampler(player).buffers():
                 broadcast(buffer)
 
