@@ -28,6 +28,8 @@ class GAN(Adversarial):
         and are built with `n_classes`.
     packing: D judges so many samples at once, side by side in their channels (Lin et al. 2018,
         PacGAN, arXiv:1712.04086, Section 3); 1 for none.
+    penalty_interval: the penalties join the loss on every k-th of D's steps only, k times as strong
+        (lazy regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
     weight_clip: largest size of a weight of D after each of its steps (Arjovsky et al. 2017,
         arXiv:1701.07875, Algorithm 1); None for no clipping.
     """
@@ -43,6 +45,7 @@ class GAN(Adversarial):
         latent_distribution: Literal["normal", "uniform"] = "normal",
         conditional: bool = False,
         packing: int = 1,
+        penalty_interval: int = 1,
         weight_clip: float | None = None,
         **training: Any,
     ) -> None:
@@ -54,10 +57,16 @@ class GAN(Adversarial):
                 f"model.packing={packing} puts samples of several classes before a discriminator "
                 "that is told one. Use packing=1, or a model without classes."
             )
+        if penalty_interval < 1:
+            raise UserError(
+                f"model.penalty_interval={penalty_interval} is no number of steps: use 1 for a "
+                "penalty in every step, or penalties={} for none."
+            )
         self.packing = packing
         self.latent_dim = latent_dim
         self.latent_distribution = latent_distribution
         self.weight_clip = weight_clip
+        self.penalty_interval = penalty_interval
         self.loss = loss
         self.penalties = dict(penalties)
         classes = {"n_classes": self.n_classes} if conditional else {}
@@ -117,11 +126,12 @@ class GAN(Adversarial):
         real, fake = self._score_both(images, fakes, batch.labels)
         total = self.loss.discriminator(real, fake)
         parts: dict[str, Tensor] = {}
-        for name, penalty in self.penalties.items():
+        due = self.steps % self.penalty_interval == 0
+        for name, penalty in self.penalties.items() if due else ():
             own = {k.split(".", 1)[1]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
             value = penalty(partial(self.judge, labels=batch.labels), images, fakes, own)
             parts[f"penalty/{name}"] = value.detach()
-            total = total + penalty.weight * value
+            total = total + penalty.weight * self.penalty_interval * value
         return Terms(total, parts, Scores(real.detach(), fake.detach(), self.loss.kind))
 
     def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
