@@ -116,6 +116,11 @@ class DataSource(ABC):
         return None
 
     @property
+    def classifier_from(self) -> DataSource | None:
+        """The set whose classifier reads this one's images; None: the one trained on them."""
+        return None
+
+    @property
     def source_shape(self) -> tuple[int, ...] | None:
         """(C', H, W) of what an image is to be made from; None where the set has no sources."""
         return None

@@ -116,7 +116,8 @@ def dataset_classifier(
 ) -> DatasetClassifier | StackedClassifier:
     """The classifier of `data`, from the cache or trained now (which it says on stderr).
 
-    A stacked set is read by the classifier of the set that its channels are taken from.
+    A stacked set is read by the classifier of the set that its channels are taken from, and any
+    other that names a set as its `classifier_from` by that set's.
     Raises: UserError for data without labels, of a size it cannot read, or where its accuracy on
         the test split is below `min_test_accuracy`.
     """
@@ -124,6 +125,7 @@ def dataset_classifier(
         base = dataset_classifier(data.stacked_from, device, min_test_accuracy)
         assert isinstance(base, DatasetClassifier), "a stacked set is not stacked again"
         return StackedClassifier(base, data)
+    data = data.classifier_from or data
     refuse_unfit(data)
     name = f"{data.name}net-{data.fingerprint('train')}-{data.fingerprint('test')}-r{RECIPE}.pt"
     content = kept(f"classifiers/{name}", lambda: _train_and_measure(data, device), _is_sound)
@@ -155,6 +157,7 @@ def is_readable(data: DataSource) -> bool:
 def _problem(data: DataSource) -> str:
     if data.stacked_from is not None:
         return _problem(data.stacked_from)
+    data = data.classifier_from or data
     if data.is_points:
         return "consists of points, which need no feature space"
     if data.n_classes is None or data.n_classes < 2:

@@ -1,0 +1,72 @@
+"""One class of a labelled set to train on, all of them to test: what anomaly detection needs."""
+
+from __future__ import annotations
+
+import torch
+
+from gansweep.data.resident import Arrays, ResidentSource
+from gansweep.data.source import DataSource, Split
+from gansweep.errors import UserError
+
+
+class OneClass(ResidentSource):
+    """The training images of one class, and the whole test split.
+
+    Labels keep the base set's numbers.
+
+    base: a labelled set with a test split, of images or points; its own `flip` holds here.
+    normal: the number of the class to train on; what is of another is an anomaly.
+    Source: the protocol of Ruff et al. 2018 (Deep SVDD), ICML, Section 4.1.
+    """
+
+    def __init__(self, base: DataSource, normal: int) -> None:
+        super().__init__(
+            flip=getattr(base, "flip", False), resident_gib=getattr(base, "resident_gib", 1.0)
+        )
+        self.base = base
+        self.normal = normal
+        self.name = f"{base.name}_class_{normal}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.base.shape
+
+    @property
+    def class_names(self) -> list[str] | None:
+        return self.base.class_names
+
+    @property
+    def normal_class(self) -> int:
+        return self.normal
+
+    @property
+    def classifier_from(self) -> DataSource:
+        return self.base
+
+    def prepare(self) -> None:
+        self.base.prepare()
+        names = self.base.class_names
+        if names is None:
+            raise UserError(
+                f"data=one_class takes one class of data.base, and {self.base.name} has no labels. "
+                "Use a labelled set, as data@data.base=mnist."
+            )
+        if not 0 <= self.normal < len(names):
+            raise UserError(
+                f"data.normal={self.normal} is no class of {self.base.name}, whose "
+                f"{len(names)} classes have the numbers 0 to {len(names) - 1}."
+            )
+        if not self.base.count("test"):
+            raise UserError(
+                f"data=one_class tests on images of every class, and {self.base.name} has no test "
+                "split. Use a set that has one."
+            )
+        super().prepare()
+
+    def read(self, split: Split) -> Arrays:
+        images, labels = zip(*self.base.arrays(split), strict=True)
+        whole, numbers = torch.cat(images), torch.cat(labels)
+        if split == "test":
+            return whole, numbers
+        normal = numbers == self.normal
+        return whole[normal], numbers[normal]

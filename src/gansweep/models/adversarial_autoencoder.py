@@ -1,0 +1,119 @@
+"""The adversarial autoencoder: Makhzani et al. 2016, arXiv:1511.05644."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.layers.autoencoder import Coder
+from gansweep.losses import Loss
+from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.autoencoder import Coding, evaluating, like_weights
+
+
+class AdversarialAutoencoder(Coding):
+    """Three players: a discriminator tells codes from draws of the prior, N(0, I).
+
+    In the order of their moves: the discriminator; the decoder, which makes the sample of its code
+    again; the encoder, which helps it and deceives the discriminator. The paper's encoder moves
+    twice, for one and for the other (Section 2); here it moves once, along the sum (ours).
+
+    discriminator: a callable that builds the network for points of `latent_dim` coordinates.
+    loss: between the discriminator, to whom draws of the prior are the real ones, and the encoder.
+    adversarial_weight: of deceiving the discriminator, in the encoder's loss.
+
+    `Scores` speak of the data as everywhere: `real` are those of codes, `fake` those of the
+    prior's draws, both the negative of what the discriminator says, so that a logit says how
+    surely a code is one of data. Where both are 1/2 the codes follow the prior.
+    """
+
+    def __init__(
+        self,
+        *,
+        discriminator: Callable[..., nn.Module],
+        loss: Loss,
+        adversarial_weight: float = 0.1,
+        **coding: Any,
+    ) -> None:
+        super().__init__(**coding)
+        self.discriminator = discriminator(sample_shape=(self.latent_dim,))
+        self.loss = loss
+        self.adversarial_weight = adversarial_weight
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {
+            "discriminator": self.discriminator,
+            "decoder": self.coder.decoder,
+            "encoder": self.coder.encoder,
+        }
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        return ("decoder", "encoder")
+
+    def to_sample_with(self) -> Coder:
+        return Coder(self.sampler("encoder"), self.sampler("decoder"))
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
+        return super().draw(draws, batch) | {"z": z}
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        if player == "discriminator":
+            return self.discriminator_loss(batch, drawn)
+        if player == "decoder":
+            return Terms(self.error(fakes, batch.images).mean())
+        return self.encoder_loss(batch, drawn)
+
+    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> Terms:
+        with torch.no_grad():  # the discriminator's step must not reach the encoder
+            codes = self.coder.encoder(self.input(batch, drawn))
+        prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
+        scores = Scores(-coded.detach(), -prior.detach(), self.loss.kind)
+        return Terms(self.loss.discriminator(prior, coded), scores=scores)
+
+    def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> Terms:
+        # not of `fakes`: the decoder, through which they were made, has moved since
+        codes = self.coder.encoder(self.input(batch, drawn))
+        reconstruction = self.error(self.coder.decoder(codes), batch.images).mean()
+        prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
+        regularisation = self.loss.generator(prior.detach(), coded)
+        parts = {
+            "aae/reconstruction": reconstruction.detach(),
+            "aae/regularisation": regularisation.detach(),
+        }
+        return Terms(reconstruction + self.adversarial_weight * regularisation, parts)
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        decoder = self.sampler("decoder")
+        z = torch.randn(len(batch), self.latent_dim, generator=rng)
+        with evaluating(decoder):
+            return decoder(like_weights(z, decoder))
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        coder = self.to_sample_with()
+        z = torch.randn(len(batch), self.latent_dim, generator=rng)
+        with evaluating(coder), evaluating(self.discriminator):
+            codes = coder.encoder(like_weights(self.shown(batch), coder))
+            prior, coded = self.discriminator(torch.cat([z.to(codes), codes])).chunk(2)
+        return Scores(-coded, -prior, self.loss.kind)
+
+    def latent_answers(self, outputs: Tensor, coder: Coder) -> dict[str, Tensor]:
+        """The distance from the prior's centre: its contours are spheres."""
+        return {"anomaly/latent": outputs.norm(dim=1)}
+
+    def compile_networks(self) -> None:
+        super().compile_networks()
+        self.discriminator.compile()

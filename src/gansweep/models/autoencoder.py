@@ -1,0 +1,225 @@
+"""Autoencoders: a sample goes through a short code and is made again.
+
+Source: Hinton and Salakhutdinov 2006, Science 313, 504-507; with noise at the input Vincent et al.
+2008, ICML, Section 2.3; surveyed in Bank et al. 2020, arXiv:2003.05991.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.autoencoder import Coder, Codes
+from gansweep.models.adversarial import Adversarial, Draws, Scores, Terms
+from gansweep.models.reconstruction import reconstruction_error
+
+
+class Coding(Adversarial):
+    """What all autoencoders share: the networks, their noisy input, what they answer.
+
+    The encoder is shown the batch's sources where the data have any (noisy, grey or incomplete
+    images, say), else its images; the decoder makes the images.
+
+    encoder, decoder: callables that build them: a discriminator's network, whose head gives the
+        code, and a generator's.
+    latent_dim: length of a code.
+    reconstruction: "mse", "bce" or "l1", see models/reconstruction.py.
+    input_noise: standard deviation of Gaussian noise on what the encoder is shown in training,
+        on the scale where black is 0 and white 1, clipped to that range (the denoising
+        autoencoder); for points in their own units, unclipped.
+    """
+
+    outputs_per_code = 1  # what the encoder says of each of a code's numbers
+
+    def __init__(
+        self,
+        *,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        latent_dim: int,
+        reconstruction: str = "mse",
+        input_noise: float = 0.0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        if input_noise < 0:
+            raise UserError(f"model.input_noise={input_noise} is no spread: use 0 or more.")
+        self.latent_dim = latent_dim
+        self.input_noise = input_noise
+        self.error = reconstruction_error(reconstruction, self.sample_shape)
+        head = partial(Codes, n_outputs=self.outputs_per_code * latent_dim)
+        self.coder = Coder(
+            encoder(sample_shape=self.source_shape or self.sample_shape, head=head),
+            decoder(sample_shape=self.sample_shape, latent_dim=latent_dim),
+        )
+
+    @abstractmethod
+    def to_sample_with(self) -> Coder:
+        """The encoder and the decoder with their averaged weights, where there are any."""
+
+    def shown(self, batch: Batch) -> Tensor:
+        """What the encoder codes: (N, C', H, W) in [-1, 1] or (N, D)."""
+        if self.source_shape is None:
+            return batch.images
+        assert batch.source is not None, "data that state a source_shape put sources into batches"
+        return batch.source
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        shown = self.shown(batch)
+        if not self.input_noise:
+            return {}
+        return {"noise": draws.normal(*shown.shape, dtype=shown.dtype)}
+
+    def input(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        shown = self.shown(batch)
+        if not self.input_noise:
+            return shown
+        if shown.ndim == 2:
+            return shown + self.input_noise * drawn["noise"]
+        # white is 2 away from black here, and 1 on the scale of the option
+        return (shown + 2 * self.input_noise * drawn["noise"]).clamp(-1, 1)
+
+    def code_of(self, outputs: Tensor) -> Tensor:
+        """The one code (N, L) that stands for a sample, of what the encoder says of it."""
+        return outputs
+
+    def compile_networks(self) -> None:
+        self.coder.encoder.compile()
+        self.coder.decoder.compile()
+
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
+        return None
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        coder = self.to_sample_with()
+        with evaluating(coder):
+            outputs = coder.encoder(like_weights(self.shown(batch), coder))
+            codes = self.code_of(outputs)
+            images = coder.decoder(codes)
+            answers = {"images": images, "codes": codes}
+            wanted = like_weights(batch.images, coder)
+            answers["anomaly/reconstruction"] = self.error(images, wanted)
+            return answers | self.latent_answers(outputs, coder)
+
+    @abstractmethod
+    def latent_answers(self, outputs: Tensor, coder: Coder) -> dict[str, Tensor]:
+        """How unusual the codes are: {"anomaly/latent": (N,)}, or nothing before training."""
+
+
+class Autoencoder(Coding):
+    """One player, the encoder with its decoder, which learns to make what it was shown.
+
+    It can also make samples near known ones: the codes of a batch's rows with noise on them.
+
+    code_noise: standard deviation of that noise, in units of each code's root mean square.
+    kept_rows: how many of the latest training samples are kept, whose codes others are compared
+        with: a sample is the stranger, the further its code lies from the nearest of theirs.
+    """
+
+    def __init__(self, *, code_noise: float = 0.3, kept_rows: int = 1024, **coding: Any) -> None:
+        super().__init__(**coding)
+        self.code_noise = code_noise
+        self.known = Latest(kept_rows, self.source_shape or self.sample_shape)
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self.coder}
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        return ("autoencoder",)
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        return {"known": self.known}
+
+    def to_sample_with(self) -> Coder:
+        coder = self.sampler("autoencoder")
+        assert isinstance(coder, Coder)
+        return coder
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        super().training_step(batch, batch_idx)
+        self.known.add(self.shown(batch))
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        return Terms(self.error(fakes, batch.images).mean())
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """New samples near those of the batch."""
+        coder = self.to_sample_with()
+        with evaluating(coder):
+            codes = coder.encoder(like_weights(self.shown(batch), coder))
+            size = codes.square().mean(1, keepdim=True).sqrt()
+            noise = torch.randn(*codes.shape, generator=rng).to(codes)
+            return coder.decoder(codes + self.code_noise * size * noise)
+
+    def latent_answers(self, outputs: Tensor, coder: Coder) -> dict[str, Tensor]:
+        rows = self.known.rows()
+        if not len(rows):
+            return {}
+        known = coder.encoder(like_weights(rows, coder))
+        return {"anomaly/latent": torch.cdist(outputs, known).amin(1)}
+
+
+class Latest(nn.Module):
+    """The latest `size` samples of training, as a ring; images to the nearest of 256 greys."""
+
+    kept: Tensor
+    seen: Tensor
+
+    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        if size < 1:
+            raise UserError(f"model.kept_rows={size} keeps nothing to compare with: use 1000, say.")
+        self.is_points = len(shape) == 1
+        dtype = torch.float32 if self.is_points else torch.uint8
+        self.register_buffer("kept", torch.zeros(size, *shape, dtype=dtype))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def add(self, samples: Tensor) -> None:
+        """samples: (N, ...) in [-1, 1], or points. Nothing waits for the device."""
+        newest = samples[-len(self.kept) :]
+        places = (self.seen + torch.arange(len(newest), device=self.seen.device)) % len(self.kept)
+        if not self.is_points:
+            newest = newest.add(1).mul(127.5).round()
+        self.kept.index_copy_(0, places, newest.to(self.kept.dtype))
+        self.seen += len(newest)
+
+    def rows(self) -> Tensor:
+        """(up to `size`, ...) in [-1, 1], or points."""
+        rows = self.kept[: int(self.seen)]
+        return rows if self.is_points else rows.float().div_(127.5).sub_(1)
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; afterwards every part of it is in the mode it was in."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def like_weights(samples: Tensor, network: nn.Module) -> Tensor:
+    """The samples where a network's weights are, in their precision."""
+    return samples.to(next(network.parameters()))

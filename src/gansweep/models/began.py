@@ -1,0 +1,113 @@
+"""BEGAN: Berthelot et al. 2017, arXiv:1703.10717."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.losses import Loss
+from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.distributed import average
+from gansweep.models.gan import GAN
+
+
+class Control(nn.Module):
+    """k, the share of the fake energy in the discriminator's loss, from 0 up to 1.
+
+    gamma: the ratio E L(G(z)) / E L(x) that it is to hold; low for sharp, high for varied samples.
+    rate: lambda_k, how fast it follows.
+    Source: Section 3.4.
+    """
+
+    k: Tensor
+
+    def __init__(self, gamma: float, rate: float) -> None:
+        super().__init__()
+        if not 0 < gamma <= 1:
+            raise UserError(f"model.gamma={gamma} is no share of the real energy: use 0.5, say.")
+        self.gamma = gamma
+        self.rate = rate
+        self.register_buffer("k", torch.zeros(()))
+
+    @torch.no_grad()
+    def follow(self, real: Tensor, fake: Tensor) -> None:
+        """One step of k, from the mean energies of a batch. real, fake: scalars."""
+        self.k.add_(self.rate * (self.gamma * real - fake)).clamp_(0, 1)
+
+
+class BoundaryEquilibrium(Loss):
+    """L_D = E L(x) - k E L(G(z)),  L_G = E L(G(z)), on energies, which are low for real samples.
+
+    Source: Berthelot et al. 2017, arXiv:1703.10717, Section 3.4.
+    """
+
+    kind = "energy"
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        return real_scores.mean() - self.control.k * fake_scores.mean()
+
+    def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
+        return fake_scores.mean()
+
+
+class BEGAN(GAN):
+    """A generator against an autoencoder that makes real samples well and generated ones badly.
+
+    The discriminator gives the energy L(v) = |v - AE(v)| of each sample, (N,), a mean over pixels
+    (layers/began.py). M_global = L(x) + |gamma L(x) - L(G(z))| falls as the game converges: it is
+    logged as critic/global_measure.
+
+    gamma, lambda_k: see Control.
+    """
+
+    sliceable = False  # k follows the energies of a whole batch
+
+    def __init__(self, *, gamma: float, lambda_k: float, **game: Any) -> None:
+        control = Control(gamma, lambda_k)
+        super().__init__(loss=BoundaryEquilibrium(control), **game)
+        self.control = control
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        return {**super().memory, "control": self.control}
+
+    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        terms = super().discriminator_loss(batch, drawn, fakes)
+        assert terms.scores is not None
+        terms.scores = dataclasses.replace(terms.scores, gamma=self.control.gamma)
+        terms.parts |= {
+            "began/k": self.control.k.clone(),
+            "began/global_measure": global_measure(terms.scores),
+        }
+        return terms
+
+    def after_move(self, player: str) -> None:
+        super().after_move(player)
+        if player == "discriminator" and self.last_scores is not None:
+            real, fake = self.last_scores.real.mean(), self.last_scores.fake.mean()
+            self.control.follow(average(real), average(fake))
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Images held in [-1, 1], which the generator's last convolution is not."""
+        made = super().fakes(batch, rng)
+        return made if made.ndim == 2 else made.clamp(-1, 1)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        return dataclasses.replace(super().scores(batch, rng), gamma=self.control.gamma)
+
+
+def global_measure(scores: Scores) -> Tensor:
+    """M_global = L(x) + |gamma L(x) - L(G(z))| of mean energies, a scalar: Section 3.4.1."""
+    assert scores.gamma is not None
+    real, fake = scores.real.mean(), scores.fake.mean()
+    return real + (scores.gamma * real - fake).abs()

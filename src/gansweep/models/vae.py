@@ -1,0 +1,115 @@
+"""The variational autoencoder: Kingma and Welling 2014, arXiv:1312.6114.
+
+With beta other than 1 it is the beta-VAE of Higgins et al. 2017 (ICLR).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.autoencoder import Coder
+from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.autoencoder import Coding, evaluating, like_weights
+
+
+class VAE(Coding):
+    """One player, which maximises a bound on the likelihood of what it is to make.
+
+    The encoder gives the mean and the log-variance of q(z|x), the decoder the mean of p(x|z): of
+    Bernoulli pixels for reconstruction=bce, of a normal distribution for mse, of a Laplace
+    distribution for l1. The prior is the standard normal distribution, of which it generates.
+
+    beta: weight of the divergence from the prior; 1 is the bound itself.
+    spread: the standard deviation of p(x|z) for mse and its scale for l1, in units of the data,
+        where black is -1 and white 1.
+    """
+
+    outputs_per_code = 2
+
+    def __init__(
+        self,
+        *,
+        beta: float = 1.0,
+        spread: float = 0.5,
+        reconstruction: str = "bce",
+        **coding: Any,
+    ) -> None:
+        super().__init__(reconstruction=reconstruction, **coding)
+        if spread <= 0:
+            raise UserError(f"model.spread={spread} is no spread of pixels: use 0.5, say.")
+        self.beta = beta
+        self.spread = spread
+        self.reconstruction = reconstruction
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self.coder}
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        return ("autoencoder",)
+
+    def to_sample_with(self) -> Coder:
+        coder = self.sampler("autoencoder")
+        assert isinstance(coder, Coder)
+        return coder
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
+        return super().draw(draws, batch) | {"z": z}
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        mean, log_variance = self.coder.encoder(self.input(batch, drawn)).chunk(2, dim=1)
+        # z = mu + sigma eps, Eq. 10
+        return self.coder.decoder(mean + (log_variance / 2).exp() * drawn["z"])
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        posterior = self.coder.encoder(self.input(batch, drawn))
+        unlikely = self.negative_log_likelihood(fakes, batch.images).mean()
+        divergence = kl_from_prior(*posterior.chunk(2, dim=1)).mean()
+        parts = {
+            "vae/elbo": -(unlikely + divergence).detach(),
+            "vae/reconstruction": unlikely.detach(),
+            "vae/kl": divergence.detach(),
+        }
+        return Terms(unlikely + self.beta * divergence, parts)
+
+    def negative_log_likelihood(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """-log p(x|z) of each sample, (N,), in nats; `made` is the mean of p(x|z)."""
+        size = made[0].numel()
+        error = size * self.error(made, wanted)
+        if self.reconstruction == "mse":
+            scale = 0.5 * size * math.log(2 * math.pi * self.spread**2)
+            return error / (2 * self.spread**2) + scale
+        if self.reconstruction == "l1":
+            return error / self.spread + size * math.log(2 * self.spread)
+        return error
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        decoder = self.to_sample_with().decoder
+        z = torch.randn(len(batch), self.latent_dim, generator=rng)
+        with evaluating(decoder):
+            return decoder(like_weights(z, decoder))
+
+    def code_of(self, outputs: Tensor) -> Tensor:
+        return outputs.chunk(2, dim=1)[0]
+
+    def latent_answers(self, outputs: Tensor, coder: Coder) -> dict[str, Tensor]:
+        return {"anomaly/latent": kl_from_prior(*outputs.chunk(2, dim=1))}
+
+
+def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) | N(0, I)) in nats: (N, L), (N, L) -> (N,).
+
+    Source: Kingma and Welling 2014, arXiv:1312.6114, Appendix B.
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
