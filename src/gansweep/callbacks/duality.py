@@ -64,10 +64,11 @@ class DualityGap(ImageClockWatcher):
                 "test split. Give it one, or leave the gap out with '~callbacks.duality_gap'."
             )
         players = list(pl_module.players)
-        if len(players) != 2 or len(set(players) & set(pl_module.makers)) != 1:
+        makers = set(players) & set(pl_module.makers)
+        if len(players) != 2 or len(makers) != 1 or pl_module.needs_source:
             raise UserError(
-                f"The duality gap is that of one generator and one discriminator; this model's "
-                f"players are {', '.join(players)}. Leave it out with '~callbacks.duality_gap'."
+                f"The duality gap is that of one generator of new samples and one discriminator; "
+                f"this model's players are {', '.join(players)}. Leave it out with '~callbacks.duality_gap'."
             )
         self._adversary, self._test = Rows.of(self.data, "test", ROWS_KEPT).halves()
         with unchanged(pl_module):

@@ -23,7 +23,7 @@ SPLITS: tuple[Split, Split] = ("train", "test")
 class Overfitting(Watcher):
     """Logs overfit/r_t and overfit/r_v: the discriminator on training against held-out images.
 
-    The held-out images are the test split; without one nothing is logged. The generated samples
+    The held-out images are the test split; without one, and of translators, nothing is logged. The generated samples
     are those of the step just made.
 
     images: of each kind.
@@ -50,7 +50,8 @@ class Overfitting(Watcher):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def look(self, module: Adversarial) -> None:
-        if module.last_scores is None or not self.data.n_test:
+        # a translator's samples are judged beside their sources, which `scores` makes anew
+        if module.last_scores is None or module.needs_source or not self.data.n_test:
             return
         if self._splits is None:
             with self.journal.outside_training():

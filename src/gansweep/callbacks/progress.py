@@ -23,6 +23,7 @@ SHOWN = (
     ("loss/discriminator", "loss D"),
     ("loss/generator", "G"),
 )
+OTHER_LOSSES = 2  # of players with names of their own
 
 
 class ProgressBar(GameCallback):
@@ -100,7 +101,11 @@ def watched(journal: Journal) -> str:
         value = journal.last[journal.objective]["value"]
         words.append(f"{journal.protocols[journal.objective]['score']} {value:.3g}")
     latest = journal.latest
-    words += [f"{label} {latest[key]:.2f}" for key, label in SHOWN if key in latest]
+    shown = [(key, label) for key, label in SHOWN if key in latest]
+    if not any(key.startswith("loss/") for key, _ in shown):
+        others = [key for key in latest if key.startswith("loss/")][:OTHER_LOSSES]
+        shown += [(key, key.removeprefix("loss/")) for key in others]
+    words += [f"{label} {latest[key]:.2f}" for key, label in shown]
     if "throughput/images_per_second" in latest:
         words.append(f"{latest['throughput/images_per_second']:,.0f} img/s")
     return "  ".join(words)
