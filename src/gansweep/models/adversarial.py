@@ -14,7 +14,7 @@ import copy
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -216,6 +216,16 @@ class Adversarial(pl.LightningModule):
     @abstractmethod
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
         """The discriminator's scores of a batch and of as many fakes, no gradient."""
+
+    @property
+    def kinds(self) -> int | None:
+        """How many kinds of sample it can be asked for: classes, or values of a code of its own."""
+        return self.n_classes if self.conditional else None
+
+    def fakes_of(self, kind: int, batch: Batch, rng: torch.Generator) -> Tensor:
+        """As `fakes`, all of one of the `kinds`; from alike `rng` nothing but the kind differs."""
+        labels = torch.full((len(batch),), kind, device=batch.images.device)
+        return self.fakes(replace(batch, labels=labels), rng)
 
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """What the model says of real samples besides making new ones, no gradient.

@@ -1,0 +1,81 @@
+"""A discriminator that also names the class: Odena et al. 2017, arXiv:1610.09585, Section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.models.adversarial import Terms
+from gansweep.models.gan import GAN
+
+
+class ACGAN(GAN):
+    """G(z, labels), and a D that judges samples without being told their labels but guesses them.
+
+    With L_S the game of `loss` and L_C = E log P(C = c | x) + E log P(C = c | G(z, c)), D maximises
+    L_S + L_C and G maximises L_C - L_S, in which the real samples' share of L_C is constant.
+
+    discriminator: as GAN's, one that ends in a `head` on its `features`.
+    class_weight: of L_C beside L_S, 1 in the paper.
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        *,
+        discriminator: Callable[..., nn.Module],
+        class_weight: float,
+        conditional: bool = True,
+        n_classes: int | None = None,
+        **options: Any,
+    ) -> None:
+        if not conditional:
+            raise UserError(
+                "model=acgan makes samples of a class that it is asked for: leave "
+                "model.conditional=true, or use a model without classes, as model=dcgan."
+            )
+        head = partial(Auxiliary, n_outputs=n_classes or 0)  # GAN refuses data without classes
+        super().__init__(
+            discriminator=partial(discriminator, head=head),
+            conditional=True,
+            n_classes=n_classes,
+            **options,
+        )
+        self.class_weight = class_weight
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        terms = super().player_loss(player, batch, drawn, fakes)
+        if player == "generator":
+            loss = self.class_loss(fakes, batch.labels)
+            parts = {"class_loss/fake": loss.detach()}
+        else:
+            real = self.class_loss(batch.images, batch.labels)
+            # detach: the discriminator's step must not reach the generator
+            loss = real + self.class_loss(fakes.detach(), batch.labels)
+            parts = {"class_loss/real": real.detach()}
+        return replace(terms, loss=terms.loss + self.class_weight * loss, parts=terms.parts | parts)
+
+    def class_loss(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """-E log P(C = label | sample), a scalar."""
+        assert labels is not None
+        return F.cross_entropy(auxiliary_outputs(self.discriminator, samples), labels)
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        trained = self.discriminator.training
+        self.discriminator.eval()
+        logits = auxiliary_outputs(self.discriminator, batch.images)
+        self.discriminator.train(trained)
+        return {"logits": logits}

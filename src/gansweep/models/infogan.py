@@ -1,0 +1,177 @@
+"""Codes that the samples must tell: Chen et al. 2016, arXiv:1606.03657, Eqs. 5 and 6."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.gan import GAN
+
+
+class InfoGAN(GAN):
+    """G(z, c): beside noise it is given codes c, which Q reads off the sample again.
+
+    Both players add -lambda L_I to their losses, where L_I = E log Q(c | G(z, c)) + H(c) is a lower
+    bound on the mutual information of codes and samples. Q is a head on the features of D, part of
+    the player "discriminator": it moves on D's turn, as in the authors' code, and G meets it fixed.
+
+    discriminator: as GAN's, one that ends in a `head` on its `features`.
+    latent_dim: numbers of noise, without the codes.
+    categories: how many values each categorical code has; the first one's are the `kinds` of
+        sample that the model can be asked for.
+    continuous: codes that are uniform on [-1, 1); Q is a Gaussian of variance 1 around its guess.
+    q_width: of the layer that Q has of its own.
+    categorical_weight, continuous_weight: lambda, for either sort of code.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Callable[..., nn.Module],
+        discriminator: Callable[..., nn.Module],
+        latent_dim: int,
+        categories: Sequence[int],
+        continuous: int,
+        q_width: int,
+        categorical_weight: float,
+        continuous_weight: float,
+        conditional: bool = False,
+        packing: int = 1,
+        **options: Any,
+    ) -> None:
+        _refuse(categories, continuous, conditional, packing)
+        n_codes = sum(categories) + continuous
+        super().__init__(
+            generator=partial(_with_codes, generator, n_codes),
+            discriminator=partial(
+                discriminator, head=partial(Auxiliary, n_outputs=n_codes, hidden=q_width)
+            ),
+            latent_dim=latent_dim,
+            **options,
+        )
+        self.categories = tuple(categories)
+        self.continuous = continuous
+        self.categorical_weight = categorical_weight
+        self.continuous_weight = continuous_weight
+
+    def latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
+        """(n, latent_dim + n_codes): noise, then each categorical code one-hot, then the others."""
+        parts = [super().latents(draws, n, dtype)]
+        for size in self.categories:
+            # a product rounded up to `size` would name no category
+            values = (draws.uniform(n) * size).long().clamp_max(size - 1)
+            parts.append(F.one_hot(values, size).to(dtype))
+        parts.append(draws.uniform(n, self.continuous, dtype=dtype).mul_(2).sub_(1))
+        return torch.cat(parts, dim=1)
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        terms = super().player_loss(player, batch, drawn, fakes)
+        # detach: the discriminator's step must not reach the generator
+        samples = fakes if player == "generator" else fakes.detach()
+        categorical, continuous = self.information(drawn["z"], samples)
+        gain = self.categorical_weight * categorical + self.continuous_weight * continuous
+        parts = {
+            "information/categorical": categorical.detach(),
+            "information/continuous": continuous.detach(),
+        }
+        return replace(terms, loss=terms.loss - gain, parts=terms.parts | parts)
+
+    def information(self, z: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """L_I of the categorical codes and of the continuous ones, each summed over codes, in nats.
+
+        z: (N, latent_dim + n_codes) of which `samples` were made.
+        At most the sum of log K, and of log 2 - log(2 pi) / 2 = -0.226 for each continuous code,
+        since a Gaussian of variance 1 is wider than the code's range.
+        """
+        sizes = [*self.categories, self.continuous]
+        given = z[:, self.latent_dim :].split(sizes, dim=1)
+        read = auxiliary_outputs(self.discriminator, samples).split(sizes, dim=1)
+        categorical = z.new_zeros(())
+        for code, logits in zip(given[:-1], read[:-1], strict=True):
+            told = (code * logits.log_softmax(dim=1)).sum(dim=1).mean()
+            categorical = categorical + told + math.log(code.shape[1])
+        errors = (given[-1] - read[-1]).square().sum(dim=1).mean()
+        # log N(c; mean, 1) = -(c - mean)^2 / 2 - log(2 pi) / 2, and H(c) = log 2
+        constant = self.continuous * (math.log(2) - math.log(2 * math.pi) / 2)
+        return categorical, constant - errors / 2
+
+    @property
+    def kinds(self) -> int | None:
+        return self.categories[0] if self.categories else None
+
+    @torch.no_grad()
+    def fakes_of(self, kind: int, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Samples of the first code's value `kind`, all from one noise vector.
+
+        The first continuous code runs from -1 to 1 over them, the other codes stay in the middle
+        (a continuous one) or at their first value.
+        """
+        generator = self.sampler()
+        first = next(generator.parameters())
+        draws = Draws(0, torch.device("cpu"))
+        draws.generator = rng
+        z = self.latents(draws, 1, torch.float32).repeat(len(batch), 1)
+        codes = z[:, self.latent_dim :].zero_()
+        start = 0
+        for number, size in enumerate(self.categories):
+            codes[:, start + (kind if number == 0 else 0)] = 1
+            start += size
+        if self.continuous:
+            codes[:, start] = torch.linspace(-1, 1, len(batch))
+        trained = generator.training
+        generator.eval()
+        made = self.generate(generator, z.to(first.device, first.dtype), None)
+        generator.train(trained)
+        return made
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """The codes that Q reads: probabilities of categories, and means of continuous codes."""
+        trained = self.discriminator.training
+        self.discriminator.eval()
+        read = auxiliary_outputs(self.discriminator, batch.images)
+        self.discriminator.train(trained)
+        *logits, means = read.split([*self.categories, self.continuous], dim=1)
+        return {"codes": torch.cat([*(part.softmax(dim=1) for part in logits), means], dim=1)}
+
+
+def _with_codes(
+    generator: Callable[..., nn.Module],
+    n_codes: int,
+    *,
+    sample_shape: tuple[int, ...],
+    latent_dim: int,
+) -> nn.Module:
+    return generator(sample_shape=sample_shape, latent_dim=latent_dim + n_codes)
+
+
+def _refuse(categories: Sequence[int], continuous: int, conditional: bool, packing: int) -> None:
+    if conditional:
+        raise UserError(
+            "model=infogan finds its classes without labels: leave model.conditional=false, or "
+            "use model=cgan or model=acgan, which learn the labels."
+        )
+    if packing > 1:
+        raise UserError(
+            f"model.packing={packing} would have Q read the codes of several samples as one: use "
+            "packing=1 with model=infogan."
+        )
+    if any(size < 2 for size in categories) or continuous < 0 or not (categories or continuous):
+        raise UserError(
+            f"model.categories={list(categories)} with model.continuous={continuous} is no code: "
+            "a categorical code has 2 or more values, and there must be one code at least. Use "
+            "'model.categories=[10]' model.continuous=2."
+        )
