@@ -218,7 +218,7 @@ def test_a_first_evaluation_that_fails_names_no_objective() -> None:
     quality = Quality(every_kimg=1)
     quality.journal = Journal(None, None)
     panel: Any = SimpleNamespace(prepare=lambda device: None, score=refuse, objective="fid")
-    quality.panel = panel
+    quality.panel, quality.conditions, quality.data = panel, panel, panel
     quality.work(game())
     assert quality.journal.verdict is not None and quality.journal.verdict[0] == "diverged"
     assert quality.journal.objective is None

@@ -67,8 +67,9 @@ class DualityGap(ImageClockWatcher):
         makers = set(players) & set(pl_module.makers)
         if len(players) != 2 or len(makers) != 1 or pl_module.needs_source:
             raise UserError(
-                f"The duality gap is that of one generator of new samples and one discriminator; "
-                f"this model's players are {', '.join(players)}. Leave it out with '~callbacks.duality_gap'."
+                "The duality gap is that of one generator of new samples and one discriminator; "
+                f"this model's players are {', '.join(players)}. Leave it out with "
+                "'~callbacks.duality_gap'."
             )
         self._adversary, self._test = Rows.of(self.data, "test", ROWS_KEPT).halves()
         with unchanged(pl_module):

@@ -23,8 +23,8 @@ SPLITS: tuple[Split, Split] = ("train", "test")
 class Overfitting(Watcher):
     """Logs overfit/r_t and overfit/r_v: the discriminator on training against held-out images.
 
-    The held-out images are the test split; without one, and of translators, nothing is logged. The generated samples
-    are those of the step just made.
+    The held-out images are the test split; without one, and of translators, nothing is logged.
+    The generated samples are those of the step just made.
 
     images: of each kind.
     Source: Karras et al. 2020 (ADA), arXiv:2006.06676, Section 3.
