@@ -93,7 +93,9 @@ class HeldOut:
                 found["label_agreement"] = LabelAgreement(backbone)
         if "cycle" in answers:
             found["cycle_l1"] = Distance("cycle")
-        if "codes" in answers and batch.labels is not None:
+        # among samples of one class alone there is nothing to retrieve
+        alike = self.data.normal_class is not None
+        if "codes" in answers and batch.labels is not None and not alike:
             parts = list(self._batches("train", TRAINING_LIMIT, device))
             codes = torch.cat([answer(part)["codes"] for part in parts])
             labels = torch.cat([part.labels for part in parts if part.labels is not None])
