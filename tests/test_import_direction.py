@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "schedules": {"errors"},
     "layers": {"errors"},
     "losses": {"errors"},
-    "penalties": {"errors"},
-    "models": {"errors", "data", "schedules", "layers", "losses", "penalties"},
+    "augment": {"errors"},
+    "penalties": {"errors", "augment"},
+    "models": {"errors", "data", "schedules", "layers", "losses", "penalties", "augment"},
     "metrics": {"errors", "data", "layers"},
     "tracking": {"errors", "record"},
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.

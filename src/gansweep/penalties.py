@@ -1,9 +1,10 @@
-"""Penalties on the discriminator's gradient with respect to its input.
+"""Penalties on the discriminator: on its gradient with respect to its input, on its consistency.
 
 A penalty is called as penalty(discriminator, real, fake, draw) and returns an unweighted scalar;
 the discriminator's loss adds weight * penalty. `noise(real)` says which random tensors it needs, as
 name -> (distribution, shape) with "uniform" on [0, 1) or "normal", the leading dimension being the
-batch; the caller draws them, so that a penalty itself is a pure function.
+batch; the caller draws them, so that a penalty itself is a pure function. A ScorePenalty is called
+with the scores that the loss has anyway.
 
 real, fake: (N, C, H, W) or (N, D). The computation leaves autocast and keeps the dtype of `real`;
 no gradient reaches the generator. A discriminator with batch normalisation mixes the samples of a
@@ -12,9 +13,13 @@ batch: then the gradient is that of the batch's sum, not of each sample's score.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from gansweep.augment import mirrored, reach_of, shifted, shifts
+from gansweep.errors import UserError
 
 Discriminator = Callable[[Tensor], Tensor]
 Noise = dict[str, tuple[str, tuple[int, ...]]]
@@ -38,6 +43,9 @@ def _per_sample(real: Tensor) -> tuple[int, ...]:
 
 
 class Penalty(ABC):
+    takes_points: ClassVar[bool] = True
+    of_gradients: ClassVar[bool] = True  # whether it differentiates the discriminator's gradient
+
     def __init__(self, *, weight: float) -> None:
         self.weight = weight
 
@@ -117,3 +125,86 @@ class R2(Penalty):
     ) -> Tensor:
         gradients = input_gradients(discriminator, fake.to(real.dtype))
         return 0.5 * gradients.square().sum(1).mean()
+
+
+class Consistency(Penalty):
+    """E(f(x) - f(T(x)))^2: a score shall not depend on a mirroring and a small shift T.
+
+    T moves by up to an eighth of the side in whole pixels, borders reflected (4 pixels of 32, as in
+    the paper), and with `flip` mirrors every second image.
+    of: "real" is CR; with a second penalty of "fake" samples it is bCR, whose weights are 10 each.
+    Source: Zhang et al. 2020 (CR), arXiv:1910.12027, Eq. 2; Zhao et al. 2021 (bCR),
+        arXiv:2002.04724, Section 2.1.
+    """
+
+    takes_points = False
+    of_gradients = False
+
+    def __init__(
+        self, *, weight: float, of: Literal["real", "fake"] = "real", flip: bool = True
+    ) -> None:
+        super().__init__(weight=weight)
+        if of not in ("real", "fake"):
+            raise UserError(f"of={of} are no samples of a game: use of=real or of=fake.")
+        self.of = of
+        self.flip = flip
+
+    def noise(self, real: Tensor) -> Noise:
+        return {"shift": ("uniform", (len(real), 2)), "flip": ("uniform", (len(real),))}
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        samples = real if self.of == "real" else fake.detach()
+        changed = shifted(samples, shifts(draw["shift"], reach_of(samples)), reflect=True)
+        if self.flip:
+            changed = mirrored(changed, draw["flip"] < 0.5)
+        return (discriminator(samples) - discriminator(changed)).square().mean()
+
+
+class ScorePenalty(ABC):
+    weight: float
+    of_gradients: ClassVar[bool] = False
+    takes_points: ClassVar[bool] = True
+
+    @abstractmethod
+    def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
+
+    @abstractmethod
+    def learn(self, real_mean: Tensor, fake_mean: Tensor) -> None:
+        """After the discriminator's step: the means of its scores, over all processes."""
+
+
+class LeCam(ScorePenalty, nn.Module):
+    """E(f(x) - a_F)^2 + E(f(G(z)) - a_R)^2, a_R and a_F the moving averages of the scores' means.
+
+    decay: what a step keeps of the averages, which start at the first batch's; nothing is
+        penalised before.
+    weight: the paper's lambda, 0.3 for BigGAN on CIFAR-10 and smaller for other data.
+    Source: Tseng et al. 2021, arXiv:2104.03310, Eqs. 3 and 4.
+    """
+
+    anchors: Tensor
+    steps: Tensor
+
+    def __init__(self, *, weight: float, decay: float = 0.99) -> None:
+        nn.Module.__init__(self)
+        if not 0 <= decay < 1:
+            raise UserError(f"decay={decay} keeps no average: set it from 0 to below 1.")
+        self.weight = weight
+        self.decay = decay
+        self.register_buffer("anchors", torch.zeros(2))  # of real, of generated samples
+        self.register_buffer("steps", torch.zeros(()))
+
+    def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        real_anchor, fake_anchor = self.anchors.to(real_scores).unbind()
+        distances = (real_scores - fake_anchor).square() + (fake_scores - real_anchor).square()
+        return distances.mean() * (self.steps > 0)
+
+    @torch.no_grad()
+    def learn(self, real_mean: Tensor, fake_mean: Tensor) -> None:
+        means = torch.stack([real_mean, fake_mean]).to(self.anchors)
+        kept = self.decay * (self.steps > 0)
+        self.anchors.copy_(kept * self.anchors + (1 - kept) * means)
+        self.steps += 1

@@ -45,8 +45,8 @@ class BigGAN(GAN):
         self.orthogonal_weight = orthogonal_weight
         self.truncation = truncation
 
-    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
-        terms = super().generator_loss(batch, fakes)
+    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        terms = super().generator_loss(batch, drawn, fakes)
         if self.orthogonal_weight == 0:
             return terms
         penalty = orthogonal_penalty(self.generator)

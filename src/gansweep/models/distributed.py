@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,12 +42,25 @@ def broadcast(tensor: Tensor) -> None:
 
 
 def average(tensor: Tensor) -> Tensor:
-    """The mean of a tensor over the processes, on each of them; itself with one process."""
-    if not dist.is_initialized():
-        return tensor
-    mean = tensor.detach().clone()
-    dist.all_reduce(mean)
-    return mean / dist.get_world_size()
+    """The mean of a tensor over the processes, on each of them; itself with one process.
+
+    Differentiable: with each process's loss a function of the mean, the gradients that are then
+    averaged are those of one process with the whole batch.
+    """
+    mean: Tensor = _Average.apply(tensor) if dist.is_initialized() else tensor
+    return mean
+
+
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        mean = tensor.detach().clone()
+        dist.all_reduce(mean)
+        return mean / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Average.forward(ctx, gradients[0])
 
 
 class GameDDPStrategy(DDPStrategy):

@@ -1,6 +1,7 @@
 """One generator against one discriminator: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1.
 
-Every two-player variant is this procedure with another loss, other penalties, other networks.
+Every two-player variant is this procedure with another loss, other penalties, other networks; the
+terms against collapse and overfitting join any of them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gansweep.augment import ADA, Augmentation
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Adversarial, Draws, Scores, Terms
-from gansweep.penalties import Penalty
+from gansweep.models.adversarial import Adversarial, Draws, Schedule, Scores, Terms
+from gansweep.models.distributed import average
+from gansweep.penalties import Penalty, ScorePenalty
 
 
 class GAN(Adversarial):
@@ -30,6 +33,14 @@ class GAN(Adversarial):
         PacGAN, arXiv:1712.04086, Section 3); 1 for none.
     penalty_interval: the penalties join the loss on every k-th of D's steps only, k times as strong
         (lazy regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
+    augment: what changes the samples, real and generated, before D sees them in training; penalties
+        look at the changed samples. None for nothing.
+    top_k: (kimg, budget_kimg) -> share of the batch's fakes, those with the highest scores, that G
+        learns from (Sinha et al. 2020, arXiv:2002.06224, Section 3); of a process's own slice of
+        the batch. None for all.
+    feature_matching: weight in G's loss of |E f(x) - E f(G(z))|^2, f being D's features (Salimans
+        et al. 2016, arXiv:1606.03498, Section 3.1).
+    adversarial: weight in G's loss of the game's own; 0 leaves feature matching alone.
     weight_clip: largest size of a weight of D after each of its steps (Arjovsky et al. 2017,
         arXiv:1701.07875, Algorithm 1); None for no clipping.
     """
@@ -40,28 +51,22 @@ class GAN(Adversarial):
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
         loss: Loss,
-        penalties: Mapping[str, Penalty],
+        penalties: Mapping[str, Penalty | ScorePenalty],
         latent_dim: int,
         latent_distribution: Literal["normal", "uniform"] = "normal",
         conditional: bool = False,
         packing: int = 1,
         penalty_interval: int = 1,
+        augment: Augmentation | None = None,
+        top_k: Schedule | None = None,
+        feature_matching: float = 0.0,
+        adversarial: float = 1.0,
         weight_clip: float | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
         self.conditional = self.needs_labels = conditional
         self.refuse_what_is_missing()
-        if conditional and packing > 1:
-            raise UserError(
-                f"model.packing={packing} puts samples of several classes before a discriminator "
-                "that is told one. Use packing=1, or a model without classes."
-            )
-        if penalty_interval < 1:
-            raise UserError(
-                f"model.penalty_interval={penalty_interval} is no number of steps: use 1 for a "
-                "penalty in every step, or penalties={} for none."
-            )
         self.packing = packing
         self.latent_dim = latent_dim
         self.latent_distribution = latent_distribution
@@ -69,14 +74,78 @@ class GAN(Adversarial):
         self.penalty_interval = penalty_interval
         self.loss = loss
         self.penalties = dict(penalties)
+        self.augment = augment
+        self.top_k = top_k
+        self.feature_matching = feature_matching
+        self.adversarial = adversarial
+        self._refuse_what_does_not_fit()
         classes = {"n_classes": self.n_classes} if conditional else {}
         self.generator = generator(sample_shape=self.sample_shape, latent_dim=latent_dim, **classes)
         packed_shape = (packing * self.sample_shape[0], *self.sample_shape[1:])
         self.discriminator = discriminator(sample_shape=packed_shape, **classes)
+        if feature_matching and not hasattr(self.discriminator, "features"):
+            raise UserError(
+                f"model.feature_matching={feature_matching} needs a discriminator with features: "
+                f"{type(self.discriminator).__name__} has none. Use feature_matching=0."
+            )
+        layers = list(self.discriminator.modules())
+        compares = any(getattr(layer, "compares_samples", False) for layer in layers)
         # Batch statistics must not mix real and generated samples.
-        self._scores_together = not any(
-            isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.discriminator.modules()
+        self._scores_together = not compares and not any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
+        self.sliceable = not (compares or top_k is not None or feature_matching)
+        self._learning = nn.ModuleDict(
+            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
+        )
+        self._new_scores: list[Scores] = []
+
+    @property
+    def _terms(self) -> dict[str, Any]:
+        return {**self.penalties, "augment": self.augment}
+
+    def _refuse_what_does_not_fit(self) -> None:
+        """Raises: UserError for options that exclude each other, or the data."""
+        if self.conditional and self.packing > 1:
+            raise UserError(
+                f"model.packing={self.packing} puts samples of several classes before a "
+                "discriminator that is told one. Use packing=1, or a model without classes."
+            )
+        if self.packing < 1 or self.penalty_interval < 1:
+            raise UserError(
+                f"model.packing={self.packing} and model.penalty_interval={self.penalty_interval} "
+                "count samples and steps: use 1 for no packing and a penalty in every step."
+            )
+        if self.top_k is not None and self.loss.pairs_real:
+            raise UserError(
+                "model.top_k chooses among the fakes, and this loss pairs each with a real sample. "
+                "Use model.top_k=null, or another loss, as gansweep.losses.NonSaturating."
+            )
+        if min(self.feature_matching, self.adversarial) < 0 or not (
+            self.feature_matching or self.adversarial
+        ):
+            raise UserError(
+                f"model.feature_matching={self.feature_matching} and model.adversarial="
+                f"{self.adversarial} weigh the generator's terms: use 0 or more, not 0 for both."
+            )
+        if self.augment is not None:
+            self.augment.check(self.sample_shape)
+            if isinstance(self.augment, ADA) and self.loss.pairs_real:
+                raise UserError(
+                    "ADA follows the signs of the discriminator's scores, and a paired loss "
+                    "leaves their zero open. Use model.augment of gansweep.augment.DiffAugment, "
+                    "or another loss, as gansweep.losses.NonSaturating."
+                )
+        for name, penalty in self.penalties.items():
+            if len(self.sample_shape) == 1 and not penalty.takes_points:
+                raise UserError(
+                    f"model.penalties.{name} changes images, and the data are points. Leave it "
+                    "out, or use image data, as data=digits."
+                )
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        return dict(self._learning.items())
 
     @property
     def players(self) -> dict[str, nn.Module]:
@@ -85,8 +154,12 @@ class GAN(Adversarial):
     def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
         images = packs(batch.images, self.packing)
         drawn = {"z": self.latents(draws, len(batch), images.dtype)}
-        for name, penalty in self.penalties.items():
-            for key, (distribution, shape) in penalty.noise(images).items():
+        wanted = {n: p.noise(images) for n, p in self.penalties.items() if isinstance(p, Penalty)}
+        if self.augment is not None:
+            for shown in ("real", "fake", "generator"):
+                wanted[f"augment.{shown}"] = self.augment.noise(len(batch))
+        for name, noise in wanted.items():
+            for key, (distribution, shape) in noise.items():
                 draw = draws.uniform if distribution == "uniform" else draws.normal
                 drawn[f"{name}.{key}"] = draw(*shape, dtype=images.dtype)
         return drawn
@@ -117,30 +190,62 @@ class GAN(Adversarial):
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
         if player == "generator":
-            return self.generator_loss(batch, fakes)
+            return self.generator_loss(batch, drawn, fakes)
         return self.discriminator_loss(batch, drawn, fakes)
 
+    def shown(self, samples: Tensor, drawn: dict[str, Tensor], kind: str) -> Tensor:
+        """What D sees of samples in training: augmented, then packed.
+
+        kind: of the augmentation's draw; "real", "fake", or "generator" for fakes in G's loss.
+        """
+        if self.augment is not None:
+            samples = self.augment(samples, _own(drawn, f"augment.{kind}"))
+        return packs(samples, self.packing)
+
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        images = self.shown(batch.images, drawn, "real")
         # detach: the discriminator's step must not reach the generator
-        images, fakes = packs(batch.images, self.packing), packs(fakes.detach(), self.packing)
+        fakes = self.shown(fakes.detach(), drawn, "fake")
         real, fake = self._score_both(images, fakes, batch.labels)
         total = self.loss.discriminator(real, fake)
-        parts: dict[str, Tensor] = {}
+        parts = {} if self.augment is None else self.augment.parts()
         due = self.steps % self.penalty_interval == 0
         for name, penalty in self.penalties.items() if due else ():
-            own = {k.split(".", 1)[1]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
-            value = penalty(partial(self.judge, labels=batch.labels), images, fakes, own)
+            if isinstance(penalty, ScorePenalty):
+                value = penalty.of_scores(real, fake)
+            else:
+                judge = partial(self.judge, labels=batch.labels)
+                value = penalty(judge, images, fakes, _own(drawn, name))
             parts[f"penalty/{name}"] = value.detach()
             total = total + penalty.weight * self.penalty_interval * value
         return Terms(total, parts, Scores(real.detach(), fake.detach(), self.loss.kind))
 
-    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        fakes = self.shown(fakes, drawn, "generator")
         real = None
         if self.loss.pairs_real:
             with torch.no_grad():
-                real = self.judge(packs(batch.images, self.packing), batch.labels)
-        fake = self.judge(packs(fakes, self.packing), batch.labels)
-        return Terms(self.loss.generator(real, fake))
+                real = self.judge(self.shown(batch.images, drawn, "real"), batch.labels)
+        fake = self.judge(fakes, batch.labels)
+        total = self.adversarial * self.loss.generator(real, self._best(fake))
+        if not self.feature_matching:
+            return Terms(total)
+        distance = self._feature_distance(self.shown(batch.images, drawn, "real"), fakes)
+        total = total + self.feature_matching * distance
+        return Terms(total, {"feature_matching": distance.detach()})
+
+    def _best(self, scores: Tensor) -> Tensor:
+        if self.top_k is None:
+            return scores
+        share = self.top_k(self.images_seen / 1000, self.budget_kimg)
+        return scores.topk(max(1, int(share * len(scores)))).values
+
+    def _feature_distance(self, images: Tensor, fakes: Tensor) -> Tensor:
+        """|E f(x) - E f(G(z))|^2 over the batch of all processes; no gradient through f(x)."""
+        with torch.no_grad():
+            real = average(self.discriminator.features(images).mean(0))  # type: ignore[operator]
+        fake = average(self.discriminator.features(fakes).mean(0))  # type: ignore[operator]
+        return (real - fake).square().sum()
 
     def _score_both(
         self, real: Tensor, fake: Tensor, labels: Tensor | None
@@ -151,12 +256,33 @@ class GAN(Adversarial):
         scores = self.judge(torch.cat([real, fake]), both)
         return scores[: len(real)], scores[len(real) :]
 
+    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
+        super()._remember(player, terms, fakes)
+        if self._learning and terms.scores is not None:
+            self._new_scores.append(terms.scores)
+
     def after_move(self, player: str) -> None:
+        if player == "discriminator" and self._new_scores:
+            self._learn_from_scores()
         if self.weight_clip is not None and player == "discriminator":
             with torch.no_grad():
                 weights: list[Tensor] = list(self.discriminator.parameters())
                 torch._foreach_clamp_max_(weights, self.weight_clip)
                 torch._foreach_clamp_min_(weights, -self.weight_clip)
+
+    @torch.no_grad()
+    def _learn_from_scores(self) -> None:
+        """Tell the terms that follow the discriminator's scores those of the whole batch."""
+        real = torch.cat([scores.real for scores in self._new_scores])
+        fake = torch.cat([scores.fake for scores in self._new_scores])
+        self._new_scores.clear()
+        means = average(torch.stack([real.mean(), fake.mean(), real.sign().mean()]))
+        world = 1 if self.draws is None else self.draws.world
+        for term in self._terms.values():
+            if isinstance(term, ScorePenalty):
+                term.learn(means[0], means[1])
+            elif isinstance(term, ADA):
+                term.adapt(means[2], len(real) * self.packing * world)
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -186,8 +312,13 @@ class GAN(Adversarial):
     def compile_networks(self) -> None:
         """Compile G, and D unless a penalty differentiates it twice, which compilation forbids."""
         self.generator.compile()
-        if not self.penalties:
+        if not any(penalty.of_gradients for penalty in self.penalties.values()):
             self.discriminator.compile()
+
+
+def _own(drawn: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The draws called NAME.KEY, by their keys."""
+    return {k[len(name) + 1 :]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
 
 
 def packs(samples: Tensor, size: int) -> Tensor:
