@@ -35,7 +35,7 @@ class Projection(nn.Module):
         if n_classes is None:
             raise UserError(
                 "A projection discriminator judges samples with their labels. Set "
-                "model.conditional=true and use labelled data, or leave out model.discriminator.head."
+                "model.conditional=true and use labelled data, or remove model.discriminator.head."
             )
         self.linear = nn.Linear(n_features, 1)
         self.embedding = nn.Embedding(n_classes, n_features)
