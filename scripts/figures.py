@@ -1,0 +1,97 @@
+"""Run the experiments and write the score and the seconds they took into the files that state them.
+
+scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. For each, one run with
+seed 0 on one thread; then line 3 of its file, line 2 of the model's file that names it, and its row
+in the README say what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[1]
+EXPERIMENTS = TOP / "conf" / "experiment"
+
+
+def main() -> None:
+    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: every experiment")
+    names = parser.parse_args().names or known
+    if unknown := set(names) - set(known):
+        parser.error(f"conf/experiment/ has no {', '.join(sorted(unknown))}")
+    for number, name in enumerate(names, start=1):
+        result = trained(name)
+        told = f"{seconds(result)} s on one core of {processor(result)}: {score(result)}"
+        print(f"[{number}/{len(names)}] {name}: {told}", flush=True)
+        state(name, result, told)
+
+
+def trained(name: str) -> dict[str, Any]:
+    """The content of result.json of one run in an empty place."""
+    with tempfile.TemporaryDirectory() as place:
+        words = [f"experiment={name}", "trainer=cpu", "trainer.threads=1", "tracker=none"]
+        command = [sys.executable, "-m", "gansweep", "train", *words, f"runs_dir={place}"]
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+        (path,) = Path(place).glob("**/result.json")
+        content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def seconds(result: dict[str, Any]) -> int:
+    return round(result["seconds"])
+
+
+def score(result: dict[str, Any]) -> str:
+    """The objective at the end, and the captured modes where they are counted."""
+    name = result["objective"]
+    told = f"{name} {value(result, name)} at the end"
+    modes = next((key for key in result["last"] if key.startswith("modes_")), None)
+    if modes is not None and name.startswith(("fid", "reverse_kl")):
+        counts = next(v["value"] for k, v in result["last"].items() if k.startswith("mode_counts"))
+        told += f", {result['last'][modes]['value']:.0f} of {len(counts)} modes"
+    return f"{told} (seed 0)"
+
+
+def value(result: dict[str, Any], name: str) -> str:
+    number = result["last"][name]["value"]
+    return f"{number:.2f}" if abs(number) >= 1 else f"{number:.3f}"
+
+
+def processor(result: dict[str, Any]) -> str:
+    """ "an AMD EPYC" where it is an AMD EPYC 7763."""
+    name = " ".join(str(result["hardware"]["device"]).split()[:2])
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def state(name: str, result: dict[str, Any], told: str) -> None:
+    path = EXPERIMENTS / f"{name}.yaml"
+    lines = path.read_text().splitlines()
+    at = next((k for k, line in enumerate(lines[:4]) if " s on one core of " in line), None)
+    lines[2 if at is None else at : 2 if at is None else at + 1] = [f"# {told}"]
+    path.write_text("\n".join(lines) + "\n")
+    objective = result["objective"]
+    short = f"{seconds(result)} s on one core of {processor(result)}: {objective} {value(result, objective)}"
+    for model in (TOP / "conf" / "model").glob("*.yaml"):
+        text = model.read_text()
+        pattern = rf"^# gansweep train experiment={name}\b.*$"
+        line = f"# gansweep train experiment={name}, {short}"
+        model.write_text(re.sub(pattern, line, text, count=1, flags=re.MULTILINE))
+    readme = TOP / "README.md"
+    word = result["protocols"][objective]["score"]
+    cells = f"| {word} {value(result, objective)} | {seconds(result)} |"
+    row = re.compile(rf"(\| `{name}` )\|[^|]*\|[^|]*\|$", re.MULTILINE)
+    readme.write_text(row.sub(rf"\g<1>{cells}", readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()
