@@ -1,0 +1,164 @@
+"""Progressive growing of GANs: Karras et al. 2018, arXiv:1710.10196.
+
+Both networks begin at 4x4 pixels and grow a level at a time: a new level fades in over
+`fade_kimg`, stands for `stable_kimg`, and the next one begins. Only the layers of the present level
+are computed, on real images averaged down to its side.
+Departures: one batch size and one learning rate for all levels (the authors lower the batch from
+256x256 on, where memory demands it); the moving average has a half-life in images, and a shorter
+one at the start of training (see `Adversarial._update_averages`): ema_kimg = 0.693 * batch_size
+gives the paper's 0.999 a step.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.data.batch import Batch, joined
+from gansweep.errors import UserError
+from gansweep.layers.progressive import (
+    Discriminator,
+    Generator,
+    Stage,
+    at_stage,
+    full_size,
+    stage_at,
+    top_level,
+)
+from gansweep.losses import Wasserstein
+from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.gan import GAN
+
+
+class DriftingWasserstein(Wasserstein):
+    """Wasserstein's loss, with drift * E f(x)^2 to keep D's scores of real samples near 0.
+
+    Source: Karras et al. 2018, Appendix A.1.
+    """
+
+    def __init__(self, *, drift: float = 1e-3) -> None:
+        self.drift = drift
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        drifted = self.drift * real_scores.square().mean()
+        return super().discriminator(real_scores, fake_scores) + drifted
+
+
+class ProGAN(GAN):
+    """The two players of layers/progressive.py, grown on the clock of images seen.
+
+    In training, images are of the present level's side; `fakes` are always full-size.
+    stable_kimg, fade_kimg: how long a level stands, and how long the next one fades in.
+    """
+
+    takes_points = False
+    generator: Generator
+    discriminator: Discriminator
+
+    def __init__(self, *, stable_kimg: float, fade_kimg: float, **two_player: Any) -> None:
+        if two_player.get("conditional"):
+            raise UserError(
+                "model=progan grows without classes: leave model.conditional=false, or use "
+                "model=cgan."
+            )
+        if min(stable_kimg, fade_kimg) < 0:
+            raise UserError(
+                f"stable_kimg={stable_kimg} and fade_kimg={fade_kimg} are thousands of images: "
+                "set both to 0 or more."
+            )
+        super().__init__(**two_player)
+        self.stable_kimg = stable_kimg
+        self.fade_kimg = fade_kimg
+        self.top = top_level(self.sample_shape)
+
+    def stage(self, images_seen: int) -> Stage:
+        """How far the networks have grown; it follows from the images seen alone."""
+        return stage_at(
+            images_seen / 1000,
+            stable_kimg=self.stable_kimg,
+            fade_kimg=self.fade_kimg,
+            top=self.top,
+        )
+
+    @property
+    def present(self) -> Stage:
+        return self.stage(self.images_seen)
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        needed = self.top * (self.stable_kimg + self.fade_kimg)
+        if self.budget_kimg < needed and self.global_rank == 0:
+            side, end = self.sample_shape[-1], self.stage(int(self.budget_kimg * 1000))
+            print(
+                f"gansweep: the networks grow to {side}x{side} in {needed:g} kimg, and "
+                f"budget_kimg={self.budget_kimg:g} ends at {end.side}x{end.side}. Use more, or a "
+                "smaller model.stable_kimg= and model.fade_kimg=.",
+                file=sys.stderr,
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        assert self.draws is not None
+        now = self.present
+        before = self.stage(max(0, self.images_seen - len(batch) * self.draws.world))
+        for player, optimizer in self._optimizers.items():
+            # what lies idle takes no part in the gradients that the processes exchange
+            self._parameters_of[player] = self.players[player].used(now)  # type: ignore[operator]
+            if now.level > before.level:
+                optimizer.state.clear()
+        super().training_step(batch, batch_idx)
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        return super().draw(draws, self._as_seen(batch))
+
+    def generate(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
+        return generator(z, self.present)
+
+    def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        return self.discriminator(samples, self.present)
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
+        # real and fake samples may be judged in one call, but no group may hold both
+        self.discriminator.spread.check(len(batch) // self.packing)
+        terms = super().player_loss(player, self._as_seen(batch), drawn, fakes)
+        if player == "discriminator":
+            stage = self.present
+            terms.parts["growth/level"] = fakes.new_tensor(stage.level)
+            terms.parts["growth/alpha"] = fakes.new_tensor(stage.alpha)
+        return terms
+
+    def _as_seen(self, batch: Batch) -> Batch:
+        return replace(batch, images=at_stage(batch.images, self.present))
+
+    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
+        super()._remember(player, terms, full_size(fakes, self.sample_shape[-1]))
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """(N, C, H, W), cut off at [-1, 1], which the generator may leave; full-size always."""
+        return full_size(super().fakes(batch, rng), self.sample_shape[-1]).clamp(-1, 1)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        """As each group of samples is judged; the last is filled up with the first samples."""
+        whole = filled(batch, self.discriminator.spread.padded(len(batch)))
+        fake = self.fakes(whole, rng)
+        side = self.present.side
+        small = replace(whole, images=F.avg_pool2d(fake, fake.shape[-1] // side))
+        real, fake = self._score_both(self._as_seen(whole).images, small.images, None)
+        return Scores(real[: len(batch)], fake[: len(batch)], self.loss.kind)
+
+    def compile_networks(self) -> None:
+        """Leave both as they are: they change with every level."""
+
+
+def filled(batch: Batch, n: int) -> Batch:
+    """The batch with its first samples once more, n in all; n - N is at most N."""
+    return batch if n == len(batch) else joined([batch, batch[: n - len(batch)]])
