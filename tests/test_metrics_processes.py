@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from gansweep.build import build_data
 from gansweep.config import compose
+from gansweep.metrics.agreement import ClassAgreement
 from gansweep.metrics.frechet import (
     FrechetInfinity,
     FrechetScore,
@@ -51,6 +52,7 @@ def metrics() -> dict[str, Metric]:
         "mode_score": ModeScore(torch.ones(WIDTH)),
         "kid": KernelScore(real, N, subsets=9, subset_size=50),
         "prdc": Neighbours(real),
+        "class_agreement": ClassAgreement(WIDTH),
     }
 
 
@@ -59,6 +61,9 @@ def scored(numbers: torch.Tensor) -> Results:
     fakes, results = samples(N, 1), {}
     for name, metric in metrics().items():
         for part in numbers.chunk(2) if len(numbers) else ():
+            if name == "class_agreement":
+                metric.update(part % WIDTH, fakes[part])
+                continue
             labels = (part % CLASSES,) if name == "intra_fid" else ()
             metric.update(part, fakes[part], *labels)
         results[name] = metric.compute()

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Split
+from gansweep.metrics.agreement import Agreement
 from gansweep.metrics.backbones import WITH_CLASSES
 from gansweep.metrics.bins import N_BINS, BinCounts, real_bins
 from gansweep.metrics.birthday import LEAST_REAL, Birthday, real_twins
@@ -341,6 +342,7 @@ MEASURES: tuple[Measure, ...] = (
     Kid(),
     Fidelity(),
     Modes(),
+    Agreement(),
     Bins(),
     Support(),
     Copying(),

@@ -70,7 +70,7 @@ def score_name(protocol: Mapping[str, Any]) -> str:
     backbone = protocol["backbone"]
     space = [] if backbone in (None, PLAIN_BACKBONE) else [backbone]
     reference = f"{protocol['splits']}splits" if score == "is" else protocol["split"]
-    return "_".join([score, *space, n, reference])
+    return "_".join([score, *space, n, *filter(None, [reference])])
 
 
 def protocol_key(protocol: Mapping[str, Any]) -> str:

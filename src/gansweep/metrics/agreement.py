@@ -1,0 +1,102 @@
+"""Whether samples are of the class that they were asked to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from gansweep.data.source import DataSource
+from gansweep.metrics.measure import Measure, Seen, Setting
+from gansweep.metrics.protocol import Protocol
+
+MOST_CONFUSED = 100  # classes, of which the confusions are still told one by one
+
+
+class ClassAgreement(Metric):
+    """How often a classifier sees the class that a sample was asked to be.
+
+    n_classes: K. All counts are whole numbers, so that any number of processes agrees exactly.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    update_called = True  # no warning on a process whose samples are all with the others
+    counts: Tensor
+
+    def __init__(self, n_classes: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n_classes = n_classes
+        self.add_state(
+            "counts", torch.zeros(n_classes, n_classes, dtype=torch.int64), dist_reduce_fx="sum"
+        )
+
+    def update(self, asked: Tensor, logits: Tensor) -> None:
+        """asked: (n,) int64, 0 to K - 1.   logits: (n, K) of the classifier."""
+        if len(asked) != len(logits) or logits.shape[1:] != (self.n_classes,):
+            raise ValueError(
+                f"{tuple(asked.shape)} asked classes for logits of shape {tuple(logits.shape)}: "
+                f"give one class for each row of logits over {self.n_classes} classes."
+            )
+        if len(asked) and not 0 <= int(asked.min()) <= int(asked.max()) < self.n_classes:
+            raise ValueError(
+                f"Classes from {int(asked.min())} to {int(asked.max())} were asked for, and there "
+                f"are {self.n_classes}, 0 to {self.n_classes - 1}."
+            )
+        cells = (asked * self.n_classes + logits.argmax(1)).to(self.counts.device)
+        self.counts += cells.bincount(minlength=self.n_classes**2).view_as(self.counts)
+
+    def compute(self) -> dict[str, Tensor]:
+        """class_agreement: share of all samples, 0 to 1.
+
+        class_agreement_per_class: (K,) share of those asked to be of each class, NaN without any.
+        confusion: (K * K,) counts, the row of each asked class after the other, a column for each
+            class seen.
+        Raises: ValueError where no sample was given.
+        """
+        if not self.counts.any():
+            raise ValueError("No samples were given to score: call update first.")
+        counts = self.counts.double()
+        right, asked = counts.diagonal(), counts.sum(1)
+        return {
+            "class_agreement": right.sum() / asked.sum(),
+            "class_agreement_per_class": right / asked,
+            "confusion": counts.flatten(),
+        }
+
+
+class Agreement(Measure):
+    """Does the data's classifier see the class that each sample was asked to be?"""
+
+    choices = ("class_agreement",)
+    words = ("class_agreement", "class_agreement_per_class", "confusion")
+    lists = ("class_agreement_per_class", "confusion")
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        if not conditional:
+            return "the generator is asked for no class"
+        return (
+            "" if backbone == "classifier" else "only metrics=classifier tells the data's classes"
+        )
+
+    def gives(self, data: DataSource) -> tuple[str, ...]:
+        few = (data.n_classes or 0) <= MOST_CONFUSED
+        return tuple(word for word in self.words if few or word != "confusion")
+
+    def build(self, setting: Setting) -> Metric:
+        return ClassAgreement(setting.data.n_classes or 0)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.labels, seen.logits)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        own: Protocol = {"asked": "as often as in training"}
+        if word != "class_agreement":
+            own["class_names"] = setting.data.class_names
+        if word == "confusion":
+            own["layout"] = "asked x seen"
+        # nothing real is compared with
+        return own | dict.fromkeys(("n_real", "split", "feature_width"))
