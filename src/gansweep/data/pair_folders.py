@@ -1,0 +1,149 @@
+"""Two folders of images: A, to start from, and B, to make of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gansweep.data.census import ImageFile
+from gansweep.data.folders import ImageFolder
+from gansweep.data.pairs import Translation
+from gansweep.data.source import Split
+from gansweep.errors import UserError
+
+SHOWN = 5  # names in an error
+
+
+class PairedFolders(Translation):
+    """Pairs by name: A/x.jpg is the source of B/x.png, and so on in the folders below.
+
+    root_a, root_b: the sources and the targets.
+    test_root_a, test_root_b: test pairs; where both are None, every `test_every`-th pair.
+    options: those of ImageFolder, for both; crops and mirrorings are those of the partner.
+    Raises: UserError where the folders do not pair, before training starts.
+    """
+
+    def __init__(
+        self,
+        root_a: str | Path,
+        root_b: str | Path,
+        test_root_a: str | Path | None = None,
+        test_root_b: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        _check_folders(root_a, root_b, test_root_a, test_root_b)
+        targets = ImageFolder(root_b, test_root=test_root_b, **options)
+        sources = _Counterparts(targets, root_a, test_root=test_root_a, **options)
+        name = f"{sources.name}_to_{targets.name}"
+        super().__init__(name, "folders", sources, targets, aligned=True, aligned_test=True)
+
+
+class UnpairedFolders(Translation):
+    """Images of two kinds without counterparts: the options of PairedFolders.
+
+    The test split holds no true pairs either: nothing is measured against them.
+    """
+
+    def __init__(
+        self,
+        root_a: str | Path,
+        root_b: str | Path,
+        test_root_a: str | Path | None = None,
+        test_root_b: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        _check_folders(root_a, root_b, test_root_a, test_root_b)
+        sources = ImageFolder(root_a, test_root=test_root_a, **options)
+        targets = ImageFolder(root_b, test_root=test_root_b, **options)
+        name = f"{sources.name}_to_{targets.name}"
+        super().__init__(name, "folders", sources, targets, aligned=False, aligned_test=False)
+
+
+def _check_folders(
+    root_a: str | Path,
+    root_b: str | Path,
+    test_root_a: str | Path | None,
+    test_root_b: str | Path | None,
+) -> None:
+    if (test_root_a is None) != (test_root_b is None):
+        given, missing = ("a", "b") if test_root_b is None else ("b", "a")
+        raise UserError(
+            f"data.test_root_{given} is set and data.test_root_{missing} is not: set both, or "
+            "neither, and every data.test_every-th image is a test image."
+        )
+    roots = {"root_a": root_a, "root_b": root_b, "test_root_a": test_root_a,
+             "test_root_b": test_root_b}  # fmt: skip
+    for option, root in roots.items():
+        if root is not None and not Path(root).expanduser().is_dir():
+            raise UserError(
+                f"data.{option}={root} is no folder. Set it to a folder of images, absolute or "
+                "relative to where you are."
+            )
+
+
+class _Counterparts(ImageFolder):
+    """The folder of the sources in the order and with the splits of its partner's targets."""
+
+    def __init__(self, partner: ImageFolder, root: str | Path, **options: Any) -> None:
+        super().__init__(root, **options)
+        self.partner = partner
+
+    @cached_property
+    def _files(self) -> dict[Split, list[ImageFile]]:
+        theirs = self.partner._files
+        if self.test_root is None or self.partner.test_root is None:
+            own = _by_stem(self.root, self._readable(self.root))
+            both = [file for files in theirs.values() for file in files]
+            _refuse_unequal(self.root, own, self.partner.root, _by_stem(self.partner.root, both))
+            return {split: [own[_stem(f)] for f in files] for split, files in theirs.items()}
+        roots: dict[Split, tuple[Path, Path]] = {
+            "train": (self.root, self.partner.root),
+            "test": (self.test_root, self.partner.test_root),
+        }
+        found: dict[Split, list[ImageFile]] = {}
+        for split, (mine, other) in roots.items():
+            own = _by_stem(mine, self._readable(mine))
+            _refuse_unequal(mine, own, other, _by_stem(other, theirs[split]))
+            found[split] = [own[_stem(file)] for file in theirs[split]]
+        return found
+
+    @cached_property
+    def _classes(self) -> list[str] | None:
+        return None  # labels are the targets'
+
+
+def _stem(file: ImageFile) -> str:
+    return str(PurePosixPath(file.name).with_suffix(""))
+
+
+def _by_stem(root: Path, files: list[ImageFile]) -> dict[str, ImageFile]:
+    named: dict[str, ImageFile] = {}
+    for file in files:
+        if _stem(file) in named:
+            raise UserError(
+                f"{root} holds {named[_stem(file)].name} and {file.name}: which of them is the "
+                "counterpart? Rename or remove one."
+            )
+        named[_stem(file)] = file
+    return named
+
+
+def _refuse_unequal(
+    root_a: Path, a: dict[str, ImageFile], root_b: Path, b: dict[str, ImageFile]
+) -> None:
+    lonely = [
+        f"{len(names)} of {root} have no counterpart in the other ({_some(names)})"
+        for root, names in ((root_a, sorted(a.keys() - b)), (root_b, sorted(b.keys() - a)))
+        if names
+    ]
+    if lonely:
+        raise UserError(
+            f"The images of {root_a} ({len(a)}) and of {root_b} ({len(b)}) do not pair: "
+            f"{'; '.join(lonely)}. Give counterparts the same name (the ending may differ), remove "
+            "what is alone, or train without pairs: data=unpaired_folders model=cyclegan."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
