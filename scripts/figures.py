@@ -80,7 +80,8 @@ def state(name: str, result: dict[str, Any], told: str) -> None:
     lines[2 if at is None else at : 2 if at is None else at + 1] = [f"# {told}"]
     path.write_text("\n".join(lines) + "\n")
     objective = result["objective"]
-    short = f"{seconds(result)} s on one core of {processor(result)}: {objective} {value(result, objective)}"
+    figure = f"{objective} {value(result, objective)}"
+    short = f"{seconds(result)} s on one core of {processor(result)}: {figure}"
     for model in (TOP / "conf" / "model").glob("*.yaml"):
         text = model.read_text()
         pattern = rf"^# gansweep train experiment={name}\b.*$"
