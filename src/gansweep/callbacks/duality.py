@@ -153,10 +153,11 @@ class DualityGap(ImageClockWatcher):
 def unchanged(module: Adversarial) -> Iterator[None]:
     """Whatever is done to the players in here is undone, to the last bit.
 
-    Weights, buffers, gradients and the global random state are put back; the optimizers and the
+    Weights, buffers, memory, gradients and the global random state are put back; the optimizers and the
     run's own stream of noise must not be used.
     """
-    tensors = [t for net in module.players.values() for t in (*net.parameters(), *net.buffers())]
+    kept_by = (*module.players.values(), *module.memory.values())
+    tensors = [t for net in kept_by for t in (*net.parameters(), *net.buffers())]
     kept = [tensor.detach().clone() for tensor in tensors]
     gradients = [(p, p.grad) for net in module.players.values() for p in net.parameters()]
     devices = [module.device] if module.device.type == "cuda" else []

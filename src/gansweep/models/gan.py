@@ -183,6 +183,10 @@ class GAN(Adversarial):
             self.discriminator(samples, labels) if self.conditional else self.discriminator(samples)
         )
 
+    def features(self, samples: Tensor) -> Tensor:
+        """What D's score is a function of, (N, n_features), of samples that are packed already."""
+        return self.discriminator.features(samples)  # type: ignore[operator]
+
     def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
         return self.generate(self.generator, drawn["z"], batch.labels)
 
@@ -243,8 +247,8 @@ class GAN(Adversarial):
     def _feature_distance(self, images: Tensor, fakes: Tensor) -> Tensor:
         """|E f(x) - E f(G(z))|^2 over the batch of all processes; no gradient through f(x)."""
         with torch.no_grad():
-            real = average(self.discriminator.features(images).mean(0))  # type: ignore[operator]
-        fake = average(self.discriminator.features(fakes).mean(0))  # type: ignore[operator]
+            real = average(self.features(images).mean(0))
+        fake = average(self.features(fakes).mean(0))
         return (real - fake).square().sum()
 
     def _score_both(
@@ -300,7 +304,7 @@ class GAN(Adversarial):
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
         real, fakes = (
-            _packs_around(samples, self.packing)
+            packs_around(samples, self.packing)
             for samples in (batch.images, self.fakes(batch, rng))
         )
         trained = self.discriminator.training
@@ -337,6 +341,6 @@ def packs(samples: Tensor, size: int) -> Tensor:
     return samples.reshape(n // size, size * channels, *samples.shape[2:])
 
 
-def _packs_around(samples: Tensor, size: int) -> Tensor:
+def packs_around(samples: Tensor, size: int) -> Tensor:
     """(N, C, ...) -> (N, size C, ...): each sample with those after it, the last with the first."""
     return torch.cat([samples.roll(-k, 0) for k in range(size)], dim=1)

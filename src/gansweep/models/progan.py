@@ -32,7 +32,7 @@ from gansweep.layers.progressive import (
 )
 from gansweep.losses import Wasserstein
 from gansweep.models.adversarial import Draws, Scores, Terms
-from gansweep.models.gan import GAN
+from gansweep.models.gan import GAN, packs_around
 
 
 class DriftingWasserstein(Wasserstein):
@@ -121,6 +121,9 @@ class ProGAN(GAN):
     def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         return self.discriminator(samples, self.present)
 
+    def features(self, samples: Tensor) -> Tensor:
+        return self.discriminator.features(samples, self.present)
+
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
@@ -150,10 +153,11 @@ class ProGAN(GAN):
         """As each group of samples is judged; the last is filled up with the first samples."""
         whole = filled(batch, self.discriminator.spread.padded(len(batch)))
         fake = self.fakes(whole, rng)
-        side = self.present.side
-        small = replace(whole, images=F.avg_pool2d(fake, fake.shape[-1] // side))
-        real, fake = self._score_both(self._as_seen(whole).images, small.images, None)
-        return Scores(real[: len(batch)], fake[: len(batch)], self.loss.kind)
+        small = F.avg_pool2d(fake, fake.shape[-1] // self.present.side)
+        packed = [packs_around(x, self.packing) for x in (self._as_seen(whole).images, small)]
+        real_scores, fake_scores = self._score_both(packed[0], packed[1], None)
+        n = len(batch)
+        return Scores(real_scores[:n], fake_scores[:n], self.loss.kind)
 
     def compile_networks(self) -> None:
         """Leave both as they are: they change with every level."""
