@@ -1,0 +1,163 @@
+"""StyleGAN2: Karras et al. 2020, arXiv:1912.04958. Written from the paper.
+
+Lazy regularisation (Section 3.1): R1 joins D's loss on every `penalty_interval`-th step and the
+path lengths G's on every `path_interval`-th of its steps, each as many times as strong, so that
+their weight over many steps is that of a term present in all.
+Departures: the lazy terms join the loss of a step where the authors take a step of their own for
+them, so the optimizers' moments need not be adjusted for k / (k + 1) as many steps; the crossover
+of style mixing is drawn for each sample; the moving average begins with a shorter half-life (see
+`Adversarial._update_averages`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.style import Discriminator, Generator, Synthesis
+from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.distributed import average
+from gansweep.models.gan import GAN
+from gansweep.models.progan import filled
+
+
+class PathMean(nn.Module):
+    """The long-running mean a of the path lengths, a scalar that begins at 0."""
+
+    value: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(()))
+
+
+class StyleGAN2(GAN):
+    """The two players of layers/style.py.
+
+    mixing: share of the samples that follow two latents, from a random layer on the second.
+    path_weight: of the path length penalty; 2 is the paper's ln 2 / (r^2 (ln r - ln 2)) at a side
+        of r, for lengths that are divided by r and by the root of the number of styles.
+    path_interval: steps of G from one penalty to the next.
+    path_decay: how much of the mean length each new one leaves.
+    path_share: images of the penalty for each image of a batch.
+    """
+
+    takes_points = False
+    generator: Generator
+    discriminator: Discriminator
+
+    def __init__(
+        self,
+        *,
+        mixing: float,
+        path_weight: float,
+        path_interval: int,
+        path_decay: float,
+        path_share: float,
+        **two_player: Any,
+    ) -> None:
+        if two_player.get("conditional"):
+            raise UserError(
+                "model=stylegan2 knows no classes: leave model.conditional=false, or use "
+                "model=cgan."
+            )
+        if path_interval < 1:
+            raise UserError(
+                f"model.path_interval={path_interval} is no number of steps: use 1 for path "
+                "lengths in every step, or path_weight=0 for none."
+            )
+        super().__init__(**two_player)
+        self.mixing = mixing
+        self.path_weight = path_weight
+        self.path_interval = path_interval
+        self.path_decay = path_decay
+        self.path_share = path_share
+        self.path_mean = PathMean()
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        return super().memory | {"path_mean": self.path_mean}
+
+    @property
+    def path_is_due(self) -> bool:
+        return self.path_weight > 0 and self.steps // self.n_critic % self.path_interval == 0
+
+    def latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
+        """(n, latent_dim + noise_numbers): the latent and the noise maps of each sample."""
+        noise = draws.normal(n, self.generator.synthesis.noise_numbers, dtype=dtype)
+        return torch.cat([super().latents(draws, n, dtype), noise], 1)
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        n, dtype = len(batch), batch.images.dtype
+        drawn = super().draw(draws, batch)
+        drawn["other"] = super().latents(draws, n, dtype)
+        n_styles = self.generator.synthesis.n_styles
+        layer = (draws.uniform(n, dtype=dtype) * (n_styles - 1)).long() + 1
+        mixed = draws.uniform(n, dtype=dtype) < self.mixing
+        drawn["crossover"] = torch.where(mixed, layer, n_styles)
+        if self.path_is_due:
+            each = max(1, int(self.path_share * n / self.accumulate))  # of a slice
+            rows = each * self.accumulate
+            drawn["path.z"] = self.latents(draws, rows, dtype)
+            drawn["path.y"] = draws.normal(rows, *self.sample_shape, dtype=dtype)
+        return drawn
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        return self.generator.mixed(drawn["z"], drawn["other"], drawn["crossover"])
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
+        # real and fake samples may be judged in one call, but no group may hold both
+        self.discriminator.spread.check(len(batch) // self.packing)
+        terms = super().player_loss(player, batch, drawn, fakes)
+        if player == "generator" and "path.z" in drawn:
+            w, noise = self.generator.styles(drawn["path.z"])
+            lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
+            penalty = (lengths - self.path_mean.value).square().mean()
+            terms.loss = terms.loss + self.path_weight * self.path_interval * penalty
+            terms.parts["penalty/path"] = penalty.detach()
+            terms.parts["path_length"] = lengths.detach().mean()
+        return terms
+
+    def after_move(self, player: str) -> None:
+        super().after_move(player)
+        lengths = self._recent.get("path_length")
+        if player == "generator" and self.path_is_due and lengths:
+            length = average(torch.stack(list(lengths)[-self.accumulate :]).mean())
+            self.path_mean.value.lerp_(length.to(self.path_mean.value), 1 - self.path_decay)
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """(N, C, H, W), cut off at [-1, 1], which the generator may leave; styles unmixed."""
+        return super().fakes(batch, rng).clamp(-1, 1)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        """As each group of samples is judged; the last is filled up with the first samples."""
+        n = len(batch)
+        whole = super().scores(filled(batch, self.discriminator.spread.padded(n)), rng)
+        return Scores(whole.real[:n], whole.fake[:n], whole.kind)
+
+    def compile_networks(self) -> None:
+        """Compile the mapping alone: the penalties differentiate the other networks twice."""
+        self.generator.mapping.compile()
+
+
+def path_lengths(synthesis: Synthesis, w: Tensor, noise: Tensor, y: Tensor) -> Tensor:
+    """|J_w^T y| / side of each sample, (N,), differentiable once more.
+
+    w: (N, n_styles, D).   y: (N, C, H, W), standard normal.
+    The square root of the mean over the styles of the squared 2-norms of their gradients.
+    Source: Karras et al. 2020, Section 3.2, Eq. 4, and Appendix B.
+    """
+    with torch.autocast(device_type=w.device.type, enabled=False):
+        w = w.to(y.dtype)  # autocast may have made it
+        images = synthesis(w, noise)
+        (gradients,) = torch.autograd.grad((images * y).sum(), w, create_graph=True)
+    return gradients.square().sum(2).mean(1).sqrt() / y.shape[-1]
