@@ -149,9 +149,10 @@ class ADA(Augmentation, nn.Module):
 
     The changes are the paper's pixel blitting, geometry and colours ("bgc"), in its strengths:
     mirroring, quarter turns and shifts by whole pixels (up to an eighth); scaling, rotation,
-    stretching and shifts by fractions; brightness, contrast, luma flip, hue and saturation (the last two
-    do not show in grey images). Left out, as in bgc: filtering, noise and cutout. Ours: all geometry is one bilinear resampling with reflected borders, without the
-    paper's wavelet filter around it.
+    stretching and shifts by fractions; brightness, contrast, luma flip, hue and saturation (the
+    last two do not show in grey images). Left out, as in bgc: filtering, noise and cutout.
+    Ours: all geometry is one bilinear resampling with reflected borders, without the paper's
+    wavelet filter around it.
     Source: Karras et al. 2020, arXiv:2006.06676, Sections 2.2 and 3, Appendix B.
     """
 

@@ -5,6 +5,7 @@ layers of 128 rectifiers is the usual one for two-dimensional mixtures.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import normalization, normalize_weights
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
+Initialize = Callable[[Tensor], object]  # of torch.nn.init, in place
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "maxout")
 
 
@@ -52,6 +54,15 @@ def _hidden_layers(
     return nn.Sequential(*layers)
 
 
+def _initialized(network: nn.Module, initialize: Initialize | None) -> None:
+    """Give every linear weight new values, and every bias 0; None keeps PyTorch's own."""
+    for layer in network.modules() if initialize is not None else ():
+        if isinstance(layer, nn.Linear):
+            initialize(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1] through tanh, or (N, D) points, unbounded."""
 
@@ -64,6 +75,7 @@ class Generator(nn.Module):
         depth: int,
         activation: str,
         norm: str,
+        initialize: Initialize | None = None,
     ) -> None:
         super().__init__()
         self.sample_shape = tuple(sample_shape)
@@ -71,6 +83,7 @@ class Generator(nn.Module):
             latent_dim, width=width, depth=depth, activation=activation, norm=norm
         )
         self.output = nn.Linear(width, math.prod(self.sample_shape))
+        _initialized(self, initialize)
 
     def forward(self, latents: Tensor) -> Tensor:
         samples = self.output(self.hidden(latents))
@@ -93,6 +106,7 @@ class Discriminator(nn.Module):
         spectral_norm: bool = False,
         head: Head = Linear,
         n_classes: int | None = None,
+        initialize: Initialize | None = None,
     ) -> None:
         super().__init__()
         self.n_features = width
@@ -100,6 +114,7 @@ class Discriminator(nn.Module):
             math.prod(sample_shape), width=width, depth=depth, activation=activation, norm=norm
         )
         self.output = head(width, n_classes)
+        _initialized(self, initialize)
         if spectral_norm:
             normalize_weights(self)
 

@@ -1,0 +1,47 @@
+"""Features that show a discriminator how alike the samples of a batch are.
+
+Source: Salimans et al. 2016, arXiv:1606.03498, Section 3.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.errors import UserError
+
+
+class MinibatchDiscrimination(nn.Module):
+    """A head: features (N, A) -> scores (N,), from the features and their closeness to the others'.
+
+    Each sample's features times a tensor (A, B, C) are B rows of C numbers; row b of sample i is
+    close to that of sample j by exp(-|M_ib - M_jb|_1), and the sum over all j, itself included,
+    joins the features before the last linear layer.
+    n_kernels: B.   kernel_dim: C; 100 and 5 in the authors' code.
+    Memory grows with N^2 B C. The samples of a process's own batch are compared.
+    """
+
+    compares_samples = True  # so real and generated samples are never judged in one batch
+
+    def __init__(
+        self, n_features: int, n_classes: int | None = None, *, n_kernels: int, kernel_dim: int
+    ) -> None:
+        super().__init__()
+        if min(n_kernels, kernel_dim) < 1:
+            raise UserError(
+                f"n_kernels={n_kernels} of kernel_dim={kernel_dim} compare nothing: use 1 or more "
+                "of each, or another model.discriminator.head."
+            )
+        # the size at which rows of unit features lie about 1 apart, however many features
+        spread = (n_features * kernel_dim) ** -0.5
+        self.kernels = nn.Parameter(torch.randn(n_features, n_kernels, kernel_dim) * spread)
+        self.output = nn.Linear(n_features + n_kernels, 1)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.output(torch.cat([features, self.closeness(features)], 1)).squeeze(1)
+
+    def closeness(self, features: Tensor) -> Tensor:
+        """(N, A) -> (N, B), each from 1, alone, to N, all alike."""
+        rows = torch.einsum("na,abc->nbc", features, self.kernels)
+        distances = (rows[:, None] - rows[None]).abs().sum(3)
+        return torch.exp(-distances).sum(1)

@@ -1,0 +1,155 @@
+"""Unrolled GAN: the generator plays against the discriminator that its move would provoke.
+
+Source: Metz et al. 2017, arXiv:1611.02163, Sections 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Adam
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.models.adversarial import Terms
+from gansweep.models.distributed import average
+from gansweep.models.gan import GAN
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(slots=True)
+class Moments:
+    """Adam's state of each weight, and the steps made."""
+
+    first: Weights
+    second: Weights
+    steps: Tensor
+
+
+class UnrolledGAN(GAN):
+    """The generator's loss is -L_D at weights of D that are k steps of L_D ahead.
+
+    The k steps are made on copies, on the batch at hand, and the generator's gradient goes through
+    all of them; D itself moves as in every GAN, by one step of its own.
+
+    unrolling_steps: k; 0 is the game without unrolling, in its zero-sum form.
+    unrolled: the rule of the k steps. "adam" continues D's own Adam from its present moments, as
+        the authors' experiments do; "sgd" is Eq. 7 of the paper. The rate is D's present one.
+    Under several processes each of the k steps takes the mean gradient of all.
+    """
+
+    def __init__(
+        self, *, unrolling_steps: int, unrolled: Literal["adam", "sgd"] = "adam", **game: Any
+    ) -> None:
+        super().__init__(**game)
+        if unrolling_steps < 0:
+            raise UserError(
+                f"model.unrolling_steps={unrolling_steps} is no number of steps: use 0 or more."
+            )
+        if unrolled not in ("adam", "sgd"):
+            raise UserError(f"model.unrolled={unrolled} is no rule: use adam or sgd.")
+        if self.penalties or self.top_k is not None or self.feature_matching:
+            raise UserError(
+                "The unrolled game is that of one loss: its k steps take no penalties, and its "
+                "generator neither top_k nor feature_matching. Use model.penalties={}, "
+                "model.top_k=null and model.feature_matching=0, or model=gan."
+            )
+        rule = self.optimizer_makers["discriminator"]([nn.Parameter(torch.zeros(1))])
+        plain = {"weight_decay": 0, "amsgrad": False, "maximize": False}
+        if unrolled == "adam" and not (
+            type(rule) is Adam and all(rule.defaults[k] == v for k, v in plain.items())
+        ):
+            raise UserError(
+                "model.unrolled=adam continues the discriminator's optimizer, which must be "
+                "torch.optim.Adam without weight decay and amsgrad. Use that, or "
+                "model.unrolled=sgd."
+            )
+        self.unrolling_steps = unrolling_steps
+        self.unrolled = unrolled
+        self.sliceable = False  # the k steps are made on the whole batch
+
+    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        images = self.shown(batch.images, drawn, "real")
+        fakes = self.shown(fakes, drawn, "generator")
+
+        def loss(weights: Weights) -> Tensor:
+            real, fake = (self.judge_at(weights, x, batch.labels) for x in (images, fakes))
+            return self.loss.discriminator(real, fake)
+
+        weights: Weights = dict(self.discriminator.named_parameters())
+        now = loss(weights)
+        _, last = self.looking_ahead(loss, weights, now)
+        return Terms(-last, {"unrolled/gain": now.detach() - last.detach()})
+
+    def judge_at(self, weights: Weights, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """The scores by other weights; batch statistics are used but not kept."""
+        buffers = {name: b.clone() for name, b in self.discriminator.named_buffers()}
+        given = (samples, labels) if self.conditional else (samples,)
+        scores: Tensor = functional_call(self.discriminator, {**weights, **buffers}, given)
+        return scores
+
+    def looking_ahead(
+        self, loss: Callable[[Weights], Tensor], weights: Weights, value: Tensor
+    ) -> tuple[Weights, Tensor]:
+        """D's weights and their loss after the k steps, with the graph through all of them.
+
+        weights, value: D's own and their loss.
+        """
+        moments = self._moments() if self.unrolled == "adam" else None
+        rule = self._optimizers["discriminator"].param_groups[0]
+        for _ in range(self.unrolling_steps):
+            found = torch.autograd.grad(value, list(weights.values()), create_graph=True)
+            gradients = {name: average(g) for name, g in zip(weights, found, strict=True)}
+            if moments is None:
+                weights = {n: w - rule["lr"] * gradients[n] for n, w in weights.items()}
+            else:
+                weights, moments = adam_step(weights, gradients, moments, rule)
+            value = loss(weights)
+        return weights, value
+
+    def _moments(self) -> Moments:
+        """Those of D's optimizer; zeros before its first step."""
+        kept = self._optimizers["discriminator"].state
+        own = dict(self.discriminator.named_parameters())
+        if not kept:
+            zeros = {name: torch.zeros_like(weight) for name, weight in own.items()}
+            return Moments(zeros, zeros, torch.zeros(()))
+        return Moments(
+            {name: kept[weight]["exp_avg"] for name, weight in own.items()},
+            {name: kept[weight]["exp_avg_sq"] for name, weight in own.items()},
+            next(iter(kept.values()))["step"],
+        )
+
+    def compile_networks(self) -> None:
+        """Compile G alone: D is differentiated twice, which compilation forbids."""
+        self.generator.compile()
+
+
+def adam_step(
+    weights: Weights, gradients: Weights, moments: Moments, rule: Mapping[str, Any]
+) -> tuple[Weights, Moments]:
+    """One step of Adam that can be differentiated; equal to torch.optim.Adam's.
+
+    rule: lr, betas and eps of the optimizer.   Source: Kingma and Ba 2015, arXiv:1412.6980.
+    """
+    (beta1, beta2), steps = rule["betas"], moments.steps + 1
+    first = {n: beta1 * moments.first[n] + (1 - beta1) * g for n, g in gradients.items()}
+    second = {n: beta2 * moments.second[n] + (1 - beta2) * g * g for n, g in gradients.items()}
+    rate, correction = rule["lr"] / (1 - beta1**steps), (1 - beta2**steps).sqrt()
+    moved = {
+        n: w - rate * first[n] / (_root(second[n]) / correction + rule["eps"])
+        for n, w in weights.items()
+    }
+    return moved, Moments(first, second, steps)
+
+
+def _root(squares: Tensor) -> Tensor:
+    """The square root, with slope 0 at 0: a weight without gradient stays where it is."""
+    positive = squares > 0
+    return torch.where(positive, torch.where(positive, squares, 1).sqrt(), 0)
