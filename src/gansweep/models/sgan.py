@@ -1,0 +1,206 @@
+"""Learning classes from a few labels and many images: the discriminator is the classifier.
+
+For K classes, a sample's logits l_1 ... l_K and Z = sum of exp(l_k):
+SGAN gives generated samples a class of their own, with a logit l_fake: the probability that a
+sample is real is D = Z / (Z + exp(l_fake)), that of class k among the real ones exp(l_k) / Z.
+FeatureMatchingSGAN fixes l_fake = 0, as only differences of logits matter: D = Z / (Z + 1).
+So D is the sigmoid of log Z - l_fake, and the game is the usual one on that score.
+
+Source: Odena 2016, arXiv:1606.01583; Salimans et al. 2016, arXiv:1606.03498, Section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError, nearest
+from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
+from gansweep.losses import NonSaturating
+from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.distributed import average
+from gansweep.models.gan import GAN
+
+Head = Callable[[int, int], nn.Module]
+MATCHINGS = ("squared", "absolute")
+
+
+class SGAN(GAN):
+    """K + 1 classes: those of the data, and that of what the generator makes.
+
+    L_D = mean of -log p(y | x, real) over samples with labels + unsupervised_weight * (the game's
+    loss over all images and as many generated ones). With every label known and a weight of 1 this
+    is the negative log-likelihood of K + 1 classes (Odena 2016, Algorithm 1); an image without its
+    label counts as one of any real class, as in Salimans et al. 2016, Section 5.
+    discriminator: a network that takes `head` and `n_classes`, as all of layers/ do.
+    unsupervised_weight: 0 trains the classifier on the labels alone and lets the generator rest.
+    """
+
+    needs_labels = True
+    uses_labelled = True
+    head: Head = ClassLogits
+    learns_fake_logit = True
+
+    def __init__(
+        self,
+        *,
+        discriminator: Callable[..., nn.Module],
+        unsupervised_weight: float = 1.0,
+        conditional: bool = False,
+        packing: int = 1,
+        **game: Any,
+    ) -> None:
+        if conditional or packing > 1:
+            raise UserError(
+                f"model.conditional={conditional} model.packing={packing}: this discriminator "
+                "finds the class of each sample, so it must see samples alone and without their "
+                "labels. Use conditional=false and packing=1."
+            )
+        if not unsupervised_weight >= 0:
+            raise UserError(
+                f"model.unsupervised_weight={unsupervised_weight} would unlearn the game. Use 1, "
+                "or 0 to train on the labels alone."
+            )
+        n_logits = (game.get("n_classes") or 0) + self.learns_fake_logit
+        network = partial(discriminator, n_classes=n_logits, head=type(self).head)
+        super().__init__(discriminator=network, **game)
+        self.needs_labels = True  # though no network is told them
+        self.unsupervised_weight = unsupervised_weight
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        return ("discriminator", "generator")
+
+    def turn(self) -> tuple[str, ...]:
+        return super().turn() if self.unsupervised_weight else ("discriminator",)
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """(N, K) of the network's logits."""
+        return logits[:, : self.n_classes]
+
+    def realness(self, logits: Tensor) -> Tensor:
+        """(N,): the logit of D, log Z - l_fake."""
+        return self.class_logits(logits).logsumexp(1) - logits[:, -1]
+
+    def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        return self.realness(self.discriminator(samples))
+
+    def supervised_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean of -l_y + log Z."""
+        return F.cross_entropy(self.class_logits(logits), labels)
+
+    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        known, labels = with_labels(batch)
+        supervised = self.supervised_loss(self.discriminator(known), labels)
+        return self._weighed(supervised, partial(super().discriminator_loss, batch, drawn, fakes))
+
+    def _weighed(self, supervised: Tensor, game: Callable[[], Terms]) -> Terms:
+        """The loss of the labels and of the game, which is left out where it weighs nothing."""
+        parts = {"supervised": supervised.detach()}
+        if not self.unsupervised_weight:
+            return Terms(supervised, parts)
+        terms = game()
+        parts |= {"unsupervised": terms.loss.detach()} | terms.parts
+        return Terms(supervised + self.unsupervised_weight * terms.loss, parts, terms.scores)
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """The class logits of the averaged discriminator, without noise."""
+        network = self.sampler("discriminator")
+        trained = network.training
+        network.eval()
+        logits = network(batch.images)
+        network.train(trained)
+        return {"logits": self.class_logits(logits)}
+
+
+class FeatureMatchingSGAN(SGAN):
+    """K logits, and a generator whose features are to have the mean of those of real images.
+
+    L_D = mean of -l_y + log Z over samples with labels + unsupervised_weight / 2 * (mean of
+    softplus(-log Z) over all images + mean of softplus(log Z) over generated ones).
+    L_G compares the two means of the discriminator's last hidden layer over the whole batch, of
+    all processes together: the mean over features of their squared ("squared", the authors' code
+    for MNIST) or absolute difference ("absolute", their code for CIFAR-10). Departure: both players
+    see the same real images, where the code draws others for the generator.
+    discriminator: a network with `features`. Where it has a `noise_width`, it takes that many
+        standard normal numbers for each sample in training.
+    """
+
+    head: Head = NormalizedClassLogits
+    learns_fake_logit = False
+
+    def __init__(
+        self, *, matching: Literal["squared", "absolute"] = "squared", **game: Any
+    ) -> None:
+        if matching not in MATCHINGS:
+            raise UserError(
+                f"model.matching={matching} is not known.{nearest(matching, MATCHINGS)} "
+                "Use matching=squared or matching=absolute."
+            )
+        # its losses have no place for the terms that other games take
+        super().__init__(loss=NonSaturating(), penalties={}, augment=None, top_k=None, **game)
+        self.sliceable = False  # it compares means over the batch
+        self.matching = matching
+        self.noise_width: int = getattr(self.discriminator, "noise_width", 0)
+
+    def realness(self, logits: Tensor) -> Tensor:
+        """(N,): log Z."""
+        return logits.logsumexp(1)
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        drawn = super().draw(draws, batch)
+        passes = ("labelled", "real", "fake", "matched_real", "matched_fake")
+        for name in passes if self.noise_width else ():
+            drawn[f"noise/{name}"] = draws.normal(
+                len(batch), self.noise_width, dtype=batch.images.dtype
+            )
+        return drawn
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        if player == "generator":
+            return self.matching_loss(batch, drawn, fakes)
+        return super().player_loss(player, batch, drawn, fakes)
+
+    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        def logits(samples: Tensor, name: str) -> Tensor:
+            return self.discriminator(samples, **_noise(drawn, name))
+
+        def game() -> Terms:
+            real = self.realness(logits(batch.images, "real"))
+            # detach: the discriminator's step must not reach the generator
+            fake = self.realness(logits(fakes.detach(), "fake"))
+            loss = 0.5 * self.loss.discriminator(real, fake)
+            return Terms(loss, scores=Scores(real.detach(), fake.detach(), self.loss.kind))
+
+        known, labels = with_labels(batch)
+        return self._weighed(self.supervised_loss(logits(known, "labelled"), labels), game)
+
+    def matching_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        features = cast(Any, self.discriminator).features
+        with torch.no_grad():
+            real = features(batch.images, **_noise(drawn, "matched_real"))
+        fake = features(fakes, **_noise(drawn, "matched_fake"))
+        difference = average(real.mean(0) - fake.mean(0))
+        distances = difference.square() if self.matching == "squared" else difference.abs()
+        return Terms(distances.mean())
+
+
+def with_labels(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The images whose labels are known, and these: the batch itself where all are."""
+    known = batch if batch.labelled is None else batch.labelled
+    assert known.labels is not None, "data without labels are refused when the model is built"
+    return known.images, known.labels
+
+
+def _noise(drawn: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    noise = drawn.get(f"noise/{name}")
+    return {} if noise is None else {"noise": noise}
