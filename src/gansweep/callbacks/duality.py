@@ -153,8 +153,8 @@ class DualityGap(ImageClockWatcher):
 def unchanged(module: Adversarial) -> Iterator[None]:
     """Whatever is done to the players in here is undone, to the last bit.
 
-    Weights, buffers, memory, gradients and the global random state are put back; the optimizers and the
-    run's own stream of noise must not be used.
+    Weights, buffers, memory, gradients and the global random state are put back; the optimizers
+    and the run's own stream of noise must not be used.
     """
     kept_by = (*module.players.values(), *module.memory.values())
     tensors = [t for net in kept_by for t in (*net.parameters(), *net.buffers())]
