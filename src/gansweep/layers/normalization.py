@@ -5,24 +5,27 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gansweep.errors import UserError, nearest
 
-KINDS = ("batch", "layer", "none")
+KINDS = ("batch", "layer", "instance", "none")
 
 
 def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Module:
     """The layer for a feature map (N, channels, H, W), or for (N, channels) if not spatial.
 
     kind: "batch"; "layer" (statistics of one sample over all its features, a gain and a bias per
-    channel), which keeps the samples of a batch apart as a gradient penalty needs; or "none".
+    channel), which keeps the samples of a batch apart as a gradient penalty needs; "instance"
+    (statistics of one map of one sample, no gain or bias), of feature maps alone; or "none".
     """
     if kind == "batch":
         return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
     if kind == "layer":
         return nn.GroupNorm(1, channels)
+    if kind == "instance" and spatial:
+        return nn.InstanceNorm2d(channels)
     if kind == "none":
         return nn.Identity()
     raise UserError(
         f"norm={kind} is no normalisation of these networks.{nearest(kind, KINDS)} "
-        f"Use norm=batch, norm=layer or norm=none."
+        f"Use norm=batch, norm=layer or norm=none, or norm=instance for feature maps."
     )
 
 

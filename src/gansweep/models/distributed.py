@@ -63,6 +63,22 @@ class _Average(torch.autograd.Function):
         return _Average.forward(ctx, gradients[0])
 
 
+def gathered(tensor: Tensor) -> Tensor:
+    """(N, ...) -> (world N, ...): the rows of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def own_rows(tensor: Tensor) -> Tensor:
+    """(world N, ...) -> (N, ...): this process's rows of what `gathered` gives."""
+    if not dist.is_initialized():
+        return tensor
+    return tensor.chunk(dist.get_world_size())[dist.get_rank()]
+
+
 class GameDDPStrategy(DDPStrategy):
     """Data-parallel training of players that move in turn.
 

@@ -1,0 +1,106 @@
+"""pix2pix: an image made of another one, learnt from pairs.
+
+Source: Isola et al. 2017, arXiv:1611.07004, Section 3; the released code where the paper is silent.
+Departure: outside training, batch normalisation takes the averages of training, so that the image
+made of a source does not depend on the others of its batch; the paper takes the test batch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.layers.patchgan import mean_score
+from gansweep.layers.unet import UNet
+from gansweep.losses import Loss
+from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.translation import Translator, evaluating, source_of
+
+
+class Pix2Pix(Translator):
+    """G: (source, dropout's noise) -> image, and D: (source, image) -> (N, 1, h, w) scores.
+
+    generator, discriminator: callables that build a U-Net and a PatchGAN for the data's shapes.
+    loss: on the scores of all patches; D's is halved, "which slows down the rate at which D learns
+        relative to G" (Section 3.3).
+    l1_weight: of the mean absolute difference from the true image in G's loss.
+    """
+
+    needs_pairs = True
+    conditional = False
+
+    def __init__(
+        self,
+        *,
+        generator: Callable[..., UNet],
+        discriminator: Callable[..., nn.Module],
+        loss: Loss,
+        l1_weight: float,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.loss = loss
+        self.l1_weight = l1_weight
+        assert self.source_shape is not None  # refused above
+        self.generator = generator(source_shape=self.source_shape, sample_shape=self.sample_shape)
+        channels = self.source_shape[0] + self.sample_shape[0]
+        self.discriminator = discriminator(sample_shape=(channels, *self.sample_shape[1:]))
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"discriminator": self.discriminator, "generator": self.generator}
+
+    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        noise = draws.uniform(len(batch), self.generator.n_dropped, dtype=batch.images.dtype)
+        return {"dropout": noise}
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+        return self.generator(source_of(batch), drawn["dropout"])
+
+    def judge(self, source: Tensor, images: Tensor) -> Tensor:
+        """(N, 1, h, w): of each patch, whether it is the source's."""
+        return self.discriminator(torch.cat([source, images], dim=1))
+
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> Terms:
+        if player == "generator":
+            return self.generator_loss(batch, fakes)
+        return self.discriminator_loss(batch, fakes)
+
+    def discriminator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+        source = source_of(batch)
+        # apart, for their batch statistics must not mix; detach: D's step must not reach G
+        real, fake = self.judge(source, batch.images), self.judge(source, fakes.detach())
+        scores = Scores(mean_score(real.detach()), mean_score(fake.detach()), self.loss.kind)
+        return Terms(0.5 * self.loss.discriminator(real, fake), scores=scores)
+
+    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+        source, real = source_of(batch), None
+        if self.loss.pairs_real:
+            with torch.no_grad():
+                real = self.judge(source, batch.images)
+        adversarial = self.loss.generator(real, self.judge(source, fakes))
+        l1 = (fakes - batch.images).abs().mean()
+        parts = {"loss/adversarial": adversarial.detach(), "loss/l1": l1.detach()}
+        return Terms(adversarial + self.l1_weight * l1, parts)
+
+    def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
+        noise = None
+        if rng is not None:
+            drawn = torch.rand(len(source), self.generator.n_dropped, generator=rng)
+            noise = drawn.to(source.device, source.dtype)
+        with evaluating(self.sampler()) as generator:
+            return generator(source, noise)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        fakes = self.fakes(batch, rng)
+        source = source_of(batch)
+        with evaluating(self.discriminator):
+            real, fake = (mean_score(self.judge(source, x)) for x in (batch.images, fakes))
+        return Scores(real, fake, self.loss.kind)

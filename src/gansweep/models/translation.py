@@ -1,0 +1,51 @@
+"""What procedures that make an image of another one share."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.models.adversarial import Adversarial
+
+
+class Translator(Adversarial):
+    """A model that is given `Batch.source` and makes what is to resemble `Batch.images`."""
+
+    takes_points = False
+    needs_source = True
+
+    @abstractmethod
+    def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
+        """What the averaged generator makes of the sources, in evaluation mode.
+
+        rng: a CPU generator for what is random in it; None for nothing random.
+        """
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        return self.translate(source_of(batch), rng)
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        return {"images": self.translate(source_of(batch), None)}
+
+
+def source_of(batch: Batch) -> Tensor:
+    assert batch.source is not None, "this model needs sources: see needs_source"
+    return batch.source
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation mode, put back as it was."""
+    trained = network.training
+    network.eval()
+    try:
+        yield network
+    finally:
+        network.train(trained)
