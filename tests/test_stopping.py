@@ -127,6 +127,37 @@ def test_score_that_was_never_finite_says_nothing() -> None:
     assert equilibrium(story(objective=lambda k: float("nan"))) is None
 
 
+def watched(measure: Script, until: int) -> str | None:
+    """The plateau rule on BEGAN's measure, logged every 2 kimg, beside an objective that falls."""
+    journal = journal_of(lambda k: 1000 / k, until)
+    for kimg in range(2, until + 1, 2):
+        journal.log(kimg * 1000, {"critic/global_measure": measure(kimg)})
+    rule = StopOnPlateau(patience_kimg=40, min_relative=0.1, watch="critic/global_measure")
+    return rule.reason(journal, ("generator",))
+
+
+def test_watched_curve_is_judged_in_place_of_the_objective_by_its_means() -> None:
+    def noisy(kimg: float) -> float:
+        # one batch of 25 is at half the level, which no mean over 10 kimg shows as an improvement
+        level = max(1 - kimg / 100, 0.5)
+        return level * (1 + 0.05 * (-1) ** (kimg // 2)) * (0.5 if kimg % 50 == 0 else 1)
+
+    assert watched(lambda k: 1 / k, 200) is None
+    assert watched(noisy, 80) is None
+    reason = watched(noisy, 120)
+    assert reason is not None
+    for word in ("critic/global_measure has not improved by 10.0%", "at 50.0 kimg", "7 means"):
+        assert word in reason, reason
+
+
+def test_watched_curve_that_nothing_writes_is_refused(tmp_path: Path) -> None:
+    words = ["model=gan", "data=ring", "metrics=none", "tracker=none", "callbacks=stopping"]
+    words += ["~callbacks.stop_at_equilibrium", f"runs_dir={tmp_path}", "budget_kimg=60"]
+    words += ["batch_size=1000", "callbacks.stop_on_plateau.watch=critic/global_measure"]
+    with pytest.raises(UserError, match=r"no curve of this run.*balance/distance"):
+        train(config.compose(words), progress=False)
+
+
 # Equilibrium: a healthy story, and each way to miss one of its conditions
 
 

@@ -12,7 +12,7 @@ from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.watcher import GameCallback
-from gansweep.errors import UserError
+from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.models.adversarial import Adversarial
 
@@ -23,6 +23,7 @@ LEAST_SCORES = 4  # evaluations that a judgement on a stretch needs
 BETTER_THAN_CHANCE = 0.6  # accuracy that no untrained discriminator keeps up
 ALIVE = 1e-3  # of the usual gradient: under a dead discriminator it is 0
 MODES_KEPT = 0.9  # of all modes, or of the most that were ever captured
+BALANCE_CURVES = ("balance/", "critic/")  # what the callback of that name writes
 NOISE_FLOOR = 0.02  # of what a score has gained: what is flat for a score that ends near 0
 
 
@@ -49,7 +50,7 @@ class _ScoreRule(GameCallback):
                 )
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        name = self.journal.objective
+        name = self.judges(self.journal)
         curve = self.journal.curves.get(name, []) if name is not None else []
         # a score of this step, or of the last one where the scorer stands behind the rule
         if not curve or round(curve[-1][0] * 1000) < module.images_seen - images:
@@ -57,6 +58,10 @@ class _ScoreRule(GameCallback):
         reason = self.reason(self.journal, module.makers)
         if reason is not None:
             self.journal.stop(self.status, reason, module.images_seen, rule=self.rule)
+
+    def judges(self, journal: Journal) -> str | None:
+        """The curve whose every new value is a time to judge."""
+        return journal.objective
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
         """Why the run should stop now, with the numbers; None where it should not."""
@@ -69,18 +74,45 @@ class StopOnPlateau(_ScoreRule):
     patience_kimg: thousands of images without an improvement, three evaluations at least.
     min_relative: what counts as one, as a share of the value that it improves on; small steps
         that add up to it count.
+    watch: a logged curve to judge by instead, the lower the better, as BEGAN's measure of
+        convergence critic/global_measure; by its means over quarters of the patience, since what
+        is logged is of one batch.
     """
 
     status = "plateau"
     rule = "stop_on_plateau"
     reads = (("quality", Quality),)
 
-    def __init__(self, patience_kimg: float, min_relative: float) -> None:
+    def __init__(self, patience_kimg: float, min_relative: float, watch: str | None = None) -> None:
         self.patience_kimg = patience_kimg
         self.min_relative = min_relative
+        self.watch = watch
+        if watch is not None:
+            self.reads = (("balance", Balance),) if watch.startswith(BALANCE_CURVES) else ()
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if trainer.is_global_zero and module.images_seen >= self.patience_kimg * 1000:
+            self._refuse_unknown()
+        super().after_step(trainer, module, images)
+
+    def _refuse_unknown(self) -> None:
+        """Raises: UserError where nothing writes the curve to watch; sooner it cannot be known."""
+        curves = self.journal.curves
+        if self.watch is not None and self.watch not in curves:
+            raise UserError(
+                f"callbacks.{self.rule}.watch={self.watch} is no curve of this run."
+                f"{nearest(self.watch, curves)} It logs {', '.join(sorted(curves))}."
+            )
+
+    def judges(self, journal: Journal) -> str | None:
+        return self.watch or journal.objective
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
-        sign, curve = _objective(journal)
+        if self.watch is not None:
+            step = self.patience_kimg / LEAST_SCORES
+            sign, curve = 1, _quarters(journal.curves[self.watch], step)
+        else:
+            sign, curve = _objective(journal)
         if not curve:
             return None
         since, held = curve[0]
@@ -94,9 +126,9 @@ class StopOnPlateau(_ScoreRule):
         if now - since < self.patience_kimg or waited < LEAST_SCORES - 1:
             return None
         return (
-            f"{journal.objective} has not improved by {self.min_relative:.1%} since it was "
-            f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} evaluations ago "
-            f"(now {last:.4g})"
+            f"{self.judges(journal)} has not improved by {self.min_relative:.1%} since it was "
+            f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
+            f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
         )
 
 
@@ -199,6 +231,16 @@ def _objective(journal: Journal) -> tuple[int, Curve]:
     assert name is not None
     sign = 1 if journal.protocols[name]["direction"] == "minimize" else -1
     return sign, [(k, v) for k, v in journal.curves[name] if math.isfinite(v)]
+
+
+def _quarters(curve: Curve, step: float) -> Curve:
+    """(end, mean) of each stretch of `step` kimg that is over; what is not finite is left out."""
+    means: Curve = []
+    for n in range(1, math.floor(curve[-1][0] / step) + 1):
+        values = _values(curve, (n - 1) * step, n * step)
+        if values:
+            means.append((n * step, statistics.fmean(values)))
+    return means
 
 
 def _values(curve: Curve, after: float, until: float = math.inf) -> list[float]:
