@@ -97,6 +97,12 @@ def test_colours_by_hand() -> None:
     torch.testing.assert_close(flatter, 0.5 + (image - 0.5) / 2)
 
 
+def covered(chance: float, n: int) -> tuple[int, int]:
+    """First pixel and length of the square along an axis of n pixels."""
+    side = int(n / 2 + 0.5)
+    return math.floor(chance * (n + 1 - side % 2)) - side // 2, side
+
+
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 10)])
 def test_cutout_blanks_a_square_of_half_the_side_clipped_at_the_border(
     height: int, width: int
@@ -107,12 +113,11 @@ def test_cutout_blanks_a_square_of_half_the_side_clipped_at_the_border(
     after = augment(before, draw)
     for image, (down, right) in zip(after, draw["cutout"].tolist(), strict=True):
         slow = np.ones((height, width), np.float32)
-        for axis, n in enumerate((height, width)):
-            side = int(n / 2 + 0.5)
-            start = math.floor((down, right)[axis] * (n + 1 - side % 2)) - side // 2
-            inside = [start <= k < start + side for k in range(n)]
-            within = np.array(inside) if axis == 0 else np.outer(within, inside)
-        slow[within] = 0
+        rows, columns = (
+            slice(max(0, start), max(0, start + side))
+            for start, side in (covered(down, height), covered(right, width))
+        )
+        slow[rows, columns] = 0
         np.testing.assert_array_equal(image[0], slow)
 
 

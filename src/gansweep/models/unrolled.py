@@ -117,13 +117,14 @@ class UnrolledGAN(GAN):
         """Those of D's optimizer; zeros before its first step."""
         kept = self._optimizers["discriminator"].state
         own = dict(self.discriminator.named_parameters())
+        some = next(iter(own.values()))  # its type is the one to count in
         if not kept:
             zeros = {name: torch.zeros_like(weight) for name, weight in own.items()}
-            return Moments(zeros, zeros, torch.zeros(()))
+            return Moments(zeros, zeros, some.new_zeros(()))
         return Moments(
             {name: kept[weight]["exp_avg"] for name, weight in own.items()},
             {name: kept[weight]["exp_avg_sq"] for name, weight in own.items()},
-            next(iter(kept.values()))["step"],
+            next(iter(kept.values()))["step"].to(some),
         )
 
     def compile_networks(self) -> None:
