@@ -20,6 +20,7 @@ Usage: gansweep VERB [options]
   worker    help a sweep from a shell:  gansweep worker runs/demo-digits
   report    compare runs on one page:   gansweep report runs/demo-digits
   evaluate  score trained runs again:   gansweep evaluate runs/digits/dcgan-001
+  generate  make pictures with a run:   gansweep generate runs/digits/cgan-001 label=7
   doctor    say what ails a run:        gansweep doctor runs/digits/dcgan-001
   sync      upload offline W&B runs:    gansweep sync runs
 
@@ -52,6 +53,26 @@ to each run's record (evaluations.jsonl), and 'gansweep report' shows them in co
 
   metrics=CHOICE         a file of conf/metrics/ (default: full)
   metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores, noise_seed, error_bars, ...
+  checkpoint=best|last   which weights (default: best, by the run's objective)
+  accelerator=auto       auto, cpu or cuda
+"""
+
+GENERATE_HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE ...] [-o FILE]
+
+Draw samples of a trained run into one PNG. A run that follows labels can be asked for a class; one
+that learnt a code of its own (model=infogan), for a value of that code. Without either it draws
+what the run's own sample sheets show: a column for each class, or what it makes of given images.
+
+  gansweep generate runs/digits/cgan-001 label=7 n=16 -o sevens.png
+  gansweep generate runs/fashion_mnist/cgan-001 label=sneaker
+  gansweep generate runs/digits/infogan-001 code=3 n=8     along its first continuous code
+  gansweep generate runs/digits/dcgan-001 n=100 seed=1     other noise, other samples
+
+  label=CLASS            a class of the data, by name or number
+  code=VALUE             a value of the learnt code, from 0
+  n=16                   how many images
+  seed=0                 of the noise: the same samples every time
+  -o FILE.png            the picture (default: named after the run, here)
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
 """
@@ -249,6 +270,15 @@ def _evaluate(words: list[str]) -> int:
     return evaluate_main(words)
 
 
+def _generate(words: list[str]) -> int:
+    if not words or any(word in ("-h", "--help") for word in words):
+        print(GENERATE_HELP, end="")
+        return 0 if words else 2
+    from gansweep.generate import main as generate_main
+
+    return generate_main(words)
+
+
 def _doctor(words: list[str]) -> int:
     from gansweep.report.doctor import main as doctor_main
 
@@ -270,6 +300,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "worker": _worker,
     "report": _report,
     "evaluate": _evaluate,
+    "generate": _generate,
     "doctor": _doctor,
     "sync": _sync,
 }

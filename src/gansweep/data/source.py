@@ -135,6 +135,10 @@ class DataSource(ABC):
         """The class that alone is trained on, where the others are to be told from it."""
         return None
 
+    def is_paired(self, split: Split) -> bool:
+        """Whether a row's source and image are counterparts, so that the truth is known."""
+        return self.source_shape is not None
+
     @property
     def is_points(self) -> bool:
         return len(self.shape) == 1

@@ -1,0 +1,126 @@
+"""Pictures of what a model makes: grids of samples, columns of classes, sources beside results."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gansweep.data.batch import Batch, joined
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource, Split
+from gansweep.models.adversarial import Adversarial
+
+GRID_SIDE = 512
+POINTS_AN_IMAGE = 10  # points are drawn so many times as often
+
+
+def sheet(
+    module: Adversarial, data: DataSource, conditions: Conditions, count: int, seed: int
+) -> Image.Image:
+    """About `count` samples of the averaged makers, from noise that the seed fixes.
+
+    A model of some kinds of sample shows a column of each, one noise along a row; one that starts
+    from sources shows each source, what it made of it, and the truth where the data know it; any
+    other a square. Points are a map of where they fall among real ones.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    if data.is_points:
+        wanted = conditions.draw(POINTS_AN_IMAGE * count, rng)
+        return point_map(wanted.images, _made(module, wanted, rng))
+    if data.source_shape is not None:
+        split: Split = "test" if data.n_test else "train"
+        wanted = joined(list(data.batches(split, max(1, count // 3))))
+        if starts_from_sources(module, wanted):
+            return translations(module, wanted, rng, with_truth=data.is_paired(split))
+    if module.kinds is not None and module.kinds <= count:
+        rows = round(count / module.kinds)
+        columns = [
+            of_kind(module, kind, conditions, rows, torch.Generator().manual_seed(seed))
+            for kind in range(module.kinds)
+        ]
+        return grid(torch.stack(columns, dim=1).flatten(0, 1), module.kinds)
+    return grid(_made(module, conditions.draw(count, rng), rng))
+
+
+def of_kind(
+    module: Adversarial, kind: int, conditions: Conditions, n: int, rng: torch.Generator
+) -> Tensor:
+    """n samples of one of the model's kinds, (n, ...) float32 on the CPU."""
+    wanted = conditions.draw(n, rng).to(module.device)
+    return module.fakes_of(kind, wanted, rng).float().cpu()
+
+
+def starts_from_sources(module: Adversarial, batch: Batch) -> bool:
+    """Whether the model makes an image of each source of the batch."""
+    if batch.source is None:
+        return False
+    few = batch[slice(0, 2)].to(module.device)
+    return module.needs_source or "images" in module.answers(few)
+
+
+def translations(
+    module: Adversarial, batch: Batch, rng: torch.Generator, *, with_truth: bool
+) -> Image.Image:
+    """Source, what the model made of it and, `with_truth`, the true image, side by side."""
+    assert batch.source is not None
+    made = module.answers(batch.to(module.device)).get("images")
+    if made is None:
+        made = _made(module, batch, rng)
+    parts = [batch.source, made.float().cpu(), *([batch.images] if with_truth else [])]
+    channels = max(part.shape[1] for part in parts)
+    shown = [part.expand(-1, channels, -1, -1) for part in parts]
+    # as many groups beside each other as make a square
+    groups = max(1, round(math.sqrt(len(batch) / len(parts))))
+    return grid(torch.stack(shown, dim=1).flatten(0, 1), groups * len(parts))
+
+
+def _made(module: Adversarial, batch: Batch, rng: torch.Generator) -> Tensor:
+    return module.fakes(batch.to(module.device), rng).float().cpu()
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """(N, C, H, W) in [-1, 1] as rows of images, enlarged by a whole factor without smoothing.
+
+    columns: images in a row; None for a square.
+    """
+    n, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    pixels = images.nan_to_num(0).clamp(-1, 1).add(1).mul(127.5).round().byte()
+    picture = torch.zeros(
+        channels, rows * (height + 1) + 1, columns * (width + 1) + 1, dtype=torch.uint8
+    )
+    for k, image in enumerate(pixels):
+        top, left = 1 + (k // columns) * (height + 1), 1 + (k % columns) * (width + 1)
+        picture[:, top : top + height, left : left + width] = image
+    array = picture.permute(1, 2, 0).numpy()
+    drawn = Image.fromarray(array if channels == 3 else array[:, :, 0])
+    factor = max(1, GRID_SIDE // max(drawn.size))
+    size = (drawn.width * factor, drawn.height * factor)
+    return drawn.resize(size, Image.Resampling.NEAREST)
+
+
+def point_map(real: Tensor, fake: Tensor) -> Image.Image:
+    """The first two coordinates: real points grey, generated ones orange."""
+    reach = 1.25 * float(real[:, :2].abs().max())
+    canvas = np.full((GRID_SIDE, GRID_SIDE, 3), 255, dtype=np.uint8)
+    for points, colour in ((real, (185, 185, 185)), (fake, (213, 94, 0))):
+        xy = points[:, :2].nan_to_num(0).clamp(-reach, reach).numpy() / reach
+        columns = ((xy[:, 0] + 1) / 2 * (GRID_SIDE - 3)).astype(int)
+        rows = ((1 - xy[:, 1]) / 2 * (GRID_SIDE - 3)).astype(int)
+        for dy in range(3):
+            for dx in range(3):
+                canvas[rows + dy, columns + dx] = colour
+    return Image.fromarray(canvas)
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    picture.save(draft, format="PNG")
+    draft.replace(path)

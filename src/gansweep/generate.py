@@ -1,0 +1,176 @@
+"""Pictures out of a trained run: of one class, of a value of a learnt code, or of all it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from gansweep.build import build_data, load_checkpoint, read_config
+from gansweep.callbacks.sheet import grid, of_kind, save, sheet
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
+from gansweep.devices import accelerator as choose_accelerator
+from gansweep.errors import UserError, nearest
+from gansweep.models.adversarial import Adversarial
+from gansweep.record import RunRecord
+
+CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
+OPTIONS = ("label", "code", "n", "seed", *CHOICES)
+OUTPUT_FLAGS = ("-o", "--output")
+MOST = 4096  # images that one picture holds
+
+
+@dataclass
+class Request:
+    """What was asked for.
+
+    label: of a class, its name or number.   code: a value of the code that a model learnt.
+    output: the PNG; None for a name after the run's.
+    """
+
+    run: Path
+    label: str | None = None
+    code: str | None = None
+    n: int = 16
+    seed: int = 0
+    output: Path | None = None
+    checkpoint: str = "best"
+    accelerator: str = "auto"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the verb. A UserError is left to the caller."""
+    request = read(words)
+    record = RunRecord(request.run)
+    cfg = read_config(record)
+    data = build_data(cfg)
+    module, checkpoint = load_checkpoint(record, cfg, data, request.checkpoint)
+    module.to(torch.device(choose_accelerator(request.accelerator)))
+    picture = drawn(module, data, request, str(cfg.choices.model))
+    path = request.output or _path_of(request)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(picture, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}). Name another file with -o FILE.png."
+        ) from error
+    print(f"read {checkpoint}")
+    print(f"wrote {path}")
+    return 0
+
+
+def read(words: Sequence[str]) -> Request:
+    """Raises: UserError for words that are no option, and for values that no option takes."""
+    runs, given, output = [], {}, None
+    left = iter(words)
+    for word in left:
+        key, equals, value = word.partition("=")
+        if key in OUTPUT_FLAGS:
+            output = value if equals else next(left, "")
+            if not output:
+                raise UserError(f"{key} needs the name of a file, as in '{key} sevens.png'.")
+        elif word.startswith("-"):
+            raise UserError(
+                f"'gansweep generate' has no flag '{word}'.{nearest(word, OUTPUT_FLAGS)} "
+                "'gansweep generate --help' lists the options."
+            )
+        elif not equals or Path(word).exists():
+            runs.append(Path(word))
+        elif key in OPTIONS:
+            given[key] = value
+        else:
+            raise UserError(
+                f"'{word}' does not fit 'gansweep generate'.{nearest(key, OPTIONS)} "
+                f"Options are: {', '.join(OPTIONS)}, -o FILE."
+            )
+    if len(runs) != 1:
+        raise UserError(
+            f"{len(runs)} runs were named: give one, as in 'gansweep generate "
+            "runs/digits/cgan-001 label=7'."
+        )
+    return _request(runs[0], given, output)
+
+
+def _request(run: Path, given: dict[str, str], output: str | None) -> Request:
+    for key, known in CHOICES.items():
+        if key in given and given[key] not in known:
+            raise UserError(
+                f"{key}={given[key]} is not known.{nearest(given[key], known)} "
+                f"Choose {key}={' or '.join(known)}."
+            )
+    if "label" in given and "code" in given:
+        raise UserError("label= asks for a class, code= for a value of a learnt code: give one.")
+    return Request(
+        run,
+        given.get("label"),
+        given.get("code"),
+        _whole("n", given.get("n", "16"), 1, MOST),
+        _whole("seed", given.get("seed", "0"), 0, 2**63 - 1),
+        None if output is None else Path(output),
+        given.get("checkpoint", "best"),
+        given.get("accelerator", "auto"),
+    )
+
+
+def _whole(key: str, text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise UserError(f"{key}={text} is no whole number from {least} to {most}: use {key}=16.")
+    return int(text)
+
+
+def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:
+    """The picture that is asked for.
+
+    Raises: UserError where the model cannot be asked for it.
+    """
+    conditions = Conditions(data)
+    if request.label is not None:
+        kind = _class_number(module, data, request.label, model)
+    elif request.code is not None:
+        kind = _code_number(module, request.code, model)
+    else:
+        return sheet(module, data, conditions, request.n, request.seed)
+    rng = torch.Generator().manual_seed(request.seed)
+    return grid(of_kind(module, kind, conditions, request.n, rng))
+
+
+def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:
+    names = data.class_names
+    if not module.conditional or names is None:
+        hint = ", or code=, which it learnt by itself" if module.kinds is not None else ""
+        raise UserError(
+            f"label={label}: model={model} was trained without classes, so it cannot be asked for "
+            f"one. Leave label= out{hint}, or train one that follows labels: "
+            "gansweep train model=cgan."
+        )
+    alike = [number for number, name in enumerate(names) if name.lower() == label.lower()]
+    if alike:
+        return alike[0]
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    guess = "" if label.isdecimal() else nearest(label, names)
+    raise UserError(
+        f"label={label} is no class of data={data.name}.{guess} "
+        f"Its classes are: {shown}; or give a number from 0 to {len(names) - 1}."
+    )
+
+
+def _code_number(module: Adversarial, code: str, model: str) -> int:
+    if module.conditional or module.kinds is None:
+        mend = "label=, which names a class" if module.conditional else "no code="
+        raise UserError(
+            f"code={code}: model={model} has learnt no code of its own. Use {mend}, or train "
+            "one that does: gansweep train model=infogan."
+        )
+    return _whole("code", code, 0, module.kinds - 1)
+
+
+def _path_of(request: Request) -> Path:
+    kind = request.label or request.code
+    return Path("-".join(filter(None, [request.run.resolve().name, kind])) + ".png")

@@ -1,0 +1,120 @@
+"""`gansweep generate`: pictures out of trained runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from gansweep.config import compose
+from gansweep.training import train
+
+Command = Callable[..., Any]
+TINY = ["tracker=none", "trainer=cpu", "metrics=none", "budget_kimg=1", "callbacks=none"]
+KEEPER = [
+    "+callbacks.checkpoint._target_=gansweep.callbacks.checkpoint.Checkpoint",
+    "+callbacks.checkpoint.every_seconds=1000",
+]
+KINDS = {
+    "cgan": ["model=cgan", "model.generator.width=4", "model.discriminator.width=4"],
+    "infogan": ["model=infogan", "model.generator.width=4", "model.discriminator.width=4"],
+    "gan": ["model=gan", "model.generator.width=4", "model.discriminator.width=4"],
+    "ring": ["model=gan", "data=ring"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each kind, trained for a moment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, words in KINDS.items():
+        train(compose([*words, *TINY, *KEEPER]), run_dir=folder / name, progress=False)
+    return folder
+
+
+def images_in(path: Path) -> tuple[int, int]:
+    """Rows and columns of a grid of 8x8 images."""
+    with Image.open(path) as picture:
+        width, height = picture.size
+    sizes = {(r, c) for r in range(1, 40) for c in range(1, 40)
+             if width * (9 * r + 1) == height * (9 * c + 1)
+             and width == max(1, 512 // (9 * max(r, c) + 1)) * (9 * c + 1)}  # fmt: skip
+    assert len(sizes) == 1, (width, height)
+    return sizes.pop()
+
+
+def test_sevens_are_drawn_on_request(command: Command, runs: Path, tmp_path: Path) -> None:
+    done = command("generate", str(runs / "cgan"), "label=7", "n=9", "-o", "new/sevens.png")
+    assert done.code == 0, done
+    assert f"wrote {Path('new/sevens.png')}" in done.out
+    assert "read" in done.out and "last.pt" in done.out, "no score chose a best one"
+    assert images_in(tmp_path / "new" / "sevens.png") == (3, 3)
+
+
+def test_a_label_and_a_seed_decide_the_samples(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    def drawn(*words: str) -> bytes:
+        assert command("generate", str(runs / "cgan"), *words, "-o", "a.png").code == 0
+        return (tmp_path / "a.png").read_bytes()
+
+    assert drawn("label=7") == drawn("label=7", "seed=0")
+    assert len({drawn("label=7"), drawn("label=8"), drawn("label=7", "seed=1")}) == 3
+
+
+def test_without_a_label_there_is_a_column_for_each_class(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    assert command("generate", str(runs / "cgan"), "n=40").code == 0
+    assert images_in(tmp_path / "cgan.png") == (4, 10)
+    assert command("generate", str(runs / "infogan"), "n=20").code == 0
+    assert images_in(tmp_path / "infogan.png") == (2, 10)
+
+
+def test_a_learnt_code_can_be_asked_for(command: Command, runs: Path, tmp_path: Path) -> None:
+    assert command("generate", str(runs / "infogan"), "code=3", "n=4").code == 0
+    assert images_in(tmp_path / "infogan-3.png") == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["gan", "ring"])
+def test_any_run_gives_a_picture(command: Command, runs: Path, tmp_path: Path, name: str) -> None:
+    assert command("generate", str(runs / name), "n=16", "--output=a.png").code == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == ((512, 512) if name == "ring" else (37 * 13, 37 * 13))
+        assert len(picture.getcolors(1 << 16) or []) > 2
+
+
+@pytest.mark.parametrize(
+    ("run", "words", "message"),
+    [
+        ("cgan", ["label=12"], "label=12 is no class of data=digits. Its classes are: 0, 1, 2"),
+        ("cgan", ["code=1"], "Use label="),
+        ("gan", ["label=7"], "gansweep train model=cgan"),
+        ("infogan", ["label=7"], "or code=, which it learnt by itself"),
+        ("infogan", ["code=10"], "code=10 is no whole number from 0 to 9"),
+        ("gan", ["code=1"], "gansweep train model=infogan"),
+        ("cgan", ["label=7", "code=1"], "give one"),
+        ("cgan", ["n=0"], "n=0 is no whole number from 1"),
+        ("cgan", ["n=many"], "n=many is no whole number"),
+        ("cgan", ["lable=7"], "Did you mean 'label'"),
+        ("cgan", ["checkpoint=bets"], "Did you mean 'best'"),
+        ("cgan", ["--out"], "Did you mean '--output'"),
+        ("cgan", ["-o"], "needs the name of a file"),
+        ("cgan", ["-o", "/proc/nowhere/a.png"], "cannot be written"),
+        ("cgan", ["another"], "2 runs were named"),
+        ("absent", [], "holds no run"),
+    ],
+)
+def test_mistakes_name_the_mend(
+    command: Command, runs: Path, run: str, words: list[str], message: str
+) -> None:
+    command("generate", str(runs / run), *words).is_refused_with(message)
+
+
+def test_help_is_there_without_a_run(command: Command) -> None:
+    done = command("generate", "--help")
+    assert done.code == 0 and "label=7 n=16 -o sevens.png" in done.out
+    assert command("generate").code == 2
