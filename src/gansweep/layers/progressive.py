@@ -81,7 +81,8 @@ def at_stage(images: Tensor, stage: Stage) -> Tensor:
     They are averaged down to the level's side; while it fades in, blended with themselves at
     half that side, as the generator's are.
     """
-    small = F.avg_pool2d(images, images.shape[-1] // stage.side)
+    shrink = images.shape[-1] // stage.side
+    small = images if shrink == 1 else F.avg_pool2d(images, shrink)
     if not stage.fading:
         return small
     return torch.lerp(doubled(F.avg_pool2d(small, 2)), small, stage.alpha)
