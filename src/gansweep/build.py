@@ -75,6 +75,12 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
             f"data.n_labels={data.n_labels} hides labels, and this model cannot learn from a few. "
             "Use model=sgan or model=sgan_feature_matching, or data.n_labels=null."
         )
+    if model.needs_pairs and not data.is_paired("train"):
+        raise UserError(
+            "This model learns from pairs, and the training sources of data="
+            f"{data.name} are no counterparts of its images. Use data=paired (or "
+            "data=paired_folders), or model=cyclegan, which learns without pairs."
+        )
     if model.accumulate > 1 and not model.sliceable:
         raise UserError(
             f"model.accumulate={model.accumulate} would change what this model learns: its losses "

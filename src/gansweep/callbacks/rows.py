@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansweep.data.batch import Batch
+from gansweep.data.batch import Batch, joined
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
@@ -17,10 +17,14 @@ ORDER_SEED = 20190619
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Samples of one split as they are stored: uint8 (n, C, H, W) or float32 (n, D), and labels."""
+    """Samples of one split as they are stored: uint8 (n, C, H, W) or float32 (n, D), and labels.
+
+    source: what the images are to be made from, float32 (n, C', H, W), where there is any.
+    """
 
     images: Tensor
     labels: Tensor | None
+    source: Tensor | None = None
 
     @classmethod
     def of(cls, data: DataSource, split: Split, limit: int) -> Rows:
@@ -28,7 +32,9 @@ class Rows:
         chunks = list(data.arrays(split, limit))
         labels = [label for _, label in chunks if label is not None]
         return cls(
-            torch.cat([images for images, _ in chunks]), torch.cat(labels) if labels else None
+            torch.cat([images for images, _ in chunks]),
+            torch.cat(labels) if labels else None,
+            None if data.source_shape is None else joined(list(data.batches(split, limit))).source,
         )
 
     def __len__(self) -> int:
@@ -40,7 +46,12 @@ class Rows:
         return self._chosen(order[: len(self) // 2]), self._chosen(order[len(self) // 2 :])
 
     def _chosen(self, rows: Tensor) -> Rows:
-        return Rows(self.images[rows], None if self.labels is None else self.labels[rows])
+        labels, source = self.labels, self.source
+        return Rows(
+            self.images[rows],
+            None if labels is None else labels[rows],
+            None if source is None else source[rows],
+        )
 
     def batch(self, rows: Tensor, module: Adversarial) -> Batch:
         """The rows as `module` is fed: on its device, in its dtype, images in [-1, 1]."""
@@ -50,7 +61,8 @@ class Rows:
         if chosen.images.dtype == torch.uint8:
             images = images.div_(127.5).sub_(1)
         labels = None if chosen.labels is None else chosen.labels.to(module.device)
-        return Batch(images, labels)
+        source = None if chosen.source is None else chosen.source.to(module.device, dtype)
+        return Batch(images, labels, source)
 
     def draw(self, n: int, rng: torch.Generator, module: Adversarial) -> Batch:
         """n rows, drawn with replacement by the CPU generator `rng`."""

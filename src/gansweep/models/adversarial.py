@@ -109,6 +109,7 @@ class Adversarial(pl.LightningModule):
     takes_points = True  # whether it can be built for points as well as for images
     needs_labels = False
     needs_source = False
+    needs_pairs = False  # whether the sources must be counterparts of the images
     sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
     uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
 
