@@ -1,6 +1,6 @@
-"""Learning-rate schedules on the clock of images seen.
+"""Schedules on the clock of images seen: of learning rates, and of other shares.
 
-Each returns a factor in [0, 1] for the rates of every player; both arguments are in thousands
+Each returns a factor in [0, 1], as for the rates of every player; both arguments are in thousands
 of images. A budget_kimg that grows on resuming stretches the schedules that depend on it.
 """
 
@@ -27,3 +27,14 @@ def cosine(kimg: float, budget_kimg: float) -> float:
 def halving(kimg: float, budget_kimg: float, *, every_kimg: float, floor: float = 0.0) -> float:
     """Halved after each `every_kimg`, never below `floor` (Berthelot et al. 2017, Section 4.1)."""
     return float(max(floor, 0.5 ** int(kimg // every_kimg)))
+
+
+def geometric(
+    kimg: float, budget_kimg: float, *, factor: float, every_kimg: float, floor: float = 0.0
+) -> float:
+    """Times `factor` after each `every_kimg`, never below `floor`.
+
+    The share of fakes in top-k training has a factor of 0.99 an epoch and a floor of 0.5 (Sinha
+    et al. 2020, arXiv:2002.06224, Section 3).
+    """
+    return float(max(floor, factor ** int(kimg // every_kimg)))
