@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gansweep.report import (
+    class_figures,
     fidelity_figures,
     figures,
     game_figures,
@@ -58,6 +59,14 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
             "FID between the real and the generated images of one class: a class that is drawn "
             "worse than the others stands out. A class without enough samples has no bar.",
             mode_figures.fid_of_classes(drawn),
+        ),
+        Section(
+            "agreement",
+            "Asked and seen classes",
+            "What the data's own classifier sees in samples that were asked to be of a class, in "
+            "percent of those asked for: the mean over seeds. A full diagonal: the generator "
+            "obeys. A dark cell beside it: one class is drawn like another.",
+            class_figures.confusions(drawn),
         ),
         *game(drawn),
         Section(
