@@ -8,7 +8,7 @@ in TREATMENTS.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Remedy
@@ -20,6 +20,7 @@ MOST = 4  # a longer list is no advice
 GENERATOR_LR = "model.optimizer.generator.lr"
 DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
 TAKES_SPECTRAL_NORM = ("gansweep.layers.mlp.", "gansweep.layers.dcgan.", "gansweep.layers.resnet.")
+TAKES_A_HEAD = (*TAKES_SPECTRAL_NORM, "gansweep.layers.r3.")
 CROSS_ENTROPY = ("NonSaturating", "Minimax")
 FAR_FASTER = 10.0
 HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
@@ -301,6 +302,61 @@ def flips(evidence: Evidence) -> Advice:
 MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
 
 
+def packing(evidence: Evidence) -> Advice:
+    """Pairs of samples before the discriminator, which two alike give away."""
+    size = evidence.setting("model.packing")
+    if size != 1 or evidence.setting("model.conditional"):
+        return None
+    batch = evidence.setting("model.batch_size")
+    if not isinstance(batch, int) or batch % 2:
+        return None
+    text = "two samples judged together, as a generator that repeats itself cannot hide then"
+    return f"{text} (PacGAN, Lin et al. 2018)", ("model.packing=2",)
+
+
+def minibatch_discrimination(evidence: Evidence) -> Advice:
+    """A head that compares the samples of a batch: not beside a penalty on each one's gradient."""
+    target = str(evidence.setting(f"{evidence.network('discriminator')}._target_") or "")
+    network = evidence.network("discriminator")
+    if not target.startswith(TAKES_A_HEAD) or _penalties(evidence):
+        return None
+    if evidence.setting(f"{network}.head") is not None:
+        return None
+    node = f"+{network}.head"
+    head = "gansweep.layers.minibatch_discrimination.MinibatchDiscrimination"
+    words = (f"{node}._target_={head}", f"{node}._partial_=true")
+    text = "a discriminator that compares the samples of a batch (Salimans et al. 2016)"
+    return text, (*words, f"{node}.n_kernels=100", f"{node}.kernel_dim=5")
+
+
+def adaptive_augmentation(evidence: Evidence) -> Advice:
+    """ADA, whose probability is free to reach 1 within a fifth of the budget."""
+    if not _may_augment(evidence) or evidence.target("model.loss") == "RelativisticPairing":
+        return None
+    node = "+model.augment"
+    text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"
+    kimg = min(500, evidence.budget_kimg / 5)
+    return text, (f"{node}._target_=gansweep.augment.ADA", f"{node}.kimg={kimg:g}")
+
+
+def augmentation(evidence: Evidence) -> Advice:
+    if not _may_augment(evidence):
+        return None
+    node = "+model.augment"
+    text = "augmentation of what the discriminator sees (DiffAugment, Zhao et al. 2020)"
+    return text, (
+        f"{node}._target_=gansweep.augment.DiffAugment",
+        f"{node}.policy=[color,translation,cutout]",
+    )
+
+
+def _may_augment(evidence: Evidence) -> bool:
+    """Where the model takes an augmentation and has none, and the data are images."""
+    model = evidence.setting("model")
+    takes = isinstance(model, Mapping) and "augment" in model
+    return takes and model["augment"] is None and not evidence.is_points
+
+
 def longer(evidence: Evidence) -> Advice:
     if not evidence.directory:
         return None
@@ -327,13 +383,15 @@ TREATMENTS: dict[str, tuple[Treatment, ...]] = {
         *(sane_rates, equal_rates, slower_generator, more_critic_steps, larger_discriminator),
     ),
     "mode_collapse": (
-        *(sane_rates, equal_rates, r1, relativistic, weaker_penalty, spectral_norm, wasserstein),
-        slower_generator,
+        *(sane_rates, equal_rates, r1, packing, relativistic, weaker_penalty, spectral_norm),
+        *(minibatch_discrimination, wasserstein, slower_generator),
     ),
     "oscillation": (
         *(sane_rates, gradient_penalty, r1, average, no_momentum, decay, slower_players),
     ),
     "over_generalisation": (*(weaker_penalty, larger_generator, more_critic_steps, decay, longer),),
-    "memorisation": (flips, smaller_discriminator, r1, shorter),
+    "memorisation": (
+        *(flips, adaptive_augmentation, augmentation, smaller_discriminator, r1, shorter),
+    ),
     "slow_convergence": (longer, faster_players, fewer_critic_steps, larger_generator),
 }
