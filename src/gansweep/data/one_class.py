@@ -23,6 +23,12 @@ class OneClass(ResidentSource):
         super().__init__(
             flip=getattr(base, "flip", False), resident_gib=getattr(base, "resident_gib", 1.0)
         )
+        for option, key in (("n_labels", "n_labels"), ("random_crop", "crop")):
+            if getattr(base, option, None):
+                raise UserError(
+                    f"data.base.{key} does nothing for data=one_class, which takes the images of a "
+                    f"class as they are, with all labels. Leave data.base.{key} out."
+                )
         self.base = base
         self.normal = normal
         self.name = f"{base.name}_class_{normal}"

@@ -1,0 +1,171 @@
+"""BEGAN: the control of k by hand, its measure of convergence, the stop rule on it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gansweep import config
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.layers.began import Discriminator, Encoder, Generator
+from gansweep.models.adversarial import Draws, Scores
+from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
+from gansweep.training import train
+
+IMAGE = (1, 8, 8)
+
+
+def build(*options: str) -> BEGAN:
+    cfg = config.compose(["model=began", *options])
+    cfg.model.generator.width = cfg.model.discriminator.width = 4
+    torch.manual_seed(0)
+    model: BEGAN = config.instantiate(config.model_node(cfg, False), sample_shape=IMAGE)
+    model.configure_optimizers()
+    model.draws = Draws(1, torch.device("cpu"))
+    return model
+
+
+def batch_of(n: int = 6) -> Batch:
+    return Batch(torch.rand(n, *IMAGE, generator=torch.Generator().manual_seed(3)) * 2 - 1)
+
+
+def energies(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+# The control
+
+
+def test_k_follows_the_balance_of_the_energies() -> None:
+    control = Control(gamma=0.5, rate=0.1)
+    control.follow(torch.tensor(2.0), torch.tensor(0.4))
+    assert control.k.item() == pytest.approx(0.06)  # 0 + 0.1 (0.5 * 2 - 0.4)
+    control.follow(torch.tensor(1.0), torch.tensor(0.8))
+    assert control.k.item() == pytest.approx(0.03)  # 0.06 + 0.1 (0.5 - 0.8)
+
+
+def test_k_is_held_between_0_and_1() -> None:
+    control = Control(gamma=0.5, rate=1.0)
+    control.follow(torch.tensor(1.0), torch.tensor(5.0))
+    assert control.k.item() == 0
+    control.follow(torch.tensor(9.0), torch.tensor(0.0))
+    assert control.k.item() == 1
+
+
+def test_equilibrium_leaves_k_as_it_is() -> None:
+    control = Control(gamma=0.5, rate=0.1)
+    control.k.fill_(0.25)
+    control.follow(torch.tensor(1.5), torch.tensor(0.75))
+    assert control.k.item() == 0.25
+
+
+def test_ratio_beyond_the_real_energy_is_refused() -> None:
+    with pytest.raises(UserError, match=r"gamma=1\.5.*use 0\.5"):
+        build("model.gamma=1.5")
+
+
+# The losses
+
+
+def test_losses_by_hand() -> None:
+    control = Control(gamma=0.5, rate=0.1)
+    loss = BoundaryEquilibrium(control)
+    real, fake = energies(1, 3), energies(2, 6)
+    control.k.fill_(0.25)
+    assert loss.discriminator(real, fake).item() == 2 - 0.25 * 4
+    assert loss.generator(None, fake).item() == 4
+
+
+def test_k_of_0_keeps_the_generated_samples_from_the_discriminator() -> None:
+    model, batch = build(), batch_of()
+    drawn = {"z": torch.rand(6, model.latent_dim) * 2 - 1}
+    gradients = []
+    for fakes in (model.make(batch, drawn), torch.ones(6, *IMAGE)):
+        loss = model.player_loss("discriminator", batch, drawn, fakes).loss
+        gradients.append(torch.autograd.grad(loss, list(model.discriminator.parameters())))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    model.control.k.fill_(0.5)
+    loss = model.player_loss("discriminator", batch, drawn, torch.ones(6, *IMAGE)).loss
+    moved = torch.autograd.grad(loss, list(model.discriminator.parameters()))
+    assert not all(torch.allclose(a, b) for a, b in zip(gradients[0], moved, strict=True))
+
+
+def test_energy_is_the_mean_absolute_error_of_the_autoencoder() -> None:
+    model, batch = build(), batch_of()
+    discriminator = model.discriminator
+    assert isinstance(discriminator, Discriminator)
+    made = discriminator.decoder(discriminator.encoder(batch.images)).detach()
+    slow = [float((x - y).abs().mean()) for x, y in zip(batch.images, made, strict=True)]
+    torch.testing.assert_close(discriminator(batch.images), torch.tensor(slow))
+
+
+def test_measure_of_convergence_by_hand() -> None:
+    scores = Scores(energies(1, 3), energies(0.5, 1.1), "energy", gamma=0.5)
+    assert global_measure(scores).item() == pytest.approx(2 + abs(0.5 * 2 - 0.8))
+
+
+# Training
+
+
+def test_step_moves_k_once_by_what_the_discriminator_saw() -> None:
+    model, batch = build("model.lambda_k=0.1"), batch_of()
+    model.control.k.fill_(0.5)
+    model.training_step(batch, 0)
+    scores = model.last_scores
+    assert scores is not None and (scores.kind, scores.gamma) == ("energy", 0.5)
+    moved = 0.5 + 0.1 * (0.5 * scores.real.mean() - scores.fake.mean())
+    torch.testing.assert_close(model.control.k, moved)
+    means = model.recent_means()
+    assert means["began/k"] == 0.5  # of the step itself
+    assert means["began/global_measure"] == pytest.approx(float(global_measure(scores)))
+
+
+def test_rate_is_halved_every_so_often_down_to_a_quarter() -> None:
+    schedule = build().lr_schedule
+    assert schedule is not None
+    assert [schedule(kimg, 9999) for kimg in (0, 1599, 1600, 3200, 8000)] == [1, 1, 0.5, 0.25, 0.25]
+
+
+def test_images_to_look_at_are_held_in_range() -> None:
+    model = build()
+    with torch.no_grad():
+        model.generator.layers[-1].bias.fill_(3)
+    made = model.fakes(batch_of(), torch.Generator().manual_seed(0))
+    assert made.max() == 1
+
+
+@pytest.mark.parametrize(("side", "smallest"), [(8, 4), (16, 8), (28, 7), (32, 8), (128, 8)])
+def test_networks_have_the_papers_smallest_map_where_there_is_room(
+    side: int, smallest: int
+) -> None:
+    shape = (3, side, side)
+    generator = Generator(shape, 5, width=2)
+    assert generator.layers[1].unflattened_size == (2, smallest, smallest)
+    assert generator(torch.zeros(2, 5)).shape == (2, *shape)
+    encoder = Encoder(shape, 7, width=2)
+    assert encoder(torch.zeros(2, *shape)).shape == (2, 7)
+    levels = (side // smallest).bit_length()  # n (i + 1) channels, i from 0
+    assert encoder.output.in_features == 2 * levels * smallest**2
+
+
+@pytest.mark.slow
+def test_measure_of_convergence_stops_a_run_that_has_converged(tmp_path: Path) -> None:
+    result = train(
+        config.compose(
+            [
+                *("experiment=digits_began", "metrics=none", "tracker=none", "budget_kimg=60"),
+                *("callbacks=stopping", "~callbacks.stop_at_equilibrium", f"runs_dir={tmp_path}"),
+                "callbacks.stop_on_plateau.watch=critic/global_measure",
+                "callbacks.stop_on_plateau.patience_kimg=8",
+                # by so much it improves at first, and later no more
+                "callbacks.stop_on_plateau.min_relative=0.2",
+            ]
+        ),
+        progress=False,
+    )
+    assert (result["status"], result["stopped_by"]) == ("plateau", "stop_on_plateau")
+    assert "critic/global_measure has not improved by 20.0%" in result["reason"]
+    assert 10 < result["kimg"] < 60
