@@ -42,7 +42,7 @@ def test_a_cell_is_the_share_of_what_was_asked_for_and_the_mean_of_the_seeds(
     (figure,) = figures_of(tmp_path)
     (cells,) = figure.data
     assert cells["z"] == [pytest.approx([0.9, 0.1]), pytest.approx([0.125, 0.875])]
-    assert cells["text"] == [["90", "10"], ["12", "88"]]
+    assert [note["text"] for note in figure.layout["annotations"]] == ["90", "10", "12", "88"]
     assert cells["y"] == cells["x"] == ["cat", "&lt;dog&gt;"]
     assert figure.layout["yaxis"]["autorange"] == "reversed", "the first class stands on top"
     assert figure.note == "Most often confused: <dog> seen as cat in 12%; cat seen as <dog> in 10%."
@@ -67,7 +67,7 @@ def test_many_classes_are_coloured_without_words(tmp_path: Path) -> None:
     counts = [10 * (i == j) for i in range(20) for j in range(20)]
     write(tmp_path / "0", counts, class_names=None, n_fake=200)
     (figure,) = figures_of(tmp_path)
-    assert "text" not in figure.data[0] and figure.data[0]["x"][:2] == ["0", "1"]
+    assert not figure.layout["annotations"] and figure.data[0]["x"][:2] == ["0", "1"]
 
 
 def test_runs_without_classes_have_no_table(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from gansweep.report.figures import Figure, plain
 from gansweep.report.palette import Variant
 from gansweep.report.read import Run
 
-WORDED = 12  # classes; the cells of more have no room for their share
+WORDED = 12  # classes; the cells of more have no room for a number
 WORST = 3  # confusions that the note names
 CELL = 26  # pixels
 
@@ -72,9 +72,6 @@ def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[st
         "colorscale": [[0, variant.fill(0.04)], [1, variant.colour]],
         "hovertemplate": "asked %{y}, seen %{x}: %{z:.1%}<extra></extra>",
     }
-    if k <= WORDED:
-        words = [[f"{100 * s:.0f}" if s and s >= 0.005 else "" for s in row] for row in shares]
-        cells |= {"text": words, "texttemplate": "%{text}", "textfont": {"size": 10}}
     layout = {
         "xaxis": {"title": {"text": "seen"}, "type": "category", "showgrid": False},
         "yaxis": {
@@ -84,11 +81,29 @@ def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[st
             "showgrid": False,
         },
         "hovermode": "closest",
+        "annotations": _percents(shares) if k <= WORDED else [],
     }
     title = variant.row.label
     alt = f"{title}: of the samples asked to be of each class, how many percent are seen as each."
     height = 110 + CELL * min(k, 24)
     return Figure(title, f"{alt} {note}", [cells], layout, height, variant=variant.index, note=note)
+
+
+def _percents(shares: list[list[float | None]]) -> list[dict[str, Any]]:
+    """The share in each cell of 1 % or more; in the page's ink but for the filled cells."""
+    return [
+        {
+            "x": column,
+            "y": row,
+            "text": f"{100 * share:.0f}",
+            "showarrow": False,
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 10, **({"color": "#fff"} if share > 0.5 else {})},
+        }
+        for row, line in enumerate(shares)
+        for column, share in enumerate(line)
+        if share is not None and share >= 0.01
+    ]
 
 
 def _worst(shares: list[list[float | None]], names: Sequence[str]) -> str:
@@ -97,7 +112,7 @@ def _worst(shares: list[list[float | None]], names: Sequence[str]) -> str:
         (share, names[i], names[j])
         for i, row in enumerate(shares)
         for j, share in enumerate(row)
-        if i != j and share is not None and share >= 0.005
+        if i != j and share is not None and share >= 0.01
     ]
     if not wrong:
         return "Every class is seen as it was asked for."

@@ -65,7 +65,7 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
             "Asked and seen classes",
             "What the data's own classifier sees in samples that were asked to be of a class, in "
             "percent of those asked for: the mean over seeds. A full diagonal: the generator "
-            "obeys. A dark cell beside it: one class is drawn like another.",
+            "obeys. A coloured cell off it: one class is drawn like another.",
             class_figures.confusions(drawn),
         ),
         *game(drawn),
