@@ -10,6 +10,7 @@ from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import biggan
+from gansweep.layers.spatial import SIDES, stages
 from gansweep.models.adversarial import Draws
 from gansweep.models.biggan import BigGAN, orthogonal_penalty, truncated_normal
 
@@ -131,6 +132,10 @@ def test_each_part_of_the_latent_vector_enters_at_its_own_block() -> None:
 def test_a_latent_vector_that_cannot_be_cut_evenly_is_refused() -> None:
     with pytest.raises(UserError, match="latent_dim=10 .*4 equal parts.*latent_dim=12"):
         generator_of(32, 10)
+
+
+def test_the_papers_latent_vector_can_be_cut_for_every_image_size() -> None:
+    assert all(120 % (stages((1, side, side))[1] + 1) == 0 for side in SIDES)
 
 
 def test_networks_at_128_pixels_have_the_widths_of_table_4() -> None:

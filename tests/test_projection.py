@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep import config
+from gansweep.build import build_data, build_model
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import dcgan, mlp, r3, resnet
@@ -226,3 +227,21 @@ def test_a_two_player_game_is_told_labels_by_configuration_alone(
         pairs = zip(before[name], network.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs), name
     assert all(torch.tensor(list(game.recent_means().values())).isfinite())
+
+
+def test_samples_fall_on_the_mode_that_was_asked_for() -> None:
+    rate = "model.optimizer.generator.lr=1e-3"
+    cfg = config.compose(["model=cgan_projection", "data=ring", "model.n_critic=1", rate])
+    data = build_data(cfg)
+    game = build_model(cfg, data)
+    game.configure_optimizers()
+    game.draws = Draws(1, torch.device("cpu"))
+    batches = data.train_batches(cfg.batch_size, seed=0, device="cpu")
+    for k in range(200):
+        game.training_step(next(batches), k)
+    assert data.mixture is not None and data.n_classes is not None
+    asked = torch.arange(data.n_classes).repeat(50)
+    wanted = Batch(torch.zeros(len(asked), 2), asked)
+    samples = game.fakes(wanted, torch.Generator().manual_seed(3))
+    nearest = torch.cdist(samples.double(), data.mixture.means).argmin(1)
+    assert (nearest == asked).float().mean() > 0.9  # by chance 1 in 8
