@@ -81,7 +81,7 @@ class StopOnPlateau(_ScoreRule):
 
     status = "plateau"
     rule = "stop_on_plateau"
-    reads = (("quality", Quality),)
+    reads: tuple[tuple[str, type[GameCallback]], ...] = (("quality", Quality),)
 
     def __init__(self, patience_kimg: float, min_relative: float, watch: str | None = None) -> None:
         self.patience_kimg = patience_kimg
