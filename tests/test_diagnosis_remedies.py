@@ -170,3 +170,26 @@ def test_settings_that_are_unknown_leave_what_needs_none() -> None:
     for rule in RULES:
         for remedy in remedies_for(rule, bare):
             assert shlex.split(remedy.command)[:2] == ["gansweep", "train"]
+
+
+def test_packing_is_advised_against_collapse_where_the_game_takes_it() -> None:
+    def advised(*words: str) -> bool:
+        remedies = remedies_for("mode_collapse", evidence_of(list(words)))
+        return any("model.packing=2" in remedy.overrides for remedy in remedies)
+
+    assert advised("model=dcgan", "data=digits")
+    assert not advised("model=dcgan", "data=digits", "model.packing=2")
+    assert not advised("model=dcgan", "data=digits", "model.conditional=true")
+
+
+def test_augmentation_is_advised_against_copying_images_and_never_twice() -> None:
+    def advised(*words: str) -> set[str]:
+        remedies = remedies_for("memorisation", evidence_of(list(words)))
+        found = [word for remedy in remedies for word in remedy.overrides]
+        return {word.rpartition(".")[2] for word in found if "model.augment._target_" in word}
+
+    assert advised("model=dcgan", "data=digits") == {"ADA", "DiffAugment"}
+    assert advised("model=r3gan", "data=digits") == {"DiffAugment"}  # its scores have no zero
+    assert not advised("model=gan", "data=ring")
+    ada = "+model.augment._target_=gansweep.augment.ADA"
+    assert not advised("model=dcgan", "data=digits", ada)
