@@ -44,17 +44,14 @@ class Inpainter(nn.Module):
             nn.ReLU(),
         ]
         # one pixel of codes to b x b, then doubled: at a side of 8 to 14 that is the middle
-        shapes = [
-            {"kernel_size": base},
-            *({"kernel_size": 4, "stride": 2, "padding": 1},) * len(up),
-        ]
-        for n_in, n_out, shape in zip([codes, *up], up, shapes, strict=False):
+        for level, (n_in, n_out) in enumerate(zip([codes, *up], [*up, channels], strict=True)):
+            last = level == len(up)
             layers += [
-                nn.ConvTranspose2d(n_in, n_out, bias=bias, **shape),
-                normalization(norm, n_out),
-                nn.ReLU(),
+                nn.ConvTranspose2d(n_in, n_out, base, bias=last or bias)
+                if level == 0
+                else nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=last or bias),
+                *(() if last else (normalization(norm, n_out), nn.ReLU())),
             ]
-        layers.append(nn.ConvTranspose2d([codes, *up][-1], channels, **shapes[-1]))
         self.layers = nn.Sequential(*layers)
         initialize(self)
 
@@ -74,13 +71,13 @@ class Judge(nn.Module):
         super().__init__()
         channels, side = sample_shape[0], sample_shape[1]
         base, halvings = stages((channels, 2 * side, 2 * sample_shape[2]))
-        shape = {"kernel_size": 4 if halvings > 1 else 3, "stride": min(2, halvings), "padding": 1}
+        kernel, stride = (4, 2) if halvings > 1 else (3, 1)
         widths = [width << level for level in range(max(1, halvings - 1))]
         layers: list[nn.Module] = []
         for level, (n_in, n_out) in enumerate(zip([channels, *widths], widths, strict=False)):
             kind = norm if level else "none"
             layers += [
-                nn.Conv2d(n_in, n_out, bias=kind != "batch", **shape),
+                nn.Conv2d(n_in, n_out, kernel, stride, padding=1, bias=kind != "batch"),
                 normalization(kind, n_out),
                 nn.LeakyReLU(LEAK),
             ]

@@ -220,5 +220,5 @@ def _against(judge: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Scor
     """Half the discriminator's loss, as in the released code, and what it said."""
     real_patches, fake_patches = judge(real), judge(fake)
     loss = 0.5 * (_misses(real_patches, 1) + _misses(fake_patches, 0))
-    said = (mean_score(patches.detach()) for patches in (real_patches, fake_patches))
-    return loss, Scores(*said, "critic")
+    said = Scores(mean_score(real_patches.detach()), mean_score(fake_patches.detach()), "critic")
+    return loss, said
