@@ -60,6 +60,8 @@ def test_orthogonal_penalty_equals_the_explicit_matrix_and_leaves_out_embeddings
     network = nn.Sequential(tall, wide, nn.Embedding(5, 4))
     expected = slow_penalty([tall.weight.detach(), wide.weight.detach()])
     assert orthogonal_penalty(network).item() == pytest.approx(expected, rel=1e-9)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert orthogonal_penalty(network.float()).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_orthogonal_penalty_is_zero_for_orthogonal_filters_of_any_length() -> None:

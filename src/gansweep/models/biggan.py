@@ -75,7 +75,8 @@ def orthogonal_penalty(generator: nn.Module) -> Tensor:
         for weight in layer.parameters()
     }
     weights = [p for p in generator.parameters() if p.ndim >= 2 and id(p) not in embeddings]
-    return torch.stack([_off_diagonal(weight.flatten(1)) for weight in weights]).sum()
+    with torch.autocast(device_type=weights[0].device.type, enabled=False):
+        return torch.stack([_off_diagonal(weight.flatten(1)) for weight in weights]).sum()
 
 
 def _off_diagonal(filters: Tensor) -> Tensor:
