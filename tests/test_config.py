@@ -19,6 +19,8 @@ OPTIONS = sorted(
 def test_every_option_of_every_group_composes(option: str) -> None:
     group, choice = option.split("=")
     needed = ["data.root=pictures"] if choice == "image_folder" else []
+    if choice in ("paired_folders", "unpaired_folders"):
+        needed = ["data.root_a=sketches", "data.root_b=photographs"]
     cfg = config.compose([option, *needed])
     assert cfg.choices[group] == choice
     OmegaConf.to_container(cfg, resolve=True)

@@ -1,0 +1,56 @@
+"""The terms of conf/term/ join the image GANs by configuration alone."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from gansweep import config
+from gansweep.data.batch import Batch
+from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.gan import GAN
+
+TERMS = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
+IMAGE = (1, 8, 8)
+
+
+def built(variant: str, terms: list[str]) -> Adversarial:
+    cfg = config.compose([f"model={variant}", f"term=[{','.join(terms)}]"])
+    cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
+    torch.manual_seed(0)
+    model: Adversarial = config.instantiate(
+        config.model_node(cfg, is_points=False), sample_shape=IMAGE, n_classes=10
+    )
+    model.configure_optimizers()
+    model.draws = Draws(1, torch.device("cpu"))
+    return model
+
+
+def losses(model: Adversarial) -> dict[str, float]:
+    rng = torch.Generator().manual_seed(2)
+    model.images_seen = 30_000  # where what waits for the image clock has begun
+    for step in range(2 * model.n_critic):
+        images = torch.rand(8, *IMAGE, generator=rng) * 2 - 1
+        model.training_step(Batch(images, torch.arange(8)), step)
+    return model.recent_means()
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("variant", ["dcgan", "lsgan", "wgan_gp", "sngan"])
+def test_each_term_changes_the_training_of_each_gan(variant: str, term: str) -> None:
+    model = built(variant, [term])
+    assert isinstance(model, GAN)
+    found, plain = losses(model), losses(built(variant, []))
+    assert all(torch.tensor(list(found.values())).isfinite())
+    assert found != plain
+
+
+def test_terms_add_up() -> None:
+    means = losses(built("dcgan", ["ada", "lecam", "consistency", "feature_matching", "r1"]))
+    expected = {"augment/p", "penalty/lecam", "penalty/consistency_real", "feature_matching"}
+    assert expected | {"penalty/consistency_fake", "penalty/r1"} <= means.keys()
+
+
+def test_file_cites_its_paper() -> None:
+    for term in TERMS:
+        second = (config.conf_dir() / "term" / f"{term}.yaml").read_text().splitlines()[1]
+        assert "arXiv:" in second, term
