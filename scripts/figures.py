@@ -2,7 +2,7 @@
 
 scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. For each, one run with
 seed 0 on one thread; then line 3 of its file, line 2 of the model's file that names it, and its row
-in the README say what came out.
+in the README say what came out. Where the README shows a picture of it, that is its last samples.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
 EXPERIMENTS = TOP / "conf" / "experiment"
+README = TOP / "README.md"
+PICTURES = TOP / ".github" / "images" / "families"
 
 
 def main() -> None:
@@ -44,6 +47,9 @@ def trained(name: str) -> dict[str, Any]:
             sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
         (path,) = Path(place).glob("**/result.json")
         content: dict[str, Any] = json.loads(path.read_text())
+        if f"families/{name}.png" in README.read_text():
+            PICTURES.mkdir(exist_ok=True)
+            shutil.copy(max((path.parent / "samples").glob("*.png")), PICTURES / f"{name}.png")
     return content
 
 
@@ -87,11 +93,10 @@ def state(name: str, result: dict[str, Any], told: str) -> None:
         pattern = rf"^# gansweep train experiment={name}\b.*$"
         line = f"# gansweep train experiment={name}, {short}"
         model.write_text(re.sub(pattern, line, text, count=1, flags=re.MULTILINE))
-    readme = TOP / "README.md"
     word = result["protocols"][objective]["score"]
     cells = f"| {word} {value(result, objective)} | {seconds(result)} |"
     row = re.compile(rf"(\| `{name}` )\|[^|]*\|[^|]*\|$", re.MULTILINE)
-    readme.write_text(row.sub(rf"\g<1>{cells}", readme.read_text()))
+    README.write_text(row.sub(rf"\g<1>{cells}", README.read_text()))
 
 
 if __name__ == "__main__":

@@ -52,8 +52,29 @@ def test_every_model_and_data_set_is_listed() -> None:
             assert f"`{path.stem}" in README, f"{group}={path.stem}"
 
 
-def test_figures_of_the_models_are_those_of_their_files() -> None:
-    for path in (config.conf_dir() / "experiment").glob("digits_*.yaml"):
-        seconds, score = re.search(r"# (\d+) s .*train ([\d.]+) at", path.read_text()).groups()  # type: ignore[union-attr]
-        row = next(r for r in README.splitlines() if f"`{path.stem}` |" in r)
-        assert row.endswith(f"| {score} | {seconds} |"), path.stem
+ROWS = dict(re.findall(r"\| `((?:digits|grid|ring)_\w+)` \|(.*)\|$", README, flags=re.MULTILINE))
+
+
+def test_every_model_has_an_experiment_with_its_figure() -> None:
+    shown = "".join(line for line in README.splitlines() if " | `" in line)
+    for path in (config.conf_dir() / "model").glob("*.yaml"):
+        assert f"`{path.stem}`" in shown, path.stem
+        cited = re.search(r"experiment=(\w+), (\d+) s .*: (\w+) ([\d.]+)$", path.read_text(), re.M)
+        assert cited is not None, path.stem
+        experiment, seconds, _, value = cited.groups()
+        cells = [cell.strip() for cell in ROWS[experiment].split("|")]
+        assert cells[-2].endswith(f" {value}") and cells[-1] == seconds, path.stem
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_figures_are_those_of_the_experiments(name: str) -> None:
+    lines = (config.conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
+    seconds, score = re.search(r"^# (\d+) s .*: \w+ ([\d.]+) at", lines[2]).groups()  # type: ignore[union-attr]
+    cells = [cell.strip() for cell in ROWS[name].split("|")]
+    assert cells[-2].endswith(f" {score}") and cells[-1] == seconds
+    assert lines[1] == f"# gansweep train experiment={name}"
+
+
+def test_pictures_are_there() -> None:
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert len(shown) > 10 and all((TOP / picture).is_file() for picture in shown)
