@@ -72,7 +72,7 @@ def test_resume_is_bit_identical(tmp_path: Path, variant: str) -> None:
 
     def run(name: str, images: int) -> None:
         # a schedule that depends on the budget would be stretched by the longer one
-        words = ["metrics=none", "model.ema_kimg=0.02", "+model.lr_schedule=null"]
+        words = ["metrics=none", "model.ema_kimg=0.02", "++model.lr_schedule=null"]
         cfg = composed(variant, *words, CHECKPOINT).copy()
         cfg.budget_kimg = images / 1000
         train(cfg, run_dir=tmp_path / name, progress=False)
