@@ -205,15 +205,18 @@ def test_path_penalty_joins_every_kth_loss_of_the_generator_k_times_as_strong() 
     assert due == [True, False, False, False] * 2 + [True]
 
 
-def test_mean_path_length_moves_by_a_hundredth_at_each_penalty() -> None:
+def test_mean_path_length_begins_with_the_first_and_moves_by_a_hundredth_each_time() -> None:
     model = stylegan2("model.path_interval=2", "model.path_decay=0.99")
-    expected = 0.0
+    expected, penalties = 0.0, []
     for step in range(4):
         model.training_step(batch_of(), step)
         if step % 2 == 0:
-            expected = 0.99 * expected + 0.01 * model._recent["path_length"][-1].item()
+            length = model._recent["path_length"][-1].item()
+            penalties.append(model._recent["penalty/path"][-1].item())
+            expected = 0.99 * expected + 0.01 * length if expected else length
         assert model.path_mean.value.item() == pytest.approx(expected, rel=1e-5)
     assert expected > 0
+    assert penalties[0] == 0 and penalties[1] > 0
     state = model.game_state()
     other = stylegan2()
     other.load_networks(state)

@@ -5,8 +5,9 @@ path lengths G's on every `path_interval`-th of its steps, each as many times as
 their weight over many steps is that of a term present in all.
 Departures: the lazy terms join the loss of a step where the authors take a step of their own for
 them, so the optimizers' moments need not be adjusted for k / (k + 1) as many steps; the crossover
-of style mixing is drawn for each sample; the moving average begins with a shorter half-life (see
-`Adversarial._update_averages`).
+of style mixing is drawn for each sample; the mean path length begins with the first one measured,
+where the authors' begins at 0, which in a short run flattens the images; the moving average begins
+with a shorter half-life (see `Adversarial._update_averages`).
 """
 
 from __future__ import annotations
@@ -26,13 +27,21 @@ from gansweep.models.progan import filled
 
 
 class PathMean(nn.Module):
-    """The long-running mean a of the path lengths, a scalar that begins at 0."""
+    """The long-running mean a of the path lengths, a scalar; 0 until there is a first one."""
 
     value: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("value", torch.zeros(()))
+
+    def penalty(self, lengths: Tensor) -> Tensor:
+        """Mean squared distance of lengths (N,) from the mean; 0 while there is none."""
+        return (lengths - self.value).square().mean() * (self.value > 0)
+
+    def follow(self, length: Tensor, decay: float) -> None:
+        length = length.to(self.value)
+        self.value.copy_(torch.where(self.value > 0, length.lerp(self.value, decay), length))
 
 
 class StyleGAN2(GAN):
@@ -119,7 +128,7 @@ class StyleGAN2(GAN):
         if player == "generator" and "path.z" in drawn:
             w, noise = self.generator.styles(drawn["path.z"])
             lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
-            penalty = (lengths - self.path_mean.value).square().mean()
+            penalty = self.path_mean.penalty(lengths)
             terms.loss = terms.loss + self.path_weight * self.path_interval * penalty
             terms.parts["penalty/path"] = penalty.detach()
             terms.parts["path_length"] = lengths.detach().mean()
@@ -130,7 +139,7 @@ class StyleGAN2(GAN):
         lengths = self._recent.get("path_length")
         if player == "generator" and self.path_is_due and lengths:
             length = average(torch.stack(list(lengths)[-self.accumulate :]).mean())
-            self.path_mean.value.lerp_(length.to(self.path_mean.value), 1 - self.path_decay)
+            self.path_mean.follow(length, self.path_decay)
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
