@@ -1,6 +1,7 @@
 """Terms that join any two-player game, against hand-worked values and slow references."""
 
 import io
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from gansweep import config
 from gansweep.augment import ADA
 from gansweep.build import build_data, build_model
+from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_discrimination import MinibatchDiscrimination
@@ -16,6 +18,7 @@ from gansweep.models.adversarial import Draws
 from gansweep.models.gan import GAN
 from gansweep.penalties import Consistency, LeCam
 from gansweep.schedules import geometric
+from gansweep.training import train
 
 IMAGE = (1, 8, 8)
 DIFF = (
@@ -124,6 +127,25 @@ def test_what_compares_the_samples_of_a_batch_takes_no_slices(term: str) -> None
     cfg = config.compose(["model=dcgan", "data=digits", *TERMS[term], "model.accumulate=2"])
     with pytest.raises(UserError, match="accumulate=2.*accumulate=1"):
         build_model(cfg, build_data(cfg))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_the_scores_of_both(tmp_path: Path) -> None:
+    words = ["model=dcgan", "model.generator.norm=none", "model.discriminator.norm=none"]
+    words += ["model.generator.width=4", "model.discriminator.width=4", "batch_size=16"]
+    words += [ADAPTIVE, LECAM, "model.feature_matching=1", "budget_kimg=0.16", "metrics=none"]
+    words += ["tracker=none", "trainer=cpu", "trainer.precision=64-true"]
+    words += ["~callbacks.quality", "~callbacks.samples"]
+    ends = []
+    for devices in (1, 2):
+        cfg = config.compose([*words, f"trainer.devices={devices}"])
+        train(cfg, run_dir=tmp_path / str(devices), progress=False)
+        ends.append(read_checkpoint(tmp_path / str(devices) / "checkpoints" / "last.pt")["game"])
+    assert ends[0]["memory"]["lecam"]["steps"] == 10
+    for kind in ("players", "memory"):
+        for name, state in ends[0][kind].items():
+            for key, value in state.items():
+                torch.testing.assert_close(value, ends[1][kind][name][key], rtol=1e-9, atol=1e-12)
 
 
 # Augmentation in the game
