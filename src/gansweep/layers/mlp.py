@@ -56,8 +56,8 @@ def _hidden_layers(
 
 def _initialized(network: nn.Module, initialize: Initialize | None) -> None:
     """Give every linear weight new values, and every bias 0; None keeps PyTorch's own."""
-    for layer in network.modules() if initialize is not None else ():
-        if isinstance(layer, nn.Linear):
+    for layer in network.modules():
+        if initialize is not None and isinstance(layer, nn.Linear):
             initialize(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
