@@ -12,11 +12,13 @@ from PIL import Image
 from gansweep import config
 from gansweep.build import build_data
 from gansweep.data import tasks
+from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.pair_folders import PairedFolders, UnpairedFolders
 from gansweep.data.pairs import Paired, Unpaired
 from gansweep.data.resident import ResidentSource
 from gansweep.errors import UserError
+from gansweep.metrics.held_out import HeldOut
 
 
 class Colours(ResidentSource):
@@ -343,3 +345,19 @@ def test_unpaired_folders_may_be_unequal_and_repeat_the_fewer(folders: tuple[Pat
     assert len(batch.source) == len(batch.images) == 8
     assert torch.equal(batch.source[:4], batch.source[4:])
     assert take(data, 3, batch_size=4)[2].source.shape == (4, 3, 8, 8)
+
+
+def test_nothing_is_measured_against_what_is_no_counterpart(folders: tuple[Path, Path]) -> None:
+    def answer(batch: Batch) -> dict[str, torch.Tensor]:
+        return {"images": -batch.source, "cycle": batch.source}
+
+    measured = {
+        kind: HeldOut(kind(*folders, image_size=8, workers=0, test_every=3)).score(
+            answer, torch.device("cpu")
+        )
+        for kind in (PairedFolders, UnpairedFolders)
+    }
+    words = {kind: {s.protocol["score"] for s in scores.values()}
+             for kind, scores in measured.items()}  # fmt: skip
+    assert words[PairedFolders] == {"l1", "psnr", "psnr_gain", "cycle_l1"}
+    assert words[UnpairedFolders] == {"cycle_l1"}

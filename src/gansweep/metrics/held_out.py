@@ -83,7 +83,8 @@ class HeldOut:
         found: dict[str, _Reading] = {}
         if "logits" in answers and batch.labels is not None:
             found["test_error"] = TestError(answers["logits"].shape[1])
-        if "images" in answers and not self.data.is_points:
+        known = batch.source is None or self.data.is_paired("test")  # what the answer should be
+        if "images" in answers and known and not self.data.is_points:
             found |= {"l1": Distance("images"), "psnr": SignalToNoise()}
             if batch.source is not None and batch.source.shape == batch.images.shape:
                 found["psnr_gain"] = Gain()
