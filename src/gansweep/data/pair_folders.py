@@ -133,7 +133,7 @@ def _refuse_unequal(
     root_a: Path, a: dict[str, ImageFile], root_b: Path, b: dict[str, ImageFile]
 ) -> None:
     lonely = [
-        f"{len(names)} of {root} have no counterpart in the other ({_some(names)})"
+        f"{len(names)} of {root} without a counterpart in the other ({_some(names)})"
         for root, names in ((root_a, sorted(a.keys() - b)), (root_b, sorted(b.keys() - a)))
         if names
     ]
