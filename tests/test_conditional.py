@@ -144,6 +144,7 @@ def test_acgan_judges_without_the_label() -> None:
         ("infogan", "model.packing=2", "packing=1"),
         ("infogan", "model.categories=[1]", "2 or more values"),
         ("cgan", "model.packing=2", "packing=1"),
+        ("dcgan", "model.conditional=true", "Use model=cgan"),
     ],
 )
 def test_options_that_contradict_the_model_are_refused(
@@ -312,7 +313,7 @@ def test_cgan_draws_the_digit_that_is_asked_for(tmp_path: Path) -> None:
     from gansweep.training import train
 
     words = ["experiment=digits_cgan", "tracker=none", "trainer=cpu", "trainer.threads=1"]
-    words += ["callbacks=none", "metrics.scores=[class_agreement]", "budget_kimg=60"]
+    words += ["callbacks=none", "metrics.scores=[class_agreement]", "budget_kimg=80"]
     words += ["+callbacks.quality._target_=gansweep.callbacks.quality.Quality"]
     words += ["+callbacks.quality.every_kimg=1000"]
     cfg = compose(words)

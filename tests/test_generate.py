@@ -22,7 +22,7 @@ KINDS = {
     "cgan": ["model=cgan", "model.generator.width=4", "model.discriminator.width=4"],
     "infogan": ["model=infogan", "model.generator.width=4", "model.discriminator.width=4"],
     "gan": ["model=gan", "model.generator.width=4", "model.discriminator.width=4"],
-    "ring": ["model=gan", "data=ring"],
+    "ring": ["model=cgan", "data=ring"],
 }
 
 
@@ -85,6 +85,12 @@ def test_any_run_gives_a_picture(command: Command, runs: Path, tmp_path: Path, n
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == ((512, 512) if name == "ring" else (37 * 13, 37 * 13))
         assert len(picture.getcolors(1 << 16) or []) > 2
+
+
+def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_path: Path) -> None:
+    assert command("generate", str(runs / "ring"), "label=3", "n=50", "-o", "a.png").code == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (512, 512) and len(picture.getcolors(1 << 16) or []) == 3
 
 
 @pytest.mark.parametrize(

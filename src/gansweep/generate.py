@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gansweep.build import build_data, load_checkpoint, read_config
-from gansweep.callbacks.sheet import grid, of_kind, save, sheet
+from gansweep.callbacks.sheet import grid, of_kind, point_map, save, sheet
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.devices import accelerator as choose_accelerator
@@ -136,7 +136,10 @@ def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -
     else:
         return sheet(module, data, conditions, request.n, request.seed)
     rng = torch.Generator().manual_seed(request.seed)
-    return grid(of_kind(module, kind, conditions, request.n, rng))
+    made = of_kind(module, kind, conditions, request.n, rng)
+    if data.is_points:
+        return point_map(conditions.draw(request.n, rng).images, made)
+    return grid(made)
 
 
 def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:

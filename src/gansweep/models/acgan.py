@@ -58,17 +58,18 @@ class ACGAN(GAN):
     ) -> Terms:
         terms = super().player_loss(player, batch, drawn, fakes)
         if player == "generator":
-            loss = self.class_loss(fakes, batch.labels)
+            loss = self.class_loss(self.shown(fakes, drawn, "generator"), batch.labels)
             parts = {"class_loss/fake": loss.detach()}
         else:
-            real = self.class_loss(batch.images, batch.labels)
+            real = self.class_loss(self.shown(batch.images, drawn, "real"), batch.labels)
             # detach: the discriminator's step must not reach the generator
-            loss = real + self.class_loss(fakes.detach(), batch.labels)
+            fakes = self.shown(fakes.detach(), drawn, "fake")
+            loss = real + self.class_loss(fakes, batch.labels)
             parts = {"class_loss/real": real.detach()}
         return replace(terms, loss=terms.loss + self.class_weight * loss, parts=terms.parts | parts)
 
     def class_loss(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """-E log P(C = label | sample), a scalar."""
+        """-E log P(C = label | sample), a scalar, of samples as D is shown them."""
         assert labels is not None
         return F.cross_entropy(auxiliary_outputs(self.discriminator, samples), labels)
 

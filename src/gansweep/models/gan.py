@@ -6,6 +6,7 @@ terms against collapse and overfitting join any of them.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -79,6 +80,8 @@ class GAN(Adversarial):
         self.feature_matching = feature_matching
         self.adversarial = adversarial
         self._refuse_what_does_not_fit()
+        if conditional:
+            _refuse_without_classes(generator)
         classes = {"n_classes": self.n_classes} if conditional else {}
         self.generator = generator(sample_shape=self.sample_shape, latent_dim=latent_dim, **classes)
         packed_shape = (packing * self.sample_shape[0], *self.sample_shape[1:])
@@ -344,3 +347,14 @@ def packs(samples: Tensor, size: int) -> Tensor:
 def packs_around(samples: Tensor, size: int) -> Tensor:
     """(N, C, ...) -> (N, size C, ...): each sample with those after it, the last with the first."""
     return torch.cat([samples.roll(-k, 0) for k in range(size)], dim=1)
+
+
+def _refuse_without_classes(network: Callable[..., nn.Module]) -> None:
+    """Raises: UserError for a network that cannot be told a class."""
+    known = inspect.signature(network).parameters.values()
+    if not any(p.name == "n_classes" or p.kind is p.VAR_KEYWORD for p in known):
+        raise UserError(
+            "model.conditional=true tells both networks the class, and this generator takes none. "
+            "Use model=cgan, model=acgan or model=cgan_projection; gansweep.layers.conditional "
+            "tells the class to networks of your own, as conf/model/cgan.yaml shows."
+        )

@@ -79,8 +79,12 @@ class InfoGAN(GAN):
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
         terms = super().player_loss(player, batch, drawn, fakes)
-        # detach: the discriminator's step must not reach the generator
-        samples = fakes if player == "generator" else fakes.detach()
+        samples = (
+            self.shown(fakes, drawn, "generator")
+            if player == "generator"
+            # detach: the discriminator's step must not reach the generator
+            else self.shown(fakes.detach(), drawn, "fake")
+        )
         categorical, continuous = self.information(drawn["z"], samples)
         gain = self.categorical_weight * categorical + self.continuous_weight * continuous
         parts = {
@@ -92,7 +96,7 @@ class InfoGAN(GAN):
     def information(self, z: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         """L_I of the categorical codes and of the continuous ones, each summed over codes, in nats.
 
-        z: (N, latent_dim + n_codes) of which `samples` were made.
+        z: (N, latent_dim + n_codes) of which `samples` were made, which are as D is shown them.
         At most the sum of log K, and of log 2 - log(2 pi) / 2 = -0.226 for each continuous code,
         since a Gaussian of variance 1 is wider than the code's range.
         """
