@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,17 @@ def main() -> None:
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: every experiment")
-    names = parser.parse_args().names or known
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on one core")
+    options = parser.parse_args()
+    names = options.names or known
     if unknown := set(names) - set(known):
         parser.error(f"conf/experiment/ has no {', '.join(sorted(unknown))}")
-    for number, name in enumerate(names, start=1):
-        result = trained(name)
-        told = f"{seconds(result)} s on one core of {processor(result)}: {score(result)}"
-        print(f"[{number}/{len(names)}] {name}: {told}", flush=True)
-        state(name, result, told)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = zip(names, pool.map(trained, names), strict=True)
+        for number, (name, result) in enumerate(results, start=1):
+            told = f"{seconds(result)} s on one core of {processor(result)}: {score(result)}"
+            print(f"[{number}/{len(names)}] {name}: {told}", flush=True)
+            state(name, result, told)
 
 
 def trained(name: str) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def trained(name: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "gansweep", "train", *words, f"runs_dir={place}"]
         done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+            raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
         (path,) = Path(place).glob("**/result.json")
         content: dict[str, Any] = json.loads(path.read_text())
         if f"families/{name}.png" in README.read_text():
@@ -82,8 +86,8 @@ def processor(result: dict[str, Any]) -> str:
 def state(name: str, result: dict[str, Any], told: str) -> None:
     path = EXPERIMENTS / f"{name}.yaml"
     lines = path.read_text().splitlines()
-    at = next((k for k, line in enumerate(lines[:4]) if " s on one core of " in line), None)
-    lines[2 if at is None else at : 2 if at is None else at + 1] = [f"# {told}"]
+    stated = re.match(r"# \d+ s on one .*core of ", lines[2])
+    lines[2 : 3 if stated else 2] = [f"# {told}"]
     path.write_text("\n".join(lines) + "\n")
     objective = result["objective"]
     figure = f"{objective} {value(result, objective)}"
