@@ -35,7 +35,7 @@ class Difference(nn.Module):
         return both[:, 1:] - both[:, :1]
 
 
-def hand_made(**options) -> Pix2Pix:
+def hand_made() -> Pix2Pix:
     return Pix2Pix(
         generator=lambda **_: Doubling(),
         discriminator=lambda **_: Difference(),

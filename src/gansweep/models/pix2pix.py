@@ -31,7 +31,6 @@ class Pix2Pix(Translator):
     """
 
     needs_pairs = True
-    conditional = False
 
     def __init__(
         self,
