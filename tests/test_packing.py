@@ -112,5 +112,5 @@ def modes_captured(experiment: str) -> int:
 
 @pytest.mark.slow
 def test_packing_captures_more_modes_of_the_grid_than_the_same_game_without() -> None:
-    """PacGAN, Table 1: of ten seeds the best without packing had half of the worst with it."""
-    assert modes_captured("grid_pacgan") >= modes_captured("grid_gan") + 4
+    """PacGAN, Table 1. This seed has 18 and 1; the header of grid_pacgan has the figures of ten."""
+    assert modes_captured("grid_pacgan") >= modes_captured("grid_gan") + 2

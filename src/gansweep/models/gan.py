@@ -97,7 +97,8 @@ class GAN(Adversarial):
         self._scores_together = not compares and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
-        self.sliceable = not (compares or top_k is not None or feature_matching)
+        whole = compares or top_k is not None or feature_matching
+        self.sliceable = self.sliceable and not whole
         self._learning = nn.ModuleDict(
             {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
         )
