@@ -209,3 +209,8 @@ def test_a_mixture_of_two_classes_can_be_made() -> None:
     images = [generator.grown_from(latents, torch.lerp(first, second, t)) for t in (0.0, 0.5, 1.0)]
     assert torch.equal(images[0], generator(latents, torch.tensor([0])))
     assert not torch.equal(images[0], images[1]) and not torch.equal(images[1], images[2])
+
+
+def test_biggan_without_classes_names_the_mend() -> None:
+    with pytest.raises(UserError, match="model.conditional=true"):
+        game_of("model.conditional=false")

@@ -29,9 +29,19 @@ class BigGAN(GAN):
     takes_points = False
 
     def __init__(
-        self, *, orthogonal_weight: float, truncation: float | None = None, **game: Any
+        self,
+        *,
+        conditional: bool,
+        orthogonal_weight: float,
+        truncation: float | None = None,
+        **game: Any,
     ) -> None:
-        super().__init__(**game)
+        if not conditional:
+            raise UserError(
+                "Both networks of BigGAN are told the class of each sample: set "
+                "model.conditional=true, or use a model without classes, as model=sngan."
+            )
+        super().__init__(conditional=True, **game)
         if truncation is not None and not truncation > 0:
             raise UserError(
                 f"model.truncation={truncation} leaves no latents to sample with: use a threshold "
