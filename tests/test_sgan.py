@@ -328,8 +328,8 @@ def error_after(words: list[str], seed: int) -> float:
 def test_images_without_labels_lower_the_error_of_the_same_network() -> None:
     errors = {
         weight: [error_after([f"model.unsupervised_weight={weight}", "budget_kimg=40"], seed)
-                 for seed in (0, 1, 2)]
+                 for seed in (0, 1)]
         for weight in (1, 0)
     }  # fmt: skip
     means = {weight: sum(each) / len(each) for weight, each in errors.items()}
-    assert means[1] < means[0] - 0.01, errors
+    assert means[1] < means[0] - 0.02, errors
