@@ -251,6 +251,16 @@ def test_nothing_changes_at_p_0_and_all_at_p_1() -> None:
     assert not (augment(before, draw) == before).flatten(1).all(1).any()
 
 
+def test_places_are_exact_under_autocast() -> None:
+    before = images(6, height=64, width=64).float()
+    augment = ADA(start=1.0)
+    draw = {name: d.float() for name, d in drawn(augment, 6).items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed_precision = augment(before, draw)
+    assert torch.equal(mixed_precision, augment(before, draw))
+    assert augment(before.bfloat16(), draw).dtype == torch.bfloat16
+
+
 def test_the_two_rotations_together_happen_with_the_probability_p() -> None:
     n = 4000
     before = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.1

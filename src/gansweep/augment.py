@@ -188,19 +188,23 @@ class ADA(Augmentation, nn.Module):
         return {"chance": ("uniform", (n, 13)), "u": ("uniform", (n, 8)), "v": ("normal", (n, 7))}
 
     def forward(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+        # places of pixels need more digits than the 16-bit numbers of autocast have
+        with torch.autocast(device_type=images.device.type, enabled=False):
+            wide = images.to(torch.promote_types(images.dtype, torch.float32))
+            return self._changed(wide, draw).to(images.dtype)
+
+    def _changed(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
         chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
         p = self.p.to(images)
         # two rotations together shall happen with the probability p
         limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
         happens = chance < limits
+        moved, coloured = (
+            part.any(1)[:, None, None, None] for part in (happens[:, :8], happens[:, 8:])
+        )
         warp = geometry(happens[:, :8], u, v, images.shape[2:])
-        images = torch.where(
-            happens[:, :8].any(1)[:, None, None, None], resampled(images, warp), images
-        )
-        matrix = colours(happens[:, 8:], u, v)
-        return torch.where(
-            happens[:, 8:].any(1)[:, None, None, None], mixed(images, matrix), images
-        )
+        images = torch.where(moved, resampled(images, warp), images)
+        return torch.where(coloured, mixed(images, colours(happens[:, 8:], u, v)), images)
 
     __call__ = nn.Module.__call__
 
