@@ -69,7 +69,13 @@ def score(result: dict[str, Any]) -> str:
     if modes is not None and name.startswith(("fid", "reverse_kl")):
         counts = next(v["value"] for k, v in result["last"].items() if k.startswith("mode_counts"))
         told += f", {result['last'][modes]['value']:.0f} of {len(counts)} modes"
+    told += "".join(f", {name} {value(result, name)}" for name in class_agreement(result))
     return f"{told} (seed 0)"
+
+
+def class_agreement(result: dict[str, Any]) -> list[str]:
+    """The score of a conditional model that says whether it makes what it is asked for."""
+    return [name for name, p in result["protocols"].items() if p["score"] == "class_agreement"]
 
 
 def value(result: dict[str, Any], name: str) -> str:
@@ -98,7 +104,8 @@ def state(name: str, result: dict[str, Any], told: str) -> None:
         line = f"# gansweep train experiment={name}, {short}"
         model.write_text(re.sub(pattern, line, text, count=1, flags=re.MULTILINE))
     word = result["protocols"][objective]["score"]
-    cells = f"| {word} {value(result, objective)} | {seconds(result)} |"
+    followed = "".join(f"class {value(result, n)}, " for n in class_agreement(result))
+    cells = f"| {followed}{word} {value(result, objective)} | {seconds(result)} |"
     row = re.compile(rf"(\| `{name}` )\|[^|]*\|[^|]*\|$", re.MULTILINE)
     README.write_text(row.sub(rf"\g<1>{cells}", README.read_text()))
 
