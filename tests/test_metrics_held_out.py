@@ -25,6 +25,7 @@ class Pairs(ResidentSource):
 
     name = "pairs"
     shape = (1, 8, 8)
+    source_shape = (1, 8, 8)
     class_names = None
 
     def __init__(self, n_test: int = 700, is_mask: bool = False) -> None:
