@@ -30,9 +30,11 @@ class PairedFolders(Translation):
         root_b: str | Path,
         test_root_a: str | Path | None = None,
         test_root_b: str | Path | None = None,
+        image_size: int = 256,
         **options: Any,
     ) -> None:
         _check_folders(root_a, root_b, test_root_a, test_root_b)
+        options["image_size"] = image_size
         targets = ImageFolder(root_b, test_root=test_root_b, **options)
         sources = _Counterparts(targets, root_a, test_root=test_root_a, **options)
         name = f"{sources.name}_to_{targets.name}"
@@ -51,9 +53,11 @@ class UnpairedFolders(Translation):
         root_b: str | Path,
         test_root_a: str | Path | None = None,
         test_root_b: str | Path | None = None,
+        image_size: int = 256,
         **options: Any,
     ) -> None:
         _check_folders(root_a, root_b, test_root_a, test_root_b)
+        options["image_size"] = image_size
         sources = ImageFolder(root_a, test_root=test_root_a, **options)
         targets = ImageFolder(root_b, test_root=test_root_b, **options)
         name = f"{sources.name}_to_{targets.name}"
