@@ -96,6 +96,17 @@ def test_cross_entropy_stays_finite_where_the_decoder_is_surely_wrong() -> None:
     assert made.grad is not None and made.grad.isfinite().all()
 
 
+def test_cross_entropy_stays_finite_in_the_16_bit_numbers_of_autocast() -> None:
+    """There tanh reaches 1 itself, and so would the clamped probability of white."""
+    made = torch.tensor([1.0, -1.0, 0.5, -0.5]).view(1, 1, 2, 2).bfloat16().requires_grad_()
+    wanted = torch.tensor([1.0, -1.0, 1.0, -1.0]).view(1, 1, 2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        error = cross_entropy(made, wanted)
+    error.sum().backward()
+    assert error.item() == pytest.approx(-math.log(3 / 4) / 2, abs=1e-6)
+    assert made.grad is not None and made.grad.isfinite().all()
+
+
 def test_error_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="reconstruction=mae.*Did you mean 'mse'"):
         reconstruction_error("mae", IMAGE)

@@ -5,6 +5,7 @@ made, wanted: (N, C, H, W) in [-1, 1] or (N, D).   Returns: (N,), a mean over pi
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from gansweep.errors import UserError, nearest
@@ -28,6 +29,8 @@ def cross_entropy(made: Tensor, wanted: Tensor) -> Tensor:
     -y log p - (1 - y) log(1 - p) with p = (made + 1) / 2 and y = (wanted + 1) / 2; it is 0 for
     black and white alone, and the entropy of y where grey is made exactly.
     """
+    # in the 16-bit numbers of autocast 1 - CERTAIN would be 1, whose log(1 - p) is no number
+    made = made.to(torch.promote_types(made.dtype, torch.float32))
     p = ((made + 1) / 2).clamp(CERTAIN, 1 - CERTAIN)
     y = (wanted + 1) / 2
     return -(y * p.log() + (1 - y) * (1 - p).log()).flatten(1).mean(1)
