@@ -1,6 +1,7 @@
 """Autoencoders: errors by hand, what is shown and made, distances, and what they are for."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,6 +215,31 @@ def test_training_keeps_what_it_was_shown() -> None:
     batch = Batch(images_of(8))
     model.training_step(batch, 0)
     torch.testing.assert_close(model.known.rows(), batch.images)
+
+
+def keep_together(rank: int, folder: str) -> None:
+    """What one of two processes keeps that train on the halves of each batch."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    model = build("model.kept_rows=10")
+    model.draws = Draws(1, CPU, rank, 2)
+    for step in range(3):
+        model.training_step(Batch(images_of(8, seed=step)[4 * rank : 4 * rank + 4]), step)
+    torch.save(model.known.state_dict(), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_keep_the_same_samples_as_one(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(keep_together, (str(tmp_path),), nprocs=2)
+    model = build("model.kept_rows=10")
+    for step in range(3):
+        model.training_step(Batch(images_of(8, seed=step)), step)
+    for rank in (0, 1):
+        kept = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert kept["seen"] == 24
+        assert torch.equal(kept["kept"], model.known.kept)
 
 
 def test_reconstruction_is_what_an_anomaly_is_told_by() -> None:

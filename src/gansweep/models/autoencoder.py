@@ -19,6 +19,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
 from gansweep.models.adversarial import Adversarial, Draws, Scores, Terms
+from gansweep.models.distributed import gathered
 from gansweep.models.reconstruction import reconstruction_error
 
 
@@ -121,8 +122,9 @@ class Autoencoder(Coding):
     It can also make samples near known ones: the codes of a batch's rows with noise on them.
 
     code_noise: standard deviation of that noise, in units of each code's root mean square.
-    kept_rows: how many of the latest training samples are kept, whose codes others are compared
-        with: a sample is the stranger, the further its code lies from the nearest of theirs.
+    kept_rows: how many of the latest training samples, of all processes, are kept, whose codes
+        others are compared with: a sample is the stranger, the further its code lies from the
+        nearest of theirs.
     """
 
     def __init__(self, *, code_noise: float = 0.3, kept_rows: int = 1024, **coding: Any) -> None:
@@ -149,7 +151,7 @@ class Autoencoder(Coding):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         super().training_step(batch, batch_idx)
-        self.known.add(self.shown(batch))
+        self.known.add(gathered(self.shown(batch)))
 
     def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
         return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
