@@ -69,6 +69,22 @@ def test_ratio_beyond_the_real_energy_is_refused() -> None:
 # The losses
 
 
+def test_generator_learns_from_the_fakes_of_the_least_energy() -> None:
+    """The energy is low for what looks real: top-k training must keep the lowest."""
+    model = build(
+        "model.top_k={_target_: gansweep.schedules.geometric, _partial_: true, factor: 0.5, "
+        "every_kimg: 1}"
+    )
+    assert model.draws is not None
+    given = batch_of(8)
+    drawn = model.draw(model.draws, given)
+    fakes = model.make(given, drawn)
+    model.images_seen = 1000
+    found = model.player_loss("generator", given, drawn, fakes).loss
+    best = sorted(model.discriminator(fakes).tolist())[:4]
+    assert found.item() == pytest.approx(sum(best) / 4)
+
+
 def test_losses_by_hand() -> None:
     control = Control(gamma=0.5, rate=0.1)
     loss = BoundaryEquilibrium(control)

@@ -36,8 +36,8 @@ class GAN(Adversarial):
         (lazy regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
     augment: what changes the samples, real and generated, before D sees them in training; penalties
         look at the changed samples. None for nothing.
-    top_k: (kimg, budget_kimg) -> share of the batch's fakes, those with the highest scores, that G
-        learns from (Sinha et al. 2020, arXiv:2002.06224, Section 3); of a process's own slice of
+    top_k: (kimg, budget_kimg) -> share of the batch's fakes, those that D takes most for real, that
+        G learns from (Sinha et al. 2020, arXiv:2002.06224, Section 3); of a process's own slice of
         the batch. None for all.
     feature_matching: weight in G's loss of |E f(x) - E f(G(z))|^2, f being D's features (Salimans
         et al. 2016, arXiv:1606.03498, Section 3.1).
@@ -246,7 +246,8 @@ class GAN(Adversarial):
         if self.top_k is None:
             return scores
         share = self.top_k(self.images_seen / 1000, self.budget_kimg)
-        return scores.topk(max(1, int(share * len(scores)))).values
+        realistic_is_high = self.loss.kind != "energy"
+        return scores.topk(max(1, int(share * len(scores))), largest=realistic_is_high).values
 
     def _feature_distance(self, images: Tensor, fakes: Tensor) -> Tensor:
         """|E f(x) - E f(G(z))|^2 over the batch of all processes; no gradient through f(x)."""
