@@ -85,6 +85,12 @@ def test_generator_learns_from_the_fakes_of_the_least_energy() -> None:
     assert found.item() == pytest.approx(sum(best) / 4)
 
 
+def test_augmentation_that_follows_the_signs_of_scores_is_refused() -> None:
+    """Energies are all positive: its probability would rise without end."""
+    with pytest.raises(UserError, match="energies are never negative.*DiffAugment"):
+        build("model.augment={_target_: gansweep.augment.ADA}")
+
+
 def test_losses_by_hand() -> None:
     control = Control(gamma=0.5, rate=0.1)
     loss = BoundaryEquilibrium(control)

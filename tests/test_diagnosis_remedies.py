@@ -190,6 +190,7 @@ def test_augmentation_is_advised_against_copying_images_and_never_twice() -> Non
 
     assert advised("model=dcgan", "data=digits") == {"ADA", "DiffAugment"}
     assert advised("model=r3gan", "data=digits") == {"DiffAugment"}  # its scores have no zero
+    assert advised("model=began", "data=digits") == {"DiffAugment"}  # nor have energies
     assert not advised("model=gan", "data=ring")
     ada = "+model.augment._target_=gansweep.augment.ADA"
     assert not advised("model=dcgan", "data=digits", ada)

@@ -331,7 +331,11 @@ def minibatch_discrimination(evidence: Evidence) -> Advice:
 
 def adaptive_augmentation(evidence: Evidence) -> Advice:
     """ADA, whose probability is free to reach 1 within a fifth of the budget."""
-    if not _may_augment(evidence) or evidence.target("model.loss") == "RelativisticPairing":
+    zero_says_nothing = (
+        evidence.target("model.loss") == "RelativisticPairing"
+        or evidence.target("model") == "BEGAN"
+    )
+    if not _may_augment(evidence) or zero_says_nothing:
         return None
     node = "+model.augment"
     text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"

@@ -134,10 +134,12 @@ class GAN(Adversarial):
             )
         if self.augment is not None:
             self.augment.check(self.sample_shape)
-            if isinstance(self.augment, ADA) and self.loss.pairs_real:
+            signs = {"paired_logit": "a paired loss leaves their zero open",
+                     "energy": "energies are never negative"}  # fmt: skip
+            if isinstance(self.augment, ADA) and self.loss.kind in signs:
                 raise UserError(
-                    "ADA follows the signs of the discriminator's scores, and a paired loss "
-                    "leaves their zero open. Use model.augment of gansweep.augment.DiffAugment, "
+                    f"ADA follows the signs of the discriminator's scores, and "
+                    f"{signs[self.loss.kind]}. Use model.augment of gansweep.augment.DiffAugment, "
                     "or another loss, as gansweep.losses.NonSaturating."
                 )
         for name, penalty in self.penalties.items():
