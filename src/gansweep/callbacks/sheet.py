@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from gansweep.models.adversarial import Adversarial
 
 GRID_SIDE = 512
 POINTS_AN_IMAGE = 10  # points are drawn so many times as often
+MOST_JUDGED = 2000  # images that are sorted or searched for a sheet
+RETRIEVED = 7
 
 
 def sheet(
@@ -25,16 +28,25 @@ def sheet(
     """About `count` samples of the averaged makers, from noise that the seed fixes.
 
     A model of some kinds of sample shows a column of each, one noise along a row; one that starts
-    from sources shows each source, what it made of it, and the truth where the data know it; any
-    other a square. Points are a map of where they fall among real ones.
+    from sources shows each source, what it made of it, and the truth where the data know it; one
+    that is judged by what it finds shows that (see `anomalies` and `retrieved`), or by how it makes
+    images again, images and what it made; any other a square. Points are a map of where they fall
+    among real ones.
     """
     rng = torch.Generator().manual_seed(seed)
     if data.is_points:
         wanted = conditions.draw(POINTS_AN_IMAGE * count, rng)
         return point_map(wanted.images, _made(module, wanted, rng))
+    split: Split = "test" if data.n_test else "train"
+    if data.normal_class is not None and "auroc_reconstruction" in module.judged_by:
+        return anomalies(module, _rows(data, split, MOST_JUDGED), count)
+    if "retrieval" in module.judged_by:
+        return retrieved(module, _rows(data, split, count // 8), _rows(data, "train", MOST_JUDGED))
+    if data.source_shape is None and "psnr" in module.judged_by:
+        again = _rows(data, split, count // 2)
+        return translations(module, replace(again, source=again.images), rng, with_truth=False)
     if data.source_shape is not None:
-        split: Split = "test" if data.n_test else "train"
-        wanted = joined(list(data.batches(split, max(1, count // 3))))
+        wanted = _rows(data, split, count // 3)
         if starts_from_sources(module, wanted):
             return translations(module, wanted, rng, with_truth=data.is_paired(split))
     if module.kinds is not None and module.kinds <= count:
@@ -45,6 +57,36 @@ def sheet(
         ]
         return grid(torch.stack(columns, dim=1).flatten(0, 1), module.kinds)
     return grid(_made(module, conditions.draw(count, rng), rng))
+
+
+def _rows(data: DataSource, split: Split, n: int) -> Batch:
+    return joined(list(data.batches(split, max(1, n))))
+
+
+def anomalies(module: Adversarial, batch: Batch, count: int) -> Image.Image:
+    """The images that look most normal to the model, and below a gap those that look least so.
+
+    From the most normal to the strangest, by the error of making them again.
+    """
+    strangeness = module.answers(batch.to(module.device))["anomaly/reconstruction"]
+    order = strangeness.argsort().cpu()
+    half = max(1, min(count, len(order)) // 2)
+    columns = math.ceil(math.sqrt(2 * half))
+    shown = order[: half // columns * columns or half], order[-half:]
+    gap = torch.full((columns, *batch.images.shape[1:]), -1.0)
+    return grid(torch.cat([batch.images[shown[0]], gap, batch.images[shown[1]]]), columns)
+
+
+def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Image.Image:
+    """In each row an image, then the known ones whose codes are nearest to its own."""
+    codes, among = (
+        module.answers(part.to(module.device))["codes"].float() for part in (asked, known)
+    )
+    nearest = (
+        torch.cdist(codes, among).topk(min(RETRIEVED, len(known)), largest=False).indices.cpu()
+    )
+    rows = torch.cat([asked.images[:, None], known.images[nearest]], dim=1)
+    return grid(rows.flatten(0, 1), rows.shape[1])
 
 
 def of_kind(
