@@ -20,6 +20,7 @@ from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
 from gansweep.layers import conditional, dcgan, mlp
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.models import adversarial
 from gansweep.models.acgan import ACGAN
 from gansweep.models.adversarial import Draws
 from gansweep.models.gan import GAN
@@ -322,3 +323,19 @@ def test_cgan_draws_the_digit_that_is_asked_for(tmp_path: Path) -> None:
     assert protocol["backbone_test_accuracy"] >= 0.97
     assert result["last"]["class_agreement_digitsnet_1k"]["value"] >= 0.9
     assert min(result["last"]["class_agreement_per_class_digitsnet_1k"]["value"]) >= 0.75
+
+
+@pytest.mark.parametrize("variant", ["acgan", "infogan"])
+def test_processes_answer_by_one_set_of_batch_statistics(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The discriminator answers for held-out images: its statistics are shared as G's are."""
+    main, other = built(variant), built(variant)
+    main.discriminator(batch_of().images)  # the main process has seen images that this one has not
+    theirs = {id(b): c for b, c in zip(other.buffers(), main.buffers(), strict=True)}
+    monkeypatch.setattr(adversarial, "broadcast", lambda buffer: buffer.copy_(theirs[id(buffer)]))
+    other.share_buffers()
+    for found, wanted in zip(
+        other.answers(batch_of()).values(), main.answers(batch_of()).values(), strict=True
+    ):
+        assert torch.equal(found, wanted)

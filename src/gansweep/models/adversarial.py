@@ -380,9 +380,9 @@ class Adversarial(pl.LightningModule):
         return dict(zip(names, means.tolist(), strict=True))
 
     def share_buffers(self) -> None:
-        """Give every process the main one's batch statistics; called on all, before sampling."""
-        for player in self.averaged:
-            for buffer in self.sampler(player).buffers():
+        """Give every process the main one's batch statistics; called on all, before measuring."""
+        for network in (*self.players.values(), *self._averages.values()):
+            for buffer in network.buffers():
                 broadcast(buffer)
 
     def compile_networks(self) -> None:
