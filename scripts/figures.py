@@ -106,7 +106,7 @@ def state(name: str, result: dict[str, Any], told: str) -> None:
     word = result["protocols"][objective]["score"]
     followed = "".join(f"class {value(result, n)}, " for n in class_agreement(result))
     cells = f"| {followed}{word} {value(result, objective)} | {seconds(result)} |"
-    row = re.compile(rf"(\| `{name}` )\|[^|]*\|[^|]*\|$", re.MULTILINE)
+    row = re.compile(rf"(\| `{name}` (?:\|[^|`]*)?)\|[^|]*\|[^|]*\|$", re.MULTILINE)
     README.write_text(row.sub(rf"\g<1>{cells}", README.read_text()))
 
 

@@ -14,6 +14,7 @@ from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_discrimination import MinibatchDiscrimination
+from gansweep.losses import Hinge, LeastSquares, Loss, NonSaturating
 from gansweep.models.adversarial import Draws
 from gansweep.models.gan import GAN
 from gansweep.penalties import Consistency, LeCam
@@ -207,6 +208,16 @@ def test_ada_follows_the_signs_of_the_real_scores_on_the_image_clock() -> None:
 # Penalties
 
 
+@pytest.mark.parametrize("loss", [NonSaturating(), Hinge(), LeastSquares(fake_target=-1)])
+def test_scores_between_the_targets_speak_for_neither(loss: Loss) -> None:
+    """D's loss pushes a real and a fake sample of one score apart alike where the score is that."""
+    assert loss.boundary is not None
+    score = torch.full((1,), loss.boundary, requires_grad=True)
+    (real,) = torch.autograd.grad(loss.discriminator(score, score.detach()), score)
+    (fake,) = torch.autograd.grad(loss.discriminator(score.detach(), score), score)
+    assert float(real) == pytest.approx(-float(fake)) and float(fake) > 0
+
+
 def test_lecam_by_hand() -> None:
     lecam = LeCam(weight=1.0, decay=0.75)
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
@@ -340,7 +351,7 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
     ("words", "message"),
     [
         (["model=r3gan", TOP_K], "pairs each with a real sample.*top_k=null"),
-        (["model=r3gan", ADAPTIVE], "paired loss.*DiffAugment"),
+        (["model=r3gan", ADAPTIVE], "no boundary.*term=diffaugment"),
         (["model.feature_matching=-1"], "0 or more"),
         (["model.adversarial=0"], "not 0 for both"),
         (["model.penalty_interval=0"], "penalty_interval=0"),

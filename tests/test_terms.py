@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from gansweep import config
 from gansweep.data.batch import Batch
+from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial, Draws
 from gansweep.models.gan import GAN
 
@@ -37,6 +38,10 @@ def losses(model: Adversarial) -> dict[str, float]:
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("variant", ["dcgan", "lsgan", "wgan_gp", "sngan"])
 def test_each_term_changes_the_training_of_each_gan(variant: str, term: str) -> None:
+    if (variant, term) == ("wgan_gp", "ada"):  # whose scores have no boundary to be beyond
+        with pytest.raises(UserError, match="term=diffaugment"):
+            built(variant, [term])
+        return
     model = built(variant, [term])
     assert isinstance(model, GAN)
     found, plain = losses(model), losses(built(variant, []))

@@ -3,7 +3,8 @@
 Scores are (N,) and unbounded; D(x) = sigmoid(score) where `kind` is "logit". Every loss is a mean
 over the batch and is minimised by the player whose name its method bears. `kind` says what the
 score means (see Scores in models/adversarial.py): a critic's is never a probability.
-`pairs_real`: the generator's loss needs the scores of real samples too.
+`pairs_real`: the generator's loss needs the scores of real samples too. `boundary`: the score that
+speaks for neither, above which a sample is taken for real; None where only differences count.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +19,7 @@ Kind = Literal["logit", "critic", "energy", "paired_logit"]
 class Loss(ABC):
     kind: ClassVar[Kind]
     pairs_real: ClassVar[bool] = False
+    boundary: float | None = 0.0
 
     @abstractmethod
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -75,6 +77,7 @@ class LeastSquares(Loss):
         self.fake_target = fake_target
         self.real_target = real_target
         self.generator_target = generator_target
+        self.boundary = (fake_target + real_target) / 2
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         real = (real_scores - self.real_target).square().mean()
@@ -92,6 +95,7 @@ class Wasserstein(Loss):
     """
 
     kind = "critic"
+    boundary = None  # a constant added to f leaves both losses as they are
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return fake_scores.mean() - real_scores.mean()
@@ -124,6 +128,7 @@ class RelativisticPairing(Loss):
 
     kind = "paired_logit"
     pairs_real = True
+    boundary = None
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return F.softplus(fake_scores - real_scores).mean()

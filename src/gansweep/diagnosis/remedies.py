@@ -331,11 +331,9 @@ def minibatch_discrimination(evidence: Evidence) -> Advice:
 
 def adaptive_augmentation(evidence: Evidence) -> Advice:
     """ADA, whose probability is free to reach 1 within a fifth of the budget."""
-    zero_says_nothing = (
-        evidence.target("model.loss") == "RelativisticPairing"
-        or evidence.target("model") == "BEGAN"
-    )
-    if not _may_augment(evidence) or zero_says_nothing:
+    unbounded = ("RelativisticPairing", "Wasserstein", "DriftingWasserstein")
+    no_boundary = evidence.target("model.loss") in unbounded or evidence.target("model") == "BEGAN"
+    if not _may_augment(evidence) or no_boundary:
         return None
     node = "+model.augment"
     text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"

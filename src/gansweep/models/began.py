@@ -47,6 +47,7 @@ class BoundaryEquilibrium(Loss):
     """
 
     kind = "energy"
+    boundary = None
 
     def __init__(self, control: Control) -> None:
         self.control = control

@@ -134,13 +134,11 @@ class GAN(Adversarial):
             )
         if self.augment is not None:
             self.augment.check(self.sample_shape)
-            signs = {"paired_logit": "a paired loss leaves their zero open",
-                     "energy": "energies are never negative"}  # fmt: skip
-            if isinstance(self.augment, ADA) and self.loss.kind in signs:
+            if isinstance(self.augment, ADA) and self.loss.boundary is None:
                 raise UserError(
-                    f"ADA follows the signs of the discriminator's scores, and "
-                    f"{signs[self.loss.kind]}. Use model.augment of gansweep.augment.DiffAugment, "
-                    "or another loss, as gansweep.losses.NonSaturating."
+                    "ADA follows how many samples the discriminator takes for real, and the "
+                    f"scores of {type(self.loss).__name__} have no boundary that says so. Use "
+                    "term=diffaugment, or another loss, as gansweep.losses.NonSaturating."
                 )
         for name, penalty in self.penalties.items():
             if len(self.sample_shape) == 1 and not penalty.takes_points:
@@ -287,7 +285,8 @@ class GAN(Adversarial):
         real = torch.cat([scores.real for scores in self._new_scores])
         fake = torch.cat([scores.fake for scores in self._new_scores])
         self._new_scores.clear()
-        means = average(torch.stack([real.mean(), fake.mean(), real.sign().mean()]))
+        taken = (real - (self.loss.boundary or 0.0)).sign().mean()  # ADA's r_t
+        means = average(torch.stack([real.mean(), fake.mean(), taken]))
         world = 1 if self.draws is None else self.draws.world
         for term in self._terms.values():
             if isinstance(term, ScorePenalty):

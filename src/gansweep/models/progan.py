@@ -6,7 +6,8 @@ are computed, on real images averaged down to its side.
 Departures: one batch size and one learning rate for all levels (the authors lower the batch from
 256x256 on, where memory demands it); the moving average has a half-life in images, and a shorter
 one at the start of training (see `Adversarial._update_averages`): ema_kimg = 0.693 * batch_size
-gives the paper's 0.999 a step.
+gives the paper's 0.999 a step; the optimizers are reset where a level begins, in the authors' code
+where its fade ends too.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ path lengths G's on every `path_interval`-th of its steps, each as many times as
 their weight over many steps is that of a term present in all.
 Departures: the lazy terms join the loss of a step where the authors take a step of their own for
 them, so the optimizers' moments need not be adjusted for k / (k + 1) as many steps; the crossover
-of style mixing is drawn for each sample; the mean path length begins with the first one measured,
-where the authors' begins at 0, which in a short run flattens the images; the moving average begins
-with a shorter half-life (see `Adversarial._update_averages`).
+of style mixing is drawn for each sample; path lengths are those of unmixed styles, compared with
+the mean before them, which begins with the first one measured where the authors' begins at 0 (in a
+short run that flattens the images); the moving average begins with a shorter half-life (see
+`Adversarial._update_averages`).
 """
 
 from __future__ import annotations
