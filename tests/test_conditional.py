@@ -243,6 +243,7 @@ class Blocks(nn.Module):
         super().__init__()
         self.kinds, self.needs_source = kinds, needs_source
         self.device = torch.device("cpu")
+        self.judged_by = ()
 
     def fakes_of(self, kind: int, batch: Batch, rng: torch.Generator) -> torch.Tensor:
         noise = torch.rand(len(batch), 1, 1, 1, generator=rng) * 0.1

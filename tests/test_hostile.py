@@ -1,7 +1,8 @@
 """Bad input and bad luck: one paragraph with the mend, exit code 2, nothing half-written."""
 
+import contextlib
+import ctypes
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -153,28 +154,41 @@ def test_missing_data_set_offline(
 
 
 @pytest.fixture
-def nobody(command: Command) -> Iterator[Path]:
-    """An empty folder that this process may read and not write."""
+def locked(command: Command) -> Iterator[Path]:
+    """An empty folder that this process may read and not write, be it root's."""
     assert command("train", *TINY).code == 0  # has imported all there is before it loses its rights
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    yield folder
-    if root:
-        os.seteuid(0)
+    with permissions_that_hold():
+        yield folder
     folder.chmod(0o755)
     shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def permissions_that_hold() -> Iterator[None]:
+    """Root without CAP_DAC_OVERRIDE; another user, which has it not, as it is."""
+    system = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of the interface, this process
+    rights = (ctypes.c_uint32 * 6)()
+    assert system.capget(header, rights) == 0, ctypes.get_errno()
+    effective = rights[0]
+    rights[0] &= ~(1 << 1)
+    assert system.capset(header, rights) == 0, ctypes.get_errno()
+    try:
+        yield
+    finally:
+        rights[0] = effective
+        assert system.capset(header, rights) == 0, ctypes.get_errno()
+
+
 @pytest.mark.parametrize("more", [[], ["-m", "seed=0,1"], ["name=x"]])
 def test_no_write_permission(
-    command: Command, nobody: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+    command: Command, locked: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
-    monkeypatch.chdir(nobody)
+    monkeypatch.chdir(locked)
     command("train", *TINY, *more).is_refused_with("runs", "Permission denied", "runs_dir=")
-    assert not list(nobody.iterdir())
+    assert not list(locked.iterdir())
 
 
 # What begins and cannot go on
