@@ -14,6 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from states import same
 from torch import Tensor
 
 from gansweep import config
@@ -48,22 +49,6 @@ def composed(variant: str, *overrides: str) -> DictConfig:
     cfg = config.compose([f"model={variant}", *data, *QUIET, *overrides])
     cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny, {"batch_size": BATCH})
     return cfg
-
-
-def same(a: Any, b: Any, path: str = "") -> None:
-    """Equality of nested states to the last bit."""
-    if isinstance(a, Tensor):
-        assert torch.equal(a, b), path
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a:
-            same(a[key], b[key], f"{path}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), path
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            same(x, y, f"{path}/{k}")
-    else:
-        assert a == b, path
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from states import same
 
 from gansweep import config, load_run
 from gansweep.callbacks.checkpoint import read_checkpoint
@@ -33,22 +34,6 @@ SMALL = [
 
 def small(*overrides: str) -> DictConfig:
     return config.compose([*SMALL, *overrides])
-
-
-def same(a: Any, b: Any, path: str = "") -> None:
-    """Equality of nested states to the last bit."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), path
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a:
-            same(a[key], b[key], f"{path}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), path
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            same(x, y, f"{path}/{k}")
-    else:
-        assert a == b, path
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from gansweep.data.census import ImageFile
 from gansweep.data.folders import ImageFolder
@@ -15,14 +15,14 @@ from gansweep.errors import UserError
 SHOWN = 5  # names in an error
 
 
-class PairedFolders(Translation):
-    """Pairs by name: A/x.jpg is the source of B/x.png, and so on in the folders below.
+class _Folders(Translation):
+    """root_a, root_b: the sources and the targets.
 
-    root_a, root_b: the sources and the targets.
-    test_root_a, test_root_b: test pairs; where both are None, every `test_every`-th pair.
-    options: those of ImageFolder, for both; crops and mirrorings are those of the partner.
-    Raises: UserError where the folders do not pair, before training starts.
+    test_root_a, test_root_b: those to test with; where both are None, every `test_every`-th.
+    options: those of ImageFolder, for both.
     """
+
+    paired: ClassVar[bool]
 
     def __init__(
         self,
@@ -36,32 +36,35 @@ class PairedFolders(Translation):
         _check_folders(root_a, root_b, test_root_a, test_root_b)
         options["image_size"] = image_size
         targets = ImageFolder(root_b, test_root=test_root_b, **options)
-        sources = _Counterparts(targets, root_a, test_root=test_root_a, **options)
+        options["test_root"] = test_root_a
+        sources = (
+            _Counterparts(targets, root_a, **options)
+            if self.paired
+            else ImageFolder(root_a, **options)
+        )
         name = f"{sources.name}_to_{targets.name}"
-        super().__init__(name, "folders", sources, targets, aligned=True, aligned_test=True)
+        super().__init__(
+            name, "folders", sources, targets, aligned=self.paired, aligned_test=self.paired
+        )
 
 
-class UnpairedFolders(Translation):
-    """Images of two kinds without counterparts: the options of PairedFolders.
+class PairedFolders(_Folders):
+    """Pairs by name: A/x.jpg is the source of B/x.png, and so on in the folders below.
+
+    Crops and mirrorings of a source are those of its partner.
+    Raises: UserError where the folders do not pair, before training starts.
+    """
+
+    paired = True
+
+
+class UnpairedFolders(_Folders):
+    """Images of two kinds without counterparts.
 
     The test split holds no true pairs either: nothing is measured against them.
     """
 
-    def __init__(
-        self,
-        root_a: str | Path,
-        root_b: str | Path,
-        test_root_a: str | Path | None = None,
-        test_root_b: str | Path | None = None,
-        image_size: int = 256,
-        **options: Any,
-    ) -> None:
-        _check_folders(root_a, root_b, test_root_a, test_root_b)
-        options["image_size"] = image_size
-        sources = ImageFolder(root_a, test_root=test_root_a, **options)
-        targets = ImageFolder(root_b, test_root=test_root_b, **options)
-        name = f"{sources.name}_to_{targets.name}"
-        super().__init__(name, "folders", sources, targets, aligned=False, aligned_test=False)
+    paired = False
 
 
 def _check_folders(

@@ -24,7 +24,8 @@ def _widths(doublings: int, width: int) -> list[int]:
     return [width << level for level in range(max(2, doublings))]
 
 
-def _initialize(network: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
+    """Weights from N(0, 0.02), gains from N(1, 0.02), biases 0, in place."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(layer.weight, 0.0, INITIAL_SPREAD)
@@ -60,7 +61,7 @@ class Generator(nn.Module):
             ]
         layers.append(nn.ConvTranspose2d(widths[-1], sample_shape[0], 4, stride=2, padding=1))
         self.layers = nn.Sequential(*layers)
-        _initialize(self)
+        initialize(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         return torch.tanh(self.layers(latents))
@@ -101,7 +102,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.n_features = widths[-1] * base * base
         self.output = head(self.n_features, n_classes)
-        _initialize(self)
+        initialize(self)
         if spectral_norm:
             normalize_weights(self)
 

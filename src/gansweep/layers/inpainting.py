@@ -9,8 +9,8 @@ N(0, 0.02). Other sides b * 2^k end at b pixels.
 import torch
 from torch import Tensor, nn
 
+from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import normalization
-from gansweep.layers.patchgan import LEAK, initialize
 from gansweep.layers.spatial import stages
 
 

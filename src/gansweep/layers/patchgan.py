@@ -8,23 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
+from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import normalization
 
 PATCHES = {1: 16, 2: 34, 3: 70}  # halvings -> the side of the patch that one score sees
 WIDEST = 8  # times `width`
-INITIAL_SPREAD = 0.02
-LEAK = 0.2
-
-
-def initialize(network: nn.Module) -> None:
-    """Weights from N(0, 0.02), gains from N(1, 0.02), biases 0, in place."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, INITIAL_SPREAD)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.weight, 1.0, INITIAL_SPREAD)
 
 
 def largest_patch(side: int) -> int:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
+from gansweep.layers.dcgan import initialize
 from gansweep.layers.normalization import normalization
-from gansweep.layers.patchgan import initialize
 
 LARGE_SIDE = 256
 BLOCKS, LARGE_BLOCKS = 6, 9

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.errors import UserError
+from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import normalization
-from gansweep.layers.patchgan import LEAK, initialize
 
 DEEPEST = 8  # halvings, 256 pixels down to one
 WIDEST = 8  # times `width`
