@@ -4,11 +4,14 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres import Postgres
 
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -65,6 +68,20 @@ def command(
         return Finished(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """A running PostgreSQL server; who stops it starts it again."""
+    pytest.importorskip("psycopg")
+    from postgres import Postgres, NoPostgresError
+
+    try:
+        server = Postgres()
+    except NoPostgresError as lacking:
+        pytest.skip(str(lacking))
+    yield server
+    server.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
