@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# A real SLURM on this one machine, to try launcher=slurm on and for its tests.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+scripts/slurm_cluster.sh up [DIR]     start a SLURM cluster on this machine
+scripts/slurm_cluster.sh down [DIR]   stop it and remove DIR
+
+DIR, by default /tmp/gansweep-slurm-UID, holds all of it: configuration, keys, logs, sockets.
+It has 3 nodes (n1 to n3) of 2 CPUs, 2000 MB and 2 stand-in GPUs each (they compute nothing; jobs
+are given CUDA_VISIBLE_DEVICES), on ports of 127.0.0.1 alone, and the partitions
+  low    the default; its jobs are preempted and requeued for those of
+  high
+Time limits are those of a test: a killed node is found out after 5 s, a job has 10 s to save.
+
+`up` prints the line by which a shell uses the cluster:
+  eval "$(scripts/slurm_cluster.sh up)" && sinfo
+Needs Debian's or Ubuntu's packages: apt-get install munge slurm-wlm. Needs no root: the cluster
+belongs to who starts it and runs that user's jobs.
+USAGE
+}
+
+nodes=3
+
+say() { printf '%s\n' "$*" >&2; }
+
+give_up() {
+    say "error: $*"
+    exit 1
+}
+
+check_programs() {
+    local program
+    for program in munged slurmctld slurmd sbatch sinfo scontrol setsid; do
+        command -v "$program" >/dev/null ||
+            give_up "$program is missing: apt-get install munge slurm-wlm (Debian, Ubuntu)."
+    done
+}
+
+# Prints $1 ports of 127.0.0.1 in a row that nothing listens on: the first.
+free_ports() {
+    local base port
+    while :; do
+        base=$((20000 + RANDOM % 10000))
+        for ((port = base; port < base + $1; port++)); do
+            # a connection that is refused: nobody is there
+            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue 2; fi
+        done
+        printf '%s\n' "$base"
+        return
+    done
+}
+
+write_configuration() {
+    local port user i
+    port=$(free_ports $((nodes + 1)))
+    user=$(id -un)
+    for ((i = 0; i < 2; i++)); do
+        ln -sfn /dev/null "$dir/nvidia$i" # slurmd wants a character device
+    done
+    cat >"$dir/slurm.conf" <<CONF
+ClusterName=gansweep
+SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmctldPort=$port
+SlurmUser=$user
+SlurmdUser=$user
+# else the daemons listen on every address
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+AuthType=auth/munge
+# cred_expire: how long a requeued job waits before it may start again
+AuthInfo=socket=$dir/munge.socket,cred_expire=2
+CryptoType=crypto/munge
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool-%n
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdLogFile=$dir/slurmd-%n.log
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=100
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sched_delay=0
+ReturnToService=2
+SlurmdTimeout=5
+SlurmctldTimeout=10
+KillWait=10
+MinJobAge=10
+GresTypes=gpu
+# the CPUs named here, however many there are
+SlurmdParameters=config_overrides
+NodeName=n[1-$nodes] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 RealMemory=2000 Gres=gpu:2
+PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE State=UP
+PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF State=UP
+CONF
+    cat >"$dir/gres.conf" <<CONF
+AutoDetect=off
+NodeName=n[1-$nodes] Name=gpu File=$dir/nvidia[0-1]
+CONF
+    printf 'CgroupAutomount=no\n' >"$dir/cgroup.conf"
+}
+
+start_munge() {
+    [ -s "$dir/munge.key" ] || (
+        umask 077
+        head -c 1024 /dev/urandom >"$dir/munge.key"
+    )
+    # --force: it dislikes directories that others may write above its own, as /tmp
+    munged --force --key-file "$dir/munge.key" --socket "$dir/munge.socket" \
+        --pid-file "$dir/munged.pid" --log-file "$dir/munged.log" --seed-file "$dir/munge.seed" \
+        2>"$dir/munged.err" || give_up "munged does not start: $(tail -n 1 "$dir/munged.err")"
+}
+
+lives() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
+
+start_slurm() {
+    local i
+    lives "$dir/slurmctld.pid" || slurmctld >/dev/null
+    for ((i = 1; i <= nodes; i++)); do
+        lives "$dir/slurmd-n$i.pid" || slurmd -N "n$i" >/dev/null
+    done
+    for ((i = 0; i < 200; i++)); do
+        if [ "$(sinfo -h -N -p low -t idle,mixed,allocated -o %n 2>/dev/null | wc -l)" -eq "$nodes" ]; then
+            return
+        fi
+        sleep 0.1
+    done
+    give_up "the nodes did not come up within 20 s: see $dir/slurmctld.log and $dir/slurmd-n1.log."
+}
+
+up() {
+    check_programs
+    # a unix socket's path may have 107 characters
+    [ ${#dir} -le 80 ] || give_up "$dir is too long for the path of a socket: choose another DIR."
+    mkdir -p "$dir/state" || give_up "$dir cannot be made: choose another DIR."
+    chmod 700 "$dir"
+    if [ ! -s "$dir/slurm.conf" ]; then write_configuration; fi
+    export SLURM_CONF=$dir/slurm.conf
+    lives "$dir/munged.pid" || start_munge
+    start_slurm
+    printf 'export SLURM_CONF=%q\n' "$SLURM_CONF"
+}
+
+# Ends the process that a pid file names, and waits until it is gone.
+stop() {
+    local pid i
+    lives "$1" || return 0
+    pid=$(cat "$1")
+    kill "$pid" 2>/dev/null || return 0
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.05
+    done
+    kill -9 "$pid" 2>/dev/null || true
+}
+
+down() {
+    local i
+    if [ ! -e "$dir/slurm.conf" ]; then
+        say "No cluster in $dir."
+        return
+    fi
+    export SLURM_CONF=$dir/slurm.conf
+    if lives "$dir/slurmctld.pid"; then
+        scancel --full --signal=KILL --user="$(id -un)" 2>/dev/null || true
+        scancel --user="$(id -un)" 2>/dev/null || true
+        for ((i = 0; i < 50; i++)); do
+            [ -n "$(squeue -h 2>/dev/null)" ] || break
+            sleep 0.1
+        done
+    fi
+    for file in "$dir"/slurmd-*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do stop "$file"; done
+    rm -rf "$dir"
+}
+
+case ${1-} in
+-h | --help) usage ;;
+up | down)
+    [ $# -le 2 ] || give_up "one DIR at most; see $0 --help."
+    dir=$(realpath -m "${2:-/tmp/gansweep-slurm-$(id -u)}")
+    "$1"
+    ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
