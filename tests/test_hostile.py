@@ -88,7 +88,7 @@ def test_sweep_whose_study_has_another_space(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gansweep.report import command as report
-    from gansweep.sweep.run import LocalLauncher
+    from gansweep.sweep.launch.local import LocalLauncher
 
     monkeypatch.setattr(LocalLauncher, "run", lambda *_: True)
     monkeypatch.setattr(report, "conclude", lambda *_: None)

@@ -17,6 +17,7 @@ import pytest
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
+from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.confirm import winners
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.leaderboard import write_leaderboard
@@ -25,7 +26,7 @@ from gansweep.sweep.objective import Objective, direction_of_runs
 from gansweep.sweep.pruning import Hyperband
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
-from gansweep.sweep.study import Attempt, SweepStudy, latest
+from gansweep.sweep.study import SweepStudy, latest
 
 SPACE: dict[str, Any] = {"model": "choice(gan, wgan)", "lr": "interval(1, 2)"}
 
@@ -519,9 +520,7 @@ def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path)
 
     def values(**confirm: Any) -> list[float | None]:
         chosen = settings(confirm={"seeds": 1, **confirm})
-        return [
-            t.value for t in winners(latest(study.trials), study.space, study.objective, chosen)
-        ]
+        return [t.value for t in winners(latest(study.trials), study.space, chosen)]
 
     assert values(top=3, per="config") == [10.0, 11.0, 20.0]
     assert values(top=3, per="model") == [10.0, 20.0]
@@ -583,7 +582,7 @@ def test_confirmation_takes_fresh_seeds_and_other_noise(tmp_path: Path) -> None:
     for run in runs:
         assert run is not None
         seed = run.key[-3:]
-        assert run.overrides[-2:] == [f"seed={seed}", f"metrics.noise_seed={seed}"]
+        assert run.runs[0].overrides[-2:] == [f"seed={seed}", f"metrics.noise_seed={seed}"]
         assert run.role == "confirm"
         record(study, run.key, "finished", 2.0)
         study.settle(run, "itself")

@@ -23,9 +23,10 @@ from rich.console import Console
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import run
+from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.launch import local
 from gansweep.sweep.locks import Lease
-from gansweep.sweep.study import Attempt, SweepStudy, latest
+from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.table import EventLines, LiveTable, Watch
 from gansweep.sweep.worker import Worker
 
@@ -231,6 +232,50 @@ def test_interrupted_sweep_is_continued_by_the_same_command(
     assert all(lines(directory / f"t000{i}" / "ends") == ["finished"] for i in range(3))
 
 
+def test_trial_of_several_seeds_is_worth_their_mean(words: list[str]) -> None:
+    seeds = ["sweep.seeds=3", "n_trials=2", "sweep.confirm.seeds=1"]
+    directory = sweep([*words, *seeds])
+    study = SweepStudy(directory)
+    for trial in study.trials.trials:
+        key = trial.user_attrs["key"]
+        runs = [RunRecord(directory / f"{key}-s{i}") for i in range(3)]
+        assert [lines(run.directory / "ends") for run in runs] == [["finished"]] * 3
+        results = [run.result() or {} for run in runs]
+        values = [result["last"]["fid_fake"]["value"] for result in results]
+        assert len(set(values)) == 3
+        assert trial.values == [pytest.approx(sum(values) / 3)]
+        assert [result["sweep"]["seed"] for result in results] == [0, 1, 2]
+    (row,) = json.loads((directory / "leaderboard.json").read_text())["rows"]
+    assert row["runs"] == [f"c-{row['trial']}-s101"]
+
+
+def test_seeds_of_a_lagging_trial_are_not_all_run(words: list[str]) -> None:
+    seeds = ["sweep.seeds=8", "sweep.pruner.name=wilcoxon", "sweep.confirm.top=0", "workers=1"]
+    directory = sweep([*words, *seeds, "n_trials=4"])
+    by_status: dict[str, list[int]] = {}
+    for trial in SweepStudy(directory).trials.trials:
+        ran = len(list(directory.glob(f"{trial.user_attrs['key']}-s*/ends")))
+        by_status.setdefault(trial.user_attrs["status"], []).append(ran)
+    assert set(by_status) == {"finished", "pruned"}
+    assert set(by_status["finished"]) == {8}
+    assert max(by_status["pruned"]) < 8
+
+
+def test_killed_trial_of_several_seeds_goes_on_with_the_seed_it_was_at(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    directory = tmp_path / "runs" / "s"
+    process = started("pace=0.1", "sweep.seeds=2", "n_trials=1", "workers=1", "sweep.confirm.top=0")
+    wait_until(lambda: (directory / "t0000-s1" / "checkpoints" / "last.pt").exists())
+    child = child_pid(directory / "t0000-s1")
+    assert child is not None
+    os.kill(child, signal.SIGKILL)
+    assert process.wait(60) == 0, process.communicate()
+    assert len(lines(directory / "t0000-s0" / "starts")) == 1
+    first, second = lines(directory / "t0000-s1" / "starts")
+    assert first.endswith(" 0") and not second.endswith(" 0")
+
+
 def test_pruner_is_obeyed_by_the_child(words: list[str]) -> None:
     options = ["sweep.pruner.name=median", "sweep.pruner.startup_trials=1", "workers=1"]
     directory = sweep([*words, *options, "sweep.confirm.top=0", "pace=0.02"])
@@ -326,7 +371,7 @@ def test_worker_without_a_sweep_says_so(tmp_path: Path) -> None:
 def made(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of a sweep of one trial that no worker was started for."""
     with monkeypatch.context() as patch:
-        patch.setattr(run.LocalLauncher, "run", lambda *_: True)
+        patch.setattr(local.LocalLauncher, "run", lambda *_: True)
         return sweep([*words, "n_trials=1", "sweep.confirm.top=0"])
 
 

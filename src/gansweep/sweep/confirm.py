@@ -14,7 +14,6 @@ from typing import Any
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from gansweep.sweep.objective import Objective
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 
@@ -36,17 +35,22 @@ class Confirmation:
         return f"c-{self.key}-s{self.seed}"
 
     @classmethod
-    def of(cls, trial: FrozenTrial, space: Space, seed: int, objective: Objective) -> Confirmation:
+    def of(cls, trial: FrozenTrial, space: Space, seed: int, settings: Settings) -> Confirmation:
         params = params_of(trial, space)
         assert params is not None, "a winner has run"
         fresh = {"seed", "metrics.noise_seed"}
         kept = {key: value for key, value in params.items() if key not in fresh}
+        n_fake = settings.confirm.get("n_fake")
+        sample = [] if n_fake is None else [f"metrics.n_fake={n_fake}"]
         return cls(
             key=trial.user_attrs["key"],
             seed=seed,
             params=params,
-            overrides=[*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}"],
-            selection_value=float(trial.value or 0.0),
+            overrides=[
+                *(*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}"),
+                *sample,
+            ],
+            selection_value=float(trial.values[0]),
         )
 
 
@@ -68,26 +72,25 @@ def group_of(trial: FrozenTrial, space: Space, per: str) -> Any:
 
 
 def confirmations(
-    trials: Sequence[FrozenTrial], space: Space, objective: Objective, settings: Settings
+    trials: Sequence[FrozenTrial], space: Space, settings: Settings
 ) -> list[Confirmation]:
     """Every run that confirms the winners of these trials."""
     found = []
-    for trial in winners(trials, space, objective, settings):
-        used = {settings.base_seed, (params_of(trial, space) or {}).get("seed")}
+    for trial in winners(trials, space, settings):
+        used: set[Any] = {settings.base_seed + i for i in range(settings.seeds)}
+        used.add((params_of(trial, space) or {}).get("seed"))
         fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
         for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
-            found.append(Confirmation.of(trial, space, seed, objective))
+            found.append(Confirmation.of(trial, space, seed, settings))
     return found
 
 
-def winners(
-    trials: Sequence[FrozenTrial], space: Space, objective: Objective, settings: Settings
-) -> list[FrozenTrial]:
+def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> list[FrozenTrial]:
     """The best trials that ran to their end, best first: one per configuration, or per value of
     the key that `confirm.per` names, and `confirm.top` of them."""
-    per = str(settings.confirm["per"])
+    per, objective = str(settings.confirm["per"]), settings.objectives[0]
     best: dict[str, FrozenTrial] = {}
     done = [t for t in trials if t.state == TrialState.COMPLETE]
-    for trial in sorted(done, key=lambda t: (objective.sort_key(t.value or 0.0), t.number)):
+    for trial in sorted(done, key=lambda t: (objective.sort_key(t.values[0]), t.number)):
         best.setdefault(json.dumps(group_of(trial, space, per), sort_keys=True), trial)
     return list(best.values())[: int(settings.confirm["top"])]

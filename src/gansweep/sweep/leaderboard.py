@@ -15,7 +15,8 @@ from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord, replace_atomically
 from gansweep.sweep.confirm import Confirmation, group_of, params_of
 from gansweep.sweep.domains import override_text
-from gansweep.sweep.study import SUCCEEDED, SweepStudy, latest
+from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.study import SweepStudy, latest
 
 
 def write_leaderboard(study: SweepStudy) -> Path | None:
@@ -49,7 +50,7 @@ def _row(study: SweepStudy, runs: Sequence[Confirmation]) -> dict[str, Any] | No
     values: list[float] = []
     used: list[str] = []
     name, protocol, model = "", {}, ""
-    reference = study.protocol
+    reference: Protocol | None = None
     for run in runs:
         result = RunRecord(study.directory / run.name).result() or {}
         score = study.objective.read(result) if result.get("status") in SUCCEEDED else None
@@ -58,6 +59,7 @@ def _row(study: SweepStudy, runs: Sequence[Confirmation]) -> dict[str, Any] | No
         measured: Protocol = (result.get("protocols") or {}).get(score[0], {})
         if reference is not None and not comparable(reference, measured):
             continue
+        reference = measured
         values.append(score[1])
         used.append(run.name)
         name, protocol = score[0], measured

@@ -31,6 +31,22 @@ class Objective:
             direction = _usual_direction(metric)
         return cls(metric, "maximize" if direction == "maximize" else "minimize", at)
 
+    @classmethod
+    def parse_all(cls, settings: Mapping[str, Any]) -> list[Objective]:
+        """One objective, or one for each word of a list."""
+        metrics, directions = settings["metric"], settings["direction"]
+        if isinstance(metrics, str):
+            return [cls.parse(settings)]
+        if isinstance(directions, str):
+            directions = [directions] * len(metrics)
+        if not metrics or len(directions) != len(metrics):
+            raise UserError(
+                f"sweep.objective.metric={metrics} needs as many directions, and there are "
+                f"{len(directions)}: {directions}. Use direction=auto, or one for each."
+            )
+        pairs = zip(metrics, directions, strict=True)
+        return [cls.parse({**settings, "metric": m, "direction": d}) for m, d in pairs]
+
     def find(
         self, names: Mapping[str, Any], protocols: Mapping[str, Any], default: str | None = None
     ) -> str | None:

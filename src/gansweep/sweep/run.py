@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, nearest
 from gansweep.sweep.confirm import FIRST_SEED
-from gansweep.sweep.launch.local import LocalLauncher, worker_count
+from gansweep.sweep.launch import make_launcher
+from gansweep.sweep.launch.local import worker_count
 from gansweep.sweep.objective import direction_of_runs
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.settings import SAMPLERS, Settings
@@ -35,6 +36,9 @@ Options of the sweep
   workers=auto|N     trials at a time; auto: one per GPU, else one per core
   name=NAME          the sweep's directory is RUNS_DIR/NAME; by default sweep and data
   runs_dir=DIR       by default runs
+  storage=journal    where the study is kept: journal, sqlite, postgresql://HOST/DATABASE,
+                     grpc://HOST:PORT
+  launcher=local     where workers run: local (this machine), slurm (a cluster)
   sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe sweep.confirm.seeds=5
   --config-dir DIR   also search the folder DIR for groups of your own
   --cfg job          print the composed sweep and exit
@@ -47,7 +51,7 @@ Ctrl-C saves and stops; the same command continues. More workers, on this machin
 shares the directory: gansweep worker RUNS_DIR/NAME
 """
 
-OWN_KEYS = ("n_trials", "workers", "name", "runs_dir")
+OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage")
 SWEEP_KEYS: dict[str, tuple[str, ...]] = {
     "n_trials": (),
     "overrides": (),
@@ -55,8 +59,13 @@ SWEEP_KEYS: dict[str, tuple[str, ...]] = {
     "objective": ("metric", "direction", "at"),
     "sampler": ("name", "seed", "startup_trials"),
     "pruner": ("name", "warmup_fraction", "startup_trials", "reduction_factor"),
-    "confirm": ("top", "per", "seeds"),
+    "confirm": ("top", "per", "seeds", "n_fake"),
     "max_retries": (),
+    "seeds": (),
+    "constraints": (),
+    "enqueue": (),
+    "population": ("every_kimg", "share", "factors", "resample"),
+    "stop_after_alike": (),
 }
 Compose = Callable[..., Any]
 
@@ -96,7 +105,7 @@ def run_sweep(
     directory = Path(settings.runs_dir) / settings.name
     study = _create(directory, settings, space)
     print(f"Sweep {settings.name}: {study.n_trials} trials, {workers} workers, in {directory}")
-    launcher = LocalLauncher(directory, workers)
+    launcher = make_launcher(directory, settings.launcher, workers)
     with make_view(study, workers) as update:
         finished = launcher.run(update)
     if not finished:
@@ -200,6 +209,8 @@ def _settings(
         space=entries,
         overrides=overrides,
         runs_dir=str(cfg.runs_dir),
+        storage=str(cfg.storage),
+        launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
         evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
         **sweep,
     )

@@ -18,7 +18,7 @@ from gansweep.sweep.objective import Objective
 from gansweep.sweep.pruning import Hyperband
 
 SAMPLERS = ("random", "tpe", "grid")
-PRUNERS = ("none", "median", "asha", "hyperband")
+PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon")
 
 
 @dataclass
@@ -37,6 +37,13 @@ class Settings:
     confirm: dict[str, Any]
     max_retries: int
     runs_dir: str
+    storage: str = "journal"
+    seeds: int = 1  # runs of each trial; its value is their mean
+    constraints: list[str] = field(default_factory=list)
+    enqueue: list[Any] = field(default_factory=list)
+    population: dict[str, Any] = field(default_factory=dict)
+    stop_after_alike: int = 3
+    launcher: dict[str, Any] = field(default_factory=dict)
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
     target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
@@ -57,15 +64,42 @@ class Settings:
             )
         if self.n_trials < 1:
             raise UserError(f"n_trials={self.n_trials} leaves nothing to do. Use 1 or more.")
-        Objective.parse(self.objective)
+        self._check_seeds()
+        self.objectives  # noqa: B018  # reads the words, and refuses the unknown
+
+    def _check_seeds(self) -> None:
+        if self.seeds < 1:
+            raise UserError(f"sweep.seeds={self.seeds} leaves nothing to run. Use 1 or more.")
+        if self.seeds > 1 and "seed" in self.space:
+            raise UserError(
+                f"sweep.seeds={self.seeds} runs every trial with seeds of its own, and the search "
+                "space names 'seed' too. Remove one of the two."
+            )
+        if self.compares_seeds and self.seeds < 3:
+            raise UserError(
+                f"sweep.pruner.name=wilcoxon compares trials seed by seed, and sweep.seeds="
+                f"{self.seeds} are too few for its test. Use sweep.seeds=5, say, or another pruner."
+            )
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the sweep optimises; most have one."""
+        return Objective.parse_all(self.objective)
+
+    @property
+    def compares_seeds(self) -> bool:
+        """Whether the pruner looks at the final values of the seeds, not at the runs' curves."""
+        return bool(self.pruner["name"] == "wilcoxon")
 
     def identity(self) -> dict[str, Any]:
         """What may not change between two runs of the command that continue one sweep."""
-        objective = Objective.parse(self.objective)
+        objectives = self.objectives
+        seeds = {} if self.seeds == 1 else {"seeds": self.seeds}
         return {
-            "objective.metric": objective.metric,
-            "objective.direction": objective.direction,
-            "objective.at": objective.at,
+            **seeds,
+            "objective.metric": " ".join(o.metric for o in objectives),
+            "objective.direction": " ".join(o.direction for o in objectives),
+            "objective.at": objectives[0].at,
             "sampler.name": self.sampler["name"],
             "sampler.seed": self.sampler["seed"],
             "overrides": " ".join(sorted(self.overrides)),
@@ -119,6 +153,10 @@ class Settings:
             return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=factor)
         if name == "hyperband":
             return Hyperband(warmup, max_resource=budget, reduction_factor=factor)
+        if name == "wilcoxon":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return pruners.WilcoxonPruner(n_startup_steps=2)
         return pruners.NopPruner()
 
     def step(self, kimg: float) -> int:

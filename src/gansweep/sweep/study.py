@@ -7,66 +7,32 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
+from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
 from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
-from gansweep.sweep.domains import Scalar, override_text
+from gansweep.sweep.domains import override_text
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.locks import KernelLock, Lease, is_alive
-from gansweep.sweep.objective import Objective
+from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
 from gansweep.sweep.pruning import PeerPruner, last_attempts
+from gansweep.sweep.queue import Queue
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space, difference
 
-SUCCEEDED = ("finished", "equilibrium")
-GAVE_UP = ("diverged", "collapsed", "failed")
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@dataclass
-class Attempt:
-    """One try at a trial or a confirmation run, claimed by this process."""
-
-    role: str  # trial | confirm
-    key: str  # t0007, or c-t0007-s101
-    number: int  # 1 for the first attempt at this key
-    params: dict[str, Any]
-    overrides: list[str]
-    run_dir: Path
-    trial: Trial
-    study: Study
-    lease: Lease
-    reported: set[int] = field(default_factory=set)
-    score: str | None = None  # the objective's full name, once the run has named it
-
-    def sweep_entry(self, settings: Settings) -> dict[str, Any]:
-        """What the run record keeps of the sweep."""
-        objective = Objective.parse(settings.objective)
-        return {
-            "name": settings.name,
-            "key": self.key,
-            "params": self.params,
-            "role": self.role,
-            "attempt": self.number,
-            "objective": {
-                "metric": objective.metric,
-                "direction": objective.direction,
-                "at": objective.at,
-            },
-        }
 
 
 class SweepStudy:
@@ -75,17 +41,13 @@ class SweepStudy:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.settings = Settings.load(directory)
-        self.objective = Objective.parse(self.settings.objective)
+        self.objective = self.settings.objectives[0]
         self.space = Space.parse(self.settings.space)
         self.lock = KernelLock(directory / "sweep.lock")
         self.storage = open_storage(directory / "study.journal")
         self.trials = self._study("trials", PeerPruner(self.settings.make_pruner(), self._kind))
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
-        self._grid: list[dict[str, Scalar]] | None = None
-        if self.settings.sampler["name"] == "grid":
-            self._grid = self.space.grid()
-            # shuffled, so that a sweep stopped early has seen a bit of everything
-            random.Random(int(self.settings.sampler["seed"])).shuffle(self._grid)
+        self.queue = Queue(self.settings, self.space)
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
@@ -103,7 +65,7 @@ class SweepStudy:
                 study = optuna.create_study(
                     storage=storage,
                     study_name=name,
-                    direction=Objective.parse(settings.objective).direction,
+                    directions=[o.direction for o in settings.objectives],
                     load_if_exists=True,
                 )
                 if study.user_attrs.get("identity") != identity:
@@ -113,9 +75,7 @@ class SweepStudy:
 
     @property
     def n_trials(self) -> int:
-        if self._grid is None:
-            return self.settings.n_trials
-        return min(self.settings.n_trials, len(self._grid))
+        return self.queue.n_trials
 
     def claim(self, worker: str) -> Attempt | None:
         """The next thing to run, or None where there is nothing now."""
@@ -135,18 +95,42 @@ class SweepStudy:
         return None
 
     def suggest(self, attempt: Attempt) -> None:
-        """Fill in an attempt's parameters: for a trial, what the sampler proposes."""
+        """Fill in a trial's parameters, as the sampler proposes them, and its runs."""
         if attempt.role == "trial":
             attempt.params = self.space.suggest(attempt.trial)
-            attempt.overrides = self.space.overrides(attempt.params)
+            overrides = self.space.overrides(attempt.params)
+            attempt.runs = [
+                PlannedRun(name, [*overrides, *self._seed_words(seed)], seed)
+                for name, seed in zip(self.run_names(attempt.key), self._seeds(), strict=True)
+            ]
 
     def report(self, attempt: Attempt, kimg: float, value: float) -> bool:
         """Tell the study an intermediate value; True where the pruner wants the trial stopped.
 
         Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
         """
-        step = self.settings.step(kimg)
-        if attempt.role != "trial" or step in attempt.reported or value != value:
+        if self.settings.compares_seeds:
+            return False
+        return self._report(attempt, self.settings.step(kimg), value)
+
+    def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
+        """Tell the study the final value of one seed's run, where the pruner compares those.
+
+        Returns and raises as `report` does.
+        """
+        if not self.settings.compares_seeds:
+            return False
+        outcome = outcome_of([RunRecord(self.run_dir(run.name))], self.settings.objectives)
+        if not outcome.measured:
+            return False
+        return self._report(attempt, attempt.runs.index(run), outcome.measured[0].value)
+
+    def _report(self, attempt: Attempt, step: int, value: float) -> bool:
+        if (
+            (attempt.role != "trial" or len(self.settings.objectives) > 1)
+            or step in attempt.reported
+            or value != value
+        ):
             return False
         attempt.reported.add(step)
         attempt.trial.report(value, step)
@@ -155,7 +139,8 @@ class SweepStudy:
     def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
         """Tell the study how an attempt ended; the status that it was given.
 
-        ended: "itself" (its record says how), "killed", or "interrupted" (on our demand).
+        ended: "itself" (its records say how), "killed", "interrupted" (on our demand), or "pruned"
+            (between two seeds).
         """
         with self.lock:
             frozen = _trial(attempt.study, attempt.trial.number)
@@ -171,20 +156,21 @@ class SweepStudy:
         told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
         return planned <= told
 
-    @property
-    def protocol(self) -> Protocol | None:
-        """What the first trial's score was measured with; every other must compare with it."""
-        return self.trials.user_attrs.get("protocol")
-
     def confirmations(self) -> list[Confirmation]:
-        return confirmations(latest(self.trials), self.space, self.objective, self.settings)
+        return confirmations(latest(self.trials), self.space, self.settings)
+
+    def run_names(self, key: str) -> list[str]:
+        """The runs of the trial or the confirmation run `key`."""
+        return run_names(key, 1 if key.startswith("c-") else self.settings.seeds)
 
     def run_dir(self, key: str) -> Path:
         return self.directory / key
 
     def replayed(self, attempt: Attempt) -> None:
         """Report the values of earlier attempts again: the pruner compares whole curves."""
-        record = RunRecord(attempt.run_dir)
+        if self.settings.compares_seeds:
+            return
+        record = RunRecord(self.run_dir(self.run_names(attempt.key)[0]))
         history = record.history()
         protocols = protocols_in(history)
         for row in history:
@@ -227,12 +213,10 @@ class SweepStudy:
 
     def _reserve_trial(self) -> bool:
         """Queue a new trial where the budget has one left."""
-        number = len({t.user_attrs["key"] for t in self.trials.get_trials(deepcopy=False)})
-        if number >= self.n_trials:
+        planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
+        if planned is None:
             return False
-        point = self._grid[number] if self._grid is not None else {}
-        attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
-        self.trials.enqueue_trial(point, user_attrs=attrs)
+        self.trials.enqueue_trial(planned[0], user_attrs=planned[1])
         return True
 
     def _plan_confirmations(self) -> None:
@@ -255,16 +239,16 @@ class SweepStudy:
             key=attrs["key"],
             number=attrs["attempt"],
             params={},
-            overrides=[],
-            run_dir=self.run_dir(attrs["key"]),
+            runs=[],
             trial=trial,
             study=study,
             lease=lease,
         )
         if attempt.role == "confirm":
             winner = next(t for t in latest(self.trials) if t.user_attrs["key"] == attrs["of"])
-            c = Confirmation.of(winner, self.space, attrs["seed"], self.objective)
-            attempt.params, attempt.overrides = c.params, c.overrides
+            c = Confirmation.of(winner, self.space, attrs["seed"], self.settings)
+            attempt.params = c.params
+            attempt.runs = [PlannedRun(c.name, c.overrides, c.seed)]
         return attempt
 
     def _lease_path(self, study: Study, number: int) -> Path:
@@ -280,60 +264,59 @@ class SweepStudy:
     def _settle(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
         if trial.state.is_finished():  # another host took us for dead: its word stands
             return str(trial.user_attrs.get("status", "interrupted"))
-        record = RunRecord(self.run_dir(trial.user_attrs["key"]))
-        result = record.result() or {}
-        status, value = result.get("status"), None
-        if status in SUCCEEDED:
-            try:
-                score, value = self._measured(result)
-                self._note(trial, score=score)
-            except ValueError as error:
-                status, reason = "failed", str(error)
-        elif status not in (*GAVE_UP, "pruned"):
-            status, reason = self._requeue(study, trial, record, ended, reason)
-        self._note(trial, status=status, reason=reason or result.get("reason", ""))
-        if value is not None:
-            study.tell(trial.number, value)
+        names = self.run_names(trial.user_attrs["key"])
+        records = [RunRecord(self.run_dir(name)) for name in names]
+        outcome = outcome_of(records, self.settings.objectives)
+        refusal = "" if study is not self.trials else self._refused(outcome.measured)
+        if refusal:
+            outcome = Outcome("failed", refusal)
+        elif ended == "pruned":
+            outcome = Outcome("pruned", reason)
+        elif outcome.status is None:
+            outcome = Outcome(*self._requeue(study, trial, records, ended, reason))
+        attrs: dict[str, Any] = {"status": outcome.status, "reason": reason or outcome.reason}
+        if outcome.measured:
+            attrs["score"] = outcome.measured[0].score
+        self._note(trial, **attrs)
+        if outcome.measured:
+            study.tell(trial.number, [m.value for m in outcome.measured])
         else:
-            state = TrialState.PRUNED if status == "pruned" else TrialState.FAIL
+            state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
             study.tell(trial.number, state=state)
-        return str(status)
+        return str(outcome.status)
 
-    def _measured(self, result: dict[str, Any]) -> tuple[str, float]:
-        """(full name, value) of the objective of a run that reached its end.
-
-        Raises: ValueError where it cannot be ranked among the other trials.
-        """
-        score = self.objective.read(result)
-        if score is None:
-            raise ValueError(f"no value of the objective '{self.objective.metric}'")
-        protocol = (result.get("protocols") or {}).get(score[0], {})
-        direction = self.objective.direction
-        if self.objective.metric == "auto" and protocol.get("direction") not in (None, direction):
-            raise ValueError(
-                f"{score[0]} is to be {protocol['direction']}d, and this sweep {direction}s. Start "
-                f"another with sweep.objective.metric={protocol['score']}"
-            )
-        first = self.protocol
-        if first is None:
-            self.trials.set_user_attr("protocol", protocol)
-        elif not comparable(first, protocol):
-            same = dict.fromkeys(REPEATABLE)
-            raise ValueError(
-                "measured by another protocol than the first trial: "
-                f"{difference({**first, **same}, {**protocol, **same})}"
-            )
-        return score
+    def _refused(self, measured: Sequence[Measured]) -> str:
+        """Why these scores cannot be ranked among those of the other trials; "" where they can."""
+        if not measured:
+            return ""
+        first: dict[str, Protocol] = self.trials.user_attrs.get("protocols") or {}
+        for position, m in enumerate(measured):
+            other = first.get(str(position))
+            if other is not None and not comparable(other, m.protocol):
+                same = dict.fromkeys(REPEATABLE)
+                return "measured by another protocol than the first trial: " + difference(
+                    {**other, **same}, {**m.protocol, **same}
+                )
+        if not first:
+            protocols = {str(i): m.protocol for i, m in enumerate(measured)}
+            self.trials.set_user_attr("protocols", protocols)
+        return ""
 
     def _requeue(
-        self, study: Study, trial: FrozenTrial, record: RunRecord, ended: str, reason: str
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        records: Sequence[RunRecord],
+        ended: str,
+        reason: str,
     ) -> tuple[str, str]:
-        """Queue another attempt at an unfinished run, unless it was killed too often."""
+        """Queue another attempt at an unfinished trial, unless it was killed too often."""
         attrs = trial.user_attrs
         kills = attrs["kills"] + (ended == "killed")
         if ended == "itself" or kills > self.settings.max_retries:
             if ended == "killed":
                 reason = f"killed {kills} times; the last time {reason}"
+            record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
             record.directory.mkdir(exist_ok=True)
             record.write_result({**(record.result() or {}), "status": "failed", "reason": reason})
             return "failed", reason
@@ -352,6 +335,15 @@ class SweepStudy:
         drawn nothing is kept but what was queued with it: the sampler will draw the same again."""
         queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
         return trial.params if params_of(trial, self.space) is not None else queued
+
+    def _seeds(self) -> list[int | None]:
+        settings = self.settings
+        if settings.seeds == 1:
+            return [None]
+        return [settings.base_seed + i for i in range(settings.seeds)]
+
+    def _seed_words(self, seed: int | None) -> list[str]:
+        return [] if seed is None else [f"seed={seed}"]
 
     def _note(self, trial: FrozenTrial, **attrs: Any) -> None:
         for key, value in attrs.items():

@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 
 from gansweep.record import RunRecord
-from gansweep.sweep.study import SUCCEEDED, SweepStudy, latest, protocols_in
+from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.study import SweepStudy, latest, protocols_in
 
 STYLES = {
     "running": "cyan",
@@ -88,8 +89,12 @@ class Watch:
         known = self._settled.get((key, trial.number))
         if known is not None:
             return known
-        record = RunRecord(self.study.run_dir(key))
-        history = self._history(record)
+        records = [RunRecord(self.study.run_dir(name)) for name in self.study.run_names(key)]
+        histories = [self._history(record) for record in records]
+        record, history = next(
+            (pair for pair in zip(reversed(records), reversed(histories), strict=True) if pair[1]),
+            (records[0], []),
+        )
         name = self.study.objective.find(
             {k: v for row in history for k, v in row.items()},
             protocols_in(history),
@@ -102,9 +107,9 @@ class Watch:
             status=_status(trial),
             worker=str(trial.user_attrs.get("worker", "")),
             params=self._params(trial),
-            kimg=max((row.get("kimg", 0.0) for row in history), default=0.0),
+            kimg=sum(max((row.get("kimg", 0.0) for row in h), default=0.0) for h in histories),
             score=name,
-            value=trial.value if trial.value is not None else (values[-1] if values else None),
+            value=trial.values[0] if trial.values else (values[-1] if values else None),
             images_per_second=speeds[-1] if speeds else None,
             seconds=_seconds(trial),
             reason=str(trial.user_attrs.get("reason", "")),

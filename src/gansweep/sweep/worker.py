@@ -19,9 +19,11 @@ from types import FrameType
 from optuna.exceptions import UpdateFinishedTrialError
 
 from gansweep.record import RunRecord
+from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.study import Attempt, SweepStudy, protocols_in
+from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
@@ -46,7 +48,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until nothing is left, or until asked to stop; EXIT_FINISHED or EXIT_STOPPED."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._stop)
         pause = IDLE_SECONDS[0]
         while not self.stops:
@@ -71,44 +73,59 @@ class Worker:
             self.study.suggest(attempt)
             if attempt.number > 1:
                 self.study.replayed(attempt)
-            ended, reason = self._train(attempt)
+            ended, reason = self._train_all(attempt)
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
         status = self.study.settle(attempt, ended, reason)
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
 
-    def _train(self, attempt: Attempt) -> tuple[str, str]:
-        """Train an attempt in a child; how it ended, and why. No child is left in any case."""
+    def _train_all(self, attempt: Attempt) -> tuple[str, str]:
+        """Train the runs of an attempt that have not ended yet; how it ended, and why."""
+        for run in attempt.runs:
+            record = RunRecord(self.study.run_dir(run.name))
+            if (record.result() or {}).get("status") not in SUCCEEDED:
+                ended, reason = self._train(attempt, run)
+                if ended != "itself" or (record.result() or {}).get("status") not in SUCCEEDED:
+                    return ended, reason
+            if self.study.report_seed(attempt, run) and run is not attempt.runs[-1]:
+                return "pruned", f"no better than the best trial over {run.name}"
+        return "itself", ""
+
+    def _train(self, attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
+        """Train a run in a child; how it ended, and why. No child is left in any case."""
         ours, theirs = self._context.Pipe()
-        child = self._context.Process(target=run_order, args=(self._order(attempt), theirs))
+        order = self._order(attempt, run)
+        child = self._context.Process(target=run_order, args=(order, theirs))
         child.start()
         theirs.close()
         try:
-            self._accompany(child, ours, attempt)
+            self._accompany(child, ours, attempt, run)
         except BaseException:
             child.kill()
             raise
         finally:
             child.join()
             ours.close()
-        return self._how_it_ended(child.exitcode or 0, attempt)
+        return self._how_it_ended(child.exitcode or 0, Path(order.run_dir))
 
-    def _order(self, attempt: Attempt) -> Order:
+    def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
         settings = self.study.settings
-        overrides = [*settings.overrides, *attempt.overrides]
+        overrides = [*settings.overrides, *run.overrides]
         if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
             overrides.append(f"trainer.threads={self.threads}")  # recorded: they move last digits
-        names = [f"group={settings.name}", f"name={attempt.key}"]
+        names = [f"group={settings.name}", f"name={run.name}"]
         return Order(
             target=settings.target,
             overrides=[*overrides, *names],
             config_dir=settings.config_dir,
-            run_dir=str(attempt.run_dir),
+            run_dir=str(self.study.run_dir(run.name)),
             lease=str(attempt.lease.path),
-            sweep=attempt.sweep_entry(settings),
+            sweep=attempt.sweep_entry(settings, run, self.study.directory),
         )
 
-    def _accompany(self, child: ForkServerProcess, ours: Connection, attempt: Attempt) -> None:
+    def _accompany(
+        self, child: ForkServerProcess, ours: Connection, attempt: Attempt, run: PlannedRun
+    ) -> None:
         """Answer the child's scores until it ends; pass a request to stop on to it."""
         deadline = None
         waiting_for: list[Connection | int] = [ours, child.sentinel]
@@ -117,7 +134,7 @@ class Worker:
             if ours in ready:
                 try:
                     kimg, scores = ours.recv()
-                    ours.send(self._wants_it_stopped(attempt, kimg, scores))
+                    ours.send(self._wants_it_stopped(attempt, run, kimg, scores))
                 except (EOFError, ConnectionResetError, BrokenPipeError):
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
@@ -128,9 +145,13 @@ class Worker:
             if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):
                 child.kill()
 
-    def _wants_it_stopped(self, attempt: Attempt, kimg: float, scores: dict[str, float]) -> bool:
+    def _wants_it_stopped(
+        self, attempt: Attempt, run: PlannedRun, kimg: float, scores: dict[str, float]
+    ) -> bool:
+        if run is not attempt.runs[0]:
+            return False  # the curves of the first seed are compared, those of the others not
         if attempt.score is None:
-            record = RunRecord(attempt.run_dir)
+            record = RunRecord(self.study.run_dir(run.name))
             judged_by = (record.result() or {}).get("objective")
             protocols = protocols_in(record.history())
             attempt.score = self.study.objective.find(scores, protocols, judged_by)
@@ -138,14 +159,14 @@ class Worker:
             return False
         return self.study.report(attempt, kimg, scores[attempt.score])
 
-    def _how_it_ended(self, exit_code: int, attempt: Attempt) -> tuple[str, str]:
+    def _how_it_ended(self, exit_code: int, run_dir: Path) -> tuple[str, str]:
         if self.stops:
             return "interrupted", ""
         if exit_code < 0:
             return "killed", f"by {signal.Signals(-exit_code).name}"
-        if (RunRecord(attempt.run_dir).result() or {}).get("status") == "interrupted":
+        if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
             return "killed", "interrupted by a signal"
-        return "itself", "" if exit_code == 0 else _last_line(attempt.run_dir / "log.txt")
+        return "itself", "" if exit_code == 0 else _last_line(run_dir / "log.txt")
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:

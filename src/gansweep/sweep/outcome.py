@@ -1,0 +1,70 @@
+"""How an attempt ended, by what the records of its runs say."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.metrics.protocol import Protocol
+from gansweep.record import RunRecord
+from gansweep.sweep.objective import Objective
+
+SUCCEEDED = ("finished", "equilibrium", "plateau")
+GAVE_UP = ("diverged", "collapsed", "failed")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The value of one objective: the mean over the runs of a trial."""
+
+    score: str  # its full name
+    value: float
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to. `status` is None where some run has not ended yet."""
+
+    status: str | None
+    reason: str = ""
+    measured: tuple[Measured, ...] = ()  # one for each objective, where the trial succeeded
+
+
+def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) -> Outcome:
+    """The outcome of a trial whose runs have these records.
+
+    One run that gave up or was pruned decides: a mean over the others would flatter the trial.
+    """
+    results = [record.result() or {} for record in records]
+    for result in results:
+        if result.get("status") in (*GAVE_UP, "pruned"):
+            return Outcome(str(result["status"]), str(result.get("reason", "")))
+    if not all(result.get("status") in SUCCEEDED for result in results):
+        return Outcome(None)
+    try:
+        measured = tuple(_measured(results, objective) for objective in objectives)
+    except ValueError as error:
+        return Outcome("failed", str(error))
+    last = results[-1]
+    return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
+
+
+def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measured:
+    """Raises: ValueError where the objective cannot be read from every run."""
+    found = [objective.read(result) for result in results]
+    values = [value for _, value in filter(None, found)]
+    if len(values) < len(found) or found[0] is None:
+        raise ValueError(f"no value of the objective '{objective.metric}'")
+    score = found[0][0]
+    protocol: Protocol = (results[0].get("protocols") or {}).get(score, {})
+    if objective.metric == "auto" and protocol.get("direction", objective.direction) != (
+        objective.direction
+    ):
+        raise ValueError(
+            f"{score} is to be {protocol['direction']}d, and this sweep {objective.direction}s. "
+            f"Start another with sweep.objective.metric={protocol['score']}"
+        )
+    return Measured(score, statistics.fmean(values), protocol)
