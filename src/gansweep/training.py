@@ -314,6 +314,8 @@ class _Run:
         with warnings.catch_warnings():
             # Lightning 2.6 on torch 2.15, its own affair
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            # where SLURM is installed: we start our processes ourselves
+            warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
             trainer.fit(self.model, train_dataloaders=self.feed)
 
     def _result(
