@@ -17,8 +17,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stop(GameCallback):
     """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
 
-    A first Ctrl-C (or SIGTERM) lets the step end and the checkpoint be written; a second one
-    interrupts at once.
+    A first Ctrl-C (or SIGTERM) lets the step end and the checkpoint be written; a Ctrl-C after it
+    interrupts at once. A second SIGTERM does not: SLURM sends one to every process of a job, and
+    the worker of a sweep passes its own on.
     every_steps: batches between two agreements of several processes on whether to stop.
     """
 
@@ -58,6 +59,6 @@ class Stop(GameCallback):
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal:
+        if self._signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._signal = number

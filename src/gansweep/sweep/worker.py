@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -23,12 +23,15 @@ from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.presence import Presence, is_cancelled
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
+EXIT_CANCELLED = 4  # by `gansweep cancel`
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
+LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled
 
 
 class Worker:
@@ -38,20 +41,29 @@ class Worker:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self.threads = threads
         self.stops = 0  # how often we were asked to stop
+        self._looked = 0.0
         self.study = SweepStudy(directory)
         self._context = multiprocessing.get_context("forkserver")
         module = self.study.settings.target.rpartition(".")[0]
         self._context.set_forkserver_preload(
             [*self.study.settings.preload, module, run_order.__module__]
         )
-        forkserver.ensure_running()  # it imports while we ask for the first trial
+        _start_server()  # it imports while we ask for the first trial
 
     def run(self) -> int:
-        """Work until nothing is left, or until asked to stop; EXIT_FINISHED or EXIT_STOPPED."""
+        """Work until nothing is left, or until asked to stop; one of the exit codes above."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._stop)
+        self.presence = Presence(self.study.directory, self.name)
+        self.name = self.presence.name
+        try:
+            return self._work()
+        finally:
+            self.presence.leave()
+
+    def _work(self) -> int:
         pause = IDLE_SECONDS[0]
-        while not self.stops:
+        while not self._must_stop():
             attempt = self.study.claim(self.name)
             if attempt is not None:
                 self._attempt(attempt)
@@ -62,13 +74,23 @@ class Worker:
             else:  # another worker may die and leave us its trial
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
-        return EXIT_STOPPED
+        return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
+
+    def _must_stop(self) -> bool:
+        """Whether a signal, or `gansweep cancel` on whatever machine, asks us to stop."""
+        if not self.stops and time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self.stops = int(is_cancelled(self.study.directory))
+        return self.stops > 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stops += 1
+        # a second Ctrl-C hurries; the others are one request however often they come: SLURM sends
+        # SIGTERM to all processes of a job, and the job's script asks us too
+        self.stops = self.stops + 1 if number == signal.SIGINT else max(1, self.stops)
 
     def _attempt(self, attempt: Attempt) -> None:
         ended, reason = "interrupted", ""
+        self.presence.note(attempt.key)
         try:
             self.study.suggest(attempt)
             if attempt.number > 1:
@@ -77,6 +99,7 @@ class Worker:
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
         status = self.study.settle(attempt, ended, reason)
+        self.presence.note("idle")
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
 
     def _train_all(self, attempt: Attempt) -> tuple[str, str]:
@@ -139,7 +162,8 @@ class Worker:
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
                 return
-            if self.stops and deadline is None:
+            if self._must_stop() and deadline is None:
+                self.presence.note("stopping")
                 child.terminate()
                 deadline = time.monotonic() + STOP_SECONDS
             if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):
@@ -167,6 +191,18 @@ class Worker:
         if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
             return "killed", "interrupted by a signal"
         return "itself", "" if exit_code == 0 else _last_line(run_dir / "log.txt")
+
+
+def _start_server() -> None:
+    """Start the server that the children are forked from, deaf to SIGTERM.
+
+    SLURM sends that to all processes of a job, and the children, which are to save then, end with
+    their server.
+    """
+    resource_tracker.ensure_running()  # first: it would lift the mask
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:
