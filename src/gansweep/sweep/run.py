@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, nearest
 from gansweep.sweep.confirm import FIRST_SEED
-from gansweep.sweep.launch import make_launcher
-from gansweep.sweep.launch.local import worker_count
+from gansweep.sweep.launch import Detached, make_launcher, worker_count
 from gansweep.sweep.objective import direction_of_runs
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.settings import SAMPLERS, Settings
@@ -84,7 +83,7 @@ def run_sweep(
     target, preload: another function to run a trial, and the modules to import for it, once.
     Raises: UserError, before anything is written, for a mistake in the command or the sweep;
         KeyboardInterrupt once all workers have stopped, where a signal asked for it;
-        SystemExit after --cfg.
+        SystemExit after --cfg, and where workers of a cluster are left to themselves.
     """
     composing = compose or _default_compose()
     words, config_dir, shows_config = _flags(arguments)
@@ -101,13 +100,17 @@ def run_sweep(
     settings.config_dir = config_dir
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
-    workers = worker_count(cfg.workers, settings.n_trials)
+    workers = worker_count(settings.launcher, cfg.workers, settings.n_trials)
     directory = Path(settings.runs_dir) / settings.name
     study = _create(directory, settings, space)
     print(f"Sweep {settings.name}: {study.n_trials} trials, {workers} workers, in {directory}")
     launcher = make_launcher(directory, settings.launcher, workers)
-    with make_view(study, workers) as update:
-        finished = launcher.run(update)
+    try:
+        with make_view(study, workers) as update:
+            finished = launcher.run(update)
+    except Detached as words_to_the_user:
+        print(words_to_the_user)
+        raise SystemExit(0) from None
     if not finished:
         print(f"Stopped. The same command continues the sweep; what it has is in {directory}.")
         raise KeyboardInterrupt

@@ -17,8 +17,31 @@ class Launcher(Protocol):
         """
 
 
+class Detached(Exception):  # noqa: N818  # no error
+    """The launcher ends and its workers go on; its words tell how to find them again."""
+
+
 def make_launcher(directory: Path, options: Mapping[str, Any], workers: int) -> Launcher:
     """The launcher that `options`, a file of conf/launcher/, names."""
+    if options.get("name") == "slurm":
+        from gansweep.sweep.launch.slurm import SlurmLauncher
+
+        return SlurmLauncher(directory, options, workers)
     from gansweep.sweep.launch.local import LocalLauncher
 
     return LocalLauncher(directory, workers)
+
+
+def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
+    """How many workers `workers=` asks the launcher for.
+
+    Raises: UserError where `wanted` is neither auto nor a positive number, or the launcher's other
+        options cannot be.
+    """
+    if options.get("name") == "slurm":
+        from gansweep.sweep.launch import slurm
+
+        return slurm.worker_count(options, wanted, n_trials)
+    from gansweep.sweep.launch import local
+
+    return local.worker_count(wanted, n_trials)

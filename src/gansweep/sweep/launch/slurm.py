@@ -1,0 +1,302 @@
+"""Workers as one job array of SLURM. Each job runs one worker, which takes trial after trial, and
+outlives this process: the same command finds the jobs again."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gansweep.errors import UserError
+from gansweep.sweep.launch import Detached
+from gansweep.sweep.launch.slurm_queue import (
+    Job,
+    ask_slurm,
+    cancel,
+    comment_of,
+    partitions,
+    queue,
+    remember,
+    require,
+)
+from gansweep.sweep.locks import KernelLock
+from gansweep.sweep.study import SweepStudy
+
+__all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
+
+SCRIPT = Path(__file__).with_name("slurm_worker.sh")
+MOST_BY_DEFAULT = 8
+TICK_SECONDS = 0.5
+LAST_SECONDS = 60.0  # for the workers of a finished sweep to end by themselves
+CANNOT_WORK = (2, 3, 126, 127)  # exit codes of workers that another start does not mend
+LAST_LINES = 5  # of a log that is told
+# What squeue gives as the reason of a job that no waiting helps.
+HOPELESS = (
+    "AccountNotAllowed",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+    "JobHeldAdmin",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "launch failed requeued held",
+)
+MENDS = (  # (words of SLURM, what mends it)
+    ("time limit|PartitionTimeLimit", "Ask for less with launcher.time=."),
+    ("partition", "Choose one with launcher.partition=."),
+    ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
+    ("submit limit|violates accounting|array", "Submit fewer jobs with workers=."),
+    (
+        "feature|constraint|node configuration|memory|cpu|gres",
+        "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
+    ),
+    ("contact|connect|socket", "Is its controller up (`scontrol ping`)? Try again then."),
+)
+
+
+def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
+    """How many jobs `workers=` asks for; auto: one per trial, but no more than MOST_BY_DEFAULT.
+
+    Raises: UserError where `wanted` is neither auto nor a positive number, where another option of
+        conf/launcher/slurm.yaml cannot be, or where there is no SLURM.
+    """
+    require("sbatch")
+    _check_times(options["time"], options["warn_seconds"])
+    if options["max_running"] is not None:
+        positive(options["max_running"], "launcher.max_running")
+    if wanted == "auto":
+        return min(n_trials, MOST_BY_DEFAULT)
+    return positive(wanted, "workers")
+
+
+class SlurmLauncher:
+    """Submits workers, and watches them until the sweep is finished or the user leaves."""
+
+    def __init__(self, directory: Path, options: Mapping[str, Any], workers: int) -> None:
+        self.given = directory
+        self.directory = directory.resolve()
+        self.options = options
+        self.workers = workers
+        self.max_running = min(workers, options["max_running"] or workers)
+        self.every_seconds = float(options["every_seconds"])
+        (self.directory / "workers").mkdir(exist_ok=True)
+        self._arrays: set[str] = set()  # whose workers we look after
+
+    def run(self, tick: Callable[[], None]) -> bool:
+        """Submit the workers that are missing; until the sweep is finished: True; or cancelled:
+        False. Calls `tick` meanwhile.
+
+        Raises: Detached where the user leaves the jobs to themselves (Ctrl-C, or wait=false);
+            UserError where SLURM refuses them or they cannot work, with what was said.
+        """
+        self.submit_missing()
+        if not self.options["wait"]:
+            raise Detached(self._how_to_return("submitted"))
+        try:
+            return self._watch(tick)
+        except KeyboardInterrupt:
+            raise Detached(self._how_to_return("left to themselves")) from None
+
+    def submit_missing(self) -> int:
+        """Submit as many workers as neither run nor wait already; how many those were.
+
+        Raises: UserError where SLURM refuses them.
+        """
+        with KernelLock(self.directory / "workers" / "slurm.lock"):  # of two shells at once
+            jobs = queue(self.directory)
+            self._arrays = {job.array for job in jobs}
+            missing = self.workers - len(jobs)
+            room = self.max_running - len(jobs)
+            if missing <= 0 or room <= 0:
+                return 0
+            self._submit(missing, room)
+            return missing
+
+    def _submit(self, many: int, at_once: int) -> None:
+        command = self._command(many, at_once)
+        try:
+            array = ask_slurm(command).strip().partition(";")[0]
+        except UserError as error:
+            raise _refused(str(error)) from None
+        remember(self.directory, array, command)
+        self._arrays.add(array)
+
+    def _command(self, many: int, at_once: int) -> list[str]:
+        """The sbatch command, word by word."""
+        options = self.options
+        logs = str(self.directory / "workers").replace("%", "%%")
+        asked = {
+            "partition": options["partition"],
+            "account": options["account"],
+            "constraint": options["constraint"],
+            "time": options["time"],
+            "cpus-per-task": options["cpus"],
+            "mem": options["memory"],
+            "gres": f"gpu:{options['gpus']}" if options["gpus"] else None,
+        }
+        return [
+            "sbatch",
+            "--parsable",
+            f"--job-name=gansweep-{self.directory.name}",
+            f"--comment={comment_of(self.directory)}",
+            f"--array=0-{many - 1}%{at_once}",
+            "--ntasks=1",
+            "--requeue",
+            f"--signal=B:USR1@{options['warn_seconds']}",
+            "--open-mode=append",
+            f"--output={logs}/slurm-%A_%a.log",
+            *(f"--{name}={value}" for name, value in asked.items() if value is not None),
+            *(str(word) for word in options["options"]),
+            str(SCRIPT),
+            sys.executable,
+            str(self.directory),
+            *options["setup"],
+        ]
+
+    def _watch(self, tick: Callable[[], None]) -> bool:
+        """Until the sweep is finished (True) or cancelled (False)."""
+        study = SweepStudy(self.directory)
+        next_look = time.monotonic()
+        while True:
+            if time.monotonic() >= next_look:
+                jobs = self._jobs()  # before `finished`: a worker that ends has told its last trial
+                if study.finished():
+                    break
+                if jobs is not None:
+                    if not jobs and (self.directory / "cancelled").exists():
+                        return False
+                    self._complain_where_stuck(jobs)
+                next_look = time.monotonic() + self.every_seconds
+            tick()
+            time.sleep(TICK_SECONDS)
+        self._let_workers_end()
+        tick()
+        return True
+
+    def _jobs(self) -> list[Job] | None:
+        """The jobs that run or wait; None where SLURM does not answer, which stops no worker."""
+        try:
+            return queue(self.directory)
+        except UserError:
+            return None
+
+    def _complain_where_stuck(self, jobs: list[Job]) -> None:
+        """Raises: UserError where no worker runs and none will, once the waiting are cancelled."""
+        if any(not job.waits for job in jobs):
+            return
+        codes = self._exit_codes(jobs)
+        if not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
+            told = self._obituary(codes)
+        elif all(any(word in job.reason for word in HOPELESS) for job in jobs):
+            told = f"SLURM cannot start the workers ({jobs[0].reason}). {_mend(jobs[0].reason)}"
+        else:
+            return
+        if jobs:
+            cancel(self.directory)
+        raise UserError(told)
+
+    def _exit_codes(self, jobs: list[Job]) -> dict[str, int]:
+        """Of the workers that have ended, by their job."""
+        alive = {job.id for job in jobs}
+        ended = {}
+        for path in self._written("exit"):
+            name, text = path.stem.removeprefix("slurm-"), path.read_text().strip()
+            if name not in alive and text:
+                ended[name] = int(text)
+        return ended
+
+    def _written(self, kind: str) -> list[Path]:
+        """The files slurm-JOB.KIND of the arrays we look after."""
+        found = (self.directory / "workers").glob(f"slurm-*.{kind}")
+        return [p for p in found if p.stem.removeprefix("slurm-").split("_")[0] in self._arrays]
+
+    def _obituary(self, codes: Mapping[str, int]) -> str:
+        """What is told when all workers are gone before the sweep is finished."""
+        logs = self._written("log")
+        if not logs:
+            return (
+                "The workers in SLURM are gone and left no log in "
+                f"{self.directory / 'workers'}: is that on a file system that the nodes share, and "
+                "writable there? If not, choose another place with runs_dir=."
+            )
+        newest = max(logs, key=lambda path: path.stat().st_mtime)
+        last = newest.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]
+        ends = sorted(set(codes.values()))
+        how = f" (exit code {', '.join(map(str, ends))})" if ends else ""
+        return (
+            f"The workers in SLURM are gone{how}, and the sweep is not finished. {newest} ends:\n  "
+            + "\n  ".join(last)
+            + "\nMend what that names; the same command then submits new workers and goes on."
+        )
+
+    def _let_workers_end(self) -> None:
+        """They do so by themselves, once the leaderboard is written; who waits need not start."""
+        deadline = time.monotonic() + LAST_SECONDS
+        while (jobs := self._jobs()) and time.monotonic() < deadline:
+            waiting = [job.id for job in jobs if job.waits]
+            if waiting:
+                ask_slurm(["scancel", *waiting])
+            time.sleep(min(self.every_seconds, LAST_SECONDS))
+
+    def _how_to_return(self, jobs: str) -> str:
+        return (
+            f"The workers are {jobs}; they need neither this process nor this terminal.\n"
+            f"  gansweep status {self.given}   how they fare\n"
+            f"  gansweep cancel {self.given}   stops them\n"
+            "The same command shows the table again, and submits no worker twice."
+        )
+
+
+def positive(number: Any, name: str) -> int:
+    """`number`, where it is a positive whole one. Raises: UserError where not."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UserError(f"{name}={number} is no positive whole number. Use {name}=4, say.")
+    return number
+
+
+def seconds_of(limit: Any) -> int | None:
+    """A time limit as SLURM writes it, in seconds; None where it is none that it would take.
+
+    limit: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS.   Source: sbatch(1), --time.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", str(limit))
+    if found is None:
+        return None
+    days, *rest = found.groups()
+    first, second, third = (int(part or 0) for part in rest)
+    if days is not None:
+        return int(days) * 86400 + first * 3600 + second * 60 + third
+    if rest[2] is not None:
+        return first * 3600 + second * 60 + third
+    return first * 60 + second
+
+
+def _check_times(limit: Any, warn_seconds: Any) -> None:
+    positive(warn_seconds, "launcher.warn_seconds")
+    if limit is None or str(limit).lower() in ("infinite", "unlimited"):
+        return
+    seconds = seconds_of(limit)
+    if not seconds:
+        raise UserError(
+            f"launcher.time={limit} is no time limit. Use minutes (90), HH:MM:SS (04:00:00) or "
+            "D-HH:MM:SS (2-00:00:00)."
+        )
+    if warn_seconds >= seconds:
+        raise UserError(
+            f"launcher.warn_seconds={warn_seconds} leaves no time to train before the limit of "
+            f"launcher.time={limit}. Use a longer time, or a warning well below it."
+        )
+
+
+def _refused(said: str) -> UserError:
+    """sbatch's refusal in its own words, with the mend and the partitions that there are."""
+    words = " ".join(said.replace("sbatch: error:", "").split())
+    return UserError(" ".join(filter(None, [f"SLURM refuses the workers: {words}.", _mend(said)])))
+
+
+def _mend(said: str) -> str:
+    fitting = (mend for words, mend in MENDS if re.search(words, said, re.IGNORECASE))
+    return " ".join(filter(None, [next(fitting, ""), partitions()]))

@@ -1,0 +1,132 @@
+"""What SLURM knows of a sweep's jobs, by squeue, scancel and sinfo; nothing here needs sacct."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gansweep.errors import UserError
+from gansweep.record import replace_atomically
+
+TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+FORMAT = "%F|%K|%T|%r|%N|%L|%k"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One worker's place in SLURM's queue."""
+
+    id: str  # 1234_0: of the array, and of the task in it
+    state: str  # PENDING, RUNNING, COMPLETING, ... as squeue has it
+    reason: str  # why it waits; "" where it runs
+    node: str  # "" while it waits
+    time_left: str  # until its time limit, [D-]HH:MM:SS, or UNLIMITED
+
+    @property
+    def array(self) -> str:
+        return self.id.partition("_")[0]
+
+    @property
+    def waits(self) -> bool:
+        return self.state in WAITING
+
+
+def queue(directory: Path) -> list[Job]:
+    """The sweep's jobs that run or wait.
+
+    Raises: UserError where SLURM is missing or does not answer.
+    """
+    words = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", f"--format={FORMAT}"]
+    ours, comment = set(remembered(directory)), comment_of(directory)
+    jobs = []
+    for line in ask_slurm(words).splitlines():
+        array, task, state, reason, node, time_left, said = line.split("|", 6)
+        # an id alone may have been given again; but some clusters keep no comment
+        if said == comment or (said in ("", "(null)") and array in ours):
+            waits = "" if reason == "None" else reason
+            jobs.append(Job(f"{array}_{task}", state, waits, node, time_left))
+    return jobs
+
+
+def cancel(directory: Path) -> int:
+    """Cancel the sweep's jobs; how many those were. Those that run save first, in the time that
+    SLURM gives them (its KillWait, 30 s by default).
+
+    Raises: UserError where SLURM is missing or does not answer.
+    """
+    jobs = queue(directory)
+    if jobs:
+        ask_slurm(["scancel", *sorted({job.array for job in jobs})])
+    return len(jobs)
+
+
+def remembered(directory: Path) -> list[str]:
+    """The ids of the job arrays that were submitted for this sweep, the oldest first."""
+    path = _memory(directory)
+    return [entry["id"] for entry in json.loads(path.read_text())] if path.exists() else []
+
+
+def remember(directory: Path, array: str, command: Sequence[str]) -> None:
+    """Keep an array's id, and the command that submitted it, in the sweep's directory."""
+    path = _memory(directory)
+    known = json.loads(path.read_text()) if path.exists() else []
+    known.append({"id": array, "command": list(command)})
+    replace_atomically(path, json.dumps(known, indent=1).encode())
+
+
+def comment_of(directory: Path) -> str:
+    """The jobs' comment, by which they are known even where their id was not kept: the launcher can
+    be killed between sbatch's answer and its own next line."""
+    return f"gansweep {directory.resolve()}"
+
+
+def partitions() -> str:
+    """The cluster's partitions in a sentence, or "" where it does not tell."""
+    try:
+        lines = ask_slurm(["sinfo", "--noheader", "--format=%R|%l|%D|%G"]).splitlines()
+    except UserError:
+        return ""
+    told = []
+    for line in dict.fromkeys(lines):
+        name, limit, nodes, gres = line.strip().split("|")
+        gpus = "no GPU" if gres == "(null)" else gres
+        told.append(f"{name} ({nodes} nodes, {gpus}, time limit {limit})")
+    return f"Its partitions: {', '.join(told)}." if told else ""
+
+
+def require(program: str) -> None:
+    """Raises: UserError where that command of SLURM is missing."""
+    if shutil.which(program) is None:
+        raise UserError(
+            f"There is no SLURM here: {program} is not on the PATH. Give this command on a login "
+            "node of the cluster, or use launcher=local for this machine."
+        )
+
+
+def ask_slurm(words: list[str]) -> str:
+    """What one of SLURM's commands prints.
+
+    Raises: UserError where it is missing, fails (with its own words), or does not answer.
+    """
+    require(words[0])
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"SLURM does not answer: {words[0]} has waited for {TIMEOUT_SECONDS:.0f} s. Try again "
+            "when its controller is back; jobs that were submitted go on meanwhile."
+        ) from None
+    if found.returncode != 0:
+        said = " ".join(line.strip() for line in found.stderr.splitlines() if line.strip())
+        raise UserError(said or f"{words[0]} failed with exit code {found.returncode}.")
+    return found.stdout
+
+
+def _memory(directory: Path) -> Path:
+    return directory / "workers" / "slurm.json"
