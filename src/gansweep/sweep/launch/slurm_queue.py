@@ -54,16 +54,20 @@ def queue(directory: Path) -> list[Job]:
     return jobs
 
 
-def cancel(directory: Path) -> int:
-    """Cancel the sweep's jobs; how many those were. Those that run save first, in the time that
-    SLURM gives them (its KillWait, 30 s by default).
+def cancel(directory: Path) -> str:
+    """Cancel the sweep's jobs; what was done, in a sentence. Those that run save first, in the time
+    that SLURM gives them (its KillWait, 30 s by default).
 
     Raises: UserError where SLURM is missing or does not answer.
     """
     jobs = queue(directory)
-    if jobs:
-        ask_slurm(["scancel", *sorted({job.array for job in jobs})])
-    return len(jobs)
+    if not jobs:
+        return "no job of this sweep runs or waits in SLURM"
+    arrays = sorted({job.array for job in jobs})
+    ask_slurm(["scancel", *arrays])
+    waiting = sum(job.waits for job in jobs)
+    running = len(jobs) - waiting
+    return f"cancelled in SLURM: job {', '.join(arrays)} ({running} running, {waiting} waiting)"
 
 
 def remembered(directory: Path) -> list[str]:
