@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 # An attempt of another host is dead when its lease was not touched for so long. On one host the
 # kernel says it at once.
@@ -38,16 +39,24 @@ class Lease:
     Other hosts, whose kernel may not see that lock, go by the time of its last touch.
     """
 
-    def __init__(self, path: Path, worker: str) -> None:
+    def __init__(self, path: Path, worker: str, **more: Any) -> None:
+        """more: what else the file's first line says of the worker."""
         self.path = path
         path.parent.mkdir(exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-        content = {"worker": worker, "pid": os.getpid(), "kernel": kernel_id()}
+        content = {"worker": worker, "pid": os.getpid(), "kernel": kernel_id(), **more}
+        self._first = json.dumps(content).encode() + b"\n"
         os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, json.dumps(content).encode())
+        os.pwrite(self._descriptor, self._first, 0)
         self._ended = threading.Event()
         threading.Thread(target=self._touch_until_ended, daemon=True).start()
+
+    def note(self, **now: Any) -> None:
+        """Write the second line, which may change: what the worker is at."""
+        line = json.dumps(now).encode() + b"\n"
+        os.pwrite(self._descriptor, line, len(self._first))
+        os.ftruncate(self._descriptor, len(self._first) + len(line))
 
     def release(self) -> None:
         self._ended.set()
@@ -82,10 +91,21 @@ def is_alive(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
-        if holder.get("kernel") == kernel_id():
-            return not _can_lock(descriptor)
-        return _seconds_untouched(path, descriptor) < LEASE_SECONDS
+        return _is_held(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_dead(path: Path) -> None:
+    """Remove the lease at `path` where nobody works under it any more."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        # who came before us has removed it, and a new one may stand at `path`
+        if not _is_held(path, descriptor) and os.fstat(descriptor).st_nlink > 0:
+            path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 
@@ -93,6 +113,13 @@ def is_alive(path: Path) -> bool:
 def kernel_id() -> str:
     """Equal in two processes whose locks are kept by one kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _is_held(path: Path, descriptor: int) -> bool:
+    holder = json.loads(os.pread(descriptor, 4096, 0).split(b"\n")[0] or b"{}")
+    if holder.get("kernel") == kernel_id():
+        return not _can_lock(descriptor)
+    return _seconds_untouched(path, descriptor) < LEASE_SECONDS
 
 
 def _can_lock(descriptor: int) -> bool:

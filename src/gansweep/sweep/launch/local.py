@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 from gansweep.errors import UserError
-from gansweep.sweep.worker import EXIT_FINISHED, EXIT_STOPPED
+from gansweep.sweep.presence import is_cancelled
+from gansweep.sweep.worker import EXIT_CANCELLED, EXIT_FINISHED, EXIT_STOPPED
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
 QUICK_SECONDS = 5.0  # a worker that dies sooner than this did no work
@@ -93,7 +94,8 @@ class LocalLauncher:
         ]
 
     def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
-        """Until all is done: True; or until stopped by a signal: False. Calls `tick` meanwhile.
+        """Until all is done: True; or until stopped, by a signal or `gansweep cancel`: False.
+        Calls `tick` meanwhile.
 
         The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
         Raises: UserError where the workers cannot work, with what they said.
@@ -108,7 +110,7 @@ class LocalLauncher:
                 tick()
             finally:
                 self._kill_all()
-        return not self.stops
+        return not self.stops and not is_cancelled(self.directory)
 
     def _attend(self) -> bool:
         """Look after every worker once; whether any still runs."""
@@ -124,7 +126,7 @@ class LocalLauncher:
                 running += 1
             else:
                 slot.process = None
-                if code != EXIT_FINISHED and not self.stops:
+                if code not in (EXIT_FINISHED, EXIT_CANCELLED) and not self.stops:
                     self._mourn(slot, code)
                     running += 1
         return running > 0

@@ -1,0 +1,160 @@
+"""Who works on a sweep: a file for every worker, locked for as long as that worker lives."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gansweep.sweep.locks import Lease, is_alive, kernel_id, remove_dead
+
+LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
+LOOK_SECONDS = 0.05
+LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
+CANCELLED = "cancelled"  # the file by which workers everywhere hear of `gansweep cancel`
+
+
+@dataclass(frozen=True)
+class Present:
+    """One process that is at work on a sweep, by its file."""
+
+    path: Path
+    worker: str
+    pid: int
+    kernel: str
+    host: str
+    job: str | None  # of SLURM, as in 17_3
+    gpus: str | None  # as CUDA_VISIBLE_DEVICES names them; None: not restricted
+    started: float  # seconds since 1970
+    doing: str  # the key of a trial, "idle", "stopping"
+    since: float
+
+    @classmethod
+    def read(cls, path: Path) -> Present | None:
+        """What the file says; None where there is none, or nothing in it yet."""
+        try:
+            first, _, second = path.read_text().partition("\n")
+            fixed = json.loads(first)
+        except (OSError, ValueError):
+            return None
+        try:
+            now = json.loads(second)
+        except ValueError:  # it is being rewritten
+            now = {"doing": "", "since": time.time(), "gpus": None}
+        return cls(path=path, **fixed, **now)
+
+    def is_process_of_this_host(self) -> bool:
+        """Whether `pid` is, here and now, the process that holds this file open.
+
+        A number alone may have gone to another process, or be that of another container.
+        """
+        if self.kernel != kernel_id():
+            return False
+        try:
+            ours = self.path.stat()
+            for link in Path(f"/proc/{self.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(link.stat(), ours):
+                        return True
+        except OSError:  # ended meanwhile, or somebody else's
+            pass
+        return False
+
+
+class Presence:
+    """Announces this process in the sweep's directory until `leave`, or until it dies.
+
+    Where the name is taken by a worker that lives, a number is added: w0, w0-2, w0-3.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        folder = directory / "workers"
+        folder.mkdir(exist_ok=True)
+        for path in folder.glob("*.alive"):
+            remove_dead(path)
+        names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+        self._lease = next(filter(None, (_claimed(_path(directory, n), n) for n in names)))
+        self.name = self._lease.path.stem
+        self.note("idle")
+
+    def note(self, doing: str) -> None:
+        """Say what this worker is at from now on."""
+        with contextlib.suppress(OSError):  # a full disk: that it lives is told by the lock
+            gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+            self._lease.note(doing=doing, since=time.time(), gpus=gpus)
+
+    def leave(self) -> None:
+        self._lease.release()
+
+
+class Launching:
+    """The mark of the one `gansweep sweep` that looks after a sweep's workers on its machine."""
+
+    def __init__(self, directory: Path) -> None:
+        path = _launcher_path(directory)
+        remove_dead(path)
+        self._lease = _claimed(path, LAUNCHER)
+        self.is_ours = self._lease is not None
+
+    def leave(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+
+
+def is_cancelled(directory: Path) -> bool:
+    """Whether `gansweep cancel` stopped the sweep, and nobody has continued it since."""
+    return (directory / CANCELLED).exists()
+
+
+def workers_of(directory: Path) -> list[Present]:
+    """The workers that live, by name."""
+    found = []
+    for path in sorted((directory / "workers").glob("*.alive")):
+        present = Present.read(path)
+        if present is not None and is_alive(path):
+            found.append(present)
+    return found
+
+
+def launcher_of(directory: Path) -> Present | None:
+    """The `gansweep sweep` that looks after the sweep now."""
+    path = _launcher_path(directory)
+    present = Present.read(path)
+    return present if present is not None and is_alive(path) else None
+
+
+def _path(directory: Path, name: str) -> Path:
+    return directory / "workers" / f"{name}.alive"
+
+
+def _launcher_path(directory: Path) -> Path:
+    return directory / "launcher.alive"
+
+
+def _claimed(path: Path, name: str) -> Lease | None:
+    """The lease at `path`; None where another process that lives holds it."""
+    for _ in range(LOOKS):
+        try:
+            # exclusively: of two that come at once, one gets it
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            return Lease(path, name, **_facts())
+        except FileExistsError:
+            time.sleep(LOOK_SECONDS)
+            remove_dead(path)
+    return None
+
+
+def _facts() -> dict[str, Any]:
+    job = os.environ.get("SLURM_JOB_ID")
+    array, task = (os.environ.get(f"SLURM_ARRAY_{k}") for k in ("JOB_ID", "TASK_ID"))
+    return {
+        "host": socket.gethostname(),
+        "job": f"{array}_{task}" if array and task else job,
+        "started": time.time(),
+    }
