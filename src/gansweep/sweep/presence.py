@@ -8,15 +8,18 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gansweep.sweep.locks import Lease, is_alive, kernel_id, remove_dead
+from gansweep.errors import UserError
+from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
 
 LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
 LOOK_SECONDS = 0.05
 LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
+STOPPING = "stopping"  # what a worker does that was asked to save and end
 CANCELLED = "cancelled"  # the file by which workers everywhere hear of `gansweep cancel`
 
 
@@ -77,7 +80,7 @@ class Presence:
         folder = directory / "workers"
         folder.mkdir(exist_ok=True)
         for path in folder.glob("*.alive"):
-            remove_dead(path)
+            remove_dead(path)  # whoever finds a dead one
         names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
         self._lease = next(filter(None, (_claimed(_path(directory, n), n) for n in names)))
         self.name = self._lease.path.stem
@@ -93,18 +96,47 @@ class Presence:
         self._lease.release()
 
 
-class Launching:
-    """The mark of the one `gansweep sweep` that looks after a sweep's workers on its machine."""
+@contextlib.contextmanager
+def launching(directory: Path) -> Iterator[None]:
+    """Be the one `gansweep sweep` that keeps a sweep's workers running on its machine.
 
-    def __init__(self, directory: Path) -> None:
-        path = _launcher_path(directory)
-        remove_dead(path)
-        self._lease = _claimed(path, LAUNCHER)
-        self.is_ours = self._lease is not None
+    Raises: UserError where another one is.
+    """
+    path = _launcher_path(directory)
+    lease = _claimed(path, LAUNCHER)
+    if lease is None:
+        refuse_second(directory)
+        raise UserError(f"Another process holds {path}. Try again in {LEASE_SECONDS:g} s.")
+    try:
+        yield
+    finally:
+        lease.release()
 
-    def leave(self) -> None:
-        if self._lease is not None:
-            self._lease.release()
+
+def refuse_second(directory: Path) -> None:
+    """Raises: UserError where a `gansweep sweep` looks after the sweep already."""
+    launcher = launcher_of(directory)
+    if launcher is None:
+        return
+    many = len(workers_of(directory))
+    raise UserError(
+        f"The sweep {directory} is at work already: since {_moment(launcher.started)}, started on "
+        f"{launcher.host} by process {launcher.pid}, with {many} worker{'' if many == 1 else 's'} "
+        f"now. To watch it: gansweep status {directory}. To add a worker: gansweep worker "
+        f"{directory}. To give it other options, stop it first: gansweep cancel {directory}. For "
+        "another sweep choose another name=."
+    )
+
+
+def told_of_others(directory: Path) -> str:
+    """A line on the workers that are at work on a sweep which is about to get more; "" for none."""
+    others = [w for w in workers_of(directory) if w.doing != STOPPING]
+    if not others:
+        return ""
+    since = _moment(min(w.started for w in others))
+    shown = ", ".join(w.worker for w in others[:3]) + (", ..." if len(others) > 3 else "")
+    workers = "worker is" if len(others) == 1 else "workers are"
+    return f"{len(others)} {workers} at work on it since {since}: {shown}\n"
 
 
 def is_cancelled(directory: Path) -> bool:
@@ -129,6 +161,13 @@ def launcher_of(directory: Path) -> Present | None:
     return present if present is not None and is_alive(path) else None
 
 
+def _moment(seconds: float) -> str:
+    days = time.strftime("%F ", time.localtime(seconds))
+    return (days if days != time.strftime("%F ") else "") + time.strftime(
+        "%H:%M:%S", time.localtime(seconds)
+    )
+
+
 def _path(directory: Path, name: str) -> Path:
     return directory / "workers" / f"{name}.alive"
 
@@ -142,11 +181,11 @@ def _claimed(path: Path, name: str) -> Lease | None:
     for _ in range(LOOKS):
         try:
             # exclusively: of two that come at once, one gets it
+            remove_dead(path)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
             return Lease(path, name, **_facts())
         except FileExistsError:
             time.sleep(LOOK_SECONDS)
-            remove_dead(path)
     return None
 
 

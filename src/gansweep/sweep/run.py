@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, nearest
+from gansweep.sweep import presence
 from gansweep.sweep.confirm import FIRST_SEED
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
 from gansweep.sweep.objective import direction_of_runs
@@ -19,6 +20,7 @@ from gansweep.sweep.settings import SAMPLERS, Settings
 from gansweep.sweep.space import Space, with_command_line
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.table import make_view
+from gansweep.sweep.worker import EXIT_CANCELLED
 
 HELP = """\
 gansweep sweep: try many configurations, confirm the best with fresh seeds, rank them.
@@ -47,7 +49,8 @@ Every other KEY=VALUE is an option of `gansweep train` and holds for every trial
   gansweep sweep model=dcgan,wgan_gp 'model.optimizer.generator.lr=tag(log, interval(1e-5, 1e-3))'
 
 Ctrl-C saves and stops; the same command continues. More workers, on this machine or another that
-shares the directory: gansweep worker RUNS_DIR/NAME
+shares the directory: gansweep worker RUNS_DIR/NAME. From any shell: gansweep status RUNS_DIR/NAME
+says how it fares, gansweep cancel RUNS_DIR/NAME stops it everywhere.
 """
 
 OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage")
@@ -83,7 +86,8 @@ def run_sweep(
     target, preload: another function to run a trial, and the modules to import for it, once.
     Raises: UserError, before anything is written, for a mistake in the command or the sweep;
         KeyboardInterrupt once all workers have stopped, where a signal asked for it;
-        SystemExit after --cfg, and where workers of a cluster are left to themselves.
+        SystemExit after --cfg, where workers of a cluster are left to themselves, and (4) where
+        `gansweep cancel` stopped them.
     """
     composing = compose or _default_compose()
     words, config_dir, shows_config = _flags(arguments)
@@ -102,8 +106,11 @@ def run_sweep(
         settings.target, settings.preload = target, list(preload or ())
     workers = worker_count(settings.launcher, cfg.workers, settings.n_trials)
     directory = Path(settings.runs_dir) / settings.name
+    presence.refuse_second(directory)
     study = _create(directory, settings, space)
+    (directory / presence.CANCELLED).unlink(missing_ok=True)
     print(f"Sweep {settings.name}: {study.n_trials} trials, {workers} workers, in {directory}")
+    print(presence.told_of_others(directory), end="")
     launcher = make_launcher(directory, settings.launcher, workers)
     try:
         with make_view(study, workers) as update:
@@ -111,6 +118,9 @@ def run_sweep(
     except Detached as words_to_the_user:
         print(words_to_the_user)
         raise SystemExit(0) from None
+    if presence.is_cancelled(directory):
+        print(f"Cancelled. The same command continues the sweep; what it has is in {directory}.")
+        raise SystemExit(EXIT_CANCELLED)
     if not finished:
         print(f"Stopped. The same command continues the sweep; what it has is in {directory}.")
         raise KeyboardInterrupt

@@ -23,7 +23,7 @@ from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.outcome import SUCCEEDED
-from gansweep.sweep.presence import Presence, is_cancelled
+from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
@@ -163,7 +163,7 @@ class Worker:
             elif child.sentinel in ready:
                 return
             if self._must_stop() and deadline is None:
-                self.presence.note("stopping")
+                self.presence.note(STOPPING)
                 child.terminate()
                 deadline = time.monotonic() + STOP_SECONDS
             if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from gansweep.errors import UserError
-from gansweep.sweep.presence import is_cancelled
+from gansweep.sweep.presence import is_cancelled, launching
 from gansweep.sweep.worker import EXIT_CANCELLED, EXIT_FINISHED, EXIT_STOPPED
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
@@ -98,9 +98,10 @@ class LocalLauncher:
         Calls `tick` meanwhile.
 
         The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError where the workers cannot work, with what they said.
+        Raises: UserError where the workers cannot work, with what they said, and where another
+            `gansweep sweep` looks after this sweep.
         """
-        with self._signals_counted():
+        with self._signals_counted(), launching(self.directory):
             try:
                 for slot in self.slots:
                     self._start(slot)
