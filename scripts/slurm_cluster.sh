@@ -68,8 +68,8 @@ SlurmdUser=$user
 # else the daemons listen on every address
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-# cred_expire: how long a requeued job waits before it may start again
-AuthInfo=socket=$dir/munge.socket,cred_expire=2
+# cred_expire: a requeued job may start again after so many seconds (fewer than 5 count as 120)
+AuthInfo=socket=$dir/munge.socket,cred_expire=5
 CryptoType=crypto/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool-%n
@@ -99,7 +99,7 @@ GresTypes=gpu
 SlurmdParameters=config_overrides
 NodeName=n[1-$nodes] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 RealMemory=2000 Gres=gpu:2
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE State=UP
-PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF State=UP
+PartitionName=high Nodes=ALL MaxTime=1-0 PriorityTier=10 PreemptMode=OFF State=UP
 CONF
     cat >"$dir/gres.conf" <<CONF
 AutoDetect=off
