@@ -19,6 +19,7 @@ from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
+from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
 from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
 from gansweep.sweep.domains import override_text
@@ -71,7 +72,9 @@ class SweepStudy:
                 if study.user_attrs.get("identity") != identity:
                     study.set_user_attr("identity", identity)
             settings.save(directory)
-        return cls(directory)
+        study = cls(directory)
+        study._take_up_failed()
+        return study
 
     @property
     def n_trials(self) -> int:
@@ -82,6 +85,8 @@ class SweepStudy:
         with self.lock:
             self._reap(self.trials)
             self._reap(self.confirms)
+            if failures.is_stopped(self.directory):
+                return None
             waiting = self._waiting(self.trials)
             if waiting is None and self._reserve_trial():
                 waiting = self._waiting(self.trials)
@@ -139,8 +144,8 @@ class SweepStudy:
     def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
         """Tell the study how an attempt ended; the status that it was given.
 
-        ended: "itself" (its records say how), "killed", "interrupted" (on our demand), or "pruned"
-            (between two seeds).
+        ended: "itself" (its records say how), a word of failures.RETRIED, "interrupted" (on our
+            demand), or "pruned" (between two seeds).
         """
         with self.lock:
             frozen = _trial(attempt.study, attempt.trial.number)
@@ -227,7 +232,7 @@ class SweepStudy:
                 self.confirms.enqueue_trial({}, user_attrs=attrs)
 
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
-        lease = Lease(self._lease_path(study, waiting.number), worker)
+        lease = Lease(self.lease_path(study, waiting.number), worker)
         if study is self.trials:
             study.sampler = self.settings.make_sampler(int(waiting.user_attrs["key"][1:]))
         trial = study.ask()
@@ -251,12 +256,13 @@ class SweepStudy:
             attempt.runs = [PlannedRun(c.name, c.overrides, c.seed)]
         return attempt
 
-    def _lease_path(self, study: Study, number: int) -> Path:
+    def lease_path(self, study: Study, number: int) -> Path:
+        """The lease of whoever works on Optuna's trial `number` of the study."""
         return self.directory / "leases" / f"{study.study_name}-{number}"
 
     def _reap(self, study: Study) -> None:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            lease = self._lease_path(study, trial.number)
+            lease = self.lease_path(study, trial.number)
             if not is_alive(lease):
                 self._settle(study, trial, "killed", "its worker was killed")
                 lease.unlink(missing_ok=True)
@@ -269,12 +275,16 @@ class SweepStudy:
         outcome = outcome_of(records, self.settings.objectives)
         refusal = "" if study is not self.trials else self._refused(outcome.measured)
         if refusal:
-            outcome = Outcome("failed", refusal)
+            outcome = Outcome("failed", refusal, failure=failures.MISTAKE)
         elif ended == "pruned":
             outcome = Outcome("pruned", reason)
         elif outcome.status is None:
-            outcome = Outcome(*self._requeue(study, trial, records, ended, reason))
-        attrs: dict[str, Any] = {"status": outcome.status, "reason": reason or outcome.reason}
+            outcome = self._unfinished(study, trial, records, ended, reason)
+        elif self._neighbour_took_memory(trial, outcome):
+            outcome = self._unfinished(study, trial, records, "out_of_memory", outcome.reason)
+        attrs: dict[str, Any] = {"status": outcome.status, "reason": outcome.reason or reason}
+        if outcome.failure:
+            attrs |= {"failure": outcome.failure, "alike": outcome.alike}
         if outcome.measured:
             attrs["score"] = outcome.measured[0].score
         self._note(trial, **attrs)
@@ -283,6 +293,8 @@ class SweepStudy:
         else:
             state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
             study.tell(trial.number, state=state)
+        if outcome.alike and study is self.trials:
+            self._stop_where_alike()
         return str(outcome.status)
 
     def _refused(self, measured: Sequence[Measured]) -> str:
@@ -302,24 +314,31 @@ class SweepStudy:
             self.trials.set_user_attr("protocols", protocols)
         return ""
 
-    def _requeue(
+    def _unfinished(
         self,
         study: Study,
         trial: FrozenTrial,
         records: Sequence[RunRecord],
         ended: str,
         reason: str,
-    ) -> tuple[str, str]:
+    ) -> Outcome:
         """Queue another attempt at an unfinished trial, unless it was killed too often."""
-        attrs = trial.user_attrs
-        kills = attrs["kills"] + (ended == "killed")
+        kills = trial.user_attrs["kills"] + (ended in failures.RETRIED)
         if ended == "itself" or kills > self.settings.max_retries:
-            if ended == "killed":
+            if ended != "itself":
                 reason = f"killed {kills} times; the last time {reason}"
             record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
-            record.directory.mkdir(exist_ok=True)
-            record.write_result({**(record.result() or {}), "status": "failed", "reason": reason})
-            return "failed", reason
+            failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
+            return outcome_of([record], self.settings.objectives)
+        self._queue_again(study, trial, records, kills)
+        return Outcome("interrupted", reason)
+
+    def _queue_again(
+        self, study: Study, trial: FrozenTrial, records: Sequence[RunRecord], kills: int
+    ) -> None:
+        for record in records:
+            failures.reopen(record)
+        attrs = trial.user_attrs
         successor = attrs["attempt"] + 1
         if not any(  # who died between these two lines has queued it already
             t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
@@ -328,7 +347,38 @@ class SweepStudy:
             kept: dict[str, Any] = {k: attrs[k] for k in ("of", "seed") if k in attrs}
             queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
             study.enqueue_trial(self._known_params(trial), user_attrs=queued)
-        return "interrupted", reason
+
+    def _neighbour_took_memory(self, trial: FrozenTrial, outcome: Outcome) -> bool:
+        """Whether a trial that ran out of memory may do better beside others, or alone."""
+        return (
+            outcome.failure == failures.OUT_OF_MEMORY
+            and GpuShare.of(self.settings.launcher).slots > 1
+            and trial.user_attrs["kills"] < self.settings.max_retries
+        )
+
+    def _stop_where_alike(self) -> None:
+        """Stop the sweep where the first trials that ended all failed by one bug."""
+        alike = failures.first_alike(latest(self.trials), self.settings.stop_after_alike)
+        if alike:
+            failures.Stop.after(alike, self._failed_run(alike[0])).save(self.directory)
+
+    def _failed_run(self, trial: FrozenTrial) -> Path:
+        """The run that a trial failed by; its first where its records do not say."""
+        folders = [self.run_dir(name) for name in self.run_names(trial.user_attrs["key"])]
+        failed = (d for d in folders if (RunRecord(d).result() or {}).get("status") == "failed")
+        return next(failed, folders[0])
+
+    def _take_up_failed(self) -> None:
+        """Queue the trials again that failed alike while none fared better: who gives the command
+        again has corrected what they failed by."""
+        with self.lock:
+            trials = latest(self.trials)
+            ended = sum(t.state.is_finished() for t in trials)
+            for trial in failures.first_alike(trials, min(self.settings.stop_after_alike, ended)):
+                names = self.run_names(trial.user_attrs["key"])
+                records = [RunRecord(self.run_dir(name)) for name in names]
+                self._queue_again(self.trials, trial, records, kills=0)
+            (self.directory / failures.STOPPED).unlink(missing_ok=True)
 
     def _known_params(self, trial: FrozenTrial) -> dict[str, Any]:
         """What the next attempt must take over. Of a trial killed while its parameters were being
