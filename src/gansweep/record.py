@@ -32,6 +32,7 @@ STATUSES = (
     "finished",
     "equilibrium",
     "plateau",
+    "paused",
     "pruned",
     "diverged",
     "collapsed",

@@ -140,7 +140,7 @@ def alert(logger: Logger, title: str, text: str, severity: str) -> None:
 
 def finish(logger: Logger, status: str) -> None:
     """Close the tracker's run, so that the next run of this process begins its own."""
-    logger.finalize("success" if status == "finished" else "failed")
+    logger.finalize("success" if status in ("finished", "paused") else "failed")
     if isinstance(logger, WandbLogger):
         logger.experiment.finish()
 

@@ -26,6 +26,7 @@ from gansweep.callbacks.checkpoint import read_checkpoint, restore_rng
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
+from gansweep.callbacks.takeover import Source, take_over
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.config import instantiate
 from gansweep.data.conditions import Conditions
@@ -55,6 +56,8 @@ def train(
     progress: bool = True,
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
+    until_kimg: float | None = None,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """Train one GAN; the content of its result.json.
 
@@ -64,6 +67,9 @@ def train(
     on_score: told (kimg, {score: value}) after each evaluation; True stops the run as pruned.
     sweep: what a sweep knows of this run, stored with the result.
     overrides, config_dir: what `compose` made `cfg` of, for the command to run it again.
+    until_kimg: where the run pauses, with its last checkpoint written; schedules still see the
+        whole budget. None: it goes on to its end.
+    source: another run's checkpoint, which takes the place of this one's before it goes on.
     Raises: UserError for anything that the user can mend, before anything is written.
     """
     run = _Run(
@@ -73,15 +79,17 @@ def train(
         progress=progress,
         overrides=overrides,
         config_dir=config_dir,
+        until_kimg=until_kimg,
+        source=source,
     )
     return run.go(Path(run_dir) if run_dir is not None else None)
 
 
-def join_ranks(run_dir: str) -> None:
+def join_ranks(run_dir: str, until_kimg: str) -> None:
     """What the second and later processes of a data-parallel run execute."""
     cfg = OmegaConf.load(RunRecord(run_dir).config_path)
     assert isinstance(cfg, DictConfig)
-    run = _Run(cfg, progress=False)
+    run = _Run(cfg, progress=False, until_kimg=float(until_kimg))
     report_ready()
     run.follow(Path(run_dir))
 
@@ -98,6 +106,8 @@ class _Run:
         progress: bool = True,
         overrides: Sequence[str] = (),
         config_dir: str | Path | None = None,
+        until_kimg: float | None = None,
+        source: Source | None = None,
     ) -> None:
         self.cfg = cfg
         self.on_score = on_score
@@ -105,6 +115,7 @@ class _Run:
         self.progress = progress
         self.overrides = list(overrides)
         self.config_dir = config_dir
+        self.source = source
         self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
@@ -116,6 +127,7 @@ class _Run:
         if self.data.is_points and progress:
             _note_idle_options(overrides)
         self.model = build_model(cfg, self.data)
+        self.model.until_kimg = math.inf if until_kimg is None else until_kimg
         if cfg.trainer.precision == "64-true":
             self.model.double()  # before a checkpoint of doubles is loaded into it
         self.images_before = 0
@@ -146,6 +158,8 @@ class _Run:
         directory = run_dir or Path(self.cfg.runs_dir)
         mine = False
         try:
+            if self.source is not None:
+                take_over(RunRecord(directory), self.source)
             checkpoint = self._checkpoint(run_dir) if run_dir is not None else None
             if run_dir is None:
                 directory = new_directory(
@@ -196,9 +210,12 @@ class _Run:
         record.write_result(self._result(record, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
-            with Ranks(self.world, "gansweep.training:join_ranks", str(record.directory)):
+            told = (str(record.directory), str(self.model.until_kimg))
+            with Ranks(self.world, "gansweep.training:join_ranks", *told):
                 self._fit(self._callbacks(journal, panel), journal, checkpoint)
-            if self.model.images_seen < self.feed.budget_images:
+            if self.model.paused:
+                status, reason = "paused", f"to go on from {self.model.until_kimg:g} kimg"
+            elif self.model.images_seen < self.feed.budget_images:
                 reason = "a callback ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
         except (KeyboardInterrupt, SystemExit):

@@ -31,7 +31,8 @@ class Checkpoint(GameCallback):
         if not trainer.is_global_zero:
             return
         self._save_best(trainer, module)
-        if time.monotonic() - self._saved >= self.every_seconds:
+        # a pause is scored first: what is saved before would go on without that score
+        if time.monotonic() - self._saved >= self.every_seconds and not module.paused:
             self.save(trainer, module, "last.pt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -26,6 +26,7 @@ class Quality(ImageClockWatcher):
     conditions: Conditions
     data: DataSource
     on_every_process = True
+    at_pauses = True  # what is decided then is decided by the scores
 
     def __init__(self, every_kimg: float) -> None:
         super().__init__(every_kimg)

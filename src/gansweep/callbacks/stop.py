@@ -34,7 +34,8 @@ class Stop(GameCallback):
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         self.journal.flush()
-        if self._signal and module.images_seen < module.budget_kimg * 1000:
+        last_step = module.paused or module.images_seen >= module.budget_kimg * 1000
+        if self._signal and not last_step:
             name = signal.Signals(self._signal).name
             self.journal.stop("interrupted", name, module.images_seen)
         stop = self.journal.verdict is not None

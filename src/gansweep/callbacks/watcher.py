@@ -53,6 +53,7 @@ class ImageClockWatcher(GameCallback):
     """Works each time another `every_kimg` thousand images were seen, and at the end."""
 
     on_every_process = False  # else on the main process alone
+    at_pauses = False  # whether a pause counts as an end
 
     def __init__(self, every_kimg: float) -> None:
         self.every_kimg = every_kimg
@@ -65,7 +66,7 @@ class ImageClockWatcher(GameCallback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)
-        stopped = self.journal.verdict is not None
+        stopped = self.journal.verdict is not None or (pl_module.paused and not self.at_pauses)
         if self.on_every_process and trainer.world_size > 1:
             # a verdict that only one process knows of must not leave the others waiting in `work`
             stopped = trainer.strategy.reduce_boolean_decision(stopped, all=False)

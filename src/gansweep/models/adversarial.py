@@ -141,6 +141,7 @@ class Adversarial(pl.LightningModule):
         self.lr_schedule = lr_schedule
         self.judged_by = tuple(judged_by)
         self.budget_kimg = float("inf")
+        self.until_kimg = float("inf")  # where this process pauses, short of the budget
         self.images_seen = 0
         self.steps = 0
         self.last_scores: Scores | None = None
@@ -367,6 +368,11 @@ class Adversarial(pl.LightningModule):
         return self._averages.get(player, self.players[player])
 
     @property
+    def paused(self) -> bool:
+        """Whether it has come to where it shall pause, with some of its budget left."""
+        return self.until_kimg * 1000 <= self.images_seen < self.budget_kimg * 1000
+
+    @property
     def learning_rates(self) -> dict[str, float]:
         return {name: o.param_groups[0]["lr"] for name, o in self._optimizers.items()}
 
@@ -406,7 +412,8 @@ class Adversarial(pl.LightningModule):
         """Weights, averages and the clock. Raises: RuntimeError where the networks differ."""
         for name, network in self.players.items():
             network.load_state_dict(state["players"][name])
-        for name, weights in state["averages"].items():
+        # a continued run may be told to keep no average any more
+        for name, weights in state["averages"].items() if self.ema_kimg is not None else ():
             average = _frozen_copy(self.players[name])
             average.load_state_dict(weights)
             self._averages[name] = average
@@ -416,9 +423,17 @@ class Adversarial(pl.LightningModule):
         self.steps = state["steps"]
 
     def load_optimizers(self, state: Mapping[str, Any]) -> None:
-        """Optimizer moments and the noise stream; once the optimizers exist."""
+        """Optimizer moments and the noise stream; once the optimizers exist.
+
+        Their settings (lr, betas, ...) stay those of the configuration, which a population's
+        member may have changed since the checkpoint.
+        """
         for name, optimizer in self._optimizers.items():
+            configured = ("initial_lr", *optimizer.defaults)
+            settings = [{k: group[k] for k in configured} for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
+            for group, kept in zip(optimizer.param_groups, settings, strict=True):
+                group.update(kept)
         if self.draws is not None and state["draws"] is not None:
             self.draws.generator.set_state(state["draws"].cpu())
 

@@ -98,15 +98,15 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
     """The other processes of a data-parallel run on this machine.
 
     world: processes in all; the caller is rank 0. With 1 this does nothing.
-    entry: "module:function" that each of them calls with `argument`; it calls `report_ready` once
-        it has built what it trains.
+    entry: "module:function" that each of them calls with the `arguments`; it calls `report_ready`
+        once it has built what it trains.
     Raises: RuntimeError where one of them ends before it is ready.
     """
 
-    def __init__(self, world: int, entry: str, argument: str) -> None:
+    def __init__(self, world: int, entry: str, *arguments: str) -> None:
         self.world = world
         self.entry = entry
-        self.argument = argument
+        self.arguments = arguments
         self._others: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Ranks:
@@ -119,11 +119,11 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK="0"
         )
         module, function = self.entry.split(":")
-        call = f"import sys; from {module} import {function}; {function}(sys.argv[1])"
+        call = f"import sys; from {module} import {function}; {function}(*sys.argv[1:])"
         for rank in range(1, self.world):
             self._others.append(
                 subprocess.Popen(
-                    [sys.executable, "-c", call, self.argument],
+                    [sys.executable, "-c", call, *self.arguments],
                     env={**os.environ, "LOCAL_RANK": str(rank)},
                     stdout=subprocess.PIPE,
                 )

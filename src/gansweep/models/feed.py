@@ -14,7 +14,8 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Feed:
-    """The batches from the images seen so far to the end of the budget, for Lightning's loop."""
+    """The batches from the images seen so far to the end of the budget, or to where the module
+    shall pause, for Lightning's loop."""
 
     def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
         self.data = data
@@ -26,7 +27,8 @@ class Feed:
         self.world = 1
 
     def __len__(self) -> int:
-        return max(0, math.ceil((self.budget_images - self.module.images_seen) / self.batch_size))
+        end = min(self.budget_images, self.module.until_kimg * 1000)
+        return max(0, math.ceil((end - self.module.images_seen) / self.batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.data.train_batches(

@@ -1,0 +1,64 @@
+"""A run that goes on from another run's checkpoint, and stays itself in its record."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.record import RunRecord, replace_atomically
+
+ROW = "weights_from"  # the key of the history's row that says so
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose weights a run goes on with: the name of another run, and a checkpoint of it."""
+
+    run: str
+    checkpoint: Path
+
+
+def take_over(record: RunRecord, source: Source) -> None:
+    """Make the source's checkpoint the last one of `record`.
+
+    Networks, moving averages, optimizers, the streams of randomness and the clock become those of
+    the source. The run's own are its history, cut at the new clock and with a row that names the
+    source, its best scores (best.pt is of its own making) and its time. A process killed on the way
+    leaves something that can be taken over again, with the same result.
+    """
+    taken = read_checkpoint(source.checkpoint)
+    kimg = taken["game"]["images_seen"] / 1000
+    record.checkpoints.mkdir(parents=True, exist_ok=True)
+    record.truncate_history(kimg)
+    history = record.history()
+    row = {"kimg": kimg, "seconds": _seconds(history), ROW: source.run}
+    if row not in history:
+        record.append(row)
+    last = record.checkpoints / "last.pt"
+    own = read_checkpoint(last)["journal"] if last.exists() else None
+    taken["journal"] = own or _fresh_journal(taken["journal"], history)
+    buffer = io.BytesIO()
+    torch.save(taken, buffer)
+    replace_atomically(last, buffer.getvalue())
+
+
+def _fresh_journal(theirs: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
+    """For a run that came to no checkpoint of its own."""
+    announced = {name for row in history for name in row.get("protocol") or {}}
+    return {
+        **theirs,
+        "best": {},
+        "last": {},
+        "latest": {},
+        "announced": sorted(announced),
+        "seconds": _seconds(history),
+    }
+
+
+def _seconds(history: list[dict[str, Any]]) -> float:
+    return float(history[-1].get("seconds", 0.0)) if history else 0.0
