@@ -104,7 +104,7 @@ class Watch:
         speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
         row = Row(
             key=key,
-            status=_status(trial),
+            status=state_of(trial),
             worker=str(trial.user_attrs.get("worker", "")),
             params=self._params(trial),
             kimg=sum(max((row.get("kimg", 0.0) for row in h), default=0.0) for h in histories),
@@ -260,7 +260,8 @@ def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
     return [rows[i] for i in sorted(kept)]
 
 
-def _status(trial: FrozenTrial) -> str:
+def state_of(trial: FrozenTrial) -> str:
+    """waiting, interrupted (to be taken up again), running, or how it ended."""
     if trial.state == TrialState.WAITING:
         return "waiting" if trial.user_attrs["attempt"] == 1 else "interrupted"
     if trial.state == TrialState.RUNNING:
