@@ -74,7 +74,7 @@ def command(
 def postgres() -> "Iterator[Postgres]":
     """A running PostgreSQL server; who stops it starts it again."""
     pytest.importorskip("psycopg")
-    from postgres import Postgres, NoPostgresError
+    from postgres import NoPostgresError, Postgres
 
     try:
         server = Postgres()
