@@ -18,6 +18,8 @@ Usage: gansweep VERB [options]
   train     train one GAN:              gansweep train model=dcgan data=digits
   sweep     search hyperparameters:     gansweep sweep sweep=demo data=digits
   worker    help a sweep from a shell:  gansweep worker runs/demo-digits
+  status    say how a sweep fares:      gansweep status runs/demo-digits
+  cancel    stop a sweep everywhere:    gansweep cancel runs/demo-digits
   report    compare runs on one page:   gansweep report runs/demo-digits
   evaluate  score trained runs again:   gansweep evaluate runs/digits/dcgan-001
   generate  make pictures with a run:   gansweep generate runs/digits/cgan-001 label=7
@@ -255,6 +257,18 @@ def _worker(words: list[str]) -> int:
     return run_worker(Path(words[0]))
 
 
+def _status(words: list[str]) -> int:
+    from gansweep.sweep.status import main as status_main
+
+    return status_main(words)
+
+
+def _cancel(words: list[str]) -> int:
+    from gansweep.sweep.cancel import main as cancel_main
+
+    return cancel_main(words)
+
+
 def _report(words: list[str]) -> int:
     from gansweep.report.command import main as report_main
 
@@ -298,6 +312,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "sweep": _sweep,
     "worker": _worker,
+    "status": _status,
+    "cancel": _cancel,
     "report": _report,
     "evaluate": _evaluate,
     "generate": _generate,

@@ -217,9 +217,9 @@ class EventLines:
         done, due = self.watch.done_and_due(rows)
         score = "" if row.value is None else f"{row.score} {row.value:.4g} "
         seconds = self.watch.seconds_left(rows, self.workers)
-        left = "" if seconds is None or done >= due else f", {_clock(seconds)} left"
+        left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
         reason = f"({row.reason}) " if row.status in ("diverged", "collapsed", "failed") else ""
-        return f"{row.status:<10} {score}{_clock(row.seconds)} {reason}[{done}/{due}{left}]"
+        return f"{row.status:<10} {score}{clock(row.seconds)} {reason}[{done}/{due}{left}]"
 
 
 def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
@@ -237,10 +237,10 @@ def _where(row: Row) -> str:
 
 def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> str:
     done, due = watch.done_and_due(rows)
-    parts = [f"{done}/{due} runs", f"{_clock(time.monotonic() - watch.started)} elapsed"]
+    parts = [f"{done}/{due} runs", f"{clock(time.monotonic() - watch.started)} elapsed"]
     left = watch.seconds_left(rows, workers)
     if left is not None and done < due:
-        parts.append(f"about {_clock(left)} left")
+        parts.append(f"about {clock(left)} left")
     if best is not None and best.value is not None:
         parts.append(f"best {best.value:.4g} ({best.key})")
     return " · ".join(parts)
@@ -277,7 +277,8 @@ def _seconds(trial: FrozenTrial) -> float:
     return now - trial.datetime_start.timestamp()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """As in 0:07, 12:30 or 1:00:00."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
