@@ -139,7 +139,7 @@ def test_failing_job_of_a_multirun_is_named_and_the_others_run(
     )
     assert done.code == 2 and "Traceback" not in done.err
     assert done.err.count("gansweep: batch_size=5000 is larger") == 1
-    assert "'batch_size=5000'" in done.err  # which job it was
+    assert "1 of 2 runs failed:\n  batch_size=5000: batch_size=5000 is larger" in done.err
     assert names(tmp_path / "runs" / "digits") == ["dcgan-001"]
     assert RunRecord(tmp_path / "runs" / "digits" / "dcgan-001").result()["status"] == "finished"
 

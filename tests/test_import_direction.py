@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "origin": {"errors"},
     "config": {"errors"},
     "resume": {"errors", "record", "config"},
+    "multirun": {"errors", "record"},
     "data": {"errors"},
     "schedules": {"errors"},
     "layers": {"errors"},

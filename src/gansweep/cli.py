@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gansweep import __version__
 from gansweep.errors import UserError, nearest
@@ -134,10 +136,6 @@ def _hide_verb_from_completion() -> None:
         os.environ["COMP_LINE"] = f"{program} {tail}"
 
 
-class _JobError(Exception):
-    """A run of a multirun failed and was explained; Hydra raises it once the others are done."""
-
-
 def _train(words: list[str]) -> int:
     import hydra
 
@@ -157,10 +155,12 @@ def _train(words: list[str]) -> int:
     try:
         with explained(overrides):
             application()
-    except _JobError:
-        return 2
     except OSError as error:  # the folder of a multirun is Hydra's to write
         raise (disk_error(error, Path("runs")) or error) from None
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
+            raise
+        raise UserError(f"A job of the multirun ended without a word. {error}") from error
     return 0
 
 
@@ -176,27 +176,33 @@ def _checked(words: Iterable[str]) -> Iterator[str]:
         yield word
 
 
-def _train_one(raw: object) -> None:
-    """The Hydra application: one run, in this process or in one that a launcher started."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
+def _train_one(raw: object) -> dict[str, object]:
+    """The Hydra application: one run, in this process or in one that a launcher started.
 
+    Returns: what the run came to, for the end of a multirun.
+    """
     from gansweep.config import explained
+    from gansweep.multirun import failure, is_multirun
 
     try:
         with explained(()):
-            _train_composed(raw)
-    except UserError as error:  # here, lest Hydra wrap it in words of its own
+            return _train_composed(raw)
+    except Exception as error:  # here, lest Hydra wrap it in words of its own
+        if not isinstance(error, UserError):
+            if not is_multirun():
+                raise
+            traceback.print_exc()
         print(f"gansweep: {error}", file=sys.stderr)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise _JobError from None  # Hydra names the job and goes on with the next
+        if is_multirun():
+            return failure(error)  # the next run comes all the same
         raise SystemExit(2) from None
 
 
-def _train_composed(raw: object) -> None:
+def _train_composed(raw: object) -> dict[str, object]:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
+    from gansweep import multirun
     from gansweep.config import settled
 
     assert isinstance(raw, DictConfig)
@@ -214,11 +220,31 @@ def _train_composed(raw: object) -> None:
         cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
     from gansweep.training import train
 
-    result = train(cfg, run_dir=run_dir, overrides=overrides, config_dir=config_dir)
+    how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
+
+    def trained(run_dir: Path | None) -> dict[str, Any]:
+        return train(
+            cfg,
+            run_dir=run_dir,
+            progress=how != "joblib",  # bars of several processes would run into each other
+            overrides=overrides,
+            config_dir=config_dir,
+        )
+
+    if how == "submitit":
+        job = multirun.SubmititJob()
+        run_dir = run_dir or job.directory(cfg)
+        with job.saving_first(run_dir):
+            result = trained(run_dir)
+    else:
+        result = trained(run_dir)
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
     print(_summary(result, directory), flush=True)
+    if how == "submitit":
+        job.requeue(result, directory)
     if result["status"] == "interrupted":
         raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
+    return multirun.outcome_of(result, directory)
 
 
 def _summary(result: dict[str, object], directory: Path) -> str:

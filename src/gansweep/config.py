@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gansweep.errors import UserError, nearest
 
 KNOWN_PACKAGES = ("gansweep", "torch", "torchvision", "pytorch_lightning")
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
 RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
 
 
@@ -127,6 +128,8 @@ def _flat(error: BaseException) -> str:
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
     known = [o for o in error.options or [] if not o.startswith("base")]
+    if group == "hydra/launcher" and wanted in LAUNCHERS:
+        return f"hydra/launcher={wanted} needs a package more: pip install 'gansweep[multirun]'."
     if not known:
         return _flat(error)
     return (
