@@ -7,6 +7,7 @@ itself, so that the server decides what is loaded.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import os
 import signal
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.record import RunRecord
+from gansweep.sweep.failures import record_exception
+from gansweep.sweep.gpus import HeldGpus
 from gansweep.sweep.locks import share_lease
 
 PR_SET_PDEATHSIG = 1
@@ -36,6 +39,7 @@ class Order:
     run_dir: str
     lease: str
     sweep: dict[str, Any]
+    gpus: HeldGpus | None = None  # that the child computes on, and keeps until it ends
 
 
 def die_with_parent(number: int) -> None:
@@ -50,6 +54,8 @@ def run_order(order: Order, connection: Connection) -> None:
     _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
     _write_output_to(Path(order.run_dir) / "log.txt")
+    if order.gpus is not None:
+        order.gpus.pass_on()
     if share_lease(Path(order.lease)) is None:
         sys.exit("The lease of this attempt is gone: another worker has taken the trial over.")
     try:
@@ -62,7 +68,7 @@ def run_order(order: Order, connection: Connection) -> None:
         )
     except Exception as error:
         traceback.print_exc()
-        _record_failure(order, error)
+        record_exception(RunRecord(order.run_dir), error, order.sweep)
         sys.exit(1)
 
 
@@ -127,12 +133,4 @@ def _write_output_to(path: Path) -> None:
     os.close(descriptor)
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-
-
-def _record_failure(order: Order, error: Exception) -> None:
-    """See that the record says so: an error before training leaves none."""
-    record = RunRecord(order.run_dir)
-    result = record.result() or {"sweep": order.sweep}
-    if result.get("status") in (None, "running", "interrupted"):
-        reason = f"{type(error).__name__}: {error}"
-        record.write_result({**result, "status": "failed", "reason": reason})
+    faulthandler.enable()  # a crash in C tells where

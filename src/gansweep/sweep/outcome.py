@@ -9,6 +9,7 @@ from typing import Any
 
 from gansweep.metrics.protocol import Protocol
 from gansweep.record import RunRecord
+from gansweep.sweep.failures import BUG, MISTAKE
 from gansweep.sweep.objective import Objective
 
 SUCCEEDED = ("finished", "equilibrium", "plateau")
@@ -31,6 +32,8 @@ class Outcome:
     status: str | None
     reason: str = ""
     measured: tuple[Measured, ...] = ()  # one for each objective, where the trial succeeded
+    failure: str = ""  # one of FAILURES, where the status is "failed"
+    alike: str = ""  # equal for failures that have one cause
 
 
 def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) -> Outcome:
@@ -41,15 +44,24 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     results = [record.result() or {} for record in records]
     for result in results:
         if result.get("status") in (*GAVE_UP, "pruned"):
-            return Outcome(str(result["status"]), str(result.get("reason", "")))
+            return _given_up(result)
     if not all(result.get("status") in SUCCEEDED for result in results):
         return Outcome(None)
     try:
         measured = tuple(_measured(results, objective) for objective in objectives)
     except ValueError as error:
-        return Outcome("failed", str(error))
+        return Outcome("failed", str(error), failure=MISTAKE, alike=str(error))
     last = results[-1]
     return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
+
+
+def _given_up(result: dict[str, Any]) -> Outcome:
+    status, reason = str(result["status"]), str(result.get("reason", ""))
+    if status != "failed":
+        return Outcome(status, reason)
+    # a child killed in the moment between training's word and its own has not said which
+    kind, alike = result.get("failure", BUG), result.get("failed_at", "")
+    return Outcome(status, reason, failure=str(kind), alike=str(alike))
 
 
 def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measured:

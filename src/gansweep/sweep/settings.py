@@ -43,6 +43,7 @@ class Settings:
     enqueue: list[Any] = field(default_factory=list)
     population: dict[str, Any] = field(default_factory=dict)
     stop_after_alike: int = 3
+    uses_gpus: bool = True  # where there are any
     launcher: dict[str, Any] = field(default_factory=dict)
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
@@ -64,6 +65,11 @@ class Settings:
             )
         if self.n_trials < 1:
             raise UserError(f"n_trials={self.n_trials} leaves nothing to do. Use 1 or more.")
+        if self.stop_after_alike < 0:
+            raise UserError(
+                f"sweep.stop_after_alike={self.stop_after_alike} is no number of trials. Use 3, "
+                "say, or 0 to stop for no bug."
+            )
         self._check_seeds()
         self.objectives  # noqa: B018  # reads the words, and refuses the unknown
 

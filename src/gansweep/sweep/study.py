@@ -23,6 +23,7 @@ from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
 from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
 from gansweep.sweep.domains import override_text
+from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.locks import KernelLock, Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of

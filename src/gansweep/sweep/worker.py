@@ -21,17 +21,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
+from gansweep.sweep.failures import CRASHES, Stop, end_of, is_stopped, oom_kills
+from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.outcome import SUCCEEDED
 from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
+EXIT_FAILED_ALIKE = 3  # the first trials failed by one bug
 EXIT_CANCELLED = 4  # by `gansweep cancel`
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
-LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled
+LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped, or a GPU is free
 
 
 class Worker:
@@ -48,7 +51,7 @@ class Worker:
         self._context.set_forkserver_preload(
             [*self.study.settings.preload, module, run_order.__module__]
         )
-        _start_server()  # it imports while we ask for the first trial
+        self._gpus: HeldGpus | None = None
 
     def run(self) -> int:
         """Work until nothing is left, or until asked to stop; one of the exit codes above."""
@@ -57,30 +60,65 @@ class Worker:
         self.presence = Presence(self.study.directory, self.name)
         self.name = self.presence.name
         try:
-            return self._work()
+            if self._take_gpus():
+                _start_server()  # it imports while we ask for the first trial
+                self._work()
+            return self._exit_code()
         finally:
             self.presence.leave()
 
-    def _work(self) -> int:
+    def _take_gpus(self) -> bool:
+        """Take the GPUs that a trial needs, where there are any, once they are free; False where
+        nothing is left to do by then."""
+        settings = self.study.settings
+        share, gpus = GpuShare.of(settings.launcher), visible_gpus() if settings.uses_gpus else []
+        share.check(len(gpus))
+        told = False
+        while gpus and self._gpus is None:
+            self._gpus = take_gpus(gpus, share, self.study.directory)
+            if self._gpus is None:
+                if self._must_stop() or self.study.finished():
+                    return False
+                if not told:
+                    print(f"Waiting for a GPU: {told_holders(gpus)}", flush=True)
+                    self.presence.note("waiting for a GPU")
+                    told = True
+                time.sleep(LOOK_SECONDS)
+        if self._gpus is not None:
+            os.environ[VISIBLE] = ",".join(self._gpus.names)
+            self.presence.note("idle")
+        return True
+
+    def _work(self) -> None:
         pause = IDLE_SECONDS[0]
         while not self._must_stop():
             attempt = self.study.claim(self.name)
             if attempt is not None:
                 self._attempt(attempt)
                 pause = IDLE_SECONDS[0]
-            elif self.study.finished():
-                write_leaderboard(self.study)
-                return EXIT_FINISHED
+            elif is_stopped(self.study.directory) or self.study.finished():
+                return
             else:  # another worker may die and leave us its trial
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
-        return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
+
+    def _exit_code(self) -> int:
+        directory = self.study.directory
+        stop = Stop.of(directory)
+        if stop is not None:
+            print(f"{directory}: {stop.told(directory)}", flush=True)
+            return EXIT_FAILED_ALIKE
+        if self.stops or not self.study.finished():
+            return EXIT_CANCELLED if is_cancelled(directory) else EXIT_STOPPED
+        write_leaderboard(self.study)
+        return EXIT_FINISHED
 
     def _must_stop(self) -> bool:
-        """Whether a signal, or `gansweep cancel` on whatever machine, asks us to stop."""
+        """Whether a signal asks us to stop, or, on whatever machine, `gansweep cancel` or a bug."""
         if not self.stops and time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
-            self.stops = int(is_cancelled(self.study.directory))
+            directory = self.study.directory
+            self.stops = int(is_cancelled(directory) or is_stopped(directory))
         return self.stops > 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -117,7 +155,7 @@ class Worker:
     def _train(self, attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
         """Train a run in a child; how it ended, and why. No child is left in any case."""
         ours, theirs = self._context.Pipe()
-        order = self._order(attempt, run)
+        order, killed_before = self._order(attempt, run), oom_kills()
         child = self._context.Process(target=run_order, args=(order, theirs))
         child.start()
         theirs.close()
@@ -129,13 +167,20 @@ class Worker:
         finally:
             child.join()
             ours.close()
-        return self._how_it_ended(child.exitcode or 0, Path(order.run_dir))
+        out_of_memory = oom_kills() > killed_before
+        return self._how_it_ended(child.exitcode or 0, Path(order.run_dir), out_of_memory)
 
     def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
         settings = self.study.settings
         overrides = [*settings.overrides, *run.overrides]
         if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
             overrides.append(f"trainer.threads={self.threads}")  # recorded: they move last digits
+        sweep = attempt.sweep_entry(settings, run, self.study.directory)
+        if self._gpus is not None:
+            self._gpus.touch()
+            sweep["gpus"] = self._gpus.names
+            if len(self._gpus.names) > 1:
+                overrides.append(f"trainer.devices={len(self._gpus.names)}")
         names = [f"group={settings.name}", f"name={run.name}"]
         return Order(
             target=settings.target,
@@ -143,7 +188,8 @@ class Worker:
             config_dir=settings.config_dir,
             run_dir=str(self.study.run_dir(run.name)),
             lease=str(attempt.lease.path),
-            sweep=attempt.sweep_entry(settings, run, self.study.directory),
+            sweep=sweep,
+            gpus=self._gpus,
         )
 
     def _accompany(
@@ -183,14 +229,17 @@ class Worker:
             return False
         return self.study.report(attempt, kimg, scores[attempt.score])
 
-    def _how_it_ended(self, exit_code: int, run_dir: Path) -> tuple[str, str]:
+    def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
             return "interrupted", ""
         if exit_code < 0:
-            return "killed", f"by {signal.Signals(-exit_code).name}"
+            by = signal.Signals(-exit_code).name
+            if by == "SIGKILL" and out_of_memory:
+                return "out_of_memory", "for want of host memory, by the kernel"
+            return "crashed" if by in CRASHES else "killed", f"by {by}"
         if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
             return "killed", "interrupted by a signal"
-        return "itself", "" if exit_code == 0 else _last_line(run_dir / "log.txt")
+        return "itself", "" if exit_code == 0 else "".join(end_of(run_dir / "log.txt", 1)).strip()
 
 
 def _start_server() -> None:
@@ -214,8 +263,3 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     if threads is None:
         threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     return Worker(Path(directory), name, threads).run()
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,336 @@
+"""Which GPU each worker computes on, so that no two trials meet on one by accident.
+
+A worker takes its GPUs when it starts, by kernel locks on files in one directory of the machine,
+and hands the locks on to its children. So workers keep clear of each other wherever they come from:
+another sweep, another user, a shell. What is killed frees its GPU once its last process is gone.
+
+Containers that share a GPU but not the directory do not see each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from multiprocessing import reduction
+from pathlib import Path
+from typing import Any
+
+from gansweep.errors import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+DIRECTORY = "GANSWEEP_GPU_LOCKS"  # names another one, where /tmp is not the whole machine's
+HELD = "GANSWEEP_HELD_FILES"  # descriptors that the processes of one trial pass on
+PATIENCE_SECONDS = 2.0  # with a file that another user is about to share
+
+
+@dataclass(frozen=True)
+class GpuShare:
+    """What one trial takes: one of the `slots` of a GPU, or `per_trial` whole ones."""
+
+    slots: int = 1
+    per_trial: int = 1
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> GpuShare:
+        """The share that a file of conf/launcher/ asks for; with SLURM, all GPUs of a job.
+
+        Raises: UserError where it cannot be.
+        """
+        if options.get("name") == "slurm":
+            number = str(options.get("gpus") or 1).rpartition(":")[2]
+            return cls(per_trial=_positive("gpus", int(number) if number.isdigit() else number))
+        slots = _positive("slots_per_gpu", options.get("slots_per_gpu", 1))
+        per_trial = _positive("gpus_per_trial", options.get("gpus_per_trial", 1))
+        if slots > 1 and per_trial > 1:
+            raise UserError(
+                f"launcher.slots_per_gpu={slots} lets trials share a GPU, and "
+                f"launcher.gpus_per_trial={per_trial} gives each several. Leave one of them at 1."
+            )
+        return cls(slots, per_trial)
+
+    def fits(self, gpus: int) -> int:
+        """How many trials run at a time on so many GPUs."""
+        return gpus * self.slots // self.per_trial
+
+    def check(self, gpus: int) -> None:
+        """Raises: UserError where this machine has too few GPUs for a single trial."""
+        if self.per_trial > max(1, gpus):
+            raise UserError(
+                f"Each trial is to have {self.per_trial} GPUs, and {socket.gethostname()} has "
+                f"{gpus} for this sweep. Use launcher.gpus_per_trial={max(1, gpus)}, or make more "
+                f"visible with {VISIBLE}."
+            )
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(
+            f"launcher.{name}={value} is no positive whole number. Use launcher.{name}=1, say."
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A device that CUDA can be told to use."""
+
+    name: str  # for CUDA_VISIBLE_DEVICES: a UUID where nvidia-smi tells it
+    identity: str  # equal for one device on this machine, however it is named
+
+
+def visible_gpus() -> list[Gpu]:
+    """The GPUs that this process may use; a GPU that is divided (MIG) counts as its parts.
+
+    PyTorch is not asked: importing it takes seconds and gigabytes. Without nvidia-smi, what
+    CUDA_VISIBLE_DEVICES names is believed.
+    """
+    listed = _listed()
+    visible = os.environ.get(VISIBLE)
+    if visible is None:
+        return [_gpu(part) for parts in listed.values() for part in parts]
+    found: list[Gpu] = []
+    for word in map(str.strip, visible.split(",")):
+        named = _named(word, listed) if listed else _believed(word)
+        if not named:
+            break  # CUDA too reads up to the first name that it does not know
+        found += [gpu for gpu in named if gpu not in found]
+    return found
+
+
+def _listed() -> dict[str, list[str]]:
+    """UUID of each GPU -> the UUIDs of its parts, which is its own where it is not divided."""
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for line in listing.splitlines():
+        uuid = re.search(r"\(UUID: ([^)]+)\)", line)
+        if uuid and line.startswith("GPU "):
+            found[uuid[1]] = []
+        elif uuid and found:  # "  MIG 1g.10gb Device 0: ..." below its GPU
+            found[list(found)[-1]].append(uuid[1])
+    return {gpu: parts or [gpu] for gpu, parts in found.items()}
+
+
+def _gpu(uuid: str) -> Gpu:
+    return Gpu(uuid, uuid.replace("/", "_"))  # older drivers: MIG-GPU-.../1/0
+
+
+def _named(word: str, listed: Mapping[str, Sequence[str]]) -> list[Gpu]:
+    """What a word of CUDA_VISIBLE_DEVICES stands for: an index, or the beginning of a UUID."""
+    if word.isdigit():
+        gpus = list(listed)[int(word) : int(word) + 1]
+        return [_gpu(part) for gpu in gpus for part in listed[gpu]]
+    if not word:
+        return []
+    whole = [parts for gpu, parts in listed.items() if gpu.startswith(word)]
+    parts = [[p] for parts in listed.values() for p in parts if p.startswith(word)]
+    found = whole or parts
+    return [_gpu(part) for part in found[0]] if len(found) == 1 else []
+
+
+def _believed(word: str) -> list[Gpu]:
+    if word.isdigit():
+        host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+        return [Gpu(word, f"{host}-{word}")]
+    return [_gpu(word)] if word.startswith(("GPU-", "MIG-")) else []
+
+
+class HeldGpus:
+    """GPUs that this process holds; so does each child of multiprocessing that it is given to.
+
+    They are free once all of these processes have ended.
+    """
+
+    def __init__(self, names: Sequence[str], descriptors: Sequence[int]) -> None:
+        self.names = list(names)
+        self._descriptors = list(descriptors)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inherited, (self.names, [reduction.DupFd(d) for d in self._descriptors])
+
+    def touch(self) -> None:
+        """Keep the locks' files from those who tidy /tmp by age."""
+        for descriptor in self._descriptors:
+            os.utime(descriptor)
+
+    def pass_on(self) -> None:
+        """Have the further processes of a data-parallel trial hold the GPUs too."""
+        os.environ[HELD] = ",".join(map(str, self._descriptors))
+
+    def release(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+
+def _inherited(names: list[str], descriptors: list[Any]) -> HeldGpus:
+    return HeldGpus(names, [d.detach() for d in descriptors])
+
+
+def take_gpus(gpus: Sequence[Gpu], share: GpuShare, sweep: Path) -> HeldGpus | None:
+    """As many of these GPUs as a trial of `sweep` needs, the least used first; None where too few
+    are free.
+
+    Raises: UserError where the locks cannot be kept.
+    """
+    with _explained(), _allocation() as folder:
+        used = {gpu: sum((s.part for s in _seats(folder, gpu)), Fraction(0)) for gpu in gpus}
+        room = [gpu for gpu in gpus if used[gpu] + Fraction(1, share.slots) <= 1]
+        chosen = sorted(room, key=lambda gpu: used[gpu])[: share.per_trial]
+        if len(chosen) < share.per_trial:
+            return None
+        note = {"slots": share.slots, "pid": os.getpid(), "sweep": str(sweep.resolve())}
+        return HeldGpus([g.name for g in chosen], [_sit(folder, gpu, note) for gpu in chosen])
+
+
+def told_holders(gpus: Sequence[Gpu]) -> str:
+    """Who holds these GPUs, in words."""
+    with _explained(), _allocation() as folder:
+        held = [(gpu.name, seat) for gpu in gpus for seat in _seats(folder, gpu)]
+    told = [f"{name} by process {s.pid} of {s.sweep}" for name, s in held]
+    return ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """A place on a GPU that is taken, by the note in its file."""
+
+    part: Fraction  # of the GPU
+    pid: int | str
+    sweep: str
+
+
+def _seats(folder: int, gpu: Gpu) -> list[_Seat]:
+    taken = []
+    for name in _seat_files(folder, gpu):
+        descriptor = _open(folder, name)
+        try:
+            if not _lock(descriptor):
+                taken.append(_read(descriptor))
+        finally:
+            os.close(descriptor)
+    return taken
+
+
+def _seat_files(folder: int, gpu: Gpu) -> list[str]:
+    pattern = re.compile(re.escape(gpu.identity) + r"\.seat\d+")
+    return sorted(name for name in os.listdir(folder) if pattern.fullmatch(name))
+
+
+def _read(descriptor: int) -> _Seat:
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0))
+        return _Seat(Fraction(1, int(note["slots"])), int(note["pid"]), str(note["sweep"]))
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        return _Seat(Fraction(1), "?", "another sweep")  # safe: nobody sits down beside it
+
+
+def _sit(folder: int, gpu: Gpu, note: Mapping[str, Any]) -> int:
+    """Take a free seat of a GPU, or a new one; its locked descriptor."""
+    known = _seat_files(folder, gpu)
+    for name in [*known, f"{gpu.identity}.seat{len(known)}"]:
+        descriptor = _open(folder, name)
+        if _lock(descriptor):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+            return descriptor
+        os.close(descriptor)
+    raise AssertionError("nobody else sits down while the allocation is locked")
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _allocation() -> Iterator[int]:
+    """The directory of the locks, as a descriptor, while nobody else takes a GPU."""
+    folder = _folder()
+    try:
+        descriptor = _open(folder, "allocation")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(folder)
+
+
+def _directory() -> Path:
+    return Path(os.environ.get(DIRECTORY) or "/tmp/gansweep-gpus")
+
+
+def _folder() -> int:
+    path = _directory()
+    made = False
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        made = True
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    if made:
+        os.fchmod(folder, 0o1777)  # for every user, as /tmp is
+    return folder
+
+
+def _open(folder: int, name: str) -> int:
+    """A file that all users share; never one that somebody else's link leads to."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            descriptor = _opened(folder, name)
+        except PermissionError:  # made by another user, who is about to share it
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+            continue
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            return descriptor
+        os.close(descriptor)
+        if found.st_nlink > 0:  # else it was tidied away in between
+            raise OSError(errno.EPERM, "not a plain file", name)
+
+
+def _opened(folder: int, name: str) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        # One after the other: Linux refuses O_CREAT for other users' files in a directory like
+        # /tmp (fs.protected_regular).
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(name, flags, dir_fd=folder)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+            os.fchmod(descriptor, 0o666)
+            return descriptor
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The locks that keep two trials off one GPU cannot be held in {_directory()} "
+            f"({error.filename or 'there'}: {error.strerror}). Mend or remove that directory, or "
+            f"name another in {DIRECTORY}, the same for every user of this machine."
+        ) from error
