@@ -9,7 +9,8 @@ from gansweep.errors import UserError
 from gansweep.report.bands import band
 from gansweep.report.notation import duration, mean_and_std, number, short_names
 from gansweep.report.read import load
-from gansweep.report.statistics import Board, leader, leaderboard, summarize, verdict, welch
+from gansweep.report.statistics import Board, leader, leaderboard, summarize
+from gansweep.report.verdict import verdict, welch
 
 OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")
 
@@ -33,6 +34,16 @@ def test_one_seed_has_no_spread_and_none_has_no_summary() -> None:
     summary = summarize([3.0])
     assert summary and (summary.mean, summary.std, summary.error) == (3.0, None, None)
     assert summarize([]) is None
+
+
+def test_the_interval_of_the_mean_is_students() -> None:
+    # t of 2 degrees of freedom at 97.5 %: 4.302653; 4.302653 * sqrt(13 / 3) = 8.956686
+    summary = summarize([2.0, 4.0, 9.0])
+    assert summary and summary.interval == pytest.approx((5 - 8.956686, 5 + 8.956686))
+    assert summary.interval_text == "[-4.0, 14.0]"
+    same, alone = summarize([7.0, 7.0]), summarize([7.0])
+    assert same and same.interval == (7.0, 7.0) and same.interval_text == "[7, 7]"
+    assert alone and alone.interval is None and alone.interval_text == ""
 
 
 def test_runs_that_differ_in_their_seed_are_one_row(tmp_path: Path) -> None:

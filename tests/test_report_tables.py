@@ -41,6 +41,10 @@ def test_csv_has_each_scores_mean_spread_and_protocol(board: Board) -> None:
     assert float(first[f"{FID}_best_std"]) == pytest.approx(13**0.5)
     assert float(first[f"{FID}_best_stderr"]) == pytest.approx((13 / 3) ** 0.5)
     assert float(first[f"{FID}_last_mean"]) == 6.0
+    # 6 ± 4.302653 * sqrt(13 / 3)
+    assert float(first[f"{FID}_last_ci95_low"]) == pytest.approx(6 - 8.956686)
+    assert float(first[f"{FID}_last_ci95_high"]) == pytest.approx(6 + 8.956686)
+    assert second[f"{FID}_last_ci95_low"] == ""
     assert json.loads(first[f"{FID}_protocol"])["n_real"] == 1437
     assert (second[f"{FID}_best_std"], second[f"{MODES}_best_mean"]) == ("", "")
 
@@ -55,8 +59,12 @@ def test_latex_is_an_escaped_booktabs_table_with_the_best_in_bold(board: Board) 
     lines = leaderboard_latex(board).splitlines()
     assert r"\toprule" in lines and r"\bottomrule" in lines and lines[-1] == r"\end{tabular}"
     assert any(line.startswith(f"% {FID}: ") and "1437" in line for line in lines)
-    assert r"dcgan & \textbf{6.0 $\pm$ 3.6} & 8 $\pm$ 0 & 3 & 2 \\" in lines
-    assert r"wgan\_gp & 7 & -- & 1 & 1 \\" in lines
+    # 6 ± t * 3.606 / sqrt(3), where Student's t of 2 degrees of freedom is 4.303
+    assert r"dcgan & \textbf{6.0 $\pm$ 3.6} & [$-$3.0, 15.0] & 8 $\pm$ 0 & 3 & 2 \\" in lines
+    assert r"wgan\_gp & 7 & -- & -- & 1 & 1 \\" in lines
+    assert r"Configuration & fid\_digitsnet\_2k\_train & 95 \% interval & modes\_2k" in str(
+        lines[5]
+    )
 
 
 def test_latex_escape_leaves_nothing_that_tex_reads() -> None:
@@ -80,7 +88,8 @@ def test_a_table_refuses_mixed_protocols_but_for_a_score_that_has_one(
 def test_the_terminal_table_keeps_its_width_and_names_every_row(board: Board, width: int) -> None:
     text = leaderboard_text(board, width)
     assert max(map(len, text.splitlines())) <= width
-    for word in ("dcgan", "wgan_gp", "6.0 ± 3.6", "lower is better", "leads"):
+    shown = ("6.0 ± 3.6", "[-3.0, 15.0]", "± standard deviation over seeds")
+    for word in ("dcgan", "wgan_gp", *shown, "lower is better", "leads"):
         assert word in text
 
 

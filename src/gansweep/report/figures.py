@@ -47,11 +47,18 @@ def name_of(variant: Variant) -> str:
     return plain(variant.row.label)
 
 
-def axes(y_title: str, log: bool = False) -> dict[str, Any]:
-    y: dict[str, Any] = {"title": {"text": plain(y_title)}, "type": "log" if log else "linear"}
+def value_axis(values: Sequence[float], unit: str = "") -> dict[str, Any]:
+    """An axis for these values, with a logarithmic scale where their ratios matter."""
+    log = _wants_log(values)
+    title = ", ".join(filter(None, [unit, "log scale" if log else ""]))
+    axis = {"title": {"text": plain(title)}, "type": "log" if log else "linear"}
+    return axis | (log_ticks(values) if log else {})
+
+
+def axes(y_title: str) -> dict[str, Any]:
     return {
         "xaxis": {"title": {"text": "images seen (thousands)"}, "rangemode": "tozero"},
-        "yaxis": y,
+        "yaxis": {"title": {"text": plain(y_title)}, "type": "linear"},
         "hovermode": "x unified",
     }
 
@@ -118,18 +125,16 @@ def label_end(trace: dict[str, Any], text: str, shift: int) -> dict[str, Any]:
     }
 
 
-def _log_ticks(traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
     """1, 2, 5 of each decade, written out; only the powers of ten where there are many."""
-    values = [value for trace in traces for value in trace["y"]]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     steps = (1, 2, 5) if high - low <= 3 else (1,)
     ticks = [step * 10.0**decade for decade in range(low, high + 1) for step in steps]
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def _wants_log(traces: Sequence[dict[str, Any]]) -> bool:
+def _wants_log(values: Sequence[float]) -> bool:
     """A positive quantity that spans more than a factor of 15 is read better by its ratios."""
-    values = [value for trace in traces for value in trace["y"]]
     return bool(values) and min(values) > 0 and max(values) / min(values) > 15
 
 
@@ -150,11 +155,9 @@ def curve(
     traces = [trace for variant in variants for trace in banded(variant, column)]
     if not traces:
         return None
-    log = _wants_log(traces)
-    layout = axes(", ".join(filter(None, [unit, "log scale" if log else ""])), log)
-    if log:
-        layout["yaxis"] |= _log_ticks(traces)
-    if mark is not None and (mark > 0 or not log):
+    layout = axes("")
+    layout["yaxis"] = value_axis([value for trace in traces for value in trace["y"]], unit)
+    if mark is not None and (mark > 0 or layout["yaxis"]["type"] == "linear"):
         layout["shapes"] = [level(mark)]
     ends = [
         f"{t['name']} ends at {number(t['y'][-1])}" for t in traces if t["line"]["width"] and t["y"]

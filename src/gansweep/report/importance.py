@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gansweep.report.labels import parameters
 from gansweep.report.notation import plural
 from gansweep.report.read import Run
+from gansweep.report.trials import Trial, trials_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,10 +42,6 @@ class Importance:
     with_model: tuple[str, ...] = ()
 
 
-def trials_of(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.sweep and run.sweep.role == "trial"]
-
-
 def hyperparameter_importance(
     runs: Sequence[Run], metric: str, direction: str | None, at: str = "last"
 ) -> Importance:
@@ -55,7 +52,7 @@ def hyperparameter_importance(
     have it.
     """
     ranks, trials = _ranked_trials(runs, metric, direction, at)
-    names = parameters(trials)
+    names = parameters([trial.params for trial in trials])
     if len(trials) < MIN_TRIALS:
         reason = (
             f"{plural(len(trials), 'trial')} with an outcome: too few to tell parameters apart "
@@ -81,25 +78,27 @@ def hyperparameter_importance(
 
 def _ranked_trials(
     runs: Sequence[Run], metric: str, direction: str | None, at: str
-) -> tuple[list[float], list[Run]]:
+) -> tuple[list[float], list[Trial]]:
     """Ranks from 0 (best), ties averaged, and the trials that they belong to."""
     sign = -1.0 if direction == "maximize" else 1.0
     scored = []
-    for run in trials_of(runs):
-        value = run.value(metric, at)
-        if run.status in FAILED_TRAINING:
-            scored.append((float("inf"), run))
-        elif run.complete and value is not None:
-            scored.append((sign * value, run))
+    for trial in trials_of(runs):
+        value = trial.value(metric, at)
+        if trial.status in FAILED_TRAINING:
+            scored.append((float("inf"), trial))
+        elif trial.complete and value is not None:
+            scored.append((sign * value, trial))
     if not scored:
         return [], []
     from scipy.stats import rankdata
 
     ranks = rankdata([value for value, _ in scored]) - 1
-    return ranks.tolist(), [run for _, run in scored]
+    return ranks.tolist(), [trial for _, trial in scored]
 
 
-def _encode(trials: list[Run], names: dict[str, list[str]]) -> tuple[np.ndarray, dict[str, slice]]:
+def _encode(
+    trials: list[Trial], names: dict[str, list[str]]
+) -> tuple[np.ndarray, dict[str, slice]]:
     """(trials, columns), and the columns of each parameter with the settings that go with it.
 
     A number is one column (its order is all that a tree sees, so no logarithm is needed); any
@@ -132,7 +131,7 @@ def _columns(values: list[Any]) -> list[list[float]]:
 
 
 def _permute(
-    trials: list[Run], ranks: list[float], names: dict[str, list[str]]
+    trials: list[Trial], ranks: list[float], names: dict[str, list[str]]
 ) -> tuple[float, dict[str, float]]:
     """R^2 over held-out trials, and the rise of the squared error for each parameter."""
     import numpy as np

@@ -51,19 +51,19 @@ def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [k for k in keys if len({json.dumps(one.get(k), default=str) for one in settings}) > 1]
 
 
-def parameters(trials: Sequence[Run]) -> dict[str, list[str]]:
+def parameters(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """What a sweep searched -> the settings that go with it, itself first.
 
     What differs only between models, such as the width that each of them was given, cannot be
-    told from the model and goes with it.
+    told from the model and goes with it.   trials: the parameters of each.
     """
-    differing = varied([trial.params for trial in trials])
+    differing = varied(trials)
     if "model" not in differing:
         return {key: [key] for key in differing}
-    of_model: dict[str, list[dict[str, Any]]] = {}
-    for trial in trials:
-        of_model.setdefault(str(trial.params.get("model")), []).append(trial.params)
-    within = {key for params in of_model.values() for key in varied(params)}
+    of_model: dict[str, list[Mapping[str, Any]]] = {}
+    for params in trials:
+        of_model.setdefault(str(params.get("model")), []).append(params)
+    within = {key for alike in of_model.values() for key in varied(alike)}
     tied = [key for key in differing if key not in within and key != "model"]
     found = {key: [key] for key in differing if key not in tied}
     return {**found, "model": ["model", *tied]}

@@ -29,6 +29,16 @@ def mean_and_std(mean: float, std: float | None) -> str:
     return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
 
 
+def bracketed(low: float, high: float, std: float | None) -> str:
+    """ "[-3.0, 15.0]": an interval, with as many decimals as `mean_and_std` gives its mean."""
+    if not std:
+        return f"[{number(low)}, {number(high)}]"
+    decimals = 1 - math.floor(math.log10(abs(std)))
+    if not 0 <= decimals <= 4:
+        return f"[{low:.4g}, {high:.4g}]"
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
 def duration(seconds: float | None) -> str:
     """ "48 s", "3 min 20 s", "2 h 05 min"."""
     if seconds is None:

@@ -24,7 +24,15 @@ from gansweep.report.palette import Variant, variants
 from gansweep.report.protocols import protocols_of
 from gansweep.report.read import Run, Value, load
 from gansweep.report.sections import sections
-from gansweep.report.statistics import PREFERENCE, Board, Row, leader, leaderboard, verdict
+from gansweep.report.statistics import (
+    PREFERENCE,
+    Board,
+    Row,
+    is_confirmation,
+    leader,
+    leaderboard,
+)
+from gansweep.report.verdict import verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,6 +55,17 @@ class Grid:
     uri: str
     caption: str
     alt: str
+
+
+@dataclass(frozen=True)
+class BoardTable:
+    """Rows of one stage, and the scores that they have, the one that ranks them first."""
+
+    caption: str
+    trials: bool
+    rows: list[Row]
+    metric: str | None
+    columns: list[str]
 
 
 def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | None = None) -> Path:
@@ -86,8 +105,7 @@ def render(board: Board) -> str:
             title=_title(board),
             overview=_overview(board),
             verdict=verdict(board),
-            tables=_tables(board),
-            columns=columns[:COLUMNS],
+            tables=_tables(board, columns[:COLUMNS]),
             further=columns[COLUMNS:],
             spreads=_spreads(board),
             cautions=cautions(board),
@@ -100,6 +118,8 @@ def render(board: Board) -> str:
             sections=sections(board, drawn),
             grids=sample_grids(drawn),
             protocols=_protocols(board),
+            early_score=board.metric if board.metric == board.trial_metric else "score",
+            last_of=lambda run: _last(board, run),
             labels={r.directory: row.label for row in rows for r in row.runs},
             commands={run.directory: rerun_command(run) for run in board.runs},
             style=style,
@@ -262,10 +282,11 @@ def _columns(board: Board) -> list[str]:
 
     first = {word: score for score, word in reversed([(s, words.get(s)) for s in board.scores])}
 
-    def place(score: str) -> tuple[bool, bool, int]:
+    def place(score: str) -> tuple[bool, bool, bool, int]:
         word = words.get(score)
         again = word != "fid" and first[word] != score
-        return score != board.metric, again, ranks.get(str(word), len(PREFERENCE))
+        ranks_trials = score == board.trial_metric
+        return score != board.metric, not ranks_trials, again, ranks.get(str(word), len(PREFERENCE))
 
     return sorted(board.scores, key=place)
 
@@ -286,6 +307,7 @@ def _spreads(board: Board) -> dict[tuple[str, str], list[str]]:
                 continue
             value = row.complete[0].last(score) if row.seeds == 1 else None
             words = [spread(value)] if value and board.at == "last" else []
+            words += [row.scores(board.at)[score].interval_text]
             words += [_endless(fids[row.key]) if row.key in fids else ""]
             words += [
                 f"{name} {notation.number(protocol.get(key))}"
@@ -310,12 +332,28 @@ def spread(value: Value) -> str:
     return "" if value.std is None else f"spread {notation.number(value.std)}"
 
 
-def _tables(board: Board) -> list[tuple[str, list[Row]]]:
-    """(caption, rows): what was confirmed or run, then the trials that a sweep chose among."""
+def _tables(board: Board, columns: Sequence[str]) -> list[BoardTable]:
+    """What was confirmed or run, then the trials that a sweep chose among.
+
+    columns: of the page; a table leaves out those that none of its rows has a value in.
+    """
     chosen = [row for row in board.rows if row.stage != "trial"]
     trials = [row for row in board.rows if row.stage == "trial"]
-    tables = [("Leaderboard", chosen), ("Trials of the sweep", trials)]
-    return [(caption, rows) for caption, rows in tables if rows]
+    tables = []
+    for trial, rows in ((False, chosen), (True, trials)):
+        if rows:
+            metric = board.trial_metric if trial else board.metric
+            known = [c for c in columns if any(c in row.scores(board.at) for row in rows)]
+            caption = "Trials of the sweep" if trial else "Leaderboard"
+            tables.append(BoardTable(caption, trial, rows, metric, known))
+    return tables
+
+
+def _last(board: Board, run: Run) -> float | None:
+    """The last value of what ranks a run of this stage."""
+    stage = "trial" if run.sweep and not is_confirmation(run) else "run"
+    value = run.last(board.ranks(stage) or "")
+    return value.value if value else None
 
 
 def _protocols(board: Board) -> dict[str, Any]:

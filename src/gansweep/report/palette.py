@@ -44,8 +44,35 @@ class Variant:
         return SVG_DASHES[self.dash]
 
     def fill(self, opacity: float) -> str:
-        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return f"rgba({red},{green},{blue},{opacity})"
+        return transparent(self.colour, opacity)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The colour and the dash of a model, the same as its configurations have."""
+
+    colour: str
+    dash: str
+
+    def fill(self, opacity: float) -> str:
+        return transparent(self.colour, opacity)
+
+
+def transparent(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def _models(board: Board) -> list[str]:
+    return list(dict.fromkeys(row.model for row in [*board.rows, *board.open_rows]))
+
+
+def lines_of_models(board: Board) -> dict[str, Line]:
+    """A colour for each model; a dash too, where there are more models than colours."""
+    return {
+        model: Line(COLOURS[hue % len(COLOURS)], DASHES[hue // len(COLOURS) % len(DASHES)])
+        for hue, model in enumerate(_models(board))
+    }
 
 
 def variants(board: Board) -> list[Variant]:
@@ -60,7 +87,7 @@ def variants(board: Board) -> list[Variant]:
         rows = [row for row in rows if row.stage == "confirmed" or first[row.model] is row]
         if len(rows) < 3:
             rows = [*board.rows, *board.open_rows][:FEW]
-    models = list(dict.fromkeys(row.model for row in [*board.rows, *board.open_rows]))
+    models = _models(board)
     drawn = []
     for index, row in enumerate(rows):
         if len(models) > 1:

@@ -12,6 +12,7 @@ from gansweep.errors import UserError
 from gansweep.metrics.protocol import scores_called
 from gansweep.record import RunRecord, find_records
 from gansweep.report.columns import add_columns
+from gansweep.report.sweep_part import SweepPart, sweep_part
 
 COMPLETE = ("finished", "equilibrium", "plateau")
 NO_RESULT = "no result"
@@ -50,22 +51,6 @@ class Curve:
 
     kimg: list[float]
     values: list[Any]
-
-
-@dataclass(frozen=True)
-class SweepPart:
-    """What a run is within its sweep.
-
-    role: "trial" or "confirm".   metric: what the sweep ranks by, as its settings name it ("auto",
-    "fid" or a score's full name).   at: whether it reads that "best" on the way or "last".
-    """
-
-    name: str
-    key: str
-    params: dict[str, Any]
-    role: str
-    metric: str
-    at: str
 
 
 @dataclass
@@ -248,7 +233,7 @@ def read_run(record: RunRecord) -> Run:
         protocols=protocols,
         status=status,
         reason=reason,
-        sweep=_sweep_part(_mapping((result or {}).get("sweep"))),
+        sweep=sweep_part((result or {}).get("sweep")),
         grids=record.sample_grids(),
         sheets=record.sheet_files(),
         evaluations=_evaluations(record, notes),
@@ -328,20 +313,6 @@ def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
             )
         )
     return found
-
-
-def _sweep_part(content: dict[str, Any]) -> SweepPart | None:
-    if not content:
-        return None
-    objective = _mapping(content.get("objective"))
-    return SweepPart(
-        name=str(content.get("name", "")),
-        key=str(content.get("key", "")),
-        params=_mapping(content.get("params")),
-        role=str(content.get("role", "trial")),
-        metric=str(objective.get("metric", "auto")),
-        at=str(objective.get("at", "last")),
-    )
 
 
 def _value(scores: Any, score: str) -> Value | None:

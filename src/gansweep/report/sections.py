@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from gansweep.report import (
     class_figures,
@@ -11,13 +10,13 @@ from gansweep.report import (
     figures,
     game_figures,
     mode_figures,
-    sweep_figures,
 )
 from gansweep.report.figures import Figure
-from gansweep.report.importance import hyperparameter_importance, trials_of
-from gansweep.report.notation import number, plural
+from gansweep.report.notation import number
 from gansweep.report.palette import Variant
+from gansweep.report.section import Section
 from gansweep.report.statistics import Board
+from gansweep.report.sweep_sections import sweep_sections
 
 # Scores that only say how sure another one is, which shows them beside itself.
 COMMENTS = ("fid_error", "fid_infinity_residual")
@@ -35,23 +34,12 @@ MARKS = {
 }
 
 
-@dataclass
-class Section:
-    """A heading, how to read what follows, and the figures. `note` stands below them."""
-
-    anchor: str
-    title: str
-    reading: str
-    figures: list[Figure] = field(default_factory=list)
-    note: str = ""
-
-
 def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
     """Every section that has something to show, in the page's order."""
     made = [
         learning_curves(board, drawn),
         *quality(board, drawn),
-        *hyperparameters(board),
+        *sweep_sections(board),
         mode_coverage(drawn),
         Section(
             "classes",
@@ -84,7 +72,7 @@ def sections(board: Board, drawn: Sequence[Variant]) -> list[Section]:
             figures.throughput(drawn),
         ),
     ]
-    return [section for section in made if section.figures or section.note]
+    return [section for section in made if not section.empty]
 
 
 def _some(*found: Figure | None) -> list[Figure]:
@@ -174,38 +162,5 @@ def game(drawn: Sequence[Variant]) -> list[Section]:
                 *game_figures.overfitting(drawn),
                 *_some(game_figures.spread(drawn)),
             ],
-        ),
-    ]
-
-
-def hyperparameters(board: Board) -> list[Section]:
-    trials = trials_of(board.runs)
-    if not trials or board.metric is None:
-        return []
-    importance = hyperparameter_importance(board.runs, board.metric, board.direction, board.at)
-    explained = (
-        f"A random forest on {plural(importance.n_trials, 'trial')} explains "
-        f"{importance.explained:.0%} of the ranks of trials it has not seen. "
-        if importance.shares and importance.explained is not None
-        else ""
-    )
-    note = importance.reason or explained + sweep_figures.remarks(board, importance)
-    return [
-        Section(
-            "trials",
-            "Trials of the sweep",
-            "Each line is one trial on its way through its hyperparameters to its outcome on the "
-            "right: blue is best, orange worst, dotted grey came to no outcome. Where blue lines "
-            "meet, a value works.",
-            _some(sweep_figures.parallel_coordinates(board, board.metric)),
-        ),
-        Section(
-            "importance",
-            "Importance of hyperparameters",
-            "How much worse a model predicts a trial's rank when this hyperparameter is exchanged "
-            "for another trial's. It says that a parameter mattered within the searched ranges, "
-            "not which value is best.",
-            _some(sweep_figures.importance_bars(importance, board.metric, board.names)),
-            note,
         ),
     ]

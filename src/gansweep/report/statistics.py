@@ -1,4 +1,4 @@
-"""Configurations compared over their seeds: means, spreads, ranks and the verdict."""
+"""Configurations compared over their seeds: means, spreads, intervals and ranks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.report.labels import label, settings_of
-from gansweep.report.notation import mean_and_std, number, plural
+from gansweep.report.notation import bracketed, mean_and_std
+from gansweep.report.objectives import column_of
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
+from gansweep.report.trials import trials_of
 
 # Where several scores were measured by as many runs, the first of these ranks; the columns of the
 # tables follow the same order.
@@ -38,7 +40,24 @@ class Summary:
     def n(self) -> int:
         return len(self.values)
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Bounds of the mean with 95 % confidence: mean ± t * error, with Student's t of n - 1
+        degrees of freedom. None for a single seed."""
+        if self.error is None:
+            return None
+        from scipy.special import stdtrit
+
+        reach = float(stdtrit(self.n - 1, 0.975)) * self.error
+        return self.mean - reach, self.mean + reach
+
+    @property
+    def interval_text(self) -> str:
+        """ "[-3.0, 15.0]"; "" for a single seed."""
+        return bracketed(*self.interval, self.std) if self.interval else ""
+
     def __str__(self) -> str:
+        """ "6.0 ± 3.6": the mean and the standard deviation, not the error of the mean."""
         return mean_and_std(self.mean, self.std)
 
 
@@ -62,8 +81,9 @@ def is_confirmation(run: Run) -> bool:
 class Row:
     """One configuration. Its numbers are over `complete`: finished runs, one for each seed.
 
-    stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (one seed that a
-    sweep chose among, so its value is optimistic). key: equal for no other row.
+    stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
+    among, so its value is optimistic). key: equal for no other row.
+    planned: how many seeds a sweep gives to each of its trials.
     settings: those that tell the row from others of its model; detail: the same in words.
     """
 
@@ -75,6 +95,7 @@ class Row:
     complete: list[Run]
     best: dict[str, Summary]
     last: dict[str, Summary]
+    planned: int = 1
     label: str = ""
     detail: str = ""
     rank: int | None = None
@@ -94,6 +115,11 @@ class Row:
         counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
         return sum(run.status in LOST for run in counted)
 
+    @property
+    def partial(self) -> bool:
+        """Whether the numbers are over the survivors alone of the seeds that should be there."""
+        return self.lost > 0 or (self.stage == "trial" and self.seeds < self.planned)
+
     def scores(self, at: str) -> dict[str, Summary]:
         return self.last if at == "last" else self.best
 
@@ -112,6 +138,8 @@ class Row:
 class Board:
     """The leaderboard: ranked rows, the scores that may be compared and those that may not.
 
+    metric: what ranks the confirmed configurations and plain runs.   trial_metric: what ranks a
+    sweep's trials; another score where the winners were confirmed with a larger sample.
     at: whether a run counts with its "last" value or its "best" on the way.
     open_rows: the configurations of which no run has finished.
     early: the runs that came to no result, and those that a rule stopped when they had one.
@@ -119,6 +147,7 @@ class Board:
     """
 
     metric: str | None
+    trial_metric: str | None
     direction: str | None
     at: str
     names: dict[str, str]
@@ -132,6 +161,14 @@ class Board:
     @property
     def ranked(self) -> list[Row]:
         return [row for row in self.rows if row.rank is not None]
+
+    def ranks(self, stage: str) -> str | None:
+        """The score by which the rows of a stage are ranked."""
+        return self.trial_metric if stage == "trial" else self.metric
+
+    def judged(self, row: Row) -> Summary | None:
+        """What a row is ranked by."""
+        return row.scores(self.at).get(self.ranks(row.stage) or "")
 
 
 def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
@@ -147,27 +184,34 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     mixed = {refusal.score for refusal in refused}
     scores = _in_order(runs, {s for run in runs for s in run.scores()} - mixed)
     if metric is not None:
-        metric = _asked_metric(runs, metric, scores, refused)
+        ranking: str | None = _asked_metric(runs, metric, scores, refused)
+        trial_metric = ranking
     else:
-        metric = _default_metric(runs, scores)
-    direction = next((d for run in runs if (d := run.direction(metric or ""))), None)
+        # what confirms a winner ranks it, be it measured otherwise than the trials
+        by_stage = sorted(runs, key=lambda run: not (is_confirmation(run) and run.complete))
+        ranking = _default_metric(by_stage, scores)
+        trials = [run for run in runs if run.sweep and not is_confirmation(run)]
+        trial_metric = _default_metric(trials, scores) or ranking
+    direction = next((d for run in runs if (d := run.direction(ranking or ""))), None)
     configurations = _rows(runs, scores)
     names = label(configurations)
     at = "best" if {run.sweep.at for run in runs if run.sweep} == {"best"} else "last"
     rows = [row for row in configurations if row.complete]
-    _rank(rows, metric, direction, at)
-    return Board(
-        metric=metric,
+    board = Board(
+        metric=ranking,
+        trial_metric=trial_metric,
         direction=direction,
         at=at,
         names=names,
         rows=rows,
         open_rows=[row for row in configurations if not row.complete],
-        scores=sorted(scores, key=lambda score: score != metric),
+        scores=sorted(scores, key=lambda score: (score != ranking, score != trial_metric)),
         refused=refused,
         early=[run for run in runs if not run.complete or run.stopped_by],
         runs=list(runs),
     )
+    _rank(board)
+    return board
 
 
 def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]) -> str:
@@ -214,12 +258,9 @@ def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
     for run in runs:
         if run.sweep is None:
             continue
-        wanted, judged_by = run.sweep.metric, run.result.get("objective")
-        # only "auto" means what the runs themselves are judged by
-        named = [judged_by] if wanted == "auto" else _scores_called(runs, wanted, scores)
-        for name in (wanted, *named):
-            if name in ranking:
-                return str(name)
+        name = column_of(run, run.sweep.metric, runs)
+        if name in ranking:
+            return name
     finished = [run for run in runs if run.complete] or list(runs)
     # max keeps the first of equals, and the scores come in order of preference
     return max(ranking, key=lambda s: sum(s in run.scores() for run in finished), default=None)
@@ -229,7 +270,11 @@ def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_configuration(run), []).append(run)
-    return [_row(key, members, scores) for key, members in groups.items()]
+    planned = {run.directory: t.planned for t in trials_of(runs) for run in t.runs}
+    return [
+        _row(key, members, scores, max(planned.get(run.directory, 1) for run in members))
+        for key, members in groups.items()
+    ]
 
 
 def _configuration(run: Run) -> str:
@@ -241,7 +286,7 @@ def _configuration(run: Run) -> str:
     return json.dumps([run.model, run.data, *parts], sort_keys=True, default=str)
 
 
-def _row(key: str, members: list[Run], scores: list[str]) -> Row:
+def _row(key: str, members: list[Run], scores: list[str], planned: int) -> Row:
     confirmed = [run for run in members if is_confirmation(run)]
     stage = "confirmed" if any(run.complete for run in confirmed) else "run"
     if members[0].sweep and stage == "run":
@@ -261,27 +306,27 @@ def _row(key: str, members: list[Run], scores: list[str]) -> Row:
         best |= {score: top} if top else {}
         last |= {score: end} if end else {}
     settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
-    return Row(key, members[0].model, settings, stage, members, complete, best, last)
+    return Row(key, members[0].model, settings, stage, members, complete, best, last, planned)
 
 
-def _rank(rows: list[Row], metric: str | None, direction: str | None, at: str) -> None:
+def _rank(board: Board) -> None:
     """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
 
-    A row that lost a seed comes after those that kept all: a mean over the survivors alone would
-    reward a configuration that often fails.
+    A row that lost a seed, or whose other seeds were spared, comes after those that have all: a
+    mean over the survivors alone would reward a configuration that often fails.
     """
-    sign = -1.0 if direction == "maximize" else 1.0
+    sign = -1.0 if board.direction == "maximize" else 1.0
 
     def place(row: Row) -> tuple[bool, bool, bool, float]:
-        summary = row.scores(at).get(metric or "")
+        summary = board.judged(row)
         value = sign * summary.mean if summary else 0.0
-        return (summary is None, row.stage == "trial", row.lost > 0, value)
+        return (summary is None, row.stage == "trial", row.partial, value)
 
-    rows.sort(key=lambda row: (*place(row), row.label))
-    for index, row in enumerate(rows):
-        tied = index > 0 and place(rows[index - 1]) == place(row)
-        if metric in row.scores(at):
-            row.rank = rows[index - 1].rank if tied else index + 1
+    board.rows.sort(key=lambda row: (*place(row), row.label))
+    for index, row in enumerate(board.rows):
+        above = board.rows[index - 1] if index else None
+        if board.judged(row) is not None:
+            row.rank = above.rank if above and place(above) == place(row) else index + 1
 
 
 def leader(board: Board, score: str) -> Row | None:
@@ -293,57 +338,3 @@ def leader(board: Board, score: str) -> Row | None:
         return None
     choose = max if direction == "maximize" else min
     return choose(fair, key=lambda row: row.scores(board.at)[score].mean)
-
-
-def verdict(board: Board) -> str:
-    """One or two sentences: who leads, by how much, and whether the seeds can tell."""
-    ranked = board.ranked
-    if board.metric is None or not ranked:
-        if any(run.complete for run in board.runs):
-            return "There is no winner: no score is comparable over these runs."
-        return "There is no winner yet: no run has finished."
-    first, summary = ranked[0], ranked[0].scores(board.at)[board.metric]
-    better = "higher" if board.direction == "maximize" else "lower"
-    seeds = plural(summary.n, "seed")
-    if len(ranked) == 1:
-        return f"{first.label} reaches {board.metric} {summary} ({seeds}; {better} is better)."
-    opening = (
-        f"{first.label} leads with {board.metric} {summary} over {seeds} ({better} is better)."
-    )
-    second, other = ranked[1], ranked[1].scores(board.at)[board.metric]
-    if second.stage == "trial" and first.stage != "trial":
-        return f"{opening} No other configuration was confirmed with fresh seeds."
-    return f"{opening} {_gap(second, summary, other)}{_unequal_clocks(first, second)}"
-
-
-def _gap(second: Row, summary: Summary, other: Summary) -> str:
-    behind = f"{second.label} follows with {other}"
-    if min(summary.n, other.n) < 2:
-        return f"{behind}; with a single seed, their order may be chance."
-    p = welch(summary, other)
-    if p is None:
-        return f"{behind}; each value is the same for every seed."
-    if p < 0.05:
-        return f"{behind}, a gap that seeds hardly explain (Welch's t-test, p = {p:.2g})."
-    return (
-        f"{behind}: these seeds do not tell the two apart (Welch's t-test, p = {p:.2g}), "
-        "so run more of them before calling one better."
-    )
-
-
-def _unequal_clocks(first: Row, second: Row) -> str:
-    a, b = first.mean_of("kimg") or 0.0, second.mean_of("kimg") or 0.0
-    if abs(a - b) <= 0.05 * max(a, b):
-        return ""
-    return f" They did not see equally many images: {number(a)} and {number(b)} kimg."
-
-
-def welch(a: Summary, b: Summary) -> float | None:
-    """Two-sided p of Welch's t-test; None where neither varies. Both need two seeds or more."""
-    if not (a.std or b.std):
-        return None
-    from scipy.stats import ttest_ind_from_stats
-
-    assert a.std is not None and b.std is not None
-    test = ttest_ind_from_stats(a.mean, a.std, a.n, b.mean, b.std, b.n, equal_var=False)
-    return float(test.pvalue)

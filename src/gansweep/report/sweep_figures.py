@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.report.figures import Figure, plain
-from gansweep.report.importance import FAILED_TRAINING, Importance, trials_of
+from gansweep.report.importance import Importance
 from gansweep.report.labels import parameters
 from gansweep.report.notation import listing, number, plural, setting
 from gansweep.report.palette import NEUTRAL
-from gansweep.report.read import COMPLETE, Run
 from gansweep.report.statistics import Board
+from gansweep.report.trials import OPEN, Trial, trials_of
 
 BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
 ABSENT = -0.14  # the height at which an axis shows "not set"
@@ -68,44 +68,42 @@ def parallel_coordinates(board: Board, metric: str) -> Figure | None:
     Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey. None
     where fewer than two trials have an outcome or no parameter differs.
     """
-    trials = [run for run in trials_of(board.runs) if run.status != "running"]
-    found = [(id(run), run.value(metric, board.at)) for run in trials if run.complete]
-    scored = {key: value for key, value in found if value is not None}
-    names = list(parameters(trials))
+    trials = [trial for trial in trials_of(board.runs) if trial.status != "running"]
+    found = [(trial, trial.value(metric, board.at)) for trial in trials if trial.complete]
+    scored = {trial: value for trial, value in found if value is not None}
+    names = list(parameters([trial.params for trial in trials]))
     if len(scored) < 2 or not names:
         return None
-    axes = [axis_of(board.names[n], [run.params.get(n) for run in trials]) for n in names]
+    axes = [axis_of(board.names[n], [trial.params.get(n) for trial in trials]) for n in names]
     outcome = axis_of(metric, list(scored.values()))
     if board.direction == "minimize":
         outcome = _flipped(outcome)
-    order = sorted(scored, key=lambda key: scored[key], reverse=board.direction == "maximize")
+    order = sorted(scored, key=lambda trial: scored[trial], reverse=board.direction == "maximize")
     data = []
     # the worst first, so that the best lie on top
-    for run in sorted(trials, key=lambda run: -_place(order, run)):
-        key = id(run)
-        heights = [axis.height(run.params.get(n)) for axis, n in zip(axes, names, strict=True)]
-        jitter = 0.02 * ((trials.index(run) % 5) - 2)
+    for trial in sorted(trials, key=lambda trial: -_place(order, trial)):
+        heights = [axis.height(trial.params.get(n)) for axis, n in zip(axes, names, strict=True)]
+        jitter = 0.02 * ((trials.index(trial) % 5) - 2)
         heights = [
             h + jitter if axis.categorical or h == ABSENT else h
             for h, axis in zip(heights, axes, strict=True)
         ]
-        share = _place(order, run) / max(len(order) - 1, 1)
-        end = [outcome.height(scored[key])] if key in scored else []
-        data.append(_trial_line(run, [*heights, *end], share if end else None, board.names))
+        share = _place(order, trial) / max(len(order) - 1, 1)
+        end = [outcome.height(scored[trial])] if trial in scored else []
+        data.append(_trial_line(trial, [*heights, *end], share if end else None, board.names))
     layout = _parallel_layout([*axes, outcome])
-    best = next(run for run in trials if id(run) == order[0])
     along = ", ".join(board.names[name] for name in names)
     alt = (
         f"{plural(len(trials), 'trial')} over {along}. The best, "
-        f"{best.directory.name}, reaches {metric} {number(scored[order[0]])}."
+        f"{order[0].name}, reaches {metric} {number(scored[order[0]])}."
     )
     # a letter is about eight pixels wide, and no title may run into the next
     width = max(110, *(8 * len(axis.title) for axis in axes)) * (len(axes) + 1)
     return Figure("Trials", alt, data, layout, height=400, min_width=width, wide=True)
 
 
-def _place(order: list[int], run: Run) -> int:
-    return order.index(id(run)) if id(run) in order else len(order)
+def _place(order: list[Trial], trial: Trial) -> int:
+    return order.index(trial) if trial in order else len(order)
 
 
 def _flipped(axis: Axis) -> Axis:
@@ -116,11 +114,11 @@ def _flipped(axis: Axis) -> Axis:
 
 
 def _trial_line(
-    run: Run, heights: list[float], share: float | None, names: dict[str, str]
+    trial: Trial, heights: list[float], share: float | None, names: dict[str, str]
 ) -> dict[str, Any]:
-    told = [f"{names[name]} {setting(value)}" for name, value in run.params.items()]
-    state = run.status if share is None else f"rank {share:.0%} from the top"
-    hover = "<br>".join(plain(text) for text in [f"{run.directory.name}: {state}", *told])
+    told = [f"{names[name]} {setting(value)}" for name, value in trial.params.items()]
+    state = trial.status if share is None else f"rank {share:.0%} from the top"
+    hover = "<br>".join(plain(text) for text in [f"{trial.name}: {state}", *told])
     line: dict[str, Any] = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     if share is not None:
         line |= {"color": _colour(share), "width": 2.5 - 1.3 * share, "dash": "solid"}
@@ -208,8 +206,8 @@ def importance_bars(importance: Importance, metric: str, short: Mapping[str, str
 
 def remarks(board: Board, importance: Importance) -> str:
     """Which trials the importance leaves out, and what it counts as the model's."""
-    ended = (*COMPLETE, *FAILED_TRAINING)
-    out = [run for run in trials_of(board.runs) if run.status not in ended]
+    unranked = ("pruned", "failed", *OPEN)
+    out = [trial for trial in trials_of(board.runs) if trial.status in unranked]
     told = []
     if out:
         count = plural(len(out), "trial")

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.report.notation import number
+from gansweep.report.notation import number, plural
+from gansweep.report.pareto import front_table, fronts
 from gansweep.report.protocols import protocols_of
-from gansweep.report.statistics import Board, Row, leader, mend, verdict
+from gansweep.report.section import Table
+from gansweep.report.statistics import Board, Row, leader, mend
+from gansweep.report.verdict import verdict
 
+LEGEND = "± standard deviation over seeds; [ ] 95 % interval of the mean (Student's t)"
 MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}
 
 
@@ -25,17 +29,38 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
     """
     chosen = [row for row in board.rows if row.stage != "trial"]
     trials = _best_trials(board, {row.model for row in chosen})
+    metric = board.metric if chosen else board.trial_metric
     lines = []
-    if board.metric is not None:
+    if metric is not None:
         better = "higher" if board.direction == "maximize" else "lower"
-        lines = _wrap(f"{board.metric} {MOMENTS[board.at]}; {better} is better", width)
+        lines = _wrap(f"{metric} {MOMENTS[board.at]}; {better} is better", width)
     heads, *cells = _grid(board, [*chosen, *trials], width)
     lines += [heads, *cells[: len(chosen)]]
     if chosen and trials:
-        title = "Best trial of each other model: one seed each, not confirmed"
+        other = "" if board.trial_metric == metric else f", by {board.trial_metric}"
+        title = f"Best trial of each other model, not confirmed{other}"
         lines += ["", *_wrap(title, width)]
     lines += cells[len(chosen) :]
-    return "\n".join([*lines, "", *_wrap(verdict(board), width)])
+    for sweep, tried, confirmed in fronts(board):
+        front = confirmed or tried
+        if front:
+            lines += ["", *_front_lines(front_table(sweep, front, front is confirmed), width)]
+    return "\n".join([*lines, *_legend(board, width), "", *_wrap(verdict(board), width)])
+
+
+def _legend(board: Board, width: int) -> list[str]:
+    """What the ± and the brackets mean, where there are any."""
+    spread = any((summary := board.judged(row)) and summary.interval for row in board.rows)
+    return _wrap(LEGEND, width) if spread else []
+
+
+def _front_lines(table: Table, width: int) -> list[str]:
+    """A sentence for each member of a Pareto front, with its value of every objective."""
+    lines = _wrap(f"{table.caption}: {'; '.join(table.heads[2:])}", width)
+    for name, seeds, *values in table.rows:
+        text = f"{name}, {plural(int(seeds), 'seed') if seeds.isdigit() else seeds + ' seeds'}"
+        lines += textwrap.wrap(f"{text}: {'; '.join(values)}", width, subsequent_indent="  ")
+    return lines
 
 
 def _best_trials(board: Board, without: set[str]) -> list[Row]:
@@ -48,20 +73,17 @@ def _best_trials(board: Board, without: set[str]) -> list[Row]:
 
 def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
     """Headings and a line for each row; what has no room is left out from the right."""
-    heads = ["#", "configuration", "score", "seeds", "kimg", "images/s"]
-    cells = [
-        [
-            str(row.rank or "–"),
-            row.label,
-            str(row.scores(board.at).get(board.metric or "", "–")),
-            str(row.seeds),
-            number(row.mean_of("kimg")),
-            number(row.mean_of("images_per_second")),
-        ]
-        for row in rows
-    ]
+    heads = ["#", "configuration", "score", "95 %", "seeds", "kimg", "images/s"]
+    cells = []
+    for row in rows:
+        summary = board.judged(row)
+        score = [str(summary), summary.interval_text] if summary else ["–", ""]
+        numbers = [number(row.mean_of(key)) for key in ("kimg", "images_per_second")]
+        cells.append([str(row.rank or "–"), row.label, *score, str(row.seeds), *numbers])
+    if not any(line[3] for line in cells):
+        heads, cells = heads[:3] + heads[4:], [line[:3] + line[4:] for line in cells]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
-    while len(widths) > 4 and _spare(widths, width) < 0:
+    while len(widths) > heads.index("seeds") + 1 and _spare(widths, width) < 0:
         widths.pop()
     widths[1] = max(min(widths[1], 13), widths[1] + min(_spare(widths, width), 0))
     return [_line(line[: len(widths)], widths) for line in [heads, *cells]]
@@ -99,10 +121,13 @@ def _columns(board: Board, metric: str | None) -> list[str]:
 def leaderboard_csv(board: Board, metric: str | None = None) -> str:
     """One line for each configuration; each score's mean, spread and protocol in own columns.
 
+    std: the standard deviation over seeds; stderr: that of the mean; ci95_low and ci95_high: the
+    95 % confidence interval of the mean (Student's t). All empty for a single seed.
     metric: write this score alone. Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
-    figures = ("best_mean", "best_std", "best_stderr", "last_mean", "last_std", "last_stderr")
+    moments = ("mean", "std", "stderr", "ci95_low", "ci95_high")
+    figures = [f"{when}_{moment}" for when in ("best", "last") for moment in moments]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -117,7 +142,8 @@ def leaderboard_csv(board: Board, metric: str | None = None) -> str:
         for score in scores:
             best, last = row.best.get(score), row.last.get(score)
             for summary in (best, last):
-                line += [summary.mean, summary.std, summary.error] if summary else [None] * 3
+                spread = [summary.mean, summary.std, summary.error] if summary else [None] * 3
+                line += [*spread, *((summary.interval if summary else None) or [None] * 2)]
             line.append(_protocol(board, score) if best or last else None)
         writer.writerow(line)
     return out.getvalue()
@@ -156,12 +182,16 @@ def latex_escape(text: str) -> str:
 def leaderboard_latex(board: Board, metric: str | None = None) -> str:
     """A booktabs table (`\\usepackage{booktabs}`); the best value of each score is bold.
 
+    The score that ranks has a column of the 95 % intervals of its means beside it.
     metric: write this score alone. Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
-    heads = ["Configuration", *scores, "Seeds", "kimg"]
+    within = {s for s in scores if s in (board.metric, board.trial_metric)}
+    heads = [head for s in scores for head in ([s, "95 % interval"] if s in within else [s])]
+    heads = ["Configuration", *heads, "Seeds", "kimg"]
     lines = [f"% {score}: {_one_line(_protocol(board, score))}" for score in scores]
     lines += [
+        f"% {LEGEND}",
         r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}",
         r"\toprule",
         " & ".join(latex_escape(head) for head in heads) + r" \\",
@@ -175,8 +205,12 @@ def leaderboard_latex(board: Board, metric: str | None = None) -> str:
         stage = row.stage
         cells = [latex_escape(row.label)]
         for score in scores:
-            text = latex_escape(str(row.scores(board.at).get(score, "–")))
+            summary = row.scores(board.at).get(score)
+            text = latex_escape(str(summary or "–"))
             cells.append(rf"\textbf{{{text}}}" if row is leaders[score] else text)
+            if score in within:
+                interval = summary.interval_text if summary else ""
+                cells.append(interval.replace("-", "$-$") or "--")
         lines.append(
             " & ".join([*cells, str(row.seeds), latex_escape(number(row.mean_of("kimg")))]) + r" \\"
         )

@@ -1,0 +1,135 @@
+"""The trials of a sweep: one for each key, over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gansweep.report.read import NO_RESULT, Run
+from gansweep.report.sweep_part import Goal
+
+OPEN = ("running", "interrupted", NO_RESULT)  # more may come of these
+GIVEN_UP = ("diverged", "collapsed", "failed", "pruned")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One configuration that a sweep tried, under one seed or several.
+
+    planned: how many seeds the sweep gives to each trial.
+    """
+
+    runs: list[Run]
+    planned: int = 1
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @property
+    def name(self) -> str:
+        part = self.first.sweep
+        several = part is not None and len(self.runs) > 1
+        return part.key if part and several else self.first.directory.name
+
+    @property
+    def model(self) -> str:
+        return self.first.model
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.first.params
+
+    @property
+    def status(self) -> str:
+        """One run that gave up or was pruned decides, as it does for the sweep.
+
+        A trial of which every run ended well before all seeds had run was pruned between two.
+        """
+        statuses = [run.status for run in self.runs]
+        for decisive in (GIVEN_UP, OPEN):
+            found = [status for status in statuses if status in decisive]
+            if found:
+                return found[0]
+        return "pruned" if len(self.runs) < self.planned else statuses[-1]
+
+    @property
+    def told(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status not in OPEN
+
+    @property
+    def complete(self) -> bool:
+        return self.told and self.status not in GIVEN_UP
+
+    @property
+    def decisive(self) -> Run:
+        """The run whose status is the trial's."""
+        return next((run for run in self.runs if run.status == self.status), self.runs[-1])
+
+    @property
+    def kimg(self) -> float:
+        """Images seen over all seeds, in thousands."""
+        return math.fsum(run.kimg for run in self.runs)
+
+    @property
+    def seconds(self) -> float | None:
+        """Training time over all seeds; None where a record has none."""
+        found = [run.number("seconds") for run in self.runs]
+        known = [value for value in found if value is not None]
+        return math.fsum(known) if len(known) == len(found) else None
+
+    def value(self, metric: str, at: str) -> float | None:
+        """The mean over the seeds; None where a run has no such value."""
+        found = [run.value(metric, at) for run in self.runs]
+        known = [value for value in found if value is not None]
+        return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+
+
+@dataclass
+class Sweep:
+    """The runs of one sweep: its trials in the order of their names, and what confirms them."""
+
+    name: str
+    trials: list[Trial] = field(default_factory=list)
+    confirmations: list[Run] = field(default_factory=list)
+
+    @property
+    def scheduled(self) -> list[Trial]:
+        """The members of a population that wrote down their schedule."""
+        return [t for t in self.trials if t.first.sweep and t.first.sweep.schedule]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        runs = [*(trial.first for trial in self.trials), *self.confirmations]
+        return next((run.sweep.goals for run in runs if run.sweep), ())
+
+
+def sweeps_of(runs: Sequence[Run]) -> list[Sweep]:
+    """Every sweep among these runs."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.sweep:
+            groups.setdefault((str(run.directory.parent), run.sweep.name), []).append(run)
+    return [_sweep(name, members) for (_, name), members in groups.items()]
+
+
+def _sweep(name: str, runs: Sequence[Run]) -> Sweep:
+    keys: dict[str, list[Run]] = {}
+    confirmations = []
+    for run in runs:
+        assert run.sweep is not None
+        if run.sweep.role == "trial":
+            keys.setdefault(run.sweep.key or run.directory.name, []).append(run)
+        else:
+            confirmations.append(run)
+    planned = max(map(len, keys.values()), default=1)
+    trials = [Trial(members, planned) for members in keys.values()]
+    return Sweep(name, trials, confirmations)
+
+
+def trials_of(runs: Sequence[Run]) -> list[Trial]:
+    """The trials of every sweep among these runs."""
+    return [trial for sweep in sweeps_of(runs) for trial in sweep.trials]
