@@ -19,14 +19,9 @@ from gansweep.metrics.classifier import is_readable, refuse_unfit
 from gansweep.metrics.features import Backbone
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
-from gansweep.metrics.protocol import DIRECTIONS, Protocol, Score, score_name
+from gansweep.metrics.protocol import DIRECTIONS, QUICK, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 
-# what costs little enough to be measured again and again in training
-QUICK = (
-    *("fid", "is", "kid", "precision", "recall", "density", "coverage", "modes"),
-    "class_agreement",
-)
 # their published tables are measured under Inception-v3, whatever their size here
 PUBLISHED_UNDER_INCEPTION = ("cifar10", "stl10", "celeba")
 DEFAULT_COUNTS = {None: 2500, "classifier": 1000}  # of generated samples; 10,000 elsewhere

@@ -25,6 +25,21 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
 }
+# the words of metrics.scores: what costs little enough to be measured again and again in training,
+# where it is null, and what must be asked for
+QUICK = (
+    *("fid", "is", "kid", "precision", "recall", "density", "coverage", "modes"),
+    "class_agreement",
+)
+ON_REQUEST = (
+    *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
+    *("memorisation", "fifty_fifty"),
+)
+# the word that chooses a score of another name
+CHOSEN_BY = {
+    **dict.fromkeys(("high_quality", "in_no_mode", "reverse_kl", "mode_counts"), "modes"),
+    "ndb_js": "ndb",
+}
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 MODE_WORDS = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
 # what may differ between two numbers that are compared, or only comments on one

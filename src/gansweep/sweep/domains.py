@@ -74,6 +74,10 @@ class Domain(ABC):
     def decode(self, stored: Scalar) -> Any:
         return stored
 
+    @abstractmethod
+    def encode(self, value: Any) -> Scalar:
+        """What Optuna keeps of `value`.   Raises: ValueError where it is not in the domain."""
+
     def branch_values(self) -> list[Any]:
         """The values that may change which configuration is composed: the names of a choice."""
         return [self.example()]
@@ -91,6 +95,9 @@ class Fixed(Domain):
 
     def decode(self, stored: Scalar) -> Any:
         return self.value
+
+    def encode(self, value: Any) -> Scalar:
+        return Choice((self.value,)).encode(value)
 
     def example(self) -> Any:
         return self.value
@@ -114,6 +121,12 @@ class Choice(Domain):
             if _stored(value) == stored and isinstance(stored, bool) == isinstance(value, bool):
                 return value
         raise AssertionError(f"{stored!r} is not in {self.canonical()}")
+
+    def encode(self, value: Any) -> Scalar:
+        for known in self.values:
+            if known == value and isinstance(known, bool) == isinstance(value, bool):
+                return _stored(known)
+        raise ValueError(f"{value!r} is none of them")
 
     def example(self) -> Any:
         return self.values[0]
@@ -143,6 +156,12 @@ class Interval(Domain):
     def options(self) -> list[Scalar] | None:
         return list(range(int(self.low), int(self.high) + 1)) if self.integer else None
 
+    def encode(self, value: Any) -> Scalar:
+        number = _number(value)
+        if not self.low <= number <= self.high or (self.integer and number != int(number)):
+            raise ValueError(f"{value!r} is outside")
+        return int(number) if self.integer else number
+
     def example(self) -> Any:
         return self.low
 
@@ -168,6 +187,13 @@ class Steps(Domain):
     def decode(self, stored: Scalar) -> Any:
         assert isinstance(stored, int)
         return self.values[stored]
+
+    def encode(self, value: Any) -> Scalar:
+        number = _number(value)
+        for position, known in enumerate(self.values):
+            if math.isclose(known, number, rel_tol=1e-9, abs_tol=1e-12):
+                return position
+        raise ValueError(f"{value!r} is no step")
 
     def example(self) -> Any:
         return self.values[0]
@@ -285,6 +311,12 @@ def _plain(value: Any) -> Any:
 
 def _stored(value: Any) -> Scalar:
     return value if value is None or isinstance(value, (str, int, float)) else override_text(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 def _split_key(key: str) -> tuple[str, str]:

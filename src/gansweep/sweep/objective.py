@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gansweep.errors import UserError, nearest
-from gansweep.metrics.protocol import DIRECTIONS, scores_called
+from gansweep.metrics.protocol import CHOSEN_BY, DIRECTIONS, ON_REQUEST, QUICK, scores_called
 
 # what a run is judged by, where it measures several: the first of these
 JUDGED_BY = ("fid", "kid", "is", "reverse_kl")
 # what `metric: auto` stands for: images are judged by FID, points by their distance to the mixture
 DEFAULT_SCORES = ("fid", "reverse_kl")
+# what a run costs, as its result says, and the better end of it; not on two kinds of machine
+COSTS: dict[str, Literal["minimize", "maximize"]] = {
+    "seconds": "minimize",
+    "images_per_second": "maximize",
+    "peak_memory_mib": "minimize",
+}
 
 
 @dataclass(frozen=True)
 class Objective:
-    metric: str  # auto, a score ("fid") or a score's full name ("fid_digitsnet_2k_train")
+    metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet_2k_train"), or one of COSTS
     direction: Literal["minimize", "maximize"]
     at: str  # last | best
 
@@ -44,6 +50,15 @@ class Objective:
                 f"sweep.objective.metric={metrics} needs as many directions, and there are "
                 f"{len(directions)}: {directions}. Use direction=auto, or one for each."
             )
+        if len(set(metrics)) < len(metrics):
+            raise UserError(
+                f"sweep.objective.metric={metrics} names one twice. Name each score once."
+            )
+        if len(metrics) > 1 and settings["at"] != "last":
+            raise UserError(
+                f"sweep.objective.at={settings['at']} would take each of {', '.join(metrics)} from "
+                "another moment of a run, and no network has them all. Use at=last."
+            )
         pairs = zip(metrics, directions, strict=True)
         return [cls.parse({**settings, "metric": m, "direction": d}) for m, d in pairs]
 
@@ -65,15 +80,16 @@ class Objective:
 
     def read(self, result: Mapping[str, Any]) -> tuple[str, float] | None:
         """(full name, value) of the objective in a run's result; None where it has none."""
+        if self.metric in COSTS:
+            cost = result.get(self.metric)
+            return (self.metric, float(cost)) if cost is not None and _is_number(cost) else None
         scores = result.get(self.at) or {}
         name = self.find(scores, result.get("protocols") or {}, result.get("objective"))
         if name is None:
             return None
         value = scores[name]["value"]
         # a list such as mode_counts ranks nothing
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            return None
-        return name, float(value)
+        return (name, float(value)) if _is_number(value) else None
 
     def better(self, a: float, b: float) -> bool:
         return a < b if self.direction == "minimize" else a > b
@@ -94,17 +110,57 @@ def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | N
     return next((DIRECTIONS[word] for word in words), "auto")
 
 
+def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> None:
+    """Raises: UserError where it is plain before the first run that runs do not measure `metric`.
+
+    option: what names the metric.   metrics: the configuration's node of that name.
+    """
+    if metric == "auto" or metric in COSTS:
+        return
+    if "_target_" in metrics and metrics["_target_"] is None:
+        raise UserError(
+            f"{option} names '{metric}', and metrics=none measures nothing. Use metrics=auto, or "
+            f"one of {', '.join(COSTS)}."
+        )
+    known = {*DIRECTIONS, *COSTS, *ON_REQUEST, *CHOSEN_BY}
+    word = _score_in(metric, known)
+    if word not in known and nearest(metric, known):
+        raise UserError(f"{option} names '{metric}', which is no score.{nearest(metric, known)}")
+    word, chosen = CHOSEN_BY.get(word, word), metrics.get("scores")
+    if word not in (*QUICK, *ON_REQUEST) or chosen == "all":
+        return  # a held-out score or one of the user's own: the first run will tell
+    measured = [chosen] if isinstance(chosen, str) else list(QUICK if chosen is None else chosen)
+    if word not in measured:
+        raise UserError(
+            f"{option} names '{metric}', which these runs do not measure. Set metrics.scores="
+            f"[{','.join([*measured, word])}], or metrics.scores=all."
+        )
+
+
 def _usual_direction(metric: str) -> str:
     if metric == "auto":
         return "minimize"
-    heads = [score for score in DIRECTIONS if metric == score or metric.startswith(score + "_")]
-    if not heads:
+    if metric in COSTS:
+        return COSTS[metric]
+    word = _score_in(metric, DIRECTIONS)
+    if word not in DIRECTIONS:
+        known = [*DIRECTIONS, *COSTS]
         raise UserError(
             f"sweep.objective.metric={metric} is no score whose better end is known."
-            f"{nearest(metric, DIRECTIONS)} Known are {', '.join(DIRECTIONS)}; for another one set "
+            f"{nearest(metric, known)} Known are {', '.join(known)}; for another one set "
             "sweep.objective.direction=minimize or maximize."
         )
-    return DIRECTIONS[max(heads, key=len)]
+    return DIRECTIONS[word]
+
+
+def _score_in(metric: str, scores: Iterable[str]) -> str:
+    """The score of a full name: "fid_digitsnet_1k_train" -> "fid"; else the word itself."""
+    heads = [score for score in scores if metric == score or metric.startswith(score + "_")]
+    return max(heads, key=len, default=metric)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,16 +1,57 @@
-"""Which other trials a pruner compares a trial with: its peers, each with its present attempt."""
+"""Which trials are stopped early: Optuna's pruners, and whom they compare a trial with.
+
+A trial's peers are those of its kind, each with its present attempt.
+"""
 
 from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Callable, Container
+from typing import TYPE_CHECKING
 
-from optuna.pruners import BasePruner, SuccessiveHalvingPruner
-from optuna.study import Study
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from gansweep.sweep.constraints import broken
+
+if TYPE_CHECKING:
+    from gansweep.sweep.settings import Settings
+
+PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon")
+# with fewer seeds the signed-rank test cannot find p < 0.1 before a trial's last run
+LEAST_SEEDS = 5
+
 Kind = Callable[[FrozenTrial], object]
+
+
+def make_pruner(settings: Settings) -> BasePruner:
+    """The pruner that the settings name; its steps are those of `Settings.step`, or for wilcoxon
+    the positions of the seeds."""
+    options = settings.pruner
+    name, factor = options["name"], int(options["reduction_factor"])
+    budget = max(1, int(settings.budget_kimg * 1000))
+    warmup = max(1, int(budget * float(options["warmup_fraction"])))
+    if name == "median":
+        return MedianPruner(n_startup_trials=int(options["startup_trials"]), n_warmup_steps=warmup)
+    if name == "asha":
+        return SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=factor)
+    if name == "hyperband":
+        return Hyperband(warmup, max_resource=budget, reduction_factor=factor)
+    if name == "wilcoxon":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return WilcoxonPruner(p_threshold=0.1)
+    return NopPruner()
 
 
 class PeerPruner(BasePruner):
@@ -83,6 +124,13 @@ class StudyOfPeers(Study):
         # every attempt is needed to tell which is the last, so the states are chosen afterwards
         trials = self._peers(self._seen_in.get_trials(deepcopy=deepcopy))
         return [t for t in trials if states is None or t.state in states]
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """Raises: ValueError where none of these trials has ended with a value it may keep."""
+        ended = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = -1 if self.direction == StudyDirection.MAXIMIZE else 1
+        return min((t for t in ended if not broken(t)), key=lambda t: sign * t.values[0])
 
 
 def last_attempts(trials: list[FrozenTrial]) -> list[FrozenTrial]:

@@ -20,7 +20,7 @@ from gansweep.sweep.domains import (
     parse_entry,
 )
 
-_ABSENT = object()
+ABSENT = object()  # in place of the value that a key does not have
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ class Space:
     def keys(self) -> list[str]:
         return list(self._candidates)
 
+    def entries_of(self, key: str) -> int:
+        """How many entries there are for `key`, of different blocks."""
+        return len(self._candidates.get(key, []))
+
     def values(self, key: str) -> list[Any]:
         """Every value that `key` may take; none where there are infinitely many."""
         domains = [p.domain for p in self._candidates.get(key, [])]
@@ -108,6 +112,43 @@ class Space:
             return domain.decode(domain.suggest(trial, parameter.name))
 
         return self._resolve(pick)
+
+    def with_defaults(self, default: Callable[[str], Any]) -> dict[str, Any]:
+        """The values of the trial whose every searched key is at its default: key -> value.
+
+        default: key -> its value; ABSENT where it has none, and the trial then lacks the key.
+        """
+
+        def pick(parameter: Parameter) -> Any:
+            fixed = isinstance(parameter.domain, Fixed)
+            return parameter.domain.example() if fixed else default(parameter.key)
+
+        return {k: v for k, v in self._resolve(pick).items() if v is not ABSENT}
+
+    def pinned(self, values: Mapping[str, Any]) -> dict[str, Scalar]:
+        """What Optuna fixes so that a trial takes `values` (by key): name -> stored value.
+
+        A key whose block hangs on a choice that `values` leaves open is fixed wherever it may come.
+        Raises: UserError naming the first that the space does not take, and its domain.
+        """
+        found: dict[str, Scalar] = {}
+        for key, value in values.items():
+            if key not in self._candidates:
+                raise UserError(
+                    f"'{key}' is no entry of the search space.{nearest(key, self._candidates)}"
+                )
+            entries = self._possible(key, values)
+            if not entries:
+                blocks = (str(p.conditions[-1]) for p in self._candidates[key])
+                raise UserError(f"'{key}' stands only in the block '{next(blocks)}'.")
+            for entry in entries:
+                try:
+                    stored = entry.domain.encode(value)
+                except ValueError:
+                    raise UserError(f"{key}={override_text(value)} is outside {entry}.") from None
+                if not isinstance(entry.domain, Fixed):
+                    found[entry.name] = stored
+        return found
 
     def grid(self) -> list[dict[str, Scalar]]:
         """Every point, as what Optuna stores of it: name -> stored value.
@@ -193,13 +234,27 @@ class Space:
             for parameter in self._candidates[key]:
                 for condition in parameter.conditions:
                     settle(condition.key)
-                if all(values.get(c.key, _ABSENT) in c.values for c in parameter.conditions):
+                if all(values.get(c.key, ABSENT) in c.values for c in parameter.conditions):
                     values[key] = pick(parameter)
                     return
 
         for key in self._candidates:
             settle(key)
         return {key: values[key] for key in self._candidates if key in values}
+
+    def _possible(self, key: str, values: Mapping[str, Any]) -> list[Parameter]:
+        """The entries of `key` that may hold where a trial takes `values`, the innermost first."""
+        found = []
+        for parameter in self._candidates[key]:
+            choices = [(c, self._choices(c.key, values)) for c in parameter.conditions]
+            if all(any(v in c.values for v in open_ones) for c, open_ones in choices):
+                found.append(parameter)
+                if all(v in c.values for c, open_ones in choices for v in open_ones):
+                    break
+        return found
+
+    def _choices(self, key: str, values: Mapping[str, Any]) -> list[Any]:
+        return [values[key]] if key in values else self.values(key)
 
     def _culprit(self, message: str, params: Mapping[str, Any], default: Parameter) -> Parameter:
         named = [key for key in params if key in message or override_text(params[key]) in message]

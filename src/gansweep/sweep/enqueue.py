@@ -1,0 +1,123 @@
+"""What a sweep tries first: the models' defaults, an earlier sweep's best, or what is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gansweep.errors import UserError, nearest
+from gansweep.sweep.confirm import params_of, winners
+from gansweep.sweep.domains import override_text
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import ABSENT, Space
+from gansweep.sweep.study import SweepStudy, latest
+
+DEFAULTS = "defaults"
+BEST = 5  # of an earlier sweep
+Compose = Callable[[list[str]], Any]
+
+
+def starting_points(
+    entries: Sequence[Any], space: Space, compose: Compose, directory: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(what `Settings.enqueue` keeps, a line for each entry that is not tried as it is named).
+
+    entries: "defaults", the directory of an earlier sweep, or a mapping from searched keys to
+        values; the sampler draws the keys that a mapping leaves out.
+    compose: overrides -> the configuration of a trial with them.
+    directory: of the sweep itself.
+    Each point is {"source": what it was taken from, "params": Optuna's name -> stored value}.
+    Raises: UserError for an entry that is none of these, and for a mapping outside the space.
+    """
+    points: dict[str, dict[str, Any]] = {}
+    remarks = []
+    for entry in entries:
+        fitting, misfits = 0, []
+        for source, values in _configurations(entry, space, compose, directory):
+            try:
+                params = space.pinned(values)
+            except UserError as error:
+                misfits.append(f"{source} ({error})")
+                continue
+            fitting += 1
+            text = json.dumps(params, sort_keys=True)  # twice the same is tried once
+            points.setdefault(text, {"source": source, "params": params})
+            if fitting == BEST and entry != DEFAULTS:
+                break
+        if misfits and isinstance(entry, Mapping):
+            raise UserError(f"sweep.enqueue cannot begin with what is {misfits[0]}")
+        if misfits:
+            more = f", nor {len(misfits) - 1} more like it" if misfits[1:] else ""
+            remarks.append(f"Not tried first: {misfits[0]}{more}.")
+        elif not fitting:
+            remarks.append(f"Not tried first: {entry}. None of its trials ran to its end.")
+    return list(points.values()), remarks
+
+
+def refuse_too_many(settings: Settings) -> None:
+    """Raises: UserError where the trials cannot start with what is enqueued."""
+    count = len(settings.enqueue)
+    if count and settings.sampler["name"] == "grid":
+        raise UserError(
+            "sweep.enqueue names what to try first, and sweep.sampler.name=grid tries every point "
+            "anyway. Drop one of the two."
+        )
+    if count > settings.n_trials:
+        raise UserError(
+            f"sweep.enqueue names {count} configurations to try first, and n_trials="
+            f"{settings.n_trials} has no room for all. Use n_trials={count} or more."
+        )
+
+
+def _configurations(
+    entry: Any, space: Space, compose: Compose, directory: Path
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(source, key -> value) of each configuration that an entry stands for."""
+    if isinstance(entry, Mapping):
+        yield "given", {str(key): value for key, value in entry.items()}
+    elif entry == DEFAULTS:
+        yield from _defaults(space, compose)
+    elif (Path(str(entry)) / "sweep.yaml").is_file():
+        yield from _best_of(Path(str(entry)), space, directory)
+    else:
+        raise UserError(
+            f"sweep.enqueue: {override_text(entry)} is no sweep's directory, for there is no "
+            f"sweep.yaml in it.{nearest(str(entry), [DEFAULTS])} Use {DEFAULTS}, the directory of "
+            "an earlier sweep, or a mapping {KEY: VALUE}."
+        )
+
+
+def _defaults(space: Space, compose: Compose) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The values that a run without the sweep would have; once for every model that is tried."""
+    for model in space.values("model") or [None]:
+        cfg = compose([] if model is None else [f"model={override_text(model)}"])
+
+        def default(key: str, cfg: Any = cfg, model: Any = model) -> Any:
+            if key == "model":
+                return model
+            if key in (cfg.get("choices") or {}):  # a group, such as model
+                return cfg.choices[key]
+            value = OmegaConf.select(cfg, key, default=ABSENT)
+            return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+        yield DEFAULTS if model is None else f"{DEFAULTS} of {model}", space.with_defaults(default)
+
+
+def _best_of(
+    earlier: Path, space: Space, directory: Path
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The configurations of an earlier sweep that ran to their end, best first."""
+    if earlier.resolve() == directory.resolve():
+        raise UserError(
+            f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
+        )
+    study = SweepStudy(earlier)
+    every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
+    settings = replace(study.settings, confirm=every)
+    for trial in winners(latest(study.trials), study.space, settings):
+        yield f"{earlier}/{trial.user_attrs['key']}", params_of(trial, study.space) or {}

@@ -1,0 +1,222 @@
+"""Where a trial's parameters come from: Optuna's samplers, made anew for every trial.
+
+A sampler is seeded by the trial and not by the worker: workers that restart would draw the same
+again, and a second attempt at a trial draws what the first did.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from gansweep.errors import UserError
+from gansweep.report.notation import short_names
+from gansweep.sweep.constraints import TELLS_OPTUNA, excesses
+from gansweep.sweep.domains import Choice, Fixed
+from gansweep.sweep.space import Parameter, Space
+
+if TYPE_CHECKING:
+    from gansweep.sweep.settings import Settings
+
+SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc", "population", "grid")
+# these take constraints into account; the others search as if there were none
+KNOWS_CONSTRAINTS = ("tpe", "gp")
+# what CMA-ES keeps of its state in the attributes of a trial
+_CMA_STATE = "cma:"
+
+
+def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
+    """The sampler of trial `number`, counted by keys."""
+    options = settings.sampler
+    name, startup = options["name"], int(options["startup_trials"])
+    seed = (int(options["seed"]) * 1_000_003 + number) % 2**32
+    # Optuna 4 asks for the constraints, Optuna 5 finds them with the trial
+    asked: dict[str, Any] = (
+        {} if TELLS_OPTUNA or not settings.constraints else {"constraints_func": excesses}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if name == "tpe":
+            return TPESampler(
+                n_startup_trials=startup,
+                multivariate=True,
+                group=True,  # conditional parameters are modelled with their companions
+                constant_liar=True,  # two workers do not try the same point at once
+                seed=seed,
+                **asked,
+            )
+        if name == "gp":
+            return GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
+        if name == "cmaes":
+            # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the
+            # stopped trials inform the search, with the median they mislead it
+            halving = settings.pruner["name"] in ("asha", "hyperband")
+            return RepeatableCmaEs(seed, number, consider_pruned_trials=halving)
+        if name == "qmc":
+            return QuasiRandom(space, int(options["seed"]), number)
+        # a grid's points are fixed when the trial is created, whatever the sampler, and so is what
+        # a population's members go on with: only its first settings are drawn
+        return RandomSampler(seed=seed)
+
+
+class QuasiRandom(BaseSampler):
+    """The points of a scrambled Sobol sequence, trial by trial (Owen 1998).
+
+    Trial `number` takes the point of that number: workers need not agree on who takes which, and
+    a second attempt takes its own again. Optuna's sampler counts in the study instead, which two
+    workers may read at once, and it draws conditional parameters at random; here every entry of
+    the space has an axis of its own, which a trial without that entry passes over.
+    """
+
+    def __init__(self, space: Space, seed: int, number: int) -> None:
+        from scipy.stats import qmc  # slow to import
+
+        names = [p.name for p in space.parameters if not isinstance(p.domain, Fixed)]
+        engine = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
+        if number > 0:
+            engine.fast_forward(number)
+        self._point = dict(zip(names, engine.random(1)[0].tolist(), strict=False))
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return _at(self._point[param_name], param_distribution)
+
+
+class RepeatableCmaEs(CmaEsSampler):
+    """CMA-ES (Hansen and Ostermeier 2001) that draws for a trial what it drew before."""
+
+    def __init__(self, seed: int, number: int, consider_pruned_trials: bool) -> None:
+        super().__init__(
+            seed=seed,
+            consider_pruned_trials=consider_pruned_trials,
+            warn_independent_sampling=False,
+        )
+        self._position = number
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        trial = copy.copy(trial)  # it is the caller's
+        trial.number = self._position  # Optuna seeds by the attempt
+        return super().sample_relative(study, trial, search_space)
+
+
+def carried_state(trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes without which the next attempt at `trial` would teach CMA-ES nothing."""
+    return {k: v for k, v in trial.system_attrs.items() if k.startswith(_CMA_STATE)}
+
+
+def refuse_unfit(settings: Settings, space: Space) -> None:
+    """Raises: UserError where the sampler cannot search this space for these objectives."""
+    name = settings.sampler["name"]
+    if name == "cmaes" and len(settings.objectives) > 1:
+        metrics = ", ".join(o.metric for o in settings.objectives)
+        raise UserError(
+            f"sweep.sampler.name=cmaes follows one objective, and this sweep has "
+            f"{len(settings.objectives)} ({metrics}). Use tpe, gp, qmc or random, or make all but "
+            "one of them constraints, as in sweep.constraints=['coverage >= 0.5']."
+        )
+    if name in ("gp", "cmaes") and not _modelled(name, space):
+        kind = "numbers" if name == "cmaes" else "parameters"
+        raise UserError(
+            f"sweep.sampler.name={name} searches {kind} that every trial has, and this space "
+            "has none: it would draw everything at random. Use sweep.sampler.name=tpe."
+        )
+
+
+def remarks(settings: Settings, space: Space) -> list[str]:
+    """What a person should hear once about how the sampler treats this sweep."""
+    name, found = settings.sampler["name"], []
+    if name in ("gp", "cmaes"):
+        inside = {p.key for p in _modelled(name, space)}
+        short = short_names(space.keys())
+        searched = [short[k] for k in _searched(space) if k in inside]
+        outside = [short[k] for k in _searched(space) if k not in inside]
+        if outside:
+            verb = "is" if len(outside) == 1 else "are"
+            kind = "a number" if name == "cmaes" else "a value"
+            found.append(
+                f"{name} searches {_listed(searched)}; {_listed(outside)} {verb} drawn at random, "
+                f"since not every trial has {kind} there. tpe searches all."
+            )
+    if settings.constraints and name not in KNOWS_CONSTRAINTS:
+        found.append(
+            f"{name} searches as if there were no constraints; they decide who may win. "
+            "tpe and gp heed them."
+        )
+    return found
+
+
+def _modelled(name: str, space: Space) -> list[Parameter]:
+    """The parameters that the sampler models; Optuna draws the others at random."""
+    left_out: tuple[type, ...] = (Fixed, Choice) if name == "cmaes" else (Fixed,)
+    return [
+        p
+        for p in space.parameters
+        if not p.conditions
+        and space.entries_of(p.key) == 1
+        and not isinstance(p.domain, left_out)
+        and (p.domain.options() is None or len(p.domain.options() or []) > 1)
+    ]
+
+
+def _searched(space: Space) -> list[str]:
+    keys = [p.key for p in space.parameters if not isinstance(p.domain, Fixed)]
+    return list(dict.fromkeys(keys))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def _quietly(sampler: type[BaseSampler]) -> Mapping[str, Any]:
+    """Keeps Optuna from warning of each parameter that it draws at random: we say so once."""
+    option = "warn_independent_sampling"  # Optuna 4.3 has no such option for GP, and no warning
+    return {option: False} if option in inspect.signature(sampler).parameters else {}
+
+
+def _at(position: float, distribution: BaseDistribution) -> Any:
+    """The value at `position` in [0, 1) of the way through a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(position * len(distribution.choices))]
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    low, high = float(distribution.low), float(distribution.high)
+    if isinstance(distribution, IntDistribution):
+        low, high = low - 0.5, high + 0.5  # every integer has an equal share
+    if distribution.log:
+        value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+    else:
+        value = low + position * (high - low)
+    if isinstance(distribution, IntDistribution):
+        return min(max(math.floor(value + 0.5), distribution.low), distribution.high)
+    return min(max(value, low), high)
