@@ -15,6 +15,7 @@ FAILURES = {
     "bug": "failed: a bug",
     "out_of_memory": "failed: out of memory",
     "killed": "failed: killed too often",
+    "mistake": "failed: a mistake in its settings",
 }
 ORDER = (*COMPLETE, "pruned", "diverged", "collapsed", *FAILURES.values(), "failed")
 CONFIRMED = "confirmation runs"

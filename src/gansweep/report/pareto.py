@@ -114,7 +114,9 @@ def _front(
             found.append(Candidate(first.directory.name, first.model, label, values, lost))
     if not found:
         return None
-    best = pareto_front([one.point for one in found], [goal.direction for goal in goals])
+    # a mean over the survivors alone beats none over all seeds
+    points = [(*one.point, float(one.lost > 0)) for one in found]
+    best = pareto_front(points, [*(goal.direction for goal in goals), "minimize"])
     candidates = [
         Candidate(o.name, o.model, o.label, o.values, o.lost, on_front=place in best)
         for place, o in enumerate(found)

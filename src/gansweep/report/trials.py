@@ -10,7 +10,7 @@ from typing import Any
 from gansweep.report.read import NO_RESULT, Run
 from gansweep.report.sweep_part import Goal
 
-OPEN = ("running", "interrupted", NO_RESULT)  # more may come of these
+OPEN = ("running", "paused", "interrupted", NO_RESULT)  # more may come of these
 GIVEN_UP = ("diverged", "collapsed", "failed", "pruned")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +13,155 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord, replace_atomically
+from gansweep.report.objectives import pareto_front
+from gansweep.report.statistics import summarize
 from gansweep.sweep.confirm import Confirmation, group_of, params_of
+from gansweep.sweep.constraints import broken
 from gansweep.sweep.domains import override_text
-from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.objective import Objective
+from gansweep.sweep.outcome import SUCCEEDED, Measured
 from gansweep.sweep.study import SweepStudy, latest
+
+BEATEN = "confirmed, but another one is as good in every objective and better in one"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A confirmation run that ended well, and what it measured of each objective."""
+
+    run: Confirmation
+    model: str
+    measured: tuple[Measured, ...]
 
 
 def write_leaderboard(study: SweepStudy) -> Path | None:
     """leaderboard.json: the winners by the mean over their fresh seeds; None without winners.
 
     Configurations of which every seed ran to its end come first: a mean over the survivors alone
-    would reward those that often fail. "left_out" says what has no row, and why.
+    would reward those that often fail. With several objectives the rows are the Pareto front of
+    the means, the best in the first objective first. "left_out" says what has no row, and why.
     """
-    objective, rows = study.objective, []
+    objectives = study.settings.objectives
     runs = study.confirmations()
-    for key in dict.fromkeys(run.key for run in runs):
-        row = _row(study, [run for run in runs if run.key == key])
-        if row is not None:
-            rows.append(row)
+    fresh = _comparable(list(filter(None, (_fresh(study, run) for run in runs))))
+    rows = []
+    for key in dict.fromkeys(one.run.key for one in fresh):
+        planned = sum(run.key == key for run in runs)
+        rows.append(_row([one for one in fresh if one.run.key == key], planned, len(objectives)))
     if not rows:
         return None
-    rows.sort(key=lambda row: (row["n_failed"] > 0, objective.sort_key(row["mean"])))
+    first = study.objective
+    rows.sort(key=lambda row: (row["n_failed"] > 0, first.sort_key(row["mean"])))
+    best = _front(rows, objectives) if len(objectives) > 1 else rows
+    known = {row["trial"] for row in rows}
+    beaten = known - {row["trial"] for row in best}
     content = {
         "sweep": study.settings.name,
-        "objective": {"metric": objective.metric, "direction": objective.direction},
-        "read_at": objective.at,
-        "rows": [{"rank": rank, **row} for rank, row in enumerate(rows, start=1)],
-        "left_out": _left_out(study, {row["trial"] for row in rows}, {run.key for run in runs}),
+        "objective": {"metric": first.metric, "direction": first.direction},
+        "read_at": first.at,
+        "rows": [{"rank": rank, **row} for rank, row in enumerate(best, start=1)],
+        "left_out": _left_out(study, known - beaten, beaten, {run.key for run in runs}),
     }
     path = study.directory / "leaderboard.json"
     replace_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
     return path
 
 
-def _row(study: SweepStudy, runs: Sequence[Confirmation]) -> dict[str, Any] | None:
-    values: list[float] = []
-    used: list[str] = []
-    name, protocol, model = "", {}, ""
-    reference: Protocol | None = None
-    for run in runs:
-        result = RunRecord(study.directory / run.name).result() or {}
-        score = study.objective.read(result) if result.get("status") in SUCCEEDED else None
-        if score is None:
-            continue
-        measured: Protocol = (result.get("protocols") or {}).get(score[0], {})
-        if reference is not None and not comparable(reference, measured):
-            continue
-        reference = measured
-        values.append(score[1])
-        used.append(run.name)
-        name, protocol = score[0], measured
-        model = result.get("model", run.params.get("model", ""))
-    if not values:
+def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
+    """None where the run has not ended well, or has no value of some objective."""
+    result = RunRecord(study.directory / run.name).result() or {}
+    found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
+    known = tuple(one for one in found if one is not None)
+    if result.get("status") not in SUCCEEDED or len(known) < len(found):
         return None
+    return Fresh(run, str(result.get("model", run.params.get("model", ""))), known)
+
+
+def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measured | None:
+    """An objective of a confirmation run, whose sample may be larger than that of the trials.
+
+    A full name says how large the sample of the trials was: then it is the same score that counts.
+    """
+    objective = study.settings.objectives[index]
+    tried: Mapping[str, Protocol] = study.trials.user_attrs.get("protocols") or {}
+    word = str(tried.get(str(index), {}).get("score", objective.metric))
+    score = objective.read(result) or replace(objective, metric=word).read(result)
+    if score is None:
+        return None
+    return Measured(*score, (result.get("protocols") or {}).get(score[0], {}))
+
+
+def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
+    """Those that were measured as the first of them: comparable with it in every objective."""
+    return [
+        one
+        for one in fresh
+        if all(
+            comparable(a.protocol, b.protocol)
+            for a, b in zip(fresh[0].measured, one.measured, strict=True)
+        )
+    ]
+
+
+def _row(fresh: Sequence[Fresh], planned: int, n_objectives: int) -> dict[str, Any]:
+    """One configuration over its fresh seeds, of which `planned` were run."""
+    first, run = fresh[0].measured[0], fresh[0].run
+    told = [_told([one.measured[index] for one in fresh]) for index in range(n_objectives)]
+    row = {
+        "model": fresh[-1].model,
+        "trial": run.key,
+        "params": run.params,
+        "score": first.score,
+        "protocol": {k: v for k, v in first.protocol.items() if k not in REPEATABLE},
+        **{key: told[0][key] for key in ("mean", "std", "interval")},
+        "n_seeds": len(fresh),
+        "n_failed": planned - len(fresh),
+        "values": told[0]["values"],
+        "runs": [one.run.name for one in fresh],
+        "selection_value": run.selection_value,
+    }
+    return row | ({"objectives": told} if n_objectives > 1 else {})
+
+
+def _told(measured: Sequence[Measured]) -> dict[str, Any]:
+    """std: of the sample, n - 1; interval: holds the mean with 95 % confidence (Student's t). Both
+    are None for a single seed."""
+    summary = summarize([one.value for one in measured])
+    assert summary is not None, "a row has a run"
     return {
-        "model": model,
-        "trial": runs[0].key,
-        "params": runs[0].params,
-        "score": name,
-        "protocol": {k: v for k, v in protocol.items() if k not in REPEATABLE},
-        "mean": statistics.fmean(values),
-        "std": statistics.stdev(values) if len(values) > 1 else None,  # of the sample, n - 1
-        "n_seeds": len(values),
-        "n_failed": len(runs) - len(values),
-        "values": values,
-        "runs": used,
-        "selection_value": runs[0].selection_value,
+        "metric": measured[0].score,
+        "mean": summary.mean,
+        "std": summary.std,
+        "interval": summary.interval,
+        "values": list(summary.values),
     }
 
 
-def _left_out(study: SweepStudy, ranked: set[str], confirmed: set[str]) -> dict[str, str]:
+def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+    """The rows that no other one beats; one that lost a seed beats none that kept all."""
+    points = [
+        [*(told["mean"] for told in row["objectives"]), float(row["n_failed"] > 0)] for row in rows
+    ]
+    directions = [*(objective.direction for objective in objectives), "minimize"]
+    return [rows[place] for place in pareto_front(points, directions)]
+
+
+def _left_out(
+    study: SweepStudy, ranked: set[str], beaten: set[str], confirmed: set[str]
+) -> dict[str, str]:
     """What has no row -> why: values of the key that `confirm.per` names, else winners.
 
-    ranked, confirmed: the trials with a row, and those that were run again.
+    ranked, beaten, confirmed: the trials with a row, those that others beat in every objective,
+    and those that were run again.
     """
     per, top = str(study.settings.confirm["per"]), study.settings.confirm["top"]
     if per == "config":
-        return {key: _not_confirmed(study, key) for key in sorted(confirmed - ranked)}
+        breaks = {t.user_attrs["key"]: broken(t) for t in latest(study.trials) if broken(t)}
+        lost = {
+            key: BEATEN if key in beaten else _not_confirmed(study, key)
+            for key in sorted(confirmed - ranked)
+        }
+        return lost | breaks
     trials = [t for t in latest(study.trials) if params_of(t, study.space) is not None]
     groups: dict[str, list[FrozenTrial]] = {
         value: [] for value in study.space.values(per) if isinstance(value, str)
@@ -104,8 +176,13 @@ def _left_out(study: SweepStudy, ranked: set[str], confirmed: set[str]) -> dict[
             reasons[group] = "no trial took this value"
         elif not any(t.state == TrialState.COMPLETE for t in members):
             reasons[group] = f"none of its trials ran to its end: {_tally(members)}"
+        elif all(broken(t) for t in members if t.state == TrialState.COMPLETE):
+            told = next(f"{t.user_attrs['key']} {broken(t)}" for t in members if broken(t))
+            reasons[group] = f"none of its trials meets the constraints: {told}"
         elif not keys & confirmed:
             reasons[group] = f"its best trial is not among the {top} that were confirmed"
+        elif not keys & ranked and keys & beaten:
+            reasons[group] = BEATEN
         elif not keys & ranked:
             reasons[group] = _not_confirmed(study, *(keys & confirmed))
     return reasons
