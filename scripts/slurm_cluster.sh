@@ -70,18 +70,14 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
 # cred_expire: a requeued job may start again after so many seconds (fewer than 5 count as 120)
 AuthInfo=socket=$dir/munge.socket,cred_expire=5
-CryptoType=crypto/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool-%n
 SlurmctldPidFile=$dir/slurmctld.pid
 SlurmdPidFile=$dir/slurmd-%n.pid
 SlurmctldLogFile=$dir/slurmctld.log
 SlurmdLogFile=$dir/slurmd-%n.log
-MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
@@ -105,7 +101,10 @@ CONF
 AutoDetect=off
 NodeName=n[1-$nodes] Name=gpu File=$dir/nvidia[0-1]
 CONF
-    printf 'CgroupAutomount=no\n' >"$dir/cgroup.conf"
+    # from 23.02 on slurmd asks for control groups even where nothing uses them
+    if [ "$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 23 ]; then
+        printf 'CgroupPlugin=disabled\n' >"$dir/cgroup.conf"
+    fi
 }
 
 start_munge() {
@@ -149,35 +148,25 @@ up() {
     printf 'export SLURM_CONF=%q\n' "$SLURM_CONF"
 }
 
-# Ends the process that a pid file names, and waits until it is gone.
-stop() {
-    local pid i
-    lives "$1" || return 0
-    pid=$(cat "$1")
-    kill "$pid" 2>/dev/null || return 0
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "$pid" 2>/dev/null || return 0
-        sleep 0.05
-    done
-    kill -9 "$pid" 2>/dev/null || true
-}
-
 down() {
-    local i
+    local i file
     if [ ! -e "$dir/slurm.conf" ]; then
         say "No cluster in $dir."
         return
     fi
     export SLURM_CONF=$dir/slurm.conf
     if lives "$dir/slurmctld.pid"; then
-        scancel --full --signal=KILL --user="$(id -un)" 2>/dev/null || true
-        scancel --user="$(id -un)" 2>/dev/null || true
-        for ((i = 0; i < 50; i++)); do
+        scancel --full --signal=KILL --user="$(id -u)" 2>/dev/null || true
+        scancel --user="$(id -u)" 2>/dev/null || true
+        for ((i = 0; i < 100; i++)); do
             [ -n "$(squeue -h 2>/dev/null)" ] || break
             sleep 0.1
         done
     fi
-    for file in "$dir"/slurmd-*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do stop "$file"; done
+    for file in "$dir"/*.pid; do
+        # all that they would save is removed
+        if lives "$file"; then kill -9 "$(cat "$file")"; fi
+    done
     rm -rf "$dir"
 }
 

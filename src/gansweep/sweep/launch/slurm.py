@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gansweep.sweep.launch.slurm_queue import (
     remember,
     require,
 )
+from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import KernelLock
 from gansweep.sweep.study import SweepStudy
 
@@ -30,7 +31,6 @@ __all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
 SCRIPT = Path(__file__).with_name("slurm_worker.sh")
 MOST_BY_DEFAULT = 8
 TICK_SECONDS = 0.5
-LAST_SECONDS = 60.0  # for the workers of a finished sweep to end by themselves
 CANNOT_WORK = (2, 3, 126, 127)  # exit codes of workers that another start does not mend
 LAST_LINES = 5  # of a log that is told
 # What squeue gives as the reason of a job that no waiting helps.
@@ -45,15 +45,19 @@ HOPELESS = (
     "launch failed requeued held",
 )
 MENDS = (  # (words of SLURM, what mends it)
-    ("time limit|PartitionTimeLimit", "Ask for less with launcher.time=."),
+    ("array", "Submit fewer jobs with workers=."),
+    (
+        "violates accounting|submit limit",
+        "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=).",
+    ),
+    ("time limit|TimeLimit", "Ask for less with launcher.time=."),
     ("partition", "Choose one with launcher.partition=."),
     ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
-    ("submit limit|violates accounting|array", "Submit fewer jobs with workers=."),
     (
-        "feature|constraint|node configuration|memory|cpu|gres",
+        "feature|constraint|configuration|memory|cpu|gres",
         "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
     ),
-    ("contact|connect|socket", "Is its controller up (`scontrol ping`)? Try again then."),
+    ("contact|connect|munge", "Try again when its controller is up (`scontrol ping`)."),
 )
 
 
@@ -84,6 +88,7 @@ class SlurmLauncher:
         self.every_seconds = float(options["every_seconds"])
         (self.directory / "workers").mkdir(exist_ok=True)
         self._arrays: set[str] = set()  # whose workers we look after
+        self._told = ""
 
     def run(self, tick: Callable[[], None]) -> bool:
         """Submit the workers that are missing; until the sweep is finished: True; or cancelled:
@@ -111,6 +116,7 @@ class SlurmLauncher:
             missing = self.workers - len(jobs)
             room = self.max_running - len(jobs)
             if missing <= 0 or room <= 0:
+                print(f"{len(jobs)} workers are in SLURM already (job {_listed(self._arrays)})")
                 return 0
             self._submit(missing, room)
             return missing
@@ -123,6 +129,7 @@ class SlurmLauncher:
             raise _refused(str(error)) from None
         remember(self.directory, array, command)
         self._arrays.add(array)
+        print(f"{many} workers submitted to SLURM (job {array})")
 
     def _command(self, many: int, at_once: int) -> list[str]:
         """The sbatch command, word by word."""
@@ -169,10 +176,12 @@ class SlurmLauncher:
                     if not jobs and (self.directory / "cancelled").exists():
                         return False
                     self._complain_where_stuck(jobs)
+                    self._tell_where_all_wait(jobs)
                 next_look = time.monotonic() + self.every_seconds
             tick()
             time.sleep(TICK_SECONDS)
-        self._let_workers_end()
+        self._cancel_waiting()
+        write_leaderboard(study)  # a worker that saw the end may still be at it
         tick()
         return True
 
@@ -197,6 +206,14 @@ class SlurmLauncher:
         if jobs:
             cancel(self.directory)
         raise UserError(told)
+
+    def _tell_where_all_wait(self, jobs: list[Job]) -> None:
+        if any(not job.waits for job in jobs):
+            return
+        told = f"{len(jobs)} workers wait in SLURM ({_listed({job.reason for job in jobs})})"
+        if told != self._told:
+            print(told)
+            self._told = told
 
     def _exit_codes(self, jobs: list[Job]) -> dict[str, int]:
         """Of the workers that have ended, by their job."""
@@ -232,14 +249,11 @@ class SlurmLauncher:
             + "\nMend what that names; the same command then submits new workers and goes on."
         )
 
-    def _let_workers_end(self) -> None:
-        """They do so by themselves, once the leaderboard is written; who waits need not start."""
-        deadline = time.monotonic() + LAST_SECONDS
-        while (jobs := self._jobs()) and time.monotonic() < deadline:
-            waiting = [job.id for job in jobs if job.waits]
-            if waiting:
-                ask_slurm(["scancel", *waiting])
-            time.sleep(min(self.every_seconds, LAST_SECONDS))
+    def _cancel_waiting(self) -> None:
+        """Of a finished sweep, the jobs that need not start; those that run end by themselves."""
+        waiting = [job.id for job in self._jobs() or [] if job.waits]
+        if waiting:
+            ask_slurm(["scancel", *waiting])
 
     def _how_to_return(self, jobs: str) -> str:
         return (
@@ -248,6 +262,10 @@ class SlurmLauncher:
             f"  gansweep cancel {self.given}   stops them\n"
             "The same command shows the table again, and submits no worker twice."
         )
+
+
+def _listed(words: Collection[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def positive(number: Any, name: str) -> int:
