@@ -20,6 +20,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def replace_atomically(path: Path, content: bytes) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose weights a run goes on with: the name of another run, and a checkpoint of it."""
+
+    run: str
+    checkpoint: Path
 
 
 class RunRecord:

@@ -26,7 +26,7 @@ from gansweep.callbacks.checkpoint import read_checkpoint, restore_rng
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
-from gansweep.callbacks.takeover import Source, take_over
+from gansweep.callbacks.takeover import take_over
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.config import instantiate
 from gansweep.data.conditions import Conditions
@@ -37,7 +37,7 @@ from gansweep.models.adversarial import Draws
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.feed import Feed
 from gansweep.origin import hardware, origin
-from gansweep.record import RunRecord, disk_error, new_directory
+from gansweep.record import RunRecord, Source, disk_error, new_directory
 from gansweep.tracking import finish
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs

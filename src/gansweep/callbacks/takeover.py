@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.record import RunRecord, replace_atomically
+from gansweep.record import RunRecord, Source, replace_atomically
 
 ROW = "weights_from"  # the key of the history's row that says so
-
-
-@dataclass(frozen=True)
-class Source:
-    """Whose weights a run goes on with: the name of another run, and a checkpoint of it."""
-
-    run: str
-    checkpoint: Path
 
 
 def take_over(record: RunRecord, source: Source) -> None:

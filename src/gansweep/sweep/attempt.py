@@ -9,6 +9,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import Trial
 
+from gansweep.record import Source
 from gansweep.sweep.locks import Lease
 from gansweep.sweep.settings import Settings
 
@@ -21,6 +22,7 @@ class PlannedRun:
     overrides: list[str]
     seed: int | None = None  # None: that of the sweep, or of the search space
     until_kimg: float | None = None  # where it pauses; None: its whole budget
+    source: Source | None = None  # whose weights it begins with, where not its own
 
 
 @dataclass
@@ -35,7 +37,9 @@ class Attempt:
     trial: Trial
     study: Study
     lease: Lease
+    taken_from: str | None = None  # the source of enqueued parameters; None: the sampler
     reported: set[int] = field(default_factory=set)
+    schedule: list[dict[str, Any]] | None = None  # which settings hold from which kimg on
     score: str | None = None  # the objective's full name, once the run has named it
 
     def sweep_entry(self, settings: Settings, run: PlannedRun, directory: Path) -> dict[str, Any]:
@@ -53,7 +57,10 @@ class Attempt:
             "seed": run.seed,
             "objective": objectives[0],
         }
-        return entry | ({"objectives": objectives} if len(objectives) > 1 else {})
+        several = {"objectives": objectives} if len(objectives) > 1 else {}
+        scheduled = {} if self.schedule is None else {"schedule": self.schedule}
+        enqueued = {} if self.taken_from is None else {"source": self.taken_from}
+        return {**entry, **several, **scheduled, **enqueued}
 
 
 def run_names(key: str, seeds: int) -> list[str]:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from gansweep.record import RunRecord
+from gansweep.record import RunRecord, Source
 from gansweep.sweep.failures import record_exception
 from gansweep.sweep.gpus import HeldGpus
 from gansweep.sweep.locks import share_lease
@@ -39,6 +39,8 @@ class Order:
     run_dir: str
     lease: str
     sweep: dict[str, Any]
+    until_kimg: float | None = None  # where the run pauses
+    source: Source | None = None  # whose weights it begins with
     gpus: HeldGpus | None = None  # that the child computes on, and keeps until it ends
 
 
@@ -65,6 +67,7 @@ def run_order(order: Order, connection: Connection) -> None:
             run_dir=Path(order.run_dir),
             on_score=_asking(connection),
             sweep=order.sweep,
+            **_part_of_a_run(order),
         )
     except Exception as error:
         traceback.print_exc()
@@ -79,8 +82,10 @@ def train_trial(
     run_dir: Path,
     on_score: OnScore,
     sweep: dict[str, Any],
+    until_kimg: float | None = None,
+    source: Source | None = None,
 ) -> None:
-    """Compose the trial's configuration and train it."""
+    """Compose the trial's configuration and train it, or a part of it: see training.train."""
     from gansweep.config import compose
     from gansweep.training import train
 
@@ -93,7 +98,15 @@ def train_trial(
         progress=False,
         overrides=overrides,
         config_dir=config_dir,
+        until_kimg=until_kimg,
+        source=source,
     )
+
+
+def _part_of_a_run(order: Order) -> dict[str, Any]:
+    """What is said to a target of runs that pause, and only to these."""
+    given = {"until_kimg": order.until_kimg, "source": order.source}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _let_server_end_with_worker() -> None:

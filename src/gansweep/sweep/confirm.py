@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from gansweep.report.objectives import pareto_front
+from gansweep.sweep.attempt import PlannedRun
+from gansweep.sweep.constraints import broken
+from gansweep.sweep.population import Population, Stretch
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 
@@ -24,34 +28,64 @@ FIRST_SEED = 101
 class Confirmation:
     """One run of one winner under one fresh seed."""
 
-    key: str  # the winning trial's
+    key: str  # the winning trial's, or member's
     seed: int
-    params: dict[str, Any]
-    overrides: list[str]
+    params: dict[str, Any]  # at its end
+    runs: list[PlannedRun]  # of one record; several where a population changed the settings
     selection_value: float  # what the trial was picked for
+    schedule: list[dict[str, Any]] | None = None  # of a population's member
 
     @property
     def name(self) -> str:
-        return f"c-{self.key}-s{self.seed}"
+        return _name(self.key, self.seed)
 
     @classmethod
-    def of(cls, trial: FrozenTrial, space: Space, seed: int, settings: Settings) -> Confirmation:
-        params = params_of(trial, space)
-        assert params is not None, "a winner has run"
-        fresh = {"seed", "metrics.noise_seed"}
-        kept = {key: value for key, value in params.items() if key not in fresh}
-        n_fake = settings.confirm.get("n_fake")
-        sample = [] if n_fake is None else [f"metrics.n_fake={n_fake}"]
+    def of(
+        cls,
+        trial: FrozenTrial,
+        stretches: Sequence[Stretch],
+        space: Space,
+        seed: int,
+        settings: Settings,
+    ) -> Confirmation:
+        """stretches: the settings of the winner over its budget; one for a plain trial."""
+        key = trial.user_attrs.get("member") or trial.user_attrs["key"]
+        ends = [*(stretch.kimg for stretch in stretches[1:]), None]
+        runs = [
+            PlannedRun(_name(key, seed), _overrides(s.params, space, seed, settings), seed, end)
+            for s, end in zip(stretches, ends, strict=True)
+        ]
+        scheduled = "member" in trial.user_attrs
         return cls(
-            key=trial.user_attrs["key"],
+            key=key,
             seed=seed,
-            params=params,
-            overrides=[
-                *(*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}"),
-                *sample,
-            ],
+            params=stretches[-1].params,
+            runs=runs,
             selection_value=float(trial.values[0]),
+            schedule=[s.entry() for s in stretches] if scheduled else None,
         )
+
+
+def _name(key: str, seed: int) -> str:
+    return f"c-{key}-s{seed}"
+
+
+def _overrides(params: dict[str, Any], space: Space, seed: int, settings: Settings) -> list[str]:
+    fresh = {"seed", "metrics.noise_seed"}
+    kept = {key: value for key, value in params.items() if key not in fresh}
+    n_fake = settings.confirm.get("n_fake")
+    sample = [] if n_fake is None else [f"metrics.n_fake={n_fake}"]
+    return [*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}", *sample]
+
+
+def _stretches(
+    trials: Sequence[FrozenTrial], winner: FrozenTrial, space: Space, settings: Settings
+) -> list[Stretch]:
+    if "member" in winner.user_attrs:
+        return Population(settings, space).lineage(trials, winner.user_attrs["member"])
+    params = params_of(winner, space)
+    assert params is not None, "a winner has run"
+    return [Stretch(0.0, params, None)]
 
 
 def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any] | None:
@@ -80,17 +114,52 @@ def confirmations(
         used: set[Any] = {settings.base_seed + i for i in range(settings.seeds)}
         used.add((params_of(trial, space) or {}).get("seed"))
         fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
+        stretches = _stretches(trials, trial, space, settings)
         for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
-            found.append(Confirmation.of(trial, space, seed, settings))
+            found.append(Confirmation.of(trial, stretches, space, seed, settings))
     return found
 
 
 def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> list[FrozenTrial]:
-    """The best trials that ran to their end, best first: one per configuration, or per value of
-    the key that `confirm.per` names, and `confirm.top` of them."""
-    per, objective = str(settings.confirm["per"]), settings.objectives[0]
+    """The best trials that ran to their end and meet every constraint, best first: one per
+    configuration, or per value of the key that `confirm.per` names, and `confirm.top` of them.
+
+    With several objectives they are those of the Pareto front, or of the front of each value of
+    the key; the best in the first objective of every front come first, then the second best. Of
+    equal trials the earlier one comes first.
+    """
+    per, top = str(settings.confirm["per"]), int(settings.confirm["top"])
+    ended = by_first_objective(trials, settings)
+    if len(settings.objectives) == 1:
+        return _one_of_each(ended, space, per)[:top]
+    groups: dict[str, list[FrozenTrial]] = {}
+    for trial in ended:
+        group = "" if per == "config" else json.dumps(group_of(trial, space, per))
+        groups.setdefault(group, []).append(trial)
+    fronts = [_one_of_each(front(g, settings), space, "config") for g in groups.values()]
+    rounds = itertools.zip_longest(*fronts)
+    return [t for one in rounds for t in by_first_objective(filter(None, one), settings)][:top]
+
+
+def by_first_objective(trials: Iterable[FrozenTrial], settings: Settings) -> list[FrozenTrial]:
+    """Those of the trials that may win, by their first objective from best to worst."""
+    first = settings.objectives[0]
+    ended = [t for t in trials if t.state == TrialState.COMPLETE and not broken(t)]
+    if settings.generations > 1:  # what a population has not trained to its end wins nothing
+        ended = [t for t in ended if t.user_attrs["generation"] == settings.generations - 1]
+    return sorted(ended, key=lambda t: (first.sort_key(t.values[0]), t.number))
+
+
+def front(trials: Iterable[FrozenTrial], settings: Settings) -> list[FrozenTrial]:
+    """The Pareto front of the trials that may win, by their first objective from best to worst:
+    none of the others is as good as they in every objective and better in one."""
+    ended = by_first_objective(trials, settings)
+    places = pareto_front([t.values for t in ended], [o.direction for o in settings.objectives])
+    return [ended[place] for place in places]
+
+
+def _one_of_each(ordered: Iterable[FrozenTrial], space: Space, per: str) -> list[FrozenTrial]:
     best: dict[str, FrozenTrial] = {}
-    done = [t for t in trials if t.state == TrialState.COMPLETE]
-    for trial in sorted(done, key=lambda t: (objective.sort_key(t.values[0]), t.number)):
+    for trial in ordered:
         best.setdefault(json.dumps(group_of(trial, space, per), sort_keys=True), trial)
-    return list(best.values())[: int(settings.confirm["top"])]
+    return list(best.values())

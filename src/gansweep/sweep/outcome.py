@@ -45,7 +45,7 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     for result in results:
         if result.get("status") in (*GAVE_UP, "pruned"):
             return _given_up(result)
-    if not all(result.get("status") in SUCCEEDED for result in results):
+    if not all(_has_succeeded(result) for result in results):
         return Outcome(None)
     try:
         measured = tuple(_measured(results, objective) for objective in objectives)
@@ -62,6 +62,13 @@ def _given_up(result: dict[str, Any]) -> Outcome:
     # a child killed in the moment between training's word and its own has not said which
     kind, alike = result.get("failure", BUG), result.get("failed_at", "")
     return Outcome(status, reason, failure=str(kind), alike=str(alike))
+
+
+def _has_succeeded(result: dict[str, Any]) -> bool:
+    """A trial's run that pauses has ended a unit of a population; one that confirms goes on."""
+    if result.get("status") == "paused":
+        return bool(result["sweep"]["role"] == "trial")
+    return result.get("status") in SUCCEEDED
 
 
 def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measured:

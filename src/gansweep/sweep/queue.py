@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +10,23 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from gansweep.sweep.domains import Scalar
+from gansweep.sweep.population import Population
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 
 
 class Queue:
-    """The trials of a sweep in their order: points of a grid, or what the sampler proposes."""
+    """The trials of a sweep in their order: those enqueued, then points of a grid or what the
+    sampler proposes."""
 
     def __init__(self, settings: Settings, space: Space) -> None:
         self._points: list[dict[str, Scalar]] = []
+        self._first: list[dict[str, Any]] = settings.enqueue
         self.n_trials = settings.n_trials
+        self.population: Population | None = None
+        if settings.sampler["name"] == "population":
+            self.population = Population(settings, space)
+            self.n_trials *= self.population.generations
         if settings.sampler["name"] == "grid":
             self._points = space.grid()
             # shuffled, so that a sweep stopped early has seen a bit of everything
@@ -30,8 +38,37 @@ class Queue:
     ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
         """(what is fixed of its parameters, its attributes) of the trial to queue after `trials`;
         None where the budget has none left."""
+        if self.population is not None:
+            return self._next_unit(self.population, trials)
         number = len({t.user_attrs["key"] for t in trials})
         if number >= self.n_trials:
             return None
-        point = self._points[number] if number < len(self._points) else {}
-        return point, {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
+        attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
+        first = self._next_enqueued(trials)
+        if first is not None:
+            return first["params"], {**attrs, "source": first["source"]}
+        return self._points[number] if number < len(self._points) else {}, attrs
+
+    def _next_unit(
+        self, population: Population, trials: Sequence[FrozenTrial]
+    ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
+        planned = population.next_unit(trials)
+        if planned is None or planned[1]["generation"] > 0:
+            return planned
+        first = self._next_enqueued(trials)
+        if first is None:
+            return planned
+        return first["params"], {**planned[1], "source": first["source"]}
+
+    def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """The first of the enqueued configurations that is not among `trials`.
+
+        Told by what they fix: an earlier sweep that they come from may have grown meanwhile.
+        """
+        begun = {
+            json.dumps(t.system_attrs["fixed_params"], sort_keys=True)
+            for t in trials
+            if "source" in t.user_attrs and t.user_attrs["attempt"] == 1
+        }
+        unseen = (f for f in self._first if json.dumps(f["params"], sort_keys=True) not in begun)
+        return next(unseen, None)

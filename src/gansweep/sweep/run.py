@@ -12,13 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, nearest
 from gansweep.sweep import presence
+from gansweep.sweep.changeable import check_population
 from gansweep.sweep.confirm import FIRST_SEED
+from gansweep.sweep.constraints import broken
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
-from gansweep.sweep.objective import direction_of_runs
 from gansweep.sweep.own_space import OWN, own_space
-from gansweep.sweep.settings import SAMPLERS, Settings
+from gansweep.sweep.samplers import SAMPLERS
+from gansweep.sweep.search import as_list, settle_search, with_direction
+from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space, with_command_line
-from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.table import make_view
 from gansweep.sweep.worker import EXIT_CANCELLED
 
@@ -100,16 +103,19 @@ def run_sweep(
     def check(overrides: list[str]) -> Any:
         return composing(overrides, config_dir=config_dir)
 
-    settings, space = _settings(cfg, words, given, check)
+    settings, space, remarks = _settings(cfg, words, given, check)
     settings.config_dir = config_dir
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
-    workers = worker_count(settings.launcher, cfg.workers, settings.n_trials)
+    workers = worker_count(
+        settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
+    )
     directory = Path(settings.runs_dir) / settings.name
     presence.refuse_second(directory)
     study = _create(directory, settings, space)
     (directory / presence.CANCELLED).unlink(missing_ok=True)
     print(f"Sweep {settings.name}: {study.n_trials} trials, {workers} workers, in {directory}")
+    print(*remarks, sep="\n", end="\n" if remarks else "")
     print(presence.told_of_others(directory), end="")
     launcher = make_launcher(directory, settings.launcher, workers)
     try:
@@ -125,10 +131,17 @@ def run_sweep(
         print(f"Stopped. The same command continues the sweep; what it has is in {directory}.")
         raise KeyboardInterrupt
     if not study.confirmations() and settings.confirm["top"]:
-        print(
-            f"No trial ran to its end. What the first one said: {directory / 't0000' / 'log.txt'}"
-        )
+        print(_why_no_winner(study))
     return directory
+
+
+def _why_no_winner(study: SweepStudy) -> str:
+    trials = latest(study.trials)
+    broke = [f"{t.user_attrs['key']} {broken(t)}" for t in trials if broken(t)]
+    if broke:
+        return f"No trial that ran to its end meets the constraints: {broke[0]}."
+    first = study.run_dir(study.run_names("t0000")[0]) / "log.txt"
+    return f"No trial ran to its end. What the first one said: {first}"
 
 
 def _default_compose() -> Compose:
@@ -185,8 +198,8 @@ def _split(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _settings(
     cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
-) -> tuple[Settings, Space]:
-    """The settings and the space, checked against the configurations they lead to."""
+) -> tuple[Settings, Space, list[str]]:
+    """The settings and the space, checked against the configurations they lead to; remarks."""
     sweep = _sweep_node(cfg)
     fixed, searched = _by_kind(given)
     entries = sweep.pop("space") or {}
@@ -207,13 +220,10 @@ def _settings(
     if int(sweep["confirm"]["top"]) > 0:
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
         _check_groups(str(sweep["confirm"]["per"]), in_space)
-    objective = sweep["objective"]
-    if objective["metric"] == "auto":
+    if "auto" in as_list(sweep["objective"]["metric"]):
         _refuse_unlike_models(space, lambda model: check([*overrides, f"model={model}"]))
-    if objective["metric"] == objective["direction"] == "auto":
-        objective["direction"] = direction_of_runs(
-            OmegaConf.select(base, "model.judged_by"), OmegaConf.select(base, "metrics.scores")
-        )
+    sweep["objective"] = with_direction(sweep["objective"], base)
+    sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
     settings = Settings(
         name=str(cfg.name) if cfg.name is not None else _default_name(words, base),
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
@@ -224,10 +234,14 @@ def _settings(
         runs_dir=str(cfg.runs_dir),
         storage=str(cfg.storage),
         launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
+        uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
         evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
         **sweep,
     )
-    return settings, space
+    if settings.sampler["name"] == "population":
+        check_population(settings, space, base)
+    remarks = settle_search(settings, space, base, lambda words: check([*overrides, *words]))
+    return settings, space, remarks
 
 
 def _sweep_node(cfg: DictConfig) -> dict[str, Any]:

@@ -1,24 +1,21 @@
-"""The settings of a sweep: sweep.yaml, and what its words mean to Optuna."""
+"""The settings of a sweep: sweep.yaml, and which of them do not go together."""
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from optuna import pruners, samplers
-from optuna.exceptions import ExperimentalWarning
 
 from gansweep.errors import UserError, nearest
 from gansweep.record import replace_atomically
-from gansweep.sweep.objective import Objective
-from gansweep.sweep.pruning import Hyperband
-
-SAMPLERS = ("random", "tpe", "grid")
-PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon")
+from gansweep.sweep.constraints import Constraint
+from gansweep.sweep.objective import COSTS, Objective
+from gansweep.sweep.pruning import LEAST_SEEDS, PRUNERS
+from gansweep.sweep.samplers import SAMPLERS
 
 
 @dataclass
@@ -71,7 +68,8 @@ class Settings:
                 "say, or 0 to stop for no bug."
             )
         self._check_seeds()
-        self.objectives  # noqa: B018  # reads the words, and refuses the unknown
+        self.limits  # noqa: B018  # reads the words, and refuses the unreadable
+        self._check_objectives()
 
     def _check_seeds(self) -> None:
         if self.seeds < 1:
@@ -81,16 +79,42 @@ class Settings:
                 f"sweep.seeds={self.seeds} runs every trial with seeds of its own, and the search "
                 "space names 'seed' too. Remove one of the two."
             )
-        if self.compares_seeds and self.seeds < 3:
+        if self.compares_seeds and self.seeds < LEAST_SEEDS:
             raise UserError(
                 f"sweep.pruner.name=wilcoxon compares trials seed by seed, and sweep.seeds="
-                f"{self.seeds} are too few for its test. Use sweep.seeds=5, say, or another pruner."
+                f"{self.seeds} are too few for its test to stop any. Use sweep.seeds={LEAST_SEEDS} "
+                "or more, or another pruner."
+            )
+
+    def _check_objectives(self) -> None:
+        objectives, pruner = self.objectives, self.pruner["name"]
+        if pruner != "none" and len(objectives) > 1:
+            raise UserError(
+                f"sweep.pruner.name={pruner} compares trials by one score, and this sweep has "
+                f"{len(objectives)} objectives. Use sweep.pruner.name=none."
+            )
+        if pruner not in ("none", "wilcoxon") and objectives[0].metric in COSTS:
+            raise UserError(
+                f"sweep.pruner.name={pruner} compares scores while trials run, and "
+                f"'{objectives[0].metric}' is known at their end. Use sweep.pruner.name=none."
             )
 
     @property
     def objectives(self) -> list[Objective]:
         """What the sweep optimises; most have one."""
         return Objective.parse_all(self.objective)
+
+    @property
+    def limits(self) -> list[Constraint]:
+        """What a winner must meet."""
+        return [Constraint.parse(text) for text in self.constraints]
+
+    @property
+    def generations(self) -> int:
+        """The parts that the budget of a population's member is cut into; 1 for other searches."""
+        if self.sampler["name"] != "population":
+            return 1
+        return math.ceil(self.budget_kimg / float(self.population["every_kimg"]) - 1e-9)
 
     @property
     def compares_seeds(self) -> bool:
@@ -101,8 +125,12 @@ class Settings:
         """What may not change between two runs of the command that continue one sweep."""
         objectives = self.objectives
         seeds = {} if self.seeds == 1 else {"seeds": self.seeds}
+        limits = {"constraints": ", ".join(map(str, self.limits))} if self.constraints else {}
+        population = self.population if self.sampler["name"] == "population" else {}
         return {
             **seeds,
+            **{f"population.{key}": value for key, value in population.items()},
+            **limits,
             "objective.metric": " ".join(o.metric for o in objectives),
             "objective.direction": " ".join(o.direction for o in objectives),
             "objective.at": objectives[0].at,
@@ -127,43 +155,6 @@ class Settings:
         assert isinstance(content, dict)
         known = {f.name for f in fields(cls)}
         return cls(**{str(k): v for k, v in content.items() if k in known})
-
-    def make_sampler(self, number: int) -> samplers.BaseSampler:
-        """The sampler of trial `number`, counted by keys: a second attempt draws the same again.
-
-        Seeded by the trial, not by the worker: workers that restart would draw the same again.
-        """
-        seed = (int(self.sampler["seed"]) * 1_000_003 + number) % 2**32
-        if self.sampler["name"] == "tpe":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return samplers.TPESampler(
-                    n_startup_trials=int(self.sampler["startup_trials"]),
-                    multivariate=True,
-                    group=True,  # conditional parameters are modelled with their companions
-                    constant_liar=True,  # two workers do not try the same point at once
-                    seed=seed,
-                )
-        # a grid's points are fixed when the trial is created, whatever the sampler
-        return samplers.RandomSampler(seed=seed)
-
-    def make_pruner(self) -> pruners.BasePruner:
-        name, factor = self.pruner["name"], int(self.pruner["reduction_factor"])
-        budget = max(1, int(self.budget_kimg * 1000))
-        warmup = max(1, int(budget * float(self.pruner["warmup_fraction"])))
-        if name == "median":
-            return pruners.MedianPruner(
-                n_startup_trials=int(self.pruner["startup_trials"]), n_warmup_steps=warmup
-            )
-        if name == "asha":
-            return pruners.SuccessiveHalvingPruner(min_resource=warmup, reduction_factor=factor)
-        if name == "hyperband":
-            return Hyperband(warmup, max_resource=budget, reduction_factor=factor)
-        if name == "wilcoxon":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return pruners.WilcoxonPruner(n_startup_steps=2)
-        return pruners.NopPruner()
 
     def step(self, kimg: float) -> int:
         """Optuna's step for a score at `kimg`: images seen, down to the evaluation that was due.

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
@@ -22,13 +22,16 @@ from gansweep.report.notation import short_names
 from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
 from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
+from gansweep.sweep.constraints import note_measured
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.journal import open_storage
 from gansweep.sweep.locks import KernelLock, Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
-from gansweep.sweep.pruning import PeerPruner, last_attempts
+from gansweep.sweep.population import UNIT, open_record
+from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
 from gansweep.sweep.queue import Queue
+from gansweep.sweep.samplers import KNOWS_CONSTRAINTS, carried_state, make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space, difference
 
@@ -47,9 +50,10 @@ class SweepStudy:
         self.space = Space.parse(self.settings.space)
         self.lock = KernelLock(directory / "sweep.lock")
         self.storage = open_storage(directory / "study.journal")
-        self.trials = self._study("trials", PeerPruner(self.settings.make_pruner(), self._kind))
+        self.trials = self._study("trials", PeerPruner(make_pruner(self.settings), self._kind))
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
         self.queue = Queue(self.settings, self.space)
+        self.population = self.queue.population
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
@@ -73,9 +77,9 @@ class SweepStudy:
                 if study.user_attrs.get("identity") != identity:
                     study.set_user_attr("identity", identity)
             settings.save(directory)
-        study = cls(directory)
-        study._take_up_failed()
-        return study
+        sweep = cls(directory)
+        sweep._take_up_failed()
+        return sweep
 
     @property
     def n_trials(self) -> int:
@@ -105,6 +109,13 @@ class SweepStudy:
         if attempt.role == "trial":
             attempt.params = self.space.suggest(attempt.trial)
             overrides = self.space.overrides(attempt.params)
+            if self.population is not None:
+                trials = self.trials.get_trials(deepcopy=False)
+                unit = next(t for t in trials if t.number == attempt.trial.number)
+                attempt.runs = [self.population.planned(self.directory, unit, overrides)]
+                schedule = self.population.schedule(trials, attempt.runs[0].name)
+                attempt.schedule = [stretch.entry() for stretch in schedule]
+                return
             attempt.runs = [
                 PlannedRun(name, [*overrides, *self._seed_words(seed)], seed)
                 for name, seed in zip(self.run_names(attempt.key), self._seeds(), strict=True)
@@ -165,8 +176,17 @@ class SweepStudy:
     def confirmations(self) -> list[Confirmation]:
         return confirmations(latest(self.trials), self.space, self.settings)
 
+    def is_done(self, run: PlannedRun) -> bool:
+        """Whether a run came as far as it shall."""
+        result = RunRecord(self.run_dir(run.name)).result() or {}
+        if result.get("status") == "paused" and run.until_kimg is not None:
+            return bool(result["kimg"] >= run.until_kimg)
+        return result.get("status") in SUCCEEDED
+
     def run_names(self, key: str) -> list[str]:
         """The runs of the trial or the confirmation run `key`."""
+        if self.population is not None and not key.startswith("c-"):
+            return [self.population.member_of(key)]
         return run_names(key, 1 if key.startswith("c-") else self.settings.seeds)
 
     def run_dir(self, key: str) -> Path:
@@ -174,7 +194,7 @@ class SweepStudy:
 
     def replayed(self, attempt: Attempt) -> None:
         """Report the values of earlier attempts again: the pruner compares whole curves."""
-        if self.settings.compares_seeds:
+        if self.settings.compares_seeds or self.population is not None:
             return
         record = RunRecord(self.run_dir(self.run_names(attempt.key)[0]))
         history = record.history()
@@ -214,8 +234,9 @@ class SweepStudy:
         return trials[0] if trials else None
 
     def _trials_told(self) -> bool:
-        trials = latest(self.trials)
-        return len(trials) >= self.n_trials and all(t.state not in UNFINISHED for t in trials)
+        trials = self.trials.get_trials(deepcopy=False)
+        told = all(t.state not in UNFINISHED for t in last_attempts(trials))
+        return told and self.queue.next_trial(trials) is None
 
     def _reserve_trial(self) -> bool:
         """Queue a new trial where the budget has one left."""
@@ -235,7 +256,11 @@ class SweepStudy:
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
         lease = Lease(self.lease_path(study, waiting.number), worker)
         if study is self.trials:
-            study.sampler = self.settings.make_sampler(int(waiting.user_attrs["key"][1:]))
+            number = int(waiting.user_attrs["key"].partition("-")[0][1:])
+            study.sampler = make_sampler(self.settings, self.space, number)
+            if self.population is not None:
+                key = waiting.user_attrs["key"]
+                open_record(RunRecord(self.run_dir(self.population.member_of(key))), key)
         trial = study.ask()
         assert trial.number == waiting.number, "only the holder of the lock asks"
         trial.set_user_attr("worker", worker)
@@ -249,12 +274,11 @@ class SweepStudy:
             trial=trial,
             study=study,
             lease=lease,
+            taken_from=attrs.get("source"),
         )
         if attempt.role == "confirm":
-            winner = next(t for t in latest(self.trials) if t.user_attrs["key"] == attrs["of"])
-            c = Confirmation.of(winner, self.space, attrs["seed"], self.settings)
-            attempt.params = c.params
-            attempt.runs = [PlannedRun(c.name, c.overrides, c.seed)]
+            c = next(c for c in self.confirmations() if c.name == attrs["key"])
+            attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
         return attempt
 
     def lease_path(self, study: Study, number: int) -> Path:
@@ -274,9 +298,11 @@ class SweepStudy:
         names = self.run_names(trial.user_attrs["key"])
         records = [RunRecord(self.run_dir(name)) for name in names]
         outcome = outcome_of(records, self.settings.objectives)
-        refusal = "" if study is not self.trials else self._refused(outcome.measured)
+        refusal = ""
+        if study is self.trials and outcome.measured:
+            refusal = self._refused(outcome.measured) or self._unlimited(trial, records)
         if refusal:
-            outcome = Outcome("failed", refusal, failure=failures.MISTAKE)
+            outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
         elif ended == "pruned":
             outcome = Outcome("pruned", reason)
         elif outcome.status is None:
@@ -289,19 +315,22 @@ class SweepStudy:
         if outcome.measured:
             attrs["score"] = outcome.measured[0].score
         self._note(trial, **attrs)
+        population = self.population if study is self.trials else None
         if outcome.measured:
+            if population is not None:  # first: who hears of a unit may take its weights over
+                population.keep_snapshot(self.directory, trial)
             study.tell(trial.number, [m.value for m in outcome.measured])
         else:
             state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
             study.tell(trial.number, state=state)
+        if population is not None:
+            population.drop_snapshots(self.directory, study.get_trials(deepcopy=False))
         if outcome.alike and study is self.trials:
             self._stop_where_alike()
         return str(outcome.status)
 
     def _refused(self, measured: Sequence[Measured]) -> str:
         """Why these scores cannot be ranked among those of the other trials; "" where they can."""
-        if not measured:
-            return ""
         first: dict[str, Protocol] = self.trials.user_attrs.get("protocols") or {}
         for position, m in enumerate(measured):
             other = first.get(str(position))
@@ -314,6 +343,12 @@ class SweepStudy:
             protocols = {str(i): m.protocol for i, m in enumerate(measured)}
             self.trials.set_user_attr("protocols", protocols)
         return ""
+
+    def _unlimited(self, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
+        """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
+        heeded = self.settings.sampler["name"] in KNOWS_CONSTRAINTS
+        results = [record.result() or {} for record in records]
+        return note_measured(self.trials, trial, self.settings.limits, results, heeded)
 
     def _unfinished(
         self,
@@ -345,9 +380,13 @@ class SweepStudy:
             t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
             for t in study.get_trials(deepcopy=False)
         ):
-            kept: dict[str, Any] = {k: attrs[k] for k in ("of", "seed") if k in attrs}
+            identity = ("of", "seed", "source", *UNIT)
+            kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
             queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
-            study.enqueue_trial(self._known_params(trial), user_attrs=queued)
+            fixed = {"fixed_params": self._known_params(trial), **carried_state(trial)}
+            study.add_trial(
+                create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed)
+            )
 
     def _neighbour_took_memory(self, trial: FrozenTrial, outcome: Outcome) -> bool:
         """Whether a trial that ran out of memory may do better beside others, or alone."""

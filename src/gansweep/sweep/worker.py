@@ -24,7 +24,7 @@ from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
 from gansweep.sweep.study import SweepStudy, protocols_in
 
@@ -66,6 +66,8 @@ class Worker:
             return self._exit_code()
         finally:
             self.presence.leave()
+            if self._gpus is not None:
+                self._gpus.release()
 
     def _take_gpus(self) -> bool:
         """Take the GPUs that a trial needs, where there are any, once they are free; False where
@@ -143,10 +145,9 @@ class Worker:
     def _train_all(self, attempt: Attempt) -> tuple[str, str]:
         """Train the runs of an attempt that have not ended yet; how it ended, and why."""
         for run in attempt.runs:
-            record = RunRecord(self.study.run_dir(run.name))
-            if (record.result() or {}).get("status") not in SUCCEEDED:
+            if not self.study.is_done(run):
                 ended, reason = self._train(attempt, run)
-                if ended != "itself" or (record.result() or {}).get("status") not in SUCCEEDED:
+                if ended != "itself" or not self.study.is_done(run):
                     return ended, reason
             if self.study.report_seed(attempt, run) and run is not attempt.runs[-1]:
                 return "pruned", f"no better than the best trial over {run.name}"
@@ -182,11 +183,14 @@ class Worker:
             if len(self._gpus.names) > 1:
                 overrides.append(f"trainer.devices={len(self._gpus.names)}")
         names = [f"group={settings.name}", f"name={run.name}"]
+        record = RunRecord(self.study.run_dir(run.name))
         return Order(
             target=settings.target,
             overrides=[*overrides, *names],
             config_dir=settings.config_dir,
-            run_dir=str(self.study.run_dir(run.name)),
+            run_dir=str(record.directory),
+            until_kimg=run.until_kimg,
+            source=run.source if is_untouched(record) else None,
             lease=str(attempt.lease.path),
             sweep=sweep,
             gpus=self._gpus,
