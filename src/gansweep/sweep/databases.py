@@ -1,0 +1,183 @@
+"""SQLite and PostgreSQL as storages of sweeps: connections, locks, and what may be wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+
+from gansweep.errors import UserError
+from gansweep.sweep.locks import KernelLock
+from gansweep.sweep.patience import StorageOutageError, in_short
+
+SCHEMA_KEY = 0x67616E7377656570  # of the advisory lock under which the tables are made
+CONNECT_SECONDS = 5
+# Both sides notice within half a minute that the other's machine has gone: a lock must not outlive
+# its holder for the two hours that TCP waits.
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+
+
+class Turns:
+    """One process, and one thread of it, uses an SQLite file at a time: `with turns: ...`.
+
+    SQLite's own way for writers to meet is to poll, and to fail where a reader turns writer.
+    """
+
+    def __init__(self, lock: KernelLock) -> None:
+        self._lock, self._threads = lock, threading.Lock()
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            self._lock.__enter__()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__()
+        self._threads.release()
+
+
+class _Connection(sqlite3.Connection):
+    """Readers do not wait for writers, and a commit costs one write instead of two."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.execute("PRAGMA journal_mode=WAL")
+
+
+def open_sqlite(path: Path, turns: Turns) -> BaseStorage:
+    """The database in the file `path`, which is made where there is none.
+
+    Raises: UserError where it cannot be opened.
+    """
+    options = {"timeout": 60, "factory": _Connection}
+    try:
+        with turns:
+            storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": options})
+    except Exception as error:
+        if not _is_from_database(error):
+            raise
+        raise UserError(
+            f"{path} cannot be used as an SQLite database ({in_short(error)}). Mend its "
+            "permissions, move it away if it is something else, or choose another storage=."
+        ) from error
+    return get_storage(storage)
+
+
+def open_postgresql(where: str, pool_size: int) -> Any:
+    """The database at `where`, with its tables; Optuna's storage with its cache.
+
+    pool_size: connections kept open.
+    Raises: UserError, with the mend, where it cannot be used.
+    """
+    try:
+        import psycopg
+    except ImportError as error:
+        raise UserError(
+            f"storage={where} needs the package psycopg. Install it with "
+            "`pip install 'gansweep[postgresql]'` on every host of the sweep."
+        ) from error
+    options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **KEEPALIVES}
+    try:
+        with psycopg.connect(where, autocommit=True, **options) as connection:
+            # two processes that make the tables at once would both fail
+            connection.execute("SELECT pg_advisory_lock(%s)", (SCHEMA_KEY,))
+            server = "".join(f" -c tcp_{key}={value}" for key, value in KEEPALIVES.items())
+            storage = RDBStorage(
+                where.replace("postgresql://", "postgresql+psycopg://", 1),
+                engine_kwargs={
+                    "pool_pre_ping": True,
+                    "pool_size": pool_size,
+                    "max_overflow": 2,  # two at once are rare, and Optuna nests them at start
+                    "connect_args": {**options, "options": server.strip()},
+                },
+            )
+    except psycopg.OperationalError as error:
+        raise UserError(_refused(where, in_short(error))) from error
+    except Exception as error:
+        if not _is_from_database(error):
+            raise
+        raise UserError(
+            f"The database of storage={where} cannot hold a sweep ({in_short(error)}). Its user "
+            "must be able to make tables there: let it own the database (`createdb -O USER NAME`)."
+        ) from error
+    return get_storage(storage)
+
+
+def _refused(where: str, said: str) -> str:
+    """What to do where no connection came about."""
+    mends = {
+        "password": "Put the password into ~/.pgpass or into the variable PGPASSWORD.",
+        "database": "Create it with `createdb NAME`, or correct the URL.",
+        "role": "Create the user with `createuser NAME`, or name another: postgresql://USER@...",
+        "pg_hba.conf": "Let the server's pg_hba.conf admit this host and user.",
+        "too many clients": "Raise the server's max_connections, or use storage=grpc://HOST:PORT.",
+    }
+    for word, mend in mends.items():
+        if word in said and ("connection to server" not in said or "FATAL" in said):
+            return f"storage={where} refuses us ({said}). {mend}"
+    return (
+        f"storage={where} cannot be reached ({said}). Start the server, or correct the host and "
+        "the port; `psql URL` tells whether it answers."
+    )
+
+
+def _is_from_database(error: Exception) -> bool:
+    module = type(error).__module__
+    return isinstance(error, (StorageInternalError, RuntimeError)) or module.startswith(
+        ("sqlalchemy", "sqlite3")
+    )
+
+
+class AdvisoryLock:
+    """An exclusive lock that a PostgreSQL server keeps: `with lock: ...`.
+
+    It is taken by the one connection of the storage's pool, so that a worker needs no second one,
+    and the server releases it when that connection ends. Where it ended under the holder's hands,
+    the holder's next call to the storage raises StorageOutageError.
+    """
+
+    def __init__(self, engine: Any, name: str) -> None:
+        from sqlalchemy import event
+
+        digest = hashlib.sha256(name.encode()).digest()
+        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._engine = engine
+        self._holder: int | None = None  # the thread that is in the section
+        event.listen(engine, "checkout", self._check_still_held)
+
+    def __enter__(self) -> None:
+        with self._connected() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (self._key,))
+            connection.connection.info[self] = True  # forgotten with the connection
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        self._holder = None
+        try:
+            with self._connected() as connection:
+                if connection.connection.info.pop(self, False):
+                    connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (self._key,))
+        except SQLAlchemyError:
+            self._engine.dispose()  # the lock goes with the connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        with self._engine.connect() as connection:
+            yield connection
+            connection.commit()
+
+    def _check_still_held(self, connection: object, record: Any, proxy: object) -> None:
+        if self._holder == threading.get_ident() and self not in record.info:
+            raise StorageOutageError("the connection that held the sweep's lock was lost")

@@ -1,0 +1,219 @@
+"""How a sweep bears the outages of its storage: calls wait, training goes on meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+
+PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
+TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
+LOOK_SECONDS = 0.1  # how soon a pause heeds that nobody waits any more
+OUT_OF_REACH = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)
+
+
+class StorageOutageError(RuntimeError):
+    """The storage cannot be reached, and the caller does not want to wait until it can."""
+
+
+class Patience:
+    """Waits for a storage that cannot be reached, and tells of it once, and once of its end."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.is_over: Callable[[], bool] = lambda: False  # asked while an outage lasts
+        self._sections = threading.local()
+        self._told = False
+
+    def wait(self, error: Exception, failures: int, began: float) -> None:
+        """Pause after the last of `failures` failures, of which the first was at `began`.
+
+        Raises: StorageOutageError where the patience is over.
+        """
+        over = self.is_over()
+        if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
+            self._told = True
+            print(
+                f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). Trials "
+                "that run go on; what they report is kept until it is back.",
+                file=sys.stderr,
+                flush=True,
+            )
+        until = time.monotonic() + min(PAUSES[0] * 2.0 ** (failures - 1), PAUSES[1])
+        while not over and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+            over = self.is_over()
+        if over:
+            raise StorageOutageError(f"{self.where} cannot be reached") from error
+
+    def answered(self) -> None:
+        if self._told:
+            self._told = False
+            print(f"The sweep's storage {self.where} is back.", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def in_section(self) -> Iterator[None]:
+        """Here an outage ends this thread's calls at once: who holds a lock shall not wait with it,
+        and a lock that a server keeps has gone with the connection."""
+        self._sections.inside = True
+        try:
+            yield
+        finally:
+            self._sections.inside = False
+
+    @property
+    def is_in_section(self) -> bool:
+        return getattr(self._sections, "inside", False)
+
+
+def patiently(patience: Patience, call: Callable[[], Any]) -> Any:
+    """call(), again and again while the storage cannot be reached."""
+    began, failures = time.monotonic(), 0
+    while True:
+        try:
+            answer = call()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            failures += 1
+            patience.wait(error, failures, began)
+        else:
+            patience.answered()
+            return answer
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the storage could not be reached, rather than refused what it was asked.
+
+    The drivers are looked up among the loaded modules: what is not loaded has raised nothing.
+    """
+    if error is None or isinstance(error, StorageOutageError):
+        return error is not None
+    if isinstance(error, OSError):
+        return error.errno in OUT_OF_REACH or isinstance(error, ConnectionError)
+    alchemy, grpc = sys.modules.get("sqlalchemy.exc"), sys.modules.get("grpc")
+    if alchemy is not None and isinstance(error, alchemy.SQLAlchemyError):
+        return _is_database_outage(error, alchemy)
+    if grpc is not None and isinstance(error, grpc.RpcError):
+        away = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        return bool(error.code() in away)
+    return is_outage(error.__cause__)
+
+
+def _is_database_outage(error: Any, alchemy: Any) -> bool:
+    if isinstance(error, alchemy.TimeoutError):  # of the pool
+        return True
+    if not isinstance(error, alchemy.DBAPIError):
+        return False
+    if type(error.orig).__module__ == "sqlite3":
+        return any(word in str(error.orig) for word in ("locked", "disk I/O error"))
+    lost = isinstance(error, (alchemy.OperationalError, alchemy.InterfaceError))
+    return lost or bool(error.connection_invalidated)
+
+
+def in_short(error: BaseException) -> str:
+    """The first line of what the driver said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = getattr(error, "orig", None) or error
+    details = getattr(said, "details", None)  # of gRPC, whose str() is a paragraph
+    text = str(details() if callable(details) else said).strip() or type(said).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+class PatientStorage(BaseStorage):
+    """Another storage, each of whose calls is repeated while it cannot be reached.
+
+    An answer can be lost after the work was done, so only what may be done twice is repeated:
+    within `Patience.in_section`, where trials are made and change their states, nothing is.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        patience: Patience,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """turn: held during each call, where the processes must use the storage one by one."""
+        self._storage, self._patience = storage, patience
+        self._turn = turn or nullcontext()
+
+    def _call(self, name: str, args: Any, named: Any) -> Any:
+        def call() -> Any:
+            with self._turn:
+                return getattr(self._storage, name)(*args, **named)
+
+        return call() if self._patience.is_in_section else patiently(self._patience, call)
+
+    def create_new_study(self, *args: Any, **named: Any) -> int:
+        return int(self._call("create_new_study", args, named))
+
+    def delete_study(self, *args: Any, **named: Any) -> None:
+        self._call("delete_study", args, named)
+
+    def set_study_user_attr(self, *args: Any, **named: Any) -> None:
+        self._call("set_study_user_attr", args, named)
+
+    def set_study_system_attr(self, *args: Any, **named: Any) -> None:
+        self._call("set_study_system_attr", args, named)
+
+    def get_study_id_from_name(self, *args: Any, **named: Any) -> int:
+        return int(self._call("get_study_id_from_name", args, named))
+
+    def get_study_name_from_id(self, *args: Any, **named: Any) -> str:
+        return str(self._call("get_study_name_from_id", args, named))
+
+    def get_study_directions(self, *args: Any, **named: Any) -> list[StudyDirection]:
+        directions: list[StudyDirection] = self._call("get_study_directions", args, named)
+        return directions
+
+    def get_study_user_attrs(self, *args: Any, **named: Any) -> dict[str, Any]:
+        return dict(self._call("get_study_user_attrs", args, named))
+
+    def get_study_system_attrs(self, *args: Any, **named: Any) -> dict[str, Any]:
+        return dict(self._call("get_study_system_attrs", args, named))
+
+    def get_all_studies(self, *args: Any, **named: Any) -> list[FrozenStudy]:
+        studies: list[FrozenStudy] = self._call("get_all_studies", args, named)
+        return studies
+
+    def create_new_trial(self, *args: Any, **named: Any) -> int:
+        return int(self._call("create_new_trial", args, named))
+
+    def set_trial_param(self, *args: Any, **named: Any) -> None:
+        self._call("set_trial_param", args, named)
+
+    def get_trial_id_from_study_id_trial_number(self, *args: Any, **named: Any) -> int:
+        return int(self._call("get_trial_id_from_study_id_trial_number", args, named))
+
+    def set_trial_state_values(self, *args: Any, **named: Any) -> bool:
+        return bool(self._call("set_trial_state_values", args, named))
+
+    def set_trial_intermediate_value(self, *args: Any, **named: Any) -> None:
+        self._call("set_trial_intermediate_value", args, named)
+
+    def set_trial_user_attr(self, *args: Any, **named: Any) -> None:
+        self._call("set_trial_user_attr", args, named)
+
+    def set_trial_system_attr(self, *args: Any, **named: Any) -> None:
+        self._call("set_trial_system_attr", args, named)
+
+    def get_trial(self, *args: Any, **named: Any) -> FrozenTrial:
+        trial: FrozenTrial = self._call("get_trial", args, named)
+        return trial
+
+    def get_all_trials(self, *args: Any, **named: Any) -> list[FrozenTrial]:
+        trials: list[FrozenTrial] = self._call("get_all_trials", args, named)
+        return trials
+
+    def remove_session(self) -> None:
+        self._storage.remove_session()

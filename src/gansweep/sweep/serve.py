@@ -1,0 +1,72 @@
+"""`python -m gansweep.sweep.serve WHERE`: Optuna's proxy before one storage, for many workers.
+
+WHERE is a journal file, sqlite:////PATH or postgresql://USER@HOST/DATABASE. The sweeps are then
+started with storage=grpc://HOST:PORT, on any host that reaches this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+from optuna.exceptions import ExperimentalWarning
+
+from gansweep.errors import UserError
+from gansweep.sweep.storage import serve_storage
+
+THREADS = 10  # calls that are answered at once
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m gansweep.sweep.serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("where", help="for a journal file: a path on a disk of this host")
+    parser.add_argument("--host", default="localhost", help="0.0.0.0: reachable from other hosts")
+    parser.add_argument("--port", type=int, default=13000)
+    given = parser.parse_args()
+    try:
+        return serve(given.where, given.host, given.port)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def serve(where: str, host: str, port: int) -> int:
+    """Answer until SIGINT or SIGTERM.
+
+    Raises: UserError where the storage cannot be opened, or the address is taken.
+    """
+    try:
+        from optuna.storages._grpc.server import make_server
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            server = make_server(serve_storage(where), host, port, ThreadPoolExecutor(THREADS))
+    except ImportError as error:
+        raise UserError(
+            "The proxy needs the packages grpcio and protobuf. Install them with "
+            "`pip install 'gansweep[grpc]'`."
+        ) from error
+    except RuntimeError as error:
+        raise UserError(f"{host}:{port} cannot be bound ({error}). Use another --port.") from error
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.stop(grace=1)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.start()
+    print(f"{where} is served. Start sweeps with storage=grpc://{host}:{port}", flush=True)
+    server.wait_for_termination()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
