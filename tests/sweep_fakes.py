@@ -29,6 +29,8 @@ KEYS = (
     "pace",
     "does",
     "trainer.threads",
+    "trainer.accelerator",
+    "trainer.devices",
 )
 
 
@@ -42,13 +44,16 @@ def compose(overrides: list[str], config_name: str = "train", config_dir: str | 
         key = word.partition("=")[0].lstrip("+")
         if key not in KEYS:
             raise UserError(f"There is no option '{key}'. Did you mean 'lr'?")
-    scores = [word.partition("=")[2] for word in overrides if word.startswith("metrics.scores=")]
+    given = dict(word.lstrip("+").split("=", 1) for word in overrides)
+    scores = given.get("metrics.scores")
     return OmegaConf.create(
         {
             "budget_kimg": float(STEPS),
             "seed": 0,
             "choices": {"data": "digits"},
-            "metrics": {"scores": scores or None},
+            "metrics": {"scores": scores and [scores]},
+            # so that tests without GPUs in mind take none on a machine that has some
+            "trainer": {"accelerator": given.get("trainer.accelerator", "cpu")},
         }
     )
 

@@ -24,6 +24,7 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import run
 from gansweep.sweep.attempt import Attempt
+from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.launch import local
 from gansweep.sweep.locks import Lease
 from gansweep.sweep.study import SweepStudy, latest
@@ -424,26 +425,27 @@ def test_worker_count_follows_gpus_then_cores(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(local, "cores", lambda: 8)
     monkeypatch.setattr(local, "_free_gib", lambda: 6.0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert local.worker_count("auto", 100) == 4, "as far as the memory goes"
-    assert local.worker_count("auto", 2) == 2, "no more than trials"
+    one = GpuShare()
+    assert local.worker_count("auto", 100, one) == 4, "as far as the memory goes"
+    assert local.worker_count("auto", 2, one) == 2, "no more than trials"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert local.worker_count("auto", 100) == 2
-    assert local.gpus() == ["3", "5"]
+    monkeypatch.setenv("PATH", "")  # without nvidia-smi, these are believed
+    assert local.worker_count("auto", 100, one) == 2
+    assert local.worker_count("auto", 100, one, uses_gpus=False) == 4
+    assert local.worker_count("auto", 100, GpuShare(slots=3)) == 6
+    assert local.worker_count("auto", 100, GpuShare(per_trial=2)) == 1
 
 
-def test_each_worker_gets_its_gpu_and_its_share_of_threads(
+def test_each_worker_gets_its_share_of_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    launcher = local.LocalLauncher(tmp_path, 2)
-    assert [slot.gpu for slot in launcher.slots] == ["3", "5"]
-    assert launcher.threads == 4
+    assert local.LocalLauncher(tmp_path, 2).threads == 4
 
 
 @pytest.mark.parametrize(
     ("dies", "message"),
-    [("kill -SEGV $$", "killed by SIGSEGV; it said nothing"), ("echo no; exit 3", "work: no")],
+    [("kill -SEGV $$", "killed by SIGSEGV; it said nothing"), ("echo no; exit 1", "work: no")],
 )
 def test_worker_that_always_dies_is_not_started_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, message: str

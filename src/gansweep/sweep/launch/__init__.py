@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from gansweep.sweep.gpus import GpuShare
+
 
 class Launcher(Protocol):
     """Starts the workers of a sweep."""
@@ -32,8 +34,12 @@ def make_launcher(directory: Path, options: Mapping[str, Any], workers: int) -> 
     return LocalLauncher(directory, workers)
 
 
-def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
+def worker_count(
+    options: Mapping[str, Any], wanted: str | int, n_trials: int, *, uses_gpus: bool = True
+) -> int:
     """How many workers `workers=` asks the launcher for.
+
+    uses_gpus: whether the trials compute on GPUs where there are any.
 
     Raises: UserError where `wanted` is neither auto nor a positive number, or the launcher's other
         options cannot be.
@@ -44,4 +50,5 @@ def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -
         return slurm.worker_count(options, wanted, n_trials)
     from gansweep.sweep.launch import local
 
-    return local.worker_count(wanted, n_trials)
+    share = GpuShare.of(options)
+    return local.worker_count(wanted, n_trials, share, uses_gpus=uses_gpus)

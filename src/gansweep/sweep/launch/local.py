@@ -1,4 +1,5 @@
-"""Workers as processes of this machine: one per GPU, or one per core with the threads divided."""
+"""Workers as processes of this machine, with its cores divided among them; the GPUs they take
+themselves."""
 
 from __future__ import annotations
 
@@ -9,46 +10,46 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from gansweep.errors import UserError
+from gansweep.sweep.failures import KILLED, Stop, end_of
+from gansweep.sweep.gpus import GpuShare, visible_gpus
 from gansweep.sweep.presence import is_cancelled, launching
-from gansweep.sweep.worker import EXIT_CANCELLED, EXIT_FINISHED, EXIT_STOPPED
+from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.worker import (
+    EXIT_CANCELLED,
+    EXIT_FAILED_ALIKE,
+    EXIT_FINISHED,
+    EXIT_STOPPED,
+)
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
-QUICK_SECONDS = 5.0  # a worker that dies sooner than this did no work
-QUICK_DEATHS = 3
+QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
+QUICK_DEATHS = 3  # of a worker, one after the other
+FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ended in between
+BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
+LAST_LINES = 5  # of a log that is told
 EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+ENDED = (EXIT_FINISHED, EXIT_FAILED_ALIKE, EXIT_CANCELLED)  # exit codes of who is not needed again
 
 
 @dataclass
 class Slot:
-    """The place of one worker: its name, its GPU, its present process."""
+    """The place of one worker: its name, its present process, and how those before it died."""
 
     name: str
     log: Path
-    gpu: str | None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    quick_deaths: int = field(default=0)
-
-
-def gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; torch is not asked,
-    for importing it takes seconds and gigabytes."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [str(i) for i, _ in enumerate(li for li in listing.splitlines() if li.startswith("GPU"))]
+    quick_deaths: int = 0
+    fruitless_deaths: int = 0
+    ended_before: int = 0  # trials, at the last death
+    start_at: float | None = None  # when a dead worker is started again
 
 
 def cores() -> int:
@@ -60,19 +61,29 @@ def cores() -> int:
     return allowed
 
 
-def worker_count(wanted: str | int, n_trials: int) -> int:
-    """How many workers `workers=` asks for. auto: one per GPU, else one per core, as far as the
-    memory and the number of trials go.
+def worker_count(
+    wanted: str | int, n_trials: int, share: GpuShare, *, uses_gpus: bool = True
+) -> int:
+    """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without one, one per
+    core, as far as the memory goes; no more than trials.
 
-    Raises: UserError where `wanted` is neither auto nor a positive number.
+    Raises: UserError where `wanted` is neither auto nor a positive number, or where the GPUs are
+        too few for one trial.
     """
+    gpus = len(visible_gpus()) if uses_gpus else 0
+    share.check(gpus)
     if wanted == "auto":
         by_memory = int(_free_gib() // GIB_PER_WORKER)
-        many = len(gpus()) or min(cores(), by_memory)
-        return max(1, min(many, n_trials))
+        return max(1, min(share.fits(gpus) or min(cores(), by_memory), n_trials))
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
         raise UserError(
             f"workers={wanted} is neither 'auto' nor a positive whole number. Use workers=2, say."
+        )
+    if gpus and wanted > share.fits(gpus):
+        print(
+            f"{share.fits(gpus)} of the {wanted} workers fit on the GPUs at a time; the others "
+            f"wait.\nlauncher.slots_per_gpu=N lets N small trials share a GPU.",
+            file=sys.stderr,
         )
     return wanted
 
@@ -87,19 +98,15 @@ class LocalLauncher:
         self._passed_on = 0
         logs = directory / "workers"
         logs.mkdir(exist_ok=True)
-        devices: list[str] = gpus()
-        self.slots = [
-            Slot(f"w{i}", logs / f"w{i}.log", devices[i % len(devices)] if devices else None)
-            for i in range(workers)
-        ]
+        self.slots = [Slot(f"w{i}", logs / f"w{i}.log") for i in range(workers)]
 
     def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
         """Until all is done: True; or until stopped, by a signal or `gansweep cancel`: False.
         Calls `tick` meanwhile.
 
         The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError where the workers cannot work, with what they said, and where another
-            `gansweep sweep` looks after this sweep.
+        Raises: UserError where the workers cannot work, with what they said; where the first
+            trials failed alike; and where another `gansweep sweep` looks after this sweep.
         """
         with self._signals_counted(), launching(self.directory):
             try:
@@ -111,6 +118,9 @@ class LocalLauncher:
                 tick()
             finally:
                 self._kill_all()
+        stop = Stop.of(self.directory)
+        if stop is not None:
+            raise UserError(stop.told(self.directory))
         return not self.stops and not is_cancelled(self.directory)
 
     def _attend(self) -> bool:
@@ -120,37 +130,65 @@ class LocalLauncher:
             self._signal_all(signal.SIGTERM if self.stops == 1 else signal.SIGKILL)
         running = 0
         for slot in self.slots:
-            if slot.process is None:
-                continue
-            code = slot.process.poll()
-            if code is None:
-                running += 1
-            else:
+            if slot.process is not None and (code := slot.process.poll()) is not None:
                 slot.process = None
-                if code not in (EXIT_FINISHED, EXIT_CANCELLED) and not self.stops:
+                if code not in ENDED and not self.stops:
                     self._mourn(slot, code)
-                    running += 1
+            if self.stops:
+                slot.start_at = None
+            if slot.start_at is not None and time.monotonic() >= slot.start_at:
+                self._start(slot)
+            running += slot.process is not None or slot.start_at is not None
         return running > 0
 
     def _mourn(self, slot: Slot, code: int) -> None:
-        """Start a worker that died again, unless it cannot do anything."""
-        quick = time.monotonic() - slot.started < QUICK_SECONDS and code != EXIT_STOPPED
-        slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
-        if code == EXIT_USER_ERROR or slot.quick_deaths >= QUICK_DEATHS:
-            words = slot.log.read_text(errors="replace").strip().splitlines()
-            said = words[-1] if words else "it said nothing"
-            killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
-            raise UserError(
-                f"The sweep's worker {slot.name} cannot work: {killed}{said} "
-                f"(all that it said is in {slot.log})"
-            )
-        self._start(slot)
+        """Have a worker that died started again, unless it cannot do anything.
+
+        Raises: UserError with what it said where it cannot.
+        """
+        if code == EXIT_STOPPED:
+            slot.start_at = time.monotonic()
+            return
+        ended, quick = self._ended(), time.monotonic() - slot.started < QUICK_SECONDS
+        fruitless = ended <= slot.ended_before
+        slot.ended_before = ended
+        slot.fruitless_deaths = slot.fruitless_deaths + 1 if fruitless else 0
+        # killed from outside, it may have had no time for more
+        by_itself = quick and fruitless and -code not in (signal.SIGKILL, signal.SIGTERM)
+        slot.quick_deaths = slot.quick_deaths + 1 if by_itself else 0
+        if (
+            code == EXIT_USER_ERROR
+            or slot.quick_deaths >= QUICK_DEATHS
+            or slot.fruitless_deaths >= FRUITLESS_DEATHS
+        ):
+            raise UserError(self._obituary(slot, code))
+        slot.start_at = time.monotonic() + BACKOFF_SECONDS * (2**slot.fruitless_deaths - 1)
+
+    def _obituary(self, slot: Slot, code: int) -> str:
+        said = end_of(slot.log, LAST_LINES) or ["it said nothing"]
+        if code == EXIT_USER_ERROR:
+            said = said[-1:]
+        killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
+        return (
+            f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
+            + "".join(f"\n    {line}" for line in said[1:])
+            + f"\n(all that it said is in {slot.log})"
+        )
+
+    def _ended(self) -> int:
+        """Trials and confirmation runs that ended otherwise than with their worker."""
+        try:
+            study = SweepStudy(self.directory)
+        except UserError:
+            return 0
+        trials = [t for s in (study.trials, study.confirms) for t in s.get_trials(deepcopy=False)]
+        killed = [t.user_attrs.get("failure") == KILLED for t in trials]
+        ends = [t.user_attrs.get("status", "interrupted") for t in trials]
+        return sum(e != "interrupted" and not k for e, k in zip(ends, killed, strict=True))
 
     def _start(self, slot: Slot) -> None:
         environment = dict(os.environ)
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(self.threads)))
-        if slot.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
         command = [sys.executable, "-m", "gansweep.sweep", str(self.directory)]
         command += ["--name", slot.name, "--threads", str(self.threads), "--launched"]
         with open(slot.log, "ab") as log:
@@ -162,7 +200,7 @@ class LocalLauncher:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
             )
-        slot.started = time.monotonic()
+        slot.started, slot.start_at = time.monotonic(), None
 
     def _signal_all(self, number: int) -> None:
         for slot in self.slots:
