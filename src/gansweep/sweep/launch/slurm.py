@@ -32,6 +32,7 @@ SCRIPT = Path(__file__).with_name("slurm_worker.sh")
 MOST_BY_DEFAULT = 8
 TICK_SECONDS = 0.5
 CANNOT_WORK = (2, 3, 126, 127)  # exit codes of workers that another start does not mend
+ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), if not told otherwise
 LAST_LINES = 5  # of a log that is told
 # What squeue gives as the reason of a job that no waiting helps.
 HOPELESS = (
@@ -111,15 +112,26 @@ class SlurmLauncher:
         Raises: UserError where SLURM refuses them.
         """
         with KernelLock(self.directory / "workers" / "slurm.lock"):  # of two shells at once
-            jobs = queue(self.directory)
+            jobs = self._settled()
             self._arrays = {job.array for job in jobs}
             missing = self.workers - len(jobs)
             room = self.max_running - len(jobs)
             if missing <= 0 or room <= 0:
-                print(f"{len(jobs)} workers are in SLURM already (job {_listed(self._arrays)})")
+                print(f"in SLURM already: {_workers(len(jobs))} (job {_listed(self._arrays)})")
                 return 0
             self._submit(missing, room)
             return missing
+
+    def _settled(self) -> list[Job]:
+        """The jobs that run or wait, once each is known to: one that ends may have been cancelled,
+        or go back into the queue."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while True:
+            jobs = queue(self.directory)
+            ending = [job for job in jobs if job.state == "COMPLETING"]
+            if not ending or time.monotonic() > deadline:
+                return [job for job in jobs if job not in ending]
+            time.sleep(TICK_SECONDS)
 
     def _submit(self, many: int, at_once: int) -> None:
         command = self._command(many, at_once)
@@ -129,7 +141,7 @@ class SlurmLauncher:
             raise _refused(str(error)) from None
         remember(self.directory, array, command)
         self._arrays.add(array)
-        print(f"{many} workers submitted to SLURM (job {array})")
+        print(f"submitted to SLURM: {_workers(many)} (job {array})")
 
     def _command(self, many: int, at_once: int) -> list[str]:
         """The sbatch command, word by word."""
@@ -208,10 +220,9 @@ class SlurmLauncher:
         raise UserError(told)
 
     def _tell_where_all_wait(self, jobs: list[Job]) -> None:
-        if any(not job.waits for job in jobs):
-            return
-        told = f"{len(jobs)} workers wait in SLURM ({_listed({job.reason for job in jobs})})"
-        if told != self._told:
+        reasons = {job.reason for job in jobs if job.reason}
+        told = f"waiting in SLURM: {_workers(len(jobs))} ({_listed(reasons)})"
+        if reasons and all(job.waits for job in jobs) and told != self._told:
             print(told)
             self._told = told
 
@@ -262,6 +273,10 @@ class SlurmLauncher:
             f"  gansweep cancel {self.given}   stops them\n"
             "The same command shows the table again, and submits no worker twice."
         )
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker{'s' * (number != 1)}"
 
 
 def _listed(words: Collection[str]) -> str:
