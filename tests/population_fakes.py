@@ -27,18 +27,17 @@ def compose(overrides: list[str], config_name: str = "train", config_dir: str | 
         from gansweep.config import compose as real
 
         return real(overrides, config_name=config_name, config_dir=config_dir)
-    words = [word for word in overrides if word.startswith("callbacks.")]
-    callbacks = {"checkpoint": {"_target_": "gansweep.callbacks.checkpoint.Checkpoint"}}
-    given = OmegaConf.from_dotlist(words).get("callbacks", {})
+    watching = [word.partition(".")[2] for word in overrides if word.startswith("callbacks.")]
+    callbacks = OmegaConf.from_dotlist(watching)
+    if "~callbacks.checkpoint" not in overrides:
+        callbacks.checkpoint = {"_target_": "gansweep.callbacks.checkpoint.Checkpoint"}
     return OmegaConf.create(
         {
             "budget_kimg": float(BUDGET),
             "seed": 0,
             "choices": {"data": "digits"},
             "metrics": {"scores": None},
-            "callbacks": OmegaConf.merge(
-                callbacks, OmegaConf.from_dotlist(words).get("callbacks", {})
-            ),
+            "callbacks": callbacks or {"other": {"_target_": "other"}},
         }
     )
 
@@ -55,15 +54,19 @@ def trial(
 ) -> None:
     """Each kimg the weight goes from 1 towards 0 by the share lr of it, and is its own score.
 
-    Its checkpoint holds the weight, the clock and every rate that brought the weight there. does=
-    diverge:MEMBER:KIMG has a member diverge there; pace= are the seconds of a kimg.
+    Its checkpoint holds the weight, the clock and every rate that brought the weight there.
+    does=diverge:MEMBER:KIMG has a member diverge there; does=die has every child that takes weights
+    over killed before, while and after it does; pace= are the seconds of a kimg.
     """
     given = dict(word.lstrip("+").split("=", 1) for word in overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     last = record.checkpoints / "last.pt"
     _note(run_dir / "starts", f"{os.getpid()} {source.run if source else '-'}")
+    dies = given.get("does") == "die"
     if source is not None:
+        _die_once(run_dir, f"{sweep['key']}-before", dies)
         replace_atomically(last, source.checkpoint.read_bytes())
+        _die_once(run_dir, f"{sweep['key']}-while", dies)
         record.truncate_history(json.loads(last.read_bytes())["kimg"])
     state = json.loads(last.read_bytes()) if last.exists() else {"kimg": 0, "w": 1.0, "rates": []}
     record.truncate_history(state["kimg"])
@@ -103,8 +106,16 @@ def trial(
         record.append({"kimg": float(state["kimg"]), "seconds": 0.0, "fid_fake": state["w"]})
         replace_atomically(last, json.dumps(state).encode())
         on_score(float(state["kimg"]), {"fid_fake": state["w"]})
+        if sweep["role"] == "trial" and state["kimg"] % 2:
+            _die_once(run_dir, f"{sweep['key']}-after", dies)
     result("paused" if end < BUDGET else "finished")
     _note(run_dir / "ends", str(state["kimg"]))
+
+
+def _die_once(run_dir: Path, moment: str, dies: bool) -> None:
+    if dies and not (run_dir / moment).exists():
+        _note(run_dir / moment, "")
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _note(path: Path, line: str) -> None:

@@ -257,13 +257,18 @@ def exploited(
     """Whose weights and settings a member goes on with; None for its own.
 
     scores: of every member whose generation has ended, None for one that failed. Of n members the
-    worst floor(share n) take over from a uniformly drawn one of as many best. Who failed always
-    does, from one of the best, of which there is then one at least.
+    worst floor(share n) take over from a uniformly drawn one of as many best, unless that is no
+    better. Who failed always does, from one of the best, of which there is then one at least.
     """
     order = ranked(scores, worth)
     many = math.floor(share * len(scores) + 1e-9)
     failed = len(scores) - len(order)
-    if scores[member] is None:
+    own = scores[member]
+    if own is None:
         return rng.choice(order[: max(1, many)])
-    worst = order[len(order) - max(0, many - failed) :] if many > failed else []
-    return rng.choice(order[:many]) if member in worst else None
+    if member not in order[len(order) - max(0, many - failed) :]:
+        return None
+    source = rng.choice(order[:many])
+    theirs = scores[source]
+    assert theirs is not None
+    return source if worth(theirs) < worth(own) else None

@@ -1,0 +1,456 @@
+"""Population-based training: decisions worked out by hand, and members that nothing can kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import population_fakes
+import pytest
+from population_fakes import BUDGET, RATE
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.sweep import run
+from gansweep.sweep.attempt import Attempt
+from gansweep.sweep.changeable import is_changeable
+from gansweep.sweep.domains import Choice, Domain, Interval, Steps
+from gansweep.sweep.perturbation import drawn, explored, perturbed
+from gansweep.sweep.population import exploited, units_of
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import Space
+from gansweep.sweep.study import SweepStudy
+
+EVERY = 2  # kimg of a generation
+GENERATIONS = BUDGET // EVERY
+COMMAND = (
+    "import sys, population_fakes; from gansweep.sweep.run import run_sweep\n"
+    "run_sweep(sys.argv[1:], compose=population_fakes.compose, target='population_fakes.trial',"
+    " preload=[])"
+)
+
+
+def sign(value: float) -> float:
+    return value
+
+
+# Decisions
+
+
+class First(random.Random):
+    """Draws the first of everything, and never afresh."""
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+    def random(self) -> float:
+        return 1.0
+
+
+class Last(First):
+    def choice(self, seq: Any) -> Any:
+        return seq[-1]
+
+
+EIGHT = dict(zip("abcdefgh", (5.0, 2.0, 8.0, 1.0, 7.0, 3.0, 6.0, 4.0), strict=True))
+
+
+def test_worst_quarter_takes_over_from_the_best_quarter() -> None:
+    """By worth: d b f h a g e c; a quarter of eight are two."""
+    assert [exploited(m, EIGHT, 0.25, sign, First()) for m in "abcdefgh"] == [
+        *(None, None, "d", None),
+        *("d", None, None, None),
+    ]
+    assert exploited("c", EIGHT, 0.25, sign, Last()) == "b"
+
+
+def test_worst_are_the_smallest_where_the_score_is_maximised() -> None:
+    taken = [exploited(m, EIGHT, 0.25, lambda v: -v, First()) for m in "abcdefgh"]
+    assert taken == [None, "c", None, "c", None, None, None, None]
+
+
+def test_failed_member_takes_over_and_counts_among_the_worst() -> None:
+    scores = {**EIGHT, "a": None}  # d b f h g e c, and a; of the two worst one has failed
+    assert [exploited(m, scores, 0.25, sign, Last()) for m in "abcdefgh"] == [
+        *("b", None, "b", None),
+        *(None, None, None, None),
+    ]
+
+
+def test_few_are_not_compared_but_a_failed_one_takes_over_from_the_best() -> None:
+    few: dict[str, float | None] = {"a": 3.0, "b": 2.0, "c": 1.0}
+    assert [exploited(m, few, 0.25, sign, First()) for m in "abc"] == [None, None, None]
+    assert exploited("a", {**few, "a": None}, 0.25, sign, Last()) == "c"
+
+
+def test_nobody_takes_over_from_one_that_is_no_better() -> None:
+    same: dict[str, float | None] = dict.fromkeys("abcd", 1.0)
+    assert [exploited(m, same, 0.25, sign, First()) for m in "abcd"] == [None] * 4
+
+
+RATES = Interval(1e-4, 1e-2, log=True, integer=False)
+COUNTS = Interval(1, 8, log=False, integer=True)
+
+
+@pytest.mark.parametrize(
+    ("domain", "stored", "factor", "expected"),
+    [
+        (RATES, 1e-3, 1.25, 1.25e-3),
+        (RATES, 9e-3, 1.25, 1e-2),
+        (RATES, 1.1e-4, 0.8, 1e-4),
+        (COUNTS, 5, 1.25, 6),  # 6.25
+        (COUNTS, 1, 1.25, 2),  # 1.25 would stay
+        (COUNTS, 2, 0.8, 1),
+        (COUNTS, 8, 1.25, 8),
+        (Choice((10, 1, 3)), 3, 1.25, 10),
+        (Choice((10, 1, 3)), 1, 0.8, 1),
+        (Choice(("a", "b")), "a", 1.25, "a"),
+        (Choice((None, 1)), None, 1.25, None),
+        (Steps((0.3, 0.2, 0.1)), 1, 1.25, 0),  # stored by position: from 0.2 to 0.3
+    ],
+)
+def test_numbers_are_multiplied_within_their_domain(
+    domain: Domain, stored: Any, factor: float, expected: Any
+) -> None:
+    moved = perturbed(domain, stored, factor)
+    assert moved == pytest.approx(expected) if isinstance(expected, float) else moved == expected
+    assert type(moved) is type(expected)
+
+
+def test_settings_are_drawn_afresh_from_their_domain() -> None:
+    rng = random.Random(0)
+    rates = [drawn(RATES, rng) for _ in range(400)]
+    assert all(isinstance(r, float) and 1e-4 <= r <= 1e-2 for r in rates)
+    assert 140 < sum(r < 1e-3 for r in rates if isinstance(r, float)) < 260, "on the log scale"
+    assert {drawn(COUNTS, rng) for _ in range(200)} == set(range(1, 9))
+    assert {drawn(Choice(("a", None)), rng) for _ in range(50)} == {"a", None}
+
+
+def test_same_draw_explores_the_same() -> None:
+    space = Space.parse({"x": "interval(0.0, 1.0)", "y": "choice(1, 2, 3)", "z": 4})
+    params = {"x": 0.5, "y": 2}
+
+    def look() -> Any:
+        return explored(space, params, [0.8, 1.25], 0.25, random.Random("0 t0003 2"))
+
+    assert look() == look() and look().keys() == {"x", "y"}
+    assert explored(space, params, [0.8, 1.25], 0.25, First()) == {"x": 0.4, "y": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "changeable"),
+    [
+        ("model.optimizer.generator.lr", True),
+        ("model.optimizer.discriminator.betas", True),
+        ("model.optimizer.generator.momentum", False),
+        ("model.optimizer.generator._target_", False),
+        ("model.penalties.gradient.weight", True),
+        ("model.cycle_weight", True),
+        ("model.ema_kimg", True),
+        ("model.generator.width", False),
+        ("model.latent_dim", False),
+        ("model.batch_size", False),
+        ("model", False),
+        ("data.flip", False),
+        ("seed", False),
+    ],
+)
+def test_what_may_change_in_mid_training(key: str, changeable: bool) -> None:
+    assert is_changeable(key) is changeable
+
+
+# The study
+
+
+def make(directory: Path, members: int = 4, **population: Any) -> SweepStudy:
+    chosen = Settings(
+        name="s",
+        n_trials=members,
+        budget_kimg=6.0,
+        base_seed=0,
+        space={RATE: "interval(0.1, 0.9)"},
+        overrides=[],
+        objective={"metric": "auto", "direction": "auto", "at": "last"},
+        sampler={"name": "population", "seed": 0, "startup_trials": 3},
+        pruner={"name": "none", "warmup_fraction": 0.2, "startup_trials": 1, "reduction_factor": 2},
+        confirm={"top": 1, "per": "config", "seeds": 2},
+        max_retries=1,
+        runs_dir="runs",
+        population={"every_kimg": 2, "share": 0.25, "factors": [0.5], "resample": 0} | population,
+    )
+    return SweepStudy.create(directory, chosen, Space.parse(chosen.space))
+
+
+def begin(study: SweepStudy) -> Attempt:
+    attempt = study.claim("me")
+    assert attempt is not None
+    study.suggest(attempt)
+    return attempt
+
+
+def end(study: SweepStudy, attempt: Attempt, value: float | None) -> str:
+    """The unit's training, and how it is told; None: it diverged."""
+    (planned,) = attempt.runs
+    record = RunRecord.create(study.run_dir(planned.name), "a: 1\n")
+    (record.checkpoints / "last.pt").unlink(missing_ok=True)
+    (record.checkpoints / "last.pt").write_text(attempt.key)
+    last = {} if value is None else {"fid_x": {"value": value, "kimg": 1.0}}
+    ended = "finished" if planned.until_kimg is None else "paused"
+    record.write_result(
+        {
+            "status": "diverged" if value is None else ended,
+            "kimg": planned.until_kimg or 6.0,
+            "last": last,
+            "protocols": {"fid_x": {"score": "fid"}},
+            "sweep": attempt.sweep_entry(study.settings, planned, study.directory),
+        }
+    )
+    study.settle(attempt, "itself")
+    return attempt.key
+
+
+def test_least_advanced_member_goes_on_and_nobody_waits(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    first = begin(study)
+    keys = [end(study, begin(study), 1.0) for _ in range(9)]
+    assert first.key == "t0000-g00"
+    # the three others run to their end while the first is still in its first generation
+    assert keys == [f"t000{m}-g0{g}" for g in range(3) for m in (1, 2, 3)]
+    assert study.claim("me") is None and not study.finished()
+    end(study, first, 1.0)
+    assert [end(study, begin(study), 1.0) for _ in range(2)] == ["t0000-g01", "t0000-g02"]
+    assert begin(study).role == "confirm"
+
+
+def test_decision_is_stored_with_the_unit_and_kept_by_a_retry(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    for value in (1.0, 2.0, 4.0, 3.0):
+        end(study, begin(study), value)
+    assert [end(study, begin(study), 1.0) for _ in range(2)] == ["t0000-g01", "t0001-g01"]
+    attempt = begin(study)
+    (planned,) = attempt.runs
+    assert (attempt.key, planned.until_kimg) == ("t0002-g01", 4.0)
+    assert planned.source is not None and planned.source.run == "t0000"
+    assert planned.source.checkpoint.read_text() == "t0000-g00", "not what it trained since"
+    rate = study.trials.trials[0].params[RATE]
+    assert attempt.params[RATE] == max(0.1, 0.5 * rate)
+    study.settle(attempt, "killed", "by chance")
+    again = begin(SweepStudy(tmp_path))
+    assert (again.key, again.number) == ("t0002-g01", 2)
+    assert again.runs == attempt.runs and again.params == attempt.params
+    assert again.schedule == [
+        {"kimg": 0.0, "params": {RATE: study.trials.trials[2].params[RATE]}, "from": None},
+        {"kimg": 2.0, "params": again.params, "from": "t0000"},
+    ]
+
+
+def test_unit_is_not_told_by_what_the_record_says_of_the_one_before(tmp_path: Path) -> None:
+    """The worker dies before its child has written a word."""
+    study = make(tmp_path)
+    for _ in range(4):
+        end(study, begin(study), 1.0)
+    attempt = begin(study)
+    assert RunRecord(study.run_dir("t0000")).result() is not None
+    assert study.settle(attempt, "killed") == "interrupted"
+    assert begin(study).key == "t0000-g01"
+
+
+def test_failed_member_waits_until_somebody_has_come_as_far(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    others = [begin(study) for _ in range(3)]
+    end(study, begin(study), None)
+    assert study.claim("me") is None and not study.finished()
+    end(study, others[0], 5.0)
+    replaced = begin(study)
+    assert replaced.key == "t0000-g01", "the least advanced first"
+    (planned,) = begin(study).runs
+    assert planned.name == "t0003"
+    assert planned.source is not None and planned.source.run == "t0000"
+
+
+def test_population_whose_members_all_fail_ends(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    for _ in range(4):
+        end(study, begin(study), None)
+    assert study.claim("me") is None and study.finished()
+
+
+def test_snapshots_stay_while_they_can_be_taken_over(tmp_path: Path) -> None:
+    study = make(tmp_path)
+
+    def kept() -> set[str]:
+        found = tmp_path.glob("t*/checkpoints/generation-*.pt")
+        return {f"{p.parent.parent.name}-g{p.stem[-2:]}" for p in found}
+
+    for value in (1.0, 2.0, 4.0):
+        end(study, begin(study), value)
+    assert kept() == {"t0000-g00"}, "the best quarter of four"
+    end(study, begin(study), 0.5)
+    assert kept() == {"t0003-g00"}, "the best changed"
+    for value in (1.0, 2.0):
+        end(study, begin(study), value)
+    taking = begin(study)
+    assert taking.runs[0].source is not None
+    last = begin(study)
+    assert kept() == {"t0003-g00", "t0000-g01"}, "one is being taken over"
+    end(study, last, 3.0)
+    end(study, taking, 9.0)
+    assert kept() == {"t0000-g01"}
+    for _ in range(4):
+        end(study, begin(study), 1.0)
+    assert kept() == set()
+
+
+# Whole sweeps, without torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fakes_are_importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    return [
+        *("sweep=pbt", f"{RATE}=interval(0.05, 0.5)", f"runs_dir={folder}", "name=s"),
+        "model.optimizer.discriminator.lr=0.1",
+        *(f"sweep.population.every_kimg={EVERY}", "workers=1", "n_trials=5"),
+        *("sweep.population.share=0.4", "sweep.confirm.seeds=1", "sweep.max_retries=5"),
+        *more,
+    ]
+
+
+def sweep(folder: Path, *more: str) -> SweepStudy:
+    directory = run.run_sweep(
+        words(folder, *more),
+        compose=population_fakes.compose,
+        target="population_fakes.trial",
+        preload=[],
+    )
+    return SweepStudy(directory)
+
+
+def weights(study: SweepStudy) -> dict[str, Any]:
+    folders = sorted(study.directory.glob("[tc]*/checkpoints"))
+    return {f.parent.name: json.loads((f / "last.pt").read_bytes()) for f in folders}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepStudy:
+    return sweep(tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_weights_come_from_the_schedule_that_the_records_tell(undisturbed: SweepStudy) -> None:
+    trials = undisturbed.trials.get_trials(deepcopy=False)
+    assert len(trials) == 5 * GENERATIONS
+    assert undisturbed.population is not None
+    took = 0
+    for member in undisturbed.population.members:
+        state = weights(undisturbed)[member]
+        stretches = undisturbed.population.lineage(trials, member)
+        ends = [*(s.kimg for s in stretches[1:]), BUDGET]
+        told = [[s.params[RATE]] * int(e - s.kimg) for s, e in zip(stretches, ends, strict=True)]
+        assert state["rates"] == [rate for part in told for rate in part]
+        record = RunRecord(undisturbed.run_dir(member))
+        result = record.result() or {}
+        assert result["status"] == "finished"
+        took += sum(entry["from"] is not None for entry in result["sweep"]["schedule"])
+        clocks = [row["kimg"] for row in record.history()]
+        assert clocks == sorted(set(clocks)) and clocks[-1] == BUDGET
+        assert {p.name for p in record.checkpoints.iterdir()} == {"last.pt"}
+    assert took >= 3, "of five members two take over at most, at each of three moments"
+
+
+def test_winner_is_confirmed_by_the_schedule_of_its_weights(undisturbed: SweepStudy) -> None:
+    (row,) = json.loads((undisturbed.directory / "leaderboard.json").read_text())["rows"]
+    states = weights(undisturbed)
+    assert states[row["trial"]]["w"] == min(s["w"] for s in states.values())
+    (name,) = row["runs"]
+    assert name == f"c-{row['trial']}-s101"
+    assert states[name] == states[row["trial"]] and row["mean"] == row["selection_value"]
+    result = RunRecord(undisturbed.run_dir(name)).result() or {}
+    assert result["status"] == "finished"
+    assert [entry["from"] for entry in result["sweep"]["schedule"]] == [None] * len(
+        result["sweep"]["schedule"]
+    )
+    assert len(result["sweep"]["schedule"]) > 1
+    starts = (undisturbed.run_dir(name) / "starts").read_text().splitlines()
+    assert len(starts) == len(result["sweep"]["schedule"]), "each stretch trained once"
+
+
+def test_children_killed_around_the_copy_change_nothing(
+    undisturbed: SweepStudy, tmp_path: Path
+) -> None:
+    study = sweep(tmp_path, "does=die")
+    died = {path.name.rpartition("-")[2] for path in study.directory.glob("t*/t*-g*-*")}
+    assert died == {"before", "while", "after"}
+    assert weights(study) == weights(undisturbed)
+
+
+def test_workers_killed_in_the_middle_change_nothing(
+    undisturbed: SweepStudy, tmp_path: Path
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", COMMAND, *words(tmp_path, "pace=0.02")])
+    directory, rng, kills = tmp_path / "s", random.Random(0), 0
+    try:
+        while process.poll() is None:
+            time.sleep(rng.uniform(0.1, 0.5))
+            holders = [p.read_text() for p in (directory / "leases").glob("*trials-*")]
+            pids = [json.loads(text)["pid"] for text in holders if text]
+            if pids and kills < 6:
+                os.kill(pids[0], signal.SIGKILL)
+                kills += 1
+    finally:
+        process.kill()
+    assert process.wait() == 0
+    assert kills >= 3
+    assert weights(SweepStudy(directory)) == weights(undisturbed)
+
+
+def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> None:
+    study = sweep(tmp_path, "does=diverge:t0001:3", "workers=2")
+    units = units_of(study.trials.get_trials(deepcopy=False))
+    assert units["t0001", 1].user_attrs["status"] == "diverged"
+    source = units["t0001", 2].user_attrs["from"]
+    assert source not in (None, "t0001")
+    result = RunRecord(study.run_dir("t0001")).result() or {}
+    assert result["status"] == "finished"
+    clocks = [row["kimg"] for row in RunRecord(study.run_dir("t0001")).history()]
+    assert clocks == sorted(set(clocks))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["model.batch_size=choice(32, 64)"], "order of the data"),
+        (["model.generator.width=choice(8, 16)"], "cannot change while a member trains"),
+        (["sweep.population.every_kimg=8"], "leaves no time"),
+        (["sweep.population.share=0.1"], "is nobody"),
+        (["sweep.population.share=0.6"], "more than the worse half"),
+        (["sweep.population.factors=[]"], "no numbers to multiply by"),
+        (["sweep.population.resample=2"], "no probability"),
+        (["sweep.seeds=3"], "Use sweep.seeds=1"),
+        (["sweep.pruner.name=asha"], "Use sweep.pruner.name=none"),
+        (["sweep.objective.at=best"], "Use sweep.objective.at=last"),
+        (["~callbacks.checkpoint"], "Leave it in"),
+        (
+            ["callbacks.stop_on_plateau._target_=gansweep.callbacks.stopping.StopOnPlateau"],
+            "~callbacks.stop_on_plateau",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_population_is_refused(
+    tmp_path: Path, more: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        sweep(tmp_path, *more)
+    assert not (tmp_path / "s").exists()
