@@ -19,13 +19,13 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.confirm import winners
-from gansweep.sweep.journal import open_storage
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import KernelLock, Lease, is_alive, share_lease
 from gansweep.sweep.objective import Objective, direction_of_runs
-from gansweep.sweep.pruning import Hyperband
+from gansweep.sweep.pruning import Hyperband, make_pruner
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
+from gansweep.sweep.storage import open_storage
 from gansweep.sweep.study import SweepStudy, latest
 
 SPACE: dict[str, Any] = {"model": "choice(gan, wgan)", "lr": "interval(1, 2)"}
@@ -84,18 +84,22 @@ def finish(
     return attempt.key
 
 
+def stored(folder: Path) -> optuna.storages.BaseStorage:
+    return open_storage(folder, "journal").optuna
+
+
 def test_torn_last_line_is_cut_and_the_study_stays_readable(tmp_path: Path) -> None:
     journal = tmp_path / "study.journal"
-    study = optuna.create_study(storage=open_storage(journal), study_name="a")
+    study = optuna.create_study(storage=stored(tmp_path), study_name="a")
     study.ask()
     whole = journal.read_bytes()
     with open(journal, "ab") as file:
         file.write(b'{"op_code": 4, "worker_id": "killed in mid-li')
-    again = optuna.load_study(storage=open_storage(journal), study_name="a")
+    again = optuna.load_study(storage=stored(tmp_path), study_name="a")
     again.ask()
     assert journal.read_bytes().startswith(whole)
     assert all(json.loads(line) for line in journal.read_bytes().splitlines())
-    assert len(optuna.load_study(storage=open_storage(journal), study_name="a").trials) == 2
+    assert len(optuna.load_study(storage=stored(tmp_path), study_name="a").trials) == 2
 
 
 def test_lock_is_released_by_the_death_of_its_holder(tmp_path: Path) -> None:
@@ -332,7 +336,7 @@ def test_parameters_outlive_an_attempt_that_did_not_come_to_read_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        Settings, "make_sampler", lambda self, number: optuna.samplers.RandomSampler()
+        "gansweep.sweep.study.make_sampler", lambda *_: optuna.samplers.RandomSampler()
     )
     study = make(tmp_path / "s", n_trials=1)
     first = begin(study)
@@ -412,7 +416,7 @@ def test_interruptions_of_one_trial_do_not_prune_another(tmp_path: Path, pruner:
 def test_hyperband_keeps_a_retry_in_its_bracket_and_fills_every_bracket(tmp_path: Path) -> None:
     words = {"name": "hyperband", "warmup_fraction": 0.1, "startup_trials": 1}
     study = make(tmp_path / "s", n_trials=40, pruner={**words, "reduction_factor": 3})
-    pruner = study.settings.make_pruner()
+    pruner = make_pruner(study.settings)
     assert isinstance(pruner, Hyperband)
     for _ in range(3):
         study.settle(begin(study), "interrupted")

@@ -133,7 +133,7 @@ def _refused(where: str, said: str) -> str:
 
 def _is_from_database(error: Exception) -> bool:
     module = type(error).__module__
-    return isinstance(error, (StorageInternalError, RuntimeError)) or module.startswith(
+    return isinstance(error, (StorageInternalError, RuntimeError, OSError)) or module.startswith(
         ("sqlalchemy", "sqlite3")
     )
 

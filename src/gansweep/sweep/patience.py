@@ -127,7 +127,7 @@ def in_short(error: BaseException) -> str:
     said = getattr(error, "orig", None) or error
     details = getattr(said, "details", None)  # of gRPC, whose str() is a paragraph
     text = str(details() if callable(details) else said).strip() or type(said).__name__
-    return text.splitlines()[0].rstrip(".")
+    return text.splitlines()[0].rpartition("failed: ")[2].rstrip(".")
 
 
 class PatientStorage(BaseStorage):

@@ -100,12 +100,12 @@ def open_storage(directory: Path, where: str) -> Storage:
     where = canonical(where)
     patience = Patience(where)
     shared = f"{directory.resolve().name}/"
-    if where == "journal":
+    if not where.startswith("postgresql"):  # there are locks to be kept in it
         directory.mkdir(parents=True, exist_ok=True)
+    if where == "journal":
         optuna: BaseStorage = _journal(directory / "study.journal")
         return Storage(PatientStorage(optuna, patience), _lock_in(directory), "", patience)
     if where.startswith("sqlite"):
-        directory.mkdir(parents=True, exist_ok=True)
         own = where == "sqlite"
         optuna = _sqlite(directory / "study.db" if own else Path(where[10:]), patience)
         return Storage(optuna, _lock_in(directory), "" if own else shared, patience)

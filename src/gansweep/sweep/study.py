@@ -1,4 +1,4 @@
-"""The state of a sweep: an Optuna study of trials and one of confirmation runs in one journal.
+"""The state of a sweep: an Optuna study of trials and one of confirmation runs in one storage.
 
 Any number of processes work on it at once. A trial goes through one or more attempts, each an
 Optuna trial of its own with the same `key`; an attempt is claimed by a lease, and whoever finds a
@@ -25,8 +25,7 @@ from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params
 from gansweep.sweep.constraints import note_measured
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.gpus import GpuShare
-from gansweep.sweep.journal import open_storage
-from gansweep.sweep.locks import KernelLock, Lease, is_alive
+from gansweep.sweep.locks import Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
 from gansweep.sweep.population import UNIT, open_record
 from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
@@ -34,6 +33,7 @@ from gansweep.sweep.queue import Queue
 from gansweep.sweep.samplers import KNOWS_CONSTRAINTS, carried_state, make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space, difference
+from gansweep.sweep.storage import Storage, keep_name, open_storage
 
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -43,13 +43,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class SweepStudy:
     """A sweep's directory, opened by a worker, a launcher or a reader."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, storage: Storage | None = None) -> None:
         self.directory = directory
         self.settings = Settings.load(directory)
         self.objective = self.settings.objectives[0]
         self.space = Space.parse(self.settings.space)
-        self.lock = KernelLock(directory / "sweep.lock")
-        self.storage = open_storage(directory / "study.journal")
+        self.storage = storage or open_storage(directory, self.settings.storage)
         self.trials = self._study("trials", PeerPruner(make_pruner(self.settings), self._kind))
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
         self.queue = Queue(self.settings, self.space)
@@ -62,22 +61,26 @@ class SweepStudy:
         Raises: UserError, with nothing written, where the directory's study has another space.
         """
         identity = merged_identity(settings, space.canonical())
-        if (directory / "study.journal").exists():
-            _refuse_another(directory, settings, identity)
-        (directory / "leases").mkdir(parents=True, exist_ok=True)
-        with KernelLock(directory / "sweep.lock"):
-            storage = open_storage(directory / "study.journal")
+        _refuse_another_storage(directory, settings)
+        storage = open_storage(directory, settings.storage)
+
+        def make() -> None:
+            _refuse_another(storage, directory, settings, identity)
+            (directory / "leases").mkdir(parents=True, exist_ok=True)
             for name in ("trials", "confirm"):
                 study = optuna.create_study(
-                    storage=storage,
-                    study_name=name,
+                    storage=storage.optuna,
+                    study_name=storage.prefix + name,
                     directions=[o.direction for o in settings.objectives],
                     load_if_exists=True,
                 )
+                keep_name(study, directory)
                 if study.user_attrs.get("identity") != identity:
                     study.set_user_attr("identity", identity)
             settings.save(directory)
-        sweep = cls(directory)
+
+        storage.exclusively(make)
+        sweep = cls(directory, storage)
         sweep._take_up_failed()
         return sweep
 
@@ -87,21 +90,23 @@ class SweepStudy:
 
     def claim(self, worker: str) -> Attempt | None:
         """The next thing to run, or None where there is nothing now."""
-        with self.lock:
-            self._reap(self.trials)
-            self._reap(self.confirms)
-            if failures.is_stopped(self.directory):
-                return None
+        return self.storage.exclusively(lambda: self._claim(worker))
+
+    def _claim(self, worker: str) -> Attempt | None:
+        self._reap(self.trials)
+        self._reap(self.confirms)
+        if failures.is_stopped(self.directory):
+            return None
+        waiting = self._waiting(self.trials)
+        if waiting is None and self._reserve_trial():
             waiting = self._waiting(self.trials)
-            if waiting is None and self._reserve_trial():
-                waiting = self._waiting(self.trials)
+        if waiting is not None:
+            return self._start(self.trials, waiting, worker)
+        if self._trials_told():
+            self._plan_confirmations()
+            waiting = self._waiting(self.confirms)
             if waiting is not None:
-                return self._start(self.trials, waiting, worker)
-            if self._trials_told():
-                self._plan_confirmations()
-                waiting = self._waiting(self.confirms)
-                if waiting is not None:
-                    return self._start(self.confirms, waiting, worker)
+                return self._start(self.confirms, waiting, worker)
         return None
 
     def suggest(self, attempt: Attempt) -> None:
@@ -159,10 +164,13 @@ class SweepStudy:
         ended: "itself" (its records say how), a word of failures.RETRIED, "interrupted" (on our
             demand), or "pruned" (between two seeds).
         """
-        with self.lock:
+
+        def told() -> str:
             frozen = _trial(attempt.study, attempt.trial.number)
-            status = self._settle(attempt.study, frozen, ended, reason)
-            attempt.lease.release()
+            return self._settle(attempt.study, frozen, ended, reason)
+
+        status = self.storage.exclusively(told)
+        attempt.lease.release()
         return status
 
     def finished(self) -> bool:
@@ -217,7 +225,9 @@ class SweepStudy:
 
     def _study(self, name: str, pruner: optuna.pruners.BasePruner) -> Study:
         try:
-            return optuna.load_study(study_name=name, storage=self.storage, pruner=pruner)
+            return optuna.load_study(
+                study_name=self.storage.prefix + name, storage=self.storage.optuna, pruner=pruner
+            )
         except KeyError as error:
             raise UserError(
                 f"{self.directory} holds no study. Start the sweep with `gansweep sweep` first."
@@ -255,6 +265,13 @@ class SweepStudy:
 
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
         lease = Lease(self.lease_path(study, waiting.number), worker)
+        try:
+            return self._started(study, waiting, worker, lease)
+        except BaseException:
+            lease.release()
+            raise
+
+    def _started(self, study: Study, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
         if study is self.trials:
             number = int(waiting.user_attrs["key"].partition("-")[0][1:])
             study.sampler = make_sampler(self.settings, self.space, number)
@@ -283,7 +300,8 @@ class SweepStudy:
 
     def lease_path(self, study: Study, number: int) -> Path:
         """The lease of whoever works on Optuna's trial `number` of the study."""
-        return self.directory / "leases" / f"{study.study_name}-{number}"
+        name = "trials" if study is self.trials else "confirm"
+        return self.directory / "leases" / f"{name}-{number}"
 
     def _reap(self, study: Study) -> None:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -411,14 +429,16 @@ class SweepStudy:
     def _take_up_failed(self) -> None:
         """Queue the trials again that failed alike while none fared better: who gives the command
         again has corrected what they failed by."""
-        with self.lock:
-            trials = latest(self.trials)
-            ended = sum(t.state.is_finished() for t in trials)
-            for trial in failures.first_alike(trials, min(self.settings.stop_after_alike, ended)):
-                names = self.run_names(trial.user_attrs["key"])
-                records = [RunRecord(self.run_dir(name)) for name in names]
-                self._queue_again(self.trials, trial, records, kills=0)
-            (self.directory / failures.STOPPED).unlink(missing_ok=True)
+        self.storage.exclusively(self._queue_failed)
+
+    def _queue_failed(self) -> None:
+        trials = latest(self.trials)
+        ended = sum(t.state.is_finished() for t in trials)
+        for trial in failures.first_alike(trials, min(self.settings.stop_after_alike, ended)):
+            names = self.run_names(trial.user_attrs["key"])
+            records = [RunRecord(self.run_dir(name)) for name in names]
+            self._queue_again(self.trials, trial, records, kills=0)
+        (self.directory / failures.STOPPED).unlink(missing_ok=True)
 
     def _known_params(self, trial: FrozenTrial) -> dict[str, Any]:
         """What the next attempt must take over. Of a trial killed while its parameters were being
@@ -437,7 +457,7 @@ class SweepStudy:
 
     def _note(self, trial: FrozenTrial, **attrs: Any) -> None:
         for key, value in attrs.items():
-            self.storage.set_trial_user_attr(trial._trial_id, key, value)
+            self.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
 
 
 def latest(study: Study) -> list[FrozenTrial]:
@@ -457,11 +477,26 @@ def _trial(study: Study, number: int) -> FrozenTrial:
     return next(t for t in study.get_trials(deepcopy=False) if t.number == number)
 
 
-def _refuse_another(directory: Path, settings: Settings, identity: dict[str, Any]) -> None:
-    storage = open_storage(directory / "study.journal")
-    if not storage.get_all_studies():
+def _refuse_another_storage(directory: Path, settings: Settings) -> None:
+    if not (directory / "sweep.yaml").exists():
         return
-    old = optuna.load_study(study_name="trials", storage=storage).user_attrs.get("identity")
+    kept = Settings.load(directory).storage
+    if kept != settings.storage:
+        raise UserError(
+            f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
+            f"Give storage={kept}, or start a new sweep with name={settings.name}-2."
+        )
+
+
+def _refuse_another(
+    storage: Storage, directory: Path, settings: Settings, identity: dict[str, Any]
+) -> None:
+    try:
+        study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
+    except KeyError:
+        return
+    keep_name(study, directory)
+    old = study.user_attrs.get("identity")
     if old is None or old == identity:
         return
     raise UserError(
