@@ -180,6 +180,23 @@ def test_second_interruption_ends_the_run_at_once(
     assert signal.getsignal(signal.SIGINT) is outer
 
 
+def test_second_sigterm_is_the_same_request(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM sends it to every process of a job, and the worker of a sweep passes its own on."""
+    from gansweep.callbacks.samples import Samples
+
+    def twice(self: Samples, module: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Samples, "work", twice)
+    command("train", "callbacks.samples.every_kimg=0.2", *TINY, "budget_kimg=50")
+    record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-001")
+    assert record.result()["status"] == "interrupted"
+    assert (record.checkpoints / "last.pt").exists()
+
+
 # A user's own model, from the files that the README shows
 
 
