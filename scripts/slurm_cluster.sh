@@ -118,7 +118,8 @@ start_munge() {
         2>"$dir/munged.err" || give_up "munged does not start: $(tail -n 1 "$dir/munged.err")"
 }
 
-lives() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
+# Whether the process that a pid file names still works: it is not even waiting to be buried.
+lives() { [ -s "$1" ] && grep -qs '^State:.[^ZX]' "/proc/$(cat "$1")/status"; }
 
 start_slurm() {
     local i
