@@ -79,16 +79,20 @@ def trial(
     if done == 0:
         record.append({"kimg": 0.0, "seconds": 0.0, "protocol": {"fid_fake": PROTOCOL}})
     _fail(given.get("does", ""), record, sweep)
-    value = 0.0
+    value = score_at(done, given) if done else 0.0
     for step in range(done + 1, STEPS + 1):
         time.sleep(float(given.get("pace", 0)))
-        value = float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
+        value = score_at(step, given)
         record.append({"kimg": float(step), "seconds": float(step), "fid_fake": value})
         replace_atomically(checkpoint, str(step).encode())
         if on_score(float(step), {"fid_fake": value}):
             _finish(record, sweep, "pruned", value)
             return
     _finish(record, sweep, "finished", value)
+
+
+def score_at(step: int, given: dict[str, str]) -> float:
+    return float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
 
 
 def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
