@@ -42,18 +42,19 @@ def starting_points(
             try:
                 params = space.pinned(values)
             except UserError as error:
-                misfits.append(f"{source} ({error})")
+                if isinstance(entry, Mapping):
+                    shown = override_text(dict(entry))
+                    raise UserError(f"sweep.enqueue cannot begin with {shown}: {error}") from error
+                misfits.append((source, str(error)))
                 continue
             fitting += 1
             text = json.dumps(params, sort_keys=True)  # twice the same is tried once
             points.setdefault(text, {"source": source, "params": params})
             if fitting == BEST and entry != DEFAULTS:
                 break
-        if misfits and isinstance(entry, Mapping):
-            raise UserError(f"sweep.enqueue cannot begin with what is {misfits[0]}")
         if misfits:
-            more = f", nor {len(misfits) - 1} more like it" if misfits[1:] else ""
-            remarks.append(f"Not tried first: {misfits[0]}{more}.")
+            more = f" and {len(misfits) - 1} more" if misfits[1:] else ""
+            remarks.append(f"Not tried first: {misfits[0][0]}{more}. {misfits[0][1]}")
         elif not fitting:
             remarks.append(f"Not tried first: {entry}. None of its trials ran to its end.")
     return list(points.values()), remarks

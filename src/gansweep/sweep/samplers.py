@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,8 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
                 **asked,
             )
         if name == "gp":
+            # it says once in each worker that greenlet would save it some tenths of a second
+            logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
             return GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
         if name == "cmaes":
             # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the

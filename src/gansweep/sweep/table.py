@@ -15,6 +15,8 @@ from rich.live import Live
 from rich.table import Table
 
 from gansweep.record import RunRecord
+from gansweep.sweep.confirm import front
+from gansweep.sweep.constraints import broken
 from gansweep.sweep.outcome import SUCCEEDED
 from gansweep.sweep.study import SweepStudy, latest, protocols_in
 
@@ -45,6 +47,7 @@ class Row:
     seconds: float
     reason: str
     confirms: bool
+    breaks: str = ""  # which constraints, and by what
 
 
 class Watch:
@@ -63,9 +66,15 @@ class Watch:
 
     def best(self, rows: list[Row]) -> Row | None:
         done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
-        done = [r for r in done if r.value is not None]
+        done = [r for r in done if r.value is not None and not r.breaks]
         key = self.study.objective.sort_key
         return min(done, key=lambda r: key(r.value or 0.0)) if done else None
+
+    def front_size(self) -> int | None:
+        """How many trials the Pareto front has so far; None where there is one objective."""
+        settings = self.study.settings
+        several = len(settings.objectives) > 1
+        return len(front(latest(self.study.trials), settings)) if several else None
 
     def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
         """Runs that have ended, and how many there will be."""
@@ -114,6 +123,7 @@ class Watch:
             seconds=_seconds(trial),
             reason=str(trial.user_attrs.get("reason", "")),
             confirms=confirms,
+            breaks=broken(trial),
         )
         if trial.state.is_finished():
             self._settled[key, trial.number] = row
@@ -218,7 +228,8 @@ class EventLines:
         score = "" if row.value is None else f"{row.score} {row.value:.4g} "
         seconds = self.watch.seconds_left(rows, self.workers)
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
-        reason = f"({row.reason}) " if row.status in ("diverged", "collapsed", "failed") else ""
+        reason = row.reason if row.status in ("diverged", "collapsed", "failed") else row.breaks
+        reason = f"({reason}) " if reason else ""
         return f"{row.status:<10} {score}{clock(row.seconds)} {reason}[{done}/{due}{left}]"
 
 
@@ -243,6 +254,9 @@ def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> 
         parts.append(f"about {clock(left)} left")
     if best is not None and best.value is not None:
         parts.append(f"best {best.value:.4g} ({best.key})")
+    size = watch.front_size()
+    if size is not None:
+        parts.append(f"{size} on the Pareto front")
     return " · ".join(parts)
 
 
