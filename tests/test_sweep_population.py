@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -31,11 +30,6 @@ from gansweep.sweep.study import SweepStudy
 
 EVERY = 2  # kimg of a generation
 GENERATIONS = BUDGET // EVERY
-COMMAND = (
-    "import sys, population_fakes; from gansweep.sweep.run import run_sweep\n"
-    "run_sweep(sys.argv[1:], compose=population_fakes.compose, target='population_fakes.trial',"
-    " preload=[])"
-)
 
 
 def sign(value: float) -> float:
@@ -399,21 +393,29 @@ def test_children_killed_around_the_copy_change_nothing(
 def test_workers_killed_in_the_middle_change_nothing(
     undisturbed: SweepStudy, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, *words(tmp_path, "pace=0.02")])
-    directory, rng, kills = tmp_path / "s", random.Random(0), 0
-    try:
+    settings = Settings.load(undisturbed.directory)
+    settings.overrides.append("pace=0.03")
+    study = SweepStudy.create(tmp_path / "s", settings, undisturbed.space)
+    command = [sys.executable, "-m", "gansweep.sweep", str(study.directory)]
+    rng, many, kills = random.Random(0), 0, 0
+    with contextlib.ExitStack() as stack:
+
+        def work() -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(command)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        process = work()
         while process.poll() is None:
-            time.sleep(rng.uniform(0.1, 0.5))
-            holders = [p.read_text() for p in (directory / "leases").glob("*trials-*")]
-            pids = [json.loads(text)["pid"] for text in holders if text]
-            if pids and kills < 6:
-                os.kill(pids[0], signal.SIGKILL)
-                kills += 1
-    finally:
-        process.kill()
-    assert process.wait() == 0
-    assert kills >= 3
-    assert weights(SweepStudy(directory)) == weights(undisturbed)
+            time.sleep(0.01)
+            begun = sum(len(p.read_bytes().split()) for p in study.directory.glob("t*/starts"))
+            if begun >= many + 8 and kills < 4:  # some four units later, wherever it is by then
+                time.sleep(rng.uniform(0, 0.1))
+                process.kill()
+                many, kills, process = begun, kills + 1, work()
+    assert process.returncode == 0 and kills == 4
+    assert weights(study) == weights(undisturbed)
 
 
 def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> None:
