@@ -37,12 +37,13 @@ MAY_IMPORT = {
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
-        *("errors", "record", "config", "origin", "tracking", "training", "report"),
+        *("errors", "record", "config", "origin", "tracking", "training", "scores", "report"),
         "metrics.protocol",
     },
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.
 MEETING_PLACES = {"__init__", "__main__", "build", "cli", "training", "evaluate", "generate"}
+MEETING_PLACES |= {"scores"}
 
 # Answering --help, reading records and handing out trials must not wait for these.
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}

@@ -45,13 +45,15 @@ def wandb_logger(
         mode = "online" if logged_in_to_wandb() else "offline"
     if os.environ.get("WANDB_MODE") in MODES:
         mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
+    number = hashlib.blake2b(str(directory.resolve()).encode(), digest_size=6).hexdigest()
+    in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # whose agent has chosen the place
     run = wandb.init(
-        project=project,
-        entity=entity,
+        project=None if in_sweep else project,
+        entity=None if in_sweep else entity,
+        id=None if in_sweep else number,
         group=group,
         name=name,
         tags=list(tags),
-        id=hashlib.blake2b(str(directory.resolve()).encode(), digest_size=6).hexdigest(),
         dir=str(directory),
         mode=mode,
         resume="allow",

@@ -29,7 +29,7 @@ GRAMMAR = "choice(a, b), interval(0, 1), int(interval(1, 8)), range(1, 5), tag(l
 # Hydra's grammar knows no null inside choice(), but "no clipping, or 1" is a thing people search.
 _NULL = "gansweep_null"
 _QUOTED_OR_NULL = re.compile(r"""('[^']*'|"[^"]*")|(?<![\w.])null(?![\w.])""")
-_BARE = re.compile(r"[A-Za-z_][\w./-]*\Z")
+_BARE = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
 _WORDS_WITH_MEANING = {"null", "true", "false", "nan", "inf", "on", "off", "yes", "no"}
 
 

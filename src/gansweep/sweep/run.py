@@ -21,6 +21,7 @@ from gansweep.sweep.samplers import SAMPLERS
 from gansweep.sweep.search import as_list, settle_search, with_direction
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space, with_command_line
+from gansweep.sweep.storage import canonical
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.table import make_view
 from gansweep.sweep.worker import EXIT_CANCELLED
@@ -44,6 +45,8 @@ Options of the sweep
                      grpc://HOST:PORT
   launcher=local     where workers run: local (this machine), slurm (a cluster)
   sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe sweep.confirm.seeds=5
+  engine=optuna      what searches: optuna (our own workers), wandb (a W&B sweep and its agents)
+  --dry-run          engine=wandb: only write the W&B sweep's file, and print its commands
   --config-dir DIR   also search the folder DIR for groups of your own
   --cfg job          print the composed sweep and exit
 
@@ -56,7 +59,8 @@ shares the directory: gansweep worker RUNS_DIR/NAME. From any shell: gansweep st
 says how it fares, gansweep cancel RUNS_DIR/NAME stops it everywhere.
 """
 
-OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage")
+OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
+ENGINES = ("optuna", "wandb")
 SWEEP_KEYS: dict[str, tuple[str, ...]] = {
     "n_trials": (),
     "overrides": (),
@@ -89,16 +93,17 @@ def run_sweep(
     target, preload: another function to run a trial, and the modules to import for it, once.
     Raises: UserError, before anything is written, for a mistake in the command or the sweep;
         KeyboardInterrupt once all workers have stopped, where a signal asked for it;
-        SystemExit after --cfg, where workers of a cluster are left to themselves, and (4) where
-        `gansweep cancel` stopped them.
+        SystemExit after --cfg and a sweep of another engine, where workers of a cluster are left to
+        themselves, and (4) where `gansweep cancel` stopped them.
     """
     composing = compose or _default_compose()
-    words, config_dir, shows_config = _flags(arguments)
+    words, config_dir, shows_config, dry_run = _flags(arguments)
     own, given = _split(words)
     cfg = composing(own, config_name="sweep", config_dir=config_dir)
     if shows_config:
         print(OmegaConf.to_yaml(cfg), end="")
         raise SystemExit(0)
+    _check_engine(str(cfg.engine), dry_run)
 
     def check(overrides: list[str]) -> Any:
         return composing(overrides, config_dir=config_dir)
@@ -110,6 +115,11 @@ def run_sweep(
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )
+    if cfg.engine == "wandb":
+        from gansweep.sweep.wandb_engine import run_on_wandb
+
+        run_on_wandb(settings, space, check, workers, dry_run)
+        raise SystemExit(0)
     directory = Path(settings.runs_dir) / settings.name
     presence.refuse_second(directory)
     study = _create(directory, settings, space)
@@ -150,10 +160,22 @@ def _default_compose() -> Compose:
     return compose
 
 
-def _flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool]:
-    """(overrides, --config-dir, whether --cfg was asked for)."""
+def _check_engine(engine: str, dry_run: bool) -> None:
+    if engine not in ENGINES:
+        raise UserError(
+            f"engine={engine} is not known.{nearest(engine, ENGINES)} Use {' or '.join(ENGINES)}."
+        )
+    if dry_run and engine == "optuna":
+        raise UserError(
+            "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "
+            "of our own engine use --cfg job."
+        )
+
+
+def _flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
+    """(overrides, --config-dir, whether --cfg and whether --dry-run was asked for)."""
     words: list[str] = []
-    config_dir, shows_config = None, False
+    config_dir, shows_config, dry_run = None, False, False
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -166,15 +188,17 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool]:
                 raise UserError(f"--config-dir {value} is no folder. Give one that exists.")
             else:
                 config_dir = str(Path(value).resolve())
+        elif word == "--dry-run":
+            dry_run = True
         elif word.startswith("-"):
-            known = ("--config-dir", "--cfg", "--help")
+            known = ("--config-dir", "--cfg", "--dry-run", "--help")
             raise UserError(
                 f"`gansweep sweep` has no flag {word}.{nearest(word, known)} "
                 "`gansweep sweep --help` lists them."
             )
         else:
             words.append(word)
-    return words, config_dir, shows_config
+    return words, config_dir, shows_config, dry_run
 
 
 def _split(words: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -232,7 +256,7 @@ def _settings(
         space=entries,
         overrides=overrides,
         runs_dir=str(cfg.runs_dir),
-        storage=str(cfg.storage),
+        storage=canonical(str(cfg.storage)),
         launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
         uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
         evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
