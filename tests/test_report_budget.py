@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from report_sweeps import BIG, write_confirmations, write_trial
 from gansweep.report.expected_best import expected_best, families
 from gansweep.report.figures import Figure
 from gansweep.report.outcomes import outcomes
+from gansweep.report.page import write_report
 from gansweep.report.palette import variants
 from gansweep.report.read import load
 from gansweep.report.section import Section
@@ -191,3 +193,9 @@ def test_winners_confirmed_on_a_larger_sample_rank_by_it_and_trials_by_theirs(
     assert set(PROTOCOLS) & set(board.rows[2].last) == {FID}
     budget = section(tmp_path, "budget")
     assert budget and FID in budget.figures[0].title
+    page = write_report([tmp_path], tmp_path / "report.html").read_text()
+    assert f"measured as {BIG}, the trials as {FID}" in page
+    confirmed, trials = re.findall(r"<thead>.*?</thead>", page, re.DOTALL)[:2]
+    heads = {score: score.replace("_", "_<wbr>") for score in (BIG, FID)}
+    assert heads[BIG] in confirmed and heads[FID] not in confirmed
+    assert heads[FID] in trials and heads[BIG] not in trials

@@ -15,9 +15,10 @@ from gansweep.errors import UserError
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
 
-The page has the leaderboard (mean and standard deviation over seeds), learning curves, samples
-side by side, discriminator balance, mode coverage, a sweep's hyperparameters, and the command
-that repeats each run. Runs that differ in nothing but their seed are one configuration. Scores
+The page has the leaderboard (mean, standard deviation and 95 % interval over seeds), learning
+curves, samples side by side, discriminator balance, mode coverage, and the command that repeats
+each run; of a sweep the best score expected of a budget, the Pareto front of several objectives,
+a population's schedules, its hyperparameters and what its budget went to. Runs that differ in nothing but their seed are one configuration. Scores
 that were measured under different protocols are never put in one column."""
 
 EXAMPLES = """\

@@ -67,6 +67,10 @@ class BoardTable:
     metric: str | None
     columns: list[str]
 
+    @property
+    def shown(self) -> list[str]:
+        return self.columns[:COLUMNS]
+
 
 def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | None = None) -> Path:
     """Write the page that compares the runs at or below `paths`; returns its path.
@@ -95,7 +99,7 @@ def render(board: Board) -> str:
 
     drawn = variants(board)
     rows = [*board.rows, *board.open_rows]
-    columns = _columns(board)
+    tables = _tables(board)
     style, plotly, script = _assets()
     return (
         _environment()
@@ -105,8 +109,8 @@ def render(board: Board) -> str:
             title=_title(board),
             overview=_overview(board),
             verdict=verdict(board),
-            tables=_tables(board, columns[:COLUMNS]),
-            further=columns[COLUMNS:],
+            tables=tables,
+            further=tables[0].columns[COLUMNS:] if tables else [],
             spreads=_spreads(board),
             cautions=cautions(board),
             diagnosis=diagnosis(board, drawn),
@@ -332,11 +336,9 @@ def spread(value: Value) -> str:
     return "" if value.std is None else f"spread {notation.number(value.std)}"
 
 
-def _tables(board: Board, columns: Sequence[str]) -> list[BoardTable]:
-    """What was confirmed or run, then the trials that a sweep chose among.
-
-    columns: of the page; a table leaves out those that none of its rows has a value in.
-    """
+def _tables(board: Board) -> list[BoardTable]:
+    """What was confirmed or run, then the trials that a sweep chose among."""
+    columns = _columns(board)
     chosen = [row for row in board.rows if row.stage != "trial"]
     trials = [row for row in board.rows if row.stage == "trial"]
     tables = []
