@@ -74,6 +74,7 @@ def trial(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
     checkpoint = record.checkpoints / "last.pt"
     _note(run_dir / "given", " ".join(overrides))
+    _note(run_dir / "visible", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     _note(run_dir / "starts", f"{os.getpid()} {done}")
     if done == 0:

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 READY = b"ready\n"
+HELD = "GANSWEEP_HELD_FILES"  # descriptors, by commas, that lock the GPUs a sweep gave this run
+# Linux ends a process with its parent (PR_SET_PDEATHSIG, SIGKILL): no rank computes on alone.
+DIE_WITH_PARENT = "import ctypes, sys; sys.platform != 'linux' or ctypes.CDLL(None).prctl(1, 9)"
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
@@ -119,13 +122,15 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK="0"
         )
         module, function = self.entry.split(":")
-        call = f"import sys; from {module} import {function}; {function}(*sys.argv[1:])"
+        call = f"from {module} import {function}; {function}(*sys.argv[1:])"
+        held = [int(word) for word in os.environ.get(HELD, "").split(",") if word]
         for rank in range(1, self.world):
             self._others.append(
                 subprocess.Popen(
-                    [sys.executable, "-c", call, *self.arguments],
+                    [sys.executable, "-c", f"{DIE_WITH_PARENT}; {call}", *self.arguments],
                     env={**os.environ, "LOCAL_RANK": str(rank)},
                     stdout=subprocess.PIPE,
+                    pass_fds=held,
                 )
             )
         try:

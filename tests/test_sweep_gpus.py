@@ -1,0 +1,413 @@
+"""Which worker computes on which GPU: names, locks that outlive their worker, shares, sweeps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sweep_fakes
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.sweep import run
+from gansweep.sweep.gpus import Gpu, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
+from gansweep.sweep.presence import workers_of
+
+A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
+PART, OTHER_PART = "MIG-cccc0000-3333", "MIG-dddd0000-4444"
+TWO = f"""\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: {A})
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: {B})
+"""
+DIVIDED = f"""\
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: {A})
+  MIG 3g.20gb     Device  0: (UUID: {PART})
+  MIG 3g.20gb     Device  1: (UUID: {OTHER_PART})
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: {B})
+"""
+ONE = GpuShare()
+TAKE = (
+    "import sys, time; from pathlib import Path\n"
+    "from gansweep.sweep.gpus import *\n"
+    "slots, per_trial, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])\n"
+    "share = GpuShare(slots, per_trial)\n"
+    "while (held := take_gpus(visible_gpus(), share, Path('runs/s'))) is None: time.sleep(0.01)\n"
+    "print(time.monotonic(), *held.names, flush=True)\n"
+    "time.sleep(seconds)\n"
+    "print(time.monotonic(), flush=True)\n"
+)
+
+
+HELD: list[HeldGpus] = []  # by this process
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Two GPUs and a directory of locks of our own; call it to have others."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+
+    def has(listing: str) -> None:
+        tool.write_text(f"#!/bin/sh\n[ \"$*\" = -L ] || exit 9\ncat <<'END'\n{listing}END\n")
+        tool.chmod(0o755)
+
+    has(TWO)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    yield has
+    while HELD:
+        HELD.pop().release()
+
+
+@pytest.fixture
+def taker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a process that takes GPUs, says when and which, keeps them, and says when it ends."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(share: GpuShare = ONE, seconds: float = 60.0) -> subprocess.Popen[str]:
+        words = [str(share.slots), str(share.per_trial), str(seconds)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, *words], stdout=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def names() -> list[str]:
+    return [gpu.name for gpu in visible_gpus()]
+
+
+def take(share: GpuShare = ONE) -> HeldGpus | None:
+    held = take_gpus(visible_gpus(), share, Path("runs/mine"))
+    HELD.extend([held] if held is not None else [])
+    return held
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, [A, B]),
+        ("", []),
+        ("1", [B]),
+        ("1,0", [B, A]),
+        ("0,-1,1", [A]),  # CUDA reads up to the first name that it does not know
+        ("7", []),
+        ("GPU-bb", [B]),
+        ("GPU-", []),  # of both
+        ("NoDevFiles", []),  # SLURM's word for none
+    ],
+)
+def test_visible_gpus_are_named_by_uuid(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, found: list[str]
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert names() == found
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [(None, [PART, OTHER_PART, B]), ("0", [PART, OTHER_PART]), (OTHER_PART, [OTHER_PART])],
+)
+def test_divided_gpu_counts_as_its_parts(
+    machine: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    found: list[str],
+) -> None:
+    machine(DIVIDED)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert names() == found
+
+
+def test_without_nvidia_smi_indices_are_believed_node_by_node(
+    machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("")
+    assert visible_gpus() == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("SLURMD_NODENAME", "n1")
+    assert visible_gpus() == [Gpu("0", "n1-0"), Gpu("1", "n1-1")]
+
+
+def test_gpu_is_taken_once_and_told_who_has_it() -> None:
+    first, second = take(), take()
+    assert first is not None and second is not None
+    assert first.names + second.names == [A, B]
+    assert take() is None
+    told = told_holders(visible_gpus())
+    assert f"{A} by process {os.getpid()} of {Path('runs/mine').resolve()}, {B} by" in told
+    first.release()
+    again = take()
+    assert again is not None and again.names == [A]
+
+
+def test_shares_of_several_sizes_never_exceed_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    quarters = [take(GpuShare(slots=4)) for _ in range(2)]
+    assert take() is None, "who needs it alone finds it shared"
+    half = take(GpuShare(slots=2))
+    assert half is not None
+    assert take(GpuShare(slots=4)) is None, "1/4 + 1/4 + 1/2"
+    half.release()
+    assert take(GpuShare(slots=2)) is not None
+    for held in quarters:
+        assert held is not None
+        held.release()
+    assert take(ONE) is None
+
+
+def test_shared_gpus_are_filled_evenly() -> None:
+    held = [take(GpuShare(slots=3)) for _ in range(7)]
+    assert [h.names[0] for h in held[:6] if h] == [A, B, A, B, A, B]
+    assert held[6] is None
+
+
+def test_several_gpus_are_taken_together_or_not_at_all() -> None:
+    one = take()
+    assert one is not None
+    assert take(GpuShare(per_trial=2)) is None
+    other = take()
+    assert other is not None and other.names == [B], "the failed attempt kept none"
+    one.release()
+    other.release()
+    both = take(GpuShare(per_trial=2))
+    assert both is not None and both.names == [A, B]
+
+
+@pytest.mark.parametrize(
+    ("share", "at_once"), [(ONE, 2), (GpuShare(slots=2), 4), (GpuShare(per_trial=2), 1)]
+)
+def test_many_at_once_never_share_more_than_agreed(
+    taker: Callable[..., subprocess.Popen[str]], share: GpuShare, at_once: int
+) -> None:
+    spans: list[tuple[float, float, str]] = []
+    for process in [taker(share, seconds=0.15) for _ in range(8)]:
+        out, _ = process.communicate(timeout=60)
+        first, last = out.splitlines()
+        began, *gpus = first.split()
+        assert len(gpus) == share.per_trial
+        spans += [(float(began), float(last), gpu) for gpu in gpus]
+    for began, _, gpu in spans:
+        busy = [g for b, e, g in spans if g == gpu and b <= began < e]
+        assert len(busy) <= share.slots
+    most = max(sum(b <= began < e for b, e, _ in spans) for began, _, _ in spans)
+    assert most <= at_once * share.per_trial
+
+
+def test_gpu_of_a_killed_process_is_free_at_once(
+    taker: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    process = taker()
+    assert process.stdout is not None
+    assert process.stdout.readline().split()[1] == B
+    assert take() is None
+    process.kill()
+    process.wait()
+    assert take() is not None
+
+
+def _compute(held: HeldGpus, pid_file: str) -> None:
+    os.setsid()
+    Path(pid_file).write_text(f"{os.getpid()} {','.join(held.names)}")
+    time.sleep(60)
+
+
+def _work(pid_file: str) -> None:
+    """A worker that hands its GPU to a child which nothing ends with it."""
+    context = multiprocessing.get_context("forkserver")
+    context.Process(target=_compute, args=(take(), pid_file)).start()
+    time.sleep(60)
+
+
+def test_lingering_child_of_a_killed_worker_keeps_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    pid_file = tmp_path / "pid"
+    code = f"import test_sweep_gpus; test_sweep_gpus._work({str(pid_file)!r})"
+    with subprocess.Popen([sys.executable, "-c", code]) as worker:
+        text = wait_until(lambda: pid_file.exists() and pid_file.read_text())
+        worker.kill()
+    child, name = text.split()
+    assert name == A
+    assert Path(f"/proc/{child}").exists() and take() is None
+    os.kill(int(child), signal.SIGKILL)
+    wait_until(take)
+
+
+def test_locks_are_shared_by_all_users_and_follow_no_link(tmp_path: Path) -> None:
+    held = take()
+    assert held is not None
+    locks = tmp_path / "locks"
+    assert stat.S_IMODE(locks.stat().st_mode) == 0o1777
+    assert {stat.S_IMODE(f.stat().st_mode) for f in locks.iterdir()} == {0o666}
+    held.release()
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for link in (os.symlink, os.link):
+        seat = locks / f"{A}.seat0"
+        seat.unlink()
+        link(precious, seat)
+        with pytest.raises(UserError, match="Mend or remove that directory"):
+            take()
+    assert precious.read_text() == "mine"
+
+
+def test_locks_that_cannot_be_kept_are_named_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "no" / "locks"))
+    with pytest.raises(UserError, match=r"no/locks.*No such file.*GANSWEEP_GPU_LOCKS"):
+        take()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"slots_per_gpu": 0}, "slots_per_gpu=0 is no positive"),
+        ({"slots_per_gpu": 1.5}, "slots_per_gpu=1.5 is no positive"),
+        ({"gpus_per_trial": "two"}, "gpus_per_trial=two is no positive"),
+        ({"slots_per_gpu": 2, "gpus_per_trial": 2}, "Leave one of them at 1"),
+        ({"gpus_per_trial": 3}, r"has 2 for this sweep. Use launcher.gpus_per_trial=2"),
+    ],
+)
+def test_share_that_cannot_be_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        GpuShare.of(options).check(len(visible_gpus()))
+
+
+def test_share_follows_the_launcher() -> None:
+    assert GpuShare.of({"name": "local", "slots_per_gpu": 4}) == GpuShare(4, 1)
+    assert GpuShare.of({}) == ONE
+    assert GpuShare.of({"name": "slurm", "gpus": "a100:2"}) == GpuShare(1, 2), "all of a job's"
+    assert GpuShare.of({"name": "slurm", "gpus": None}) == ONE
+    assert [GpuShare(slots=3).fits(2), GpuShare(per_trial=2).fits(5), ONE.fits(0)] == [6, 2, 0]
+
+
+SWEEP = """
+n_trials: 4
+confirm: {top: 0}
+space: {model: gan, lr: "interval(1, 2)"}
+"""
+COMMAND = (
+    "import sys, sweep_fakes; from gansweep.sweep.run import run_sweep\n"
+    "run_sweep(sys.argv[1:], compose=sweep_fakes.compose, target='sweep_fakes.trial')"
+)
+
+
+def words_of(folder: Path, name: str) -> list[str]:
+    (folder / "own" / "sweep").mkdir(parents=True, exist_ok=True)
+    (folder / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
+    where = ["--config-dir", str(folder / "own"), f"runs_dir={folder / 'runs'}", f"name={name}"]
+    return ["sweep=mini", "trainer.accelerator=auto", *where]
+
+
+def spans(directory: Path) -> list[tuple[float, float, tuple[str, ...]]]:
+    """(begin, end, GPUs) of every trial."""
+    found = []
+    for record in (RunRecord(p.parent) for p in directory.glob("t*/result.json")):
+        result = record.result()
+        assert result is not None and result["status"] == "finished"
+        begin = (record.directory / "starts").stat().st_mtime
+        end = (record.directory / "ends").stat().st_mtime
+        found.append((begin, end, tuple(result["sweep"]["gpus"])))
+    return found
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a sweep as a process of its own; killed at the end where it still runs."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *words_of(tmp_path, name), *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_two_sweeps_at_once_never_meet_on_a_gpu(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    sweeps = [started("first", "pace=0.05"), started("second", "pace=0.05", "workers=3")]
+    for process in sweeps:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, out
+    assert "2 of the 3 workers fit on the GPUs at a time" in out
+    found = [s for name in ("first", "second") for s in spans(tmp_path / "runs" / name)]
+    assert len(found) == 8
+    for begin, _, gpus in found:
+        assert [g for b, e, g in found if g == gpus and b <= begin < e] == [gpus]
+    visible = {(d.parent / "visible").read_text() for d in tmp_path.glob("runs/*/t*/ends")}
+    assert visible <= {A + "\n", B + "\n"}, "by UUID, and one alone"
+
+
+def test_trial_over_several_gpus_is_told_how_many(tmp_path: Path) -> None:
+    more = ["launcher.gpus_per_trial=2", "n_trials=1"]
+    directory = sweep([*words_of(tmp_path, "s"), *more])
+    assert "trainer.devices=2" in (directory / "t0000" / "given").read_text().split()
+    assert (directory / "t0000" / "visible").read_text() == f"{A},{B}\n"
+    assert [gpus for _, _, gpus in spans(directory)] == [(A, B)]
+
+
+def test_worker_without_a_free_gpu_waits_and_says_who_has_it(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    both = take(GpuShare(per_trial=2))
+    assert both is not None
+    directory = tmp_path / "runs" / "s"
+    process = started("s", "workers=1", "n_trials=1")
+    log = directory / "workers" / "w0.log"
+    wait_until(lambda: log.exists() and "Waiting for a GPU" in log.read_text())
+    assert f"{A} by process {os.getpid()} of" in log.read_text()
+    assert [w.doing for w in workers_of(directory)] == ["waiting for a GPU"]
+    both.release()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "t0000 finished" in out
+    assert log.read_text().count("Waiting") == 1
+
+
+def test_too_few_gpus_for_one_trial_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"launcher.gpus_per_trial=2, or make more"):
+        sweep([*words_of(tmp_path, "s"), "launcher.gpus_per_trial=3"])
+    assert not (tmp_path / "runs").exists()
+
+
+def sweep(words: list[str]) -> Path:
+    return run.run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
