@@ -37,3 +37,4 @@ def test_the_report_ranks_a_sweep_as_its_leaderboard_does(
         assert row.rank == told["rank"] and board.metric == told["score"]
         assert sorted(run.directory.name for run in row.complete) == sorted(told["runs"])
         assert (summary.mean, summary.std) == pytest.approx((told["mean"], told["std"]))
+        assert summary.interval == pytest.approx(tuple(told["interval"]))

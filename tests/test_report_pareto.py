@@ -138,4 +138,5 @@ def test_one_objective_has_no_front(tmp_path: Path) -> None:
 def test_the_page_shows_the_front(tmp_path: Path) -> None:
     write_trade_off(tmp_path)
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
+    assert "This ranks by the first of 2 objectives" in text
     assert 'id="pareto"' in text and "Pareto front of the trials, 3 of 5 configurations" in text

@@ -17,9 +17,10 @@ Compare runs: one HTML page that needs no network, or a table.
 
 The page has the leaderboard (mean, standard deviation and 95 % interval over seeds), learning
 curves, samples side by side, discriminator balance, mode coverage, and the command that repeats
-each run; of a sweep the best score expected of a budget, the Pareto front of several objectives,
-a population's schedules, its hyperparameters and what its budget went to. Runs that differ in nothing but their seed are one configuration. Scores
-that were measured under different protocols are never put in one column."""
+each run; of a sweep the best score expected of a budget, the Pareto front of several
+objectives, a population's schedules, its hyperparameters and what its budget went to. Runs that
+differ in nothing but their seed are one configuration. Scores that were measured under
+different protocols are never put in one column."""
 
 EXAMPLES = """\
 examples:

@@ -8,6 +8,16 @@ from gansweep.report.statistics import Board, Row, Summary
 
 def verdict(board: Board) -> str:
     """One or two sentences: who leads, by how much, and whether the seeds can tell."""
+    goals = max((len(run.sweep.goals) for run in board.runs if run.sweep), default=1)
+    if goals == 1 or not board.ranked:
+        return _leader(board)
+    return (
+        f"{_leader(board)} This ranks by the first of {goals} objectives; the Pareto front weighs "
+        "all of them."
+    )
+
+
+def _leader(board: Board) -> str:
     ranked = board.ranked
     summary = board.judged(ranked[0]) if ranked else None
     if summary is None:
