@@ -285,7 +285,9 @@ def test_sweep_left_by_ctrl_c_goes_on_and_is_found_again(cluster: Path, tmp_path
     assert len(before) == 2
     sweep(given)
     assert_each_ended_once(directory, 4)
-    assert len(json.loads((directory / "workers" / "slurm.json").read_text())) == 1
+    sweep(given)
+    submitted = json.loads((directory / "workers" / "slurm.json").read_text())
+    assert len(submitted) == 1, "not for those that run, nor for a finished sweep"
     assert all(steps_at_start(directory, f"t000{i}") == [0] for i in range(4))
 
 
@@ -317,6 +319,7 @@ def test_cancel_saves_and_ends_all_jobs(cluster: Path, tmp_path: Path) -> None:
         (["launcher.gpus=9"], "not available.*gpus="),
         (["launcher.partition=high", "launcher.time=9-0"], "PartitionTimeLimit.*launcher.time="),
         (["launcher.setup=['module load cuda']"], "exit code 2.*\n.*setup line 'module load cuda'"),
+        (["does=raise"], "first . trials failed alike.*out of ideas"),
         (["launcher.options=['--output=/nowhere/%j.log']"], "left no log.*runs_dir="),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.sweep.failures import Stop
 from gansweep.sweep.launch import Detached
 from gansweep.sweep.launch.slurm_queue import (
     Job,
@@ -31,7 +32,7 @@ __all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
 SCRIPT = Path(__file__).with_name("slurm_worker.sh")
 MOST_BY_DEFAULT = 8
 TICK_SECONDS = 0.5
-CANNOT_WORK = (2, 3, 126, 127)  # exit codes of workers that another start does not mend
+CANNOT_WORK = (2, 126, 127)  # exit codes of workers that another start does not mend
 ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), if not told otherwise
 LAST_LINES = 5  # of a log that is told
 # What squeue gives as the reason of a job that no waiting helps.
@@ -98,11 +99,13 @@ class SlurmLauncher:
         Raises: Detached where the user leaves the jobs to themselves (Ctrl-C, or wait=false);
             UserError where SLURM refuses them or they cannot work, with what was said.
         """
-        self.submit_missing()
-        if not self.options["wait"]:
-            raise Detached(self._how_to_return("submitted"))
+        study = SweepStudy(self.directory)
+        if not study.finished():
+            self.submit_missing()
+            if not self.options["wait"]:
+                raise Detached(self._how_to_return("submitted"))
         try:
-            return self._watch(tick)
+            return self._watch(study, tick)
         except KeyboardInterrupt:
             raise Detached(self._how_to_return("left to themselves")) from None
 
@@ -175,9 +178,8 @@ class SlurmLauncher:
             *options["setup"],
         ]
 
-    def _watch(self, tick: Callable[[], None]) -> bool:
+    def _watch(self, study: SweepStudy, tick: Callable[[], None]) -> bool:
         """Until the sweep is finished (True) or cancelled (False)."""
-        study = SweepStudy(self.directory)
         next_look = time.monotonic()
         while True:
             if time.monotonic() >= next_look:
@@ -193,6 +195,8 @@ class SlurmLauncher:
             tick()
             time.sleep(TICK_SECONDS)
         self._cancel_waiting()
+        if (stop := Stop.of(self.directory)) is not None:  # and no trial was left
+            raise UserError(stop.told(self.given))
         write_leaderboard(study)  # a worker that saw the end may still be at it
         tick()
         return True
@@ -209,7 +213,10 @@ class SlurmLauncher:
         if any(not job.waits for job in jobs):
             return
         codes = self._exit_codes(jobs)
-        if not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
+        stop = Stop.of(self.directory)
+        if stop is not None:
+            told = stop.told(self.given)
+        elif not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
             told = self._obituary(codes)
         elif all(any(word in job.reason for word in HOPELESS) for job in jobs):
             told = f"SLURM cannot start the workers ({jobs[0].reason}). {_mend(jobs[0].reason)}"
