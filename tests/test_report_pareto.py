@@ -110,6 +110,7 @@ def test_confirmed_configurations_make_the_table_with_their_intervals(tmp_path: 
         ["dcgan (x t0)", "3", "15.0 ± 3.6 [6.0, 24.0]", "40 ± 0 [40, 40]"]
     ]
     assert "confirmed with fresh seeds, 1 of 2 configurations" in found.tables[0].caption
+    pytest.importorskip("plotly.graph_objects").Figure(found.figures[0].json)
     rings = [t for t in found.figures[0].data if t.get("marker", {}).get("symbol")]
     assert [ring["x"] for ring in rings] == [[15.0], [30.0]]
     assert rings[0]["error_x"]["array"] == pytest.approx([8.956686])

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from report_sweeps import write_trial
 
 from gansweep.report.palette import variants
@@ -64,6 +65,7 @@ def test_the_schedule_of_the_best_member_is_drawn_in_steps_with_a_ring_at_each_t
     assert found
     (figure,) = found.figures
     *pale, best, rings = figure.data
+    pytest.importorskip("plotly.graph_objects").Figure(figure.json)
     assert len(pale) == 3 and all(trace["opacity"] < 1 for trace in pale)
     assert best["x"] == [0, 20, 20, 40, 40, 80]
     assert best["y"] == [0.1, 0.1, 0.3, 0.3, 0.6, 0.6]
