@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -67,8 +68,9 @@ def trial(
     sweep: dict[str, Any],
 ) -> None:
     """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
-    saves at SIGTERM, and can be told to fail: does=raise|diverge|segfault, or to
-    compute without a break: does=hold."""
+    saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault|kill,
+    or to compute without a break: does=hold. With does=told each trial does what the file `does`
+    beside the sweep says of it: {NAME: HOW, "*": HOW}."""
     given = dict(word.lstrip("+").split("=", 1) for word in overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
@@ -96,11 +98,25 @@ def score_at(step: int, given: dict[str, str]) -> float:
     return float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named as PyTorch's."""
+
+
 def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
+    if how == "told":
+        told = json.loads((record.directory.parents[1] / "does").read_text())
+        how = told.get(record.directory.name, told.get("*", ""))
     if how == "raise":
         raise RuntimeError("out of ideas")
-    if how == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "mistake":
+        raise UserError(f"{record.directory} wants another batch_size. Use batch_size=8.")
+    if how == "out_of_memory":
+        raise OutOfMemoryError("Tried to allocate 20.00 GiB")
+    if how == "slow":
+        time.sleep(60)
+    if how in ("segfault", "kill"):
+        print("\n".join(f"line {i}" for i in range(100)), flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV if how == "segfault" else signal.SIGKILL)
     if how == "hold":
         sum(range(10**10))  # for minutes within one call: no handler and no thread can run
     if how == "diverge":

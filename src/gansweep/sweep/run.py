@@ -15,6 +15,7 @@ from gansweep.sweep import presence
 from gansweep.sweep.changeable import check_population
 from gansweep.sweep.confirm import FIRST_SEED
 from gansweep.sweep.constraints import broken
+from gansweep.sweep.failures import counted_ends
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.samplers import SAMPLERS
@@ -151,7 +152,7 @@ def _why_no_winner(study: SweepStudy) -> str:
     if broke:
         return f"No trial that ran to its end meets the constraints: {broke[0]}."
     first = study.run_dir(study.run_names("t0000")[0]) / "log.txt"
-    return f"No trial ran to its end. What the first one said: {first}"
+    return f"No trial ran to its end ({counted_ends(trials)}). What the first one said: {first}"
 
 
 def _default_compose() -> Compose:
