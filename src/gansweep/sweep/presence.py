@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -147,11 +148,13 @@ def is_cancelled(directory: Path) -> bool:
 def workers_of(directory: Path) -> list[Present]:
     """The workers that live, by name."""
     found = []
-    for path in sorted((directory / "workers").glob("*.alive")):
+    for path in (directory / "workers").glob("*.alive"):
         present = Present.read(path)
         if present is not None and is_alive(path):
             found.append(present)
-    return found
+    return sorted(
+        found, key=lambda w: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", w.worker)]
+    )
 
 
 def launcher_of(directory: Path) -> Present | None:

@@ -95,7 +95,7 @@ def status_of(directory: Path) -> Status:
     status.workers = [_worker(w) for w in workers]
     finished = False
     try:
-        finished = _from_study(status, directory, len(workers))
+        finished = _from_study(status, directory, settings)
     except Exception as error:  # whatever the driver of a database raises
         status.storage_error = " ".join(str(error).split()) or type(error).__name__
         _from_records(status, directory, settings)
@@ -120,12 +120,15 @@ def _worker(worker: Present) -> dict[str, Any]:
     }
 
 
-def _from_study(status: Status, directory: Path, n_workers: int) -> bool:
+def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     """Fill in what the study tells; whether the sweep is finished."""
+    from gansweep.sweep.storage import open_storage
     from gansweep.sweep.study import SweepStudy, latest
     from gansweep.sweep.table import Watch, state_of
 
-    study = SweepStudy(directory)
+    storage = open_storage(directory, settings.storage)
+    storage.patience.ends = lambda: True  # a reader does not wait for the end of an outage
+    study = SweepStudy(directory, storage)
 
     def counted(of: Study) -> dict[str, int]:
         states = []
@@ -143,7 +146,7 @@ def _from_study(status: Status, directory: Path, n_workers: int) -> bool:
     status.trials |= {"to come": to_come} if to_come > 0 else {}
     failures = (t.user_attrs.get("failure") for t in latest(study.trials))
     status.failures = dict(Counter(kind for kind in failures if kind))
-    status.seconds_left = watch.seconds_left(rows, max(1, n_workers))
+    status.seconds_left = watch.seconds_left(rows, max(1, len(status.workers)))
     best = watch.best(rows)
     if best is not None:
         status.objective = f"{study.objective.direction} {best.score or study.objective.metric}"

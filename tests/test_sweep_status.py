@@ -1,0 +1,332 @@
+"""Presence files, `gansweep status` and `gansweep cancel`, with real workers on a trial without
+torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sweep_fakes
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.sweep import presence
+from gansweep.sweep.cancel import cancel
+from gansweep.sweep.launch import local
+from gansweep.sweep.locks import Lease, is_alive
+from gansweep.sweep.presence import CANCELLED, Presence, launching, workers_of
+from gansweep.sweep.run import run_sweep
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.status import Status, status_of
+from gansweep.sweep.status_text import text_of
+from gansweep.sweep.worker import EXIT_CANCELLED
+
+SWEEP = """
+confirm: {top: 1, seeds: 1}
+space:
+  model: choice(gan, wgan)
+  lr: interval(1, 2)
+"""
+COMMAND = (
+    "import sys, sweep_fakes; from gansweep.sweep.run import run_sweep\n"
+    "run_sweep(sys.argv[1:], compose=sweep_fakes.compose, target='sweep_fakes.trial')"
+)
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fakes_are_importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """Of a sweep of four trials whose directory is tmp_path/runs/s."""
+    (tmp_path / "own" / "sweep").mkdir(parents=True)
+    (tmp_path / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
+    where = ["--config-dir", str(tmp_path / "own"), f"runs_dir={tmp_path / 'runs'}", "name=s"]
+    return ["sweep=mini", "n_trials=4", "workers=2", *where]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "s"
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts Python with these words; it is killed at the end where it still runs."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, *words], stdout=pipe, stderr=pipe, text=True)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def sweep(words: list[str]) -> Path:
+    return run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
+
+
+def made(words: list[str]) -> Path:
+    """The directory of a sweep that no worker was started for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local.LocalLauncher, "run", lambda *_: True)
+        return sweep(words)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+    return found
+
+
+def trains(directory: Path, *keys: str) -> bool:
+    return all((directory / key / "checkpoints" / "last.pt").exists() for key in keys)
+
+
+@pytest.mark.slow
+def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
+    words: list[str], directory: Path, started: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = started("-c", COMMAND, *words, "pace=0.2")
+    wait_until(lambda: trains(directory, "t0000", "t0001"))
+
+    status = status_of(directory)
+    assert status.state == "running"
+    assert status.trials["running"] >= 1 and sum(status.trials.values()) == 4
+    assert [w["name"] for w in status.workers] == ["w0", "w1"]
+    assert {w["doing"] for w in status.workers} & {f"t{i:04d}" for i in range(4)}
+    assert f"gansweep cancel {directory}" in status.next
+    assert all(len(line) <= 80 for line in text_of(status).splitlines())
+
+    assert cancel(directory) == 0
+    said = capsys.readouterr().out
+    assert "2 workers (w0, w1) of this machine to save and stop" in said
+    assert process.wait(20) == EXIT_CANCELLED
+    assert "Cancelled. The same command continues the sweep" in process.stdout.read()
+    records = [RunRecord(path.parent) for path in directory.glob("t*/result.json")]
+    saved = [r for r in records if (r.result() or {})["status"] == "interrupted"]
+    status = status_of(directory)
+    assert (status.state, status.workers) == ("cancelled", [])
+    assert status.trials["interrupted"] == len(saved) >= 1 and "running" not in status.trials
+
+    assert cancel(directory) == 0, "twice is once"
+    assert f"No worker is at work on {directory}" in capsys.readouterr().out
+
+    sweep([*words, "pace=0.2"])
+    for record in saved:
+        assert len((record.directory / "starts").read_text().splitlines()) == 2
+        assert (record.directory / "ends").read_text() == "finished\n"
+    status = status_of(directory)
+    assert status.state == "finished"
+    assert status.trials == {"done": 4} and status.confirmations == {"done": 1}
+    assert status.best is not None and status.best["trial"] in text_of(status)
+    assert list(status.next) == [f"gansweep report {directory}"]
+
+
+@pytest.mark.slow
+def test_worker_that_no_signal_reaches_hears_of_the_end(
+    words: list[str], started: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = made([*words, "pace=30"])
+    worker = started("-m", "gansweep.sweep", str(directory), "--name", "far")
+    wait_until(lambda: (directory / "t0000" / "starts").exists())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presence, "kernel_id", lambda: "of another machine")
+        assert cancel(directory) == 0
+    assert "1 worker (far) elsewhere" in capsys.readouterr().out
+    assert worker.wait(5) == EXIT_CANCELLED
+    late = started("-m", "gansweep.sweep", str(directory))
+    assert late.wait(20) == EXIT_CANCELLED, "nor does a worker that comes later begin"
+    assert status_of(directory).trials == {"interrupted": 1, "to come": 3}
+
+
+@pytest.mark.slow
+def test_second_sweep_of_one_name_starts_no_workers(
+    words: list[str], directory: Path, started: Start
+) -> None:
+    first = started("-c", COMMAND, *words, "pace=30")
+    wait_until(lambda: len(workers_of(directory)) == 2)
+    before = (directory / "sweep.yaml").read_bytes()
+    with pytest.raises(UserError) as refused:
+        sweep([*words, "pace=30", "n_trials=9"])
+    for said in ("2 workers", "gansweep status", "gansweep worker", "gansweep cancel", "name="):
+        assert said in str(refused.value)
+    assert (directory / "sweep.yaml").read_bytes() == before
+    first.kill()
+    wait_until(lambda: presence.launcher_of(directory) is None)
+
+
+def test_only_one_launcher_looks_after_a_sweep(tmp_path: Path) -> None:
+    refused = pytest.raises(UserError, match="at work already")
+    with launching(tmp_path), refused, launching(tmp_path):
+        pass
+    with launching(tmp_path):
+        assert presence.launcher_of(tmp_path) is not None
+
+
+def test_workers_started_by_hand_are_told_of(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = made(words)
+    worker = Presence(directory, "mine")
+    capsys.readouterr()
+    made(words)
+    assert "1 worker is at work on it since" in capsys.readouterr().out
+    worker.note(presence.STOPPING)
+    made(words)
+    assert "at work on it" not in capsys.readouterr().out
+    worker.leave()
+
+
+def test_two_workers_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    first, second = Presence(tmp_path, "w0"), Presence(tmp_path, "w0")
+    assert (first.name, second.name) == ("w0", "w0-2")
+    second.note("t0003")
+    assert [(w.worker, w.doing, w.pid) for w in workers_of(tmp_path)] == [
+        ("w0", "idle", os.getpid()),
+        ("w0-2", "t0003", os.getpid()),
+    ]
+    first.leave()
+    third = Presence(tmp_path, "w0")
+    assert third.name == "w0"
+    second.leave()
+    third.leave()
+    assert not list((tmp_path / "workers").iterdir())
+
+
+def test_worker_says_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"JOB_ID": "20", "ARRAY_JOB_ID": "17", "ARRAY_TASK_ID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{key}", value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    worker = Presence(tmp_path, "w")
+    (found,) = workers_of(tmp_path)
+    assert (found.job, found.gpus, found.host) == ("17_3", "1,2", os.uname().nodename)
+    worker.leave()
+
+
+def test_file_of_a_killed_worker_counts_for_nobody_and_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from gansweep.sweep.presence import Presence\n"
+        f"Presence(Path({str(tmp_path)!r}), 'w0'); os.kill(os.getpid(), 9)"
+    )
+    died = subprocess.run([sys.executable, "-c", code])
+    path = tmp_path / "workers" / "w0.alive"
+    assert died.returncode == -signal.SIGKILL and path.exists()
+    assert workers_of(tmp_path) == []
+    Presence(tmp_path, "w1").leave()
+    assert not path.exists()
+
+
+def test_process_that_has_taken_over_a_number_is_not_signalled(
+    words: list[str], started: Start
+) -> None:
+    directory = made(words)
+    innocent = started("-c", "import time; time.sleep(60)")
+    lease = Lease(directory / "workers" / "w0.alive", "w0", host="h", job=None, started=0.0)
+    lease.note(doing="idle", since=0.0, gpus=None)
+    text = lease.path.read_text()
+    lease.path.write_text(text.replace(f'"pid": {os.getpid()}', f'"pid": {innocent.pid}'))
+    assert is_alive(lease.path), "it is locked: by us"
+    (worker,) = workers_of(directory)
+    assert worker.pid == innocent.pid and not worker.is_process_of_this_host()
+    assert cancel(directory, wait_seconds=0.1) == 1
+    assert innocent.poll() is None
+    lease.release()
+
+
+def test_trial_of_a_killed_worker_shows_as_interrupted(words: list[str], started: Start) -> None:
+    directory = made([*words, "pace=30"])
+    worker = started("-m", "gansweep.sweep", str(directory))
+    wait_until(lambda: (directory / "t0000" / "starts").exists())
+    worker.kill()
+    wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3}, seconds=5)
+    status = status_of(directory)
+    assert (status.state, status.workers) == ("idle", [])
+    assert "gansweep sweep ..." in status.next
+
+
+def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> None:
+    directory = sweep([*words, "sweep.confirm.top=0"])
+    with_storage = status_of(directory)
+    settings = Settings.load(directory)
+    settings.storage = "postgresql://nobody@127.0.0.1:1/none"
+    settings.n_trials = 6
+    settings.save(directory)
+    status = status_of(directory)
+    assert "cannot be reached" in status.storage_error
+    assert status.trials == {"done": 4, "to come": 2}
+    assert status.best is not None and with_storage.best is not None
+    assert status.best["trial"] == with_storage.best["trial"]
+    assert status.best["value"] == with_storage.best["value"]
+    text = text_of(status)
+    assert "its storage does not answer: storage=postgresql" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_status_of_many_workers_and_jobs_fits_eighty_columns() -> None:
+    worker = {
+        "name": "a-node-with-a-long-name.cluster.example.org-123456",
+        "host": "a-node-with-a-long-name.cluster.example.org",
+        "pid": 1,
+        "job": "17_3",
+        "gpus": "0,1,2,3",
+        "doing": "c-t0012-s101",
+        "seconds": 4000.0,
+    }
+    job = {"id": "17_3", "state": "PENDING", "reason": "Resources", "node": "", "time_left": ""}
+    running = {**job, "state": "RUNNING", "reason": "", "node": "n1", "time_left": "1:00:00"}
+    status = Status(
+        sweep="s",
+        directory="runs/s",
+        objective="minimize fid",
+        state="stopped",
+        stopped="the sweep was stopped\n    ValueError: " + 90 * "x",
+        trials={"done": 3, "failed": 2},
+        failures={"out_of_memory": 2},
+        best={"trial": "t0001", "value": 1.0, "parameters": "lr=0.1 " * 20},
+        workers=[worker] * 40,
+        jobs=[running, job, job],
+        next={"gansweep sweep ...": "the command that began it continues it"},
+    )
+    text = text_of(status)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for said in ("and 24 more", "2 out of memory", "17_3 on n1, 1:00:00 left"):
+        assert said in text
+    assert "SLURM   1 running, 2 pending (Resources)" in text
+
+
+def test_commands_teach_and_refuse(
+    command: Callable[..., Any], tmp_path: Path, words: list[str]
+) -> None:
+    for verb in ("status", "cancel"):
+        done = command(verb, "--help")
+        assert done.code == 0 and f"gansweep {verb} runs/demo-digits" in done.out
+        assert all(len(line) <= 100 for line in done.out.splitlines())
+        assert command(verb).code == 2
+        command(verb, str(tmp_path)).is_refused_with("holds no sweep")
+    directory = made(words)
+    done = command("status", str(directory), "--json")
+    assert json.loads(done.out)["trials"] == {"to come": 4}
+    assert "4 to come" in command("status", str(directory)).out
+    assert not (directory / CANCELLED).exists()
