@@ -211,8 +211,9 @@ class _Run:
         status, reason = "finished", "the budget was spent"
         try:
             told = (str(record.directory), str(self.model.until_kimg))
-            with Ranks(self.world, "gansweep.training:join_ranks", *told):
-                self._fit(self._callbacks(journal, panel), journal, checkpoint)
+            if len(self.feed):
+                with Ranks(self.world, "gansweep.training:join_ranks", *told):
+                    self._fit(self._callbacks(journal, panel), journal, checkpoint)
             if self.model.paused:
                 status, reason = "paused", f"to go on from {self.model.until_kimg:g} kimg"
             elif self.model.images_seen < self.feed.budget_images:
