@@ -39,16 +39,20 @@ class Outcomes(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         runs = Path(config.hydra.sweep.dir).resolve()
-        runs.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=".multirun-", dir=runs))
+        with contextlib.suppress(OSError):  # Hydra is about to write there, and raises it
+            runs.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=".multirun-", dir=runs))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if self.folder is None:
             return
         outcome = {"overrides": list(config.hydra.overrides.task), **job_return.return_value}
-        replace_atomically(
-            self.folder / f"{config.hydra.job.num:06d}.json", json.dumps(outcome).encode()
-        )
+        path = self.folder / f"{config.hydra.job.num:06d}.json"
+        try:
+            replace_atomically(path, json.dumps(outcome).encode())
+        except OSError as error:  # Hydra would only warn, and a failed run go unnoticed
+            print(f"gansweep: {path} cannot be written ({error.strerror}).", file=sys.stderr)
+            raise SystemExit(EXIT_USER_ERROR) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         assert self.folder is not None
