@@ -27,12 +27,16 @@ class NoPostgresError(RuntimeError):
 
 
 class Postgres:
-    """A server with its files in a temporary directory; it ends with this process at the latest."""
+    """A server with its files in a temporary directory.
 
-    def __init__(self, *options: str) -> None:
+    It ends with the thread that started it at the latest, so that nothing is left of a killed test.
+    durable: as it would be set up for use, for timing it.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
         self._programs = _programs()
         self._account = _account()
-        self._options = (*QUICK, *options)
+        self._options = () if durable else QUICK
         self.folder = Path(tempfile.mkdtemp(prefix="gansweep-pg-"))
         os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
         self.port = _free_port()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
 TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
@@ -30,7 +31,7 @@ class Patience:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.is_over: Callable[[], bool] = lambda: False  # asked while an outage lasts
+        self.ends: Callable[[], bool] = lambda: False  # asked while an outage lasts
         self._sections = threading.local()
         self._told = False
 
@@ -39,7 +40,7 @@ class Patience:
 
         Raises: StorageOutageError where the patience is over.
         """
-        over = self.is_over()
+        over = self.ends()
         if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
             self._told = True
             print(
@@ -51,7 +52,7 @@ class Patience:
         until = time.monotonic() + min(PAUSES[0] * 2.0 ** (failures - 1), PAUSES[1])
         while not over and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
-            over = self.is_over()
+            over = self.ends()
         if over:
             raise StorageOutageError(f"{self.where} cannot be reached") from error
 
@@ -64,15 +65,50 @@ class Patience:
     def in_section(self) -> Iterator[None]:
         """Here an outage ends this thread's calls at once: who holds a lock shall not wait with it,
         and a lock that a server keeps has gone with the connection."""
-        self._sections.inside = True
+        self._sections.view = View()
         try:
             yield
         finally:
-            self._sections.inside = False
+            self._sections.view = None
 
     @property
-    def is_in_section(self) -> bool:
-        return getattr(self._sections, "inside", False)
+    def view(self) -> View | None:
+        """The trials as this thread knows them; None outside of a section."""
+        view: View | None = getattr(self._sections, "view", None)
+        return view
+
+
+class View:
+    """The trials of a section, read once: only the holder of the lock makes trials and changes
+    their states. What it changed itself is read again, trial by trial.
+
+    With N workers N trials run, and a database would be asked for all of them at every look.
+    """
+
+    def __init__(self) -> None:
+        self._trials: dict[int, dict[int, FrozenTrial]] = {}  # of each study, by their ids
+        self._changed: set[int] = set()
+        self._made: dict[int, int] = {}  # trial's id -> study's id
+
+    def note(self, name: str, args: Sequence[Any], answer: Any) -> None:
+        """Heed that method `name` of the storage was called, with that answer."""
+        if name == "create_new_trial":
+            self._made[answer] = args[0]
+        elif name.startswith("set_trial"):
+            self._changed.add(args[0])
+
+    def trials(self, storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
+        """All trials of a study, in the order of their numbers."""
+        if study_id not in self._trials:
+            read = storage.get_all_trials(study_id, deepcopy=False)
+            self._trials[study_id] = {t._trial_id: t for t in read}
+        else:
+            known = self._trials[study_id]
+            made = {t for t, s in self._made.items() if s == study_id and t not in known}
+            for trial_id in made | (self._changed & known.keys()):
+                known[trial_id] = storage.get_trial(trial_id)
+        self._changed -= self._trials[study_id].keys()
+        return sorted(self._trials[study_id].values(), key=lambda t: t.number)
 
 
 def patiently(patience: Patience, call: Callable[[], Any]) -> Any:
@@ -152,7 +188,12 @@ class PatientStorage(BaseStorage):
             with self._turn:
                 return getattr(self._storage, name)(*args, **named)
 
-        return call() if self._patience.is_in_section else patiently(self._patience, call)
+        view = self._patience.view
+        if view is None:
+            return patiently(self._patience, call)
+        answer = call()
+        view.note(name, [*args, *named.values()], answer)
+        return answer
 
     def create_new_study(self, *args: Any, **named: Any) -> int:
         return int(self._call("create_new_study", args, named))
@@ -211,9 +252,22 @@ class PatientStorage(BaseStorage):
         trial: FrozenTrial = self._call("get_trial", args, named)
         return trial
 
-    def get_all_trials(self, *args: Any, **named: Any) -> list[FrozenTrial]:
-        trials: list[FrozenTrial] = self._call("get_all_trials", args, named)
-        return trials
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        view = self._patience.view
+        if view is None:
+            trials: list[FrozenTrial] = self._call(
+                "get_all_trials", (study_id, deepcopy, states), {}
+            )
+            return trials
+        with self._turn:
+            trials = view.trials(self._storage, study_id)
+        chosen = [t for t in trials if states is None or t.state in states]
+        return copy.deepcopy(chosen) if deepcopy else chosen
 
     def remove_session(self) -> None:
         self._storage.remove_session()

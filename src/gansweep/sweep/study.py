@@ -7,6 +7,7 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space, difference
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
+REAP_SECONDS = 10.0  # between two looks of one process for trials whose worker died
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -53,6 +55,7 @@ class SweepStudy:
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
         self.queue = Queue(self.settings, self.space)
         self.population = self.queue.population
+        self._reaped = -REAP_SECONDS
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
@@ -93,8 +96,17 @@ class SweepStudy:
         return self.storage.exclusively(lambda: self._claim(worker))
 
     def _claim(self, worker: str) -> Attempt | None:
-        self._reap(self.trials)
-        self._reap(self.confirms)
+        # with N workers there are N leases to look at, so not every claim looks
+        is_due = time.monotonic() - self._reaped >= REAP_SECONDS
+        attempt = None if is_due else self._next(worker)
+        if attempt is None:
+            self._reap(self.trials)
+            self._reap(self.confirms)
+            self._reaped = time.monotonic()
+            attempt = self._next(worker)
+        return attempt
+
+    def _next(self, worker: str) -> Attempt | None:
         if failures.is_stopped(self.directory):
             return None
         waiting = self._waiting(self.trials)
@@ -113,6 +125,7 @@ class SweepStudy:
         """Fill in a trial's parameters, as the sampler proposes them, and its runs."""
         if attempt.role == "trial":
             attempt.params = self.space.suggest(attempt.trial)
+            self.storage.flush()  # a record on the disk shall have its parameters in the study
             overrides = self.space.overrides(attempt.params)
             if self.population is not None:
                 trials = self.trials.get_trials(deepcopy=False)
@@ -156,7 +169,7 @@ class SweepStudy:
             return False
         attempt.reported.add(step)
         attempt.trial.report(value, step)
-        return attempt.trial.should_prune()
+        return self.settings.pruner["name"] != "none" and attempt.trial.should_prune()
 
     def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
         """Tell the study how an attempt ended; the status that it was given.
@@ -166,11 +179,12 @@ class SweepStudy:
         """
 
         def told() -> str:
-            frozen = _trial(attempt.study, attempt.trial.number)
+            frozen = self.storage.optuna.get_trial(attempt.trial._trial_id)
             return self._settle(attempt.study, frozen, ended, reason)
 
         status = self.storage.exclusively(told)
         attempt.lease.release()
+        self.storage.flush()
         return status
 
     def finished(self) -> bool:
@@ -471,10 +485,6 @@ def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
     for row in history:
         found.update(row.get("protocol") or {})
     return found
-
-
-def _trial(study: Study, number: int) -> FrozenTrial:
-    return next(t for t in study.get_trials(deepcopy=False) if t.number == number)
 
 
 def _refuse_another_storage(directory: Path, settings: Settings) -> None:
