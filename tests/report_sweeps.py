@@ -32,6 +32,7 @@ def write_trial(
     goals: list[dict[str, Any]] | None = None,
     schedule: list[dict[str, Any]] | None = None,
     scores: dict[str, list[float]] | None = None,
+    constraints: list[dict[str, Any]] | None = None,
     **run: Any,
 ) -> RunRecord:
     """A run of a sweep that ended at this FID; its settings are the key unless `params` tell."""
@@ -39,6 +40,7 @@ def write_trial(
     part |= {"name": sweep.name, "seed": seed}
     part |= {"objectives": goals, "objective": goals[0]} if goals else {}
     part |= {"schedule": schedule} if schedule else {}
+    part |= {"constraints": constraints} if constraints else {}
     kinds = {**PROTOCOLS, BIG: BIG_FID}
     scores = {FID: [fid], **(scores or {})}
     return write_run(

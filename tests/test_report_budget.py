@@ -154,6 +154,27 @@ def test_seeds_of_a_trial_are_one_trial_with_the_cost_of_all(tmp_path: Path) -> 
     ]
 
 
+def test_a_trial_that_breaks_a_constraint_is_no_outcome_of_the_search(tmp_path: Path) -> None:
+    limits = [
+        {"metric": "seconds", "at_most": True, "bound": 60.0},
+        {"metric": "modes", "at_most": False, "bound": 8.0},
+    ]
+    for key, fid, seconds, modes in (
+        ("t0", 10.0, 60.0, 8.0),
+        ("t1", 1.0, 61.0, 9.0),
+        ("t2", 2.0, 50.0, 7.0),
+        ("t3", 20.0, 50.0, 9.0),
+    ):
+        scores = {MODES: [modes]}
+        write_trial(tmp_path, key, fid, seconds=seconds, scores=scores, constraints=limits)
+    runs = load([tmp_path])
+    (sweep,) = sweeps_of(runs)
+    assert {s.end: s.count for s in outcomes(sweep)} == {"finished": 2, "beyond a constraint": 2}
+    (family,) = families(sweep.trials, FID, "minimize", "last")[0]
+    assert family.values == [10.0, 20.0, 20.0, 20.0]
+    assert leaderboard(runs).rows[0].settings["x"] == "t0"
+
+
 def test_the_budget_is_told_by_the_end_of_the_trials_it_went_to(tmp_path: Path) -> None:
     write_trial(tmp_path, "t0", 10.0, kimg=60.0, seconds=30.0)
     write_trial(tmp_path, "t1", 10.0, kimg=10.0, seconds=5.0, status="pruned")

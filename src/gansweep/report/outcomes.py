@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gansweep.report.notation import duration, number, plural
 from gansweep.report.read import COMPLETE
 from gansweep.report.section import Table
-from gansweep.report.trials import Sweep, Trial
+from gansweep.report.trials import BEYOND, Sweep, Trial
 
 FAILURES = {
     "bug": "failed: a bug",
@@ -17,7 +17,7 @@ FAILURES = {
     "killed": "failed: killed too often",
     "mistake": "failed: a mistake in its settings",
 }
-ORDER = (*COMPLETE, "pruned", "diverged", "collapsed", *FAILURES.values(), "failed")
+ORDER = (*COMPLETE, BEYOND, "pruned", "diverged", "collapsed", *FAILURES.values(), "failed")
 CONFIRMED = "confirmation runs"
 
 

@@ -83,7 +83,7 @@ class Row:
 
     stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
     among, so its value is optimistic). key: equal for no other row.
-    planned: how many seeds a sweep gives to each of its trials.
+    settled: False for a trial that came to no outcome, though some run of it ended well.
     settings: those that tell the row from others of its model; detail: the same in words.
     """
 
@@ -95,7 +95,7 @@ class Row:
     complete: list[Run]
     best: dict[str, Summary]
     last: dict[str, Summary]
-    planned: int = 1
+    settled: bool = True
     label: str = ""
     detail: str = ""
     rank: int | None = None
@@ -117,8 +117,9 @@ class Row:
 
     @property
     def partial(self) -> bool:
-        """Whether the numbers are over the survivors alone of the seeds that should be there."""
-        return self.lost > 0 or (self.stage == "trial" and self.seeds < self.planned)
+        """Whether the numbers are over the survivors alone of the seeds that should be there, or
+        of a trial that cannot win."""
+        return self.lost > 0 or (self.stage == "trial" and not self.settled)
 
     def scores(self, at: str) -> dict[str, Summary]:
         return self.last if at == "last" else self.best
@@ -270,9 +271,9 @@ def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_configuration(run), []).append(run)
-    planned = {run.directory: t.planned for t in trials_of(runs) for run in t.runs}
+    settled = {run.directory: t.complete for t in trials_of(runs) for run in t.runs}
     return [
-        _row(key, members, scores, max(planned.get(run.directory, 1) for run in members))
+        _row(key, members, scores, any(settled.get(run.directory, True) for run in members))
         for key, members in groups.items()
     ]
 
@@ -286,7 +287,7 @@ def _configuration(run: Run) -> str:
     return json.dumps([run.model, run.data, *parts], sort_keys=True, default=str)
 
 
-def _row(key: str, members: list[Run], scores: list[str], planned: int) -> Row:
+def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
     confirmed = [run for run in members if is_confirmation(run)]
     stage = "confirmed" if any(run.complete for run in confirmed) else "run"
     if members[0].sweep and stage == "run":
@@ -306,14 +307,14 @@ def _row(key: str, members: list[Run], scores: list[str], planned: int) -> Row:
         best |= {score: top} if top else {}
         last |= {score: end} if end else {}
     settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
-    return Row(key, members[0].model, settings, stage, members, complete, best, last, planned)
+    return Row(key, members[0].model, settings, stage, members, complete, best, last, settled)
 
 
 def _rank(board: Board) -> None:
     """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
 
-    A row that lost a seed, or whose other seeds were spared, comes after those that have all: a
-    mean over the survivors alone would reward a configuration that often fails.
+    A row that lost a seed, whose other seeds were spared or that breaks a constraint comes after
+    the others: a mean over the survivors alone would reward a configuration that often fails.
     """
     sign = -1.0 if board.direction == "maximize" else 1.0
 

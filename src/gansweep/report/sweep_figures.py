@@ -14,7 +14,7 @@ from gansweep.report.labels import parameters
 from gansweep.report.notation import listing, number, plural, setting
 from gansweep.report.palette import NEUTRAL
 from gansweep.report.statistics import Board
-from gansweep.report.trials import OPEN, Trial, trials_of
+from gansweep.report.trials import BEYOND, OPEN, Trial, trials_of
 
 BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
 ABSENT = -0.14  # the height at which an axis shows "not set"
@@ -206,7 +206,7 @@ def importance_bars(importance: Importance, metric: str, short: Mapping[str, str
 
 def remarks(board: Board, importance: Importance) -> str:
     """Which trials the importance leaves out, and what it counts as the model's."""
-    unranked = ("pruned", "failed", *OPEN)
+    unranked = ("pruned", "failed", BEYOND, *OPEN)
     out = [trial for trial in trials_of(board.runs) if trial.status in unranked]
     told = []
     if out:

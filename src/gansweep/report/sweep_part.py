@@ -30,10 +30,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A constraint of a sweep: a metric, and the value that it may not go beyond."""
+
+    metric: str
+    at_most: bool
+    bound: float
+
+    def broken_by(self, value: float) -> bool:
+        return value > self.bound if self.at_most else value < self.bound
+
+
+@dataclass(frozen=True)
 class SweepPart:
     """What a run is within its sweep.
 
     role: "trial" or "confirm".   goals: one, or several, of which the first ranks.
+    limits: what a winner must meet.
     schedule: how a population changed the settings on the way; empty elsewhere.
     """
 
@@ -43,6 +56,7 @@ class SweepPart:
     role: str
     goals: tuple[Goal, ...]
     schedule: tuple[Segment, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -67,12 +81,22 @@ def sweep_part(content: Any) -> SweepPart | None:
         role=str(content.get("role", "trial")),
         goals=goals,
         schedule=_schedule(content.get("schedule")),
+        limits=_limits(content.get("constraints")),
     )
 
 
 def _goal(content: Mapping[str, Any]) -> Goal:
     direction = str(content.get("direction", "minimize"))
     return Goal(str(content.get("metric", "auto")), direction, str(content.get("at", "last")))
+
+
+def _limits(content: Any) -> tuple[Limit, ...]:
+    entries = [_mapping(entry) for entry in content] if isinstance(content, list) else []
+    return tuple(
+        Limit(str(entry.get("metric")), bool(entry.get("at_most")), float(entry["bound"]))
+        for entry in entries
+        if isinstance(entry.get("bound"), (int, float))
+    )
 
 
 def _schedule(content: Any) -> tuple[Segment, ...]:

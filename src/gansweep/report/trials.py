@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gansweep.report.objectives import column_of, value_of
 from gansweep.report.read import NO_RESULT, Run
 from gansweep.report.sweep_part import Goal
 
 OPEN = ("running", "paused", "interrupted", NO_RESULT)  # more may come of these
-GIVEN_UP = ("diverged", "collapsed", "failed", "pruned")
+BEYOND = "beyond a constraint"  # of the sweep, which it broke
+GIVEN_UP = ("diverged", "collapsed", "failed", "pruned", BEYOND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +48,30 @@ class Trial:
     def status(self) -> str:
         """One run that gave up or was pruned decides, as it does for the sweep.
 
-        A trial of which every run ended well before all seeds had run was pruned between two.
+        A trial of which every run ended well before all seeds had run was pruned between two; one
+        that ended well and breaks a constraint of its sweep is no winner.
         """
         statuses = [run.status for run in self.runs]
         for decisive in (GIVEN_UP, OPEN):
             found = [status for status in statuses if status in decisive]
             if found:
                 return found[0]
-        return "pruned" if len(self.runs) < self.planned else statuses[-1]
+        if len(self.runs) < self.planned:
+            return "pruned"
+        return BEYOND if self.breaks_a_limit else statuses[-1]
+
+    @property
+    def breaks_a_limit(self) -> bool:
+        """Whether the mean over the runs, at their end, is beyond what the sweep allows."""
+        for limit in self.first.sweep.limits if self.first.sweep else ():
+            goal = Goal(limit.metric, "minimize", "last")
+            columns = [column_of(run, limit.metric, self.runs) for run in self.runs]
+            pairs = zip(self.runs, columns, strict=True)
+            values = [value_of(run, goal, column) for run, column in pairs if column]
+            known = [value for value in values if value is not None]
+            if known and limit.broken_by(math.fsum(known) / len(known)):
+                return True
+        return False
 
     @property
     def told(self) -> bool:

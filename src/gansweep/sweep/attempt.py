@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,11 @@ class Attempt:
             "objective": objectives[0],
         }
         several = {"objectives": objectives} if len(objectives) > 1 else {}
+        limits = [asdict(limit) for limit in settings.limits]
+        limited = {"constraints": limits} if limits else {}
         scheduled = {} if self.schedule is None else {"schedule": self.schedule}
         enqueued = {} if self.taken_from is None else {"source": self.taken_from}
-        return {**entry, **several, **scheduled, **enqueued}
+        return {**entry, **several, **limited, **scheduled, **enqueued}
 
 
 def run_names(key: str, seeds: int) -> list[str]:
