@@ -68,9 +68,9 @@ def trial(
     sweep: dict[str, Any],
 ) -> None:
     """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
-    saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault|kill,
-    or to compute without a break: does=hold. With does=told each trial does what the file `does`
-    beside the sweep says of it: {NAME: HOW, "*": HOW}."""
+    saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault,
+    does=kill, or to compute without a break: does=hold. With does=told each trial does what the
+    file `does` beside the sweep says of it: {NAME: HOW, "*": HOW}."""
     given = dict(word.lstrip("+").split("=", 1) for word in overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
