@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import random
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import population_fakes
 import pytest
 from population_fakes import BUDGET, RATE
+from rich.console import Console
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
@@ -27,6 +29,7 @@ from gansweep.sweep.population import exploited, units_of
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.table import LiveTable, Watch
 
 EVERY = 2  # kimg of a generation
 GENERATIONS = BUDGET // EVERY
@@ -379,6 +382,24 @@ def test_winner_is_confirmed_by_the_schedule_of_its_weights(undisturbed: SweepSt
     assert len(result["sweep"]["schedule"]) > 1
     starts = (undisturbed.run_dir(name) / "starts").read_text().splitlines()
     assert len(starts) == len(result["sweep"]["schedule"]), "each stretch trained once"
+
+
+def test_table_has_a_row_for_each_member(undisturbed: SweepStudy) -> None:
+    watch = Watch(undisturbed)
+    rows = watch.rows()
+    shown = watch.shown(rows)
+    assert [r.key for r in shown[:5]] == [f"t000{i}" for i in range(5)]
+    assert [r.kimg for r in shown] == [BUDGET] * 6 and len(rows) == 5 * GENERATIONS + 1
+    best = watch.best(shown)
+    states = weights(undisturbed)
+    assert best is not None and states[best.key]["w"] == min(s["w"] for s in states.values())
+    console = Console(file=io.StringIO(), width=80, height=30)
+    console.print(LiveTable(watch, 1, console).render())
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "t0004" in printed and "-g0" not in printed
+    took = [u for u in units_of(undisturbed.trials.trials).values() if u.user_attrs["from"]]
+    told = next(r for r in rows if r.key == took[0].user_attrs["key"])
+    assert told.params.endswith(f"from {took[0].user_attrs['from']}")
 
 
 def test_children_killed_around_the_copy_change_nothing(

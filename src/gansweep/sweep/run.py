@@ -125,7 +125,10 @@ def run_sweep(
     presence.refuse_second(directory)
     study = _create(directory, settings, space)
     (directory / presence.CANCELLED).unlink(missing_ok=True)
-    print(f"Sweep {settings.name}: {study.n_trials} trials, {workers} workers, in {directory}")
+    size = f"{study.n_trials} trials"
+    if study.population is not None:
+        size = f"{settings.n_trials} members, {settings.generations} generations"
+    print(f"Sweep {settings.name}: {size}, {workers} workers, in {directory}")
     print(*remarks, sep="\n", end="\n" if remarks else "")
     print(presence.told_of_others(directory), end="")
     launcher = make_launcher(directory, settings.launcher, workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from optuna.trial import FrozenTrial, TrialState
@@ -63,6 +63,14 @@ class Watch:
     def rows(self) -> list[Row]:
         studies = (self.study.trials, self.study.confirms)
         return [self._row(t, s is studies[1]) for s in studies for t in latest(s)]
+
+    def shown(self, rows: list[Row]) -> list[Row]:
+        """One row for each trial; of a population's members, that of their latest generation."""
+        if self.study.population is None:
+            return rows
+        members = {self.study.population.member_of(r.key): r for r in rows if not r.confirms}
+        latest_units = [replace(row, key=member) for member, row in sorted(members.items())]
+        return [*latest_units, *(r for r in rows if r.confirms)]
 
     def best(self, rows: list[Row]) -> Row | None:
         done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
@@ -133,7 +141,9 @@ class Watch:
         of = trial.user_attrs.get("of")
         if of is not None:
             return f"seed={trial.user_attrs['seed']} of {of}"
-        return " ".join(self.study.described(trial))
+        source = trial.user_attrs.get("from")
+        taken = [] if source is None else [f"from {source}"]
+        return " ".join([*self.study.described(trial), *taken])
 
     def _history(self, record: RunRecord) -> list[dict[str, Any]]:
         try:
@@ -165,7 +175,8 @@ class LiveTable:
 
     def render(self) -> Table:
         rows = self.watch.rows()
-        best = self.watch.best(rows)
+        shown = self.watch.shown(rows)
+        best = self.watch.best(shown)
         objective = self.watch.study.objective
         score = next((r.score for r in rows if r.score), objective.metric)
         table = Table(
@@ -180,7 +191,7 @@ class LiveTable:
         table.add_column("parameters", no_wrap=True, ratio=1)
         for heading in ("kimg", "score", "img/s"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for row in _fitting(rows, best, self.console.height - 8):
+        for row in _fitting(shown, best, self.console.height - 8):
             star = "* " if best is not None and row.key == best.key else ""
             table.add_row(
                 row.key,
