@@ -8,31 +8,28 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.errors import UserError
-from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
 from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
-from gansweep.sweep.confirm import Confirmation, confirmations, group_of, params_of
-from gansweep.sweep.constraints import note_measured
+from gansweep.sweep.confirm import Confirmation, confirmations, group_of
 from gansweep.sweep.domains import override_text
-from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.locks import Lease, is_alive
-from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
-from gansweep.sweep.population import UNIT, open_record
+from gansweep.sweep.outcome import SUCCEEDED, outcome_of
+from gansweep.sweep.population import open_record
 from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
 from gansweep.sweep.queue import Queue
-from gansweep.sweep.samplers import KNOWS_CONSTRAINTS, carried_state, make_sampler
+from gansweep.sweep.samplers import make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
+from gansweep.sweep.settling import queue_failed, settle
 from gansweep.sweep.space import Space, difference
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
@@ -84,7 +81,7 @@ class SweepStudy:
 
         storage.exclusively(make)
         sweep = cls(directory, storage)
-        sweep._take_up_failed()
+        storage.exclusively(lambda: queue_failed(sweep))
         return sweep
 
     @property
@@ -180,7 +177,7 @@ class SweepStudy:
 
         def told() -> str:
             frozen = self.storage.optuna.get_trial(attempt.trial._trial_id)
-            return self._settle(attempt.study, frozen, ended, reason)
+            return settle(self, attempt.study, frozen, ended, reason)
 
         status = self.storage.exclusively(told)
         attempt.lease.release()
@@ -321,144 +318,8 @@ class SweepStudy:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lease = self.lease_path(study, trial.number)
             if not is_alive(lease):
-                self._settle(study, trial, "killed", "its worker was killed")
+                settle(self, study, trial, "killed", "its worker was killed")
                 lease.unlink(missing_ok=True)
-
-    def _settle(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
-        if trial.state.is_finished():  # another host took us for dead: its word stands
-            return str(trial.user_attrs.get("status", "interrupted"))
-        names = self.run_names(trial.user_attrs["key"])
-        records = [RunRecord(self.run_dir(name)) for name in names]
-        outcome = outcome_of(records, self.settings.objectives)
-        refusal = ""
-        if study is self.trials and outcome.measured:
-            refusal = self._refused(outcome.measured) or self._unlimited(trial, records)
-        if refusal:
-            outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
-        elif ended == "pruned":
-            outcome = Outcome("pruned", reason)
-        elif outcome.status is None:
-            outcome = self._unfinished(study, trial, records, ended, reason)
-        elif self._neighbour_took_memory(trial, outcome):
-            outcome = self._unfinished(study, trial, records, "out_of_memory", outcome.reason)
-        attrs: dict[str, Any] = {"status": outcome.status, "reason": outcome.reason or reason}
-        if outcome.failure:
-            attrs |= {"failure": outcome.failure, "alike": outcome.alike}
-        if outcome.measured:
-            attrs["score"] = outcome.measured[0].score
-        self._note(trial, **attrs)
-        population = self.population if study is self.trials else None
-        if outcome.measured:
-            if population is not None:  # first: who hears of a unit may take its weights over
-                population.keep_snapshot(self.directory, trial)
-            study.tell(trial.number, [m.value for m in outcome.measured])
-        else:
-            state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
-            study.tell(trial.number, state=state)
-        if population is not None:
-            population.drop_snapshots(self.directory, study.get_trials(deepcopy=False))
-        if outcome.alike and study is self.trials:
-            self._stop_where_alike()
-        return str(outcome.status)
-
-    def _refused(self, measured: Sequence[Measured]) -> str:
-        """Why these scores cannot be ranked among those of the other trials; "" where they can."""
-        first: dict[str, Protocol] = self.trials.user_attrs.get("protocols") or {}
-        for position, m in enumerate(measured):
-            other = first.get(str(position))
-            if other is not None and not comparable(other, m.protocol):
-                same = dict.fromkeys(REPEATABLE)
-                return "measured by another protocol than the first trial: " + difference(
-                    {**other, **same}, {**m.protocol, **same}
-                )
-        if not first:
-            protocols = {str(i): m.protocol for i, m in enumerate(measured)}
-            self.trials.set_user_attr("protocols", protocols)
-        return ""
-
-    def _unlimited(self, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
-        """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
-        heeded = self.settings.sampler["name"] in KNOWS_CONSTRAINTS
-        results = [record.result() or {} for record in records]
-        return note_measured(self.trials, trial, self.settings.limits, results, heeded)
-
-    def _unfinished(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        records: Sequence[RunRecord],
-        ended: str,
-        reason: str,
-    ) -> Outcome:
-        """Queue another attempt at an unfinished trial, unless it was killed too often."""
-        kills = trial.user_attrs["kills"] + (ended in failures.RETRIED)
-        if ended == "itself" or kills > self.settings.max_retries:
-            if ended != "itself":
-                reason = f"killed {kills} times; the last time {reason}"
-            record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
-            failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
-            return outcome_of([record], self.settings.objectives)
-        self._queue_again(study, trial, records, kills)
-        return Outcome("interrupted", reason)
-
-    def _queue_again(
-        self, study: Study, trial: FrozenTrial, records: Sequence[RunRecord], kills: int
-    ) -> None:
-        for record in records:
-            failures.reopen(record)
-        attrs = trial.user_attrs
-        successor = attrs["attempt"] + 1
-        if not any(  # who died between these two lines has queued it already
-            t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
-            for t in study.get_trials(deepcopy=False)
-        ):
-            identity = ("of", "seed", "source", *UNIT)
-            kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
-            queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
-            fixed = {"fixed_params": self._known_params(trial), **carried_state(trial)}
-            study.add_trial(
-                create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed)
-            )
-
-    def _neighbour_took_memory(self, trial: FrozenTrial, outcome: Outcome) -> bool:
-        """Whether a trial that ran out of memory may do better beside others, or alone."""
-        return (
-            outcome.failure == failures.OUT_OF_MEMORY
-            and GpuShare.of(self.settings.launcher).slots > 1
-            and trial.user_attrs["kills"] < self.settings.max_retries
-        )
-
-    def _stop_where_alike(self) -> None:
-        """Stop the sweep where the first trials that ended all failed by one bug."""
-        alike = failures.first_alike(latest(self.trials), self.settings.stop_after_alike)
-        if alike:
-            failures.Stop.after(alike, self._failed_run(alike[0])).save(self.directory)
-
-    def _failed_run(self, trial: FrozenTrial) -> Path:
-        """The run that a trial failed by; its first where its records do not say."""
-        folders = [self.run_dir(name) for name in self.run_names(trial.user_attrs["key"])]
-        failed = (d for d in folders if (RunRecord(d).result() or {}).get("status") == "failed")
-        return next(failed, folders[0])
-
-    def _take_up_failed(self) -> None:
-        """Queue the trials again that failed alike while none fared better: who gives the command
-        again has corrected what they failed by."""
-        self.storage.exclusively(self._queue_failed)
-
-    def _queue_failed(self) -> None:
-        trials = latest(self.trials)
-        ended = sum(t.state.is_finished() for t in trials)
-        for trial in failures.first_alike(trials, min(self.settings.stop_after_alike, ended)):
-            names = self.run_names(trial.user_attrs["key"])
-            records = [RunRecord(self.run_dir(name)) for name in names]
-            self._queue_again(self.trials, trial, records, kills=0)
-        (self.directory / failures.STOPPED).unlink(missing_ok=True)
-
-    def _known_params(self, trial: FrozenTrial) -> dict[str, Any]:
-        """What the next attempt must take over. Of a trial killed while its parameters were being
-        drawn nothing is kept but what was queued with it: the sampler will draw the same again."""
-        queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-        return trial.params if params_of(trial, self.space) is not None else queued
 
     def _seeds(self) -> list[int | None]:
         settings = self.settings
@@ -468,10 +329,6 @@ class SweepStudy:
 
     def _seed_words(self, seed: int | None) -> list[str]:
         return [] if seed is None else [f"seed={seed}"]
-
-    def _note(self, trial: FrozenTrial, **attrs: Any) -> None:
-        for key, value in attrs.items():
-            self.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
 
 
 def latest(study: Study) -> list[FrozenTrial]:

@@ -1,0 +1,188 @@
+"""How an attempt ends: what the study is told of it, and whether its trial comes again.
+
+All of this is done by one process at a time, within the storage's critical section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
+from gansweep.record import RunRecord
+from gansweep.sweep import failures
+from gansweep.sweep.confirm import params_of
+from gansweep.sweep.constraints import note_measured
+from gansweep.sweep.gpus import GpuShare
+from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
+from gansweep.sweep.population import UNIT
+from gansweep.sweep.pruning import last_attempts
+from gansweep.sweep.samplers import KNOWS_CONSTRAINTS, carried_state
+from gansweep.sweep.space import difference
+
+if TYPE_CHECKING:
+    from gansweep.sweep.study import SweepStudy
+
+
+def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
+    """Tell the study how an attempt ended; the status that it was given.
+
+    study: that of the trials, or of the confirmation runs.   ended, reason: see SweepStudy.settle.
+    """
+    if trial.state.is_finished():  # another host took us for dead: its word stands
+        return str(trial.user_attrs.get("status", "interrupted"))
+    outcome = _outcome(sweep, study, trial, ended, reason)
+    attrs: dict[str, Any] = {"status": outcome.status, "reason": outcome.reason or reason}
+    if outcome.failure:
+        attrs |= {"failure": outcome.failure, "alike": outcome.alike}
+    if outcome.measured:
+        attrs["score"] = outcome.measured[0].score
+    for key, value in attrs.items():
+        sweep.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
+    population = sweep.population if study is sweep.trials else None
+    if outcome.measured:
+        if population is not None:  # first: who hears of a unit may take its weights over
+            population.keep_snapshot(sweep.directory, trial)
+        study.tell(trial.number, [m.value for m in outcome.measured])
+    else:
+        state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
+        study.tell(trial.number, state=state)
+    if population is not None:
+        population.drop_snapshots(sweep.directory, study.get_trials(deepcopy=False))
+    if outcome.alike and study is sweep.trials:
+        _stop_where_alike(sweep)
+    return str(outcome.status)
+
+
+def _outcome(
+    sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str
+) -> Outcome:
+    """How the attempt ended; where that is "interrupted", the next one is queued."""
+    names = sweep.run_names(trial.user_attrs["key"])
+    records = [RunRecord(sweep.run_dir(name)) for name in names]
+    outcome = outcome_of(records, sweep.settings.objectives)
+    refusal = ""
+    if study is sweep.trials and outcome.measured:
+        refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
+    if refusal:
+        outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
+    elif ended == "pruned":
+        outcome = Outcome("pruned", reason)
+    elif outcome.status is None:
+        outcome = _unfinished(sweep, study, trial, records, ended, reason)
+    elif _neighbour_took_memory(sweep, trial, outcome):
+        outcome = _unfinished(sweep, study, trial, records, "out_of_memory", outcome.reason)
+    return outcome
+
+
+def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
+    """Why these scores cannot be ranked among those of the other trials; "" where they can."""
+    first: dict[str, Protocol] = sweep.trials.user_attrs.get("protocols") or {}
+    for position, m in enumerate(measured):
+        other = first.get(str(position))
+        if other is not None and not comparable(other, m.protocol):
+            same = dict.fromkeys(REPEATABLE)
+            return "measured by another protocol than the first trial: " + difference(
+                {**other, **same}, {**m.protocol, **same}
+            )
+    if not first:
+        protocols = {str(i): m.protocol for i, m in enumerate(measured)}
+        sweep.trials.set_user_attr("protocols", protocols)
+    return ""
+
+
+def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
+    """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
+    heeded = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
+    results = [record.result() or {} for record in records]
+    return note_measured(sweep.trials, trial, sweep.settings.limits, results, heeded)
+
+
+def _unfinished(
+    sweep: SweepStudy,
+    study: Study,
+    trial: FrozenTrial,
+    records: Sequence[RunRecord],
+    ended: str,
+    reason: str,
+) -> Outcome:
+    """Queue another attempt at an unfinished trial, unless it was killed too often."""
+    kills = trial.user_attrs["kills"] + (ended in failures.RETRIED)
+    if ended == "itself" or kills > sweep.settings.max_retries:
+        if ended != "itself":
+            reason = f"killed {kills} times; the last time {reason}"
+        record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
+        failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
+        return outcome_of([record], sweep.settings.objectives)
+    _queue_again(sweep, study, trial, records, kills)
+    return Outcome("interrupted", reason)
+
+
+def _queue_again(
+    sweep: SweepStudy, study: Study, trial: FrozenTrial, records: Sequence[RunRecord], kills: int
+) -> None:
+    for record in records:
+        failures.reopen(record)
+    attrs = trial.user_attrs
+    successor = attrs["attempt"] + 1
+    if not any(  # who died between these two lines has queued it already
+        t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
+        for t in study.get_trials(deepcopy=False)
+    ):
+        identity = ("of", "seed", "source", *UNIT)
+        kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
+        queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
+        fixed = {"fixed_params": _known_params(sweep, trial), **carried_state(trial)}
+        study.add_trial(
+            create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed)
+        )
+
+
+def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outcome) -> bool:
+    """Whether a trial that ran out of memory may do better beside others, or alone."""
+    return (
+        outcome.failure == failures.OUT_OF_MEMORY
+        and GpuShare.of(sweep.settings.launcher).slots > 1
+        and trial.user_attrs["kills"] < sweep.settings.max_retries
+    )
+
+
+def _stop_where_alike(sweep: SweepStudy) -> None:
+    """Stop the sweep where the first trials that ended all failed by one bug."""
+    alike = failures.first_alike(_latest(sweep), sweep.settings.stop_after_alike)
+    if alike:
+        failures.Stop.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
+
+
+def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:
+    """The run that a trial failed by; its first where its records do not say."""
+    folders = [sweep.run_dir(name) for name in sweep.run_names(trial.user_attrs["key"])]
+    failed = (d for d in folders if (RunRecord(d).result() or {}).get("status") == "failed")
+    return next(failed, folders[0])
+
+
+def queue_failed(sweep: SweepStudy) -> None:
+    """Queue the trials again that failed alike while none fared better: who gives the command
+    again has corrected what they failed by."""
+    trials = _latest(sweep)
+    ended = sum(t.state.is_finished() for t in trials)
+    for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
+        names = sweep.run_names(trial.user_attrs["key"])
+        records = [RunRecord(sweep.run_dir(name)) for name in names]
+        _queue_again(sweep, sweep.trials, trial, records, kills=0)
+    (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
+
+
+def _known_params(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
+    """What the next attempt must take over. Of a trial killed while its parameters were being
+    drawn nothing is kept but what was queued with it: the sampler will draw the same again."""
+    queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return trial.params if params_of(trial, sweep.space) is not None else queued
+
+
+def _latest(sweep: SweepStudy) -> list[FrozenTrial]:
+    return last_attempts(sweep.trials.get_trials(deepcopy=False))
