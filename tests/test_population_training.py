@@ -123,6 +123,7 @@ def test_population_of_gans_is_trained_and_its_winner_confirmed(tmp_path: Path) 
     results = {m: RunRecord(study.run_dir(m)).result() or {} for m in ("t0000", "t0001")}
     for member, result in results.items():
         assert result["status"] == "finished"
+        assert bool(result["command"]) == (len(result["sweep"]["schedule"]) == 1)
         assert rates(last(study.run_dir(member)))["generator"] == result["sweep"]["params"][RATE]
         schedule = result["sweep"]["schedule"]
         taken = [row for row in RunRecord(study.run_dir(member)).history() if "weights_from" in row]

@@ -346,25 +346,38 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepStudy:
     return sweep(tmp_path_factory.mktemp("undisturbed"))
 
 
-def test_weights_come_from_the_schedule_that_the_records_tell(undisturbed: SweepStudy) -> None:
-    trials = undisturbed.trials.get_trials(deepcopy=False)
-    assert len(trials) == 5 * GENERATIONS
-    assert undisturbed.population is not None
-    took = 0
-    for member in undisturbed.population.members:
-        state = weights(undisturbed)[member]
-        stretches = undisturbed.population.lineage(trials, member)
+def assert_weights_follow_schedules(study: SweepStudy) -> None:
+    """Each member ended with weights that were trained as its lineage says, kimg by kimg."""
+    trials = study.trials.get_trials(deepcopy=False)
+    assert study.population is not None
+    for member in study.population.members:
+        stretches = study.population.lineage(trials, member)
         ends = [*(s.kimg for s in stretches[1:]), BUDGET]
         told = [[s.params[RATE]] * int(e - s.kimg) for s, e in zip(stretches, ends, strict=True)]
-        assert state["rates"] == [rate for part in told for rate in part]
-        record = RunRecord(undisturbed.run_dir(member))
-        result = record.result() or {}
-        assert result["status"] == "finished"
-        took += sum(entry["from"] is not None for entry in result["sweep"]["schedule"])
+        assert weights(study)[member]["rates"] == [rate for part in told for rate in part]
+        record = RunRecord(study.run_dir(member))
+        assert (record.result() or {})["status"] == "finished"
         clocks = [row["kimg"] for row in record.history()]
         assert clocks == sorted(set(clocks)) and clocks[-1] == BUDGET
         assert {p.name for p in record.checkpoints.iterdir()} == {"last.pt"}
-    assert took >= 3, "of five members two take over at most, at each of three moments"
+
+
+def test_weights_come_from_the_schedule_that_the_records_tell(undisturbed: SweepStudy) -> None:
+    assert_weights_follow_schedules(undisturbed)
+    units = units_of(undisturbed.trials.get_trials(deepcopy=False))
+    assert len(units) == 5 * GENERATIONS
+    took = sorted(
+        (member, EVERY * generation, unit.user_attrs["from"])
+        for (member, generation), unit in units.items()
+        if unit.user_attrs["from"] is not None
+    )
+    assert len(took) >= 3, "of five members two take over at most, at each of three moments"
+    assert took == [
+        (member, entry["kimg"], entry["from"])
+        for member in sorted({member for member, _ in units})
+        for entry in (RunRecord(undisturbed.run_dir(member)).result() or {})["sweep"]["schedule"]
+        if entry["from"] is not None
+    ]
 
 
 def test_winner_is_confirmed_by_the_schedule_of_its_weights(undisturbed: SweepStudy) -> None:
@@ -445,10 +458,7 @@ def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> 
     assert units["t0001", 1].user_attrs["status"] == "diverged"
     source = units["t0001", 2].user_attrs["from"]
     assert source not in (None, "t0001")
-    result = RunRecord(study.run_dir("t0001")).result() or {}
-    assert result["status"] == "finished"
-    clocks = [row["kimg"] for row in RunRecord(study.run_dir("t0001")).history()]
-    assert clocks == sorted(set(clocks))
+    assert_weights_follow_schedules(study)
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,12 @@ class _Run:
         return result if self.sweep is None else result | {"sweep": self.sweep}
 
     def _command(self) -> str:
-        """What trains this run again from nothing, beside it rather than over it."""
+        """What trains this run again from nothing, beside it rather than over it.
+
+        "" where no one command does: the settings changed on the way.
+        """
+        if len((self.sweep or {}).get("schedule") or ()) > 1:
+            return ""
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
         places = ("name",) if self.sweep is None else ("name", "group")
         words = [w for w in self.overrides if w.split("=")[0] not in places]
