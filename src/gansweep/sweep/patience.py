@@ -16,13 +16,16 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from gansweep.errors import UserError
+
 PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
 TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
+LEAST_TRIES = 5  # within 1.5 s, even where nobody waits
 LOOK_SECONDS = 0.1  # how soon a pause heeds that nobody waits any more
 OUT_OF_REACH = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)
 
 
-class StorageOutageError(RuntimeError):
+class StorageOutageError(UserError):
     """The storage cannot be reached, and the caller does not want to wait until it can."""
 
 
@@ -38,9 +41,9 @@ class Patience:
     def wait(self, error: Exception, failures: int, began: float) -> None:
         """Pause after the last of `failures` failures, of which the first was at `began`.
 
-        Raises: StorageOutageError where the patience is over.
+        Raises: StorageOutageError where the patience is over, after some tries.
         """
-        over = self.ends()
+        over = failures >= LEAST_TRIES and self.ends()
         if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
             self._told = True
             print(
@@ -52,9 +55,12 @@ class Patience:
         until = time.monotonic() + min(PAUSES[0] * 2.0 ** (failures - 1), PAUSES[1])
         while not over and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
-            over = self.ends()
+            over = failures >= LEAST_TRIES and self.ends()
         if over:
-            raise StorageOutageError(f"{self.where} cannot be reached") from error
+            raise StorageOutageError(
+                f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). See that "
+                "it runs again; the same command then continues the sweep."
+            ) from error
 
     def answered(self) -> None:
         if self._told:
@@ -134,6 +140,8 @@ def is_outage(error: BaseException | None) -> bool:
     """
     if error is None or isinstance(error, StorageOutageError):
         return error is not None
+    if type(error).__module__.startswith("psycopg"):
+        return type(error).__name__ in ("OperationalError", "ConnectionTimeout")
     if isinstance(error, OSError):
         return error.errno in OUT_OF_REACH or isinstance(error, ConnectionError)
     alchemy, grpc = sys.modules.get("sqlalchemy.exc"), sys.modules.get("grpc")

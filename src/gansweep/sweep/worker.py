@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -18,14 +19,17 @@ from types import FrameType
 
 from optuna.exceptions import UpdateFinishedTrialError
 
+from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.leaderboard import write_leaderboard
+from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
+from gansweep.sweep.reporting import Reporter
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
@@ -34,6 +38,7 @@ EXIT_CANCELLED = 4  # by `gansweep cancel`
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
+OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
 LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped, or a GPU is free
 
 
@@ -45,7 +50,8 @@ class Worker:
         self.threads = threads
         self.stops = 0  # how often we were asked to stop
         self._looked = 0.0
-        self.study = SweepStudy(directory)
+        self.study = _opened(directory)
+        self.study.storage.patience.ends = lambda: self.stops > 0
         self._context = multiprocessing.get_context("forkserver")
         module = self.study.settings.target.rpartition(".")[0]
         self._context.set_forkserver_preload(
@@ -64,6 +70,8 @@ class Worker:
                 _start_server()  # it imports while we ask for the first trial
                 self._work()
             return self._exit_code()
+        except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
+            return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
         finally:
             self.presence.leave()
             if self._gpus is not None:
@@ -160,14 +168,18 @@ class Worker:
         child = self._context.Process(target=run_order, args=(order, theirs))
         child.start()
         theirs.close()
+        reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
         try:
-            self._accompany(child, ours, attempt, run)
+            self._accompany(
+                child, ours, lambda *said: self._wants_it_stopped(reporter, attempt, run, *said)
+            )
         except BaseException:
             child.kill()
             raise
         finally:
             child.join()
             ours.close()
+        reporter.join()
         out_of_memory = oom_kills() > killed_before
         return self._how_it_ended(child.exitcode or 0, Path(order.run_dir), out_of_memory)
 
@@ -197,7 +209,10 @@ class Worker:
         )
 
     def _accompany(
-        self, child: ForkServerProcess, ours: Connection, attempt: Attempt, run: PlannedRun
+        self,
+        child: ForkServerProcess,
+        ours: Connection,
+        wants_it_stopped: Callable[[float, dict[str, float]], bool],
     ) -> None:
         """Answer the child's scores until it ends; pass a request to stop on to it."""
         deadline = None
@@ -207,7 +222,7 @@ class Worker:
             if ours in ready:
                 try:
                     kimg, scores = ours.recv()
-                    ours.send(self._wants_it_stopped(attempt, run, kimg, scores))
+                    ours.send(wants_it_stopped(kimg, scores))
                 except (EOFError, ConnectionResetError, BrokenPipeError):
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
@@ -220,7 +235,12 @@ class Worker:
                 child.kill()
 
     def _wants_it_stopped(
-        self, attempt: Attempt, run: PlannedRun, kimg: float, scores: dict[str, float]
+        self,
+        reporter: Reporter,
+        attempt: Attempt,
+        run: PlannedRun,
+        kimg: float,
+        scores: dict[str, float],
     ) -> bool:
         if run is not attempt.runs[0]:
             return False  # the curves of the first seed are compared, those of the others not
@@ -231,7 +251,7 @@ class Worker:
             attempt.score = self.study.objective.find(scores, protocols, judged_by)
         if attempt.score not in scores:
             return False
-        return self.study.report(attempt, kimg, scores[attempt.score])
+        return reporter.ask(kimg, scores[attempt.score])
 
     def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
@@ -244,6 +264,18 @@ class Worker:
         if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
             return "killed", "interrupted by a signal"
         return "itself", "" if exit_code == 0 else "".join(end_of(run_dir / "log.txt", 1)).strip()
+
+
+def _opened(directory: Path) -> SweepStudy:
+    """The sweep; where its storage is away it may be back in a moment, as after its restart."""
+    deadline = time.monotonic() + OPEN_SECONDS
+    while True:
+        try:
+            return SweepStudy(directory)
+        except UserError as error:
+            if not is_outage(error.__cause__) or time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def _start_server() -> None:

@@ -1,0 +1,184 @@
+"""Trials per second of the sweep engine with each storage, by 4 and by 64 workers.
+
+A worker here is a process without torch that claims a trial, suggests three parameters, reports
+five values, writes a run record and settles, with a trial time of 0: what is timed is the engine
+alone. A trial's cost is the wall time divided by the trials. With --pace each worker spends so many
+seconds in a trial, and what a trial takes beyond that is printed: the engine's share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from gansweep.record import RunRecord
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import Space
+from gansweep.sweep.study import SweepStudy
+
+SPACE: dict[str, Any] = {
+    "model": "choice(gan, wgan)",
+    "lr": "tag(log, interval(1e-5, 1e-2))",
+    "beta1": "interval(0, 0.9)",
+}
+REPORTS = 5
+PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
+
+
+def settings(n_trials: int, storage: str, sampler: str) -> Settings:
+    return Settings(
+        name="engine",
+        n_trials=n_trials,
+        budget_kimg=float(REPORTS),
+        base_seed=0,
+        space=SPACE,
+        overrides=[],
+        objective={"metric": "fid", "direction": "minimize", "at": "last"},
+        sampler={"name": sampler, "seed": 0, "startup_trials": 10},
+        pruner={
+            "name": "none",
+            "warmup_fraction": 0.2,
+            "startup_trials": 5,
+            "reduction_factor": 3,
+        },
+        confirm={"top": 0, "per": "config", "seeds": 1},
+        max_retries=2,
+        runs_dir="runs",
+        storage=storage,
+    )
+
+
+def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
+    """What one worker does; puts (trials, seconds of each beyond the pace, CPU seconds)."""
+    study = SweepStudy(directory)
+    barrier.wait()
+    spent: list[float] = []
+    used = time.process_time()
+    began = time.perf_counter()
+    while (attempt := study.claim(f"w{os.getpid()}")) is not None:
+        study.suggest(attempt)
+        record = RunRecord.create(study.run_dir(attempt.runs[0].name), "fake: true\n")
+        for step in range(1, REPORTS + 1):
+            time.sleep(pace / REPORTS)
+            study.report(attempt, float(step), attempt.params["lr"] / step)
+        last = {"fid_fake": {"value": attempt.params["lr"], "kimg": float(REPORTS)}}
+        record.write_result(
+            {"status": "finished", "last": last, "protocols": {"fid_fake": PROTOCOL}}
+        )
+        study.settle(attempt, "itself")
+        spent.append(time.perf_counter() - began - pace)
+        began = time.perf_counter()
+    answers.put((spent, time.process_time() - used))
+
+
+def measure(
+    folder: Path, storage: str, workers: int, n_trials: int, pace: float, sampler: str
+) -> tuple[float, float, float]:
+    """(trials/s of all workers together, median seconds of the engine in a trial, CPU seconds)."""
+    directory = folder / f"{workers}-{time.monotonic_ns()}"
+    chosen = settings(n_trials, storage, sampler)
+    SweepStudy.create(directory, chosen, Space.parse(chosen.space))
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(workers + 1), context.Queue()
+    processes = [
+        context.Process(target=work, args=(directory, pace, barrier, answers))
+        for _ in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    began = time.perf_counter()
+    told = [answers.get() for _ in processes]
+    taken = time.perf_counter() - began
+    spent = [seconds for each, _ in told for seconds in each]
+    cpu = sum(used for _, used in told) / n_trials
+    for process in processes:
+        process.join()
+    if len(spent) != n_trials:
+        sys.exit(f"{storage}: {len(spent)} trials were run, not {n_trials}")
+    return n_trials / taken, statistics.median(spent), cpu
+
+
+@contextlib.contextmanager
+def proxy(folder: Path) -> Iterator[str]:
+    """A proxy over a journal file, as a user would start it."""
+    command = [sys.executable, "-m", "gansweep.sweep.serve", str(folder / "proxy.journal")]
+    server = subprocess.Popen([*command, "--port", "13013"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        yield "grpc://localhost:13013"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def database() -> Iterator[str | None]:
+    """A PostgreSQL server of our own; None where this machine has none."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from postgres import NoPostgresError, Postgres
+
+    try:
+        server = Postgres(durable=True)
+    except NoPostgresError as lacking:
+        print(f"postgresql: left out, {lacking}")
+        yield None
+        return
+    try:
+        yield server.database("engine")
+    finally:
+        server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--storages", default="journal,sqlite,postgresql,grpc")
+    parser.add_argument("--workers", default="4,64", help="numbers of workers (default 4,64)")
+    parser.add_argument("--trials", type=int, default=640, help="of each sweep (default 640)")
+    parser.add_argument("--rounds", type=int, default=1, help="the best of so many is printed")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds in a trial (default 0)")
+    parser.add_argument("--sampler", default="random")
+    given = parser.parse_args()
+    counts = [int(word) for word in given.workers.split(",")]
+    print(f"{os.cpu_count()} cores, {given.trials} trials of {given.pace} s, {given.sampler}")
+    print(
+        f"{'storage':12} {'workers':>7} {'trials/s':>9} {'ms a trial':>11} {'growth':>7} "
+        f"{'engine s':>9} {'CPU ms':>7}"
+    )
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for name in given.storages.split(","):
+            where: str | None = name
+            if name == "postgresql":
+                where = stack.enter_context(database())
+            elif name == "grpc":
+                where = stack.enter_context(proxy(folder))
+            first = 0.0
+            for workers in counts if where else ():
+                found = [
+                    measure(folder, str(where), workers, given.trials, given.pace, given.sampler)
+                    for _ in range(given.rounds)
+                ]
+                speed, engine, cpu = max(found)
+                first = first or speed
+                print(
+                    f"{name:12} {workers:7} {speed:9.1f} {1000 / speed:11.1f} {first / speed:7.2f}"
+                    f" {engine:9.3f} {1000 * cpu:7.1f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What a running trial tells its study, without ever waiting long for the study's storage."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+ANSWER_SECONDS = 2.0  # that a child waits at most: then it goes on, and hears the answer next time
+
+Score = tuple[float, float]
+
+
+class Reporter:
+    """Delivers the scores of one run to the study, in their order, in a thread of its own.
+
+    report: tells the study (kimg, value); True where the pruner wants the run stopped.
+    """
+
+    def __init__(self, report: Callable[[float, float], bool]) -> None:
+        self._report = report
+        self._scores: queue.SimpleQueue[Score | None] = queue.SimpleQueue()
+        self._news = threading.Condition()
+        self._asked = self._delivered = 0
+        self._wants_stop = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._deliver, daemon=True)
+
+    def ask(self, kimg: float, value: float) -> bool:
+        """Hand over a score; whether the run is to stop, by this score or by an earlier one.
+
+        Raises: what `report` raised, now or for an earlier score.
+        """
+        if not self._asked:
+            self._thread.start()
+        self._asked += 1
+        self._scores.put((kimg, value))
+        with self._news:
+            self._news.wait_for(
+                lambda: self._delivered == self._asked or self._error is not None, ANSWER_SECONDS
+            )
+            return self._verdict()
+
+    def join(self) -> bool:
+        """Wait until every score is delivered; answers and raises as `ask` does."""
+        if self._asked:
+            self._scores.put(None)
+            self._thread.join()
+        return self._verdict()
+
+    def _verdict(self) -> bool:
+        if self._error is not None:
+            raise self._error
+        return self._wants_stop
+
+    def _deliver(self) -> None:
+        while (score := self._scores.get()) is not None:
+            error, wants_stop = None, False
+            try:
+                wants_stop = self._report(*score)
+            except Exception as raised:
+                error = raised
+            with self._news:
+                self._delivered += 1
+                self._wants_stop |= wants_stop
+                self._error = error
+                self._news.notify()
+            if error is not None:
+                return
