@@ -79,6 +79,7 @@ def trial(
     _note(run_dir / "visible", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     _note(run_dir / "starts", f"{os.getpid()} {done}")
+    record.truncate_history(float(done))
     if done == 0:
         record.append({"kimg": 0.0, "seconds": 0.0, "protocol": {"fid_fake": PROTOCOL}})
     _fail(given.get("does", ""), record, sweep)
