@@ -152,9 +152,7 @@ def workers_of(directory: Path) -> list[Present]:
         present = Present.read(path)
         if present is not None and is_alive(path):
             found.append(present)
-    return sorted(
-        found, key=lambda w: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", w.worker)]
-    )
+    return sorted(found, key=lambda w: _in_words(w.worker))
 
 
 def launcher_of(directory: Path) -> Present | None:
@@ -162,6 +160,11 @@ def launcher_of(directory: Path) -> Present | None:
     path = _launcher_path(directory)
     present = Present.read(path)
     return present if present is not None and is_alive(path) else None
+
+
+def _in_words(name: str) -> list[str | int]:
+    """w2 comes before w10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _moment(seconds: float) -> str:
