@@ -53,6 +53,9 @@ BLOCKS: dict[str, Any] = {
 }
 TWO = {"metric": ["fid", "coverage"], "direction": "auto", "at": "last"}
 ONE = {"metric": "fid", "direction": "auto", "at": "last"}
+NEEDS_4_5 = pytest.mark.skipif(
+    samplers._version() < (4, 5), reason="GP takes several objectives from Optuna 4.5 on"
+)
 NO_CONFIRMATION = {"top": 0, "per": "config", "seeds": 1}
 
 
@@ -173,7 +176,7 @@ def test_workers_at_once_draw_different_points_and_a_retry_draws_its_own(
             worker.suggest(attempt)
             drawn.setdefault(folder, []).append((attempt.key, attempt.params))
     assert len({json.dumps(params) for _, params in drawn["plain"]}) == 3
-    if name in ("random", "qmc"):  # the others look at what runs beside them
+    if name != "tpe":  # which looks at what runs beside it
         assert drawn["interrupted"] == drawn["plain"]
 
 
@@ -220,6 +223,15 @@ def test_sampler_says_once_what_it_leaves_to_chance_and_never_per_trial(
         settings(sampler=sampler("qmc"), constraints=["seconds <= 1"]), space
     )
     assert "as if there were no constraints" in line
+
+
+def test_gp_of_an_old_optuna_is_refused_for_several_objectives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(samplers, "__version__", "4.3.0")
+    chosen = settings(sampler=sampler("gp"), objective=TWO)
+    with pytest.raises(UserError, match="pip install --upgrade optuna"):
+        samplers.refuse_unfit(chosen, Space.parse(chosen.space))
 
 
 @pytest.mark.parametrize(
@@ -431,7 +443,7 @@ def test_direction_of_auto_among_several_is_that_of_the_models_score() -> None:
     assert [o.direction for o in Objective.parse_all(found)] == ["maximize", "minimize"]
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "qmc"])
+@pytest.mark.parametrize("name", ["tpe", "qmc", pytest.param("gp", marks=NEEDS_4_5)])
 def test_samplers_search_several_objectives_under_a_constraint(tmp_path: Path, name: str) -> None:
     study = make(
         tmp_path / "s",
@@ -585,6 +597,17 @@ def test_defaults_are_those_of_every_model_that_the_space_takes() -> None:
     ]
     (line,) = skipped
     assert line.startswith("Not tried first: defaults of wgan. model.optimizer.generator.lr=5e-05 ")
+
+
+def test_defaults_of_keys_that_the_configuration_lacks_are_drawn() -> None:
+    found, skipped = points(["defaults"], {"+extra": "choice(1, 2)", "seed": "choice(0, 1)"})
+    assert found == [{"source": "defaults", "params": {"seed": 0}}]
+    assert skipped == []
+    found, (line,) = points(["defaults"], {"+extra": "choice(1, 2)"})
+    assert (found, line) == (
+        [],
+        "Not tried first: defaults. None of the searched keys has a value there.",
+    )
 
 
 def test_given_settings_are_pinned_under_the_names_of_the_blocks_that_may_hold() -> None:

@@ -47,6 +47,9 @@ def starting_points(
                     raise UserError(f"sweep.enqueue cannot begin with {shown}: {error}") from error
                 misfits.append((source, str(error)))
                 continue
+            if not params:
+                misfits.append((source, "None of the searched keys has a value there."))
+                continue
             fitting += 1
             text = json.dumps(params, sort_keys=True)  # twice the same is tried once
             points.setdefault(text, {"source": source, "params": params})

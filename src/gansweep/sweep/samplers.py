@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from optuna import __version__
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -149,6 +150,11 @@ def refuse_unfit(settings: Settings, space: Space) -> None:
             f"{len(settings.objectives)} ({metrics}). Use tpe, gp, qmc or random, or make all but "
             "one of them constraints, as in sweep.constraints=['coverage >= 0.5']."
         )
+    if name == "gp" and len(settings.objectives) > 1 and _version() < (4, 5):
+        raise UserError(
+            f"sweep.sampler.name=gp takes several objectives from Optuna 4.5 on, and {__version__} "
+            "is installed. Use tpe, or pip install --upgrade optuna."
+        )
     if name in ("gp", "cmaes") and not _modelled(name, space):
         kind = "numbers" if name == "cmaes" else "parameters"
         raise UserError(
@@ -191,6 +197,10 @@ def _modelled(name: str, space: Space) -> list[Parameter]:
         and not isinstance(p.domain, left_out)
         and (p.domain.options() is None or len(p.domain.options() or []) > 1)
     ]
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in __version__.split(".")[:2])
 
 
 def _searched(space: Space) -> list[str]:
