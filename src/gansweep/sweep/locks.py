@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 # kernel says it at once.
 LEASE_SECONDS = 30.0
 TOUCH_SECONDS = 1.0
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class KernelLock:
@@ -44,8 +46,8 @@ class Lease:
         self.path = path
         path.parent.mkdir(exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-        content = {"worker": worker, "pid": os.getpid(), "kernel": kernel_id(), **more}
+        kernel = kernel_id() if _share(self._descriptor) else ""  # "": only its touches tell
+        content = {"worker": worker, "pid": os.getpid(), "kernel": kernel, **more}
         self._first = json.dumps(content).encode() + b"\n"
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, self._first, 0)
@@ -78,7 +80,7 @@ def share_lease(path: Path) -> int | None:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:
             return None
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _share(descriptor)
         if os.fstat(descriptor).st_nlink > 0:
             return descriptor
         os.close(descriptor)  # removed while we waited: a lock on it protects nothing
@@ -120,6 +122,17 @@ def _is_held(path: Path, descriptor: int) -> bool:
     if holder.get("kernel") == kernel_id():
         return not _can_lock(descriptor)
     return _seconds_untouched(path, descriptor) < LEASE_SECONDS
+
+
+def _share(descriptor: int) -> bool:
+    """Hold a shared lock; False where the file system knows none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _can_lock(descriptor: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gansweep.sweep.constraints import broken
 from gansweep.sweep.failures import counted_ends
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
 from gansweep.sweep.own_space import OWN, own_space
+from gansweep.sweep.patience import StorageOutageError
 from gansweep.sweep.samplers import SAMPLERS
 from gansweep.sweep.search import as_list, settle_search, with_direction
 from gansweep.sweep.settings import Settings
@@ -132,9 +134,10 @@ def run_sweep(
     print(*remarks, sep="\n", end="\n" if remarks else "")
     print(presence.told_of_others(directory), end="")
     launcher = make_launcher(directory, settings.launcher, workers)
+    study.storage.patience.ends = lambda: True  # who looks after the workers waits for no storage
     try:
         with make_view(study, workers) as update:
-            finished = launcher.run(update)
+            finished = launcher.run(lambda: _unless_away(update))
     except Detached as words_to_the_user:
         print(words_to_the_user)
         raise SystemExit(0) from None
@@ -156,6 +159,12 @@ def _why_no_winner(study: SweepStudy) -> str:
         return f"No trial that ran to its end meets the constraints: {broke[0]}."
     first = study.run_dir(study.run_names("t0000")[0]) / "log.txt"
     return f"No trial ran to its end ({counted_ends(trials)}). What the first one said: {first}"
+
+
+def _unless_away(update: Callable[[], None]) -> None:
+    """Update the view; while the storage cannot be reached it stays as it is."""
+    with contextlib.suppress(StorageOutageError):
+        update()
 
 
 def _default_compose() -> Compose:

@@ -8,7 +8,6 @@ grpc://HOST:PORT           Optuna's proxy, started with `python -m gansweep.swee
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
@@ -28,14 +27,13 @@ from optuna.study import Study
 
 from gansweep.errors import UserError, nearest
 from gansweep.sweep.databases import AdvisoryLock, Turns, open_postgresql, open_sqlite
-from gansweep.sweep.locks import KernelLock
+from gansweep.sweep.locks import NO_LOCKS, KernelLock
 from gansweep.sweep.patience import Patience, PatientStorage, patiently
 
 T = TypeVar("T")
 
 KINDS = ("journal", "sqlite", "postgresql", "grpc")
 EXAMPLES = "journal, sqlite, sqlite:///PATH, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT"
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 SERVER_SECONDS = 5.0  # for a server to answer when a sweep starts
 
 
