@@ -152,6 +152,8 @@ def test_same_draw_explores_the_same() -> None:
         ("model.penalties.gradient.weight", True),
         ("model.cycle_weight", True),
         ("model.ema_kimg", True),
+        ("model.augment.target", True),
+        ("model.augment.start", False),
         ("model.generator.width", False),
         ("model.latent_dim", False),
         ("model.batch_size", False),

@@ -38,7 +38,8 @@ def is_changeable(key: str) -> bool:
         return len(path) == 3 and path[2] in OPTIMIZER
     if len(path) == 1:
         return path[0] in OPTIONS or path[0].endswith("_weight")
-    return path[0] in PARTS
+    # what ADA starts with is part of its state soon
+    return path[0] in PARTS and path != ["augment", "start"]
 
 
 def check_population(settings: Settings, space: Space, base: Any) -> None:

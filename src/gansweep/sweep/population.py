@@ -4,12 +4,14 @@ A unit of work is one member's training over one generation: an Optuna trial wit
 t0003-g02, which trains the member's one run, t0003, from its last checkpoint to the generation's
 end. Nobody waits for anybody: the least advanced member that is free goes on, and what it goes on
 with is decided then, by the scores that are known at the end of the generation that it comes from.
-The decision is stored with the unit. Scores of one generation alone are compared, and weights are
-taken over at one clock, so that the budget of what a member ends with is that of any other run.
+The decision is stored with the unit.
 
-Source: Jaderberg et al. 2017, arXiv:1711.09846, Algorithm 1 and Section 4.1 (truncation selection,
-perturbation by factors). Departures: they compare whatever is latest, at whatever clock; here a
-draw may perturb each setting anew, as in their GAN experiments, or draw it afresh (`resample`).
+Source: Jaderberg et al. 2017, arXiv:1711.09846, Algorithm 1, with truncation selection, and each
+setting perturbed by a factor or resampled. Departures: they compare the latest scores at whatever
+clock, and a member keeps its own clock when it copies. Here scores of one generation alone are
+compared, and weights are taken over at the clock at which they were scored: what a member ends with
+has had the budget of any other run, its schedule can be run again from zero, and learning rates
+that follow the clock stay right. And a member that failed is replaced, too.
 """
 
 from __future__ import annotations
