@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,12 @@ from gansweep.record import find_records
 
 TINY = ["model=gan", "model.generator.width=4", "model.discriminator.width=4", "metrics=none"]
 TINY += ["trainer=cpu", "~callbacks.overfitting", "~callbacks.neighbours", "~callbacks.samples"]
+CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
+SLURM = pytest.mark.skipif(
+    not all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch"))),
+    reason="SLURM is not installed: apt-get install munge slurm-wlm",
+)
+
 Multirun = Callable[..., subprocess.Popen[str]]
 
 
@@ -34,6 +42,7 @@ def multirun(tmp_path: Path) -> Iterator[Multirun]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
@@ -44,12 +53,24 @@ def multirun(tmp_path: Path) -> Iterator[Multirun]:
         process.communicate()
 
 
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A SLURM on this machine, which the commands of this process talk to."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm"))  # short: sockets are in it
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    try:
+        subprocess.run([CLUSTER, "up", folder], check=True, stdout=subprocess.DEVNULL)
+        yield
+    finally:
+        subprocess.run([CLUSTER, "down", folder], check=True)
+
+
 def results(folder: Path) -> dict[str, dict[str, Any]]:
     """Name of each run -> its result."""
     return {r.directory.name: r.result() or {} for r in find_records([folder / "runs"])}
 
 
-def awaited(what: Callable[[], Any], seconds: float = 60) -> Any:
+def awaited(what: Callable[[], Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = what()
@@ -79,41 +100,67 @@ def test_runs_side_by_side_take_names_of_their_own_and_a_failed_one_is_named(
 
 
 @pytest.mark.slow
-def test_job_that_submitit_requeues_goes_on_from_where_it_was(
+def test_first_interruption_saves_all_runs_side_by_side_and_begins_no_other(
     multirun: Multirun, tmp_path: Path
 ) -> None:
-    words = ["hydra/launcher=submitit_local", "budget_kimg=200", "tracker=none"]
-    process = multirun(*words, "seed=0,1")
-    logs = tmp_path / "runs" / ".submitit"
-
-    def training() -> int | None:
-        """The process of the first job that shows progress, by submitit's number of the job."""
-        for place in logs.glob("*/*_run.txt"):
-            number = int(place.name.split("_")[0])
-            if reached(logs / str(number)):
-                return number
-        return None
-
-    number = awaited(training)
-    (child,) = Path(f"/proc/{number}/task/{number}/children").read_text().split()
-    os.kill(int(child), signal.SIGUSR2)  # as submitit does before the time of a job is over
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "budget_kimg=100000"]
+    process = multirun(*words, "tracker=none", "seed=0,1,2")
+    awaited(lambda: len(list(tmp_path.glob("runs/digits/*/history.jsonl"))) == 2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in err, err
     found = results(tmp_path)
     assert sorted(found) == ["gan-001", "gan-002"]
-    assert all(r["status"] == "finished" and r["kimg"] >= 200 for r in found.values())
-    assert out.count("finished ") == 2 and "seed=0" in out and "runs/digits/gan-001" in out
-    said = (logs / str(number) / f"{number}_0_log.out").read_text()
+    for name, result in found.items():
+        assert result["status"] == "interrupted" and result["kimg"] > 0
+        assert (tmp_path / "runs/digits" / name / "checkpoints/last.pt").exists()
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {"digits", "multirun.yaml"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "seeds"),
+    [("submitit_local", "0,1"), pytest.param("submitit_slurm", "0", marks=SLURM)],
+)
+def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
+    where: str, seeds: str, multirun: Multirun, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    words = [f"hydra/launcher={where}", "budget_kimg=400", "tracker=none"]
+    if where == "submitit_slurm":
+        request.getfixturevalue("cluster")
+        words += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
+    process = multirun(*words, f"seed={seeds}")
+    logs = tmp_path / "runs" / ".submitit"
+
+    def training() -> Path | None:
+        """The logs of the first job that shows progress."""
+        folders = [place.parent for place in logs.glob("*/*_run.txt")]
+        return next((folder for folder in folders if reached(folder)), None)
+
+    folder = awaited(training)
+    if where == "submitit_slurm":
+        subprocess.run(["scontrol", "requeue", folder.name], check=True)
+    else:
+        children = Path(f"/proc/{folder.name}/task/{folder.name}/children")
+        os.kill(int(children.read_text()), signal.SIGUSR2)  # as before the end of a job's time
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    found = results(tmp_path)
+    assert sorted(found) == ["gan-001", "gan-002"][: len(seeds.split(","))]
+    assert all(r["status"] == "finished" and r["kimg"] >= 400 for r in found.values())
+    assert out.count("finished ") == len(found) and "runs/digits/gan-001" in out
+    said = "".join(path.read_text() for path in folder.glob("*_log.out"))
     (interrupted,) = re.findall(r"interrupted after ([\d.]+) kimg", said)
-    assert float(interrupted) > 0 and said.count("finished after 200") == 1
-    course = reached(logs / str(number))
+    assert float(interrupted) > 0 and said.count("finished after 400") == 1
+    course = reached(folder)
     assert course == sorted(course), "it began anew"
 
 
 def reached(folder: Path) -> list[float]:
     """The kimg that the progress of a job shows, in order."""
     text = "".join(path.read_text() for path in folder.glob("*_log.err"))
-    return [float(kimg) for kimg in re.findall(r"([\d.]+)/200 kimg", text) if float(kimg)]
+    return [float(kimg) for kimg in re.findall(r"([\d.]+)/400 kimg", text) if float(kimg)]
 
 
 def test_launcher_that_is_not_installed_is_named_with_its_extra() -> None:

@@ -221,6 +221,8 @@ def _train_composed(raw: object) -> dict[str, object]:
     from gansweep.training import train
 
     how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
+    if multirun.is_stopped():
+        return multirun.NOT_BEGUN
 
     def trained(run_dir: Path | None) -> dict[str, Any]:
         return train(
@@ -242,7 +244,7 @@ def _train_composed(raw: object) -> dict[str, object]:
     print(_summary(result, directory), flush=True)
     if how == "submitit":
         job.requeue(result, directory)
-    if result["status"] == "interrupted":
+    if result["status"] == "interrupted" and how != "joblib":
         raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
     return multirun.outcome_of(result, directory)
 

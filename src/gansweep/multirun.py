@@ -3,6 +3,7 @@ submitit puts back into the queue goes on with the run that it had begun."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -26,6 +27,15 @@ from gansweep.record import new_directory, replace_atomically
 
 FAILED = "failed"
 EXIT_FAILED, EXIT_USER_ERROR = 1, 2
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = "stopped"  # the file that says that a multirun is to end
+NOT_BEGUN: dict[str, Any] = {
+    "status": "interrupted",
+    "reason": "the multirun was stopped",
+    "directory": "-",
+}
+
+_stopped: Path | None = None  # that file, in a process of joblib
 
 
 class Outcomes(Callback):
@@ -42,9 +52,19 @@ class Outcomes(Callback):
         with contextlib.suppress(OSError):  # Hydra is about to write there, and raises it
             runs.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=".multirun-", dir=runs))
+            atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+            if launcher(config.hydra) == "joblib":
+                _stop_gently(self.folder / STOPPED)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.folder is not None and launcher(config.hydra) == "joblib":
+            global _stopped
+            _stopped = self.folder / STOPPED
+            for number in STOP_SIGNALS:  # until training begins, the file says it
+                signal.signal(number, signal.SIG_IGN)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.folder.is_dir():  # nobody waits for it any more
             return
         outcome = {"overrides": list(config.hydra.overrides.task), **job_return.return_value}
         path = self.folder / f"{config.hydra.job.num:06d}.json"
@@ -57,6 +77,7 @@ class Outcomes(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         assert self.folder is not None
         found = [json.loads(path.read_bytes()) for path in sorted(self.folder.glob("*.json"))]
+        is_stopped = (self.folder / STOPPED).exists()
         shutil.rmtree(self.folder)
         shared = set.intersection(*(set(outcome["overrides"]) for outcome in found))
         for outcome in found:
@@ -70,6 +91,34 @@ class Outcomes(Callback):
             for outcome in failed:
                 print(f"  {outcome['called']}: {outcome['reason']}", file=sys.stderr)
             raise SystemExit(min(outcome["exit_code"] for outcome in failed))
+        if is_stopped:
+            raise KeyboardInterrupt
+
+
+def _stop_gently(note: Path) -> None:
+    """Have the first Ctrl-C (or SIGTERM) save the runs of joblib's processes, the second kill them.
+
+    joblib kills them at the first, while they save. A terminal signals them all, `kill` us alone;
+    to be told twice does no harm, since the second word is SIGTERM.
+    """
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        note.touch()
+        print("gansweep: saving the runs; once more, and they are killed.", file=sys.stderr)
+        for children in Path("/proc/self/task").glob("*/children"):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGTERM)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
+
+
+def is_stopped() -> bool:
+    """Whether the multirun that this process works for is to end."""
+    return _stopped is not None and _stopped.exists()
 
 
 def is_multirun() -> bool:
