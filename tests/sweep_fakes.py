@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -69,8 +70,8 @@ def trial(
 ) -> None:
     """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
     saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault,
-    does=kill, or to compute without a break: does=hold. With does=told each trial does what the
-    file `does` beside the sweep says of it: {NAME: HOW, "*": HOW}."""
+    does=kill|full_disk, or to compute without a break: does=hold. With does=told each trial does
+    what the file `does` beside the sweep says of it: {NAME: HOW, "*": HOW}."""
     given = dict(word.lstrip("+").split("=", 1) for word in overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
@@ -111,6 +112,8 @@ def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
         raise RuntimeError("out of ideas")
     if how == "mistake":
         raise UserError(f"{record.directory} wants another batch_size. Use batch_size=8.")
+    if how == "full_disk":
+        raise UserError("No space is left.") from OSError(errno.ENOSPC, "No space left on device")
     if how == "out_of_memory":
         raise OutOfMemoryError("Tried to allocate 20.00 GiB")
     if how == "slow":

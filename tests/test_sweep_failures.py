@@ -262,6 +262,18 @@ def test_want_of_memory_is_tried_again_only_beside_a_neighbour(
         assert found["reason"] == "OutOfMemoryError: Tried to allocate 20.00 GiB"
 
 
+def test_full_disk_stops_the_sweep_and_costs_no_trial(
+    sweep: Callable[..., Path], tmp_path: Path
+) -> None:
+    directory = tmp_path / "runs" / "s"
+    with pytest.raises(UserError, match="No space is left on the disk of .* the sweep goes on"):
+        sweep({"t0000": "slow", "*": "full_disk"}, "n_trials=3", "workers=2")
+    assert result(directory, "t0000")["status"] == "interrupted", "saved, not killed"
+    assert len(attrs(directory)) == 2
+    found = attrs(sweep({}, "n_trials=3", "workers=2"))
+    assert [(a["status"], a["kills"]) for a in found.values()] == [("finished", 0)] * 3
+
+
 @pytest.mark.parametrize(
     ("does", "killed_for_memory", "kind", "reason"),
     [

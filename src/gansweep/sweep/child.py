@@ -6,6 +6,7 @@ itself, so that the server decides what is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import importlib
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.record import RunRecord, Source
-from gansweep.sweep.failures import record_exception
+from gansweep.sweep.failures import EXIT_NO_SPACE, is_disk_full, record_exception, reopen
 from gansweep.sweep.gpus import HeldGpus
 from gansweep.sweep.locks import share_lease
 
@@ -70,6 +71,10 @@ def run_order(order: Order, connection: Connection) -> None:
             **_part_of_a_run(order),
         )
     except Exception as error:
+        if is_disk_full(error):  # the log cannot be written either
+            with contextlib.suppress(OSError):
+                reopen(RunRecord(order.run_dir))
+            os._exit(EXIT_NO_SPACE)
         traceback.print_exc()
         record_exception(RunRecord(order.run_dir), error, order.sweep)
         sys.exit(1)

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
-from gansweep.record import RunRecord, replace_atomically
+from gansweep.record import FULL, RunRecord, replace_atomically
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -42,6 +42,8 @@ MEMORY_WORDS = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
+
 STOPPED = "stopped"  # the file by which workers everywhere hear that the sweep was stopped
 TOLD_LINES = 15  # of a traceback or a log
 TOLD_CHARACTERS = 200  # of each of these lines
@@ -82,6 +84,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in MEMORY_WORDS)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a trial ended for want of space on the disk, by no fault of its own."""
+    return any(isinstance(e, OSError) and e.errno in FULL for e in _causes(error))
 
 
 def _own_place(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
-from gansweep.sweep.failures import CRASHES, Stop, end_of, is_stopped, oom_kills
+from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.patience import StorageOutageError, is_outage
@@ -37,6 +37,7 @@ EXIT_FAILED_ALIKE = 3  # the first trials failed by one bug
 EXIT_CANCELLED = 4  # by `gansweep cancel`
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
+NO_SPACE = "no space left on its disk"
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
 OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
 LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped, or a GPU is free
@@ -149,6 +150,11 @@ class Worker:
         status = self.study.settle(attempt, ended, reason)
         self.presence.note("idle")
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+        if reason == NO_SPACE:
+            raise UserError(
+                f"No space is left on the disk of {self.study.directory}. Free some, then give the "
+                "same command again: the sweep goes on."
+            )
 
     def _train_all(self, attempt: Attempt) -> tuple[str, str]:
         """Train the runs of an attempt that have not ended yet; how it ended, and why."""
@@ -187,7 +193,8 @@ class Worker:
         settings = self.study.settings
         overrides = [*settings.overrides, *run.overrides]
         if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
-            overrides.append(f"trainer.threads={self.threads}")  # recorded: they move last digits
+            threads = max(1, self.threads // len(self._gpus.names if self._gpus else "1"))
+            overrides.append(f"trainer.threads={threads}")  # recorded: they move last digits
         sweep = attempt.sweep_entry(settings, run, self.study.directory)
         if self._gpus is not None:
             self._gpus.touch()
@@ -256,6 +263,8 @@ class Worker:
     def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
             return "interrupted", ""
+        if exit_code == EXIT_NO_SPACE:
+            return "interrupted", NO_SPACE
         if exit_code < 0:
             by = signal.Signals(-exit_code).name
             if by == "SIGKILL" and out_of_memory:

@@ -31,6 +31,7 @@ QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
 QUICK_DEATHS = 3  # of a worker, one after the other
 FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ended in between
 BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
+SAVE_SECONDS = 30.0  # for the other workers, where one cannot work
 LAST_LINES = 5  # of a log that is told
 EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -116,6 +117,10 @@ class LocalLauncher:
                     tick()
                     time.sleep(every_seconds)
                 tick()
+            except UserError:  # of one worker: the others save what they have
+                self._signal_all(signal.SIGTERM)
+                self._await_all(SAVE_SECONDS)
+                raise
             finally:
                 self._kill_all()
         stop = Stop.of(self.directory)
@@ -206,6 +211,13 @@ class LocalLauncher:
         for slot in self.slots:
             if slot.process is not None and slot.process.poll() is None:
                 slot.process.send_signal(number)
+
+    def _await_all(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for slot in self.slots:
+            if slot.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    slot.process.wait(max(0.0, deadline - time.monotonic()))
 
     def _kill_all(self) -> None:
         self._signal_all(signal.SIGKILL)
