@@ -229,6 +229,19 @@ def test_least_advanced_member_goes_on_and_nobody_waits(tmp_path: Path) -> None:
     assert begin(study).role == "confirm"
 
 
+def test_members_begin_with_what_is_enqueued(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    study.settings.enqueue = [{"params": {RATE: 0.33}, "source": "defaults"}]
+    study.settings.save(tmp_path)
+    study = SweepStudy(tmp_path)
+    attempts = [begin(study) for _ in range(4)]
+    assert [a.params[RATE] == 0.33 for a in attempts] == [True, False, False, False]
+    for attempt in attempts:
+        end(study, attempt, 1.0)
+    unit = begin(study)
+    assert (unit.key, unit.params[RATE]) == ("t0000-g01", 0.33)
+
+
 def test_decision_is_stored_with_the_unit_and_kept_by_a_retry(tmp_path: Path) -> None:
     study = make(tmp_path)
     for value in (1.0, 2.0, 4.0, 3.0):
@@ -474,6 +487,7 @@ def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> 
         (["sweep.population.factors=[]"], "no numbers to multiply by"),
         (["sweep.population.resample=2"], "no probability"),
         (["sweep.seeds=3"], "Use sweep.seeds=1"),
+        (["sweep.constraints=['seconds <= 60']"], r"Use sweep.constraints=\[\]"),
         (["sweep.pruner.name=asha"], "Use sweep.pruner.name=none"),
         (["sweep.objective.at=best"], "Use sweep.objective.at=last"),
         (["~callbacks.checkpoint"], "Leave it in"),

@@ -99,6 +99,7 @@ def _check_options(options: Mapping[str, Any], settings: Settings) -> None:
 def _check_company(settings: Settings) -> None:
     for option, value, only in (
         ("sweep.seeds", settings.seeds, 1),
+        ("sweep.constraints", list(settings.constraints), []),
         ("sweep.pruner.name", settings.pruner["name"], "none"),
         ("sweep.objective.at", settings.objectives[0].at, "last"),
         ("sweep.confirm.per", settings.confirm["per"], "config"),
