@@ -20,6 +20,7 @@ from gansweep.report.section import Section
 from gansweep.report.sections import sections
 from gansweep.report.statistics import leaderboard
 from gansweep.report.trials import sweeps_of, trials_of
+from gansweep.report.verdict import verdict
 
 
 def section(directory: Path, anchor: str) -> Section | None:
@@ -172,7 +173,12 @@ def test_a_trial_that_breaks_a_constraint_is_no_outcome_of_the_search(tmp_path: 
     assert {s.end: s.count for s in outcomes(sweep)} == {"finished": 2, "beyond a constraint": 2}
     (family,) = families(sweep.trials, FID, "minimize", "last")[0]
     assert family.values == [10.0, 20.0, 20.0, 20.0]
-    assert leaderboard(runs).rows[0].settings["x"] == "t0"
+    board = leaderboard(runs)
+    ranks = {row.settings["x"]: row.rank for row in board.rows}
+    assert ranks == {"t0": 1, "t3": 2, "t1": None, "t2": None}
+    assert "t0) leads" in verdict(board)
+    broken = [run for run in runs if run.directory.name in ("t1", "t2")]
+    assert "no trial has all its seeds and meets every constraint" in verdict(leaderboard(broken))
 
 
 def test_the_budget_is_told_by_the_end_of_the_trials_it_went_to(tmp_path: Path) -> None:

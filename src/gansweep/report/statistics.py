@@ -117,9 +117,13 @@ class Row:
 
     @property
     def partial(self) -> bool:
-        """Whether the numbers are over the survivors alone of the seeds that should be there, or
-        of a trial that cannot win."""
-        return self.lost > 0 or (self.stage == "trial" and not self.settled)
+        """Whether the numbers are over the survivors alone of the seeds that should be there."""
+        return self.lost > 0 or self.excluded
+
+    @property
+    def excluded(self) -> bool:
+        """Whether it is a trial that cannot win: it lacks seeds or breaks a constraint."""
+        return self.stage == "trial" and not self.settled
 
     def scores(self, at: str) -> dict[str, Summary]:
         return self.last if at == "last" else self.best
@@ -313,20 +317,21 @@ def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
 def _rank(board: Board) -> None:
     """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
 
-    A row that lost a seed, whose other seeds were spared or that breaks a constraint comes after
-    the others: a mean over the survivors alone would reward a configuration that often fails.
+    A row that lost a seed comes after those that kept all: a mean over the survivors alone would
+    reward a configuration that often fails. A trial that lacks seeds or breaks a constraint comes
+    last and has no rank.
     """
     sign = -1.0 if board.direction == "maximize" else 1.0
 
-    def place(row: Row) -> tuple[bool, bool, bool, float]:
+    def place(row: Row) -> tuple[bool, bool, bool, bool, float]:
         summary = board.judged(row)
         value = sign * summary.mean if summary else 0.0
-        return (summary is None, row.stage == "trial", row.partial, value)
+        return (summary is None, row.excluded, row.stage == "trial", row.partial, value)
 
     board.rows.sort(key=lambda row: (*place(row), row.label))
     for index, row in enumerate(board.rows):
         above = board.rows[index - 1] if index else None
-        if board.judged(row) is not None:
+        if board.judged(row) is not None and not row.excluded:
             row.rank = above.rank if above and place(above) == place(row) else index + 1
 
 

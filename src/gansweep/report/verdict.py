@@ -21,6 +21,8 @@ def _leader(board: Board) -> str:
     ranked = board.ranked
     summary = board.judged(ranked[0]) if ranked else None
     if summary is None:
+        if any(row.excluded and board.judged(row) for row in board.rows):
+            return "There is no winner yet: no trial has all its seeds and meets every constraint."
         if any(run.complete for run in board.runs):
             return "There is no winner: no score is comparable over these runs."
         return "There is no winner yet: no run has finished."
