@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from gansweep.errors import UserError
-from gansweep.sweep.locks import KernelLock
 from gansweep.sweep.patience import StorageOutageError, in_short
 
 SCHEMA_KEY = 0x67616E7377656570  # of the advisory lock under which the tables are made
@@ -22,28 +21,6 @@ CONNECT_SECONDS = 5
 # Both sides notice within half a minute that the other's machine has gone: a lock must not outlive
 # its holder for the two hours that TCP waits.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-
-
-class Turns:
-    """One process, and one thread of it, uses an SQLite file at a time: `with turns: ...`.
-
-    SQLite's own way for writers to meet is to poll, and to fail where a reader turns writer.
-    """
-
-    def __init__(self, lock: KernelLock) -> None:
-        self._lock, self._threads = lock, threading.Lock()
-
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        try:
-            self._lock.__enter__()
-        except BaseException:
-            self._threads.release()
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.__exit__()
-        self._threads.release()
 
 
 class _Connection(sqlite3.Connection):
@@ -54,9 +31,10 @@ class _Connection(sqlite3.Connection):
         self.execute("PRAGMA journal_mode=WAL")
 
 
-def open_sqlite(path: Path, turns: Turns) -> BaseStorage:
+def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
     """The database in the file `path`, which is made where there is none.
 
+    turns: held while the tables are made.
     Raises: UserError where it cannot be opened.
     """
     options = {"timeout": 60, "factory": _Connection}

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 
 from gansweep.errors import UserError, nearest
-from gansweep.sweep.databases import AdvisoryLock, Turns, open_postgresql, open_sqlite
+from gansweep.sweep.databases import AdvisoryLock, open_postgresql, open_sqlite
 from gansweep.sweep.locks import NO_LOCKS, KernelLock
 from gansweep.sweep.patience import Patience, PatientStorage, patiently
 
@@ -105,15 +105,17 @@ def open_storage(directory: Path, where: str) -> Storage:
         directory.mkdir(parents=True, exist_ok=True)
     if where == "journal":
         file = JournalFile(directory / "study.journal")
-        optuna: BaseStorage = PatientStorage(JournalStorage(file), patience)
-        return Storage(optuna, _lock_in(directory), "", patience, file.flush)
+        # threads meet here before they come to the lock that Optuna's storage has for them: in a
+        # section they take the two in this order
+        optuna: BaseStorage = PatientStorage(JournalStorage(file), patience, file.turns.threads)
+        return Storage(optuna, file.turns, "", patience, file.flush)
     if where.startswith("sqlite"):
         own = where == "sqlite"
-        optuna = _sqlite(directory / "study.db" if own else Path(where[10:]), patience)
-        return Storage(optuna, _lock_in(directory), "" if own else shared, patience)
+        optuna, turns = _sqlite(directory / "study.db" if own else Path(where[10:]), patience)
+        return Storage(optuna, turns, "" if own else shared, patience)
     if where.startswith("grpc"):
         optuna = PatientStorage(_grpc(where), patience)
-        return Storage(optuna, _lock_in(directory), shared, patience)
+        return Storage(optuna, SweepLock(directory / "sweep.lock"), shared, patience)
     backend = open_postgresql(where, pool_size=1)
     lock = AdvisoryLock(backend._backend.engine, shared)
     return Storage(PatientStorage(backend, patience), lock, shared, patience)
@@ -129,7 +131,7 @@ def serve_storage(where: str) -> BaseStorage:
     where = canonical(where)
     patience = Patience(where)
     if where.startswith("sqlite"):
-        return _sqlite(Path(where[10:]), patience)
+        return _sqlite(Path(where[10:]), patience)[0]
     if where.startswith("grpc"):
         raise UserError(f"{where} is a proxy itself. Serve a journal file, SQLite or PostgreSQL.")
     return PatientStorage(open_postgresql(where, pool_size=10), patience)
@@ -172,6 +174,29 @@ class SweepLock(KernelLock):
             ) from error
 
 
+class Turns:
+    """A lock that lets one thread of one process go on: `with turns: ...`, also within another."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock, self.threads, self._depth = SweepLock(path), threading.RLock(), 0
+
+    def __enter__(self) -> None:
+        self.threads.acquire()
+        try:
+            if not self._depth:
+                self._lock.__enter__()
+        except BaseException:
+            self.threads.release()
+            raise
+        self._depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._lock.__exit__()
+        self.threads.release()
+
+
 class JournalFile(JournalFileBackend):
     """Optuna's journal file under a kernel lock, which also repairs the file.
 
@@ -183,12 +208,12 @@ class JournalFile(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self.path = path
-        self._kernel_lock = SweepLock(path.with_name(path.name + ".lock"))
-        self._threads = threading.Lock()
+        self.turns = Turns(path.with_name(path.name + ".lock"))
+        self._read = self._offset = 0  # lines, bytes
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self._threads, self._kernel_lock:
+        with self.turns:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 _cut_torn_tail(descriptor)
@@ -196,6 +221,17 @@ class JournalFile(JournalFileBackend):
                     lines = lines[os.write(descriptor, lines) :]
             finally:
                 os.close(descriptor)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        if log_number_from < self._read:
+            self._read = self._offset = 0
+        with open(self.path, "rb") as file:
+            file.seek(self._offset)
+            written = file.read()
+        for line in written[: written.rfind(b"\n") + 1].splitlines():
+            self._read, self._offset = self._read + 1, self._offset + len(line) + 1
+            if self._read > log_number_from:
+                yield json.loads(line)
 
     def flush(self) -> None:
         """See all that was written so far onto the disk; others may write meanwhile."""
@@ -220,13 +256,10 @@ def _cut_torn_tail(descriptor: int) -> None:
         os.ftruncate(descriptor, keep)
 
 
-def _lock_in(directory: Path) -> KernelLock:
-    return SweepLock(directory / "sweep.lock")
-
-
-def _sqlite(path: Path, patience: Patience) -> PatientStorage:
-    turns = Turns(SweepLock(path.with_name(path.name + ".lock")))
-    return PatientStorage(open_sqlite(path, turns), patience, turns)
+def _sqlite(path: Path, patience: Patience) -> tuple[PatientStorage, Turns]:
+    # SQLite's own way for writers to meet is to poll, and to fail where a reader turns writer
+    turns = Turns(path.with_name(path.name + ".lock"))
+    return PatientStorage(open_sqlite(path, turns), patience, turns), turns
 
 
 def _grpc(where: str) -> BaseStorage:
