@@ -338,7 +338,7 @@ def _rank(board: Board) -> None:
 def leader(board: Board, score: str) -> Row | None:
     """The best row of the first stage by this score; None where its direction is unknown."""
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
-    having = [row for row in board.rows if score in row.scores(board.at)]
+    having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:
         return None
