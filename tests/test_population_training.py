@@ -113,7 +113,7 @@ def test_member_without_a_checkpoint_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_population_of_gans_is_trained_and_its_winner_confirmed(tmp_path: Path) -> None:
-    words = [*TINY, "budget_kimg=0.6", "callbacks.quality.every_kimg=0.2", "workers=1"]
+    words = [*TINY, "budget_kimg=0.4", "callbacks.quality.every_kimg=0.2", "workers=1"]
     words += ["sweep=pbt", f"{RATE}=interval(1e-3, 1e-2)", "sweep.population.share=0.5"]
     words += ["model.optimizer.discriminator.lr=1e-3", "sweep.population.every_kimg=0.2"]
     words += ["n_trials=2", "sweep.confirm.seeds=1", "name=s", f"runs_dir={tmp_path}"]
