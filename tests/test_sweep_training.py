@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from gansweep.config import compose, conf_dir
 from gansweep.record import RunRecord
+from gansweep.sweep.failures import OUT_OF_MEMORY, Failure
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.run import run_sweep
 from gansweep.sweep.space import Space
@@ -67,6 +69,15 @@ def test_two_gans_are_trained_compared_and_confirmed(tmp_path: Path) -> None:
     assert confirmed is not None
     assert confirmed["seed"] == 101
     assert confirmed["protocols"][row["score"]]["noise_seed"] == 101
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_want_of_memory_in_pytorch_is_no_bug(device: str) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**46, dtype=torch.uint8, device=device)
+    assert Failure.of(caught.value, Path("run")).kind == OUT_OF_MEMORY
+    named = torch.OutOfMemoryError("CUDA ran out of it")
+    assert Failure.of(named, Path("run")).kind == OUT_OF_MEMORY
 
 
 @pytest.mark.slow
