@@ -28,7 +28,7 @@ from gansweep.record import RunRecord
 from gansweep.sweep import samplers
 from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.confirm import front, winners
-from gansweep.sweep.constraints import Constraint, broken
+from gansweep.sweep.constraints import Constraint, broken, met_by
 from gansweep.sweep.enqueue import starting_points
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.objective import Objective, refuse_unmeasured
@@ -156,11 +156,11 @@ def test_workers_at_once_draw_different_points_and_a_retry_draws_its_own(
     tmp_path: Path, name: str
 ) -> None:
     drawn: dict[str, list[Any]] = {}
+    space = VALLEY if name == "cmaes" else BLOCKS
+    drawn_already = Space.parse(space).parameters[0]
     for folder in ("plain", "interrupted"):
-        make(
-            tmp_path / folder, n_trials=9, space=BLOCKS, sampler=sampler(name, startup=2),
-            objective=ONE,
-        )  # fmt: skip
+        chosen = sampler(name, startup=2)
+        make(tmp_path / folder, n_trials=9, space=space, sampler=chosen, objective=ONE)
         workers = [SweepStudy(tmp_path / folder) for _ in range(3)]
         for worker in workers:  # what is told before the point that is looked at
             finish(worker, begin(worker), fid=1.0)
@@ -168,7 +168,7 @@ def test_workers_at_once_draw_different_points_and_a_retry_draws_its_own(
         for worker, attempt in zip(workers, attempts, strict=True):
             assert attempt is not None
             if folder == "interrupted":
-                worker.space.parameters[0].domain.suggest(attempt.trial, "model")
+                drawn_already.domain.suggest(attempt.trial, drawn_already.name)
                 worker.settle(attempt, "killed")
                 attempt = worker.claim("me")
                 assert attempt is not None
@@ -505,6 +505,14 @@ def test_trial_that_breaks_a_constraint_never_wins_and_is_said_to(tmp_path: Path
     assert path is not None
     key = by_lr[0].user_attrs["key"]
     assert json.loads(path.read_text())["left_out"] == {key: broken(by_lr[0])}
+
+
+def test_best_by_the_records_alone_meets_the_constraints_too() -> None:
+    limits = [Constraint.parse("seconds <= 60")]
+    assert met_by(limits, [{"seconds": 50.0}, {"seconds": 70.0}])  # the mean of two seeds
+    assert not met_by(limits, [{"seconds": 61.0}])
+    assert not met_by(limits, [{}])
+    assert met_by([], [{}])
 
 
 def test_samplers_that_know_constraints_are_told(tmp_path: Path) -> None:

@@ -91,6 +91,14 @@ def note_measured(
     return ""
 
 
+def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a trial whose runs have these results may win."""
+    try:
+        return all(c.excess(c.measured(results)) <= 0 for c in constraints)
+    except ValueError:
+        return False
+
+
 def excesses(trial: FrozenTrial) -> list[float]:
     """By how much a trial breaks each constraint, as Optuna 4 asks for them."""
     return [over for _, _, over in trial.user_attrs.get(_MEASURED, ())]

@@ -156,6 +156,8 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
 
 def _from_records(status: Status, directory: Path, settings: Settings) -> None:
     """Fill in what the runs' own records tell."""
+    from gansweep.sweep.constraints import met_by  # with Optuna, which takes its time
+
     runs: dict[str, list[RunRecord]] = {}
     for path in sorted(directory.glob("*/result.json")):
         record = RunRecord(path.parent)
@@ -169,7 +171,12 @@ def _from_records(status: Status, directory: Path, settings: Settings) -> None:
     to_come = settings.n_trials - len(runs)
     status.trials |= {"to come": to_come} if to_come > 0 else {}
     objective = settings.objectives[0]
-    values = {key: o.measured[0].value for key, o in outcomes.items() if o.measured}
+    results = {key: [record.result() or {} for record in runs[key]] for key in runs}
+    values = {
+        key: o.measured[0].value
+        for key, o in outcomes.items()
+        if o.measured and met_by(settings.limits, results[key])
+    }
     if values:
         key = min(values, key=lambda key: objective.sort_key(values[key]))
         params = (runs[key][0].result() or {})["sweep"]["params"]
