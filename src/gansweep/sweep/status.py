@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
+from gansweep.sweep.constraints import met_by
 from gansweep.sweep.failures import Stop
 from gansweep.sweep.locks import is_alive
 from gansweep.sweep.outcome import SUCCEEDED, outcome_of
@@ -156,8 +157,6 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
 
 def _from_records(status: Status, directory: Path, settings: Settings) -> None:
     """Fill in what the runs' own records tell."""
-    from gansweep.sweep.constraints import met_by  # with Optuna, which takes its time
-
     runs: dict[str, list[RunRecord]] = {}
     for path in sorted(directory.glob("*/result.json")):
         record = RunRecord(path.parent)
