@@ -8,38 +8,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sweep_fakes
+from sweep_processes import Processes, made, sweep, wait_until, words_of_a_sweep
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import presence
 from gansweep.sweep.cancel import cancel
-from gansweep.sweep.launch import local
 from gansweep.sweep.locks import Lease, is_alive
 from gansweep.sweep.presence import CANCELLED, Presence, launching, workers_of
-from gansweep.sweep.run import run_sweep
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.status import Status, status_of
 from gansweep.sweep.status_text import text_of
 from gansweep.sweep.worker import EXIT_CANCELLED
-
-SWEEP = """
-confirm: {top: 1, seeds: 1}
-space:
-  model: choice(gan, wgan)
-  lr: interval(1, 2)
-"""
-COMMAND = (
-    "import sys, sweep_fakes; from gansweep.sweep.run import run_sweep\n"
-    "run_sweep(sys.argv[1:], compose=sweep_fakes.compose, target='sweep_fakes.trial')"
-)
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,11 +36,7 @@ def fakes_are_importable() -> Iterator[None]:
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """Of a sweep of four trials whose directory is tmp_path/runs/s."""
-    (tmp_path / "own" / "sweep").mkdir(parents=True)
-    (tmp_path / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
-    where = ["--config-dir", str(tmp_path / "own"), f"runs_dir={tmp_path / 'runs'}", "name=s"]
-    return ["sweep=mini", "n_trials=4", "workers=2", *where]
+    return words_of_a_sweep(tmp_path)
 
 
 @pytest.fixture
@@ -64,40 +45,10 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started() -> Iterator[Start]:
-    """Starts Python with these words; it is killed at the end where it still runs."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        process = subprocess.Popen([sys.executable, *words], stdout=pipe, stderr=pipe, text=True)
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def sweep(words: list[str]) -> Path:
-    return run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
-
-
-def made(words: list[str]) -> Path:
-    """The directory of a sweep that no worker was started for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local.LocalLauncher, "run", lambda *_: True)
-        return sweep(words)
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
+def started() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.end()
 
 
 def trains(directory: Path, *keys: str) -> bool:
@@ -106,9 +57,9 @@ def trains(directory: Path, *keys: str) -> bool:
 
 @pytest.mark.slow
 def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
-    words: list[str], directory: Path, started: Start, capsys: pytest.CaptureFixture[str]
+    words: list[str], directory: Path, started: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = started("-c", COMMAND, *words, "pace=0.2")
+    process = started.sweep([*words, "pace=0.2"])
     wait_until(lambda: trains(directory, "t0000", "t0001"))
 
     status = status_of(directory)
@@ -146,7 +97,7 @@ def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
 
 @pytest.mark.slow
 def test_worker_that_no_signal_reaches_hears_of_the_end(
-    words: list[str], started: Start, capsys: pytest.CaptureFixture[str]
+    words: list[str], started: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = made([*words, "pace=30"])
     worker = started("-m", "gansweep.sweep", str(directory), "--name", "far")
@@ -163,9 +114,9 @@ def test_worker_that_no_signal_reaches_hears_of_the_end(
 
 @pytest.mark.slow
 def test_second_sweep_of_one_name_starts_no_workers(
-    words: list[str], directory: Path, started: Start
+    words: list[str], directory: Path, started: Processes
 ) -> None:
-    first = started("-c", COMMAND, *words, "pace=30")
+    first = started.sweep([*words, "pace=30"])
     wait_until(lambda: len(workers_of(directory)) == 2)
     before = (directory / "sweep.yaml").read_bytes()
     with pytest.raises(UserError) as refused:
@@ -239,7 +190,7 @@ def test_file_of_a_killed_worker_counts_for_nobody_and_is_removed(tmp_path: Path
 
 
 def test_process_that_has_taken_over_a_number_is_not_signalled(
-    words: list[str], started: Start
+    words: list[str], started: Processes
 ) -> None:
     directory = made(words)
     innocent = started("-c", "import time; time.sleep(60)")
@@ -255,7 +206,9 @@ def test_process_that_has_taken_over_a_number_is_not_signalled(
     lease.release()
 
 
-def test_trial_of_a_killed_worker_shows_as_interrupted(words: list[str], started: Start) -> None:
+def test_trial_of_a_killed_worker_shows_as_interrupted(
+    words: list[str], started: Processes
+) -> None:
     directory = made([*words, "pace=30"])
     worker = started("-m", "gansweep.sweep", str(directory))
     wait_until(lambda: (directory / "t0000" / "starts").exists())

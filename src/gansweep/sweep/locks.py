@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -62,7 +63,8 @@ class Lease:
 
     def release(self) -> None:
         self._ended.set()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not locked, it counts for nobody
+            self.path.unlink()
         os.close(self._descriptor)
 
     def _touch_until_ended(self) -> None:
