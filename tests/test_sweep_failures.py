@@ -198,6 +198,7 @@ def test_first_trials_are_alike_where_all_failed_by_one_bug(
     assert len(first_alike(ended(*alike), many)) == found
 
 
+@pytest.mark.slow
 def test_bug_of_the_first_trials_stops_the_sweep_until_it_is_corrected(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -221,9 +222,11 @@ def test_bug_of_the_first_trials_stops_the_sweep_until_it_is_corrected(
     assert {a["status"] for a in after.values()} == {"finished"} and len(after) == 8
     assert all(after[k]["attempt"] == 2 for k in ("t0000", "t0001", "t0002", "t0003"))
     assert "failure" not in result(directory, "t0000")
+    assert not (directory / "t0000" / "traceback.txt").exists()
     assert not (directory / STOPPED).exists()
 
 
+@pytest.mark.slow
 def test_mistake_of_all_trials_is_told_without_a_traceback(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -233,6 +236,7 @@ def test_mistake_of_all_trials_is_told_without_a_traceback(
     assert attrs(tmp_path / "runs" / "s")["t0000"]["failure"] == MISTAKE
 
 
+@pytest.mark.slow
 def test_bug_of_some_trials_costs_only_these(sweep: Callable[..., Path]) -> None:
     directory = sweep({"t0000": "", "*": "raise"})
     found = attrs(directory)
@@ -240,6 +244,7 @@ def test_bug_of_some_trials_costs_only_these(sweep: Callable[..., Path]) -> None
     assert "RuntimeError: out of ideas" in (directory / "t0001" / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 def test_sweep_goes_through_all_trials_where_it_is_told_to(
     sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +255,7 @@ def test_sweep_goes_through_all_trials_where_it_is_told_to(
         sweep({}, "sweep.stop_after_alike=-1")
 
 
+@pytest.mark.slow
 def test_want_of_memory_is_tried_again_only_beside_a_neighbour(
     sweep: Callable[..., Path],
 ) -> None:
@@ -262,6 +268,7 @@ def test_want_of_memory_is_tried_again_only_beside_a_neighbour(
         assert found["reason"] == "OutOfMemoryError: Tried to allocate 20.00 GiB"
 
 
+@pytest.mark.slow
 def test_full_disk_stops_the_sweep_and_costs_no_trial(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:

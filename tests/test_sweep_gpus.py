@@ -238,6 +238,7 @@ def _work(pid_file: str) -> None:
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_lingering_child_of_a_killed_worker_keeps_the_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,12 +288,22 @@ def test_locks_that_cannot_be_kept_are_named_with_the_mend(
         ({"slots_per_gpu": 1.5}, "slots_per_gpu=1.5 is no positive"),
         ({"gpus_per_trial": "two"}, "gpus_per_trial=two is no positive"),
         ({"slots_per_gpu": 2, "gpus_per_trial": 2}, "Leave one of them at 1"),
-        ({"gpus_per_trial": 3}, r"has 2 for this sweep. Use launcher.gpus_per_trial=2"),
+        (
+            {"gpus_per_trial": 3},
+            r"has 2 .whole ones. for this sweep. Use launcher.gpus_per_trial=2",
+        ),
     ],
 )
 def test_share_that_cannot_be_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        GpuShare.of(options).check(len(visible_gpus()))
+        GpuShare.of(options).usable_gpus()
+
+
+def test_parts_of_a_gpu_are_not_joined_for_one_trial(machine: Callable[[str], None]) -> None:
+    machine(DIVIDED)
+    assert len(ONE.usable_gpus()) == 3
+    with pytest.raises(UserError, match="has 1 .whole ones."):
+        GpuShare(per_trial=2).usable_gpus()
 
 
 def test_share_follows_the_launcher() -> None:
@@ -362,6 +373,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_never_meet_on_a_gpu(
     started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -378,6 +390,7 @@ def test_two_sweeps_at_once_never_meet_on_a_gpu(
     assert visible <= {A + "\n", B + "\n"}, "by UUID, and one alone"
 
 
+@pytest.mark.slow
 def test_trial_over_several_gpus_is_told_how_many(tmp_path: Path) -> None:
     more = ["launcher.gpus_per_trial=2", "n_trials=1"]
     directory = sweep([*words_of(tmp_path, "s"), *more])
@@ -386,6 +399,7 @@ def test_trial_over_several_gpus_is_told_how_many(tmp_path: Path) -> None:
     assert [gpus for _, _, gpus in spans(directory)] == [(A, B)]
 
 
+@pytest.mark.slow
 def test_worker_without_a_free_gpu_waits_and_says_who_has_it(
     started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def reopen(record: RunRecord) -> None:
         gone = ("failure", "failed_at", "log_tail")
         kept = {key: value for key, value in result.items() if key not in gone}
         record.write_result({**kept, "status": "interrupted"})
+        (record.directory / "traceback.txt").unlink(missing_ok=True)
 
 
 def first_alike(trials: Sequence[FrozenTrial], many: int) -> list[FrozenTrial]:

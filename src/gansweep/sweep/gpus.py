@@ -63,14 +63,21 @@ class GpuShare:
         """How many trials run at a time on so many GPUs."""
         return gpus * self.slots // self.per_trial
 
-    def check(self, gpus: int) -> None:
-        """Raises: UserError where this machine has too few GPUs for a single trial."""
-        if self.per_trial > max(1, gpus):
+    def usable_gpus(self) -> list[Gpu]:
+        """The GPUs of this machine that trials can be given.
+
+        Raises: UserError where they are too few for a single one.
+        """
+        gpus = visible_gpus()
+        if self.per_trial > 1:
+            gpus = [g for g in gpus if not g.name.startswith("MIG-")]  # CUDA joins no parts
+        if self.per_trial > max(1, len(gpus)):
             raise UserError(
                 f"Each trial is to have {self.per_trial} GPUs, and {socket.gethostname()} has "
-                f"{gpus} for this sweep. Use launcher.gpus_per_trial={max(1, gpus)}, or make more "
-                f"visible with {VISIBLE}."
+                f"{len(gpus)} (whole ones) for this sweep. Use launcher.gpus_per_trial="
+                f"{max(1, len(gpus))}, or make more visible with {VISIBLE}."
             )
+        return gpus
 
 
 def _positive(name: str, value: Any) -> int:

@@ -24,7 +24,7 @@ from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
-from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
+from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
@@ -82,8 +82,8 @@ class Worker:
         """Take the GPUs that a trial needs, where there are any, once they are free; False where
         nothing is left to do by then."""
         settings = self.study.settings
-        share, gpus = GpuShare.of(settings.launcher), visible_gpus() if settings.uses_gpus else []
-        share.check(len(gpus))
+        share = GpuShare.of(settings.launcher)
+        gpus = share.usable_gpus() if settings.uses_gpus else []
         told = False
         while gpus and self._gpus is None:
             self._gpus = take_gpus(gpus, share, self.study.directory)

@@ -16,7 +16,7 @@ from types import FrameType
 
 from gansweep.errors import UserError
 from gansweep.sweep.failures import KILLED, Stop, end_of
-from gansweep.sweep.gpus import GpuShare, visible_gpus
+from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.presence import is_cancelled, launching
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import (
@@ -71,8 +71,7 @@ def worker_count(
     Raises: UserError where `wanted` is neither auto nor a positive number, or where the GPUs are
         too few for one trial.
     """
-    gpus = len(visible_gpus()) if uses_gpus else 0
-    share.check(gpus)
+    gpus = len(share.usable_gpus()) if uses_gpus else 0
     if wanted == "auto":
         by_memory = int(_free_gib() // GIB_PER_WORKER)
         return max(1, min(share.fits(gpus) or min(cores(), by_memory), n_trials))
