@@ -667,6 +667,23 @@ def test_best_of_an_earlier_sweep_is_tried_again_where_it_fits(tmp_path: Path) -
         points([directory], BLOCKS, tmp_path / "earlier")
 
 
+def test_earlier_settings_of_a_key_that_is_no_longer_searched_fit_where_they_agree(
+    tmp_path: Path,
+) -> None:
+    earlier = make(
+        tmp_path / "earlier",
+        n_trials=4,
+        space={"model": "choice(dcgan, gan)", "model.n_critic": "choice(1, 2)"},
+        sampler=sampler("grid"),
+        objective=ONE,
+    )
+    scores = {("dcgan", 1): 3.0, ("dcgan", 2): 1.0, ("gan", 1): 2.0, ("gan", 2): 4.0}
+    grid_of(earlier, {point: {"fid": fid} for point, fid in scores.items()})
+    found, (line,) = points([str(tmp_path / "earlier")], {"model": "choice(gan, dcgan)"})
+    assert [f["params"] for f in found] == [{"model": "gan"}, {"model": "dcgan"}]  # n_critic is 1
+    assert "and 1 more. 'model.n_critic' is no entry of the search space." in line
+
+
 def test_enqueued_settings_come_first_count_and_survive_a_retry(tmp_path: Path) -> None:
     entries = [{"lr": 0.5}, {"lr": 0.25, "steps": 3}]
     space = {"lr": "interval(0, 1)", "steps": "range(1, 9)"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gansweep.sweep.study import SweepStudy, latest
 DEFAULTS = "defaults"
 BEST = 5  # of an earlier sweep
 Compose = Callable[[list[str]], Any]
+Plain = Callable[[str | None, str], Any]
 
 
 def starting_points(
@@ -34,11 +36,12 @@ def starting_points(
     Each point is {"source": what it was taken from, "params": Optuna's name -> stored value}.
     Raises: UserError for an entry that is none of these, and for a mapping outside the space.
     """
+    plain = _plain_values(compose)
     points: dict[str, dict[str, Any]] = {}
     remarks = []
     for entry in entries:
         fitting, misfits = 0, []
-        for source, values in _configurations(entry, space, compose, directory):
+        for source, values in _configurations(entry, space, plain, directory):
             try:
                 params = space.pinned(values)
             except UserError as error:
@@ -79,15 +82,15 @@ def refuse_too_many(settings: Settings) -> None:
 
 
 def _configurations(
-    entry: Any, space: Space, compose: Compose, directory: Path
+    entry: Any, space: Space, plain: Plain, directory: Path
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(source, key -> value) of each configuration that an entry stands for."""
     if isinstance(entry, Mapping):
         yield "given", {str(key): value for key, value in entry.items()}
     elif entry == DEFAULTS:
-        yield from _defaults(space, compose)
+        yield from _defaults(space, plain)
     elif (Path(str(entry)) / "sweep.yaml").is_file():
-        yield from _best_of(Path(str(entry)), space, directory)
+        yield from _best_of(Path(str(entry)), space, plain, directory)
     else:
         raise UserError(
             f"sweep.enqueue: {override_text(entry)} is no sweep's directory, for there is no "
@@ -96,26 +99,23 @@ def _configurations(
         )
 
 
-def _defaults(space: Space, compose: Compose) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _defaults(space: Space, plain: Plain) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The values that a run without the sweep would have; once for every model that is tried."""
     for model in space.values("model") or [None]:
-        cfg = compose([] if model is None else [f"model={override_text(model)}"])
 
-        def default(key: str, cfg: Any = cfg, model: Any = model) -> Any:
-            if key == "model":
-                return model
-            if key in (cfg.get("choices") or {}):  # a group, such as model
-                return cfg.choices[key]
-            value = OmegaConf.select(cfg, key, default=ABSENT)
-            return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        def default(key: str, model: Any = model) -> Any:
+            return plain(model, key)
 
         yield DEFAULTS if model is None else f"{DEFAULTS} of {model}", space.with_defaults(default)
 
 
 def _best_of(
-    earlier: Path, space: Space, directory: Path
+    earlier: Path, space: Space, plain: Plain, directory: Path
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The configurations of an earlier sweep that ran to their end, best first."""
+    """The configurations of an earlier sweep that ran to their end, best first.
+
+    Keys that it searched and this one does not are left out where every trial has the same value.
+    """
     if earlier.resolve() == directory.resolve():
         raise UserError(
             f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
@@ -124,4 +124,27 @@ def _best_of(
     every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
     settings = replace(study.settings, confirm=every)
     for trial in winners(latest(study.trials), study.space, settings):
-        yield f"{earlier}/{trial.user_attrs['key']}", params_of(trial, study.space) or {}
+        values = params_of(trial, study.space) or {}
+        tried = values.get("model") if values.get("model") in space.values("model") else None
+        kept = {k: v for k, v in values.items() if space.entries_of(k) or plain(tried, k) != v}
+        yield f"{earlier}/{trial.user_attrs['key']}", kept
+
+
+def _plain_values(compose: Compose) -> Plain:
+    """(model, or None for that of the overrides; key) -> the key's value where nothing is searched;
+    ABSENT where there is no such key."""
+
+    @cache
+    def composed(model: str | None) -> Any:
+        return compose([] if model is None else [f"model={override_text(model)}"])
+
+    def value(model: str | None, key: str) -> Any:
+        if key == "model" and model is not None:
+            return model
+        cfg = composed(model)
+        if key in (cfg.get("choices") or {}):  # a group, such as model
+            return cfg.choices[key]
+        found = OmegaConf.select(cfg, key, default=ABSENT)
+        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+    return value
