@@ -126,7 +126,7 @@ def record_exception(record: RunRecord, error: Exception, sweep: dict[str, Any])
     text = "".join(traceback.format_exception(error))
     (record.directory / "traceback.txt").write_text(text, errors="backslashreplace")
     result = record.result() or {"sweep": sweep}
-    if result.get("status") not in (None, "running", "interrupted", "failed"):
+    if result.get("status") not in (None, "running", "interrupted", "paused", "failed"):
         return  # how the training ended counts, not what came after it
     found = {"failure": failure.kind, "failed_at": failure.alike, "reason": failure.reason}
     record.write_result({**result, "status": "failed", **found})
