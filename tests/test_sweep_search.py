@@ -679,8 +679,15 @@ def test_earlier_settings_of_a_key_that_is_no_longer_searched_fit_where_they_agr
     )
     scores = {("dcgan", 1): 3.0, ("dcgan", 2): 1.0, ("gan", 1): 2.0, ("gan", 2): 4.0}
     grid_of(earlier, {point: {"fid": fid} for point, fid in scores.items()})
-    found, (line,) = points([str(tmp_path / "earlier")], {"model": "choice(gan, dcgan)"})
-    assert [f["params"] for f in found] == [{"model": "gan"}, {"model": "dcgan"}]  # n_critic is 1
+    for path in (tmp_path / "earlier").glob("*/config.yaml"):
+        path.write_text("model: {batch_size: 64}\n")
+    found, (line,) = points(
+        [str(tmp_path / "earlier")],
+        {"model": "choice(gan, dcgan)", "model.batch_size": "choice(32, 64)"},
+    )
+    # n_critic is 1 in both here, and the record says what else the run had
+    assert [f["params"]["model"] for f in found] == ["gan", "dcgan"]
+    assert [f["params"]["model.batch_size"] for f in found] == [64, 64]
     assert "and 1 more. 'model.n_critic' is no entry of the search space." in line
 
 

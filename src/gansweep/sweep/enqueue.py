@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gansweep.errors import UserError, nearest
+from gansweep.record import RunRecord
 from gansweep.sweep.confirm import params_of, winners
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.settings import Settings
@@ -112,10 +113,7 @@ def _defaults(space: Space, plain: Plain) -> Iterator[tuple[str, Mapping[str, An
 def _best_of(
     earlier: Path, space: Space, plain: Plain, directory: Path
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The configurations of an earlier sweep that ran to their end, best first.
-
-    Keys that it searched and this one does not are left out where every trial has the same value.
-    """
+    """The configurations of an earlier sweep that ran to their end, best first."""
     if earlier.resolve() == directory.resolve():
         raise UserError(
             f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
@@ -124,10 +122,29 @@ def _best_of(
     every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
     settings = replace(study.settings, confirm=every)
     for trial in winners(latest(study.trials), study.space, settings):
-        values = params_of(trial, study.space) or {}
-        tried = values.get("model") if values.get("model") in space.values("model") else None
-        kept = {k: v for k, v in values.items() if space.entries_of(k) or plain(tried, k) != v}
-        yield f"{earlier}/{trial.user_attrs['key']}", kept
+        run = RunRecord(study.run_dir(study.run_names(trial.user_attrs["key"])[0]))
+        cfg = OmegaConf.load(run.config_path) if run.config_path.is_file() else OmegaConf.create()
+        values = _as_here(params_of(trial, study.space) or {}, cfg, space, plain)
+        yield f"{earlier}/{trial.user_attrs['key']}", values
+
+
+def _as_here(
+    searched: Mapping[str, Any], cfg: Any, space: Space, plain: Plain
+) -> Mapping[str, Any]:
+    """The values of an earlier trial for the keys of this search.
+
+    searched: what the earlier sweep had searched; keys that this one does not are left out where
+        every trial here has the same value.
+    cfg: the whole configuration of the earlier run, which has the other keys of this search.
+    """
+
+    def before(key: str) -> Any:
+        return searched[key] if key in searched else _value_in(cfg, key)
+
+    here = space.with_defaults(before)
+    model = here.get("model") if here.get("model") in space.values("model") else None
+    differing = {k: v for k, v in searched.items() if k in here or plain(model, k) != v}
+    return {**here, **differing}
 
 
 def _plain_values(compose: Compose) -> Plain:
@@ -138,13 +155,11 @@ def _plain_values(compose: Compose) -> Plain:
     def composed(model: str | None) -> Any:
         return compose([] if model is None else [f"model={override_text(model)}"])
 
-    def value(model: str | None, key: str) -> Any:
-        if key == "model" and model is not None:
-            return model
-        cfg = composed(model)
-        if key in (cfg.get("choices") or {}):  # a group, such as model
-            return cfg.choices[key]
-        found = OmegaConf.select(cfg, key, default=ABSENT)
-        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+    return lambda model, key: _value_in(composed(model), key)
 
-    return value
+
+def _value_in(cfg: Any, key: str) -> Any:
+    if key in (cfg.get("choices") or {}):  # a group, such as model
+        return cfg.choices[key]
+    found = OmegaConf.select(cfg, key, default=ABSENT)
+    return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
