@@ -43,6 +43,15 @@ WORKER_HELP = """Usage: gansweep worker SWEEP_DIR
 
 Work on a sweep that 'gansweep sweep' started, from another shell or machine that sees the same
 directory: take a trial, train it, report it, until the sweep's budget is spent.
+
+  gansweep worker runs/demo-digits
+  CUDA_VISIBLE_DEVICES=3 gansweep worker /shared/runs/demo-digits
+
+Start as many as you like; Ctrl-C lets one save and stop, and another takes its trial up again.
+gansweep status SWEEP_DIR shows them all, gansweep cancel SWEEP_DIR stops them all.
+
+Exit code: 0 the sweep is finished, 2 a mistake that the message says how to mend, 3 the sweep was
+stopped since its first trials failed alike, 4 it was cancelled, 75 stopped: start me again
 """
 
 EVALUATE_HELP = """Usage: gansweep evaluate PATH [PATH ...] [metrics=CHOICE] [KEY=VALUE ...]
