@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 
 from gansweep.record import RunRecord
@@ -60,9 +61,19 @@ def settings(n_trials: int, storage: str, sampler: str) -> Settings:
 
 
 def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
-    """What one worker does; puts (trials, seconds of each beyond the pace, CPU seconds)."""
-    study = SweepStudy(directory)
-    barrier.wait()
+    """What one worker does; puts what `run_trials` returns, or what went wrong."""
+    try:
+        study = SweepStudy(directory)
+        barrier.wait()
+        answers.put(run_trials(study, pace))
+    except BaseException as error:
+        barrier.abort()
+        answers.put(repr(error))
+        raise
+
+
+def run_trials(study: SweepStudy, pace: float) -> tuple[list[float], float]:
+    """(seconds of each trial beyond the pace, CPU seconds of all)."""
     spent: list[float] = []
     used = time.process_time()
     began = time.perf_counter()
@@ -79,7 +90,7 @@ def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
         study.settle(attempt, "itself")
         spent.append(time.perf_counter() - began - pace)
         began = time.perf_counter()
-    answers.put((spent, time.process_time() - used))
+    return spent, time.process_time() - used
 
 
 def measure(
@@ -89,7 +100,8 @@ def measure(
     directory = folder / f"{workers}-{time.monotonic_ns()}"
     chosen = settings(n_trials, storage, sampler)
     SweepStudy.create(directory, chosen, Space.parse(chosen.space))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gansweep.sweep.study", "grpc", "sqlalchemy.orm", "psycopg"])
     barrier, answers = context.Barrier(workers + 1), context.Queue()
     processes = [
         context.Process(target=work, args=(directory, pace, barrier, answers))
@@ -97,16 +109,19 @@ def measure(
     ]
     for process in processes:
         process.start()
-    barrier.wait()
+    with contextlib.suppress(BrokenBarrierError):  # the answers tell why
+        barrier.wait()
     began = time.perf_counter()
     told = [answers.get() for _ in processes]
     taken = time.perf_counter() - began
+    errors = [answer for answer in told if isinstance(answer, str)]
+    if errors:
+        raise RuntimeError(f"{storage}, {workers} workers: {errors[0]}")
     spent = [seconds for each, _ in told for seconds in each]
     cpu = sum(used for _, used in told) / n_trials
     for process in processes:
         process.join()
-    if len(spent) != n_trials:
-        sys.exit(f"{storage}: {len(spent)} trials were run, not {n_trials}")
+    assert len(spent) == n_trials, f"{len(spent)} trials were run, not {n_trials}"
     return n_trials / taken, statistics.median(spent), cpu
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ from gansweep.errors import UserError
 from gansweep.sweep.patience import StorageOutageError, in_short
 
 SCHEMA_KEY = 0x67616E7377656570  # of the advisory lock under which the tables are made
+MAY_MAKE_TABLES = """
+    SELECT to_regclass('studies') IS NOT NULL
+        OR coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+"""
 CONNECT_SECONDS = 5
 # Both sides notice within half a minute that the other's machine has gone: a lock must not outlive
 # its holder for the two hours that TCP waits.
@@ -48,7 +53,7 @@ def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
             f"{path} cannot be used as an SQLite database ({in_short(error)}). Mend its "
             "permissions, move it away if it is something else, or choose another storage=."
         ) from error
-    return get_storage(storage)
+    return _closing_itself(storage)
 
 
 def open_postgresql(where: str, pool_size: int) -> Any:
@@ -69,6 +74,12 @@ def open_postgresql(where: str, pool_size: int) -> Any:
         with psycopg.connect(where, autocommit=True, **options) as connection:
             # two processes that make the tables at once would both fail
             connection.execute("SELECT pg_advisory_lock(%s)", (SCHEMA_KEY,))
+            if connection.execute(MAY_MAKE_TABLES).fetchone() != (True,):
+                raise UserError(
+                    f"The database of storage={where} has no tables of sweeps, and its user may "
+                    "make none. Let it own the database (`createdb -O USER NAME`), or GRANT it "
+                    "CREATE ON SCHEMA public."
+                )
             server = "".join(f" -c tcp_{key}={value}" for key, value in KEEPALIVES.items())
             storage = RDBStorage(
                 where.replace("postgresql://", "postgresql+psycopg://", 1),
@@ -85,10 +96,17 @@ def open_postgresql(where: str, pool_size: int) -> Any:
         if not _is_from_database(error):
             raise
         raise UserError(
-            f"The database of storage={where} cannot hold a sweep ({in_short(error)}). Its user "
-            "must be able to make tables there: let it own the database (`createdb -O USER NAME`)."
+            f"The database of storage={where} cannot hold a sweep ({in_short(error)}). Use one "
+            "that holds nothing else, and whose user owns it: `createdb -O USER NAME`."
         ) from error
-    return get_storage(storage)
+    return _closing_itself(storage)
+
+
+def _closing_itself(storage: RDBStorage) -> BaseStorage:
+    """Optuna's cache around a storage; the connections are closed when nobody uses it any more."""
+    cached = get_storage(storage)
+    weakref.finalize(cached, storage.engine.dispose)
+    return cached
 
 
 def _refused(where: str, said: str) -> str:

@@ -48,7 +48,7 @@ class Patience:
             self._told = True
             print(
                 f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). Trials "
-                "that run go on; what they report is kept until it is back.",
+                "that run go on, and what they report is delivered later.",
                 file=sys.stderr,
                 flush=True,
             )

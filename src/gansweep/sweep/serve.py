@@ -7,13 +7,12 @@ started with storage=grpc://HOST:PORT, on any host that reaches this one.
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-
-from optuna.exceptions import ExperimentalWarning
+from typing import Any
 
 from gansweep.errors import UserError
 from gansweep.sweep.storage import serve_storage
@@ -44,16 +43,21 @@ def serve(where: str, host: str, port: int) -> int:
     Raises: UserError where the storage cannot be opened, or the address is taken.
     """
     try:
-        from optuna.storages._grpc.server import make_server
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            server = make_server(serve_storage(where), host, port, ThreadPoolExecutor(THREADS))
+        grpc: Any = importlib.import_module("grpc")
+        from optuna.storages._grpc.auto_generated import api_pb2_grpc
+        from optuna.storages._grpc.servicer import OptunaStorageProxyService
     except ImportError as error:
         raise UserError(
             "The proxy needs the packages grpcio and protobuf. Install them with "
             "`pip install 'gansweep[grpc]'`."
         ) from error
+    # by default two servers may share a port, and a sweep would be kept in two places by turns
+    alone = [("grpc.so_reuseport", 0)]
+    server = grpc.server(ThreadPoolExecutor(THREADS), options=alone)
+    service = OptunaStorageProxyService(serve_storage(where))
+    api_pb2_grpc.add_StorageServiceServicer_to_server(service, server)
+    try:
+        server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
         raise UserError(f"{host}:{port} cannot be bound ({error}). Use another --port.") from error
 
