@@ -19,11 +19,14 @@ from typing import Any
 import pytest
 import sweep_fakes
 
+from gansweep.cli import main
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import run
 from gansweep.sweep.launch import slurm
 from gansweep.sweep.launch.slurm import SlurmLauncher, seconds_of
+from gansweep.sweep.status import status_of
+from gansweep.sweep.status_text import text_of
 from gansweep.sweep.study import SweepStudy
 
 CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
@@ -305,6 +308,26 @@ def test_cancel_saves_and_ends_all_jobs(cluster: Path, tmp_path: Path) -> None:
     assert "job" in slurm.cancel(launcher.directory)
     wait_until(lambda: not slurm.queue(launcher.directory))
     assert "no job" in slurm.cancel(launcher.directory)
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_commands_show_and_cancel_the_jobs(
+    cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher = made(tmp_path, 3, "launcher.max_running=2", "pace=0.3")
+    launcher.submit_missing()
+    wait_until(lambda: has_saved(launcher, "t0000", "t0001"))
+    shown = status_of(launcher.directory)
+    assert shown.state == "running" and len(shown.workers) == 2
+    assert {w["job"] for w in shown.workers} < {job["id"] for job in shown.jobs}
+    assert "SLURM   1 pending (JobArrayTaskLimit), 2 running" in text_of(shown)
+    assert main(["cancel", str(launcher.directory)]) == 0
+    out = capsys.readouterr().out
+    assert "2 running, 1 waiting" in out and "No worker is at work" in out
+    wait_until(lambda: not slurm.queue(launcher.directory))
+    shown = status_of(launcher.directory)
+    assert shown.state == "cancelled" and shown.trials["interrupted"] == 2
 
 
 @needs_slurm

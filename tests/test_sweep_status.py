@@ -68,7 +68,7 @@ def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
     assert [w["name"] for w in status.workers] == ["w0", "w1"]
     assert {w["doing"] for w in status.workers} & {f"t{i:04d}" for i in range(4)}
     assert f"gansweep cancel {directory}" in status.next
-    assert all(len(line) <= 80 for line in text_of(status).splitlines())
+    assert text_of(status).endswith(f"gansweep cancel {directory}")
 
     assert cancel(directory) == 0
     said = capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_trial_of_a_killed_worker_shows_as_interrupted(
     wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3}, seconds=5)
     status = status_of(directory)
     assert (status.state, status.workers) == ("idle", [])
-    assert "gansweep sweep ..." in status.next
+    assert "gansweep sweep ... (as it was begun)" in status.next
 
 
 def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> None:
@@ -232,9 +232,7 @@ def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> Non
     assert status.best is not None and with_storage.best is not None
     assert status.best["trial"] == with_storage.best["trial"]
     assert status.best["value"] == with_storage.best["value"]
-    text = text_of(status)
-    assert "its storage does not answer: storage=postgresql" in text
-    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "its storage does not answer: storage=postgresql" in text_of(status)
 
 
 def test_status_of_many_workers_and_jobs_fits_eighty_columns() -> None:

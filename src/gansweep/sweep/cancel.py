@@ -9,6 +9,7 @@ import socket
 import time
 from pathlib import Path
 
+from gansweep.errors import UserError
 from gansweep.record import disk_error, replace_atomically
 from gansweep.sweep.presence import CANCELLED, Present, workers_of
 from gansweep.sweep.settings import Settings
@@ -50,7 +51,11 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     if launcher == "slurm":
         from gansweep.sweep.launch import slurm
 
-        print(slurm.cancel(directory))
+        try:
+            print(slurm.cancel(directory))
+        except UserError as error:
+            print(f"The jobs of SLURM are not cancelled: {error}")
+            print("Workers that run there, or start later, end by themselves.")
     if here:
         print(f"Asked {_counted(here)} of this machine to save and stop.")
     if elsewhere:

@@ -205,18 +205,17 @@ def _state(status: Status, workers: list[Present], finished: bool, cancelled: bo
 
 
 def _next(status: Status) -> dict[str, str]:
-    """The commands that make sense now."""
+    """The commands that make sense now, and what they do."""
     directory = status.directory
-    commands = {f"gansweep report {directory}": "the page of its runs so far"}
+    report = {f"gansweep report {directory}": "see its runs"}
     if status.state == "finished":
-        return {f"gansweep report {directory}": "the page of its runs and winners"}
+        return {f"gansweep report {directory}": "see its winners"}
     if status.state == "stopping":
-        return {f"gansweep status {directory}": "to see when they have"}
+        return {f"gansweep status {directory}": "look again"}
     if status.state in ("running", "queued"):
-        commands[f"gansweep worker {directory}"] = "adds a worker"
-        commands[f"gansweep cancel {directory}"] = "saves and stops all"
-        return commands
-    return {"gansweep sweep ...": "the command that began it continues it", **commands}
+        helps = f"gansweep worker {directory}"
+        return {**report, helps: "add a worker", f"gansweep cancel {directory}": "stop it"}
+    return {"gansweep sweep ... (as it was begun)": "continue it", **report}
 
 
 def _in_order(statuses: Iterable[str]) -> dict[str, int]:

@@ -33,9 +33,14 @@ def text_of(status: Status) -> str:
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
         blocks.append(status.stopped.splitlines())
-    width = max(map(len, status.next))
-    blocks.append([f"{command:<{width}}   {does}" for command, does in status.next.items()])
-    return "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
+    text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
+    return f"{text}\n\n{_commands(status.next)}"
+
+
+def _commands(commands: dict[str, str]) -> str:
+    """What each does, then the command, whole: to be copied."""
+    width = max(map(len, commands.values()))
+    return "\n".join(f"{does:<{width}}   {command}" for command, does in commands.items())
 
 
 def _runs(status: Status) -> list[str]:

@@ -26,6 +26,7 @@ from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders
 from gansweep.sweep.leaderboard import write_leaderboard
+from gansweep.sweep.locks import remove_dead
 from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
@@ -121,6 +122,8 @@ class Worker:
             return EXIT_FAILED_ALIKE
         if self.stops or not self.study.finished():
             return EXIT_CANCELLED if is_cancelled(directory) else EXIT_STOPPED
+        for lease in (directory / "leases").glob("[!.]*"):
+            remove_dead(lease)  # of who was killed between its last word and the lease's end
         write_leaderboard(self.study)
         return EXIT_FINISHED
 
