@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import random
 import statistics
@@ -197,7 +198,13 @@ def test_retry_of_a_trial_still_counts_in_its_generation_of_cma_es(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["gp", "tpe", "cmaes", "qmc"])
-def test_blocks_and_choices_are_searched_by_every_sampler(tmp_path: Path, name: str) -> None:
+def test_blocks_and_choices_are_searched_by_every_sampler_without_a_word_per_trial(
+    tmp_path: Path,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("optuna"), "propagate", True)
     study = make(
         tmp_path / "s", n_trials=8, space=BLOCKS, sampler=sampler(name, startup=3), objective=ONE
     )
@@ -208,11 +215,10 @@ def test_blocks_and_choices_are_searched_by_every_sampler(tmp_path: Path, name: 
         assert ("clip" in attempt.params) == (attempt.params["model"] == "wgan")
         finish(study, attempt, fid=float(attempt.params["steps"]))
     assert models == {"gan", "wgan"}
+    assert [r.message for r in caplog.records if r.name.startswith("optuna")] == []
 
 
-def test_sampler_says_once_what_it_leaves_to_chance_and_never_per_trial(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sampler_says_once_what_it_leaves_to_chance() -> None:
     space = Space.parse(BLOCKS)
     (line,) = samplers.remarks(settings(sampler=sampler("cmaes")), space)
     assert line.startswith("cmaes searches steps; model, lr and clip are drawn at random")
