@@ -28,6 +28,7 @@ from gansweep.sweep.perturbation import drawn, explored, perturbed
 from gansweep.sweep.population import exploited, units_of
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
+from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.table import LiveTable, Watch
 
@@ -412,7 +413,9 @@ def test_winner_is_confirmed_by_the_schedule_of_its_weights(undisturbed: SweepSt
     assert len(starts) == len(result["sweep"]["schedule"]), "each stretch trained once"
 
 
-def test_table_has_a_row_for_each_member(undisturbed: SweepStudy) -> None:
+def test_table_has_a_row_for_each_member_and_the_status_counts_generations(
+    undisturbed: SweepStudy,
+) -> None:
     watch = Watch(undisturbed)
     rows = watch.rows()
     shown = watch.shown(rows)
@@ -425,6 +428,7 @@ def test_table_has_a_row_for_each_member(undisturbed: SweepStudy) -> None:
     console.print(LiveTable(watch, 1, console).render())
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "t0004" in printed and "-g0" not in printed
+    assert status_of(undisturbed.directory).trials == {"done": 5 * GENERATIONS}
     took = [u for u in units_of(undisturbed.trials.trials).values() if u.user_attrs["from"]]
     told = next(r for r in rows if r.key == took[0].user_attrs["key"])
     assert told.params.endswith(f"from {took[0].user_attrs['from']}")

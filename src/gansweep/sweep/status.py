@@ -220,5 +220,6 @@ def _next(status: Status) -> dict[str, str]:
 
 def _in_order(statuses: Iterable[str]) -> dict[str, int]:
     """state -> how many, as ORDER has them."""
-    counts = Counter("done" if status in SUCCEEDED else status for status in statuses)
+    ended = (*SUCCEEDED, "paused")  # a generation of a population's member that is over
+    counts = Counter("done" if status in ended else status for status in statuses)
     return {state: counts[state] for state in ORDER if counts[state]}
