@@ -235,6 +235,17 @@ def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> Non
     assert "its storage does not answer: storage=postgresql" in text_of(status)
 
 
+def test_status_of_a_sweep_that_a_bug_stopped_tells_of_the_bug(
+    words: list[str], directory: Path
+) -> None:
+    with pytest.raises(UserError, match="out of ideas"):
+        sweep([*words, "does=raise"])
+    status = status_of(directory)
+    assert status.state == "stopped" and status.failures["bug"] >= 3
+    text = text_of(status)
+    assert "out of ideas" in text and "by a bug" in text and "give the same command again" in text
+
+
 def test_status_of_many_workers_and_jobs_fits_eighty_columns() -> None:
     worker = {
         "name": "a-node-with-a-long-name.cluster.example.org-123456",

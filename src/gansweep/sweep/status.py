@@ -193,7 +193,7 @@ def _from_slurm(status: Status, directory: Path) -> None:
 
 
 def _state(status: Status, workers: list[Present], finished: bool, cancelled: bool) -> str:
-    if finished:
+    if finished and not status.stopped:
         return "finished"
     if workers:
         return "stopping" if all(w.doing == STOPPING for w in workers) else "running"

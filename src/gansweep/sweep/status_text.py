@@ -6,11 +6,18 @@ import textwrap
 from collections import Counter
 from typing import Any
 
+from gansweep.sweep.failures import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.sweep.status import Status
 from gansweep.sweep.table import clock
 
 COLUMNS = 80
 MOST_WORKERS = 16  # that are listed one by one
+FAILED = {  # the words of failures.FAILURES for a person
+    OUT_OF_MEMORY: "out of memory",
+    BUG: "by a bug",
+    MISTAKE: "by a mistake",
+    KILLED: "killed too often",
+}
 STATES = {
     "running": "at work",
     "stopping": "its workers save and stop",
@@ -32,7 +39,7 @@ def text_of(status: Status) -> str:
         head += ["what follows is by the runs' own records"]
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
-        blocks.append(status.stopped.splitlines())
+        blocks.append(_folded(status.stopped))
     text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
     return f"{text}\n\n{_commands(status.next)}"
 
@@ -46,7 +53,8 @@ def _commands(commands: dict[str, str]) -> str:
 def _runs(status: Status) -> list[str]:
     lines = [f"trials   {_counts(status.trials)}"]
     if status.failures:
-        lines.append(f"failed   {_counts(status.failures)}")
+        told = {FAILED.get(kind, kind): many for kind, many in status.failures.items()}
+        lines.append(f"failed   {_counts(told)}")
     if status.confirmations:
         lines.append(f"confirm  {_counts(status.confirmations)}")
     if status.best:
@@ -57,7 +65,7 @@ def _runs(status: Status) -> list[str]:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{many} {state.replace('_', ' ')}" for state, many in counts.items())
+    return ", ".join(f"{many} {state}" for state, many in counts.items())
 
 
 def _workers(workers: list[dict[str, Any]]) -> list[str]:
@@ -87,6 +95,14 @@ def _jobs(status: Status) -> list[str]:
     for job in status.jobs[:MOST_WORKERS]:
         if job["node"]:
             lines.append(f"        {job['id']} on {job['node']}, {job['time_left']} left")
+    return lines
+
+
+def _folded(text: str) -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(line, COLUMNS, subsequent_indent=indent) or [""]
     return lines
 
 
