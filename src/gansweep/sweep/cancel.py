@@ -62,9 +62,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
     still = _wait(directory, wait_seconds)
     if still:
-        print(
-            f"Still saving: {_counted(still)}.\n  gansweep status {directory}   shows when it ended"
-        )
+        print(f"Still saving: {_counted(still)}. To see when it ended: gansweep status {directory}")
     else:
         print(f"No worker is at work on {directory}.")
     print("Nothing is lost: the same `gansweep sweep` command continues the sweep.")
