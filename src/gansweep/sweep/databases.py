@@ -80,14 +80,15 @@ def open_postgresql(where: str, pool_size: int) -> Any:
                     "make none. Let it own the database (`createdb -O USER NAME`), or GRANT it "
                     "CREATE ON SCHEMA public."
                 )
-            server = "".join(f" -c tcp_{key}={value}" for key, value in KEEPALIVES.items())
+            # the server's side of it
+            words = [f"-c tcp_{key}={value}" for key, value in KEEPALIVES.items()]
             storage = RDBStorage(
                 where.replace("postgresql://", "postgresql+psycopg://", 1),
                 engine_kwargs={
                     "pool_pre_ping": True,
                     "pool_size": pool_size,
                     "max_overflow": 2,  # two at once are rare, and Optuna nests them at start
-                    "connect_args": {**options, "options": server.strip()},
+                    "connect_args": {**options, "options": " ".join(words)},
                 },
             )
     except psycopg.OperationalError as error:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -85,36 +86,53 @@ class Patience:
 
 
 class View:
-    """The trials of a section, read once: only the holder of the lock makes trials and changes
-    their states. What it changed itself is read again, trial by trial.
+    """The trials of a section, each read once: only the holder of the lock makes trials and changes
+    their states.
 
     With N workers N trials run, and a database would be asked for all of them at every look.
     """
 
     def __init__(self) -> None:
-        self._trials: dict[int, dict[int, FrozenTrial]] = {}  # of each study, by their ids
-        self._changed: set[int] = set()
-        self._made: dict[int, int] = {}  # trial's id -> study's id
+        self._known: dict[int, FrozenTrial] = {}  # by their ids
+        self._studies: dict[int, list[int]] = {}  # study's id -> all its trials' ids
 
     def note(self, name: str, args: Sequence[Any], answer: Any) -> None:
         """Heed that method `name` of the storage was called, with that answer."""
         if name == "create_new_trial":
-            self._made[answer] = args[0]
-        elif name.startswith("set_trial"):
-            self._changed.add(args[0])
+            self._note_new(*args, trial_id=answer)
+        elif name.startswith("set_trial") and args[0] in self._known:
+            trial = self._known.pop(args[0])  # to be read again, unless we know it anyway
+            if name == "set_trial_user_attr":
+                trial = copy.copy(trial)
+                trial.user_attrs = {**trial.user_attrs, args[1]: args[2]}
+                self._known[args[0]] = trial
+            elif name == "set_trial_state_values" and args[1] == TrialState.RUNNING and answer:
+                trial = copy.copy(trial)
+                trial.state, trial.datetime_start = TrialState.RUNNING, datetime.now()
+                self._known[args[0]] = trial
+
+    def _note_new(
+        self, study_id: int, template: FrozenTrial | None = None, *, trial_id: int
+    ) -> None:
+        ids = self._studies.pop(study_id, None)
+        if ids is not None and template is not None:
+            trial = copy.deepcopy(template)
+            trial.number, trial._trial_id = len(ids), trial_id
+            self._known[trial_id] = trial
+            self._studies[study_id] = [*ids, trial_id]
+
+    def trial(self, storage: BaseStorage, trial_id: int) -> FrozenTrial:
+        if trial_id not in self._known:
+            self._known[trial_id] = storage.get_trial(trial_id)
+        return self._known[trial_id]
 
     def trials(self, storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
         """All trials of a study, in the order of their numbers."""
-        if study_id not in self._trials:
+        if study_id not in self._studies:
             read = storage.get_all_trials(study_id, deepcopy=False)
-            self._trials[study_id] = {t._trial_id: t for t in read}
-        else:
-            known = self._trials[study_id]
-            made = {t for t, s in self._made.items() if s == study_id and t not in known}
-            for trial_id in made | (self._changed & known.keys()):
-                known[trial_id] = storage.get_trial(trial_id)
-        self._changed -= self._trials[study_id].keys()
-        return sorted(self._trials[study_id].values(), key=lambda t: t.number)
+            self._known.update((t._trial_id, t) for t in read)
+            self._studies[study_id] = [t._trial_id for t in read]
+        return [self.trial(storage, trial_id) for trial_id in self._studies[study_id]]
 
 
 def patiently(patience: Patience, call: Callable[[], Any]) -> Any:
@@ -256,9 +274,13 @@ class PatientStorage(BaseStorage):
     def set_trial_system_attr(self, *args: Any, **named: Any) -> None:
         self._call("set_trial_system_attr", args, named)
 
-    def get_trial(self, *args: Any, **named: Any) -> FrozenTrial:
-        trial: FrozenTrial = self._call("get_trial", args, named)
-        return trial
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        view = self._patience.view
+        if view is None:
+            trial: FrozenTrial = self._call("get_trial", (trial_id,), {})
+            return trial
+        with self._turn:
+            return view.trial(self._storage, trial_id)
 
     def get_all_trials(
         self,

@@ -6,7 +6,8 @@ import queue
 import threading
 from collections.abc import Callable
 
-ANSWER_SECONDS = 2.0  # that a child waits at most: then it goes on, and hears the answer next time
+# that a child waits at most, once in an outage: then it goes on, and hears the answer next time
+ANSWER_SECONDS = 2.0
 
 Score = tuple[float, float]
 
@@ -33,11 +34,12 @@ class Reporter:
         """
         if not self._asked:
             self._thread.start()
-        self._asked += 1
-        self._scores.put((kimg, value))
         with self._news:
+            patience = ANSWER_SECONDS if self._delivered == self._asked else 0.0
+            self._asked += 1
+            self._scores.put((kimg, value))
             self._news.wait_for(
-                lambda: self._delivered == self._asked or self._error is not None, ANSWER_SECONDS
+                lambda: self._delivered == self._asked or self._error is not None, patience
             )
             return self._verdict()
 

@@ -36,7 +36,9 @@ def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
     if trial.state.is_finished():  # another host took us for dead: its word stands
         return str(trial.user_attrs.get("status", "interrupted"))
     outcome = _outcome(sweep, study, trial, ended, reason)
-    attrs: dict[str, Any] = {"status": outcome.status, "reason": outcome.reason or reason}
+    attrs: dict[str, Any] = {"status": outcome.status}
+    if outcome.reason or reason:
+        attrs["reason"] = outcome.reason or reason
     if outcome.failure:
         attrs |= {"failure": outcome.failure, "alike": outcome.alike}
     if outcome.measured:

@@ -225,13 +225,17 @@ class JournalFile(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         if log_number_from < self._read:
             self._read = self._offset = 0
+        if self.path.stat().st_size <= self._offset:
+            return
         with open(self.path, "rb") as file:
             file.seek(self._offset)
             written = file.read()
-        for line in written[: written.rfind(b"\n") + 1].splitlines():
-            self._read, self._offset = self._read + 1, self._offset + len(line) + 1
-            if self._read > log_number_from:
-                yield json.loads(line)
+        whole = written[: written.rfind(b"\n") + 1]
+        # at once: with 64 workers each reads the lines of all
+        logs = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
+        skip = log_number_from - self._read
+        self._read, self._offset = self._read + len(logs), self._offset + len(whole)
+        yield from logs[skip:]
 
     def flush(self) -> None:
         """See all that was written so far onto the disk; others may write meanwhile."""

@@ -107,7 +107,7 @@ class SweepStudy:
         if failures.is_stopped(self.directory):
             return None
         waiting = self._waiting(self.trials)
-        if waiting is None and self._reserve_trial():
+        if waiting is None and self._reserve_trial(worker):
             waiting = self._waiting(self.trials)
         if waiting is not None:
             return self._start(self.trials, waiting, worker)
@@ -259,12 +259,12 @@ class SweepStudy:
         told = all(t.state not in UNFINISHED for t in last_attempts(trials))
         return told and self.queue.next_trial(trials) is None
 
-    def _reserve_trial(self) -> bool:
-        """Queue a new trial where the budget has one left."""
+    def _reserve_trial(self, worker: str) -> bool:
+        """Queue a new trial, for ourselves, where the budget has one left."""
         planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
         if planned is None:
             return False
-        self.trials.enqueue_trial(planned[0], user_attrs=planned[1])
+        self.trials.enqueue_trial(planned[0], user_attrs={**planned[1], "worker": worker})
         return True
 
     def _plan_confirmations(self) -> None:
@@ -291,8 +291,9 @@ class SweepStudy:
                 open_record(RunRecord(self.run_dir(self.population.member_of(key))), key)
         trial = study.ask()
         assert trial.number == waiting.number, "only the holder of the lock asks"
-        trial.set_user_attr("worker", worker)
         attrs = waiting.user_attrs
+        if attrs.get("worker") != worker:
+            trial.set_user_attr("worker", worker)
         attempt = Attempt(
             role="trial" if study is self.trials else "confirm",
             key=attrs["key"],
@@ -365,6 +366,9 @@ def _refuse_another(
     keep_name(study, directory)
     old = study.user_attrs.get("identity")
     if old is None or old == identity:
+        return
+    if not study.get_trials(deepcopy=False):  # its workers never came to begin
+        optuna.delete_study(study_name=study.study_name, storage=storage.optuna)
         return
     raise UserError(
         f"The sweep {directory} exists with another search: {difference(old, identity)}. Results "
