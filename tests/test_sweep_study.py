@@ -172,13 +172,22 @@ def test_claims_of_several_processes_are_all_different(tmp_path: Path) -> None:
 
 
 def test_changed_space_is_refused_with_the_difference_and_nothing_written(tmp_path: Path) -> None:
-    make(tmp_path / "s")
+    finish(make(tmp_path / "s"))
     before = {p.name: p.read_bytes() for p in (tmp_path / "s").iterdir() if p.is_file()}
     with pytest.raises(UserError, match=r"space lr: interval\(1.0,2.0\) there.*name=s-2"):
         make(tmp_path / "s", space={**SPACE, "lr": "interval(1, 3)"})
     with pytest.raises(UserError, match="objective.metric: auto there, kid here"):
         make(tmp_path / "s", objective={"metric": "kid", "direction": "minimize", "at": "last"})
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "s").iterdir() if p.is_file()}
+
+
+def test_search_that_never_began_gives_way_to_another(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    other = make(tmp_path / "s", objective={"metric": "is", "direction": "auto", "at": "last"})
+    assert other.trials.direction.name == "MAXIMIZE"
+    assert finish(other) == "t0000"
+    with pytest.raises(UserError, match="another search"):
+        make(tmp_path / "s")
 
 
 def test_more_trials_continue_the_same_study(tmp_path: Path) -> None:

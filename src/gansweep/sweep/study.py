@@ -20,7 +20,7 @@ from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
 from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
-from gansweep.sweep.confirm import Confirmation, confirmations, group_of
+from gansweep.sweep.confirm import Confirmation, confirmation, confirmations, group_of
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.locks import Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, outcome_of
@@ -112,8 +112,9 @@ class SweepStudy:
         if waiting is not None:
             return self._start(self.trials, waiting, worker)
         if self._trials_told():
-            self._plan_confirmations()
             waiting = self._waiting(self.confirms)
+            if waiting is None and self._reserve_confirmation(worker):
+                waiting = self._waiting(self.confirms)
             if waiting is not None:
                 return self._start(self.confirms, waiting, worker)
         return None
@@ -267,12 +268,18 @@ class SweepStudy:
         self.trials.enqueue_trial(planned[0], user_attrs={**planned[1], "worker": worker})
         return True
 
-    def _plan_confirmations(self) -> None:
+    def _reserve_confirmation(self, worker: str) -> bool:
+        """Queue a confirmation run, for ourselves, where one of the winners' is not yet begun.
+
+        One at a time: by the next time, with more trials or other options, others may win.
+        """
         known = {t.user_attrs["key"] for t in self.confirms.get_trials(deepcopy=False)}
-        for c in self.confirmations():
-            if c.name not in known:
-                attrs = {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
-                self.confirms.enqueue_trial({}, user_attrs=attrs)
+        c = next((c for c in self.confirmations() if c.name not in known), None)
+        if c is None:
+            return False
+        attrs = {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+        self.confirms.enqueue_trial({}, user_attrs={**attrs, "worker": worker})
+        return True
 
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
         lease = Lease(self.lease_path(study, waiting.number), worker)
@@ -306,7 +313,9 @@ class SweepStudy:
             taken_from=attrs.get("source"),
         )
         if attempt.role == "confirm":
-            c = next(c for c in self.confirmations() if c.name == attrs["key"])
+            c = confirmation(
+                latest(self.trials), attrs["of"], attrs["seed"], self.space, self.settings
+            )
             attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
         return attempt
 
