@@ -49,7 +49,7 @@ class Confirmation:
         settings: Settings,
     ) -> Confirmation:
         """stretches: the settings of the winner over its budget; one for a plain trial."""
-        key = trial.user_attrs.get("member") or trial.user_attrs["key"]
+        key = key_of(trial)
         ends = [*(stretch.kimg for stretch in stretches[1:]), None]
         runs = [
             PlannedRun(_name(key, seed), _overrides(s.params, space, seed, settings), seed, end)
@@ -64,6 +64,11 @@ class Confirmation:
             selection_value=float(trial.values[0]),
             schedule=[s.entry() for s in stretches] if scheduled else None,
         )
+
+
+def key_of(trial: FrozenTrial) -> str:
+    """The trial's key; of a population's unit, its member's."""
+    return str(trial.user_attrs.get("member") or trial.user_attrs["key"])
 
 
 def _name(key: str, seed: int) -> str:
@@ -118,6 +123,14 @@ def confirmations(
         for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
             found.append(Confirmation.of(trial, stretches, space, seed, settings))
     return found
+
+
+def confirmation(
+    trials: Sequence[FrozenTrial], key: str, seed: int, space: Space, settings: Settings
+) -> Confirmation:
+    """One run for trial or member `key`, which once was among the winners."""
+    trial = next(t for t in by_first_objective(trials, settings) if key_of(t) == key)
+    return Confirmation.of(trial, _stretches(trials, trial, space, settings), space, seed, settings)
 
 
 def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> list[FrozenTrial]:

@@ -64,6 +64,8 @@ def _outcome(
     sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str
 ) -> Outcome:
     """How the attempt ended; where that is "interrupted", the next one is queued."""
+    if _has_successor(study, trial):  # its records are that one's now
+        return Outcome("interrupted", reason)
     names = sweep.run_names(trial.user_attrs["key"])
     records = [RunRecord(sweep.run_dir(name)) for name in names]
     outcome = outcome_of(records, sweep.settings.objectives)
@@ -124,24 +126,26 @@ def _unfinished(
     return Outcome("interrupted", reason)
 
 
+def _has_successor(study: Study, trial: FrozenTrial) -> bool:
+    """Whether the next attempt is queued, or further: who did that died before telling so."""
+    key, attempt = trial.user_attrs["key"], trial.user_attrs["attempt"]
+    return any(
+        t.user_attrs["key"] == key and t.user_attrs["attempt"] > attempt
+        for t in study.get_trials(deepcopy=False)
+    )
+
+
 def _queue_again(
     sweep: SweepStudy, study: Study, trial: FrozenTrial, records: Sequence[RunRecord], kills: int
 ) -> None:
     for record in records:
         failures.reopen(record)
     attrs = trial.user_attrs
-    successor = attrs["attempt"] + 1
-    if not any(  # who died between these two lines has queued it already
-        t.user_attrs["key"] == attrs["key"] and t.user_attrs["attempt"] == successor
-        for t in study.get_trials(deepcopy=False)
-    ):
-        identity = ("of", "seed", "source", *UNIT)
-        kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
-        queued = {"key": attrs["key"], "attempt": successor, "kills": kills, **kept}
-        fixed = {"fixed_params": _known_params(sweep, trial), **carried_state(trial)}
-        study.add_trial(
-            create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed)
-        )
+    identity = ("of", "seed", "source", *UNIT)
+    kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
+    queued = {"key": attrs["key"], "attempt": attrs["attempt"] + 1, "kills": kills, **kept}
+    fixed = {"fixed_params": _known_params(sweep, trial), **carried_state(trial)}
+    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed))
 
 
 def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outcome) -> bool:

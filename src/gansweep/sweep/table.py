@@ -87,9 +87,13 @@ class Watch:
     def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
         """Runs that have ended, and how many there will be."""
         confirm = self.study.settings.confirm
-        confirms = [r for r in rows if r.confirms]
-        due = self.study.n_trials + (len(confirms) or int(confirm["top"]) * int(confirm["seeds"]))
-        return sum(r.status not in (*WAITS, "running") for r in rows), due
+        ended = [r for r in rows if r.status not in (*WAITS, "running")]
+        known = {r.key for r in rows if r.confirms}
+        if sum(not r.confirms for r in ended) >= self.study.n_trials:
+            confirms = len(known | {c.name for c in self.study.confirmations()})
+        else:
+            confirms = max(len(known), int(confirm["top"]) * int(confirm["seeds"]))
+        return len(ended), self.study.n_trials + confirms
 
     def seconds_left(self, rows: list[Row], workers: int) -> float | None:
         """By the mean time of the runs that ended; None before the first."""
