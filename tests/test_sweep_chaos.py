@@ -248,6 +248,8 @@ def test_sweep_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
     out, error = process.communicate(timeout=60)
     assert process.returncode == 2, (out, error)
     assert "No space" in error and "Traceback" not in error
+    for log in (directory / "workers").glob("*.log"):
+        assert "Traceback" not in log.read_text()
     assert "the same command" in error or "give the same command again" in error
     filler.unlink()
     again = started.sweep(words)

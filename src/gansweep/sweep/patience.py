@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import os
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up t
 TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
 LEAST_TRIES = 5  # within 1.5 s, even where nobody waits
 LOOK_SECONDS = 0.1  # how soon a pause heeds that nobody waits any more
+OF_THE_DISK = {"disk is full": errno.ENOSPC, "readonly database": errno.EACCES}  # SQLite's words
 OUT_OF_REACH = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)
 
 
@@ -182,6 +184,18 @@ def _is_database_outage(error: Any, alchemy: Any) -> bool:
     return lost or bool(error.connection_invalidated)
 
 
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """What SQLite says of a disk that takes nothing, as the system says it; None where it says
+    something else."""
+    while error is not None:
+        original = getattr(error, "orig", None) or error
+        if type(original).__module__ == "sqlite3":
+            number = next((n for words, n in OF_THE_DISK.items() if words in str(original)), None)
+            return None if number is None else OSError(number, os.strerror(number))
+        error = error.__cause__
+    return None
+
+
 def in_short(error: BaseException) -> str:
     """The first line of what the driver said."""
     while error.__cause__ is not None:
@@ -211,8 +225,11 @@ class PatientStorage(BaseStorage):
 
     def _call(self, name: str, args: Any, named: Any) -> Any:
         def call() -> Any:
-            with self._turn:
-                return getattr(self._storage, name)(*args, **named)
+            try:
+                with self._turn:
+                    return getattr(self._storage, name)(*args, **named)
+            except Exception as error:
+                raise _of_the_disk(error) or error from error.__cause__
 
         view = self._patience.view
         if view is None:
