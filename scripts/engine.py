@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import math
 import multiprocessing
 import os
 import statistics
@@ -64,6 +66,8 @@ def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
     """What one worker does; puts what `run_trials` returns, or what went wrong."""
     try:
         study = SweepStudy(directory)
+        run_trials(study, 0.0, most=1)  # it pays for imports, once for a worker
+        gc.freeze()  # as workers do
         barrier.wait()
         answers.put(run_trials(study, pace))
     except BaseException as error:
@@ -72,12 +76,12 @@ def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
         raise
 
 
-def run_trials(study: SweepStudy, pace: float) -> tuple[list[float], float]:
+def run_trials(study: SweepStudy, pace: float, most: float = math.inf) -> tuple[list[float], float]:
     """(seconds of each trial beyond the pace, CPU seconds of all)."""
     spent: list[float] = []
     used = time.process_time()
     began = time.perf_counter()
-    while (attempt := study.claim(f"w{os.getpid()}")) is not None:
+    while len(spent) < most and (attempt := study.claim(f"w{os.getpid()}")) is not None:
         study.suggest(attempt)
         record = RunRecord.create(study.run_dir(attempt.runs[0].name), "fake: true\n")
         for step in range(1, REPORTS + 1):
@@ -98,7 +102,7 @@ def measure(
 ) -> tuple[float, float, float]:
     """(trials/s of all workers together, median seconds of the engine in a trial, CPU seconds)."""
     directory = folder / f"{workers}-{time.monotonic_ns()}"
-    chosen = settings(n_trials, storage, sampler)
+    chosen = settings(n_trials + workers, storage, sampler)  # the first of each is not timed
     SweepStudy.create(directory, chosen, Space.parse(chosen.space))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gansweep.sweep.study", "grpc", "sqlalchemy.orm", "psycopg"])

@@ -524,7 +524,7 @@ def test_64_workers_meet_no_error(
     import engine
 
     storage = where(kind)
-    engine.measure(tmp_path, storage, workers=64, n_trials=128, pace=0.0, sampler="random")
+    engine.measure(tmp_path, storage, workers=64, n_trials=64, pace=0.0, sampler="random")
     (directory,) = tmp_path.glob("64-*")
     trials = SweepStudy(directory).trials.trials
     assert [t.user_attrs["key"] for t in trials] == [f"t{i:04d}" for i in range(128)]
