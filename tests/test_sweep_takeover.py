@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from sweep_processes import made, wait_until, words_of_a_sweep
 from test_sweep_study import begin, finish, make, record
 
+from gansweep.sweep import locks
+from gansweep.sweep.attempt import Attempt, PlannedRun
+from gansweep.sweep.locks import Lease
 from gansweep.sweep.study import SweepStudy, latest
+from gansweep.sweep.worker import Worker
 
 
 def drain(study: SweepStudy, value: float = 1.0) -> list[str]:
@@ -72,3 +83,54 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
     assert study.claim("me") is None
     told = [t.state for t in study.trials.trials]
     assert told == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_child_of_a_worker_that_was_taken_for_dead_ends_though_it_reports_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["sweep.seeds=2", "n_trials=1", "sweep.confirm.top=0", "+pace=0.3"]
+    directory = made([*words_of_a_sweep(tmp_path), *options])
+    monkeypatch.setattr(locks, "TOUCH_SECONDS", 0.05)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    worker = Worker(directory, "w")
+    train, others = worker._train, []
+
+    def taken_over(attempt: Attempt) -> None:
+        wait_until((directory / "t0000-s1" / "checkpoints" / "last.pt").exists)
+        other = SweepStudy(directory)
+        theirs = Lease(attempt.lease.path, "another")
+        other.settle(replace(attempt, lease=theirs, study=other.trials), "killed")
+
+    def watched(attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
+        if run.name.endswith("s1") and attempt.number == 1:
+            others.append(threading.Thread(target=taken_over, args=(attempt,)))
+            others[0].start()
+        return train(attempt, run)
+
+    monkeypatch.setattr(worker, "_train", watched)
+    assert worker.run() == 0
+    others[0].join()
+    first, second = (directory / "t0000-s1" / "starts").read_text().splitlines()
+    assert first.endswith(" 0") and not second.endswith(" 0")
+    assert (directory / "t0000-s1" / "ends").read_text() == "finished\n"
+
+
+def test_lease_is_touched_again_after_the_file_system_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "TOUCH_SECONDS", 0.01)
+    away = threading.Event()
+    touch = os.utime
+
+    def utime(path: Path, times: tuple[int, int] | None = None) -> None:
+        if times is None and not away.is_set():
+            away.set()
+            raise OSError(errno.ESTALE, "Stale file handle")
+        touch(path, times)
+
+    monkeypatch.setattr(os, "utime", utime)
+    lease = Lease(tmp_path / "leases" / "trials-0", "w0")
+    assert away.wait(5)
+    touch(lease.path, (0, 0))
+    wait_until(lambda: time.time() - lease.path.stat().st_mtime < 60)
+    lease.release()

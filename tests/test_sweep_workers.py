@@ -385,8 +385,8 @@ def test_attempt_that_another_host_took_over_costs_no_worker(
 
     def late(attempt: Attempt) -> None:
         if attempt.number == 1:
-            theirs = replace(attempt, lease=Lease(attempt.lease.path, "another"))
-            SweepStudy(directory).settle(theirs, "killed")
+            other, theirs = SweepStudy(directory), Lease(attempt.lease.path, "another")
+            other.settle(replace(attempt, lease=theirs, study=other.trials), "killed")
         suggest(attempt)
 
     monkeypatch.setattr(worker.study, "suggest", late)

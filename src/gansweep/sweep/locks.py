@@ -52,7 +52,7 @@ class Lease:
         self._first = json.dumps(content).encode() + b"\n"
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, self._first, 0)
-        self._ended = threading.Event()
+        self._ended, self._lost = threading.Event(), threading.Event()
         threading.Thread(target=self._touch_until_ended, daemon=True).start()
 
     def note(self, **now: Any) -> None:
@@ -67,12 +67,20 @@ class Lease:
             self.path.unlink()
         os.close(self._descriptor)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another host took us for dead, as after a suspension, and removed the file."""
+        return self._lost.is_set()
+
     def _touch_until_ended(self) -> None:
         while not self._ended.wait(TOUCH_SECONDS):
             try:
                 os.utime(self.path)
             except FileNotFoundError:
+                self._lost.set()
                 return
+            except OSError:  # a file system that is away or full may be back in a moment
+                continue
 
 
 def share_lease(path: Path) -> int | None:

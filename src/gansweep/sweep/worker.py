@@ -27,7 +27,7 @@ from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders
 from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.locks import remove_dead
+from gansweep.sweep.locks import Lease, remove_dead
 from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
@@ -182,7 +182,10 @@ class Worker:
         reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
         try:
             self._accompany(
-                child, ours, lambda *said: self._wants_it_stopped(reporter, attempt, run, *said)
+                child,
+                ours,
+                attempt.lease,
+                lambda *said: self._wants_it_stopped(reporter, attempt, run, *said),
             )
         except BaseException:
             child.kill()
@@ -224,9 +227,13 @@ class Worker:
         self,
         child: ForkServerProcess,
         ours: Connection,
+        lease: Lease,
         wants_it_stopped: Callable[[float, dict[str, float]], bool],
     ) -> None:
-        """Answer the child's scores until it ends; pass a request to stop on to it."""
+        """Answer the child's scores until it ends; pass a request to stop on to it.
+
+        Raises: UpdateFinishedTrialError where another host has taken the trial over.
+        """
         deadline = None
         waiting_for: list[Connection | int] = [ours, child.sentinel]
         while True:
@@ -239,6 +246,8 @@ class Worker:
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
                 return
+            if lease.is_lost:  # two would write into one record
+                raise UpdateFinishedTrialError(f"{lease.path} was removed")
             if self._must_stop() and deadline is None:
                 self.presence.note(STOPPING)
                 child.terminate()
