@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from sweep_processes import made, wait_until, words_of_a_sweep
+from sweep_processes import Processes, made, wait_until, words_of_a_sweep
 from test_sweep_study import begin, finish, make, record
 
 from gansweep.sweep import locks
@@ -134,3 +134,25 @@ def test_lease_is_touched_again_after_the_file_system_was_away(
     touch(lease.path, (0, 0))
     wait_until(lambda: time.time() - lease.path.stat().st_mtime < 60)
     lease.release()
+
+
+def test_killed_server_of_the_children_costs_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    options = ["n_trials=2", "workers=1", "sweep.confirm.top=0", "pace=0.2"]
+    processes = Processes()
+    sweep = processes.sweep([*words_of_a_sweep(tmp_path), *options])
+    run = tmp_path / "runs" / "s" / "t0000"
+    try:
+        wait_until((run / "checkpoints" / "last.pt").exists)
+        child = int((run / "starts").read_text().split()[0])
+        server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(server, signal.SIGKILL)
+        said = sweep.communicate(timeout=30)
+    finally:
+        processes.end()
+    assert sweep.returncode == 0, said
+    first, second = (run / "starts").read_text().splitlines()
+    assert first.endswith(" 0") and not second.endswith(" 0")
+    assert (run.with_name("t0001") / "ends").read_text() == "finished\n"

@@ -38,6 +38,7 @@ EXIT_FINISHED = 0
 EXIT_FAILED_ALIKE = 3  # the first trials failed by one bug
 EXIT_CANCELLED = 4  # by `gansweep cancel`
 EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
+EXIT_UNKNOWN = 255  # what multiprocessing says of a child whose server was killed
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 NO_SPACE = "no space left on its disk"
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
@@ -176,6 +177,7 @@ class Worker:
         """Train a run in a child; how it ended, and why. No child is left in any case."""
         ours, theirs = self._context.Pipe()
         order, killed_before = self._order(attempt, run), oom_kills()
+        _start_server()  # again, where it was killed
         child = self._context.Process(target=run_order, args=(order, theirs))
         child.start()
         theirs.close()
@@ -279,6 +281,8 @@ class Worker:
             return "interrupted", ""
         if exit_code == EXIT_NO_SPACE:
             return "interrupted", NO_SPACE
+        if exit_code == EXIT_UNKNOWN:
+            return "killed", "with the server of the trials' processes"
         if exit_code < 0:
             by = signal.Signals(-exit_code).name
             if by == "SIGKILL" and out_of_memory:
