@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from sweep_processes import Processes, made, wait_until, words_of_a_sweep
 from test_sweep_study import begin, finish, make, record
 
+from gansweep.record import RunRecord
 from gansweep.sweep import locks
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.locks import Lease
@@ -156,3 +157,22 @@ def test_killed_server_of_the_children_costs_no_trial(
     first, second = (run / "starts").read_text().splitlines()
     assert first.endswith(" 0") and not second.endswith(" 0")
     assert (run.with_name("t0001") / "ends").read_text() == "finished\n"
+
+
+def test_confirmation_with_a_larger_sample_ends_well_where_the_objective_is_a_full_name(
+    tmp_path: Path,
+) -> None:
+    study = make(
+        tmp_path / "s",
+        n_trials=1,
+        objective={"metric": "fid_5", "direction": "minimize", "at": "last"},
+        confirm={"top": 1, "per": "config", "seeds": 1, "n_fake": 50},
+    )
+    for n_fake in (5, 50):
+        attempt = begin(study)
+        last = {f"fid_{n_fake}": {"value": 1.0, "kimg": 10.0}}
+        protocols = {f"fid_{n_fake}": {"score": "fid", "n_fake": n_fake}}
+        RunRecord.create(study.run_dir(attempt.key), "a: 1\n").write_result(
+            {"status": "finished", "last": last, "protocols": protocols}
+        )
+        assert study.settle(attempt, "itself") == "finished"

@@ -6,6 +6,7 @@ All of this is done by one process at a time, within the storage's critical sect
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from gansweep.sweep import failures
 from gansweep.sweep.confirm import params_of
 from gansweep.sweep.constraints import note_measured
 from gansweep.sweep.gpus import GpuShare
+from gansweep.sweep.objective import Objective
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
 from gansweep.sweep.population import UNIT
 from gansweep.sweep.pruning import last_attempts
@@ -68,7 +70,7 @@ def _outcome(
         return Outcome("interrupted", reason)
     names = sweep.run_names(trial.user_attrs["key"])
     records = [RunRecord(sweep.run_dir(name)) for name in names]
-    outcome = outcome_of(records, sweep.settings.objectives)
+    outcome = outcome_of(records, _objectives(sweep, study))
     refusal = ""
     if study is sweep.trials and outcome.measured:
         refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
@@ -81,6 +83,17 @@ def _outcome(
     elif _neighbour_took_memory(sweep, trial, outcome):
         outcome = _unfinished(sweep, study, trial, records, "out_of_memory", outcome.reason)
     return outcome
+
+
+def _objectives(sweep: SweepStudy, study: Study) -> list[Objective]:
+    """By what a study's runs are read. A full name says how large the sample of the trials was;
+    runs that confirm with another sample are read by the name of the score alone."""
+    objectives = sweep.settings.objectives
+    if study is sweep.trials or sweep.settings.confirm.get("n_fake") is None:
+        return objectives
+    tried: dict[str, Protocol] = sweep.trials.user_attrs.get("protocols") or {}
+    words = [str(tried.get(str(i), {}).get("score", o.metric)) for i, o in enumerate(objectives)]
+    return [replace(o, metric=word) for o, word in zip(objectives, words, strict=True)]
 
 
 def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
