@@ -43,8 +43,6 @@ def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
         attrs["reason"] = outcome.reason or reason
     if outcome.failure:
         attrs |= {"failure": outcome.failure, "alike": outcome.alike}
-    if outcome.measured:
-        attrs["score"] = outcome.measured[0].score
     for key, value in attrs.items():
         sweep.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
     population = sweep.population if study is sweep.trials else None
