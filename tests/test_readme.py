@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, flags=re.MULTILINE)
 COMMANDS = [
     line.strip()
     for block in BLOCKS
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith(("    gansweep train", "    gansweep sweep"))
 ]
 
@@ -38,11 +38,11 @@ def test_every_command_composes(command: str, monkeypatch: pytest.MonkeyPatch) -
     multirun = "-m" in words
     words = [w for w in words if not w.startswith("-") and not w.startswith("resume=")]
     if verb == "sweep":
-        own = ("sweep=", "n_trials=", "workers=", "name=")
+        own = ("sweep=", "n_trials=", "workers=", "name=", "launcher", "engine=")
         config.compose([w for w in words if w.startswith(own)], config_name="sweep")
         words = [w for w in words if not w.startswith(own)]
     if multirun or verb == "sweep":
-        words = [w for w in words if "," not in w]
+        words = [w for w in words if "," not in w and not w.startswith("hydra")]
     config.compose(words, config_dir=config_dir)
 
 
