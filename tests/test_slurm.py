@@ -392,6 +392,7 @@ def test_time_limit_is_read_as_sbatch_does(limit: str | int, seconds: int | None
         ("launcher.time=2", "leaves no time to train"),
         ("launcher.max_running=0", "no positive whole number"),
         ("workers=none", "no positive whole number"),
+        ("launcher.options=--exclusive", "options=--exclusive is no list of words"),
     ],
 )
 def test_option_that_cannot_be_is_refused_before_anything_is_written(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 KINDS = ("journal", "sqlite", "postgresql", "grpc")
 EXAMPLES = "journal, sqlite, sqlite:///PATH, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT"
+_PASSWORD = re.compile("[^@/?#]*:[^@]+@")  # USER:PASSWORD@, with whatever in it
 SERVER_SECONDS = 5.0  # for a server to answer when a sweep starts
 
 
@@ -79,7 +81,8 @@ def canonical(where: str) -> str:
         return f"sqlite:///{Path(rest[1:]).expanduser().absolute()}"
     parts = urlsplit(where)
     if kind == "postgresql":
-        if parts.password or "password" in parse_qs(parts.query):
+        asked = parse_qs(parts.query, keep_blank_values=True)
+        if _PASSWORD.match(rest) or any("password" in key for key in asked):
             raise UserError(
                 "storage= carries a password, and it would be written to sweep.yaml for everybody "
                 "to read. Leave it out, and put it into ~/.pgpass (HOST:PORT:DATABASE:USER:"

@@ -73,6 +73,12 @@ def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -
     _check_times(options["time"], options["warn_seconds"])
     if options["max_running"] is not None:
         positive(options["max_running"], "launcher.max_running")
+    for name, example in (("setup", "module load cuda"), ("options", "--qos=long")):
+        if isinstance(options[name], str):
+            raise UserError(
+                f"launcher.{name}={options[name]} is no list of words. Use "
+                f"\"launcher.{name}=['{example}']\", say."
+            )
     if wanted == "auto":
         return min(n_trials, MOST_BY_DEFAULT)
     return positive(wanted, "workers")
