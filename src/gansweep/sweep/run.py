@@ -30,36 +30,42 @@ from gansweep.sweep.table import make_view
 from gansweep.sweep.worker import EXIT_CANCELLED
 
 HELP = """\
-gansweep sweep: try many configurations, confirm the best with fresh seeds, rank them.
+gansweep sweep: try many configurations, confirm the best with fresh seeds.
 
-  gansweep sweep sweep=demo data=digits                   the demonstration
-  gansweep sweep sweep=own model=progan data=digits       a model's own options
-  gansweep sweep sweep=tpe model=dcgan data=digits        tune one variant
-  gansweep sweep sweep=gan_family n_trials=100 workers=4  compare all variants
+  gansweep sweep sweep=demo data=digits                 the demonstration
+  gansweep sweep sweep=own model=progan data=digits     a model's own options
+  gansweep sweep sweep=tpe model=dcgan data=digits      tune one variant
+  gansweep sweep sweep=gan_family n_trials=100          compare all variants
+  gansweep sweep sweep=pareto model=dcgan               quality, coverage, time
+  gansweep sweep sweep=pbt model=dcgan                  tune while training
 
 Options of the sweep
-  sweep=NAME         the search: its space, sampler, pruner, objective (conf/sweep/NAME.yaml,
-                     or NAME.yaml in the folder sweep/ under --config-dir)
+  sweep=NAME         the search: its space, sampler, pruner, objective
+                     (conf/sweep/NAME.yaml, or sweep/NAME.yaml in --config-dir)
   n_trials=N         configurations to try, confirmation runs not counted
   workers=auto|N     trials at a time; auto: one per GPU, else one per core
-  name=NAME          the sweep's directory is RUNS_DIR/NAME; by default sweep and data
+  name=NAME          its directory is RUNS_DIR/NAME; default: sweep and data
   runs_dir=DIR       by default runs
-  storage=journal    where the study is kept: journal, sqlite, postgresql://HOST/DATABASE,
-                     grpc://HOST:PORT
+  storage=journal    where the study is kept: journal, sqlite,
+                     postgresql://HOST/DATABASE, grpc://HOST:PORT
   launcher=local     where workers run: local (this machine), slurm (a cluster)
-  sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe sweep.confirm.seeds=5
-  engine=optuna      what searches: optuna (our own workers), wandb (a W&B sweep and its agents)
-  --dry-run          engine=wandb: only write the W&B sweep's file, and print its commands
+  launcher.KEY=VALUE a key of its file: launcher.slots_per_gpu=4
+  sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe
+  engine=optuna      what searches: optuna (our workers), wandb (a W&B sweep)
+  --dry-run          engine=wandb: only write the sweep's file, print commands
   --config-dir DIR   also search the folder DIR for groups of your own
-  --cfg job          print the composed sweep and exit
+  --cfg job          print every key of the composed sweep, and exit
 
 Every other KEY=VALUE is an option of `gansweep train` and holds for every trial
-(budget_kimg=50 model.batch_size=64). Where it names several values it is searched:
-  gansweep sweep model=dcgan,wgan_gp 'model.optimizer.generator.lr=tag(log, interval(1e-5, 1e-3))'
+(budget_kimg=50 model.batch_size=64), or is searched where it names several:
+  gansweep sweep model=dcgan,wgan_gp \\
+    'model.optimizer.generator.lr=tag(log, interval(1e-5, 1e-3))'
 
-Ctrl-C saves and stops; the same command continues. More workers, on this machine or another that
-shares the directory: gansweep worker RUNS_DIR/NAME. From any shell: gansweep status RUNS_DIR/NAME
-says how it fares, gansweep cancel RUNS_DIR/NAME stops it everywhere.
+Ctrl-C saves and stops; the same command continues. From any shell that sees the
+directory, on this machine or another:
+  gansweep status RUNS_DIR/NAME    how it fares
+  gansweep worker RUNS_DIR/NAME    one more worker
+  gansweep cancel RUNS_DIR/NAME    save and stop everywhere
 """
 
 OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
