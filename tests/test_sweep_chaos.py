@@ -135,12 +135,12 @@ def assert_nothing_lost(directory: Path, n_trials: int) -> None:
         result = record.result()
         assert result is not None and result["status"] == "finished"
         assert result["sweep"]["key"] == trial.user_attrs["key"]
-        value = result["last"][trial.user_attrs["score"]]
-        assert trial.value == value["value"]
-        rows = [row for row in record.history() if trial.user_attrs["score"] in row]
+        read = study.objective.read(result)
+        assert read is not None and trial.value == read[1]
+        rows = [row for row in record.history() if read[0] in row]
         kimg = [row["kimg"] for row in rows]
         assert kimg == sorted(set(kimg)), "no part of it was trained twice into one record"
-        assert rows[-1][trial.user_attrs["score"]] == value["value"]
+        assert rows[-1][read[0]] == read[1]
     assert not list((directory / "leases").glob("[!.]*")) and not workers_of(directory)
     assert study.finished()
 

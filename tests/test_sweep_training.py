@@ -61,7 +61,8 @@ def test_two_gans_are_trained_compared_and_confirmed(tmp_path: Path) -> None:
         assert result is not None
         assert result["status"] == "finished"
         assert result["sweep"]["params"]["model.optimizer.generator.lr"] in (1e-4, 1e-3)
-        assert trial.value == result["last"][trial.user_attrs["score"]]["value"]
+        read = study.objective.read(result)
+        assert read is not None and trial.value == read[1]
     (row,) = json.loads((directory / "leaderboard.json").read_text())["rows"]
     assert row["model"] == "gan"
     assert row["score"].startswith("reverse_kl")
