@@ -1,0 +1,251 @@
+"""The command of a sweep: its words, and the settings that they come to, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.errors import UserError, nearest
+from gansweep.sweep.changeable import check_population
+from gansweep.sweep.confirm import FIRST_SEED
+from gansweep.sweep.own_space import OWN, own_space
+from gansweep.sweep.samplers import SAMPLERS
+from gansweep.sweep.search import as_list, settle_search, with_direction
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import Space, with_command_line
+from gansweep.sweep.storage import canonical
+
+OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
+ENGINES = ("optuna", "wandb")
+SWEEP_KEYS: dict[str, tuple[str, ...]] = {
+    "n_trials": (),
+    "overrides": (),
+    "space": (),
+    "objective": ("metric", "direction", "at"),
+    "sampler": ("name", "seed", "startup_trials"),
+    "pruner": ("name", "warmup_fraction", "startup_trials", "reduction_factor"),
+    "confirm": ("top", "per", "seeds", "n_fake"),
+    "max_retries": (),
+    "seeds": (),
+    "constraints": (),
+    "enqueue": (),
+    "population": ("every_kimg", "share", "factors", "resample"),
+    "stop_after_alike": (),
+}
+
+
+def check_engine(engine: str, dry_run: bool) -> None:
+    if engine not in ENGINES:
+        raise UserError(
+            f"engine={engine} is not known.{nearest(engine, ENGINES)} Use {' or '.join(ENGINES)}."
+        )
+    if dry_run and engine == "optuna":
+        raise UserError(
+            "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "
+            "of our own engine use --cfg job."
+        )
+
+
+def flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
+    """(overrides, --config-dir, whether --cfg and whether --dry-run was asked for)."""
+    words: list[str] = []
+    config_dir, shows_config, dry_run = None, False, False
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        flag, _, value = word.partition("=")
+        if flag in ("--config-dir", "-cd", "--cfg", "-c"):
+            value = value or (rest.pop(0) if rest else "")
+            if flag in ("--cfg", "-c"):
+                shows_config = True
+            elif not Path(value).is_dir():
+                raise UserError(f"--config-dir {value} is no folder. Give one that exists.")
+            else:
+                config_dir = str(Path(value).resolve())
+        elif word == "--dry-run":
+            dry_run = True
+        elif word.startswith("-"):
+            known = ("--config-dir", "--cfg", "--dry-run", "--help")
+            raise UserError(
+                f"`gansweep sweep` has no flag {word}.{nearest(word, known)} "
+                "`gansweep sweep --help` lists them."
+            )
+        else:
+            words.append(word)
+    return words, config_dir, shows_config, dry_run
+
+
+def split(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """(the sweep's own overrides, the rest: key -> text after the =)."""
+    own: list[str] = []
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals and not key.startswith("~"):
+            raise UserError(
+                f"'{word}' is no option: an option is KEY=VALUE, with no spaces around the '='. "
+                "`gansweep sweep --help` lists those of a sweep."
+            )
+        bare = key.lstrip("+~")
+        if bare in OWN_KEYS or bare.split(".")[0].split("@")[0] in ("sweep", "launcher"):
+            own.append(word)
+        else:
+            given[key] = value if equals else ""
+    return own, given
+
+
+def settings_of(
+    cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
+) -> tuple[Settings, Space, list[str]]:
+    """The settings and the space, checked against the configurations they lead to; remarks."""
+    sweep = _sweep_node(cfg)
+    fixed, searched = _by_kind(given)
+    entries = sweep.pop("space") or {}
+    if entries == OWN:
+        plain = _merged(list(sweep["overrides"]), fixed, ())
+        entries = own_space(searched, lambda words: check([*plain, *words]))
+    entries = {**with_command_line(entries, fixed), **searched}
+    space = Space.parse(entries)
+    in_space = space.keys()
+    overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)
+    base = _checked_base(overrides, given, check)
+    space.check(lambda branch: check([*overrides, *branch]))
+    if int(sweep["confirm"]["seeds"]) < 1:
+        raise UserError(
+            f"sweep.confirm.seeds={sweep['confirm']['seeds']} confirms nothing. Use 1 or more, or "
+            "sweep.confirm.top=0 to leave the confirmation out."
+        )
+    if int(sweep["confirm"]["top"]) > 0:
+        check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
+        _check_groups(str(sweep["confirm"]["per"]), in_space)
+    if "auto" in as_list(sweep["objective"]["metric"]):
+        _refuse_unlike_models(space, lambda model: check([*overrides, f"model={model}"]))
+    sweep["objective"] = with_direction(sweep["objective"], base)
+    sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
+    settings = Settings(
+        name=str(cfg.name) if cfg.name is not None else _default_name(words, base),
+        n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
+        budget_kimg=float(base["budget_kimg"]),
+        base_seed=int(base["seed"]),
+        space=entries,
+        overrides=overrides,
+        runs_dir=str(cfg.runs_dir),
+        storage=canonical(str(cfg.storage)),
+        launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
+        uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
+        evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
+        **sweep,
+    )
+    if settings.sampler["name"] == "population":
+        check_population(settings, space, base)
+    remarks = settle_search(settings, space, base, lambda words: check([*overrides, *words]))
+    return settings, space, remarks
+
+
+def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
+    """The node `sweep`, without what the root has taken from it.
+
+    Raises: UserError for a key that nothing reads: Hydra lets a file bring any.
+    """
+    content = OmegaConf.to_container(cfg.sweep, resolve=False)
+    assert isinstance(content, dict)
+    node: dict[str, Any] = {str(k): v for k, v in content.items()}
+    for key, value in node.items():
+        _check_key(f"sweep.{key}", key, SWEEP_KEYS)
+        known = SWEEP_KEYS[key]
+        if known and not isinstance(value, Mapping):
+            raise UserError(f"sweep.{key}={value} must be a mapping of {', '.join(known)}.")
+        for inner in value if known else ():
+            _check_key(f"sweep.{key}.{inner}", inner, known)
+    del node["n_trials"]
+    return node
+
+
+def _check_key(option: str, key: str, known: Collection[str]) -> None:
+    if key not in known:
+        raise UserError(f"There is no option '{option}'.{nearest(key, known)}")
+
+
+def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(plain values, those that name several: these are searched)."""
+    fixed: dict[str, str] = {}
+    searched: dict[str, str] = {}
+    for key, text in given.items():
+        try:
+            many = (
+                not key.startswith("~")
+                and OverridesParser.create().parse_override(f"{key}={text}").is_sweep_override()
+            )
+        except HydraException:
+            many = "choice(" in text  # a null in it; the space knows what to do with that
+        (searched if many else fixed)[key] = text
+    return fixed, searched
+
+
+def _merged(own: list[str], fixed: Mapping[str, str], in_space: Sequence[str]) -> list[str]:
+    """The overrides of every trial: the sweep's, those of the command line on top of them."""
+    merged = {word.partition("=")[0]: word for word in own}
+    for key, text in fixed.items():
+        if key.lstrip("+") not in in_space:
+            merged[key] = key if key.startswith("~") and not text else f"{key}={text}"
+    return [word for key, word in merged.items() if key.lstrip("+") not in in_space]
+
+
+def _checked_base(
+    overrides: list[str], given: Mapping[str, str], check: Callable[[list[str]], Any]
+) -> Any:
+    try:
+        return check(overrides)
+    except UserError as error:
+        for key in given:
+            hint = nearest(key, OWN_KEYS)
+            if hint and f"'{key}'" in str(error):
+                raise UserError(f"`gansweep sweep` has no option '{key}'.{hint}") from error
+        raise
+
+
+def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> None:
+    """Raises: UserError where models would be ranked by scores that do not compare."""
+    judges: dict[str, str] = {}
+    for model in space.values("model"):
+        words = OmegaConf.select(compose_model(model), "model.judged_by") or ["quality"]
+        judges[model] = str(words[0])
+    if len(set(judges.values())) > 1:
+        told = ", ".join(f"{model} by {word}" for model, word in judges.items())
+        raise UserError(
+            f"These models are judged by scores that do not compare ({told}). Name one score that "
+            "all of them have, as in sweep.objective.metric=fid, or sweep them one by one."
+        )
+
+
+def _check_groups(per: str, in_space: Sequence[str]) -> None:
+    if per not in ("config", "model", *in_space):
+        raise UserError(
+            f"sweep.confirm.per={per} is no entry of the search space."
+            f"{nearest(per, ['config', *in_space])} Use 'config', or one of {', '.join(in_space)}."
+        )
+
+
+def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
+    if sampler["name"] == "grid":
+        points = len(space.grid())
+        return points if wanted is None else min(int(wanted), points)
+    if wanted is None:
+        raise UserError(
+            f"n_trials=null stands for every point of a grid, and the sampler is "
+            f"'{sampler['name']}' (one of {', '.join(SAMPLERS)}). Use n_trials=20, say."
+        )
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise UserError(f"n_trials={wanted} is not a whole number. Use n_trials=20, say.")
+    return wanted
+
+
+def _default_name(words: list[str], base: Any) -> str:
+    chosen = [word.partition("=")[2] for word in words if word.startswith("sweep=")]
+    data = base["choices"]["data"]
+    return f"{chosen[-1] if chosen else 'random'}-{data}"
