@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import threading
 import time
@@ -16,10 +17,12 @@ from optuna.trial import TrialState
 from sweep_processes import Processes, made, wait_until, words_of_a_sweep
 from test_sweep_study import begin, finish, make, record
 
+from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep import locks
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.locks import Lease
+from gansweep.sweep.presence import launching, refuse_second
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.worker import Worker
 
@@ -176,3 +179,12 @@ def test_confirmation_with_a_larger_sample_ends_well_where_the_objective_is_a_fu
             {"status": "finished", "last": last, "protocols": protocols}
         )
         assert study.settle(attempt, "itself") == "finished"
+
+
+def test_commands_in_a_refusal_can_be_pasted(tmp_path: Path) -> None:
+    directory = tmp_path / "my runs" / "s"
+    (directory / "workers").mkdir(parents=True)
+    with launching(directory), pytest.raises(UserError) as refused:
+        refuse_second(directory)
+    commands = [shlex.split(words) for words in str(refused.value).split("`")[1::2]]
+    assert commands == [["gansweep", v, str(directory)] for v in ("status", "worker", "cancel")]

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -119,13 +120,13 @@ def refuse_second(directory: Path) -> None:
     launcher = launcher_of(directory)
     if launcher is None:
         return
-    many = len(workers_of(directory))
+    many, place = len(workers_of(directory)), shlex.quote(str(directory))
     raise UserError(
         f"The sweep {directory} is at work already: since {_moment(launcher.started)}, started on "
         f"{launcher.host} by process {launcher.pid}, with {many} worker{'' if many == 1 else 's'} "
-        f"now. To watch it: gansweep status {directory}. To add a worker: gansweep worker "
-        f"{directory}. To give it other options, stop it first: gansweep cancel {directory}. For "
-        "another sweep choose another name=."
+        f"now. To watch it: `gansweep status {place}`. To add a worker: `gansweep worker {place}`. "
+        f"To give it other options, stop it first: `gansweep cancel {place}`. For another sweep "
+        "choose another name=."
     )
 
 

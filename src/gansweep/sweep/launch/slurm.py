@@ -4,6 +4,7 @@ outlives this process: the same command finds the jobs again."""
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -280,10 +281,11 @@ class SlurmLauncher:
             ask_slurm(["scancel", *waiting])
 
     def _how_to_return(self, jobs: str) -> str:
+        place = shlex.quote(str(self.given))
         return (
             f"The workers are {jobs}; they need neither this process nor this terminal.\n"
-            f"  gansweep status {self.given}   how they fare\n"
-            f"  gansweep cancel {self.given}   stops them\n"
+            f"  gansweep status {place}   how they fare\n"
+            f"  gansweep cancel {place}   stops them\n"
             "The same command shows the table again, and submits no worker twice."
         )
 
