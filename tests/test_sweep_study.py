@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -143,6 +144,24 @@ def test_lease_removed_while_its_lock_is_awaited_is_not_shared(
     lease = Lease(tmp_path / "leases" / "trials-0", "w0")
     monkeypatch.setattr("fcntl.flock", lambda *_: lease.path.unlink())
     assert share_lease(lease.path) is None
+
+
+def test_lease_whose_stale_file_goes_while_its_lock_is_awaited_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "leases" / "trials-0"
+    lock, removals = fcntl.flock, []
+
+    def slow_lock(descriptor: int, how: int) -> None:
+        if not removals:  # whoever finds the stale file is quicker
+            removals.append(path.unlink())
+        lock(descriptor, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", slow_lock)
+        lease = Lease(path, "w0")
+    assert is_alive(path)
+    lease.release()
 
 
 def test_budget_is_not_overshot_by_many_claims(tmp_path: Path) -> None:

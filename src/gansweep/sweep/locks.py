@@ -46,8 +46,8 @@ class Lease:
         """more: what else the file's first line says of the worker."""
         self.path = path
         path.parent.mkdir(exist_ok=True)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        kernel = kernel_id() if _share(self._descriptor) else ""  # "": only its touches tell
+        self._descriptor, locked = _opened(path, os.O_RDWR | os.O_CREAT)
+        kernel = kernel_id() if locked else ""  # "": only its touches tell
         content = {"worker": worker, "pid": os.getpid(), "kernel": kernel, **more}
         self._first = json.dumps(content).encode() + b"\n"
         os.ftruncate(self._descriptor, 0)
@@ -85,15 +85,10 @@ class Lease:
 
 def share_lease(path: Path) -> int | None:
     """Hold the lease of one's worker until this process ends; None where it was taken away."""
-    while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR)
-        except FileNotFoundError:
-            return None
-        _share(descriptor)
-        if os.fstat(descriptor).st_nlink > 0:
-            return descriptor
-        os.close(descriptor)  # removed while we waited: a lock on it protects nothing
+    try:
+        return _opened(path, os.O_RDWR)[0]
+    except FileNotFoundError:
+        return None
 
 
 def is_alive(path: Path) -> bool:
@@ -132,6 +127,16 @@ def _is_held(path: Path, descriptor: int) -> bool:
     if holder.get("kernel") == kernel_id():
         return not _can_lock(descriptor)
     return _seconds_untouched(path, descriptor) < LEASE_SECONDS
+
+
+def _opened(path: Path, flags: int) -> tuple[int, bool]:
+    """(descriptor of the lease at `path`, whether it is locked for us and others)."""
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        locked = _share(descriptor)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor, locked
+        os.close(descriptor)  # removed while we waited: a lock on it protects nothing
 
 
 def _share(descriptor: int) -> bool:
