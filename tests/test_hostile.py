@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gansweep.record import RunRecord
+from gansweep.sweep.study import SweepStudy
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
@@ -95,6 +96,9 @@ def test_sweep_whose_study_has_another_space(
     words = ["sweep", "sweep=random", "data=digits", "name=s", "sweep.confirm.top=0"]
     words.append("sweep.sampler.name=random")
     assert command(*words, "model.n_critic=choice(1, 2)").code == 0
+    begun = SweepStudy(tmp_path / "runs" / "s").claim("w0")
+    assert begun is not None
+    begun.lease.release()
     before = (tmp_path / "runs" / "s" / "sweep.yaml").read_bytes()
     done = command(*words, "model.n_critic=choice(1, 3)")
     done.is_refused_with("model.n_critic", "name=")
