@@ -546,7 +546,7 @@ def test_trial_without_the_metric_of_a_constraint_fails_and_says_why(tmp_path: P
 
 
 def test_changed_constraints_are_another_search(tmp_path: Path) -> None:
-    make(tmp_path / "s", constraints=["seconds <= 60"])
+    begin(make(tmp_path / "s", constraints=["seconds <= 60"])).lease.release()
     with pytest.raises(UserError, match="constraints: seconds <= 60 there, seconds <= 90 here"):
         make(tmp_path / "s", constraints=["seconds <= 90"])
 
