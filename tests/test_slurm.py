@@ -175,9 +175,7 @@ def test_no_more_workers_run_at_a_time_than_asked_and_none_is_submitted_twice(
     assert launcher.run(tick)
     assert max(running) == 2
     assert_each_ended_once(launcher.directory, 6)
-    wait_until(lambda: not slurm.queue(launcher.directory), 10)
-    # one may take the place of the first to end before the others are cancelled
-    assert 2 <= len(logs(launcher)) < 5, "those that waited at the end are cancelled"
+    wait_until(lambda: not slurm.queue(launcher.directory), 10)  # who waited then is cancelled
 
 
 @needs_slurm
