@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -198,16 +199,19 @@ def test_several_gpus_are_taken_together_or_not_at_all() -> None:
 def test_many_at_once_never_share_more_than_agreed(
     taker: Callable[..., subprocess.Popen[str]], share: GpuShare, at_once: int
 ) -> None:
-    spans: list[tuple[float, float, str]] = []
     doomed = [taker(share) for _ in range(2)]
     others = [taker(share, seconds=0.15) for _ in range(6)]
-    for process in [*doomed, *others]:
+
+    def spans_of(process: subprocess.Popen[str]) -> list[tuple[float, float, str]]:
         assert process.stdout is not None
         began, *gpus = process.stdout.readline().split()
         assert len(gpus) == share.per_trial
         last = process.stdout.readline() if process in others else str(time.monotonic())
         process.kill()
-        spans += [(float(began), float(last), gpu) for gpu in gpus]
+        return [(float(began), float(last), gpu) for gpu in gpus]
+
+    with ThreadPoolExecutor(8) as readers:  # whichever takes its GPUs first is read first
+        spans = [s for found in readers.map(spans_of, [*doomed, *others]) for s in found]
     for began, _, gpu in spans:
         busy = [g for b, e, g in spans if g == gpu and b <= began < e]
         assert len(busy) <= share.slots
