@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import time
@@ -62,7 +63,8 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
     still = _wait(directory, wait_seconds)
     if still:
-        print(f"Still saving: {_counted(still)}. To see when it ended: gansweep status {directory}")
+        print(f"Still saving: {_counted(still)}. To see when it ended:")
+        print(f"  gansweep status {shlex.quote(str(directory))}")
     else:
         print(f"No worker is at work on {directory}.")
     print("Nothing is lost: the same `gansweep sweep` command continues the sweep.")

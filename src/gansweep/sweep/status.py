@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -206,7 +207,7 @@ def _state(status: Status, workers: list[Present], finished: bool, cancelled: bo
 
 def _next(status: Status) -> dict[str, str]:
     """The commands that make sense now, and what they do."""
-    directory = status.directory
+    directory = shlex.quote(status.directory)
     report = {f"gansweep report {directory}": "see its runs"}
     if status.state == "finished":
         return {f"gansweep report {directory}": "see its winners"}

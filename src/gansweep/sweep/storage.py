@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -150,10 +151,11 @@ def keep_name(study: Study, directory: Path) -> None:
         return
     has_moved = there and not Path(there).exists() and (directory / "sweep.yaml").exists()
     if there and not has_moved:
+        other = shlex.quote(f"name={directory.resolve().name}-2")
         raise UserError(
             f"The storage holds a sweep of this name already, and its directory is {there}, not "
-            f"{here}. Choose another name, as in name={directory.resolve().name}-2, or continue "
-            f"that one with runs_dir={Path(there).parent}."
+            f"{here}. Choose another name, as in {other}, or continue "
+            f"that one with {shlex.quote(f'runs_dir={Path(there).parent}')}."
         )
     study.set_user_attr("directory", here)
 

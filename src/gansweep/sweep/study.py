@@ -7,6 +7,7 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -361,8 +362,12 @@ def _refuse_another_storage(directory: Path, settings: Settings) -> None:
     if kept != settings.storage:
         raise UserError(
             f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
-            f"Give storage={kept}, or start a new sweep with name={settings.name}-2."
+            f"Give storage={kept}, or start a new sweep with {_other_name(settings)}."
         )
+
+
+def _other_name(settings: Settings) -> str:
+    return shlex.quote(f"name={settings.name}-2")
 
 
 def _refuse_another(
@@ -381,6 +386,6 @@ def _refuse_another(
         return
     raise UserError(
         f"The sweep {directory} exists with another search: {difference(old, identity)}. Results "
-        f"of two searches do not belong into one study. Start a new one with name={settings.name}"
-        "-2, or continue the old one by giving the old values."
+        f"of two searches do not belong into one study. Start a new one with "
+        f"{_other_name(settings)}, or continue the old one by giving the old values."
     )

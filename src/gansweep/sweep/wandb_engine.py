@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def run_on_wandb(
     if not agents.run():
         print("Stopped. The same command goes on with the sweep.")
         raise KeyboardInterrupt
-    print(f"next: gansweep report {directory}")
+    print(f"next: gansweep report {shlex.quote(str(directory))}")
 
 
 def _refuse_offline() -> None:
