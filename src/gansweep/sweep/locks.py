@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from typing import Any
 LEASE_SECONDS = 30.0
 TOUCH_SECONDS = 1.0
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+# (device, inode) of a lease touched in the future -> (that touch, when we saw it first by our own
+# clock, which nobody sets)
+_touches: dict[tuple[int, int], tuple[int, float]] = {}
 
 
 class KernelLock:
@@ -126,7 +131,10 @@ def _is_held(path: Path, descriptor: int) -> bool:
     holder = json.loads(os.pread(descriptor, 4096, 0).split(b"\n")[0] or b"{}")
     if holder.get("kernel") == kernel_id():
         return not _can_lock(descriptor)
-    return _seconds_untouched(path, descriptor) < LEASE_SECONDS
+    untouched = _seconds_untouched(path, descriptor)
+    if untouched > -LEASE_SECONDS:
+        return untouched < LEASE_SECONDS
+    return _is_touched_anew(descriptor)
 
 
 def _opened(path: Path, flags: int) -> tuple[int, bool]:
@@ -165,3 +173,15 @@ def _seconds_untouched(path: Path, descriptor: int) -> float:
     now = probe.stat().st_mtime
     probe.unlink()
     return now - os.fstat(descriptor).st_mtime
+
+
+def _is_touched_anew(descriptor: int) -> bool:
+    """Whether a lease whose touch lies in the future may live: the file system's clock was set
+    back. Then it lives for as long as its touches change while we look on."""
+    file = os.fstat(descriptor)
+    now, key = time.monotonic(), (file.st_dev, file.st_ino)
+    touch, seen = _touches.get(key, (-1, 0.0))
+    if touch == file.st_mtime_ns:
+        return now - seen < LEASE_SECONDS
+    _touches[key] = file.st_mtime_ns, now
+    return True
