@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from gansweep.data.batch import Batch
-from gansweep.data.source import DataSource, Mixture, Split
+from gansweep.data.source import DataSource, Mixture, Share, Split
 from gansweep.errors import UserError
 from gansweep.metrics import classifier
 from gansweep.metrics.cache import cache_dir, kept
@@ -60,7 +60,7 @@ class Tensors(DataSource):
     def count(self, split: Split) -> int:
         return len(self.images[split])
 
-    def train_batches(self, batch_size: int, **_: object) -> Iterator[Batch]:
+    def _drawn(self, share: Share) -> Iterator[Batch]:
         raise NotImplementedError
 
     def arrays(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from gansweep.data.batch import Batch
-from gansweep.data.order import generator_for
+from gansweep.data.order import ALL_IMAGES, LABELLED_IMAGES, Streams, generator_for
+from gansweep.data.source import DataSource, Share
 from gansweep.errors import UserError
 
 
@@ -52,7 +54,44 @@ def known_rows(
     return place.argsort()[:n_labels].sort().values
 
 
-def few_labels(batches: Iterator[Batch], labelled: Iterator[Batch]) -> Iterator[Batch]:
+class PartlyLabelled(DataSource):
+    """A data set that can keep most of its training labels to itself.
+
+    n_labels: training images whose labels training is shown; None: all there are.
+    label_seed: decides which these are.
+    """
+
+    label_seed: int
+
+    @abstractmethod
+    def _train_labels(self) -> Tensor | None:
+        """(N,) int64 of the training split, or None without labels; reads what must be read."""
+
+    @abstractmethod
+    def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
+        """Batches of the rows `among`, of all where None; `streams`: whose chances they take."""
+
+    def prepare(self) -> None:
+        self._known_rows()
+
+    def _known_rows(self) -> Tensor | None:
+        """The rows whose labels training is shown; None where it is shown all there are."""
+        labels = self._train_labels()
+        if self.n_labels is None:
+            return None
+        return known_rows(
+            labels, self.n_labels, self.label_seed, n_classes=self.n_classes, name=self.name
+        )
+
+    def _drawn(self, share: Share) -> Iterator[Batch]:
+        known = self._known_rows()
+        whole = self._endless(share, None, ALL_IMAGES)
+        if known is None:
+            return whole
+        return _few_labels(whole, self._endless(share, known, LABELLED_IMAGES))
+
+
+def _few_labels(batches: Iterator[Batch], labelled: Iterator[Batch]) -> Iterator[Batch]:
     """The batches without their labels, each with a batch of those whose labels are known."""
     for batch, known in zip(batches, labelled, strict=False):
         yield Batch(batch.images, None, batch.source, known)

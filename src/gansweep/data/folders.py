@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -19,15 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from gansweep.data.batch import Batch
 from gansweep.data.census import ImageFile, examine
 from gansweep.data.decode import UnreadableImageError, open_image, square
-from gansweep.data.few_labels import few_labels, known_rows
-from gansweep.data.order import (
-    ALL_IMAGES,
-    LABELLED_IMAGES,
-    EndlessOrder,
-    Streams,
-    generator_for,
-)
-from gansweep.data.source import DataSource, Split
+from gansweep.data.few_labels import PartlyLabelled
+from gansweep.data.order import EndlessOrder, Streams, generator_for
+from gansweep.data.source import Share, Split
 from gansweep.errors import UserError, nearest
 
 CHUNK = 256
@@ -70,7 +65,7 @@ class SquareImages(Dataset[tuple[Tensor, int]]):
         return pixels.flip(-1) if pick.flip else pixels, self.labels[pick.row]
 
 
-class ImageFolder(DataSource):
+class ImageFolder(PartlyLabelled):
     """A folder of image files of any sizes, as squares.
 
     The first use decodes every file once to find those that cannot be read; the result is kept
@@ -181,21 +176,9 @@ class ImageFolder(DataSource):
             )
         return classes
 
-    def prepare(self) -> None:
-        self._known_rows()
-
-    def _known_rows(self) -> Tensor | None:
-        """The rows whose labels training is shown; None where it is shown all there are."""
+    def _train_labels(self) -> Tensor | None:
         labels = self._squares("train").labels
-        if self.n_labels is None:
-            return None
-        return known_rows(
-            None if self._classes is None else torch.tensor(labels),
-            self.n_labels,
-            self.label_seed,
-            n_classes=self.n_classes,
-            name=self.name,
-        )
+        return None if self._classes is None else torch.tensor(labels)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -211,71 +194,38 @@ class ImageFolder(DataSource):
     def count(self, split: Split) -> int:
         return len(self._files[split])
 
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        device: torch.device | str,
-        rank: int = 0,
-        world: int = 1,
-        start_image: int = 0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Batch]:
-        self.check_batches(batch_size, world, start_image)
-        share = batch_size // world
-        mine = slice(rank * share, (rank + 1) * share)
-
-        def endless(rows: Tensor | None, streams: Streams) -> Iterator[Batch]:
-            loader = DataLoader(
-                self._squares("train"),
-                batch_sampler=self._picks(batch_size, seed, start_image, mine, rows, streams),
-                num_workers=min(self.workers, len(os.sched_getaffinity(0))),
-                pin_memory=torch.device(device).type == "cuda",
-                # own generator: the loader would else draw from the one that training resumes
-                generator=torch.Generator().manual_seed(0),
-            )
-            return self._on_device(loader, torch.device(device), dtype)
-
-        known = self._known_rows()
-        whole = endless(None, ALL_IMAGES)
-        return whole if known is None else few_labels(whole, endless(known, LABELLED_IMAGES))
-
-    def _on_device(
-        self, loader: DataLoader[tuple[Tensor, int]], device: torch.device, dtype: torch.dtype
-    ) -> Iterator[Batch]:
+    def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
+        loader = DataLoader(
+            self._squares("train"),
+            batch_sampler=self._picks(share, among, streams),
+            num_workers=min(self.workers, len(os.sched_getaffinity(0))),
+            pin_memory=share.device.type == "cuda",
+            # own generator: the loader would else draw from the one that training resumes
+            generator=torch.Generator().manual_seed(0),
+        )
         # one pass over an endless sampler: workers start once and live as long as the training
         for pixels, labels in loader:
-            images = pixels.to(device, non_blocking=True).to(dtype).div_(127.5).sub_(1)
+            images = pixels.to(share.device, non_blocking=True).to(share.dtype).div_(127.5).sub_(1)
             known = self._classes is not None
-            yield Batch(images, labels.to(device, non_blocking=True) if known else None)
+            yield Batch(images, labels.to(share.device, non_blocking=True) if known else None)
 
-    def _picks(
-        self,
-        batch_size: int,
-        seed: int,
-        start: int,
-        mine: slice,
-        among: Tensor | None,
-        streams: Streams,
-    ) -> Iterator[list[Pick]]:
-        """This process's part of every batch, endless; chance is drawn here, not in the workers.
+    def _picks(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[list[Pick]]:
+        """The share of every batch, endless; chance is drawn here, not in the workers.
 
         among: the rows to draw from, all of them where None.
         """
         among = torch.arange(self.n_train) if among is None else among
-        order = EndlessOrder(len(among), seed, stream=streams.order)
-        while True:
-            rows = among[order.rows(start, batch_size)[mine]].tolist()
-            draw = generator_for(seed, start // batch_size, streams.chances)
-            drawn = torch.rand(batch_size, 3, generator=draw)
-            chances = drawn[mine].tolist()
+        order = EndlessOrder(len(among), share.seed, stream=streams.order)
+        for start in itertools.count(share.start_image, share.batch_size):
+            rows = among[order.rows(start, share.batch_size)[share.rows]].tolist()
+            draw = generator_for(share.seed, start // share.batch_size, streams.chances)
+            drawn = torch.rand(share.batch_size, 3, generator=draw)
+            chances = drawn[share.rows].tolist()
             picks = [
                 Pick(row, top, left, self.flip and flip < 0.5)
                 for row, (top, left, flip) in zip(rows, chances, strict=True)
             ]
             yield picks if self.random_crop else [p._replace(top=0.5, left=0.5) for p in picks]
-            start += batch_size
 
     def arrays(
         self, split: Split, limit: int | None = None

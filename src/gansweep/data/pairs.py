@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
-from gansweep.data.source import DataSource, Split
+from gansweep.data.source import DataSource, Share, Split
 from gansweep.data.tasks import task_named
 from gansweep.errors import UserError
 
@@ -69,33 +70,11 @@ class Translation(DataSource):
     def count(self, split: Split) -> int:
         return self.targets.count(split)
 
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        device: torch.device | str,
-        rank: int = 0,
-        world: int = 1,
-        start_image: int = 0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Batch]:
-        self.check_batches(batch_size, world, start_image)
-
-        def drawn(side: DataSource, seed: int) -> Iterator[Batch]:
-            return side.train_batches(
-                batch_size,
-                seed=seed,
-                device=device,
-                rank=rank,
-                world=world,
-                start_image=start_image,
-                dtype=dtype,
-            )
-
+    def _drawn(self, share: Share) -> Iterator[Batch]:
         # counterparts are as many and drawn by the same seed: in the same order, mirrored alike
-        own = seed if self.aligned["train"] else seed + SOURCE_ORDER
-        return map(_paired, drawn(self.targets, seed), drawn(self.sources, own))
+        aligned = self.aligned["train"]
+        own = share if aligned else replace(share, seed=share.seed + SOURCE_ORDER)
+        return map(_paired, self.targets.shared_batches(share), self.sources.shared_batches(own))
 
     def arrays(
         self, split: Split, limit: int | None = None

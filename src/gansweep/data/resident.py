@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
 
@@ -10,21 +11,15 @@ import torch
 from torch import Tensor
 
 from gansweep.data.batch import Batch
-from gansweep.data.few_labels import few_labels, known_rows
-from gansweep.data.order import (
-    ALL_IMAGES,
-    LABELLED_IMAGES,
-    EndlessOrder,
-    Streams,
-    generator_for,
-)
-from gansweep.data.source import DataSource, Split
+from gansweep.data.few_labels import PartlyLabelled
+from gansweep.data.order import EndlessOrder, Streams, generator_for
+from gansweep.data.source import Share, Split
 
 CHUNK = 1000
 Arrays = tuple[Tensor, Tensor | None]
 
 
-class ResidentSource(DataSource):
+class ResidentSource(PartlyLabelled):
     """A data set held as one tensor; a subclass says only how a split is read.
 
     flip: mirror each training image left to right with probability 1/2.
@@ -54,42 +49,11 @@ class ResidentSource(DataSource):
     def read(self, split: Split) -> Arrays:
         """Read a split: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None."""
 
-    def prepare(self) -> None:
-        self._known_rows()
-
-    def _known_rows(self) -> Tensor | None:
-        """The rows whose labels training is shown; None where it is shown all there are."""
-        labels = self._split("train")[1]
-        if self.n_labels is None:
-            return None
-        return known_rows(
-            labels, self.n_labels, self.label_seed, n_classes=self.n_classes, name=self.name
-        )
+    def _train_labels(self) -> Tensor | None:
+        return self._split("train")[1]
 
     def count(self, split: Split) -> int:
         return len(self._split(split)[0])
-
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        device: torch.device | str,
-        rank: int = 0,
-        world: int = 1,
-        start_image: int = 0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Iterator[Batch]:
-        self.check_batches(batch_size, world, start_image)
-        share = batch_size // world
-
-        def endless(rows: Tensor | None, streams: Streams) -> Iterator[Batch]:
-            return self._endless(batch_size, seed, torch.device(device), rank * share, share,
-                                 start_image, dtype, rows, streams)  # fmt: skip
-
-        known = self._known_rows()
-        whole = endless(None, ALL_IMAGES)
-        return whole if known is None else few_labels(whole, endless(known, LABELLED_IMAGES))
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         self.check_split(split)
@@ -111,37 +75,25 @@ class ResidentSource(DataSource):
             self._fingerprints[split] = content.hexdigest()
         return self._fingerprints[split]
 
-    def _endless(
-        self,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        offset: int,
-        share: int,
-        start: int,
-        dtype: torch.dtype,
-        among: Tensor | None,
-        streams: Streams,
-    ) -> Iterator[Batch]:
-        """among: the rows to draw from, all of them where None."""
-        images, labels = self._home(device)
+    def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
+        images, labels = self._home(share.device)
         among = None if among is None else among.to(images.device)
         n = len(images) if among is None else len(among)
-        order = EndlessOrder(n, seed, images.device, stream=streams.order)
-        while True:
-            rows = order.rows(start + offset, share)
+        order = EndlessOrder(n, share.seed, images.device, stream=streams.order)
+        mine = share.rows
+        for start in itertools.count(share.start_image, share.batch_size):
+            rows = order.rows(start + mine.start, mine.stop - mine.start)
             rows = rows if among is None else among[rows]
-            chosen = _moved(images.index_select(0, rows), device)
+            chosen = _moved(images.index_select(0, rows), share.device)
             if not self.is_points:
                 # in place on the fresh copy: 0 -> -1, 255 -> 1
-                chosen = chosen.to(dtype).div_(127.5).sub_(1)
+                chosen = chosen.to(share.dtype).div_(127.5).sub_(1)
             if self.flip:
-                draw = generator_for(seed, start // batch_size, streams.chances)
-                flips = self._flips(batch_size, draw)[offset : offset + share]
-                chosen = torch.where(_moved(flips, device), chosen.flip(-1), chosen)
-            named = None if labels is None else _moved(labels.index_select(0, rows), device)
-            yield Batch(chosen.to(dtype), named)
-            start += batch_size
+                draw = generator_for(share.seed, start // share.batch_size, streams.chances)
+                flips = self._flips(share.batch_size, draw)[mine]
+                chosen = torch.where(_moved(flips, share.device), chosen.flip(-1), chosen)
+            named = None if labels is None else _moved(labels.index_select(0, rows), share.device)
+            yield Batch(chosen.to(share.dtype), named)
 
     @staticmethod
     def _flips(batch_size: int, draw: torch.Generator) -> Tensor:

@@ -31,6 +31,25 @@ class Mixture:
     max_sigmas: float = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of every training batch that one process gets: see `DataSource.train_batches`."""
+
+    batch_size: int
+    seed: int
+    device: torch.device
+    rank: int
+    world: int
+    start_image: int
+    dtype: torch.dtype
+
+    @property
+    def rows(self) -> slice:
+        """Which rows of a whole batch it is."""
+        n = self.batch_size // self.world
+        return slice(self.rank * n, (self.rank + 1) * n)
+
+
 class DataSource(ABC):
     """One data set: training batches without end, and whole splits for the metrics.
 
@@ -62,7 +81,6 @@ class DataSource(ABC):
     def count(self, split: Split) -> int:
         """Number of samples in a split; 0 where the set has no such split."""
 
-    @abstractmethod
     def train_batches(
         self,
         batch_size: int,
@@ -81,6 +99,21 @@ class DataSource(ABC):
             what follows equals an uninterrupted run bit for bit.
         Raises: UserError for sizes that do not fit, before the first batch.
         """
+        return self.shared_batches(
+            Share(batch_size, seed, torch.device(device), rank, world, start_image, dtype)
+        )
+
+    def shared_batches(self, share: Share) -> Iterator[Batch]:
+        """`train_batches` of one share.
+
+        Raises: UserError for sizes that do not fit, before the first batch.
+        """
+        self._check_sizes(share.batch_size, share.world, share.start_image)
+        return self._drawn(share)
+
+    @abstractmethod
+    def _drawn(self, share: Share) -> Iterator[Batch]:
+        """`train_batches` of a share whose sizes fit."""
 
     @abstractmethod
     def arrays(
@@ -167,7 +200,7 @@ class DataSource(ABC):
                 "Measure against the other split, or give the data set a test split."
             )
 
-    def check_batches(self, batch_size: int, world: int, start_image: int) -> None:
+    def _check_sizes(self, batch_size: int, world: int, start_image: int) -> None:
         """Raises: UserError for a batch that the data, the processes or a resumed run refuse."""
         if batch_size < 1:
             raise UserError(
