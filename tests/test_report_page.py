@@ -102,7 +102,7 @@ def test_the_confirmed_winner_comes_first_among_the_samples(page: Page, sweep: P
     winner = leaderboard(load([sweep])).rows[0]
     assert winner.stage == "confirmed"
     first = page.all("img")[0]["alt"]
-    assert first and f"{winner.label}, confirmed, seed 101" in first
+    assert first and f"{winner.name}, confirmed, seed 101" in first
 
 
 def test_the_protocols_table_leaves_out_what_all_have_in_common(page: Page) -> None:

@@ -60,7 +60,7 @@ def test_the_trials_on_the_front_are_found_whatever_else_they_measured(tmp_path:
     write_trade_off(tmp_path)
     ((sweep, trials, confirmed),) = fronts(board_of(tmp_path))
     assert trials and confirmed is None and trials.columns == (FID, "seconds")
-    assert [one.name for one in trials.members] == ["t0", "t1", "t3"]
+    assert [one.run for one in trials.members] == ["t0", "t1", "t3"]
     assert len(trials.candidates) == 5, "a pruned trial is no candidate"
 
 

@@ -106,8 +106,8 @@ def _biased(score: str, found: Sequence[Measured]) -> str:
     assert first.endless is not None and second.endless is not None
     turned = ", which turns the order round" if second.endless < first.endless else ""
     return (
-        f"{score} is {_span(biases)} above what endless samples would give. {first.row.label} and "
-        f"{second.row.label} differ by {number(second.fid - first.fid)}, their biases by "
+        f"{score} is {_span(biases)} above what endless samples would give. {first.row.name} and "
+        f"{second.row.name} differ by {number(second.fid - first.fid)}, their biases by "
         f"{number(abs(other - bias))}{turned}: FID-infinity is {number(first.endless)} and "
         f"{number(second.endless)}. Compare by FID-infinity, or on more samples."
     )
@@ -124,10 +124,10 @@ def _uncertain(score: str, found: Sequence[Measured]) -> str:
     if not close:
         return ""
     gap, noise = close[-1][0].fid - first.fid, max(noise for _, noise in close)
-    behind = listing([one.row.label for one, _ in close], "and")
+    behind = listing([one.row.name for one, _ in close], "and")
     up_to = "differences of up to" if len(close) > 1 else "a difference of"
     return (
-        f"{score} does not tell {first.row.label} from {behind}: {up_to} {number(gap)} against "
+        f"{score} does not tell {first.row.name} from {behind}: {up_to} {number(gap)} against "
         f"an error of measuring it of ± {number(noise)} (95 %)."
     )
 

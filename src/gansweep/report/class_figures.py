@@ -83,7 +83,7 @@ def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[st
         "hovermode": "closest",
         "annotations": _percents(shares) if k <= WORDED else [],
     }
-    title = variant.row.label
+    title = variant.row.name
     alt = f"{title}: of the samples asked to be of each class, how many percent are seen as each."
     height = 110 + CELL * min(k, 24)
     return Figure(title, f"{alt} {note}", [cells], layout, height, variant=variant.index, note=note)

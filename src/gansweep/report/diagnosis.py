@@ -94,7 +94,7 @@ def _evidence(variant: Variant, run: Run, column: str, finding: Finding) -> Figu
     layout = axes("")
     layout["shapes"] = [span(*finding.kimg)]
     alt = (
-        f"{column} of {variant.row.label}, seed {run.seed}: from {number(found.mean[0])} to "
+        f"{column} of {variant.row.name}, seed {run.seed}: from {number(found.mean[0])} to "
         f"{number(found.mean[-1])}. Shaded: {number(finding.kimg[0])} to "
         f"{number(finding.kimg[1])} kimg."
     )

@@ -73,7 +73,7 @@ def _scatter(
         ],
     }
     told = [
-        f"{variant.row.label} {number(mean[0])} and {number(mean[1])}"
+        f"{variant.row.name} {number(mean[0])} and {number(mean[1])}"
         for (variant, _), mean in zip(found, means, strict=True)
     ]
     alt = f"{words[1]} and {words[0]}: {'; '.join(told)}."
@@ -174,7 +174,7 @@ def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
         if one.error is not None:
             trace["error_x"] = {"array": [one.error], "color": variant.colour, "thickness": 1.5}
         traces.append({**trace, "hovertemplate": "%{x:.4g}"})
-        said = f"{variant.row.label} {number(one.fid)}"
+        said = f"{variant.row.name} {number(one.fid)}"
         if one.endless is not None:
             open_dot = {**dot, "symbol": "circle-open", "line": {"width": 2}}
             hover = {"name": "FID-infinity", "hovertemplate": "%{x:.4g}"}

@@ -44,7 +44,7 @@ def plain(text: str) -> str:
 
 
 def name_of(variant: Variant) -> str:
-    return plain(variant.row.label)
+    return plain(variant.row.name)
 
 
 def value_axis(values: Sequence[float], unit: str = "") -> dict[str, Any]:
@@ -229,7 +229,7 @@ def _bars(
             dots = {"color": variant.colour, "size": 6, "line": {"width": 1, "color": "#fff"}}
             seeds = {"x": values, "y": [y] * summary.n, "mode": "markers", "marker": dots}
             data.append({**common, **seeds, "type": "scatter", "hovertemplate": "%{x:.4g} " + unit})
-        words.append(f"{variant.row.label} {number(summary.mean)}")
+        words.append(f"{variant.row.name} {number(summary.mean)}")
     if not data:
         return None
     places = list(range(len(names)))

@@ -42,8 +42,8 @@ def balance(variants: Sequence[Variant]) -> list[Figure]:
         layout["margin"] = {"l": 52, "r": 78, "t": 10, "b": 42}
         figures.append(
             Figure(
-                title=variant.row.label,
-                alt=f"{variant.row.label}: mean D(x) ends at {number(real[-1]['y'][-1])} and mean "
+                title=variant.row.name,
+                alt=f"{variant.row.name}: mean D(x) ends at {number(real[-1]['y'][-1])} and mean "
                 f"D(G(z)) at {number(fake[-1]['y'][-1])}; a line marks 0.5.",
                 data=[*real, *fake],
                 layout=layout,

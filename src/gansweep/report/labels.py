@@ -19,6 +19,7 @@ BOOKKEEPING = {
     "callbacks",
 }
 SEEDS = {"seed", "noise_seed"}
+LONG = 40  # letters; a name beyond is too long for a sentence, a legend or a column
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -90,4 +91,28 @@ def label(rows: Sequence[Row]) -> dict[str, str]:
         if counts[row.model, row.detail] > 1:
             row.detail = ", ".join(filter(None, [row.detail, row.runs[0].name]))
         row.label = f"{row.model} ({row.detail})" if row.detail else row.model
+    _shorten(rows)
     return names
+
+
+def _shorten(rows: Sequence[Row]) -> None:
+    """A long label gives way to the trial's name, as `gansweep sweep` shows it while it runs."""
+    for row in rows:
+        row.name = row.label
+    long = [row for row in rows if len(row.label) > LONG]
+    for told in (_sweep_and_trial, _trial):
+        names = {row.key: told(row) for row in long}
+        counts = Counter(names.values())
+        for row in long:
+            if names[row.key] and counts[names[row.key]] == 1:
+                row.name = names[row.key]
+
+
+def _trial(row: Row) -> str:
+    """ "gan t0004"; "" for what no sweep has tried."""
+    return f"{row.model} {row.trial}" if row.trial else ""
+
+
+def _sweep_and_trial(row: Row) -> str:
+    part = row.runs[0].sweep
+    return f"{row.model} {part.name}/{row.trial}" if part and row.trial else ""

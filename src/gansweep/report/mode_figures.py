@@ -76,9 +76,9 @@ def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) 
         "shapes": [level(1 / count)],
         "bargap": 0.25,
     }
-    alt = f"{variant.row.label}: share of samples in each of {count} modes. {note}"
+    alt = f"{variant.row.name}: share of samples in each of {count} modes. {note}"
     return Figure(
-        variant.row.label, alt, [bars], layout, height=220, variant=variant.index, note=note
+        variant.row.name, alt, [bars], layout, height=220, variant=variant.index, note=note
     )
 
 
@@ -93,7 +93,7 @@ def fid_of_classes(variants: Sequence[Variant]) -> list[Figure]:
             means = [_mean(column) for column in zip(*lists, strict=True)]
             if not means:
                 continue
-            told.append(f"{variant.row.label} {number(max((m for m in means if m), default=None))}")
+            told.append(f"{variant.row.name} {number(max((m for m in means if m), default=None))}")
             bars = {"x": [plain(n) for n in _class_names(runs, len(means))], "y": means}
             about = {"name": name_of(variant), "meta": variant.index, "showlegend": False}
             paint = {"marker": {"color": variant.colour}, "hovertemplate": "%{y:.4g}"}
@@ -134,7 +134,7 @@ def _ranks(
             "hovertemplate": "%{y:.2f}",
         }
         traces.append({"type": "scatter", "mode": "lines", "showlegend": False, **line})
-        notes.append(f"{variant.row.label}: {_missing(seeds, protocol)}")
+        notes.append(f"{variant.row.name}: {_missing(seeds, protocol)}")
     samples = int(found[0][2].get("n_fake") or sum(found[0][1][0]))
     traces.append(_chance(ranks, count, samples))
     layout = {

@@ -224,7 +224,7 @@ def _pictures(
                 continue
             kimg, content = found
             where = f"{STAGES[variant.row.stage]}seed {run.seed}, {notation.number(kimg)} kimg"
-            alt = f"{what} {variant.row.label}, {where}"
+            alt = f"{what} {variant.row.name}, {where}"
             pictures.append(Grid(variant, _embedded(content), where, alt))
             break
     return pictures

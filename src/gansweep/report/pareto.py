@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gansweep.report.notation import plural
 from gansweep.report.objectives import column_of, pareto_front, value_of
 from gansweep.report.read import Run
 from gansweep.report.section import Table
-from gansweep.report.statistics import Board, Summary, summarize
+from gansweep.report.statistics import Board, Row, Summary, summarize
 from gansweep.report.sweep_part import Goal
 from gansweep.report.trials import Sweep, sweeps_of
 
@@ -20,12 +20,14 @@ from gansweep.report.trials import Sweep, sweeps_of
 class Candidate:
     """A configuration with a value of every objective, over its seeds.
 
-    lost: runs of it that came to no result.   on_front: no other candidate is better in one
-    objective without being worse in another.
+    run: the name of its first.   name, label: as those of its row.   lost: runs of it that came to
+    no result.   on_front: no other candidate is better in one objective without being worse in
+    another.
     """
 
-    name: str
+    run: str
     model: str
+    name: str
     label: str
     values: tuple[Summary, ...]
     lost: int
@@ -68,13 +70,13 @@ def fronts(board: Board) -> list[tuple[Sweep, Front | None, Front | None]]:
     """(sweep, front of its trials, front of its confirmed configurations), for every sweep that
     has several objectives."""
     refused = {refusal.score for refusal in board.refused}
-    labels = {run.directory: r.label for r in [*board.rows, *board.open_rows] for run in r.runs}
+    row_of = {run.directory: r for r in [*board.rows, *board.open_rows] for run in r.runs}
     found = []
     for sweep in sweeps_of(board.runs):
         if len(sweep.goals) > 1:
             trials = [trial.runs for trial in sweep.trials if trial.complete]
             confirmed = _alike(sweep.confirmations)
-            fronts_of = [_front(sweep.goals, g, refused, labels) for g in (trials, confirmed)]
+            fronts_of = [_front(sweep.goals, g, refused, row_of) for g in (trials, confirmed)]
             found.append((sweep, fronts_of[0], fronts_of[1]))
     return found
 
@@ -91,7 +93,7 @@ def _front(
     goals: tuple[Goal, ...],
     groups: Sequence[list[Run]],
     refused: Collection[str],
-    labels: Mapping[Path, str],
+    row_of: Mapping[Path, Row],
 ) -> Front | None:
     """None where no group of runs has a value of every objective, all measured alike."""
     runs = [run for members in groups for run in members]
@@ -110,17 +112,14 @@ def _front(
         if complete:
             values = tuple(summary for summary in summaries if summary)
             first, lost = members[0], len(members) - len(complete)
-            label = labels[first.directory]
-            found.append(Candidate(first.directory.name, first.model, label, values, lost))
+            run, row = first.directory.name, row_of[first.directory]
+            found.append(Candidate(run, first.model, row.name, row.label, values, lost))
     if not found:
         return None
     # a mean over the survivors alone beats none over all seeds
     points = [(*one.point, float(one.lost > 0)) for one in found]
     best = pareto_front(points, [*(goal.direction for goal in goals), "minimize"])
-    candidates = [
-        Candidate(o.name, o.model, o.label, o.values, o.lost, on_front=place in best)
-        for place, o in enumerate(found)
-    ]
+    candidates = [replace(one, on_front=place in best) for place, one in enumerate(found)]
     return Front(goals, tuple(columns), candidates)
 
 
@@ -133,7 +132,7 @@ def _values(run: Run, goals: Sequence[Goal], columns: Sequence[str]) -> list[flo
 def front_table(sweep: Sweep, front: Front, confirmed: bool) -> Table:
     """The members of a front with the mean of every objective."""
     what = "confirmed with fresh seeds" if confirmed else "of the trials"
-    rows = [[one.label, one.seeds, *map(_cell, one.values)] for one in front.members]
+    rows = [[one.name, one.seeds, *map(_cell, one.values)] for one in front.members]
     heads = [
         f"{column}, {'higher' if goal.direction == 'maximize' else 'lower'} is better"
         for column, goal in zip(front.columns, front.goals, strict=True)

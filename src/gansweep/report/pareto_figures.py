@@ -56,7 +56,7 @@ def _figure(
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     }
-    told = [f"{o.label} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
+    told = [f"{o.name} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
     count = plural(len(trials.candidates), "trial")
     alt = (
         f"{count} by {trials.columns[x]} and {trials.columns[y]}. On the front: {'; '.join(told)}."
@@ -121,7 +121,7 @@ def _dots(
 
 def _told(one: Candidate, front: Front) -> str:
     parts = [f"{c} {number(v)}" for c, v in zip(front.columns, one.point, strict=True)]
-    return "<br>".join(plain(text) for text in [f"{one.name}: {one.label}", *parts])
+    return "<br>".join(plain(text) for text in [f"{one.run}: {one.label}", *parts])
 
 
 def _confirmed(one: Candidate, front: Front, pair: tuple[int, int], line: Line) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class Row:
     among, so its value is optimistic). key: equal for no other row.
     settled: False for a trial that came to no outcome, though some run of it ended well.
     settings: those that tell the row from others of its model; detail: the same in words.
+    label: the model with all of that.   name: the label, or the trial's name where that is long.
     """
 
     key: str
@@ -98,11 +99,19 @@ class Row:
     settled: bool = True
     label: str = ""
     detail: str = ""
+    name: str = ""
     rank: int | None = None
 
     @property
     def seeds(self) -> int:
         return len(self.complete)
+
+    @property
+    def trial(self) -> str:
+        """The name of the trial, or of the population's member; "" where there is none."""
+        tried = [(run, run.sweep) for run in self.runs if run.sweep and not is_confirmation(run)]
+        names = [run.directory.name if part.schedule else part.key for run, part in tried]
+        return names[0] if names else ""
 
     @property
     def shown(self) -> list[Run]:
@@ -336,11 +345,14 @@ def _rank(board: Board) -> None:
 
 
 def leader(board: Board, score: str) -> Row | None:
-    """The best row of the first stage by this score; None where its direction is unknown."""
+    """The best row of the first stage by this score; None where its direction is unknown, or where
+    several are the best."""
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
     having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:
         return None
     choose = max if direction == "maximize" else min
-    return choose(fair, key=lambda row: row.scores(board.at)[score].mean)
+    means = [row.scores(board.at)[score].mean for row in fair]
+    best = choose(means)
+    return fair[means.index(best)] if means.count(best) == 1 else None

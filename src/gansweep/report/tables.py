@@ -40,18 +40,27 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
         other = "" if board.trial_metric == metric else f", by {board.trial_metric}"
         title = f"Best trial of each other model, not confirmed{other}"
         lines += ["", *_wrap(title, width)]
-    lines += cells[len(chosen) :]
+    lines += [*cells[len(chosen) :], *_legend(board, width), *_details([*chosen, *trials], width)]
     for sweep, tried, confirmed in fronts(board):
         front = confirmed or tried
         if front:
             lines += ["", *_front_lines(front_table(sweep, front, front is confirmed), width)]
-    return "\n".join([*lines, *_legend(board, width), "", *_wrap(verdict(board), width)])
+    return "\n".join([*lines, "", *_wrap(verdict(board), width)])
 
 
 def _legend(board: Board, width: int) -> list[str]:
     """What the ± and the brackets mean, where there are any."""
     spread = any((summary := board.judged(row)) and summary.interval for row in board.rows)
     return _wrap(LEGEND, width) if spread else []
+
+
+def _details(rows: Sequence[Row], width: int) -> list[str]:
+    """The settings of the rows whose name leaves them out."""
+    lines = []
+    for row in rows:
+        if row.name != row.label:
+            lines += textwrap.wrap(f"{row.name}: {row.detail}", width, subsequent_indent="  ")
+    return ["", *lines] if lines else []
 
 
 def _front_lines(table: Table, width: int) -> list[str]:
@@ -79,7 +88,7 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
         summary = board.judged(row)
         score = [str(summary), summary.interval_text] if summary else ["–", ""]
         numbers = [number(row.mean_of(key)) for key in ("kimg", "images_per_second")]
-        cells.append([str(row.rank or "–"), row.label, *score, str(row.seeds), *numbers])
+        cells.append([str(row.rank or "–"), row.name, *score, str(row.seeds), *numbers])
     if not any(line[3] for line in cells):
         heads, cells = heads[:3] + heads[4:], [line[:3] + line[4:] for line in cells]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
@@ -182,7 +191,8 @@ def latex_escape(text: str) -> str:
 def leaderboard_latex(board: Board, metric: str | None = None) -> str:
     """A booktabs table (`\\usepackage{booktabs}`); the best value of each score is bold.
 
-    The score that ranks has a column of the 95 % intervals of its means beside it.
+    The score that ranks has a column of the 95 % intervals of its means beside it. What a name
+    leaves out of a configuration's settings stands in a comment.
     metric: write this score alone. Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
@@ -192,6 +202,7 @@ def leaderboard_latex(board: Board, metric: str | None = None) -> str:
     lines = [f"% {score}: {_one_line(_protocol(board, score))}" for score in scores]
     lines += [
         f"% {LEGEND}",
+        *(f"% {_one_line(f'{r.name}: {r.detail}')}" for r in board.rows if r.name != r.label),
         r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}",
         r"\toprule",
         " & ".join(latex_escape(head) for head in heads) + r" \\",
@@ -203,7 +214,7 @@ def leaderboard_latex(board: Board, metric: str | None = None) -> str:
         if stage is not None and (row.stage == "trial") != (stage == "trial"):
             lines.append(r"\midrule")
         stage = row.stage
-        cells = [latex_escape(row.label)]
+        cells = [latex_escape(row.name)]
         for score in scores:
             summary = row.scores(board.at).get(score)
             text = latex_escape(str(summary or "–"))
