@@ -209,16 +209,38 @@ def test_a_metric_may_be_named_by_its_kind_and_a_typo_is_explained(tmp_path: Pat
         leaderboard(load([tmp_path]), metric="fid_digitnet_2k_train")
 
 
-def test_the_verdict_says_whether_seeds_can_tell(tmp_path: Path) -> None:
-    seeds(tmp_path / "far", "a", [10.0, 10.1, 9.9])
-    seeds(tmp_path / "far", "b", [20.0, 20.1, 19.9])
-    assert "a gap that seeds hardly explain" in verdict(leaderboard(load([tmp_path / "far"])))
-    seeds(tmp_path / "near", "a", [10.0, 14.0])
-    seeds(tmp_path / "near", "b", [11.0, 15.0])
-    assert "do not tell the two apart" in verdict(leaderboard(load([tmp_path / "near"])))
-    seeds(tmp_path / "single", "a", [10.0])
-    seeds(tmp_path / "single", "b", [11.0])
-    assert "order may be chance" in verdict(leaderboard(load([tmp_path / "single"])))
+def told(directory: Path, **configurations: list[float]) -> str:
+    for model, values in configurations.items():
+        seeds(directory, model, values)
+    return verdict(leaderboard(load([directory])))
+
+
+def test_a_leader_whose_interval_is_clear_of_all_others_leads(tmp_path: Path) -> None:
+    clear = told(tmp_path, a=[10.0, 10.1, 9.9], b=[20.0, 20.1, 19.9], c=[30.0, 30.1, 29.9])
+    assert clear.startswith("a leads with") and "intervals do not overlap" in clear
+
+
+def test_there_is_no_clear_winner_where_intervals_overlap(tmp_path: Path) -> None:
+    near = told(tmp_path / "near", a=[10.0, 14.0], b=[11.0, 15.0])
+    assert near.startswith("No clear winner: a has the best mean")
+    assert "b follows with" in near and "95 % intervals overlap" in near and " leads" not in near
+    # the second is clear of the first, but the third has seeds that are as good
+    third = told(tmp_path / "third", a=[10.0, 10.1], b=[20.0, 20.1], c=[9.0, 50.0])
+    assert third.startswith("No clear winner") and "c follows with" in third
+    # Welch's test alone would tell these apart (p = 0.006), as the best of several it need not be
+    apart = told(tmp_path / "apart", a=[1.98, 2.37, 2.76], b=[3.78, 4.24, 4.70])
+    assert apart.startswith("No clear winner") and "p = 0.006" in apart
+
+
+def test_there_is_no_clear_winner_among_equals_or_single_seeds(tmp_path: Path) -> None:
+    single = told(tmp_path / "single", a=[10.0], b=[11.0])
+    assert single.startswith("No clear winner") and "order may be chance" in single
+    equal = told(tmp_path / "equal", a=[2.0, 2.0], b=[2.0, 2.0], c=[2.0, 2.0])
+    assert "b has the same. The same holds for c." in equal and " leads" not in equal
+    board = leaderboard(load([tmp_path / "equal"]))
+    assert leader(board, FID) is None, "no value is bold where several are the best"
+    many = told(tmp_path / "many", **{name: [10.0, 12.0] for name in "abcde"})
+    assert "The same holds for 3 others." in many
 
 
 def test_the_verdict_says_when_the_leaders_saw_unequal_numbers_of_images(tmp_path: Path) -> None:
@@ -287,6 +309,21 @@ def test_names_are_as_short_as_they_can_be_told_apart() -> None:
     names = short_names(["m.g.lr", "m.d.lr", "m.n_critic", "model"])
     assert short_names(["m.penalties.r1.weight"]) == {"m.penalties.r1.weight": "r1.weight"}
     assert names == {"m.g.lr": "g.lr", "m.d.lr": "d.lr", "m.n_critic": "n_critic", "model": "model"}
+
+
+def test_a_long_label_gives_way_to_the_name_of_its_trial(tmp_path: Path) -> None:
+    for key, lr in (("t0000", 0.001), ("t0001", 0.002)):
+        params = {"model.optimizer.generator.lr": lr, "model.a_long_name_of_a_setting": lr}
+        for role, prefix, seed in (("trial", "", 0), ("confirm", "c-", 101)):
+            part = part_of_sweep(f"{prefix}{key}", params, role)
+            write_run(tmp_path / "one" / f"{prefix}{key}", seed=seed, sweep=part)
+    first = leaderboard(load([tmp_path / "one"])).rows[0]
+    assert first.name == "dcgan t0000" and first.label == f"dcgan ({first.detail})"
+    assert first.detail == "lr 0.001, a_long_name_of_a_setting 0.001"
+    sweep = part_of_sweep("t0000", {"model.optimizer.generator.lr": 0.004, **params})
+    write_run(tmp_path / "two" / "t0000", sweep={**sweep, "name": "other"})
+    names = {row.name for row in leaderboard(load([tmp_path])).rows}
+    assert {"dcgan demo/t0000", "dcgan other/t0000"} <= names, "one name for one configuration"
 
 
 def test_what_watches_a_run_is_no_setting_of_it_but_what_may_end_it_is(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_the_terminal_table_keeps_its_width_and_names_every_row(board: Board, wi
     text = leaderboard_text(board, width)
     assert max(map(len, text.splitlines())) <= width
     shown = ("6.0 ± 3.6", "[-3.0, 15.0]", "± standard deviation over seeds")
-    for word in ("dcgan", "wgan_gp", *shown, "lower is better", "leads"):
+    for word in ("dcgan", "wgan_gp", *shown, "lower is better", "No clear winner"):
         assert word in text
 
 
@@ -121,3 +121,18 @@ def test_the_terminal_shows_what_was_confirmed_then_the_best_trial_of_other_mode
     assert "dcgan (n_critic 1)  " in above and "5.5" in above and "dcgan (n_critic 2)" not in text
     assert below.index("wgan_gp (n_critic 2)") < below.index("gan  ")
     assert "wgan_gp (n_critic 1)" not in text
+
+
+def test_settings_too_long_for_a_name_stand_below_the_table_and_beside_the_latex(
+    tmp_path: Path,
+) -> None:
+    for key, lr in (("t0000", 0.001), ("t0001", 0.002)):
+        params = {"model.optimizer.generator.lr": lr, "model.a_long_name_of_a_setting": lr}
+        write_run(tmp_path / key, scores={FID: [lr]}, sweep=part_of_sweep(key, params))
+    board = leaderboard(load([tmp_path]))
+    lines = leaderboard_text(board).splitlines()
+    assert [line.split()[:3] for line in lines[2:3]] == [["1", "dcgan", "t0000"]]
+    assert "dcgan t0000: lr 0.001, a_long_name_of_a_setting 0.001" in lines
+    latex = leaderboard_latex(board)
+    assert "% dcgan t0001: lr 0.002, a_long_name_of_a_setting 0.002" in latex
+    assert "\ndcgan t0001 & 0.002" in latex
