@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,18 @@ def test_the_end_of_a_sweep_prints_its_leaderboard_and_page(
     conclude(tmp_path)
     out = capsys.readouterr().out
     assert "dcgan" in out and f"wrote {tmp_path / 'report.html'}" in out
+
+
+def test_the_end_of_a_sweep_prints_a_command_that_trains_its_first_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["gansweep", "train", *(f"model.option_{i}=[{i}, a]" for i in range(9)), "seed=101"]
+    write_run(tmp_path / "a", scores={FID: [1.0]}, command=shlex.join(words))
+    write_run(tmp_path / "b", model="wgan", scores={FID: [2.0]}, command="gansweep train")
+    conclude(tmp_path)
+    _, _, command = capsys.readouterr().out.partition("train dcgan again:\n")
+    assert max(map(len, command.splitlines())) <= 80
+    assert shlex.split(command.replace("\\\n", " ")) == words
 
 
 def test_the_leaderboard_keeps_to_80_columns_where_there_is_no_terminal(

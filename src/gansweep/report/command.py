@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gansweep.errors import UserError
+
+if TYPE_CHECKING:
+    from gansweep.report.statistics import Row
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -90,12 +95,32 @@ def conclude(sweep: Path) -> None:
 
     # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    table = leaderboard_text(leaderboard(load([sweep])), width)
+    board = leaderboard(load([sweep]))
+    table = leaderboard_text(board, width)
     print(table)
     for note in _left_out(sweep, table):
         print(textwrap.fill(note, width))
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
+    if board.ranked and (again := _command_of(board.ranked[0])):
+        print(f"\ntrain {board.ranked[0].name} again:\n{_continued(again, width)}")
+
+
+def _command_of(row: Row) -> str:
+    """Trains a configuration; "" for a population's, whose settings changed on the way."""
+    run = row.shown[0]
+    scheduled = any(one.sweep and one.sweep.schedule for one in row.runs)
+    return "" if scheduled else str(run.result.get("command") or "").strip()
+
+
+def _continued(command: str, width: int) -> str:
+    """The command over several lines, none wider than `width` where no word is, to be copied."""
+    lines = ["   "]
+    for word in map(shlex.quote, shlex.split(command)):
+        if len(lines[-1]) + len(word) + 3 > width:  # a blank before it, a blank and \\ behind
+            lines.append("       ")
+        lines[-1] += f" {word}"
+    return " \\\n".join(lines)
 
 
 def _left_out(sweep: Path, table: str) -> list[str]:
