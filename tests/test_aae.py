@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from gansweep import config
 from gansweep.build import build_data, build_model
 from gansweep.data.batch import Batch
-from gansweep.models.adversarial import Draws
 from gansweep.models.adversarial_autoencoder import AdversarialAutoencoder
+from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import squared_error
 
 IMAGE = (1, 8, 8)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gansweep import config, schedules
 from gansweep.data.batch import Batch
-from gansweep.models.adversarial import Adversarial, Draws, Schedule
+from gansweep.models.adversarial import Adversarial, Schedule
+from gansweep.models.draws import Draws
 from gansweep.record import RunRecord
 from gansweep.training import train
 

@@ -11,7 +11,8 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import resnet
 from gansweep.layers.attention import SelfAttention, attending_side
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 
 
 def slow_attention(layer: SelfAttention, maps: Tensor) -> Tensor:

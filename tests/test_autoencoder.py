@@ -15,8 +15,8 @@ from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.held_out import HeldOut
-from gansweep.models.adversarial import Draws
 from gansweep.models.autoencoder import Autoencoder, Coding, Latest, evaluating
+from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import (
     absolute_error,
     cross_entropy,

@@ -10,8 +10,9 @@ from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.began import Discriminator, Encoder, Generator
-from gansweep.models.adversarial import Draws, Scores
+from gansweep.models.adversarial import Scores
 from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
+from gansweep.models.draws import Draws
 from gansweep.training import train
 
 IMAGE = (1, 8, 8)

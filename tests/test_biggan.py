@@ -11,8 +11,8 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import biggan
 from gansweep.layers.spatial import SIDES, stages
-from gansweep.models.adversarial import Draws
 from gansweep.models.biggan import BigGAN, orthogonal_penalty, truncated_normal
+from gansweep.models.draws import Draws
 
 
 def generator_of(side: int, latent_dim: int, **options: object) -> biggan.Generator:

@@ -21,7 +21,8 @@ from gansweep.callbacks.watcher import GameCallback
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
-from gansweep.models.adversarial import Adversarial, Draws, Scores
+from gansweep.models.adversarial import Adversarial, Scores
+from gansweep.models.draws import Draws
 from gansweep.record import RunRecord
 from gansweep.training import train
 

@@ -22,7 +22,7 @@ from gansweep.layers import conditional, dcgan, mlp
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models import adversarial
 from gansweep.models.acgan import ACGAN
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.infogan import InfoGAN
 

@@ -11,8 +11,8 @@ from gansweep import config
 from gansweep.build import build_data, build_model
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Draws
 from gansweep.models.cyclegan import BothJudges, BothWays, CycleGAN, ImagePool
+from gansweep.models.draws import Draws
 
 CPU = torch.device("cpu")
 

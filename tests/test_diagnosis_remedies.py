@@ -13,7 +13,8 @@ from gansweep.data.batch import Batch
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.remedies import MOST, TREATMENTS, command_with, remedies_for
 from gansweep.diagnosis.rules import RULES
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 
 SMALL_IMAGES = ["data=digits", "model.generator.width=4", "model.discriminator.width=8"]
 SMALL_POINTS = [

@@ -24,7 +24,7 @@ from gansweep.data.source import Split
 from gansweep.data.toy import Ring
 from gansweep.errors import UserError
 from gansweep.losses import Hinge, Loss, Minimax, RelativisticPairing, Wasserstein
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.penalties import R1, Penalty
 from gansweep.record import RunRecord

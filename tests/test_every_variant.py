@@ -20,7 +20,8 @@ from torch import Tensor
 from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.data.batch import Batch
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 from gansweep.sweep.own_space import own_space
 from gansweep.sweep.run import run_sweep
 from gansweep.sweep.space import Space

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep import config
 from gansweep.data.batch import Batch
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 IMAGE, POINTS = (1, 8, 8), (2,)

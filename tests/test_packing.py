@@ -9,7 +9,7 @@ from gansweep.build import build_data, build_model
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.metrics.modes import mixture_modes
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN, packs
 from gansweep.training import NOISE_OFFSET
 

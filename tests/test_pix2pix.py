@@ -11,8 +11,8 @@ from gansweep.build import build_data, build_model
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.losses import NonSaturating
-from gansweep.models.adversarial import Draws
 from gansweep.models.context_encoder import ContextEncoder
+from gansweep.models.draws import Draws
 from gansweep.models.pix2pix import Pix2Pix
 
 CPU = torch.device("cpu")

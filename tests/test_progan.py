@@ -22,7 +22,7 @@ from gansweep.layers.progressive import (
     stage_at,
     top_level,
 )
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.progan import DriftingWasserstein, ProGAN
 from gansweep.training import train
 

@@ -13,7 +13,8 @@ from gansweep.errors import UserError
 from gansweep.layers import dcgan, mlp, r3, resnet
 from gansweep.layers.conditional_norm import CodeBatchNorm2d, ConditionalBatchNorm2d
 from gansweep.layers.heads import Projection
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 
 N_CLASSES = 3
 

@@ -17,7 +17,7 @@ from gansweep.errors import UserError
 from gansweep.layers import noisy
 from gansweep.losses import NonSaturating
 from gansweep.models import sgan
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.sgan import SGAN, FeatureMatchingSGAN
 
 KINDS = [SGAN, FeatureMatchingSGAN]

@@ -15,7 +15,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_discrimination import MinibatchDiscrimination
 from gansweep.losses import Hinge, LeastSquares, Loss, NonSaturating
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.penalties import Consistency, LeCam
 from gansweep.schedules import geometric

@@ -19,7 +19,7 @@ from gansweep.layers.style import (
     _Blur,
     _smoothly_doubled,
 )
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.stylegan2 import StyleGAN2, path_lengths
 
 TINY = [

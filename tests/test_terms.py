@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 
 TERMS = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.unrolled import UnrolledGAN
 
 TINY = [

@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Draws
+from gansweep.models.draws import Draws
 from gansweep.models.vae import VAE, kl_from_prior
 
 IMAGE = (1, 8, 8)

@@ -33,8 +33,8 @@ from gansweep.data.conditions import Conditions
 from gansweep.devices import accelerator, check_precision, device_count
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
-from gansweep.models.adversarial import Draws
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
+from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
 from gansweep.origin import hardware, origin
 from gansweep.record import RunRecord, Source, disk_error, new_directory

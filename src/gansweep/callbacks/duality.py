@@ -17,7 +17,8 @@ from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.cache import say
 from gansweep.metrics.equilibrium import game_value
-from gansweep.models.adversarial import Adversarial, Draws
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.draws import Draws
 
 ROWS_KEPT = 6400  # of the test split, half for the worst opponents and half for the scores
 SEED = 20181112

@@ -10,7 +10,6 @@ Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,9 @@ from torch.optim import Optimizer
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.losses import Kind
+from gansweep.models.averages import MovingAverages
 from gansweep.models.distributed import average_gradients, broadcast
+from gansweep.models.draws import Draws
 
 Schedule = Callable[[float, float], float]
 
@@ -52,39 +53,6 @@ class Terms:
     loss: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
     scores: Scores | None = None
-
-
-class Draws:
-    """The random numbers of training: one stream for the whole run, whatever the processes.
-
-    Each draw is made for the global batch and every process takes its own rows of it, so that
-    two processes train exactly as one does with the doubled batch.
-    """
-
-    def __init__(self, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> None:
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.rank = rank
-        self.world = world
-
-    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """(n, *shape), standard normal."""
-        return self._rows(torch.randn, n, shape, dtype)
-
-    def uniform(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """(n, *shape), uniform on [0, 1)."""
-        return self._rows(torch.rand, n, shape, dtype)
-
-    def _rows(
-        self, draw: Callable[..., Tensor], n: int, shape: tuple[int, ...], dtype: torch.dtype | None
-    ) -> Tensor:
-        drawn = draw(
-            n * self.world,
-            *shape,
-            dtype=dtype,
-            device=self.generator.device,
-            generator=self.generator,
-        )
-        return drawn if self.world == 1 else drawn[self.rank * n : (self.rank + 1) * n]
 
 
 class Adversarial(pl.LightningModule):
@@ -137,7 +105,6 @@ class Adversarial(pl.LightningModule):
         self.n_critic = n_critic
         self.accumulate = accumulate
         self.clip_grad_norm = clip_grad_norm
-        self.ema_kimg = ema_kimg
         self.lr_schedule = lr_schedule
         self.judged_by = tuple(judged_by)
         self.budget_kimg = float("inf")
@@ -149,7 +116,7 @@ class Adversarial(pl.LightningModule):
         self.draws: Draws | None = None
         self._optimizers: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
-        self._averages: dict[str, nn.Module] = {}
+        self._averages = MovingAverages(ema_kimg)
         # Bounded, so that a run in which nobody asks for the means keeps no history.
         self._recent: dict[str, deque[Tensor]] = defaultdict(lambda: deque(maxlen=1000))
 
@@ -259,14 +226,12 @@ class Adversarial(pl.LightningModule):
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", group["lr"])
             self._optimizers[player] = optimizer
-        if self.ema_kimg is not None:
-            for player in self.averaged:
-                if player not in self._averages:
-                    self._averages[player] = _frozen_copy(self.players[player])
+        for player in self.averaged:
+            self._averages.begin(player, self.players[player])
         return list(self._optimizers.values())
 
     def on_fit_start(self) -> None:
-        for average in self._averages.values():
+        for average in self._averages.networks.values():
             average.to(self.device)
 
     def transfer_batch_to_device(
@@ -347,25 +312,17 @@ class Adversarial(pl.LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
 
-    @torch.no_grad()
     def _update_averages(self, moved: tuple[str, ...], images: int) -> None:
-        if self.ema_kimg is None:
-            return
-        # At the start the half-life is 5 % of the images seen, lest the average stay at the
-        # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
-        half_life = min(self.ema_kimg * 1000, 0.05 * self.images_seen)
         first = next(iter(self.players))
-        for player in (name for name in self._averages if name in moved):
+        for player in moved:
             since = images if player == first else images * self.n_critic
-            forget = 1 - 0.5 ** (since / max(half_life, 1e-8))
-            average, live = self._averages[player], self.players[player]
-            torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), forget)
-            for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
-                kept.copy_(buffer)
+            self._averages.follow(
+                player, self.players[player], images=since, images_seen=self.images_seen
+            )
 
     def sampler(self, player: str = "generator") -> nn.Module:
         """The network to sample with: the moving average, or the player itself without one."""
-        return self._averages.get(player, self.players[player])
+        return self._averages.networks.get(player, self.players[player])
 
     @property
     def paused(self) -> bool:
@@ -387,7 +344,7 @@ class Adversarial(pl.LightningModule):
 
     def share_buffers(self) -> None:
         """Give every process the main one's batch statistics; called on all, before measuring."""
-        for network in (*self.players.values(), *self._averages.values()):
+        for network in (*self.players.values(), *self._averages.networks.values()):
             for buffer in network.buffers():
                 broadcast(buffer)
 
@@ -400,7 +357,7 @@ class Adversarial(pl.LightningModule):
         """Everything that the next step depends on, as tensors and plain values."""
         return {
             "players": {name: net.state_dict() for name, net in self.players.items()},
-            "averages": {name: net.state_dict() for name, net in self._averages.items()},
+            "averages": {name: net.state_dict() for name, net in self._averages.networks.items()},
             "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
             "memory": {name: module.state_dict() for name, module in self.memory.items()},
             "draws": None if self.draws is None else self.draws.generator.get_state(),
@@ -412,11 +369,7 @@ class Adversarial(pl.LightningModule):
         """Weights, averages and the clock. Raises: RuntimeError where the networks differ."""
         for name, network in self.players.items():
             network.load_state_dict(state["players"][name])
-        # a continued run may be told to keep no average any more
-        for name, weights in state["averages"].items() if self.ema_kimg is not None else ():
-            average = _frozen_copy(self.players[name])
-            average.load_state_dict(weights)
-            self._averages[name] = average
+        self._averages.load(self.players, state["averages"])
         for name, module in self.memory.items():
             module.load_state_dict(state["memory"][name])
         self.images_seen = state["images_seen"]
@@ -436,7 +389,3 @@ class Adversarial(pl.LightningModule):
                 group.update(kept)
         if self.draws is not None and state["draws"] is not None:
             self.draws.generator.set_state(state["draws"].cpu())
-
-
-def _frozen_copy(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).requires_grad_(False).eval()

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.draws import Draws
 
 
 class AdversarialAutoencoder(Coding):

@@ -18,13 +18,16 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
-from gansweep.models.adversarial import Adversarial, Draws, Scores, Terms
+from gansweep.models.adversarial import Adversarial, Scores, Terms
 from gansweep.models.distributed import gathered
+from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import reconstruction_error
 
 
 class Coding(Adversarial):
     """What all autoencoders share: the networks, their noisy input, what they answer.
+
+    The encoder with its decoder is the one player, unless a subclass says otherwise.
 
     The encoder is shown the batch's sources where the data have any (noisy, grey or incomplete
     images, say), else its images; the decoder makes the images.
@@ -62,9 +65,19 @@ class Coding(Adversarial):
             decoder(sample_shape=self.sample_shape, latent_dim=latent_dim),
         )
 
-    @abstractmethod
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self.coder}
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        return ("autoencoder",)
+
     def to_sample_with(self) -> Coder:
         """The encoder and the decoder with their averaged weights, where there are any."""
+        coder = self.sampler("autoencoder")
+        assert isinstance(coder, Coder)
+        return coder
 
     def shown(self, batch: Batch) -> Tensor:
         """What the encoder codes: (N, C', H, W) in [-1, 1] or (N, D)."""
@@ -133,21 +146,8 @@ class Autoencoder(Coding):
         self.known = Latest(kept_rows, self.source_shape or self.sample_shape)
 
     @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"autoencoder": self.coder}
-
-    @property
-    def makers(self) -> tuple[str, ...]:
-        return ("autoencoder",)
-
-    @property
     def memory(self) -> dict[str, nn.Module]:
         return {"known": self.known}
-
-    def to_sample_with(self) -> Coder:
-        coder = self.sampler("autoencoder")
-        assert isinstance(coder, Coder)
-        return coder
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         super().training_step(batch, batch_idx)

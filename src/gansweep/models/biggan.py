@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.adversarial import Terms
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 
 

@@ -15,7 +15,8 @@ from gansweep.data.batch import Batch
 from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
 
 

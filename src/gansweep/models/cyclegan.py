@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import gathered, own_rows
+from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
 
 

@@ -18,8 +18,9 @@ from gansweep.augment import ADA, Augmentation
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Adversarial, Draws, Schedule, Scores, Terms
+from gansweep.models.adversarial import Adversarial, Schedule, Scores, Terms
 from gansweep.models.distributed import average
+from gansweep.models.draws import Draws
 from gansweep.penalties import Penalty, ScorePenalty
 
 

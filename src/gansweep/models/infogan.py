@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
-from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.adversarial import Terms
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 
 

@@ -17,7 +17,8 @@ from gansweep.data.batch import Batch
 from gansweep.layers.patchgan import mean_score
 from gansweep.layers.unet import UNet
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
 
 

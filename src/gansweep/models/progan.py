@@ -5,7 +5,7 @@ Both networks begin at 4x4 pixels and grow a level at a time: a new level fades 
 are computed, on real images averaged down to its side.
 Departures: one batch size and one learning rate for all levels (the authors lower the batch from
 256x256 on, where memory demands it); the moving average has a half-life in images, and a shorter
-one at the start of training (see `Adversarial._update_averages`): ema_kimg = 0.693 * batch_size
+one at the start of training (see models/averages.py): ema_kimg = 0.693 * batch_size
 gives the paper's 0.999 a step; the optimizers are reset where a level begins, in the authors' code
 where its fade ends too.
 """
@@ -32,7 +32,8 @@ from gansweep.layers.progressive import (
     top_level,
 )
 from gansweep.losses import Wasserstein
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN, packs_around
 
 

@@ -23,8 +23,9 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError, nearest
 from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
 from gansweep.losses import NonSaturating
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import average
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 
 Head = Callable[[int, int], nn.Module]

@@ -8,7 +8,7 @@ them, so the optimizers' moments need not be adjusted for k / (k + 1) as many st
 of style mixing is drawn for each sample; path lengths are those of unmixed styles, compared with
 the mean before them, which begins with the first one measured where the authors' begins at 0 (in a
 short run that flattens the images); the moving average begins with a shorter half-life (see
-`Adversarial._update_averages`).
+models/averages.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
-from gansweep.models.adversarial import Draws, Scores, Terms
+from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import average
+from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.progan import filled
 

@@ -9,13 +9,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.adversarial import Draws, Terms
+from gansweep.models.adversarial import Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.draws import Draws
 
 
 class VAE(Coding):
@@ -46,19 +47,6 @@ class VAE(Coding):
         self.beta = beta
         self.spread = spread
         self.reconstruction = reconstruction
-
-    @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"autoencoder": self.coder}
-
-    @property
-    def makers(self) -> tuple[str, ...]:
-        return ("autoencoder",)
-
-    def to_sample_with(self) -> Coder:
-        coder = self.sampler("autoencoder")
-        assert isinstance(coder, Coder)
-        return coder
 
     def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
         z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)

@@ -1,0 +1,60 @@
+"""Moving averages of the networks that make samples, over the images seen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class MovingAverages:
+    """A copy of each averaged network that follows it slowly, frozen and in evaluation mode.
+
+    half_life_kimg: after so many thousand images half of what the copy was is forgotten; None
+        for no copies.
+    """
+
+    def __init__(self, half_life_kimg: float | None) -> None:
+        self.half_life_kimg = half_life_kimg
+        self.networks: dict[str, nn.Module] = {}
+
+    def begin(self, player: str, live: nn.Module) -> None:
+        """Average this player from its present weights on, unless it is averaged already."""
+        if self.half_life_kimg is not None and player not in self.networks:
+            self.networks[player] = _frozen_copy(live)
+
+    @torch.no_grad()
+    def follow(self, player: str, live: nn.Module, *, images: int, images_seen: int) -> None:
+        """Move a player's copy, if it has one, towards its weights; take over its buffers.
+
+        images: seen since the copy was last moved, of `images_seen` since the start of training.
+        """
+        if self.half_life_kimg is None or player not in self.networks:
+            return
+        # At the start the half-life is 5 % of the images seen, lest the average stay at the
+        # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
+        half_life = min(self.half_life_kimg * 1000, 0.05 * images_seen)
+        forget = 1 - 0.5 ** (images / max(half_life, 1e-8))
+        average = self.networks[player]
+        torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), forget)
+        for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    def load(self, players: Mapping[str, nn.Module], states: Mapping[str, Any]) -> None:
+        """Take up the copies of a checkpoint: player -> state_dict.
+
+        A continued run may be told to keep none any more, and then takes none.
+        """
+        if self.half_life_kimg is None:
+            return
+        for player, state in states.items():
+            copied = _frozen_copy(players[player])
+            copied.load_state_dict(state)
+            self.networks[player] = copied
+
+
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).requires_grad_(False).eval()

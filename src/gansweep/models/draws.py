@@ -1,0 +1,41 @@
+"""The random numbers of training: latents, the points of penalties, what augmentation decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Draws:
+    """One stream of random numbers for the whole run, whatever the processes.
+
+    Each draw is made for the global batch and every process takes its own rows of it, so that
+    two processes train exactly as one does with the doubled batch.
+    """
+
+    def __init__(self, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.rank = rank
+        self.world = world
+
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """(n, *shape), standard normal."""
+        return self._rows(torch.randn, n, shape, dtype)
+
+    def uniform(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """(n, *shape), uniform on [0, 1)."""
+        return self._rows(torch.rand, n, shape, dtype)
+
+    def _rows(
+        self, draw: Callable[..., Tensor], n: int, shape: tuple[int, ...], dtype: torch.dtype | None
+    ) -> Tensor:
+        drawn = draw(
+            n * self.world,
+            *shape,
+            dtype=dtype,
+            device=self.generator.device,
+            generator=self.generator,
+        )
+        return drawn if self.world == 1 else drawn[self.rank * n : (self.rank + 1) * n]
