@@ -30,6 +30,7 @@ from gansweep.errors import UserError
 from gansweep.report.notation import short_names
 from gansweep.sweep.constraints import TELLS_OPTUNA, excesses
 from gansweep.sweep.domains import Choice, Fixed
+from gansweep.sweep.given_up import LearnsOfGivenUp
 from gansweep.sweep.space import Parameter, Space
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         if name == "tpe":
-            return TPESampler(
+            tpe = TPESampler(
                 n_startup_trials=startup,
                 multivariate=True,
                 group=True,  # conditional parameters are modelled with their companions
@@ -62,10 +63,12 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
                 seed=seed,
                 **asked,
             )
+            return LearnsOfGivenUp(tpe)
         if name == "gp":
             # it says once in each worker that greenlet would save it some tenths of a second
             logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
-            return GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
+            gp = GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
+            return LearnsOfGivenUp(gp, pruned=True)
         if name == "cmaes":
             # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the
             # stopped trials inform the search, with the median they mislead it
