@@ -1,8 +1,9 @@
 """Which GPU each worker computes on, so that no two trials meet on one by accident.
 
-A worker takes its GPUs when it starts, by kernel locks on files in one directory of the machine,
-and hands the locks on to its children. So workers keep clear of each other wherever they come from:
-another sweep, another user, a shell. What is killed frees its GPU once its last process is gone.
+A worker takes its GPUs when it has a trial to run, by kernel locks on files in one directory of the
+machine, hands the locks on to its children, and gives them back when it has been idle. So workers
+keep clear of each other wherever they come from: another sweep, another user, a shell. What is
+killed frees its GPU once its last process is gone.
 
 Containers that share a GPU but not the directory do not see each other.
 """
@@ -176,7 +177,9 @@ class HeldGpus:
             os.utime(descriptor)
 
     def pass_on(self) -> None:
-        """Have the further processes of a data-parallel trial hold the GPUs too."""
+        """Have this process compute on these GPUs, and the further processes of a data-parallel
+        trial hold them too. It comes before CUDA is asked for anything."""
+        os.environ[VISIBLE] = ",".join(self.names)
         os.environ[HELD] = ",".join(map(str, self._descriptors))
 
     def release(self) -> None:
@@ -203,6 +206,42 @@ def take_gpus(gpus: Sequence[Gpu], share: GpuShare, sweep: Path) -> HeldGpus | N
             return None
         note = {"slots": share.slots, "pid": os.getpid(), "sweep": str(sweep.resolve())}
         return HeldGpus([g.name for g in chosen], [_sit(folder, gpu, note) for gpu in chosen])
+
+
+class GpuTurns:
+    """The GPUs of a worker: taken for its trials, and given back while it has none."""
+
+    def __init__(self, share: GpuShare, sweep: Path, *, uses_gpus: bool) -> None:
+        """Raises: UserError where there are GPUs, but too few for one trial."""
+        self._share, self._sweep = share, sweep
+        self._gpus = share.usable_gpus() if uses_gpus else []
+        self._visible = os.environ.get(VISIBLE)
+        self.held: HeldGpus | None = None
+
+    def take(self) -> bool:
+        """Have what a trial needs, where it is free; True where it needs none.
+
+        Raises: UserError where the locks cannot be kept.
+        """
+        if self._gpus and self.held is None:
+            self.held = take_gpus(self._gpus, self._share, self._sweep)
+            if self.held is not None:
+                os.environ[VISIBLE] = ",".join(self.held.names)
+        return not self._gpus or self.held is not None
+
+    def give_back(self) -> None:
+        if self.held is None:
+            return
+        self.held.release()
+        self.held = None
+        if self._visible is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = self._visible
+
+    def told_holders(self) -> str:
+        """Who holds them, in words."""
+        return told_holders(self._gpus)
 
 
 def told_holders(gpus: Sequence[Gpu]) -> str:

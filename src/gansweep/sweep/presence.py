@@ -21,6 +21,8 @@ from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remo
 LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
 LOOK_SECONDS = 0.05
 LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
+IDLE = "idle"  # what a worker does that has no trial: another may die and leave it one
+WAITS_FOR_GPU = "waiting for a GPU"  # what a worker does whose trial needs one
 STOPPING = "stopping"  # what a worker does that was asked to save and end
 CANCELLED = "cancelled"  # the file by which workers everywhere hear of `gansweep cancel`
 
@@ -37,7 +39,7 @@ class Present:
     job: str | None  # of SLURM, as in 17_3
     gpus: str | None  # as CUDA_VISIBLE_DEVICES names them; None: not restricted
     started: float  # seconds since 1970
-    doing: str  # the key of a trial, "idle", "stopping"
+    doing: str  # the key of a trial, IDLE, WAITS_FOR_GPU, STOPPING
     since: float
 
     @classmethod
@@ -86,12 +88,16 @@ class Presence:
         names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
         self._lease = next(filter(None, (_claimed(_path(directory, n), n) for n in names)))
         self.name = self._lease.path.stem
-        self.note("idle")
+        self._noted: tuple[str, str | None] | None = None
+        self.note(IDLE)
 
     def note(self, doing: str) -> None:
         """Say what this worker is at from now on."""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if self._noted == (doing, gpus):
+            return
+        self._noted = doing, gpus
         with contextlib.suppress(OSError):  # a full disk: that it lives is told by the lock
-            gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
             self._lease.note(doing=doing, since=time.time(), gpus=gpus)
 
     def leave(self) -> None:

@@ -14,6 +14,9 @@ from gansweep.sweep.population import Population
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 
+# what is fixed of a trial's parameters, and its attributes
+Planned = tuple[dict[str, Scalar], dict[str, Any]]
+
 
 class Queue:
     """The trials of a sweep in their order: those enqueued, then points of a grid or what the
@@ -33,11 +36,8 @@ class Queue:
             random.Random(int(settings.sampler["seed"])).shuffle(self._points)
             self.n_trials = min(self.n_trials, len(self._points))
 
-    def next_trial(
-        self, trials: Sequence[FrozenTrial]
-    ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
-        """(what is fixed of its parameters, its attributes) of the trial to queue after `trials`;
-        None where the budget has none left."""
+    def next_trial(self, trials: Sequence[FrozenTrial]) -> Planned | None:
+        """The trial to queue after `trials`; None where the budget has none left."""
         if self.population is not None:
             return self._next_unit(self.population, trials)
         number = len({t.user_attrs["key"] for t in trials})
@@ -49,9 +49,7 @@ class Queue:
             return first["params"], {**attrs, "source": first["source"]}
         return self._points[number] if number < len(self._points) else {}, attrs
 
-    def _next_unit(
-        self, population: Population, trials: Sequence[FrozenTrial]
-    ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
+    def _next_unit(self, population: Population, trials: Sequence[FrozenTrial]) -> Planned | None:
         planned = population.next_unit(trials)
         if planned is None or planned[1]["generation"] > 0:
             return planned

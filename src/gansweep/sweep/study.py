@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from gansweep.sweep.locks import Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, outcome_of
 from gansweep.sweep.population import open_record
 from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
-from gansweep.sweep.queue import Queue
+from gansweep.sweep.queue import Planned, Queue
 from gansweep.sweep.samplers import make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.settling import queue_failed, settle
@@ -89,35 +90,42 @@ class SweepStudy:
     def n_trials(self) -> int:
         return self.queue.n_trials
 
-    def claim(self, worker: str) -> Attempt | None:
-        """The next thing to run, or None where there is nothing now."""
-        return self.storage.exclusively(lambda: self._claim(worker))
+    def claim(self, worker: str, is_ready: Callable[[], bool] = lambda: True) -> Attempt | None:
+        """The next thing to run, or None where there is nothing now.
 
-    def _claim(self, worker: str) -> Attempt | None:
+        is_ready: asked where there is something; where it says no, that is left to others.
+        """
+        return self.storage.exclusively(lambda: self._claim(worker, is_ready))
+
+    def _claim(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
         # with N workers there are N leases to look at, so not every claim looks
         is_due = time.monotonic() - self._reaped >= REAP_SECONDS
-        attempt = None if is_due else self._next(worker)
+        attempt = None if is_due else self._next(worker, is_ready)
         if attempt is None:
             self._reap(self.trials)
             self._reap(self.confirms)
             self._reaped = time.monotonic()
-            attempt = self._next(worker)
+            attempt = self._next(worker, is_ready)
         return attempt
 
-    def _next(self, worker: str) -> Attempt | None:
+    def _next(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
         if failures.is_stopped(self.directory):
             return None
-        waiting = self._waiting(self.trials)
-        if waiting is None and self._reserve_trial(worker):
-            waiting = self._waiting(self.trials)
-        if waiting is not None:
-            return self._start(self.trials, waiting, worker)
-        if self._trials_told():
-            waiting = self._waiting(self.confirms)
-            if waiting is None and self._reserve_confirmation(worker):
-                waiting = self._waiting(self.confirms)
+        for study, planned in (
+            (self.trials, self._planned_trial),
+            (self.confirms, self._planned_confirmation),
+        ):
+            waiting = self._waiting(study)
+            new = planned() if waiting is None else None
+            if (waiting is not None or new is not None) and not is_ready():
+                return None
+            if new is not None:  # for ourselves
+                study.enqueue_trial(new[0], user_attrs={**new[1], "worker": worker})
+                waiting = self._waiting(study)
             if waiting is not None:
-                return self._start(self.confirms, waiting, worker)
+                return self._start(study, waiting, worker)
+            if not self._trials_told():
+                return None
         return None
 
     def suggest(self, attempt: Attempt) -> None:
@@ -261,26 +269,18 @@ class SweepStudy:
         told = all(t.state not in UNFINISHED for t in last_attempts(trials))
         return told and self.queue.next_trial(trials) is None
 
-    def _reserve_trial(self, worker: str) -> bool:
-        """Queue a new trial, for ourselves, where the budget has one left."""
-        planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
-        if planned is None:
-            return False
-        self.trials.enqueue_trial(planned[0], user_attrs={**planned[1], "worker": worker})
-        return True
+    def _planned_trial(self) -> Planned | None:
+        """The trial to queue next, where the budget has one left."""
+        return self.queue.next_trial(self.trials.get_trials(deepcopy=False))
 
-    def _reserve_confirmation(self, worker: str) -> bool:
-        """Queue a confirmation run, for ourselves, where one of the winners' is not yet begun.
-
-        One at a time: by the next time, with more trials or other options, others may win.
-        """
+    def _planned_confirmation(self) -> Planned | None:
+        """The confirmation run to queue next, where one of the winners' is not yet begun: by the
+        next time, with more trials or other options, others may win."""
         known = {t.user_attrs["key"] for t in self.confirms.get_trials(deepcopy=False)}
         c = next((c for c in self.confirmations() if c.name not in known), None)
         if c is None:
-            return False
-        attrs = {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
-        self.confirms.enqueue_trial({}, user_attrs={**attrs, "worker": worker})
-        return True
+            return None
+        return {}, {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
 
     def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
         lease = Lease(self.lease_path(study, waiting.number), worker)

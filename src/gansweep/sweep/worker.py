@@ -25,12 +25,12 @@ from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
-from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders
+from gansweep.sweep.gpus import GpuShare, GpuTurns
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import Lease, remove_dead
 from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
-from gansweep.sweep.presence import STOPPING, Presence, is_cancelled
+from gansweep.sweep.presence import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
 from gansweep.sweep.reporting import Reporter
 from gansweep.sweep.study import SweepStudy, protocols_in
 
@@ -43,7 +43,7 @@ IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 NO_SPACE = "no space left on its disk"
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
 OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
-LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped, or a GPU is free
+LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped
 
 
 class Worker:
@@ -62,7 +62,10 @@ class Worker:
         self._context.set_forkserver_preload(
             [*self.study.settings.preload, module, run_order.__module__]
         )
-        self._gpus: HeldGpus | None = None
+        settings = self.study.settings
+        share = GpuShare.of(settings.launcher)
+        self._gpus = GpuTurns(share, directory, uses_gpus=settings.uses_gpus)
+        self._waits = self._told = False  # for a GPU; that we do
 
     def run(self) -> int:
         """Work until nothing is left, or until asked to stop; one of the exit codes above."""
@@ -71,51 +74,43 @@ class Worker:
         self.presence = Presence(self.study.directory, self.name)
         self.name = self.presence.name
         try:
-            if self._take_gpus():
+            if self._gpus.take():
                 _start_server()  # it imports while we ask for the first trial
-                self._work()
+            self._work()
             return self._exit_code()
         except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
             return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
         finally:
             self.presence.leave()
-            if self._gpus is not None:
-                self._gpus.release()
-
-    def _take_gpus(self) -> bool:
-        """Take the GPUs that a trial needs, where there are any, once they are free; False where
-        nothing is left to do by then."""
-        settings = self.study.settings
-        share = GpuShare.of(settings.launcher)
-        gpus = share.usable_gpus() if settings.uses_gpus else []
-        told = False
-        while gpus and self._gpus is None:
-            self._gpus = take_gpus(gpus, share, self.study.directory)
-            if self._gpus is None:
-                if self._must_stop() or self.study.finished():
-                    return False
-                if not told:
-                    print(f"Waiting for a GPU: {told_holders(gpus)}", flush=True)
-                    self.presence.note("waiting for a GPU")
-                    told = True
-                time.sleep(LOOK_SECONDS)
-        if self._gpus is not None:
-            os.environ[VISIBLE] = ",".join(self._gpus.names)
-            self.presence.note("idle")
-        return True
+            self._gpus.give_back()
 
     def _work(self) -> None:
         pause = IDLE_SECONDS[0]
         while not self._must_stop():
-            attempt = self.study.claim(self.name)
+            self._waits = False
+            attempt = self.study.claim(self.name, self._has_gpus)
             if attempt is not None:
                 self._attempt(attempt)
                 pause = IDLE_SECONDS[0]
             elif is_stopped(self.study.directory) or self.study.finished():
                 return
             else:  # another worker may die and leave us its trial
+                if pause == IDLE_SECONDS[1]:
+                    self._gpus.give_back()  # somebody else may have work for it
+                self.presence.note(WAITS_FOR_GPU if self._waits else IDLE)
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
+
+    def _has_gpus(self) -> bool:
+        """Whether we have the GPUs that a trial needs, where it needs any; taken where free."""
+        if self._gpus.take():
+            self._told = False
+            return True
+        self._waits = True
+        if not self._told:
+            print(f"Waiting for a GPU: {self._gpus.told_holders()}", flush=True)
+            self._told = True
+        return False
 
     def _exit_code(self) -> int:
         directory = self.study.directory
@@ -154,7 +149,7 @@ class Worker:
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
         status = self.study.settle(attempt, ended, reason)
-        self.presence.note("idle")
+        self.presence.note(IDLE)
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
         if reason == NO_SPACE:
             raise UserError(
@@ -201,16 +196,16 @@ class Worker:
 
     def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
         settings = self.study.settings
-        overrides = [*settings.overrides, *run.overrides]
+        overrides, held = [*settings.overrides, *run.overrides], self._gpus.held
         if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
-            threads = max(1, self.threads // len(self._gpus.names if self._gpus else "1"))
+            threads = max(1, self.threads // (1 if held is None else len(held.names)))
             overrides.append(f"trainer.threads={threads}")  # recorded: they move last digits
         sweep = attempt.sweep_entry(settings, run, self.study.directory)
-        if self._gpus is not None:
-            self._gpus.touch()
-            sweep["gpus"] = self._gpus.names
-            if len(self._gpus.names) > 1:
-                overrides.append(f"trainer.devices={len(self._gpus.names)}")
+        if held is not None:
+            held.touch()
+            sweep["gpus"] = held.names
+            if len(held.names) > 1:
+                overrides.append(f"trainer.devices={len(held.names)}")
         names = [f"group={settings.name}", f"name={run.name}"]
         record = RunRecord(self.study.run_dir(run.name))
         return Order(
@@ -222,7 +217,7 @@ class Worker:
             source=run.source if is_untouched(record) else None,
             lease=str(attempt.lease.path),
             sweep=sweep,
-            gpus=self._gpus,
+            gpus=held,
         )
 
     def _accompany(

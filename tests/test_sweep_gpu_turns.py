@@ -1,0 +1,62 @@
+"""A worker without work leaves its GPU to others, and takes one again when there is work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Processes, wait_until
+from sweep_processes import made, words_of_a_sweep
+
+from gansweep.sweep.gpus import GpuShare, take_gpus, visible_gpus
+from gansweep.sweep.presence import IDLE, workers_of
+
+A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
+LISTING = f"GPU 0: NVIDIA H100 (UUID: {A})\nGPU 1: NVIDIA H100 (UUID: {B})\n"
+
+
+@pytest.fixture(autouse=True)
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.fixture
+def started() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.end()
+
+
+def test_idle_worker_gives_its_gpu_back_and_takes_another_for_a_trial_that_is_left_to_it(
+    tmp_path: Path, started: Processes
+) -> None:
+    more = ["trainer.accelerator=auto", "n_trials=2", "sweep.confirm.top=0", "does=told"]
+    directory = made([*words_of_a_sweep(tmp_path), *more])
+    does, run = directory.parent / "does", directory / "t0000"
+    does.write_text(json.dumps({"t0000": "slow"}))
+
+    first = started("-m", "gansweep.sweep", str(directory), "--name", "first")
+    wait_until((run / "visible").exists)
+    second = started("-m", "gansweep.sweep", str(directory), "--name", "second")
+    wait_until((directory / "t0001" / "ends").exists)
+    ours = wait_until(lambda: take_gpus(visible_gpus(), GpuShare(), directory))
+    assert ours.names == [B]
+    (idle,) = (w for w in workers_of(directory) if w.worker == "second")
+    assert (idle.doing, idle.gpus) == (IDLE, None)
+
+    does.write_text("{}")
+    first.kill()
+    said = second.communicate(timeout=60)
+    assert second.returncode == 0, said
+    ours.release()
+    assert (run / "visible").read_text().split() == [A, A], "by whoever: the other one was ours"
+    assert (directory / "t0001" / "visible").read_text().split() == [B]
