@@ -127,6 +127,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     from gansweep.sweep.storage import open_storage
     from gansweep.sweep.study import SweepStudy, latest
     from gansweep.sweep.table import Watch, state_of
+    from gansweep.sweep.time_left import seconds_left
 
     storage = open_storage(directory, settings.storage)
     storage.patience.ends = lambda: True  # a reader does not wait for the end of an outage
@@ -148,7 +149,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     status.trials |= {"to come": to_come} if to_come > 0 else {}
     failures = (t.user_attrs.get("failure") for t in latest(study.trials))
     status.failures = dict(Counter(kind for kind in failures if kind))
-    status.seconds_left = watch.seconds_left(rows, max(1, len(status.workers)))
+    status.seconds_left = seconds_left(study, workers=1)
     best = watch.best(rows)
     if best is not None:
         status.objective = f"{study.objective.direction} {best.score or study.objective.metric}"

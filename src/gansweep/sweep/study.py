@@ -124,7 +124,7 @@ class SweepStudy:
                 waiting = self._waiting(study)
             if waiting is not None:
                 return self._start(study, waiting, worker)
-            if not self._trials_told():
+            if not self.trials_told():
                 return None
         return None
 
@@ -196,7 +196,7 @@ class SweepStudy:
 
     def finished(self) -> bool:
         """Whether every trial is told, and every confirmation run of the winners too."""
-        if not self._trials_told():
+        if not self.trials_told():
             return False
         planned = {c.name for c in self.confirmations()}
         told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
@@ -264,7 +264,8 @@ class SweepStudy:
         trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return trials[0] if trials else None
 
-    def _trials_told(self) -> bool:
+    def trials_told(self) -> bool:
+        """Whether every trial has ended, and none is to come."""
         trials = self.trials.get_trials(deepcopy=False)
         told = all(t.state not in UNFINISHED for t in last_attempts(trials))
         return told and self.queue.next_trial(trials) is None

@@ -19,6 +19,7 @@ from gansweep.sweep.confirm import front
 from gansweep.sweep.constraints import broken
 from gansweep.sweep.outcome import SUCCEEDED
 from gansweep.sweep.study import SweepStudy, latest, protocols_in
+from gansweep.sweep.time_left import seconds_left
 
 STYLES = {
     "running": "cyan",
@@ -94,16 +95,6 @@ class Watch:
         else:
             confirms = max(len(known), int(confirm["top"]) * int(confirm["seeds"]))
         return len(ended), self.study.n_trials + confirms
-
-    def seconds_left(self, rows: list[Row], workers: int) -> float | None:
-        """By the mean time of the runs that ended; None before the first."""
-        ended = [r.seconds for r in rows if r.status not in (*WAITS, "running") and r.seconds > 0]
-        if not ended:
-            return None
-        done, due = self.done_and_due(rows)
-        begun = sum(r.seconds for r in rows if r.status == "running")
-        mean = sum(ended) / len(ended)
-        return max(0.0, (due - done) * mean - begun) / max(1, min(workers, due - done))
 
     def _row(self, trial: FrozenTrial, confirms: bool) -> Row:
         key = str(trial.user_attrs["key"])
@@ -241,7 +232,7 @@ class EventLines:
             return f"interrupted at {row.kimg:.4g} kimg, to be continued"
         done, due = self.watch.done_and_due(rows)
         score = "" if row.value is None else f"{row.score} {row.value:.4g} "
-        seconds = self.watch.seconds_left(rows, self.workers)
+        seconds = seconds_left(self.watch.study, self.workers)
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
         reason = row.reason if row.status in ("diverged", "collapsed", "failed") else row.breaks
         reason = f"({reason}) " if reason else ""
@@ -264,7 +255,7 @@ def _where(row: Row) -> str:
 def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> str:
     done, due = watch.done_and_due(rows)
     parts = [f"{done}/{due} runs", f"{clock(time.monotonic() - watch.started)} elapsed"]
-    left = watch.seconds_left(rows, workers)
+    left = seconds_left(watch.study, workers)
     if left is not None and done < due:
         parts.append(f"about {clock(left)} left")
     if best is not None and best.value is not None:
