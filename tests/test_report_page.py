@@ -239,6 +239,21 @@ def test_an_axis_spaces_numbers_by_ratio_and_marks_what_is_not_set() -> None:
     assert (names.height("gan"), names.height("wgan")) == (0.0, 1.0)
 
 
+def test_labels_of_an_axis_keep_apart() -> None:
+    axis = axis_of("lr", [1.0, 1.01, 1.5, 1.99, 2.0])
+    assert list(axis.ticks.values()) == ["1", "2", "1.5"]
+
+
+def test_equal_outcomes_have_one_colour(tmp_path: Path) -> None:
+    for number, value in enumerate([9.0, 4.0, 4.0, 4.0]):
+        part = part_of_sweep(f"t{number}", {"lr": number + 1})
+        write_run(tmp_path / f"t{number}", scores={FID: [value]}, sweep=part)
+    figure = parallel_coordinates(leaderboard(load([tmp_path])), FID)
+    assert figure
+    colours = [trace["line"]["color"] for trace in figure.data]
+    assert colours == ["rgb(230,159,0)", *["rgb(0,114,178)"] * 3]
+
+
 def test_parallel_coordinates_colour_the_best_trial_blue_and_a_failed_one_grey(
     tmp_path: Path,
 ) -> None:
@@ -334,3 +349,5 @@ def test_a_browser_draws_every_plot_without_an_error_or_a_request(
     assert len(re.findall(r'<svg class="main-svg"', dom)) >= plots
     # a blocked request, a blocked script and an exception are each a line of the console
     assert "CONSOLE" not in done.stderr, done.stderr
+    # a learning rate of "240µ" has a unit that nobody knows
+    assert not re.search(r">[\d.]+[kMGµmn]</text>", dom)

@@ -12,7 +12,7 @@ from gansweep.report.palette import Line, lines_of_models
 from gansweep.report.statistics import Board
 from gansweep.report.trials import sweeps_of
 
-UNITS = (("hours", "h", 3600.0), ("minutes", "min", 60.0), ("seconds", "s", 1.0))
+UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
@@ -41,25 +41,26 @@ def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
         figures.append(_figure(title, found, curves, lines, [f.kimg for f in found], KIMG))
         seconds = [f.seconds for f in found if f.seconds]
         if len(found) > 1 and len(seconds) == len(found):
-            word, unit, size = _unit(max(f.n * s for f, s in zip(found, seconds, strict=True)))
+            unit, size = _unit(max(f.n * s for f, s in zip(found, seconds, strict=True)))
             costs = [value / size for value in seconds]
-            axis = (f"training time of all trials ({word})", unit)
+            axis = (f"budget: training time of all trials ({unit})", unit)
             figures.append(_figure(f"{title} over time", found, curves, lines, costs, axis))
     return figures, notes
 
 
-KIMG = ("images seen by all trials (thousands)", "kimg")
+KIMG = ("budget: images of all trials (kimg)", "kimg")
 
 
-def _unit(seconds: float) -> tuple[str, str, float]:
-    """(name, sign, seconds) of the unit in which a time is read best."""
-    return next((unit for unit in UNITS if seconds >= 2 * unit[2]), UNITS[-1])
+def _unit(seconds: float) -> tuple[str, float]:
+    """(sign, seconds) of the unit in which a time is read best."""
+    return next((unit for unit in UNITS if seconds >= 2 * unit[1]), UNITS[-1])
 
 
 def _counts(found: Sequence[Family]) -> str:
-    """ "Drawn from 12 trials of dcgan (2 of them lost) and 9 trials of gan." """
+    """ "Drawn from 12 trials of dcgan (2 of them counted as worst) and 9 trials of gan." """
     parts = [
-        f"{plural(f.n, 'trial')} of {f.model}" + (f" ({f.lost} of them lost)" if f.lost else "")
+        f"{plural(f.n, 'trial')} of {f.model}"
+        + (f" ({f.lost} of them counted as worst)" if f.lost else "")
         for f in found
     ]
     return f"Drawn from {', '.join(parts)}."

@@ -18,6 +18,7 @@ from gansweep.report.trials import BEYOND, OPEN, Trial, trials_of
 
 BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
 ABSENT = -0.14  # the height at which an axis shows "not set"
+APART = 0.06  # heights whose labels do not run into one another
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def axis_of(title: str, values: Sequence[Any]) -> Axis:
     heights = {name: place(value) for name, value in spelled.items()}
     distinct = sorted(set(present))
     labelled = distinct if len(distinct) <= 5 else [low, high]
-    ticks |= {place(value): setting(value) for value in labelled}
+    for value in sorted(labelled, key=lambda value: value not in (low, high)):
+        if all(abs(place(value) - height) >= APART for height in ticks):
+            ticks[place(value)] = setting(value)
     return Axis(title + (" (log)" if log else ""), heights, ticks, False)
 
 
@@ -79,18 +82,21 @@ def parallel_coordinates(board: Board, metric: str) -> Figure | None:
     if board.direction == "minimize":
         outcome = _flipped(outcome)
     order = sorted(scored, key=lambda trial: scored[trial], reverse=board.direction == "maximize")
+    ends = [scored[trial] for trial in order]
+    # equals share a place, and so a colour
+    places = {trial: ends.index(value) for trial, value in scored.items()}
     data = []
     # the worst first, so that the best lie on top
-    for trial in sorted(trials, key=lambda trial: -_place(order, trial)):
+    for trial in sorted(trials, key=lambda trial: -places.get(trial, len(order))):
         heights = [axis.height(trial.params.get(n)) for axis, n in zip(axes, names, strict=True)]
         jitter = 0.02 * ((trials.index(trial) % 5) - 2)
         heights = [
             h + jitter if axis.categorical or h == ABSENT else h
             for h, axis in zip(heights, axes, strict=True)
         ]
-        share = _place(order, trial) / max(len(order) - 1, 1)
         end = [outcome.height(scored[trial])] if trial in scored else []
-        data.append(_trial_line(trial, [*heights, *end], share if end else None, board.names))
+        share = places[trial] / max(len(order) - 1, 1) if end else None
+        data.append(_trial_line(trial, [*heights, *end], share, board.names))
     layout = _parallel_layout([*axes, outcome])
     along = ", ".join(board.names[name] for name in names)
     alt = (
@@ -100,10 +106,6 @@ def parallel_coordinates(board: Board, metric: str) -> Figure | None:
     # a letter is about eight pixels wide, and no title may run into the next
     width = max(110, *(8 * len(axis.title) for axis in axes)) * (len(axes) + 1)
     return Figure("Trials", alt, data, layout, height=400, min_width=width, wide=True)
-
-
-def _place(order: list[Trial], trial: Trial) -> int:
-    return order.index(trial) if trial in order else len(order)
 
 
 def _flipped(axis: Axis) -> Axis:

@@ -16,6 +16,9 @@ function themed(layout) {
     zerolinecolor: colour("--grid"),
     automargin: true,
     fixedrange: touch,
+    // "0.00024" and "15000", not "240µ" and "15k"
+    exponentformat: "power",
+    minexponent: 5,
   };
   const title = { font: { size: 12, color: colour("--quiet") }, standoff: 8 };
   const dressed = (given) => ({ ...axis, ...given, title: { ...title, ...(given || {}).title } });
