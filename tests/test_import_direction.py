@@ -33,6 +33,8 @@ MAY_IMPORT = {
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
     "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
     "callbacks": {"errors", "record", "data", "models", "metrics", "tracking", "diagnosis"},
+    # What a run's result.json says, of its model and its journal.
+    "result": {"callbacks", "models", "origin"},
     # Never a model: it reads records, and what compares in them.
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.

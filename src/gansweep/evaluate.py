@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from gansweep.devices import accelerator as choose_accelerator
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score
+from gansweep.origin import now
 from gansweep.record import RunRecord, find_records
 
 OPTIONS = {"checkpoint": "best", "accelerator": "auto"}
@@ -195,7 +195,7 @@ def _keep(record: RunRecord, found: Evaluated) -> None:
     try:
         record.append_evaluation(
             {
-                "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "when": now(),
                 "checkpoint": found.checkpoint,
                 "kimg": found.kimg,
                 "scores": {name: score.numbers() for name, score in found.scores.items()},

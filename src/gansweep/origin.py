@@ -1,4 +1,4 @@
-"""Where a result comes from: the versions, the commit, the machine."""
+"""Where a result comes from: the versions, the commit, the machine, the time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import subprocess
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def hardware(accelerator: str, devices: int) -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "system": platform.system(),
     }
+
+
+def now() -> str:
+    """The time in UTC to the second, as ISO 8601 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @functools.cache

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shlex
 import shutil
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,6 @@ from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
 from gansweep.callbacks.takeover import take_over
-from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.config import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.devices import accelerator, check_precision, device_count
@@ -36,8 +33,9 @@ from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
-from gansweep.origin import hardware, origin
+from gansweep.origin import now
 from gansweep.record import RunRecord, Source, disk_error, new_directory
+from gansweep.result import Account
 from gansweep.tracking import finish
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
@@ -113,10 +111,8 @@ class _Run:
         self.on_score = on_score
         self.sweep = sweep
         self.progress = progress
-        self.overrides = list(overrides)
-        self.config_dir = config_dir
         self.source = source
-        self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        started = now()
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
         self.accelerator = accelerator(cfg.trainer.accelerator)
@@ -130,7 +126,16 @@ class _Run:
         self.model.until_kimg = math.inf if until_kimg is None else until_kimg
         if cfg.trainer.precision == "64-true":
             self.model.double()  # before a checkpoint of doubles is loaded into it
-        self.images_before = 0
+        self.account = Account(
+            cfg,
+            self.model,
+            self.accelerator,
+            self.world,
+            started=started,
+            sweep=sweep,
+            overrides=overrides,
+            config_dir=config_dir,
+        )
         self.feed = Feed(self.data, self.model, cfg)
         if cfg.batch_size > self.data.n_train:
             raise UserError(
@@ -188,7 +193,7 @@ class _Run:
             return None
         checkpoint = read_checkpoint(path)
         self._load_networks(checkpoint["game"], run_dir)
-        self.images_before = self.model.images_seen
+        self.account.images_before = self.model.images_seen
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
@@ -207,7 +212,7 @@ class _Run:
         record.truncate_history(self.model.images_seen / 1000)
         if checkpoint is not None:
             journal.load(checkpoint["journal"])
-        record.write_result(self._result(record, journal, "running", ""))
+        record.write_result(self.account.result(record.directory, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
             told = (str(record.directory), str(self.model.until_kimg))
@@ -228,7 +233,7 @@ class _Run:
             raise
         finally:
             try:
-                result = self._result(record, journal, status, reason)
+                result = self.account.result(record.directory, journal, status, reason)
                 record.write_result(result)
             finally:
                 if logger is not None:
@@ -335,57 +340,6 @@ class _Run:
             # where SLURM is installed: we start our processes ourselves
             warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
             trainer.fit(self.model, train_dataloaders=self.feed)
-
-    def _result(
-        self, record: RunRecord, journal: Journal, status: str, reason: str
-    ) -> dict[str, Any]:
-        result = {
-            "status": status,
-            "reason": reason,
-            "stopped_by": journal.stopped_by,
-            "group": record.directory.parent.name,
-            "name": record.directory.name,
-            "model": self.cfg.choices.model,
-            "data": self.cfg.choices.data,
-            "seed": self.cfg.seed,
-            "budget_kimg": self.cfg.budget_kimg,
-            "kimg": self.model.images_seen / 1000,
-            "objective": journal.objective,
-            "best": journal.best,
-            "last": journal.last,
-            "protocols": journal.protocols,
-            "seconds": round(journal.seconds, 3),
-            "images_per_second": round(self._images_per_second(journal), 1),
-            "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
-            "parameters": {
-                name: sum(p.numel() for p in net.parameters())
-                for name, net in self.model.players.items()
-            },
-            "hardware": hardware(self.accelerator, self.world),
-            "command": self._command(),
-            "config_dir": None if self.config_dir is None else str(self.config_dir),
-            "overrides": self.overrides,
-            "started": self.started,
-            "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            **origin(),
-        }
-        return result if self.sweep is None else result | {"sweep": self.sweep}
-
-    def _command(self) -> str:
-        """What trains this run again from nothing, beside it rather than over it.
-
-        "" where no one command does: the settings changed on the way.
-        """
-        if len((self.sweep or {}).get("schedule") or ()) > 1:
-            return ""
-        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
-        places = ("name",) if self.sweep is None else ("name", "group")
-        words = [w for w in self.overrides if w.split("=")[0] not in places]
-        return shlex.join(["gansweep", "train", *folder, *words])
-
-    def _images_per_second(self, journal: Journal) -> float:
-        """Mean since the run was started or last continued, evaluations left out."""
-        return (self.model.images_seen - self.images_before) / journal.training_seconds
 
 
 class _Start(pl.Callback):
