@@ -153,7 +153,9 @@ class SweepStudy:
         """
         if self.settings.compares_seeds:
             return False
-        return self._report(attempt, self.settings.step(kimg), value)
+        unpromising = self._report(attempt, self.settings.step(kimg), value)
+        # what has spent its budget is told with its value: stopping it would save nothing
+        return unpromising and kimg < self.settings.budget_kimg
 
     def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
         """Tell the study the final value of one seed's run, where the pruner compares those.
