@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from test_sweep_study import begin, make, record, settings
+from sweep_studies import begin, make, record, settings
 
 from gansweep.sweep.given_up import with_worst
 from gansweep.sweep.samplers import make_sampler

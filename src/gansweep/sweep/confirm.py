@@ -22,6 +22,8 @@ from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 
 FIRST_SEED = 101
+# what a confirmation changes: the seed of the training, and that of the noise it is scored with
+FRESH = ("seed", "metrics.noise_seed")
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,7 @@ def _name(key: str, seed: int) -> str:
 
 
 def _overrides(params: dict[str, Any], space: Space, seed: int, settings: Settings) -> list[str]:
-    fresh = {"seed", "metrics.noise_seed"}
-    kept = {key: value for key, value in params.items() if key not in fresh}
+    kept = {key: value for key, value in params.items() if key not in FRESH}
     n_fake = settings.confirm.get("n_fake")
     sample = [] if n_fake is None else [f"metrics.n_fake={n_fake}"]
     return [*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}", *sample]
@@ -114,15 +115,25 @@ def confirmations(
     trials: Sequence[FrozenTrial], space: Space, settings: Settings
 ) -> list[Confirmation]:
     """Every run that confirms the winners of these trials."""
-    found = []
+    found, used = [], searched_seeds(trials, space, settings)
     for trial in winners(trials, space, settings):
-        used: set[Any] = {settings.base_seed + i for i in range(settings.seeds)}
-        used.add((params_of(trial, space) or {}).get("seed"))
         fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
         stretches = _stretches(trials, trial, space, settings)
         for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
             found.append(Confirmation.of(trial, stretches, space, seed, settings))
     return found
+
+
+def searched_seeds(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> set[int]:
+    """The seeds that any of these trials was trained or scored with, as far as the sweep chose
+    them: their luck is what the winner may owe its place to."""
+    used = {settings.base_seed + i for i in range(settings.seeds)}
+    given = (word.lstrip("+").partition("=") for word in settings.overrides)
+    used |= {int(value) for key, _, value in given if key in FRESH and value.isdecimal()}
+    if set(FRESH).isdisjoint(space.keys()):
+        return used
+    tried = [params_of(trial, space) or {} for trial in trials]
+    return used | {params[key] for params in tried for key in FRESH if key in params}
 
 
 def confirmation(
