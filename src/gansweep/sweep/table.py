@@ -231,12 +231,13 @@ class EventLines:
         if row.status == "interrupted":
             return f"interrupted at {row.kimg:.4g} kimg, to be continued"
         done, due = self.watch.done_and_due(rows)
-        score = "" if row.value is None else f"{row.score} {row.value:.4g} "
+        score = "" if row.value is None else f" {row.value:.4g} {row.score}"
         seconds = seconds_left(self.watch.study, self.workers)
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
         reason = row.reason if row.status in ("diverged", "collapsed", "failed") else row.breaks
-        reason = f"({reason}) " if reason else ""
-        return f"{row.status:<10} {score}{clock(row.seconds)} {reason}[{done}/{due}{left}]"
+        reason = f" ({reason})" if reason else ""
+        # what is long comes last: a line that does not fit loses its end
+        return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"
 
 
 def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:

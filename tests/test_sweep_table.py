@@ -1,0 +1,38 @@
+"""The lines that a log of a sweep consists of."""
+
+import io
+from unittest.mock import Mock
+
+import pytest
+
+from gansweep.sweep import table
+from gansweep.sweep.table import EventLines, Row, Watch
+
+
+class Ended(Watch):
+    """Two runs of 400 that have ended, and the rest an hour away."""
+
+    def __init__(self) -> None:
+        self.study = Mock()
+
+    def rows(self) -> list[Row]:
+        scored = ("model.optimizer.generator.lr=0.00025", 6.0, "fid_digitsnet_1k_train", 62.2871)
+        row = Row("c-t0123-s101", "finished", "w0", *scored, 100.0, 754.0, "", True)
+        reason = "The generator made samples that are not finite numbers"
+        lost = Row("t0124", "diverged", "w1", "", 6.0, None, None, None, 12.0, reason, False)
+        return [row, lost]
+
+    def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
+        return 122, 400
+
+
+def test_a_line_keeps_what_is_done_and_left_and_the_score_where_words_are_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table, "seconds_left", lambda *_: 3723.0)
+    out = io.StringIO()
+    EventLines(Ended(), 2, out).update()
+    finished, lost = out.getvalue().splitlines()
+    assert "c-t0123-s101 finished   [122/400, 1:02:03 left] 12:34 62.29 fid" in finished
+    assert "t0124 diverged   [122/400, 1:02:03 left] 0:12 (The generator made" in lost
+    assert max(map(len, (finished, lost))) <= 80
