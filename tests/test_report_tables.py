@@ -136,3 +136,10 @@ def test_settings_too_long_for_a_name_stand_below_the_table_and_beside_the_latex
     latex = leaderboard_latex(board)
     assert "% dcgan t0001: lr 0.002, a_long_name_of_a_setting 0.002" in latex
     assert "\ndcgan t0001 & 0.002" in latex
+
+
+def test_the_terminal_says_how_many_seeds_came_to_no_result(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", seed=0)
+    write_run(tmp_path / "b", seed=1, status="diverged")
+    line = leaderboard_text(leaderboard(load([tmp_path]))).splitlines()[2]
+    assert "  1 of 2  " in line

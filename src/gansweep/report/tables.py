@@ -88,7 +88,7 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
         summary = board.judged(row)
         score = [str(summary), summary.interval_text] if summary else ["–", ""]
         numbers = [number(row.mean_of(key)) for key in ("kimg", "images_per_second")]
-        cells.append([str(row.rank or "–"), row.name, *score, str(row.seeds), *numbers])
+        cells.append([str(row.rank or "–"), row.name, *score, _seeds(row), *numbers])
     if not any(line[3] for line in cells):
         heads, cells = heads[:3] + heads[4:], [line[:3] + line[4:] for line in cells]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
@@ -96,6 +96,11 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
         widths.pop()
     widths[1] = max(min(widths[1], 13), widths[1] + min(_spare(widths, width), 0))
     return [_line(line[: len(widths)], widths) for line in [heads, *cells]]
+
+
+def _seeds(row: Row) -> str:
+    """ "3", or "1 of 3" where some came to no result."""
+    return f"{row.seeds} of {row.seeds + row.lost}" if row.lost else str(row.seeds)
 
 
 def _spare(widths: Sequence[int], width: int) -> int:
