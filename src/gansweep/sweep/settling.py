@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
+from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.sweep import failures
 from gansweep.sweep.confirm import params_of
 from gansweep.sweep.constraints import note_measured
+from gansweep.sweep.domains import Scalar
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.objective import Objective
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
@@ -192,6 +194,30 @@ def queue_failed(sweep: SweepStudy) -> None:
         records = [RunRecord(sweep.run_dir(name)) for name in names]
         _queue_again(sweep, sweep.trials, trial, records, kills=0)
     (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
+
+
+def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
+    """What a trial that the study does not know was run with: the study, or the end of it, was
+    lost, and the record's scores must not be told of other parameters. None: it was not run.
+
+    Raises: UserError where that was in another search.
+    """
+    if sweep.population is not None:
+        return None
+    run_dir = sweep.run_dir(sweep.run_names(key)[0])
+    entry = (RunRecord(run_dir).result() or {}).get("sweep")
+    if entry is None:
+        return None
+    try:
+        fixed = sweep.space.pinned(entry["params"])
+        if sweep.space.suggest(FixedTrial(fixed)) == entry["params"]:
+            return fixed
+    except ValueError:
+        pass
+    raise UserError(
+        f"{run_dir} holds a run of another search, of which the study is gone. Move it away, or "
+        "start a new sweep with another name=."
+    )
 
 
 def _known_params(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:

@@ -206,8 +206,9 @@ class JournalFile(JournalFileBackend):
     """Optuna's journal file under a kernel lock, which also repairs the file.
 
     A writer killed in the middle of a line leaves it torn, and the next line would be glued to it:
-    the study could never be read again. So each writer cuts such a tail off first. A power cut may
-    cost the lines since the last `flush`, but none from among others.
+    the study could never be read again. A power cut may leave zeros or garbage there. So nobody
+    reads such a tail, and each writer cuts it off first. A power cut may cost the lines since the
+    last `flush`, but none from among others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -236,11 +237,28 @@ class JournalFile(JournalFileBackend):
             file.seek(self._offset)
             written = file.read()
         whole = written[: written.rfind(b"\n") + 1]
-        # at once: with 64 workers each reads the lines of all
-        logs = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
+        try:  # at once: with 64 workers each reads the lines of all
+            logs = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
+        except ValueError:
+            whole = whole[: _end_of_readable(whole)]
+            logs = self._one_by_one(whole)
         skip = log_number_from - self._read
         self._read, self._offset = self._read + len(logs), self._offset + len(whole)
         yield from logs[skip:]
+
+    def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
+        """Raises: UserError naming the first line that cannot be read."""
+        lines = whole.split(b"\n")[:-1]
+        logs = [log for log in map(_log_in, lines) if log is not None]
+        if len(logs) < len(lines):
+            number = self._read + 1 + [_log_in(line) for line in lines].index(None)
+            place = shlex.quote(str(self.path))
+            raise UserError(
+                f"Line {number} of {self.path} was damaged on the disk. Cut the file there with "
+                f"`sed -i '{number},$d' {place}` while no worker runs, then give the same command "
+                "again: it takes what the file then lacks from the records of the runs."
+            )
+        return logs
 
     def flush(self) -> None:
         """See all that was written so far onto the disk; others may write meanwhile."""
@@ -252,17 +270,31 @@ class JournalFile(JournalFileBackend):
 
 
 def _cut_torn_tail(descriptor: int) -> None:
-    end = keep = os.lseek(descriptor, 0, os.SEEK_END)
-    size = 1  # all that must be read of a whole file
-    while keep > 0:
-        start = max(0, keep - size)
-        newline = os.pread(descriptor, keep - start, start).rfind(b"\n")
-        if newline >= 0:
-            keep = start + newline + 1
-            break
-        keep, size = start, 65536
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    if end == 0 or os.pread(descriptor, 2, max(0, end - 2)) == b"}\n":
+        return
+    keep = _end_of_readable(os.pread(descriptor, end, 0))
     if keep < end:
         os.ftruncate(descriptor, keep)
+
+
+def _end_of_readable(written: bytes) -> int:
+    """Where the last whole line ends that can be read."""
+    end = written.rfind(b"\n") + 1
+    while end > 0:
+        start = written.rfind(b"\n", 0, end - 1) + 1
+        if _log_in(written[start:end]) is not None:
+            break
+        end = start
+    return end
+
+
+def _log_in(line: bytes) -> dict[str, Any] | None:
+    try:
+        log = json.loads(line)
+    except ValueError:
+        return None
+    return log if isinstance(log, dict) else None
 
 
 def _sqlite(path: Path, patience: Patience) -> tuple[PatientStorage, Turns]:

@@ -31,7 +31,7 @@ from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
 from gansweep.sweep.queue import Planned, Queue
 from gansweep.sweep.samplers import make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
-from gansweep.sweep.settling import queue_failed, settle
+from gansweep.sweep.settling import queue_failed, recorded_params, settle
 from gansweep.sweep.space import Space, difference
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
@@ -274,7 +274,11 @@ class SweepStudy:
 
     def _planned_trial(self) -> Planned | None:
         """The trial to queue next, where the budget has one left."""
-        return self.queue.next_trial(self.trials.get_trials(deepcopy=False))
+        planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
+        if planned is None:
+            return None
+        fixed, attrs = planned
+        return recorded_params(self, attrs["key"]) or fixed, attrs
 
     def _planned_confirmation(self) -> Planned | None:
         """The confirmation run to queue next, where one of the winners' is not yet begun: by the

@@ -1,0 +1,145 @@
+"""Files of a sweep that were damaged, lost or taken, and words that name no directory."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweep_processes import made, sweep, words_of_a_sweep
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord
+from gansweep.sweep.storage import JournalFile
+from gansweep.sweep.study import SweepStudy, latest
+
+LOG = {"op_code": 0, "worker_id": "w", "study_name": "s"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fakes_are_importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'{"op_code": 3, "x',
+        b"}",
+        b"\0" * 4096,
+        b"\0" * 100 + b"\n",
+        b'{"x":"\xc3',
+        b'{"x":"\xc3\n',
+        b"\x9f\n\xb1{}\n\n5\n",
+        b"\n",
+    ],
+    ids=["torn", "brace", "zeros", "zero line", "half", "half line", "garbage", "empty line"],
+)
+def test_damaged_tail_of_a_journal_is_not_read_and_is_cut_off(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "study.journal"
+    JournalFile(path).append_logs([LOG, LOG])
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    reader = JournalFile(path)
+    assert list(reader.read_logs(0)) == [LOG, LOG]
+    JournalFile(path).append_logs([{**LOG, "op_code": 1}])
+    assert [log["op_code"] for log in reader.read_logs(2)] == [1]
+    assert path.read_bytes().startswith(whole + b'{"op_code":1')
+
+
+def test_journal_without_a_readable_line_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    path.write_bytes(b"\0" * 100)
+    JournalFile(path).append_logs([LOG])
+    assert list(JournalFile(path).read_logs(0)) == [LOG]
+
+
+@pytest.mark.slow
+def test_journal_damaged_in_the_middle_is_cut_by_the_command_that_is_named(tmp_path: Path) -> None:
+    """What the study then lacks comes from the records: not even tpe draws it anew."""
+    words = [*words_of_a_sweep(tmp_path), "sweep.sampler.name=tpe", "workers=1"]
+    directory = sweep([*words, "sweep.sampler.startup_trials=1"])
+    before = SweepStudy(directory).trials.trials
+    journal = directory / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:5], b"\0" * 80 + b"\n", *lines[6:]]))
+    with pytest.raises(UserError, match="Line 6 of .* was damaged on the disk") as refusal:
+        sweep([*words, "sweep.sampler.startup_trials=1"])
+    command = re.search(r"`(sed .*?)`", str(refusal.value))
+    assert command is not None
+    subprocess.run(command[1], shell=True, check=True)
+    assert journal.read_bytes() == b"".join(lines[:5])
+    sweep([*words, "sweep.sampler.startup_trials=1"])
+    after = latest(SweepStudy(directory).trials)
+    assert [(t.params, t.values) for t in after] == [(t.params, t.values) for t in before]
+    for trial in after:
+        record = RunRecord(directory / trial.user_attrs["key"])
+        assert (record.directory / "ends").read_text() == "finished\n", "not trained again"
+
+
+@pytest.mark.slow
+def test_lost_study_takes_no_run_of_another_search(tmp_path: Path) -> None:
+    words = [*words_of_a_sweep(tmp_path), "workers=1", "n_trials=1", "sweep.confirm.top=0"]
+    directory = sweep(words)
+    (directory / "study.journal").unlink()
+    with pytest.raises(UserError, match=r"t0000 holds a run of another search.* Move it away"):
+        sweep([*words, "lr=interval(5, 6)"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("name=..", "is no name of a directory"),
+        ("name=.", "is no name of a directory"),
+        ("name=", "is no name of a directory"),
+        ("name=a//b", "is no name of a directory"),
+        ("name=[a,b]", "is no name of a directory"),
+        ("name=true", "is no name of a directory"),
+        ("runs_dir=", "runs_dir= names no directory"),
+        ("runs_dir=null", "runs_dir= names no directory"),
+        ("sweep.seeds=two", "sweep.seeds=two is not a whole number"),
+        ("sweep.seeds=1.5", "sweep.seeds=1.5 is not a whole number"),
+        ("sweep.max_retries=-1", "sweep.max_retries=-1 is too small. Use 0 or more"),
+        ("sweep.max_retries=null", "sweep.max_retries=null is not a whole number"),
+        ("sweep.stop_after_alike=x", "sweep.stop_after_alike=x is not a whole number"),
+        ("sweep.sampler.seed=x", "sweep.sampler.seed=x is not a whole number"),
+        ("sweep.sampler.startup_trials=x", "is not a whole number"),
+        ("sweep.pruner.startup_trials=x", "is not a whole number"),
+        ("sweep.pruner.reduction_factor=x", "is not a whole number"),
+        ("sweep.pruner.warmup_fraction=x", "is not a fraction"),
+        ("sweep.confirm.top=x", "is not a whole number"),
+        ("sweep.confirm.top=-1", "sweep.confirm.top=-1 is too small"),
+        ("sweep.confirm.seeds=1.5", "is not a whole number"),
+        ("sweep.confirm.n_fake=0", "sweep.confirm.n_fake=0 is too small. Use 1 or more"),
+        ("sweep.objective.metric=null", "sweep.objective.metric=null names no score"),
+        ("sweep.objective.metric=[]", "names no score"),
+    ],
+)
+def test_value_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, word: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        made([*words_of_a_sweep(tmp_path), word])
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [("study.journal", "Move that away"), ("study.journal.lock", "Move that away")],
+)
+def test_directory_in_place_of_a_file_is_named(tmp_path: Path, taken: str, said: str) -> None:
+    (tmp_path / "runs" / "s" / taken).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{taken} cannot be written .*{said}"):
+        made(words_of_a_sweep(tmp_path))
+
+
+def test_file_in_place_of_the_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(UserError, match="Move away the file that stands where"):
+        made(words_of_a_sweep(tmp_path))
+    with pytest.raises(UserError, match="Choose a shorter name="):
+        made([*words_of_a_sweep(tmp_path / "b"), f"name={'n' * 300}"])
