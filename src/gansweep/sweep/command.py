@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from gansweep.errors import UserError, nearest
 from gansweep.sweep.changeable import check_population
 from gansweep.sweep.confirm import FIRST_SEED
+from gansweep.sweep.domains import override_text
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.samplers import SAMPLERS
 from gansweep.sweep.search import as_list, settle_search, with_direction
@@ -36,6 +37,18 @@ SWEEP_KEYS: dict[str, tuple[str, ...]] = {
     "enqueue": (),
     "population": ("every_kimg", "share", "factors", "resample"),
     "stop_after_alike": (),
+}
+WHOLE: dict[str, int | None] = {  # of these, the whole numbers -> the least they may be
+    "max_retries": 0,
+    "sampler.startup_trials": 0,
+    "pruner.startup_trials": 0,
+    "confirm.top": 0,
+    # None: it may be any, or is refused in words of its own
+    "sampler.seed": None,
+    "seeds": None,
+    "stop_after_alike": None,
+    "pruner.reduction_factor": None,
+    "confirm.seeds": None,
 }
 
 
@@ -128,13 +141,13 @@ def settings_of(
     sweep["objective"] = with_direction(sweep["objective"], base)
     sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
     settings = Settings(
-        name=str(cfg.name) if cfg.name is not None else _default_name(words, base),
+        name=_given_name(cfg.name) if cfg.name is not None else _default_name(words, base),
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
         budget_kimg=float(base["budget_kimg"]),
         base_seed=int(base["seed"]),
         space=entries,
         overrides=overrides,
-        runs_dir=str(cfg.runs_dir),
+        runs_dir=_given_place(cfg.runs_dir),
         storage=canonical(str(cfg.storage)),
         launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
         uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
@@ -163,7 +176,31 @@ def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
         for inner in value if known else ():
             _check_key(f"sweep.{key}.{inner}", inner, known)
     del node["n_trials"]
+    _check_values(node)
     return node
+
+
+def _check_values(node: Mapping[str, Any]) -> None:
+    for option, least in WHOLE.items():
+        group, _, inner = option.partition(".")
+        _check_whole(f"sweep.{option}", node[group][inner] if inner else node[group], least)
+    if node["confirm"]["n_fake"] is not None:
+        _check_whole("sweep.confirm.n_fake", node["confirm"]["n_fake"], 1)
+    metrics = as_list(node["objective"]["metric"])
+    if not metrics or not all(isinstance(metric, str) for metric in metrics):
+        raise UserError(
+            f"sweep.objective.metric={override_text(node['objective']['metric'])} names no score. "
+            "Use auto, fid, or a list of several scores."
+        )
+
+
+def _check_whole(option: str, value: Any, least: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(
+            f"{option}={override_text(value)} is not a whole number. Use {option}=3, say."
+        )
+    if least is not None and value < least:
+        raise UserError(f"{option}={value} is too small. Use {least} or more.")
 
 
 def _check_key(option: str, key: str, known: Collection[str]) -> None:
@@ -243,6 +280,23 @@ def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
     if isinstance(wanted, bool) or not isinstance(wanted, int):
         raise UserError(f"n_trials={wanted} is not a whole number. Use n_trials=20, say.")
     return wanted
+
+
+def _given_name(name: Any) -> str:
+    """Raises: UserError for what is no name of a directory below runs_dir."""
+    parts = name.split("/") if isinstance(name, str) else [str(name)]
+    if not isinstance(name, (str, int)) or isinstance(name, bool) or {"", ".", ".."} & {*parts}:
+        raise UserError(
+            f"name={override_text(name)} is no name of a directory. Use letters, digits, - and _, "
+            "as in name=first; where it is made says runs_dir=."
+        )
+    return str(name)
+
+
+def _given_place(runs_dir: Any) -> str:
+    if not runs_dir:
+        raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
+    return str(runs_dir)
 
 
 def _default_name(words: list[str], base: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ directory, on this machine or another:
   gansweep worker RUNS_DIR/NAME    one more worker
   gansweep cancel RUNS_DIR/NAME    save and stop everywhere
 """
+
+MENDS = {  # of what no free space and no permission mends
+    errno.EISDIR: "Move that away",
+    errno.ENOTDIR: "Move away the file that stands where a directory is to be",
+    errno.ENAMETOOLONG: "Choose a shorter name=",
+}
 
 Compose = Callable[..., Any]
 
@@ -164,7 +171,8 @@ def _create(directory: Path, settings: Settings, space: Space) -> SweepStudy:
     try:
         return SweepStudy.create(directory, settings, space)
     except OSError as error:
+        mend = MENDS.get(error.errno or 0, "Free some space or mend the permissions")
         raise UserError(
-            f"The sweep's directory {directory} cannot be written ({error.strerror}). Free some "
-            "space, mend the permissions, or choose another place with runs_dir=."
+            f"{error.filename or directory} cannot be written ({error.strerror}). {mend}, or "
+            "choose another place with runs_dir=."
         ) from error

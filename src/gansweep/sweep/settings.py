@@ -50,9 +50,10 @@ class Settings:
     def __post_init__(self) -> None:
         _known("sweep.sampler.name", self.sampler["name"], SAMPLERS)
         _known("sweep.pruner.name", self.pruner["name"], PRUNERS)
-        if not 0 <= float(self.pruner["warmup_fraction"]) < 1:
+        fraction = self.pruner["warmup_fraction"]
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
             raise UserError(
-                f"sweep.pruner.warmup_fraction={self.pruner['warmup_fraction']} is not a fraction "
+                f"sweep.pruner.warmup_fraction={fraction} is not a fraction "
                 "of a trial's budget. Use a number from 0 up to, but not including, 1."
             )
         if int(self.pruner["reduction_factor"]) < 2:
