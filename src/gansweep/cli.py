@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep import __version__
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError, nearest, tell
 
 HELP = f"""gansweep {__version__}: experiment tracking and hyperparameter sweeps for GANs
 
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return VERBS[verb](rest)
     except UserError as error:
-        print(f"gansweep: {error}", file=sys.stderr)
+        tell(f"gansweep: {error}")
         return 2
     except KeyboardInterrupt:
         print("gansweep: interrupted.", file=sys.stderr)
@@ -201,7 +201,7 @@ def _train_one(raw: object) -> dict[str, object]:
             if not is_multirun():
                 raise
             traceback.print_exc()
-        print(f"gansweep: {error}", file=sys.stderr)
+        tell(f"gansweep: {error}")
         if is_multirun():
             return failure(error)  # the next run comes all the same
         raise SystemExit(2) from None

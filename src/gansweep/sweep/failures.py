@@ -109,15 +109,15 @@ def _is_library(filename: str) -> bool:
     return filename.startswith(("<", *folders))
 
 
-def end_of(path: Path, lines: int = TOLD_LINES) -> list[str]:
-    """The last lines of a log or a traceback that are not empty, none too long to show."""
+def end_of(path: Path, lines: int = TOLD_LINES, characters: int = TOLD_CHARACTERS) -> list[str]:
+    """The last lines of a log or a traceback that are not empty, none longer than `characters`."""
     if not path.exists():
         return []
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - lines * 1000))
         text = file.read().decode(errors="replace")
     said = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
-    return [s if len(s) <= TOLD_CHARACTERS else s[: TOLD_CHARACTERS - 3] + "..." for s in said]
+    return [s if len(s) <= characters else s[: characters - 3] + "..." for s in said]
 
 
 def record_exception(record: RunRecord, error: Exception, sweep: dict[str, Any]) -> None:

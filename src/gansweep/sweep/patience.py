@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 
 PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
 TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
@@ -49,11 +49,9 @@ class Patience:
         over = failures >= LEAST_TRIES and self.ends()
         if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
             self._told = True
-            print(
+            tell(
                 f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). Trials "
-                "that run go on, and what they report is delivered later.",
-                file=sys.stderr,
-                flush=True,
+                "that run go on, and what they report is delivered later."
             )
         until = time.monotonic() + min(PAUSES[0] * 2.0 ** (failures - 1), PAUSES[1])
         while not over and time.monotonic() < until:
@@ -68,7 +66,7 @@ class Patience:
     def answered(self) -> None:
         if self._told:
             self._told = False
-            print(f"The sweep's storage {self.where} is back.", file=sys.stderr, flush=True)
+            tell(f"The sweep's storage {self.where} is back.")
 
     @contextmanager
     def in_section(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from typing import Any
 
+from gansweep.errors import folded
 from gansweep.sweep.failures import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.sweep.status import Status
 from gansweep.sweep.table import clock
@@ -35,7 +36,7 @@ def text_of(status: Status) -> str:
         left = f", about {clock(status.seconds_left)} left"
     head = [f"sweep {status.sweep} ({status.objective})", f"{STATES[status.state]}{left}"]
     if status.storage_error:
-        head += [f"its storage does not answer: {status.storage_error}"]
+        head += folded(f"its storage does not answer: {status.storage_error}").splitlines()
         head += ["what follows is by the runs' own records"]
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
@@ -89,7 +90,7 @@ def _workers(workers: list[dict[str, Any]]) -> list[str]:
 
 def _jobs(status: Status) -> list[str]:
     if status.queue_error:
-        return [f"SLURM   {status.queue_error}"]
+        return folded(f"SLURM   {status.queue_error}").splitlines()
     words = (j["state"].lower() + (f" ({j['reason']})" if j["reason"] else "") for j in status.jobs)
     lines = [f"SLURM   {_counts(dict(Counter(words)))}"] if status.jobs else []
     for job in status.jobs[:MOST_WORKERS]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.sweep.failures import KILLED, Stop, end_of
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.presence import is_cancelled, launching
@@ -33,6 +33,7 @@ FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ende
 BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
 SAVE_SECONDS = 30.0  # for the other workers, where one cannot work
 LAST_LINES = 5  # of a log that is told
+MOST_CHARACTERS = 4000  # of a worker's error that is told
 EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -80,10 +81,9 @@ def worker_count(
             f"workers={wanted} is neither 'auto' nor a positive whole number. Use workers=2, say."
         )
     if gpus and wanted > share.fits(gpus):
-        print(
+        tell(
             f"{share.fits(gpus)} of the {wanted} workers fit on the GPUs at a time; the others "
-            f"wait.\nlauncher.slots_per_gpu=N lets N small trials share a GPU.",
-            file=sys.stderr,
+            f"wait.\nlauncher.slots_per_gpu=N lets N small trials share a GPU."
         )
     return wanted
 
@@ -169,9 +169,10 @@ class LocalLauncher:
         slot.start_at = time.monotonic() + BACKOFF_SECONDS * (2**slot.fruitless_deaths - 1)
 
     def _obituary(self, slot: Slot, code: int) -> str:
-        said = end_of(slot.log, LAST_LINES) or ["it said nothing"]
-        if code == EXIT_USER_ERROR:
-            said = said[-1:]
+        said = end_of(slot.log, LAST_LINES)
+        if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the mend
+            said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
+        said = said or ["it said nothing"]
         killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
         return (
             f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
