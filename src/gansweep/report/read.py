@@ -123,12 +123,20 @@ class Run:
         return str(rule) if rule else None
 
     def last(self, score: str) -> Value | None:
-        """The newest value: of an evaluation, else of result.json, else of the history."""
-        recorded = _value(self.evaluated, score) or _value(self.result.get("last"), score)
-        if recorded is not None:
+        """The newest value: of an evaluation, else of result.json, else of the history.
+
+        None where the last one was no finite number: an earlier one would flatter the run.
+        """
+        ended = _mapping(self.result.get("last"))
+        recorded = _value(self.evaluated, score) or _value(ended, score)
+        if recorded is not None or score in ended:
             return recorded
         points = self._points(score)
         return points[-1] if points else None
+
+    def lost(self, score: str) -> bool:
+        """Whether the last value of a scalar score was no finite number."""
+        return score in _mapping(self.result.get("last")) and self.last(score) is None
 
     def best(self, score: str) -> Value | None:
         """The best value: the one of result.json, else of the history by the score's direction.

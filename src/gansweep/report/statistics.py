@@ -84,6 +84,7 @@ class Row:
     stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
     among, so its value is optimistic). key: equal for no other row.
     settled: False for a trial that came to no outcome, though some run of it ended well.
+    unscored: how many of `complete` ended with a ranking score that is no finite number.
     settings: those that tell the row from others of its model; detail: the same in words.
     label: the model with all of that.   name: the label, or the trial's name where that is long.
     """
@@ -97,6 +98,7 @@ class Row:
     best: dict[str, Summary]
     last: dict[str, Summary]
     settled: bool = True
+    unscored: int = 0
     label: str = ""
     detail: str = ""
     name: str = ""
@@ -104,7 +106,7 @@ class Row:
 
     @property
     def seeds(self) -> int:
-        return len(self.complete)
+        return len(self.complete) - self.unscored
 
     @property
     def trial(self) -> str:
@@ -122,7 +124,7 @@ class Row:
     def lost(self) -> int:
         """How many runs of the row's stage came to no result for a reason of their own."""
         counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
-        return sum(run.status in LOST for run in counted)
+        return sum(run.status in LOST for run in counted) + self.unscored
 
     @property
     def partial(self) -> bool:
@@ -224,6 +226,9 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         early=[run for run in runs if not run.complete or run.stopped_by],
         runs=list(runs),
     )
+    if at == "last":
+        for row in rows:
+            row.unscored = sum(run.lost(board.ranks(row.stage) or "") for run in row.complete)
     _rank(board)
     return board
 
@@ -346,12 +351,16 @@ def _rank(board: Board) -> None:
 
 def leader(board: Board, score: str) -> Row | None:
     """The best row of the first stage by this score; None where its direction is unknown, or where
-    several are the best."""
+    several are the best.
+
+    Rows that lost a seed are left out, unless all did: their means are over the survivors alone.
+    """
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
     having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:
         return None
+    fair = [row for row in fair if not row.partial] or fair
     choose = max if direction == "maximize" else min
     means = [row.scores(board.at)[score].mean for row in fair]
     best = choose(means)

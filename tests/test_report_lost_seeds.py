@@ -1,0 +1,60 @@
+"""A seed that was lost, or ended with no finite number, flatters no mean."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from report_records import FID, write_run
+from report_sweeps import write_confirmations, write_trial
+
+from gansweep.report.expected_best import families
+from gansweep.report.read import load
+from gansweep.report.statistics import leader, leaderboard
+from gansweep.report.trials import trials_of
+from gansweep.report.verdict import verdict
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_last_value_that_is_no_number_is_not_replaced_by_an_earlier_one(
+    tmp_path: Path, spoilt: float
+) -> None:
+    for seed in range(3):
+        write_run(tmp_path / f"a{seed}", seed=seed, scores={FID: [30.0, 20.0 + seed]})
+        last = spoilt if seed == 2 else 5.0 + seed
+        write_run(tmp_path / f"b{seed}", model="gan", seed=seed, scores={FID: [1.0, last]})
+    board = leaderboard(load([tmp_path]))
+    first, second = board.rows
+    assert (first.model, second.model) == ("dcgan", "gan"), "two of three seeds beat none of three"
+    assert second.last[FID].values == (5.0, 6.0)
+    assert (second.seeds, second.lost, first.lost) == (2, 1, 0)
+    assert leader(board, FID) is first
+    assert "comes next with 5.50 ± 0.71, but lost 1 seed" in verdict(board)
+
+
+def test_trial_that_ends_with_no_number_has_spent_its_budget_for_nothing(tmp_path: Path) -> None:
+    for key, values in (("t0", [9.0]), ("t1", [8.0]), ("t2", [3.0, math.nan])):
+        write_trial(tmp_path, key, 0.0, scores={FID: values})
+    runs = load([tmp_path])
+    (family,) = families(trials_of(runs), FID, "minimize", "last")[0]
+    assert (family.values, family.lost) == ([9.0, 8.0, 9.0], 1)
+    assert [row.settings["x"] for row in leaderboard(runs).ranked] == ["t1", "t0"]
+
+
+def test_mean_over_survivors_is_marked_best_only_where_every_row_lost_a_seed(
+    tmp_path: Path,
+) -> None:
+    write_trial(tmp_path, "t0", 10.0)
+    write_trial(tmp_path, "t1", 9.0)
+    write_confirmations(tmp_path, "t0", [10.0, 10.1, 9.9])
+    write_confirmations(tmp_path, "t1", [5.0, 5.1])
+    lost = tmp_path / "t1-lost"
+    write_trial(tmp_path, "t1", 4.0, name=lost.name, role="confirm", seed=103, status="diverged")
+    board = leaderboard(load([tmp_path]))
+    assert [row.partial for row in board.rows] == [False, True]
+    assert leader(board, FID) is board.rows[0]
+    write_trial(tmp_path, "t0", 4.0, name="t0-lost", role="confirm", seed=104, status="collapsed")
+    board = leaderboard(load([tmp_path]))
+    best = leader(board, FID)
+    assert best is not None and best.settings["x"] == "t1"
