@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import gansweep
+from gansweep.cli import VERBS
 from gansweep.config import conf_dir, dotted_keys
 from gansweep.record import RunRecord
 
@@ -59,13 +60,23 @@ def test_help_answers_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert min(times) < 2
 
 
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_help_fits_into_80_columns(
+    command: Command, monkeypatch: pytest.MonkeyPatch, verb: str | None
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command(*filter(None, [verb, "--help"]))
+    assert shown.code == 0 and "gansweep" in shown.out
+    assert [line for line in shown.out.splitlines() if len(line) > 80] == []
+
+
 def test_help_of_train_lists_every_group_and_every_option(command: Command) -> None:
     shown = command("train", "--help")
     assert shown.code == 0
-    groups = dict(
-        line.split(": ", 1) for line in shown.out.splitlines() if line and line[0] != " "
-        and ": " in line
-    )  # fmt: skip
+    listed = shown.out.partition("Groups and their choices")[2].partition("\nOptions")[0]
+    unfolded = listed.replace("\n  ", " ").splitlines()
+    groups = dict(line.split(": ", 1) for line in unfolded if ": " in line)
+    assert not groups.keys() & {"sweep", "launcher", "model/base"}, "nobody can choose these"
     for group in ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment"):
         assert groups[group].split(", ") == sorted(
             p.stem for p in (conf_dir() / group).glob("*.yaml")

@@ -24,12 +24,12 @@ Usage: gansweep VERB [options]
   cancel    stop a sweep everywhere:    gansweep cancel runs/demo-digits
   report    compare runs on one page:   gansweep report runs/demo-digits
   evaluate  score trained runs again:   gansweep evaluate runs/digits/dcgan-001
-  generate  make pictures with a run:   gansweep generate runs/digits/cgan-001 label=7
+  generate  draw pictures with a run:   gansweep generate runs/digits/cgan-001
   doctor    say what ails a run:        gansweep doctor runs/digits/dcgan-001
   sync      upload offline W&B runs:    gansweep sync runs
 
-'gansweep VERB --help' lists the options of a verb. Options are Hydra's key=value:
-'model=wgan_gp' chooses a file of conf/model/, 'model.n_critic=1' one value in it.
+'gansweep VERB --help' lists the options of a verb. Most are Hydra's key=value:
+'model=wgan_gp' takes a file of conf/model/, 'model.n_critic=1' a value in it.
 
   gansweep train model=wgan_gp data=ring budget_kimg=500 tracker=none
   gansweep train resume=runs/digits/dcgan-001 budget_kimg=200
@@ -41,45 +41,54 @@ Tab completion (bash): eval "$(gansweep train -sc install=bash)"
 
 WORKER_HELP = """Usage: gansweep worker SWEEP_DIR
 
-Work on a sweep that 'gansweep sweep' started, from another shell or machine that sees the same
-directory: take a trial, train it, report it, until the sweep's budget is spent.
+Work on a sweep that 'gansweep sweep' started, from another shell or machine
+that sees the same directory: take a trial, train it, report it, until the
+sweep's budget is spent.
 
   gansweep worker runs/demo-digits
   CUDA_VISIBLE_DEVICES=3 gansweep worker /shared/runs/demo-digits
 
-Start as many as you like; Ctrl-C lets one save and stop, and another takes its trial up again.
-gansweep status SWEEP_DIR shows them all, gansweep cancel SWEEP_DIR stops them all.
+Start as many as you like; Ctrl-C lets one save and stop, and another takes its
+trial up again. 'gansweep status SWEEP_DIR' shows them all, 'gansweep cancel
+SWEEP_DIR' stops them all.
 
-Exit code: 0 the sweep is finished, 2 a mistake that the message says how to mend, 3 the sweep was
-stopped since its first trials failed alike, 4 it was cancelled, 75 stopped: start me again
+Exit code
+  0   the sweep is finished
+  2   a mistake, and the message says how to mend it
+  3   the sweep was stopped, since its first trials failed alike
+  4   the sweep was cancelled
+  75  stopped: start me again
 """
 
 EVALUATE_HELP = """Usage: gansweep evaluate PATH [PATH ...] [metrics=CHOICE] [KEY=VALUE ...]
 
-Score the trained runs at or below each PATH, under the protocol you choose. The scores are added
-to each run's record (evaluations.jsonl), and 'gansweep report' shows them in columns of their own.
+Score the trained runs at or below each PATH, under the protocol you choose.
+The scores are added to each run's record (evaluations.jsonl), and 'gansweep
+report' shows them in columns of their own.
 
-  gansweep evaluate runs/digits/dcgan-001                  every score that fits the data
-  gansweep evaluate runs/demo-digits metrics.split=test    against the test images
-  gansweep evaluate runs/cifar10 metrics=inception_50k     FID, IS and KID of 50,000 images
-  gansweep evaluate runs metrics.scores=[fid,kid] metrics.n_fake=5000 metrics.noise_seed=1
+  gansweep evaluate runs/digits/dcgan-001                every score that fits
+  gansweep evaluate runs/demo-digits metrics.split=test  against the test images
+  gansweep evaluate runs/cifar10 metrics=inception_50k   as papers have them
+  gansweep evaluate runs metrics.scores=[fid,kid] metrics.n_fake=5000
 
   metrics=CHOICE         a file of conf/metrics/ (default: full)
-  metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores, noise_seed, error_bars, ...
+  metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores,
+                         noise_seed, error_bars, ...
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
 """
 
-GENERATE_HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE ...] [-o FILE]
+GENERATE_HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
 
-Draw samples of a trained run into one PNG. A run that follows labels can be asked for a class; one
-that learnt a code of its own (model=infogan), for a value of that code. Without either it draws
-what the run's own sample sheets show: a column for each class, or what it makes of given images.
+Draw samples of a trained run into one PNG. A run that follows labels can be
+asked for a class; one that learnt a code of its own (model=infogan), for a
+value of that code. Without either it draws what the run's own sample sheets
+show: a column for each class, or what it makes of given images.
 
   gansweep generate runs/digits/cgan-001 label=7 n=16 -o sevens.png
   gansweep generate runs/fashion_mnist/cgan-001 label=sneaker
-  gansweep generate runs/digits/infogan-001 code=3 n=8     along its first continuous code
-  gansweep generate runs/digits/dcgan-001 n=100 seed=1     other noise, other samples
+  gansweep generate runs/digits/infogan-001 code=3 n=8  along its first code
+  gansweep generate runs/digits/dcgan-001 n=100 seed=1  other noise
 
   label=CLASS            a class of the data, by name or number
   code=VALUE             a value of the learnt code, from 0
@@ -92,8 +101,8 @@ what the run's own sample sheets show: a column for each class, or what it makes
 
 SYNC_HELP = """Usage: gansweep sync PATH [PATH ...]
 
-Upload the Weights & Biases runs that were made offline at or below each PATH, such as
-'gansweep sync runs'. Log in first with 'wandb login' or WANDB_API_KEY.
+Upload the Weights & Biases runs that were made offline at or below each PATH,
+such as 'gansweep sync runs'. Log in first with 'wandb login' or WANDB_API_KEY.
 """
 
 

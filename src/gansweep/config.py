@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,28 @@ def conf_dir() -> Path:
     """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
     installed = Path(__file__).parent / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def offered_groups() -> str:
+    """The groups that `gansweep train` chooses from and their files, for its help: 80 columns.
+
+    Those of a sweep, and what other files of a group build upon, are left out. "" where no Hydra
+    application runs.
+    """
+    hydra = GlobalHydra.instance().hydra
+    if hydra is None:
+        return ""
+    listed = hydra.format_config_groups(
+        lambda group: (
+            group.split("/")[0] not in ("hydra", "sweep", "launcher")
+            and not group.endswith("/base")
+        )
+    )
+    wrapped = (textwrap.wrap(line, 80, subsequent_indent="  ") for line in listed.splitlines())
+    return "".join(f"{line}\n" for lines in wrapped for line in lines)
+
+
+OmegaConf.register_new_resolver("offered_groups", offered_groups, replace=True)
 
 
 def compose(

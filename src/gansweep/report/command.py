@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
 
-The page has the leaderboard (mean, standard deviation and 95 % interval over seeds), learning
-curves, samples side by side, discriminator balance, mode coverage, and the command that repeats
-each run; of a sweep the best score expected of a budget, the Pareto front of several
-objectives, a population's schedules, its hyperparameters and what its budget went to. Runs that
-differ in nothing but their seed are one configuration. Scores that were measured under
+The page has the leaderboard (mean, standard deviation and 95 % interval over
+seeds), learning curves, samples side by side, discriminator balance, mode
+coverage, and the command that repeats each run; of a sweep the best score
+expected of a budget, the Pareto front of several objectives, a population's
+schedules, its hyperparameters and what its budget went to. Runs that differ in
+nothing but their seed are one configuration. Scores that were measured under
 different protocols are never put in one column."""
 
 EXAMPLES = """\
 examples:
-  gansweep report runs/demo                          a sweep, to runs/demo/report.html
-  gansweep report runs/dcgan runs/wgan_gp -o ab.html two groups of runs on one page
-  gansweep report runs --metric fid_10k_train        ranked by another score
-  gansweep report runs --latex table.tex --csv -     tables; "-" is the terminal
+  gansweep report runs/demo-digits                a sweep, to its report.html
+  gansweep report runs/digits runs/ring -o ab.html  two groups on one page
+  gansweep report runs --metric fid_10k_train     ranked by another score
+  gansweep report runs --latex table.tex --csv -  tables; "-" is the terminal
 """
 
 

@@ -24,20 +24,22 @@ from gansweep.report.symptoms import Symptom, symptoms
 DESCRIPTION = """\
 Say in words what is wrong with runs, by what numbers, and what to try next.
 
-Known are: mode collapse, a vanishing generator gradient, a discriminator that overpowers or is
-fooled, divergence, oscillation, over-generalisation, memorisation and slow convergence. Judged
-is mainly the last third of a run: one that has recovered is not ill. Running and killed runs are
-judged by what they wrote so far."""
+Known are: mode collapse, a vanishing generator gradient, a discriminator that
+overpowers or is fooled, divergence, oscillation, over-generalisation,
+memorisation and slow convergence. Judged is mainly the last third of a run: one
+that has recovered is not ill. Running and killed runs are judged by what they
+wrote so far."""
 
 EXAMPLES = """\
 examples:
-  gansweep doctor runs/digits/dcgan-001      one run: findings, curves, commands to try
-  gansweep doctor runs/demo-digits           a sweep: which settings go wrong, the worst runs
+  gansweep doctor runs/digits/dcgan-001      one run: findings, curves, commands
+  gansweep doctor runs/demo-digits           a sweep: which settings go wrong
   gansweep doctor runs/demo-digits --show 9  nine of its runs in full
 
-A finding is a failure (the run is of no use as it is) or a warning (worth a look). Each remedy is
-a whole command; it trains a new run beside the old one. What no number of the run can show is
-listed under "not judged", with the way to measure it.
+A finding is a failure (the run is of no use as it is) or a warning (worth a
+look). Each remedy is a whole command; it trains a new run beside the old one.
+What no number of the run can show is listed under "not judged", with the way to
+measure it.
 """
 
 WIDTH = 80

@@ -20,10 +20,11 @@ gansweep cancel: stop a sweep, wherever its workers run.
 
   gansweep cancel runs/demo-digits
 
-Every worker saves the checkpoint of its trial and stops: those of this machine at once, those of
-others within seconds, by a file in the sweep's directory. Where launcher=slurm started them, their
-jobs are cancelled, the waiting ones too. Nothing is lost: the same `gansweep sweep` command goes on
-from the checkpoints.
+Every worker saves the checkpoint of its trial and stops: those of this machine
+at once, those of others within seconds, by a file in the sweep's directory.
+Where launcher=slurm started them, their jobs are cancelled, the waiting ones
+too. Nothing is lost: the same `gansweep sweep` command goes on from the
+checkpoints.
 
 To end one worker alone, send it SIGTERM (Ctrl-C where it runs in a terminal).
 """

@@ -24,22 +24,27 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 HELP = """\
-gansweep status: how a sweep fares, from any shell that sees its directory. It only reads.
+gansweep status: how a sweep fares. It only reads, from any shell that sees the
+sweep's directory.
 
   gansweep status runs/demo-digits
   gansweep status runs/demo-digits --json         the same for scripts
   watch -n 10 gansweep status runs/demo-digits    again every ten seconds
 
 What it says of a trial
-  done          ran to its end           pruned       ended early, behind the others
-  running       a worker trains it       waiting      queued
+  done          ran to its end
+  running       a worker trains it
+  waiting       queued
   interrupted   goes on from its checkpoint when a worker is free
-  diverged, collapsed, failed            gave up: its log.txt and `gansweep doctor` say why
+  pruned        ended early, behind the others
+  diverged, collapsed, failed
+                gave up: its log.txt and `gansweep doctor` say why
   to come       not begun
 
-Where the study's storage does not answer, the runs' own records tell what they can. Scripts read
-"state" of --json: running, stopping (workers save), queued (by SLURM), finished, cancelled, stopped
-(its first trials failed alike), or idle (nobody works on it).
+Where the study's storage does not answer, the runs' own records tell what they
+can. Scripts read "state" of --json: running, stopping (workers save), queued
+(by SLURM), finished, cancelled, stopped (its first trials failed alike), or
+idle (nobody works on it).
 """
 ORDER = ("done", "running", "waiting", "interrupted", "pruned", "diverged", "collapsed", "failed")
 
