@@ -104,8 +104,24 @@ def test_a_score_to_maximise_rises_and_one_family_needs_no_second_axis(tmp_path:
     found = section(tmp_path, "budget")
     assert found and "the higher curve wins" in found.reading
     (figure,) = found.figures
-    (drawn,) = curves(figure).values()
+    drawn = curves(figure)["dcgan (4 trials)"]
     assert drawn["y"] == sorted(drawn["y"]) and drawn["y"][0] == 7.0
+
+
+def test_search_of_one_model_is_drawn_as_it_went_too(tmp_path: Path) -> None:
+    for key, fid, kimg in (("t0", 5.0, 50.0), ("t1", 30.0, 20.0), ("t2", 4.0, 50.0)):
+        write_trial(tmp_path, key, fid, kimg=kimg)
+    write_trial(tmp_path, "t3", 1.0, kimg=10.0, status="diverged")
+    found = section(tmp_path, "budget")
+    assert found
+    went = curves(found.figures[0])["best so far, in the order tried"]
+    assert (went["x"], went["y"]) == ([50.0, 70.0, 120.0, 130.0], [5.0, 5.0, 4.0, 4.0])
+    assert "what a sampler gained by learning" in found.note
+    for number in range(3):
+        write_trial(tmp_path, f"u{number}", 8.0, model="gan")
+    found = section(tmp_path, "budget")
+    assert found and set(curves(found.figures[0])) == {"dcgan (4 trials)", "gan (3 trials)"}
+    assert "dotted" not in found.note
 
 
 def test_too_few_trials_have_no_curve_but_the_reason(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,10 @@ def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
         notes.append(f"{name}{_counts(found)}")
         curves = [expected_best(family.values, board.direction) for family in found]
         title = f"{name}expected best {metric}" if name else f"Expected best {metric}"
-        figures.append(_figure(title, found, curves, lines, [f.kimg for f in found], KIMG))
+        # among the curves of several models such lines would hide what they compare
+        walk = [_as_it_went(found[0], board.direction, lines)] if len(found) == 1 else []
+        notes += [AS_IT_WENT] if walk and AS_IT_WENT not in notes else []
+        figures.append(_figure(title, found, curves, lines, [f.kimg for f in found], KIMG, walk))
         seconds = [f.seconds for f in found if f.seconds]
         if len(found) > 1 and len(seconds) == len(found):
             unit, size = _unit(max(f.n * s for f, s in zip(found, seconds, strict=True)))
@@ -48,6 +52,10 @@ def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
     return figures, notes
 
 
+AS_IT_WENT = (
+    "The dotted line is the best so far in the order in which the trials were tried: what a "
+    "sampler gained by learning from them shows there, not in the curve."
+)
 KIMG = ("budget: images of all trials (kimg)", "kimg")
 
 
@@ -73,9 +81,13 @@ def _figure(
     lines: dict[str, Line],
     costs: Sequence[float],
     axis: tuple[str, str],
+    walk: Sequence[dict[str, Any]] = (),
 ) -> Figure:
-    """costs: of one trial of each family, in the unit of the axis, which is (title, unit)."""
-    data: list[dict[str, Any]] = []
+    """costs: of one trial of each family, in the unit of the axis, which is (title, unit).
+
+    walk: lines to draw beside the curves.
+    """
+    data = list(walk)
     told = []
     for family, curve, cost in zip(found, curves, costs, strict=True):
         data += _traces(family, curve, lines[family.model], cost, axis[1])
@@ -93,6 +105,20 @@ def _figure(
     wide = axis is KIMG
     height = 400 if wide else 340
     return Figure(title, f"{title}: {'; '.join(told)}.", data, layout, height=height, wide=wide)
+
+
+def _as_it_went(family: Family, direction: str | None, lines: dict[str, Line]) -> dict[str, Any]:
+    """The best so far of one search, at what its trials really took."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": list(itertools.accumulate(family.spent)),
+        "y": family.so_far(direction),
+        "name": "best so far, in the order tried",
+        "line": {"shape": "hv", "dash": "dot", "width": 1.5, "color": lines[family.model].colour},
+        "hovertemplate": "best so far: %{y:.4g} at %{x:.4g} kimg<extra></extra>",
+        "showlegend": True,
+    }
 
 
 def _traces(

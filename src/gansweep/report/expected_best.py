@@ -8,6 +8,7 @@ and the percentiles over all draws are computed exactly, from the order of the v
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,19 +62,29 @@ def _percentile(reached: Sequence[float], share: float) -> int:
 class Family:
     """The trials of one model: what each came to, in `values`, and what it cost.
 
-    lost: how many came to no score and count with the worst one.   kimg, seconds: means of a trial
-    over all its seeds; seconds is None where a record has none.
+    values: in the order in which the trials were tried.   spent: the kimg that each took, over all
+    its seeds.   lost: how many came to no score and count with the worst one.
+    seconds: mean of a trial over all its seeds; None where a record has none.
     """
 
     model: str
     values: list[float]
+    spent: list[float]
     lost: int
-    kimg: float
     seconds: float | None
 
     @property
     def n(self) -> int:
         return len(self.values)
+
+    @property
+    def kimg(self) -> float:
+        """Mean of a trial."""
+        return math.fsum(self.spent) / self.n
+
+    def so_far(self, direction: str | None) -> list[float]:
+        """The best of the first 1, 2, ..., n trials, as the search went."""
+        return list(itertools.accumulate(self.values, max if direction == "maximize" else min))
 
 
 def families(
@@ -93,16 +104,16 @@ def families(
     found, missing = [], {}
     for model in dict.fromkeys(trial.model for trial in trials):
         members = [trial for trial in told if trial.model == model]
-        scored = [value for t in members if (value := outcomes[t]) is not None]
+        scored = [outcomes[trial] for trial in members]
+        lost = scored.count(None)
         if len(members) < MIN_TRIALS:
             missing[model] = f"{plural(len(members), 'trial')} ended, of at least {MIN_TRIALS}"
-        elif not scored:
+        elif lost == len(members):
             missing[model] = f"none of its {len(members)} trials came to a score"
         else:
-            lost = len(members) - len(scored)
-            kimg = math.fsum(t.kimg for t in members) / len(members)
-            values = [*scored, *[worst] * lost]
-            found.append(Family(model, values, lost, kimg, _mean_seconds(members)))
+            values = [worst if value is None else value for value in scored]
+            spent = [trial.kimg for trial in members]
+            found.append(Family(model, values, spent, lost, _mean_seconds(members)))
     return found, missing
 
 
