@@ -400,7 +400,7 @@ def test_agent_trains_what_the_file_says_and_has_it_saved_when_stopped(
 
     def stop_the_second() -> None:
         if not agents.stops and (directory / "gan-002" / "history.jsonl").exists():
-            agents.stops = 1  # as Ctrl-C does
+            agents.stops.many = 1  # as Ctrl-C does
 
     finished = agents.run(stop_the_second, every_seconds=0.05)
     said = (directory / "workers" / "agent0.log").read_text()

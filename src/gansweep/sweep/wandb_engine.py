@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +11,9 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -26,6 +24,7 @@ from gansweep.record import disk_error, replace_atomically
 from gansweep.sweep.failures import end_of
 from gansweep.sweep.gpus import VISIBLE, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.launch.local import THREAD_VARIABLES, cores
+from gansweep.sweep.launch.stops import StopRequests
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 from gansweep.sweep.wandb_export import SweepFile, export, full_name
@@ -173,8 +172,7 @@ class Agents:
     ) -> None:
         self.directory, self.command = directory, list(command)
         self.threads = max(1, cores() // workers)
-        self.stops = 0  # signals that asked us to stop
-        self._passed_on = 0
+        self.stops = StopRequests()
         self._second_at: float | None = None
         self._failed: list[str] = []
         logs = directory / "workers"
@@ -197,7 +195,7 @@ class Agents:
         Raises: UserError where an agent failed, with what it said.
         """
         print(f"{len(self.slots)} agents at work; what they say is in {self.directory / 'workers'}")
-        with self._signals_counted():
+        with self.stops:
             try:
                 while self._attend():
                     tick()
@@ -228,10 +226,9 @@ class Agents:
         return any(slot.process is not None for slot in self.slots)
 
     def _pass_on(self) -> None:
-        if self.stops > self._passed_on:
-            self._passed_on = self.stops
+        if stops := self.stops.new():
             self._interrupt()
-            self._second_at = time.monotonic() + SECOND_WORD_SECONDS if self.stops == 1 else None
+            self._second_at = time.monotonic() + SECOND_WORD_SECONDS if stops == 1 else None
         if self._second_at is not None and time.monotonic() >= self._second_at:
             self._second_at = None
             self._interrupt()
@@ -260,15 +257,3 @@ class Agents:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
             )
-
-    @contextlib.contextmanager
-    def _signals_counted(self) -> Iterator[None]:
-        def count(number: int, frame: FrameType | None) -> None:
-            self.stops += 1
-
-        before = {n: signal.signal(n, count) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

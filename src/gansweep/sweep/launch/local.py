@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from gansweep.errors import UserError, tell
 from gansweep.sweep.failures import KILLED, Stop, end_of
 from gansweep.sweep.gpus import GpuShare
+from gansweep.sweep.launch.stops import StopRequests
 from gansweep.sweep.presence import is_cancelled, launching
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import (
@@ -94,8 +94,7 @@ class LocalLauncher:
     def __init__(self, directory: Path, workers: int) -> None:
         self.directory = directory
         self.threads = max(1, cores() // workers)
-        self.stops = 0  # signals that asked us to stop
-        self._passed_on = 0
+        self.stops = StopRequests()
         logs = directory / "workers"
         logs.mkdir(exist_ok=True)
         self.slots = [Slot(f"w{i}", logs / f"w{i}.log") for i in range(workers)]
@@ -108,7 +107,7 @@ class LocalLauncher:
         Raises: UserError where the workers cannot work, with what they said; where the first
             trials failed alike; and where another `gansweep sweep` looks after this sweep.
         """
-        with self._signals_counted(), launching(self.directory):
+        with self.stops, launching(self.directory):
             try:
                 for slot in self.slots:
                     self._start(slot)
@@ -129,9 +128,8 @@ class LocalLauncher:
 
     def _attend(self) -> bool:
         """Look after every worker once; whether any still runs."""
-        if self.stops > self._passed_on:
-            self._passed_on = self.stops
-            self._signal_all(signal.SIGTERM if self.stops == 1 else signal.SIGKILL)
+        if stops := self.stops.new():
+            self._signal_all(signal.SIGTERM if stops == 1 else signal.SIGKILL)
         running = 0
         for slot in self.slots:
             if slot.process is not None and (code := slot.process.poll()) is not None:
@@ -224,18 +222,6 @@ class LocalLauncher:
         for slot in self.slots:
             if slot.process is not None:
                 slot.process.wait()
-
-    @contextlib.contextmanager
-    def _signals_counted(self) -> Iterator[None]:
-        def count(number: int, frame: FrameType | None) -> None:
-            self.stops += 1
-
-        before = {n: signal.signal(n, count) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _free_gib() -> float:

@@ -1,0 +1,37 @@
+"""Requests to stop, counted for who looks after other processes: the second hurries."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+
+class StopRequests:
+    """The SIGINTs and SIGTERMs that come within `with requests: ...`; true once there is one."""
+
+    def __init__(self) -> None:
+        self.many = 0
+        self._passed_on = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._count)
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.many > 0
+
+    def new(self) -> int:
+        """How many have come, where that has grown since this was asked last; else 0."""
+        if self.many == self._passed_on:
+            return 0
+        self._passed_on = self.many
+        return self.many
+
+    def _count(self, number: int, frame: FrameType | None) -> None:
+        self.many += 1
