@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansweep.errors import UserError
+from gansweep.report.arguments import parser_of_paths
 
 if TYPE_CHECKING:
     from gansweep.report.statistics import Row
@@ -38,19 +39,8 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gansweep report",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument(
-        "paths",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="a run, a group of runs, a sweep, or any directory above them",
-    )
+    """Its options: what to read, where to write to, what to rank by."""
+    made = parser_of_paths("report", DESCRIPTION, EXAMPLES)
     made.add_argument(
         "-o",
         "--out",

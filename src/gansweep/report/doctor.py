@@ -10,12 +10,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import RULES, diagnose
+from gansweep.report.arguments import parser_of_paths
 from gansweep.report.notation import plural
 from gansweep.report.read import Run, load
 from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
@@ -71,19 +71,8 @@ class Patient:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gansweep doctor",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument(
-        "paths",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="a run, a group of runs, a sweep, or any directory above them",
-    )
+    """Its options: which runs to examine, and how many of them to tell in full."""
+    made = parser_of_paths("doctor", DESCRIPTION, EXAMPLES)
     made.add_argument(
         "--show",
         type=int,
