@@ -6,15 +6,14 @@ download.
 
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
 
 import pytest
 import torch
 import torch.nn.functional as F
+from random_inception import random_inception
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
@@ -23,7 +22,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from gansweep.metrics.frechet import FrechetScore, gaussian_of
 from gansweep.metrics.inception import Inception
 from gansweep.metrics.inception_score import InceptionScore
-from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.kernel import KernelDistance, KernelScore
 from gansweep.metrics.prdc import Neighbours
 
 N = 64
@@ -68,18 +67,8 @@ class Seen(NamedTuple):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random ones that let an image through to the last layer."""
-    with (
-        torch.random.fork_rng(),
-        patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url"),
-        patch.object(FeatureExtractorInceptionV3, "load_state_dict"),
-        torch.no_grad(),
-    ):
-        torch.manual_seed(0)
-        network = FeatureExtractorInceptionV3("random", ["2048", "logits_unbiased"])
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+    network = random_inception()
+    with torch.no_grad():
         network.fc.weight *= 30  # predictions sure enough for an Inception score
     file = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save(network.state_dict(), file)
@@ -98,7 +87,7 @@ def ours(seen: Seen) -> dict[str, float]:
     metrics = {
         "features": [
             FrechetScore(gaussian_of(seen.real)),
-            KernelScore(seen.real, N, SUBSETS, SUBSET_SIZE),
+            KernelScore(KernelDistance(seen.real, N, SUBSETS, SUBSET_SIZE)),
             Neighbours(seen.real),
         ],
         "logits": [InceptionScore()],
@@ -155,7 +144,7 @@ class Given(nn.Identity):
 def test_scores_agree_with_torchmetrics(ours: dict[str, float], seen: Seen) -> None:
     # whole sets for KID and IS: its subsets and splits come from the global random state
     numbers = torch.arange(N)
-    kid, inception = KernelScore(seen.real, N, 1, N), InceptionScore(splits=1)
+    kid, inception = KernelScore(KernelDistance(seen.real, N, 1, N)), InceptionScore(splits=1)
     kid.update(numbers, seen.fake)
     inception.update(numbers, seen.fake_logits)
     their_fid = FrechetInceptionDistance(Given())

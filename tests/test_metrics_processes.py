@@ -20,7 +20,7 @@ from gansweep.metrics.frechet import (
     gaussian_of,
 )
 from gansweep.metrics.inception_score import InceptionScore, ModeScore
-from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.kernel import KernelDistance, KernelScore
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.prdc import Neighbours
 
@@ -50,7 +50,7 @@ def metrics() -> dict[str, Metric]:
         "intra_fid": IntraFrechet([gaussian_of(real[k::CLASSES]) for k in range(CLASSES)]),
         "is": InceptionScore(),
         "mode_score": ModeScore(torch.ones(WIDTH)),
-        "kid": KernelScore(real, N, subsets=9, subset_size=50),
+        "kid": KernelScore(KernelDistance(real, N, subsets=9, subset_size=50)),
         "prdc": Neighbours(real),
         "class_agreement": ClassAgreement(WIDTH),
     }

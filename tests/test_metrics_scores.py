@@ -122,14 +122,15 @@ def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:
     logits, real = 3 * features(90, 10), features(80, 10, seed=1)
     shares = torch.arange(1.0, 11)
     inception, mode = InceptionScore(splits=5), ModeScore(shares)
-    kernel = KernelScore(real, 90, subsets=7, subset_size=30)
+    distance = KernelDistance(real, 90, subsets=7, subset_size=30)
+    kernel = KernelScore(distance)
     for part in shuffled(90):
         for metric in (inception, mode, kernel):
             metric.update(part, logits[part])
     mean, std = inception_score(logits, 5)
     assert inception.compute() == {"is": mean, "is_std": std}
     assert mode.compute() == {"mode_score": mode_score(logits, shares)}
-    mean, std = KernelDistance(real, 90, 7, 30).compute(logits)
+    mean, std = distance.compute(logits)
     assert kernel.compute() == {"kid": mean, "kid_std": std}
 
 
@@ -139,7 +140,7 @@ def test_too_few_samples_for_the_splits_are_refused() -> None:
 
 
 def test_another_count_than_the_kernel_subsets_were_drawn_for_is_refused() -> None:
-    metric = KernelScore(features(10), 4, subsets=2, subset_size=3)
+    metric = KernelScore(KernelDistance(features(10), 4, subsets=2, subset_size=3))
     metric.update(THREE, features(3))
     with pytest.raises(ValueError, match="3 samples came where n_fake=4 were announced"):
         metric.compute()

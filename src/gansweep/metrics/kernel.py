@@ -73,6 +73,7 @@ class KernelDistance:
             for _ in range(subsets)
         ]
         fake_rows, real_rows = (np.stack(side) for side in zip(*rows, strict=True))
+        self.n_fake = n_fake
         self.real = real
         self.fake_rows = torch.from_numpy(fake_rows).to(real.device)
         self.real_rows = torch.from_numpy(real_rows).to(real.device)
@@ -95,30 +96,22 @@ class KernelDistance:
 class KernelScore(OrderedSamples):
     """`KernelDistance` of the features of all processes: {"kid", "kid_std"}.
 
-    real: (n_real, d) on the metric's device.   n_fake: samples that all updates bring together.
+    distance: with its real side on the metric's device; all updates together bring its `n_fake`.
     update: numbers (n,), features (n, d).
     """
 
     higher_is_better = False
 
-    def __init__(
-        self,
-        real: Tensor,
-        n_fake: int,
-        subsets: int = 100,
-        subset_size: int = 1000,
-        seed: int = PUBLISHED_SEED,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, distance: KernelDistance, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n_fake = n_fake
-        self.distance = KernelDistance(real, n_fake, subsets, subset_size, seed)
+        self.distance = distance
 
     def compute(self) -> dict[str, Tensor]:
         fake = self.ordered()
-        if len(fake) != self.n_fake:
+        n_fake = self.distance.n_fake
+        if len(fake) != n_fake:
             raise ValueError(
-                f"{len(fake)} samples came where n_fake={self.n_fake} were announced, which the "
+                f"{len(fake)} samples came where n_fake={n_fake} were announced, which the "
                 "subsets of the kernel distance were drawn from: give exactly as many."
             )
         mean, std = self.distance.compute(fake)

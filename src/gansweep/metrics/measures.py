@@ -23,7 +23,7 @@ from gansweep.metrics.frechet import (
     gaussian_of,
 )
 from gansweep.metrics.inception_score import InceptionScore, ModeScore
-from gansweep.metrics.kernel import KernelScore
+from gansweep.metrics.kernel import KernelDistance, KernelScore
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.memorisation import Memorisation
 from gansweep.metrics.mode_counts import ModeCounts
@@ -156,8 +156,9 @@ class Kid(Measure):
     needs_features = True
 
     def build(self, setting: Setting) -> Metric:
-        features = _features(setting)
-        return KernelScore(features, setting.n_fake, KID_SUBSETS, self._size(setting))
+        size = self._size(setting)
+        distance = KernelDistance(_features(setting), setting.n_fake, KID_SUBSETS, size)
+        return KernelScore(distance)
 
     def _size(self, setting: Setting) -> int:
         """As published, 1,000, but at most half of either side: whole sets would all be alike."""
