@@ -39,11 +39,10 @@ class Clip(Backbone):
 
     def __init__(self, device: torch.device, weights_path: str | Path | None = None) -> None:
         super().__init__(device)
-        file = PUBLISHED.found(weights_path)
-        state, self.weights_hash = PUBLISHED.read(file, _tensors)
+        network, self.weights_hash = PUBLISHED.load(weights_path, _image_encoder, _tensors)
         self.name = PUBLISHED.named("clip", self.weights_hash)
         self.extras = {}
-        self.network = PUBLISHED.build(_image_encoder, state, file).to(device)
+        self.network = network.to(device)
         self.input_size = int(self.network.input_resolution)  # type: ignore[arg-type]
         self.resizer = f"tf1-bilinear-{self.input_size}"
         scale = torch.tensor([MEAN, STD], device=device)

@@ -41,11 +41,10 @@ class DinoV2(Backbone):
 
     def __init__(self, device: torch.device, weights_path: str | Path | None = None) -> None:
         super().__init__(device)
-        file = PUBLISHED.found(weights_path)
-        state, self.weights_hash = PUBLISHED.read(file)
+        network, self.weights_hash = PUBLISHED.load(weights_path, vision_transformer)
         self.name = PUBLISHED.named("dinov2", self.weights_hash)
         self.extras = {}
-        self.network = PUBLISHED.build(vision_transformer, state, file).to(device)
+        self.network = network.to(device)
         scale = torch.tensor([MEAN, STD], device=device)
         self.mean, self.std = scale[:, :, None, None] * 255
 

@@ -46,6 +46,22 @@ class Published:
         """`name`, with 8 digits of the hash where other weights make another feature space."""
         return name if self.is_it(weights_hash) else f"{name}{weights_hash[:8]}"
 
+    def load(
+        self,
+        weights_path: str | Path | None,
+        make: Callable[[State], Network],
+        read: Callable[[Path, str], Any] | None = None,
+    ) -> tuple[Network, str]:
+        """The network that `make` makes of the tensors of a file, and the file's hash (16 digits).
+
+        weights_path: the file; None for the published one, downloaded where it is missing.
+        read: called with the file and its hash, for files that torch.load does not read.
+        Raises: UserError for a file that cannot be had or read, or of another network.
+        """
+        file = self.found(weights_path)
+        state, weights_hash = self._read(file, read)
+        return self._build(make, state, file), weights_hash
+
     def found(self, weights_path: str | Path | None) -> Path:
         """The file that a person names, else the published one, downloaded where it is missing.
 
@@ -76,10 +92,9 @@ class Published:
                 f"metrics.weights_path=. {ALTERNATIVE}"
             ) from error
 
-    def read(self, file: Path, read: Callable[[Path, str], Any] | None = None) -> tuple[State, str]:
+    def _read(self, file: Path, read: Callable[[Path, str], Any] | None) -> tuple[State, str]:
         """The tensors of a file by name, on the CPU, and 16 hex digits of its SHA-256.
 
-        read: called with the file and its hash, for files that torch.load does not read.
         Raises: UserError for a file that is missing, damaged, or holds code.
         """
         try:
@@ -97,11 +112,8 @@ class Published:
         raise UserError(f"The {self.network} weights {file}: the file {problem}. Give the path of "
                         f"{self.file_name} as metrics.weights_path=. {ALTERNATIVE}")  # fmt: skip
 
-    def build(self, make: Callable[[State], Network], state: State, file: Path) -> Network:
-        """The network that `make` makes of the tensors of a file.
-
-        Raises: UserError where they are those of another network.
-        """
+    def _build(self, make: Callable[[State], Network], state: State, file: Path) -> Network:
+        """Raises: UserError where the tensors are those of another network."""
         try:
             return make(state)
         except Exception as error:  # a name or a shape that does not fit, wherever it is met
