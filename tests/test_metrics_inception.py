@@ -1,10 +1,10 @@
 """torch-fidelity's Inception-v3 as a backbone, with random weights in place of the real ones."""
 
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 import torch
+from random_inception import random_inception
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import (
     URL_INCEPTION_V3,
@@ -30,25 +30,8 @@ def some_images(*shape: int) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractorInceptionV3:
-    """torch-fidelity's network with random weights that let an image through to the last layer."""
-    with (
-        torch.random.fork_rng(),
-        patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url"),
-        patch.object(FeatureExtractorInceptionV3, "load_state_dict"),
-        torch.no_grad(),
-    ):
-        torch.manual_seed(0)
-        network = FeatureExtractorInceptionV3("random", ["2048", "logits_unbiased"])
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.3)
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-    return network
+def theirs() -> FeatureExtractorInceptionV3:
+    return random_inception(spread_statistics=True)
 
 
 @pytest.fixture(scope="module")
