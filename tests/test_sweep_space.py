@@ -8,7 +8,7 @@ from optuna.trial import FixedTrial
 
 from gansweep.errors import UserError
 from gansweep.sweep.domains import override_text
-from gansweep.sweep.space import Space, difference, with_command_line
+from gansweep.sweep.space import Space, difference, narrowed, with_command_line
 
 FAMILY = {
     "model": "choice(gan, wgan, wgan_gp)",
@@ -220,3 +220,14 @@ def test_command_line_fixes_what_the_space_searches_or_hangs_on() -> None:
     params = Space.parse(merged).suggest(FixedTrial({"lr": 1e-4, "n_critic": 5, "weight": 1.0}))
     assert params["model"] == "wgan_gp"
     assert params["weight"] == 1.0
+
+
+def test_fewer_choices_on_the_command_line_leave_out_the_blocks_of_the_others() -> None:
+    two = narrowed(FAMILY, {"model": "choice(gan, wgan)"})
+    assert two["model=wgan"] == {"n_critic": "choice(1, 5)"} and two["lr"] == FAMILY["lr"]
+    keys = Space.parse(two).keys()
+    assert "n_critic" in keys and "weight" not in keys
+    assert set(narrowed(FAMILY, {"model": "choice(gan, other)"})) == {"model", "lr"}
+    mistaken = {**FAMILY, "model=wgann": {"n_critic": "choice(1, 5)"}}
+    with pytest.raises(UserError, match="'model=wgann' can never hold"):
+        Space.parse(narrowed(mistaken, {"model": "choice(gan, wgan)"}))

@@ -18,7 +18,7 @@ from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.samplers import SAMPLERS
 from gansweep.sweep.search import as_list, settle_search, with_direction
 from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space, with_command_line
+from gansweep.sweep.space import Space, narrowed, with_command_line
 from gansweep.sweep.storage import canonical
 
 OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
@@ -122,7 +122,7 @@ def settings_of(
     if entries == OWN:
         plain = _merged(list(sweep["overrides"]), fixed, ())
         entries = own_space(searched, lambda words: check([*plain, *words]))
-    entries = {**with_command_line(entries, fixed), **searched}
+    entries = narrowed(with_command_line(entries, fixed), searched)
     space = Space.parse(entries)
     in_space = space.keys()
     overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)

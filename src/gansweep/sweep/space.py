@@ -324,6 +324,33 @@ def with_command_line(entries: Mapping[str, Any], given: Mapping[str, Any]) -> d
     return {**entries, **{key: value for key, value in given.items() if key in asked}}
 
 
+def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """`entries`, searched as the command line says, without blocks for choices that it left out.
+
+    As `model=gan,dcgan` does with a preset of eight models. A block for what was no choice before
+    stays, to be refused as a mistake.
+    """
+    left_out: dict[str, set[Any]] = {}
+    for key in entries.keys() & searched.keys():
+        before, now = (parse_entry(key, each[key])[2].options() for each in (entries, searched))
+        left_out[key] = set(before or ()) - set(now or ()) if now else set()
+    return {**_kept(entries, left_out), **searched}
+
+
+def _kept(entries: Mapping[str, Any], left_out: Mapping[str, set[Any]]) -> dict[str, Any]:
+    kept = {}
+    for key, value in entries.items():
+        if isinstance(value, Mapping) and "=" in str(key):
+            of, values = parse_condition(str(key))
+            stays = tuple(v for v in values if v not in left_out.get(of, ()))
+            if stays:
+                heading = str(key) if stays == values else str(Condition(of, stays))
+                kept[heading] = _kept(value, left_out)
+        else:
+            kept[str(key)] = value
+    return kept
+
+
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """One line naming what differs between two flat mappings."""
     parts = []
