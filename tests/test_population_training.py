@@ -125,6 +125,7 @@ def test_population_of_gans_is_trained_and_its_winner_confirmed(tmp_path: Path) 
     for member, result in results.items():
         assert result["status"] == "finished"
         assert bool(result["command"]) == (len(result["sweep"]["schedule"]) == 1)
+        assert bool(result["command"]) != bool(result["no_command"])
         assert rates(last(study.run_dir(member)))["generator"] == result["sweep"]["params"][RATE]
         schedule = result["sweep"]["schedule"]
         taken = [row for row in RunRecord(study.run_dir(member)).history() if "weights_from" in row]

@@ -325,6 +325,14 @@ def test_the_command_to_rerun_is_the_records(tmp_path: Path) -> None:
     assert rerun_command(run) == "gansweep train 'model.betas=[0.5, 0.9]'"
 
 
+def test_run_without_a_command_says_why(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", command="", no_command="No one command does: t0003 was copied.")
+    write_run(tmp_path / "b", command="")
+    text = write_report([tmp_path], tmp_path / "report.html").read_text()
+    assert "No one command does: t0003 was copied." in text
+    assert "The record holds no command for this run." in text
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_browser_draws_every_plot_without_an_error_or_a_request(

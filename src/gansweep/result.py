@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Account:
             },
             "hardware": hardware(self.accelerator, self.devices),
             "command": self._command(),
+            "no_command": why_no_command((self.sweep or {}).get("schedule") or ()),
             "config_dir": None if self.config_dir is None else str(self.config_dir),
             "overrides": list(self.overrides),
             "started": self.started,
@@ -73,9 +74,9 @@ class Account:
     def _command(self) -> str:
         """What trains this run again from nothing, beside it rather than over it.
 
-        "" where no one command does: the settings changed on the way.
+        "" where no one command does: see `why_no_command`.
         """
-        if len((self.sweep or {}).get("schedule") or ()) > 1:
+        if why_no_command((self.sweep or {}).get("schedule") or ()):
             return ""
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
         places = ("name",) if self.sweep is None else ("name", "group")
@@ -85,3 +86,25 @@ class Account:
     def _images_per_second(self, journal: Journal) -> float:
         """Mean since the run was started or last continued, evaluations left out."""
         return (self.model.images_seen - self.images_before) / journal.training_seconds
+
+
+def why_no_command(schedule: Sequence[Mapping[str, Any]]) -> str:
+    """Why no one command trains a run again; "" where one does.
+
+    schedule: of a population's member, or of a run that confirms one: from which kimg on which
+        settings held, and whose weights were taken over then.
+    """
+    taken = [f"those of {s['from']} at {s['kimg']:g} kimg" for s in schedule if s["from"]]
+    changes = [f"{s['kimg']:g}" for s in schedule[1:]]
+    told = [f"its settings changed at {_listed(changes)} kimg"] if changes else []
+    told += [f"its weights were replaced by {_listed(taken)}"] if taken else []
+    if not told:
+        return ""
+    return (
+        f"No one command trains this run again: {', and '.join(told)}. The settings of each part "
+        "are in its result.json, as the schedule of its sweep."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

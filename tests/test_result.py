@@ -1,0 +1,25 @@
+"""What a record says of how its run is trained again."""
+
+from __future__ import annotations
+
+from gansweep.result import why_no_command
+
+START = {"kimg": 0.0, "params": {"lr": 1.0}, "from": None}
+CHANGE = {"kimg": 2.0, "params": {"lr": 2.0}, "from": None}
+TAKEOVER = {"kimg": 4.0, "params": {"lr": 3.0}, "from": "t0003"}
+
+
+def test_run_with_the_same_settings_throughout_has_a_command() -> None:
+    assert why_no_command([]) == why_no_command([START]) == ""
+
+
+def test_changes_and_takeovers_are_told_where_no_command_trains_the_run_again() -> None:
+    told = why_no_command([START, CHANGE, {**CHANGE, "kimg": 6.0}])
+    assert "its settings changed at 2 and 6 kimg. The" in told
+    told = why_no_command([START, CHANGE, TAKEOVER])
+    assert "changed at 2 and 4 kimg, and its weights were replaced by those of t0003 at 4" in told
+
+
+def test_member_that_failed_before_its_first_settings_were_known_has_no_command() -> None:
+    told = why_no_command([TAKEOVER])
+    assert "again: its weights were replaced by those of t0003 at 4 kimg. The" in told
