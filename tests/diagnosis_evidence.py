@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.findings import Finding
+from gansweep.diagnosis.rules import RULES
 
 MAXIMIZED = ("modes", "high_quality", "precision", "recall", "density", "coverage")
 BALANCED = {
@@ -17,6 +19,20 @@ BALANCED = {
     "grad_norm/generator": [1.0] * 20,
     "grad_norm/discriminator": [1.0] * 20,
 }
+EVEN = [125.0] * 8  # 1,000 samples in eight modes
+
+
+def game(**changed: Sequence[float]) -> dict[str, Sequence[float]]:
+    """A balanced game but for these columns, "/" written as "__"."""
+    named = {name.replace("__", "/"): values for name, values in changed.items()}
+    return {**BALANCED, **named}
+
+
+WINNING = game(
+    balance__real_accuracy=[1.0] * 20,
+    balance__fake_accuracy=[1.0] * 20,
+    balance__fake_mean=[0.01] * 20,
+)
 
 
 def points(values: Sequence[float], until: float = 100.0) -> Points:
@@ -58,3 +74,10 @@ def evidence(
         status=status,
         **given,
     )
+
+
+def found(rule: str, given: Evidence) -> Finding | None:
+    """What one rule says; a rule speaks for itself alone."""
+    finding = RULES[rule](given)
+    assert finding is None or finding.rule == rule
+    return finding
