@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_metrics_panel import Tensors, squares
+from tensor_data import Tensors, squares
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError

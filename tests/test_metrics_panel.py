@@ -1,89 +1,22 @@
-"""The panel of scores, the data set's classifier behind it, and what both refuse."""
+"""The panel of scores: what it measures, under which protocol, and what it refuses."""
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from tensor_data import Tensors, squares
 from torch import Tensor
 
 from gansweep.data.batch import Batch
-from gansweep.data.source import DataSource, Mixture, Share, Split
+from gansweep.data.source import Mixture
 from gansweep.errors import UserError
 from gansweep.metrics import classifier
-from gansweep.metrics.cache import cache_dir, kept
-from gansweep.metrics.classifier import dataset_classifier
 from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
 from gansweep.metrics.protocol import protocol_key
 
 CPU = torch.device("cpu")
-
-
-class Tensors(DataSource):
-    """A data set of two tensors a split, with everything a test may want to bend."""
-
-    def __init__(
-        self,
-        name: str,
-        images: Tensor,
-        labels: Tensor | None = None,
-        mixture: Mixture | None = None,
-        n_test: int = 60,
-    ) -> None:
-        self.name = name
-        self.images = {"train": images[n_test:], "test": images[:n_test]}
-        self.labels = None
-        if labels is not None:
-            self.labels = {"train": labels[n_test:], "test": labels[:n_test]}
-        self.true_mixture = mixture
-
-    def prepare(self) -> None: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.images["train"].shape[1:])
-
-    @property
-    def class_names(self) -> list[str] | None:
-        if self.labels is None:
-            return None
-        return [str(k) for k in range(int(self.labels["train"].max()) + 1)]
-
-    @property
-    def mixture(self) -> Mixture | None:
-        return self.true_mixture
-
-    def count(self, split: Split) -> int:
-        return len(self.images[split])
-
-    def _drawn(self, share: Share) -> Iterator[Batch]:
-        raise NotImplementedError
-
-    def arrays(
-        self, split: Split, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        n = min(self.count(split), limit or self.count(split))
-        for start in range(0, n, 100):
-            rows = slice(start, min(start + 100, n))
-            yield self.images[split][rows], self.labels[split][rows] if self.labels else None
-
-    def fingerprint(self, split: Split) -> str:
-        total = self.images[split].double().sum().item()
-        return f"{int(total * 1000) % 2**60:016x}"
-
-
-def squares(n: int = 260, n_classes: int = 2) -> Tensors:
-    """Grey 8x8 images whose class is the corner of a bright square: learnt in a moment."""
-    draw = torch.Generator().manual_seed(0)
-    labels = torch.arange(n) % n_classes
-    images = torch.randint(0, 60, (n, 1, 8, 8), generator=draw)
-    for row, label in enumerate(labels.tolist()):
-        images[row, :, 4 * (label // 2) :, 4 * (label % 2) :][:, :4, :4] += 180
-    return Tensors("squares", images.to(torch.uint8), labels)
 
 
 def ring() -> Tensors:
@@ -310,113 +243,6 @@ def test_all_that_fits_leaves_out_what_the_real_images_are_too_few_for() -> None
     named = Panel(data, n_fake=250, scores="intra_fid", min_test_accuracy=0)
     with pytest.raises(UserError, match="intra_fid cannot be measured on data=rare"):
         named.prepare("cpu")
-
-
-@pytest.mark.usefixtures("short_training")
-def test_the_classifier_is_trained_once_and_announced(capsys: pytest.CaptureFixture[str]) -> None:
-    first = dataset_classifier(squares(), CPU)
-    assert "training squaresnet" in capsys.readouterr().err
-    second = dataset_classifier(squares(), CPU)
-    assert capsys.readouterr().err == ""
-    assert first.weights_hash == second.weights_hash
-
-
-@pytest.mark.usefixtures("short_training")
-def test_training_the_classifier_is_repeatable_whatever_surrounds_it(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = torch.get_rng_state()
-    first = dataset_classifier(squares(), CPU).weights_hash
-    assert torch.equal(before, torch.get_rng_state())
-    monkeypatch.setenv("GANSWEEP_CACHE", str(own_cache / "other"))
-    torch.rand(3)
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert dataset_classifier(squares(), CPU).weights_hash == first
-
-
-@pytest.mark.usefixtures("short_training")
-@pytest.mark.parametrize("damage", ["cut", "foreign", "bent"])
-def test_a_damaged_classifier_is_trained_again(
-    damage: str, own_cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    expected = dataset_classifier(squares(), CPU).weights_hash
-    (file,) = (own_cache / "classifiers").glob("*.pt")
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[:3000])
-    elif damage == "foreign":
-        file.write_text("not a file of tensors")
-    else:
-        content = torch.load(file, weights_only=True)
-        content["weights"]["linear.bias"][0] += 1
-        torch.save(content, file)
-    assert dataset_classifier(squares(), CPU).weights_hash == expected
-    assert "is damaged" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("short_training")
-def test_a_weak_classifier_is_refused() -> None:
-    data = squares()
-    assert data.labels is not None
-    data.labels["test"] = 1 - data.labels["test"]
-    with pytest.raises(UserError, match=r"metrics\.min_test_accuracy=0\.9.*metrics=inception"):
-        dataset_classifier(data, CPU)
-
-
-def test_unlabelled_images_have_no_classifier() -> None:
-    images = torch.zeros(80, 1, 8, 8, dtype=torch.uint8)
-    with pytest.raises(UserError, match="no labels"):
-        dataset_classifier(Tensors("faces", images), CPU)
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 23), (1, 28, 28), (3, 64, 64)])
-def test_the_classifier_reads_every_size(shape: tuple[int, ...]) -> None:
-    network = classifier.ClassifierNet(shape, 5).eval()
-    pool, logits = network(torch.zeros(2, *shape))
-    assert pool.shape == (2, 64)
-    assert logits.shape == (2, 5)
-
-
-def test_a_cache_that_cannot_be_written_costs_only_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "file" / "below"))
-    assert kept("x.pt", lambda: {"value": 3}) == {"value": 3}
-    assert "could not be written" in capsys.readouterr().err
-
-
-def test_what_two_ask_for_at_once_is_made_once() -> None:
-    made = []
-
-    def slowly() -> dict[str, int]:
-        made.append(1)
-        time.sleep(0.2)
-        return {"value": 3}
-
-    with ThreadPoolExecutor(2) as pool:  # the lock is of an open file: threads stand for processes
-        found = list(pool.map(lambda _: kept("y.pt", slowly), range(2)))
-    assert found == [{"value": 3}] * 2
-    assert len(made) == 1
-
-
-def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    monkeypatch.setenv("GANSWEEP_CACHE", "/g")
-    assert cache_dir() == Path("/g")
-    monkeypatch.delenv("GANSWEEP_CACHE")
-    assert cache_dir() == Path("/x/gansweep")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_dir() == Path.home() / ".cache" / "gansweep"
-
-
-@pytest.mark.slow
-def test_digitsnet_reads_97_percent_of_the_digits() -> None:
-    digits = load_digits()
-    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    labels = torch.from_numpy(digits.target)[order]
-    data = Tensors("digits", images[order], labels, n_test=360)
-    assert dataset_classifier(data, CPU).extras["backbone_test_accuracy"] >= 0.97
 
 
 FULL = {

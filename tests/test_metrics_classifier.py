@@ -1,0 +1,135 @@
+"""The data set's classifier behind the scores, and the cache that keeps it."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from tensor_data import Tensors, squares
+
+from gansweep.errors import UserError
+from gansweep.metrics import classifier
+from gansweep.metrics.cache import cache_dir, kept
+from gansweep.metrics.classifier import dataset_classifier
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "MOST_EPOCHS", 5)
+
+
+@pytest.mark.usefixtures("short_training")
+def test_the_classifier_is_trained_once_and_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    first = dataset_classifier(squares(), CPU)
+    assert "training squaresnet" in capsys.readouterr().err
+    second = dataset_classifier(squares(), CPU)
+    assert capsys.readouterr().err == ""
+    assert first.weights_hash == second.weights_hash
+
+
+@pytest.mark.usefixtures("short_training")
+def test_training_the_classifier_is_repeatable_whatever_surrounds_it(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_rng_state()
+    first = dataset_classifier(squares(), CPU).weights_hash
+    assert torch.equal(before, torch.get_rng_state())
+    monkeypatch.setenv("GANSWEEP_CACHE", str(own_cache / "other"))
+    torch.rand(3)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert dataset_classifier(squares(), CPU).weights_hash == first
+
+
+@pytest.mark.usefixtures("short_training")
+@pytest.mark.parametrize("damage", ["cut", "foreign", "bent"])
+def test_a_damaged_classifier_is_trained_again(
+    damage: str, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = dataset_classifier(squares(), CPU).weights_hash
+    (file,) = (own_cache / "classifiers").glob("*.pt")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:3000])
+    elif damage == "foreign":
+        file.write_text("not a file of tensors")
+    else:
+        content = torch.load(file, weights_only=True)
+        content["weights"]["linear.bias"][0] += 1
+        torch.save(content, file)
+    assert dataset_classifier(squares(), CPU).weights_hash == expected
+    assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("short_training")
+def test_a_weak_classifier_is_refused() -> None:
+    data = squares()
+    assert data.labels is not None
+    data.labels["test"] = 1 - data.labels["test"]
+    with pytest.raises(UserError, match=r"metrics\.min_test_accuracy=0\.9.*metrics=inception"):
+        dataset_classifier(data, CPU)
+
+
+def test_unlabelled_images_have_no_classifier() -> None:
+    images = torch.zeros(80, 1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(UserError, match="no labels"):
+        dataset_classifier(Tensors("faces", images), CPU)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 23), (1, 28, 28), (3, 64, 64)])
+def test_the_classifier_reads_every_size(shape: tuple[int, ...]) -> None:
+    network = classifier.ClassifierNet(shape, 5).eval()
+    pool, logits = network(torch.zeros(2, *shape))
+    assert pool.shape == (2, 64)
+    assert logits.shape == (2, 5)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "file" / "below"))
+    assert kept("x.pt", lambda: {"value": 3}) == {"value": 3}
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_what_two_ask_for_at_once_is_made_once() -> None:
+    made = []
+
+    def slowly() -> dict[str, int]:
+        made.append(1)
+        time.sleep(0.2)
+        return {"value": 3}
+
+    with ThreadPoolExecutor(2) as pool:  # the lock is of an open file: threads stand for processes
+        found = list(pool.map(lambda _: kept("y.pt", slowly), range(2)))
+    assert found == [{"value": 3}] * 2
+    assert len(made) == 1
+
+
+def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.setenv("GANSWEEP_CACHE", "/g")
+    assert cache_dir() == Path("/g")
+    monkeypatch.delenv("GANSWEEP_CACHE")
+    assert cache_dir() == Path("/x/gansweep")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_dir() == Path.home() / ".cache" / "gansweep"
+
+
+@pytest.mark.slow
+def test_digitsnet_reads_97_percent_of_the_digits() -> None:
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    labels = torch.from_numpy(digits.target)[order]
+    data = Tensors("digits", images[order], labels, n_test=360)
+    assert dataset_classifier(data, CPU).extras["backbone_test_accuracy"] >= 0.97
