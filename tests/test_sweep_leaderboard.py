@@ -1,37 +1,30 @@
-"""leaderboard.json: intervals, confirmations on a larger sample, several objectives."""
+"""Winners, their confirmations, and leaderboard.json: ranks, intervals, who has no row and why."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from sweep_studies import begin, finish, make, record, settings
 
 from gansweep.record import RunRecord
+from gansweep.sweep.confirm import winners
 from gansweep.sweep.leaderboard import BEATEN, write_leaderboard
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.study import SweepStudy, latest
 
 Measure = Callable[[str, str], dict[str, Any]]
 
 
 def study_of(directory: Path, n_trials: int, seeds: int, **objective: Any) -> SweepStudy:
-    settings = Settings(
-        name="s",
+    return make(
+        directory,
         n_trials=n_trials,
-        budget_kimg=10.0,
-        base_seed=0,
         space={"lr": "interval(1, 2)"},
-        overrides=[],
         objective={"metric": "auto", "direction": "auto", "at": "last", **objective},
-        sampler={"name": "random", "seed": 0, "startup_trials": 3},
-        pruner={"name": "none", "warmup_fraction": 0, "startup_trials": 1, "reduction_factor": 2},
         confirm={"top": n_trials, "per": "config", "seeds": seeds},
-        max_retries=1,
-        runs_dir="runs",
     )
-    return SweepStudy.create(directory, settings, Space.parse(settings.space))
 
 
 def score(name: str, value: float, n_fake: int = 5) -> dict[str, Any]:
@@ -117,3 +110,108 @@ def test_several_objectives_make_rows_of_the_pareto_front(tmp_path: Path) -> Non
     assert (time["metric"], time["mean"], time["std"]) == ("seconds", 10.0, 0.0)
     assert content["rows"][1]["mean"] == 20.5
     assert content["left_out"] == {"t0002": BEATEN}
+
+
+def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path) -> None:
+    study = make(
+        tmp_path / "s",
+        n_trials=6,
+        space={"model": "a,b,c", "lr": "range(0, 2)"},
+        sampler={"name": "grid", "seed": 0, "startup_trials": 0},
+    )
+    for _ in range(6):
+        attempt = study.claim("me")
+        assert attempt is not None
+        study.suggest(attempt)
+        value = {"a": 10.0, "b": 20.0, "c": 0.0}[attempt.params["model"]] + attempt.params["lr"]
+        record(study, attempt.key, "pruned" if value < 5 else "finished", value)
+        study.settle(attempt, "itself")
+
+    def values(**confirm: Any) -> list[float | None]:
+        chosen = settings(confirm={"seeds": 1, **confirm})
+        return [t.value for t in winners(latest(study.trials), study.space, chosen)]
+
+    assert values(top=3, per="config") == [10.0, 11.0, 20.0]
+    assert values(top=3, per="model") == [10.0, 20.0]
+    assert values(top=1, per="lr") == [10.0]
+
+
+def test_scores_of_another_protocol_than_the_first_are_refused(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", n_trials=2, confirm={"top": 2, "per": "config", "seeds": 2})
+    finish(study, value=5.0, noise_seed=1)
+    finish(study, value=1.0, noise_seed=2, n_fake=200)
+    first, second = study.trials.trials
+    assert first.value == 5.0
+    assert second.state == optuna.trial.TrialState.FAIL
+    assert second.user_attrs["reason"].endswith("first trial: n_fake: 5 there, 200 here")
+    for seed in (101, 102):
+        assert finish(study, value=float(seed), n_fake=seed - 96) == f"c-t0000-s{seed}"
+    path = write_leaderboard(study)
+    assert path is not None
+    (row,) = json.loads(path.read_text())["rows"]
+    assert (row["values"], row["n_failed"]) == ([101.0], 1)
+
+
+def test_leaderboard_says_what_has_no_row_and_why(tmp_path: Path) -> None:
+    study = make(
+        tmp_path / "s",
+        n_trials=4,
+        space={"model": "a,b,c,d,e", "lr": 1},
+        sampler={"name": "grid", "seed": 0, "startup_trials": 0},  # c, b, a, e, and d is left
+        confirm={"top": 2, "per": "model", "seeds": 2},
+    )
+    for model, value in (("c", 3.0), ("b", 1.0), ("a", 2.0), ("e", None)):
+        attempt = begin(study)
+        assert attempt.params["model"] == model
+        record(study, attempt.key, "pruned" if value is None else "finished", value)
+        study.settle(attempt, "itself")
+    while (run := study.claim("me")) is not None:
+        record(study, run.key, "finished" if "t0001" in run.key else "diverged", 1.0)
+        study.settle(run, "itself")
+    path = write_leaderboard(study)
+    assert path is not None
+    content = json.loads(path.read_text())
+    assert [row["trial"] for row in content["rows"]] == ["t0001"]
+    assert content["left_out"] == {
+        "a": "no run with a fresh seed of t0002 ended with a score: 2 diverged",
+        "c": "its best trial is not among the 2 that were confirmed",
+        "d": "no trial took this value",
+        "e": "none of its trials ran to its end: 1 pruned",
+    }
+
+
+def test_confirmation_takes_fresh_seeds_and_other_noise(tmp_path: Path) -> None:
+    study = make(
+        tmp_path / "s", n_trials=1, base_seed=101, confirm={"top": 1, "per": "config", "seeds": 2}
+    )
+    finish(study)
+    runs = [study.claim("me"), study.claim("me")]
+    assert study.claim("me") is None
+    assert [r.key for r in runs if r is not None] == ["c-t0000-s102", "c-t0000-s103"]
+    for run in runs:
+        assert run is not None
+        seed = run.key[-3:]
+        assert run.runs[0].overrides[-2:] == [f"seed={seed}", f"metrics.noise_seed={seed}"]
+        assert run.role == "confirm"
+        record(study, run.key, "finished", 2.0)
+        study.settle(run, "itself")
+    assert study.finished()
+
+
+def test_leaderboard_ranks_means_and_puts_failures_last(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", n_trials=2, confirm={"top": 2, "per": "config", "seeds": 2})
+    finish(study, value=1.0)
+    finish(study, value=2.0)
+    while (run := study.claim("me")) is not None:
+        fails = run.key == "c-t0000-s102"
+        value = {"c-t0000-s101": 1.0, "c-t0001-s101": 3.0, "c-t0001-s102": 5.0}.get(run.key)
+        record(study, run.key, "diverged" if fails else "finished", value)
+        study.settle(run, "itself")
+    path = write_leaderboard(study)
+    assert path is not None
+    first, second = json.loads(path.read_text())["rows"]
+    assert (first["trial"], first["mean"], first["n_seeds"]) == ("t0001", 4.0, 2)
+    assert first["std"] == pytest.approx(2**0.5)
+    assert first["selection_value"] == 2.0
+    assert first["protocol"] == {"score": "fid", "n_fake": 5}
+    assert (second["trial"], second["n_failed"], second["std"]) == ("t0000", 1, None)
