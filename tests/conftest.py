@@ -2,8 +2,11 @@
 
 import logging
 import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +15,9 @@ import pytest
 
 if TYPE_CHECKING:
     from postgres import Postgres
+    from processes import Processes
+
+SLURM_CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
 
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,6 +88,68 @@ def postgres() -> "Iterator[Postgres]":
         pytest.skip(str(lacking))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Path]:
+    """The directory of a running SLURM of this machine."""
+    if not all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch"))):
+        pytest.skip("SLURM is not installed: apt-get install munge slurm-wlm")
+    folder = Path(tempfile.mkdtemp(prefix="slurm"))  # short: sockets are in it
+    try:
+        subprocess.run([SLURM_CLUSTER, "up", folder], check=True, stdout=subprocess.DEVNULL)
+        yield folder
+    finally:
+        subprocess.run([SLURM_CLUSTER, "down", folder], check=True)
+    assert not folder.exists()
+
+
+@pytest.fixture(scope="module")
+def cluster(_cluster: Path) -> Iterator[Path]:
+    """The directory of a SLURM that the commands of this process talk to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(_cluster / "slurm.conf"))
+        yield _cluster
+
+
+@pytest.fixture(scope="module")
+def importable_fakes() -> Iterator[None]:
+    """The processes that a test starts import what lies beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+@pytest.fixture
+def processes() -> "Iterator[Processes]":
+    """`processes("-c", "print(1)")`: a Python process, which ends with the test."""
+    from processes import Processes
+
+    started = Processes()
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def where(
+    tmp_path: Path, request: pytest.FixtureRequest, processes: "Processes"
+) -> Callable[[str], str]:
+    """`where("postgresql")`: the value of storage= for journal, sqlite, "sqlite file", postgresql
+    or grpc; it has a server of its own, or a database, where it needs one."""
+
+    def value(kind: str) -> str:
+        if kind == "postgresql":
+            name = re.sub(r"\W", "_", f"{request.node.name}_{tmp_path.name}")[-60:]
+            return str(request.getfixturevalue("postgres").database(name))
+        if kind == "grpc":
+            pytest.importorskip("grpc")
+            from sweep_processes import serve
+
+            _, port = serve(processes, str(tmp_path / "proxy.journal"))
+            return f"grpc://127.0.0.1:{port}"
+        return f"sqlite:///{tmp_path / 'studies.db'}" if kind == "sqlite file" else kind
+
+    return value
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

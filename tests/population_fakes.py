@@ -13,33 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from sweep_fakes import PROTOCOL, composing, note, values_of
 
 from gansweep.record import RunRecord, Source, replace_atomically
 
 BUDGET = 8
-PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
 RATE = "model.optimizer.generator.lr"
 
 
-def compose(overrides: list[str], config_name: str = "train", config_dir: str | None = None) -> Any:
-    """gansweep.config.compose for sweeps; a fixed configuration for members."""
-    if config_name == "sweep":
-        from gansweep.config import compose as real
-
-        return real(overrides, config_name=config_name, config_dir=config_dir)
+def _configuration(overrides: list[str]) -> dict[str, Any]:
+    """Of every member, with the callbacks that the words name, and the checkpoint's."""
     watching = [word.partition(".")[2] for word in overrides if word.startswith("callbacks.")]
     callbacks = OmegaConf.from_dotlist(watching)
     if "~callbacks.checkpoint" not in overrides:
         callbacks.checkpoint = {"_target_": "gansweep.callbacks.checkpoint.Checkpoint"}
-    return OmegaConf.create(
-        {
-            "budget_kimg": float(BUDGET),
-            "seed": 0,
-            "choices": {"data": "digits"},
-            "metrics": {"scores": None},
-            "callbacks": callbacks or {"other": {"_target_": "other"}},
-        }
-    )
+    return {
+        "budget_kimg": float(BUDGET),
+        "seed": 0,
+        "choices": {"data": "digits"},
+        "metrics": {"scores": None},
+        "callbacks": callbacks or {"other": {"_target_": "other"}},
+    }
+
+
+compose = composing(_configuration)
 
 
 def trial(
@@ -58,10 +55,10 @@ def trial(
     does=diverge:MEMBER:KIMG has a member diverge there; does=die has every child that takes weights
     over killed before, while and after it does; pace= are the seconds of a kimg.
     """
-    given = dict(word.lstrip("+").split("=", 1) for word in overrides)
+    given = values_of(overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     last = record.checkpoints / "last.pt"
-    _note(run_dir / "starts", f"{os.getpid()} {source.run if source else '-'}")
+    note(run_dir / "starts", f"{os.getpid()} {source.run if source else '-'}")
     dies = given.get("does") == "die"
     if source is not None:
         _die_once(run_dir, f"{sweep['key']}-before", dies)
@@ -109,15 +106,10 @@ def trial(
         if sweep["role"] == "trial" and state["kimg"] % 2:
             _die_once(run_dir, f"{sweep['key']}-after", dies)
     result("paused" if end < BUDGET else "finished")
-    _note(run_dir / "ends", str(state["kimg"]))
+    note(run_dir / "ends", str(state["kimg"]))
 
 
 def _die_once(run_dir: Path, moment: str, dies: bool) -> None:
     if dies and not (run_dir / moment).exists():
-        _note(run_dir / moment, "")
+        note(run_dir / moment, "")
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _note(path: Path, line: str) -> None:
-    with open(path, "a") as file:
-        file.write(line + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,8 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord, replace_atomically
 
 STEPS = 5
+HELD_AT = 2  # steps that a run has saved when it waits while the file HELD names it
+HELD = "held"
 PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 10, "noise_seed": 0}
 KEYS = (
     "model",
@@ -36,28 +39,45 @@ KEYS = (
 )
 
 
-def compose(overrides: list[str], config_name: str = "train", config_dir: str | None = None) -> Any:
-    """gansweep.config.compose for sweeps; for trials, a check against KEYS."""
-    if config_name == "sweep":
-        from gansweep.config import compose as real
+def composing(of_trials: Callable[[list[str]], dict[str, Any]]) -> Callable[..., Any]:
+    """gansweep.config.compose for sweeps; for trials, what `of_trials` makes of their words."""
 
-        return real(overrides, config_name=config_name, config_dir=config_dir)
+    def compose(
+        overrides: list[str], config_name: str = "train", config_dir: str | None = None
+    ) -> Any:
+        if config_name == "sweep":
+            from gansweep.config import compose as real
+
+            return real(overrides, config_name=config_name, config_dir=config_dir)
+        return OmegaConf.create(of_trials(overrides))
+
+    return compose
+
+
+def _configuration(overrides: list[str]) -> dict[str, Any]:
+    """Of a trial whose words are all of KEYS."""
     for word in overrides:
         key = word.partition("=")[0].lstrip("+")
         if key not in KEYS:
             raise UserError(f"There is no option '{key}'. Did you mean 'lr'?")
-    given = dict(word.lstrip("+").split("=", 1) for word in overrides)
+    given = values_of(overrides)
     scores = given.get("metrics.scores")
-    return OmegaConf.create(
-        {
-            "budget_kimg": float(STEPS),
-            "seed": 0,
-            "choices": {"data": "digits"},
-            "metrics": {"scores": scores and [scores]},
-            # so that tests without GPUs in mind take none on a machine that has some
-            "trainer": {"accelerator": given.get("trainer.accelerator", "cpu")},
-        }
-    )
+    return {
+        "budget_kimg": float(STEPS),
+        "seed": 0,
+        "choices": {"data": "digits"},
+        "metrics": {"scores": scores and [scores]},
+        # so that tests without GPUs in mind take none on a machine that has some
+        "trainer": {"accelerator": given.get("trainer.accelerator", "cpu")},
+    }
+
+
+compose = composing(_configuration)
+
+
+def values_of(overrides: list[str]) -> dict[str, str]:
+    """The text that each option is given."""
+    return dict(word.lstrip("+").split("=", 1) for word in overrides)
 
 
 def trial(
@@ -72,14 +92,14 @@ def trial(
     saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault,
     does=kill|full_disk, or to compute without a break: does=hold. With does=told each trial does
     what the file `does` beside the sweep says of it: {NAME: HOW, "*": HOW}."""
-    given = dict(word.lstrip("+").split("=", 1) for word in overrides)
+    given = values_of(overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
     checkpoint = record.checkpoints / "last.pt"
-    _note(run_dir / "given", " ".join(overrides))
-    _note(run_dir / "visible", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    note(run_dir / "given", " ".join(overrides))
+    note(run_dir / "visible", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    _note(run_dir / "starts", f"{os.getpid()} {done}")
+    note(run_dir / "starts", f"{os.getpid()} {done}")
     record.truncate_history(float(done))
     if done == 0:
         record.append({"kimg": 0.0, "seconds": 0.0, "protocol": {"fid_fake": PROTOCOL}})
@@ -93,11 +113,19 @@ def trial(
         if on_score(float(step), {"fid_fake": value}):
             _finish(record, sweep, "pruned", value)
             return
+        if step == HELD_AT:
+            _wait_while_held(run_dir)
     _finish(record, sweep, "finished", value)
 
 
 def score_at(step: int, given: dict[str, str]) -> float:
     return float(given["lr"]) * (1 + 1 / step) + int(given.get("seed", 0)) / 1000
+
+
+def _wait_while_held(run_dir: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        while run_dir.name in (run_dir.parents[1] / HELD).read_text().split():
+            time.sleep(0.02)
 
 
 class OutOfMemoryError(RuntimeError):
@@ -144,10 +172,11 @@ def _finish(
         }
     )
     if status in ("finished", "pruned"):
-        _note(record.directory / "ends", status)
+        note(record.directory / "ends", status)
     return 0
 
 
-def _note(path: Path, line: str) -> None:
+def note(path: Path, line: str) -> None:
+    """Add a line to a file."""
     with open(path, "a") as file:
         file.write(line + "\n")

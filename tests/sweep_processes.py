@@ -1,41 +1,43 @@
-"""A small sweep of fake trials, and the processes that work on it."""
+"""A small sweep of fake trials: its words, its command, and runs of it that wait to be met."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sweep_fakes
+from processes import Processes, free_port, wait_until
 
+from gansweep.errors import UserError
 from gansweep.sweep.launch import local
 from gansweep.sweep.run import run_sweep
 
 SWEEP = """
+n_trials: 4
 confirm: {top: 1, seeds: 1}
 space:
   model: choice(gan, wgan)
   lr: interval(1, 2)
 """
-COMMAND = (  # `gansweep sweep`
+UNCONFIRMED = "sweep.confirm.top=0"
+COMMAND = (  # python's words for `gansweep sweep`
+    "-c",
     "import sys, sweep_fakes; from gansweep.cli import VERBS, main\n"
     "from gansweep.sweep.run import run_sweep\n"
     "VERBS['sweep'] = lambda words: run_sweep(\n"
     "    words, compose=sweep_fakes.compose, target='sweep_fakes.trial') and 0\n"
-    "sys.exit(main(['sweep', *sys.argv[1:]]))"
+    "sys.exit(main(['sweep', *sys.argv[1:]]))",
 )
 
 
-def words_of_a_sweep(folder: Path) -> list[str]:
-    """Of four trials and a confirmation run, in FOLDER/runs/s."""
-    (folder / "own" / "sweep").mkdir(parents=True)
-    (folder / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
-    where = ["--config-dir", str(folder / "own"), f"runs_dir={folder / 'runs'}", "name=s"]
-    return ["sweep=mini", "n_trials=4", "workers=2", *where]
+def words_of_a_sweep(folder: Path, *more: str, name: str = "s") -> list[str]:
+    """Of four trials, two at a time, and a confirmation run, in FOLDER/runs/NAME."""
+    own = folder / "own" / "sweep"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "mini.yaml").write_text(SWEEP)
+    where = ["--config-dir", str(folder / "own"), f"runs_dir={folder / 'runs'}", f"name={name}"]
+    return ["sweep=mini", "workers=2", *where, *more]
 
 
 def sweep(words: list[str]) -> Path:
@@ -50,33 +52,60 @@ def made(words: list[str]) -> Path:
         return sweep(words)
 
 
-class Processes:
-    """Python processes, killed at the end where they still run."""
-
-    def __init__(self) -> None:
-        self._started: list[subprocess.Popen[str]] = []
-
-    def __call__(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            [sys.executable, *words], stdout=pipe, stderr=pipe, text=True, **options
-        )
-        self._started.append(process)
-        return process
-
-    def sweep(self, words: list[str], **options: Any) -> subprocess.Popen[str]:
-        return self("-c", COMMAND, *words, **options)
-
-    def end(self) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+def serve(processes: Processes, storage: str) -> tuple[subprocess.Popen[str], int]:
+    """Optuna's proxy before a storage, and its port."""
+    while True:
+        port = free_port()
+        words = ["-m", "gansweep.sweep.serve", storage, "--host", "127.0.0.1", "--port", str(port)]
+        server = processes(*words)
+        assert server.stdout is not None and server.stderr is not None
+        if f"storage=grpc://127.0.0.1:{port}" in server.stdout.readline():
+            return server, port
+        assert "Use another --port" in server.stderr.read(), "somebody was quicker"
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
+def assert_refused(words: list[str], message: str) -> None:
+    """The sweep is refused with the message, a pattern, before its runs_dir is made."""
+    (runs,) = (word.partition("=")[2] for word in words if word.startswith("runs_dir="))
+    with pytest.raises(UserError, match=message):
+        sweep(words)
+    assert not Path(runs).exists()
+
+
+def held(folder: Path, *runs: str) -> Path:
+    """Have runs of FOLDER/runs/NAME wait once they have saved sweep_fakes.HELD_AT steps, until the
+    file that is returned is removed."""
+    file = folder / "runs" / sweep_fakes.HELD
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(" ".join(runs))
+    return file
+
+
+def wait_until_held(directory: Path, *runs: str) -> None:
+    wait_until(lambda: all(steps(directory).get(run) == sweep_fakes.HELD_AT for run in runs))
+
+
+def steps(directory: Path) -> dict[str, int]:
+    """Of each run that has a checkpoint, how many steps it holds."""
+    found = {path: path.read_text() for path in directory.glob("*/checkpoints/last.pt")}
+    return {path.parts[-3]: int(text) for path, text in found.items()}
+
+
+def steps_at_start(directory: Path, run: str) -> list[int]:
+    """How many steps a run had behind it each time that it was started."""
+    return [int(line.split()[1]) for line in lines(directory / run / "starts")]
+
+
+def pid_of(directory: Path, run: str) -> int:
+    """The process that trains the run, or did so last."""
+    return int(wait_until(lambda: lines(directory / run / "starts"))[-1].split()[0])
+
+
+def ends(directory: Path) -> list[list[str]]:
+    """How the four trials ended, and how often."""
+    return [lines(directory / f"t{i:04d}" / "ends") for i in range(4)]
+
+
+def lines(path: Path) -> list[str]:
+    """The whole lines of a file, that may be at work or not there yet."""
+    return path.read_text().split("\n")[:-1] if path.exists() else []

@@ -2,18 +2,15 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.errors import MissingConfigException
+from processes import Processes, children, said_by, wait_until
 
 from gansweep.config import explained
 from gansweep.errors import UserError
@@ -21,63 +18,19 @@ from gansweep.record import find_records
 
 TINY = ["model=gan", "model.generator.width=4", "model.discriminator.width=4", "metrics=none"]
 TINY += ["trainer=cpu", "~callbacks.overfitting", "~callbacks.neighbours", "~callbacks.samples"]
-CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
-SLURM = pytest.mark.skipif(
-    not all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch"))),
-    reason="SLURM is not installed: apt-get install munge slurm-wlm",
-)
-
 Multirun = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def multirun(tmp_path: Path) -> Iterator[Multirun]:
+def multirun(processes: Processes, tmp_path: Path) -> Multirun:
     """`multirun("seed=0,1")`: the command, started in an empty folder."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gansweep", "train", "-m", *words, *TINY],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A SLURM on this machine, which the commands of this process talk to."""
-    folder = Path(tempfile.mkdtemp(prefix="slurm"))  # short: sockets are in it
-    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-    try:
-        subprocess.run([CLUSTER, "up", folder], check=True, stdout=subprocess.DEVNULL)
-        yield
-    finally:
-        subprocess.run([CLUSTER, "down", folder], check=True)
+    command = ("-m", "gansweep", "train", "-m")
+    return lambda *words: processes(*command, *words, *TINY, cwd=tmp_path, start_new_session=True)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
     """Name of each run -> its result."""
     return {r.directory.name: r.result() or {} for r in find_records([folder / "runs"])}
-
-
-def awaited(what: Callable[[], Any], seconds: float = 120) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 @pytest.mark.slow
@@ -86,7 +39,7 @@ def test_runs_side_by_side_take_names_of_their_own_and_a_failed_one_is_named(
 ) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "budget_kimg=2", "tracker=csv"]
     process = multirun(*words, "seed=0,1", "batch_size=32,5000")
-    _, err = process.communicate(timeout=120)
+    _, err = said_by(process)
     assert process.returncode == 2, err
     assert "Traceback" not in err and "2 of 4 runs failed:\n  seed=0 batch_size=5000: " in err
     found = results(tmp_path)
@@ -105,9 +58,9 @@ def test_first_interruption_saves_all_runs_side_by_side_and_begins_no_other(
 ) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "budget_kimg=100000"]
     process = multirun(*words, "tracker=none", "seed=0,1,2")
-    awaited(lambda: len(list(tmp_path.glob("runs/digits/*/history.jsonl"))) == 2)
+    wait_until(lambda: len(list(tmp_path.glob("runs/digits/*/history.jsonl"))) == 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, err = process.communicate(timeout=120)
+    _, err = said_by(process)
     assert process.returncode == 130 and "Traceback" not in err, err
     found = results(tmp_path)
     assert sorted(found) == ["gan-001", "gan-002"]
@@ -121,7 +74,7 @@ def test_first_interruption_saves_all_runs_side_by_side_and_begins_no_other(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "seeds"),
-    [("submitit_local", "0,1"), pytest.param("submitit_slurm", "0", marks=SLURM)],
+    [("submitit_local", "0,1"), ("submitit_slurm", "0")],
 )
 def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
     where: str, seeds: str, multirun: Multirun, tmp_path: Path, request: pytest.FixtureRequest
@@ -138,13 +91,13 @@ def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
         folders = [place.parent for place in logs.glob("*/*_run.txt")]
         return next((folder for folder in folders if reached(folder)), None)
 
-    folder = awaited(training)
+    folder = wait_until(training)
     if where == "submitit_slurm":
         subprocess.run(["scontrol", "requeue", folder.name], check=True)
     else:
-        children = Path(f"/proc/{folder.name}/task/{folder.name}/children")
-        os.kill(int(children.read_text()), signal.SIGUSR2)  # as before the end of a job's time
-    out, err = process.communicate(timeout=180)
+        (job,) = children(int(folder.name))
+        os.kill(job, signal.SIGUSR2)  # as before the end of a job's time
+    out, err = said_by(process)
     assert process.returncode == 0, err
     found = results(tmp_path)
     assert sorted(found) == ["gan-001", "gan-002"][: len(seeds.split(","))]

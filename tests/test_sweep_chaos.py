@@ -14,11 +14,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sweep_fakes
 from optuna.trial import TrialState
-from sweep_processes import Processes, wait_until, words_of_a_sweep
+from processes import Processes, children, said_by, suspend, wait_until
+from sweep_processes import (
+    COMMAND,
+    ends,
+    held,
+    steps,
+    steps_at_start,
+    wait_until_held,
+    words_of_a_sweep,
+)
 
 from gansweep.record import RunRecord
 from gansweep.sweep.launch import local
@@ -79,14 +89,7 @@ class Workers:
             process.wait()
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(w) for w in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def chaos(directory: Path, seed: int = 0, seconds: float = 300.0) -> int:
+def chaos(directory: Path, seed: int = 0, seconds: float = 1200.0) -> int:
     """Work on the sweep, with a process killed every KILL_SECONDS until its trials have ended; how
     many were killed. On a machine too slow for that, whenever some trial has made a step."""
     rng, kills, before = random.Random(seed), 0, 0
@@ -173,49 +176,62 @@ def test_processes_killed_at_random_lose_no_trial(
 # The machine that goes down, the disk that fills, the rights that are taken away
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    processes = Processes()
-    yield processes
-    processes.end()
+class Command:
+    """`gansweep sweep`, on a sweep of four trials of which the last two wait until `go_on`."""
+
+    def __init__(self, folder: Path, processes: Processes, *more: str) -> None:
+        self.directory = folder / "runs" / "s"
+        self._words = [*COMMAND, *words_of_a_sweep(folder, *more)]
+        self._processes = processes
+        self._held = held(folder, "t0002", "t0003")
+
+    def start(self, **options: Any) -> subprocess.Popen[str]:
+        """The command, once the trials that are held wait."""
+        process = self._processes(*self._words, **options)
+        wait_until_held(self.directory, "t0002", "t0003")
+        return process
+
+    def go_on(self) -> None:
+        with open(self._held, "r+") as file:  # in place: a full disk has no more room than before
+            file.write(" " * self._held.stat().st_size)
+
+    def ends_well(self) -> None:
+        """Given again it brings the sweep to its end."""
+        again = self._processes(*self._words)
+        said = said_by(again)
+        assert again.returncode == 0, said
+        assert ends(self.directory) == [["finished"]] * 4
+        assert_nothing_lost(self.directory, 4)
 
 
-def ends(directory: Path) -> list[list[str]]:
-    """How the four trials ended, and how often."""
-    paths = [directory / f"t{i:04d}" / "ends" for i in range(4)]
-    return [path.read_text().split() if path.exists() else [] for path in paths]
-
-
-def steps(directory: Path) -> dict[str, int]:
-    """Of each trial that has a checkpoint, how many it holds."""
-    found = {path: path.read_text() for path in directory.glob("t*/checkpoints/last.pt")}
-    return {path.parts[-3]: int(text) for path, text in found.items()}
+def assert_told(process: subprocess.Popen[str], *words: str) -> None:
+    """The command ends with an error in these words, and with no traceback."""
+    out, error = said_by(process)
+    assert process.returncode == 2, (out, error)
+    assert all(word in error for word in words) and "Traceback" not in error, error
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
 def test_same_command_after_a_power_cut_loses_only_what_was_not_saved(
-    tmp_path: Path, started: Processes, storage: str
+    tmp_path: Path, processes: Processes, storage: str
 ) -> None:
-    words = [*words_of_a_sweep(tmp_path), "pace=0.2", f"storage={storage}"]
     directory = tmp_path / "runs" / "s"
-    first = started.sweep(words)
+    command = [*COMMAND, *words_of_a_sweep(tmp_path, "pace=0.2", f"storage={storage}")]
+    first = processes(*command)
     wait_until(lambda: len(steps(directory)) >= 3)
-    everything = [first.pid, *descendants(first.pid)]
-    for pid in everything:
-        os.kill(pid, signal.SIGSTOP)  # that all of it ends at one moment
+    everything = suspend(first.pid)  # that all of it ends at one moment
     saved = steps(directory)
     for pid in everything:
         os.kill(pid, signal.SIGKILL)
     first.wait()
-    second = started.sweep(words)
-    assert second.wait(60) == 0, second.communicate()
+    second = processes(*command)
+    said = said_by(second)
+    assert second.returncode == 0, said
     assert ends(directory) == [["finished"]] * 4
     for key, done in saved.items():
-        *_, last = (directory / key / "starts").read_text().splitlines()
         if done < sweep_fakes.STEPS:
-            assert int(last.split()[1]) == done, "from its checkpoint"
+            assert steps_at_start(directory, key)[-1] == done, "from its checkpoint"
     assert SweepStudy(directory).finished()
 
 
@@ -235,27 +251,20 @@ def small_disk() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
 def test_sweep_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
-    small_disk: Path, started: Processes, storage: str
+    small_disk: Path, processes: Processes, storage: str
 ) -> None:
-    words = [*words_of_a_sweep(small_disk), "pace=0.2", f"storage={storage}"]
-    directory = small_disk / "runs" / "s"
-    process = started.sweep(words)
-    wait_until(lambda: len(steps(directory)) >= 3)
+    sweep = Command(small_disk, processes, f"storage={storage}")
+    process = sweep.start()
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == 2, (out, error)
-    assert "No space" in error and "Traceback" not in error
-    for log in (directory / "workers").glob("*.log"):
+    sweep.go_on()
+    assert_told(process, "No space", "the same command")
+    for log in (sweep.directory / "workers").glob("*.log"):
         assert "Traceback" not in log.read_text()
-    assert "the same command" in error or "give the same command again" in error
     filler.unlink()
-    again = started.sweep(words)
-    assert again.wait(60) == 0, again.communicate()
-    assert ends(directory) == [["finished"]] * 4
-    assert_nothing_lost(directory, 4)
+    sweep.ends_well()
 
 
 def heed_permissions() -> None:
@@ -267,22 +276,12 @@ def heed_permissions() -> None:
 
 @pytest.mark.slow
 def test_sweep_whose_directory_becomes_read_only_says_so_and_goes_on_when_it_is_mended(
-    tmp_path: Path, started: Processes
+    tmp_path: Path, processes: Processes
 ) -> None:
-    words = [*words_of_a_sweep(tmp_path), "pace=0.2"]
-    directory = tmp_path / "runs" / "s"
-    process = started.sweep(words, preexec_fn=heed_permissions)
-    wait_until(lambda: len(steps(directory)) >= 3)
-    subprocess.run(["chmod", "-R", "a-w", str(directory)], check=True)
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == 2, (out, error)
-    assert "Permission denied" in error and "Traceback" not in error
-    subprocess.run(["chmod", "-R", "u+w", str(directory)], check=True)
-    again = started.sweep(words)
-    assert again.wait(60) == 0, again.communicate()
-    assert ends(directory) == [["finished"]] * 4
-    assert_nothing_lost(directory, 4)
-
-
-def descendants(pid: int) -> list[int]:
-    return [d for child in children(pid) for d in (child, *descendants(child))]
+    sweep = Command(tmp_path, processes)
+    process = sweep.start(preexec_fn=heed_permissions)
+    subprocess.run(["chmod", "-R", "a-w", str(sweep.directory)], check=True)
+    sweep.go_on()
+    assert_told(process, "Permission denied")
+    subprocess.run(["chmod", "-R", "u+w", str(sweep.directory)], check=True)
+    sweep.ends_well()

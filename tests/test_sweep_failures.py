@@ -5,18 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import sweep_fakes
+from sweep_processes import UNCONFIRMED, made, words_of_a_sweep
+from sweep_processes import sweep as run_to_its_end
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
-from gansweep.sweep import run, worker
+from gansweep.sweep import worker
 from gansweep.sweep.failures import (
     BUG,
     KILLED,
@@ -30,39 +31,23 @@ from gansweep.sweep.failures import (
     first_alike,
     oom_kills,
 )
-from gansweep.sweep.launch import local
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.worker import Worker
 
-SWEEP = """
-n_trials: 5
-confirm: {top: 0}
-space: {model: gan, lr: "interval(1, 2)"}
-overrides: [does=told]
-"""
+pytestmark = pytest.mark.usefixtures("importable_fakes")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fakes_are_importable() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        yield
+def told(folder: Path, does: dict[str, str], *more: str) -> list[str]:
+    """The words of the sweep FOLDER/runs/s, whose trials do as they are told."""
+    (folder / "runs").mkdir(exist_ok=True)
+    (folder / "runs" / "does").write_text(json.dumps(does))
+    return words_of_a_sweep(folder, "does=told", "n_trials=5", "workers=1", UNCONFIRMED, *more)
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Callable[..., Path]:
     """`sweep({"t0000": "raise", "*": ""}, *words)`: run the sweep FOLDER/runs/s, or continue it."""
-    (tmp_path / "own" / "sweep").mkdir(parents=True)
-    (tmp_path / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
-    (tmp_path / "runs").mkdir()
-    where = ["--config-dir", str(tmp_path / "own"), f"runs_dir={tmp_path / 'runs'}", "name=s"]
-
-    def start(does: dict[str, str], *more: str) -> Path:
-        (tmp_path / "runs" / "does").write_text(json.dumps(does))
-        words = ["sweep=mini", "workers=1", *where, *more]
-        return run.run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
-
-    return start
+    return lambda does, *more: run_to_its_end(told(tmp_path, does, *more))
 
 
 def attrs(directory: Path) -> dict[str, dict[str, Any]]:
@@ -290,16 +275,14 @@ def test_full_disk_stops_the_sweep_and_costs_no_trial(
     ],
 )
 def test_trial_killed_too_often_keeps_the_end_of_its_log(
-    sweep: Callable[..., Path],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     does: str,
     killed_for_memory: bool,
     kind: str,
     reason: str,
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(local.LocalLauncher, "run", lambda *_: True)
-        directory = sweep({"*": does}, "n_trials=1", "sweep.max_retries=0")
+    directory = made(told(tmp_path, {"*": does}, "n_trials=1", "sweep.max_retries=0"))
     counts = iter(range(0, 100, int(killed_for_memory) or 100))
     monkeypatch.setattr(worker, "oom_kills", lambda: next(counts, 0))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -311,32 +294,5 @@ def test_trial_killed_too_often_keeps_the_end_of_its_log(
     if does == "kill":
         assert kept["log_tail"] == [f"line {i}" for i in range(100 - TOLD_LINES, 100)]
     else:
-        told = "\n".join(kept["log_tail"])
-        assert "Fatal Python error: Segmentation fault" in told and "sweep_fakes.py" in told
-
-
-def worker_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = folder / "python"
-    python.write_text(f"#!/bin/sh\ncd {folder}\necho start >> starts\n{does}\n")
-    python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr(local, "BACKOFF_SECONDS", 0.0001)
-
-
-def test_worker_killed_again_and_again_with_nothing_done_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker_that("seq 9; kill -KILL $$", tmp_path, monkeypatch)
-    with pytest.raises(UserError, match="killed by SIGKILL; 5\n    6\n    7\n    8\n    9\n"):
-        local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
-    assert len((tmp_path / "starts").read_text().split()) == local.FRUITLESS_DEATHS
-
-
-def test_worker_is_started_as_often_as_it_dies_while_trials_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker_that("[ $(wc -l < starts) -gt 12 ] || kill -KILL $$", tmp_path, monkeypatch)
-    progress = iter(range(1, 100))
-    monkeypatch.setattr(local.LocalLauncher, "_ended", lambda _: next(progress))
-    assert local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
-    assert len((tmp_path / "starts").read_text().split()) == 13
+        tail = "\n".join(kept["log_tail"])
+        assert "Fatal Python error: Segmentation fault" in tail and "sweep_fakes.py" in tail

@@ -12,14 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sweep_fakes
+from processes import Processes, said_by, wait_until
+from sweep_processes import (
+    COMMAND,
+    UNCONFIRMED,
+    assert_refused,
+    sweep,
+    words_of_a_sweep,
+)
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
-from gansweep.sweep import run
 from gansweep.sweep.gpus import Gpu, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
 from gansweep.sweep.presence import workers_of
 
@@ -72,22 +77,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 @pytest.fixture
-def taker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def taker(processes: Processes) -> Callable[..., subprocess.Popen[str]]:
     """Starts a process that takes GPUs, says when and which, keeps them, and says when it ends."""
-    processes: list[subprocess.Popen[str]] = []
 
-    def start(share: GpuShare = ONE, seconds: float = 60.0) -> subprocess.Popen[str]:
-        words = [str(share.slots), str(share.per_trial), str(seconds)]
-        process = subprocess.Popen(
-            [sys.executable, "-c", TAKE, *words], stdout=subprocess.PIPE, text=True
-        )
-        processes.append(process)
-        return process
+    def start(share: GpuShare = ONE, seconds: float = 600.0) -> subprocess.Popen[str]:
+        return processes("-c", TAKE, str(share.slots), str(share.per_trial), str(seconds))
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return start
 
 
 def names() -> list[str]:
@@ -235,14 +231,14 @@ def test_gpu_of_a_killed_process_is_free_at_once(
 def _compute(held: HeldGpus, pid_file: str) -> None:
     os.setsid()
     Path(pid_file).write_text(f"{os.getpid()} {','.join(held.names)}")
-    time.sleep(60)
+    time.sleep(600)
 
 
 def _work(pid_file: str) -> None:
     """A worker that hands its GPU to a child which nothing ends with it."""
     context = multiprocessing.get_context("forkserver")
     context.Process(target=_compute, args=(take(), pid_file)).start()
-    time.sleep(60)
+    time.sleep(600)
 
 
 @pytest.mark.slow
@@ -321,22 +317,11 @@ def test_share_follows_the_launcher() -> None:
     assert [GpuShare(slots=3).fits(2), GpuShare(per_trial=2).fits(5), ONE.fits(0)] == [6, 2, 0]
 
 
-SWEEP = """
-n_trials: 4
-confirm: {top: 0}
-space: {model: gan, lr: "interval(1, 2)"}
-"""
-COMMAND = (
-    "import sys, sweep_fakes; from gansweep.sweep.run import run_sweep\n"
-    "run_sweep(sys.argv[1:], compose=sweep_fakes.compose, target='sweep_fakes.trial')"
-)
+# Sweeps on the two GPUs
 
 
-def words_of(folder: Path, name: str) -> list[str]:
-    (folder / "own" / "sweep").mkdir(parents=True, exist_ok=True)
-    (folder / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
-    where = ["--config-dir", str(folder / "own"), f"runs_dir={folder / 'runs'}", f"name={name}"]
-    return ["sweep=mini", "trainer.accelerator=auto", *where]
+def words_on_gpus(folder: Path, *more: str, name: str = "s") -> list[str]:
+    return words_of_a_sweep(folder, "trainer.accelerator=auto", UNCONFIRMED, *more, name=name)
 
 
 def spans(directory: Path) -> list[tuple[float, float, tuple[str, ...]]]:
@@ -351,44 +336,14 @@ def spans(directory: Path) -> list[tuple[float, float, tuple[str, ...]]]:
     return found
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a sweep as a process of its own; killed at the end where it still runs."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(name: str, *more: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *words_of(tmp_path, name), *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
 @pytest.mark.slow
-def test_two_sweeps_at_once_never_meet_on_a_gpu(
-    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    sweeps = [started("first", "pace=0.05"), started("second", "pace=0.05", "workers=3")]
-    for process in sweeps:
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, out
-    assert "2 of the 3 workers fit on the GPUs at a time" in out
+def test_two_sweeps_at_once_never_meet_on_a_gpu(processes: Processes, tmp_path: Path) -> None:
+    first = words_on_gpus(tmp_path, "pace=0.05", "workers=2", name="first")
+    second = words_on_gpus(tmp_path, "pace=0.05", "workers=3", name="second")
+    for process in [processes(*COMMAND, *words) for words in (first, second)]:
+        out, error = said_by(process)
+        assert process.returncode == 0, (out, error)
+    assert "2 of the 3 workers fit on the GPUs at a time" in error
     found = [s for name in ("first", "second") for s in spans(tmp_path / "runs" / name)]
     assert len(found) == 8
     for begin, _, gpus in found:
@@ -399,8 +354,9 @@ def test_two_sweeps_at_once_never_meet_on_a_gpu(
 
 @pytest.mark.slow
 def test_trial_over_several_gpus_is_told_how_many(tmp_path: Path) -> None:
-    more = ["launcher.gpus_per_trial=2", "n_trials=1"]
-    directory = sweep([*words_of(tmp_path, "s"), *more])
+    directory = sweep(
+        words_on_gpus(tmp_path, "launcher.gpus_per_trial=2", "n_trials=1", "workers=1")
+    )
     assert "trainer.devices=2" in (directory / "t0000" / "given").read_text().split()
     assert (directory / "t0000" / "visible").read_text() == f"{A},{B}\n"
     assert [gpus for _, _, gpus in spans(directory)] == [(A, B)]
@@ -408,27 +364,22 @@ def test_trial_over_several_gpus_is_told_how_many(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_worker_without_a_free_gpu_waits_and_says_who_has_it(
-    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    processes: Processes, tmp_path: Path
 ) -> None:
     both = take(GpuShare(per_trial=2))
     assert both is not None
     directory = tmp_path / "runs" / "s"
-    process = started("s", "workers=1", "n_trials=1")
+    process = processes(*COMMAND, *words_on_gpus(tmp_path, "workers=1", "n_trials=1"))
     log = directory / "workers" / "w0.log"
     wait_until(lambda: log.exists() and "Waiting for a GPU" in log.read_text())
     assert f"{A} by process {os.getpid()} of" in log.read_text()
-    assert [w.doing for w in workers_of(directory)] == ["waiting for a GPU"]
+    wait_until(lambda: [w.doing for w in workers_of(directory)] == ["waiting for a GPU"])
     both.release()
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "t0000 finished" in out
+    out, error = said_by(process)
+    assert process.returncode == 0 and "t0000 finished" in out, error
     assert log.read_text().count("Waiting") == 1
 
 
 def test_too_few_gpus_for_one_trial_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"launcher.gpus_per_trial=2, or make more"):
-        sweep([*words_of(tmp_path, "s"), "launcher.gpus_per_trial=3"])
-    assert not (tmp_path / "runs").exists()
-
-
-def sweep(words: list[str]) -> Path:
-    return run.run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
+    words = words_on_gpus(tmp_path, "launcher.gpus_per_trial=3")
+    assert_refused(words, r"launcher.gpus_per_trial=2, or make more")

@@ -8,15 +8,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_processes import Processes, made, sweep, wait_until, words_of_a_sweep
+import sweep_fakes
+from processes import PATIENCE_SECONDS, Processes, wait_until
+from sweep_processes import (
+    COMMAND,
+    UNCONFIRMED,
+    held,
+    lines,
+    made,
+    pid_of,
+    steps_at_start,
+    sweep,
+    wait_until_held,
+    words_of_a_sweep,
+)
 
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
 from gansweep.sweep import presence
 from gansweep.sweep.cancel import cancel
 from gansweep.sweep.locks import Lease, is_alive
@@ -26,12 +38,8 @@ from gansweep.sweep.status import Status, status_of
 from gansweep.sweep.status_text import text_of
 from gansweep.sweep.worker import EXIT_CANCELLED
 
-
-@pytest.fixture(autouse=True, scope="module")
-def fakes_are_importable() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        yield
+pytestmark = pytest.mark.usefixtures("importable_fakes")
+WORKER = ("-m", "gansweep.sweep")  # python's words for one
 
 
 @pytest.fixture
@@ -44,50 +52,42 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "s"
 
 
-@pytest.fixture
-def started() -> Iterator[Processes]:
-    processes = Processes()
-    yield processes
-    processes.end()
-
-
-def trains(directory: Path, *keys: str) -> bool:
-    return all((directory / key / "checkpoints" / "last.pt").exists() for key in keys)
-
-
 @pytest.mark.slow
 def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
-    words: list[str], directory: Path, started: Processes, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    words: list[str],
+    directory: Path,
+    processes: Processes,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    process = started.sweep([*words, "pace=0.2"])
-    wait_until(lambda: trains(directory, "t0000", "t0001"))
+    held(tmp_path, "t0000", "t0001")
+    process = processes(*COMMAND, *words)
+    wait_until_held(directory, "t0000", "t0001")
 
     status = status_of(directory)
     assert status.state == "running"
-    assert status.trials["running"] >= 1 and sum(status.trials.values()) == 4
+    assert status.trials == {"running": 2, "to come": 2}
     assert [w["name"] for w in status.workers] == ["w0", "w1"]
-    assert {w["doing"] for w in status.workers} & {f"t{i:04d}" for i in range(4)}
+    assert {w["doing"] for w in status.workers} == {"t0000", "t0001"}
     assert f"gansweep cancel {directory}" in status.next
     assert text_of(status).endswith(f"gansweep cancel {directory}")
 
     assert cancel(directory) == 0
     said = capsys.readouterr().out
     assert "2 workers (w0, w1) of this machine to save and stop" in said
-    assert process.wait(20) == EXIT_CANCELLED
+    assert process.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
     assert "Cancelled. The same command continues the sweep" in process.stdout.read()
-    records = [RunRecord(path.parent) for path in directory.glob("t*/result.json")]
-    saved = [r for r in records if (r.result() or {})["status"] == "interrupted"]
     status = status_of(directory)
     assert (status.state, status.workers) == ("cancelled", [])
-    assert status.trials["interrupted"] == len(saved) >= 1 and "running" not in status.trials
+    assert status.trials == {"interrupted": 2, "to come": 2}
 
     assert cancel(directory) == 0, "twice is once"
     assert f"No worker is at work on {directory}" in capsys.readouterr().out
 
-    sweep([*words, "pace=0.2"])
-    for record in saved:
-        assert len((record.directory / "starts").read_text().splitlines()) == 2
-        assert (record.directory / "ends").read_text() == "finished\n"
+    sweep(words)
+    for key in ("t0000", "t0001"):
+        assert steps_at_start(directory, key) == [0, sweep_fakes.HELD_AT]
+        assert lines(directory / key / "ends") == ["finished"]
     status = status_of(directory)
     assert status.state == "finished"
     assert status.trials == {"done": 4} and status.confirmations == {"done": 1}
@@ -97,30 +97,30 @@ def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
 
 @pytest.mark.slow
 def test_worker_that_no_signal_reaches_hears_of_the_end(
-    words: list[str], started: Processes, capsys: pytest.CaptureFixture[str]
+    words: list[str], processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = made([*words, "pace=30"])
-    worker = started("-m", "gansweep.sweep", str(directory), "--name", "far")
-    wait_until(lambda: (directory / "t0000" / "starts").exists())
+    directory = made([*words, "pace=600"])
+    worker = processes(*WORKER, str(directory), "--name", "far")
+    pid_of(directory, "t0000")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(presence, "kernel_id", lambda: "of another machine")
         assert cancel(directory) == 0
     assert "1 worker (far) elsewhere" in capsys.readouterr().out
-    assert worker.wait(5) == EXIT_CANCELLED
-    late = started("-m", "gansweep.sweep", str(directory))
-    assert late.wait(20) == EXIT_CANCELLED, "nor does a worker that comes later begin"
+    assert worker.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
+    late = processes(*WORKER, str(directory))
+    assert late.wait(PATIENCE_SECONDS) == EXIT_CANCELLED, "nor does a worker that comes later begin"
     assert status_of(directory).trials == {"interrupted": 1, "to come": 3}
 
 
 @pytest.mark.slow
 def test_second_sweep_of_one_name_starts_no_workers(
-    words: list[str], directory: Path, started: Processes
+    words: list[str], directory: Path, processes: Processes
 ) -> None:
-    first = started.sweep([*words, "pace=30"])
+    first = processes(*COMMAND, *words, "pace=600")
     wait_until(lambda: len(workers_of(directory)) == 2)
     before = (directory / "sweep.yaml").read_bytes()
     with pytest.raises(UserError) as refused:
-        sweep([*words, "pace=30", "n_trials=9"])
+        sweep([*words, "pace=600", "n_trials=9"])
     for said in ("2 workers", "gansweep status", "gansweep worker", "gansweep cancel", "name="):
         assert said in str(refused.value)
     assert (directory / "sweep.yaml").read_bytes() == before
@@ -190,10 +190,10 @@ def test_file_of_a_killed_worker_counts_for_nobody_and_is_removed(tmp_path: Path
 
 
 def test_process_that_has_taken_over_a_number_is_not_signalled(
-    words: list[str], started: Processes
+    words: list[str], processes: Processes
 ) -> None:
     directory = made(words)
-    innocent = started("-c", "import time; time.sleep(60)")
+    innocent = processes("-c", "import time; time.sleep(600)")
     lease = Lease(directory / "workers" / "w0.alive", "w0", host="h", job=None, started=0.0)
     lease.note(doing="idle", since=0.0, gpus=None)
     text = lease.path.read_text()
@@ -207,20 +207,20 @@ def test_process_that_has_taken_over_a_number_is_not_signalled(
 
 
 def test_trial_of_a_killed_worker_shows_as_interrupted(
-    words: list[str], started: Processes
+    words: list[str], processes: Processes
 ) -> None:
-    directory = made([*words, "pace=30"])
-    worker = started("-m", "gansweep.sweep", str(directory))
-    wait_until(lambda: (directory / "t0000" / "starts").exists())
+    directory = made([*words, "pace=600"])
+    worker = processes(*WORKER, str(directory))
+    pid_of(directory, "t0000")
     worker.kill()
-    wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3}, seconds=5)
+    wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3})
     status = status_of(directory)
     assert (status.state, status.workers) == ("idle", [])
     assert "gansweep sweep ... (as it was begun)" in status.next
 
 
 def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> None:
-    directory = sweep([*words, "sweep.confirm.top=0"])
+    directory = sweep([*words, UNCONFIRMED])
     with_storage = status_of(directory)
     settings = Settings.load(directory)
     settings.storage = "postgresql://nobody@127.0.0.1:1/none"

@@ -14,8 +14,20 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from sweep_processes import Processes, made, wait_until, words_of_a_sweep
-from test_sweep_study import begin, finish, make, record
+from processes import Processes, said_by, wait_until
+from sweep_fakes import HELD_AT
+from sweep_processes import (
+    COMMAND,
+    UNCONFIRMED,
+    held,
+    lines,
+    made,
+    pid_of,
+    steps_at_start,
+    wait_until_held,
+    words_of_a_sweep,
+)
+from sweep_studies import begin, finish, make, record
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
@@ -92,15 +104,15 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
 def test_child_of_a_worker_that_was_taken_for_dead_ends_though_it_reports_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["sweep.seeds=2", "n_trials=1", "sweep.confirm.top=0", "+pace=0.3"]
-    directory = made([*words_of_a_sweep(tmp_path), *options])
+    directory = made(words_of_a_sweep(tmp_path, "sweep.seeds=2", "n_trials=1", UNCONFIRMED))
+    held(tmp_path, "t0000-s1")
     monkeypatch.setattr(locks, "TOUCH_SECONDS", 0.05)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     worker = Worker(directory, "w")
     train, others = worker._train, []
 
     def taken_over(attempt: Attempt) -> None:
-        wait_until((directory / "t0000-s1" / "checkpoints" / "last.pt").exists)
+        wait_until_held(directory, "t0000-s1")
         other = SweepStudy(directory)
         theirs = Lease(attempt.lease.path, "another")
         other.settle(replace(attempt, lease=theirs, study=other.trials), "killed")
@@ -114,9 +126,8 @@ def test_child_of_a_worker_that_was_taken_for_dead_ends_though_it_reports_nothin
     monkeypatch.setattr(worker, "_train", watched)
     assert worker.run() == 0
     others[0].join()
-    first, second = (directory / "t0000-s1" / "starts").read_text().splitlines()
-    assert first.endswith(" 0") and not second.endswith(" 0")
-    assert (directory / "t0000-s1" / "ends").read_text() == "finished\n"
+    assert steps_at_start(directory, "t0000-s1") == [0, HELD_AT]
+    assert lines(directory / "t0000-s1" / "ends") == ["finished"]
 
 
 def test_lease_is_touched_again_after_the_file_system_was_away(
@@ -134,32 +145,26 @@ def test_lease_is_touched_again_after_the_file_system_was_away(
 
     monkeypatch.setattr(os, "utime", utime)
     lease = Lease(tmp_path / "leases" / "trials-0", "w0")
-    assert away.wait(5)
+    wait_until(away.is_set)
     touch(lease.path, (0, 0))
     wait_until(lambda: time.time() - lease.path.stat().st_mtime < 60)
     lease.release()
 
 
-def test_killed_server_of_the_children_costs_no_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    options = ["n_trials=2", "workers=1", "sweep.confirm.top=0", "pace=0.2"]
-    processes = Processes()
-    sweep = processes.sweep([*words_of_a_sweep(tmp_path), *options])
-    run = tmp_path / "runs" / "s" / "t0000"
-    try:
-        wait_until((run / "checkpoints" / "last.pt").exists)
-        child = int((run / "starts").read_text().split()[0])
-        server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
-        os.kill(server, signal.SIGKILL)
-        said = sweep.communicate(timeout=30)
-    finally:
-        processes.end()
+@pytest.mark.usefixtures("importable_fakes")
+def test_killed_server_of_the_children_costs_no_trial(tmp_path: Path, processes: Processes) -> None:
+    words = words_of_a_sweep(tmp_path, "n_trials=2", "workers=1", UNCONFIRMED)
+    held(tmp_path, "t0000")
+    sweep = processes(*COMMAND, *words)
+    directory = tmp_path / "runs" / "s"
+    wait_until_held(directory, "t0000")
+    child = pid_of(directory, "t0000")
+    server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    said = said_by(sweep)
     assert sweep.returncode == 0, said
-    first, second = (run / "starts").read_text().splitlines()
-    assert first.endswith(" 0") and not second.endswith(" 0")
-    assert (run.with_name("t0001") / "ends").read_text() == "finished\n"
+    assert steps_at_start(directory, "t0000") == [0, HELD_AT]
+    assert lines(directory / "t0001" / "ends") == ["finished"]
 
 
 def test_confirmation_with_a_larger_sample_ends_well_where_the_objective_is_a_full_name(

@@ -1,0 +1,97 @@
+"""Processes that a test starts: what they do is waited for, and they end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE_SECONDS = 300.0  # for what takes a few seconds, on a machine that is slow and busy
+
+
+class Processes:
+    """Python processes with pipes for what they write, killed at the end where they still run."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """options: of Popen."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen([sys.executable, *words], text=True, **{**pipes, **options})
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def said_by(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process writes to its two pipes, once it has ended."""
+    return process.communicate(timeout=PATIENCE_SECONDS)
+
+
+def free_port() -> int:
+    """Of 127.0.0.1, that nothing listens on as yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """What `condition` gives as soon as it gives something true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+    return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process computes still: it has not ended, nor waits to be buried."""
+    return _state(pid) not in ("", "Z", "X")
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process, each after its parent."""
+    return [below for child in children(pid) for below in (child, *descendants(child))]
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def suspend(pid: int) -> list[int]:
+    """Stop a process and all below it, wherever each is; those that did not end before."""
+    stopped: list[int] = []
+    while new := [p for p in (pid, *descendants(pid)) if p not in stopped]:
+        for each in new:  # parents first: who is stopped begins no other
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(each, signal.SIGSTOP)
+        wait_until(lambda new=new: all(_state(each) in ("", "T", "Z") for each in new))
+        stopped += new
+    return [each for each in stopped if running(each)]
+
+
+def _state(pid: int) -> str:
+    """As proc(5) has it: "T" where it is stopped, say; "" where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
