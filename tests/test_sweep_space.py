@@ -55,7 +55,7 @@ def test_log_interval() -> None:
         ("range(1, 5)", [1, 2, 3, 4]),
         ("range(0.1, 0.4, step=0.1)", [0.1, 0.2, 0.3]),
         ("range(4, 0, -2)", [4, 2]),
-        ("choice(1, 2.5, 'a b', true)", [1, 2.5, "a b", True]),
+        ("choice(1, 2.5, 'a b', false)", [1, 2.5, "a b", False]),
         ("a,b", ["a", "b"]),
         ("choice(null, 1)", [None, 1]),
         ("choice('null', 1)", ["null", 1]),

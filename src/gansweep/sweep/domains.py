@@ -156,6 +156,10 @@ class Interval(Domain):
     def options(self) -> list[Scalar] | None:
         return list(range(int(self.low), int(self.high) + 1)) if self.integer else None
 
+    def spans_less_than(self, count: int) -> bool:
+        """Whether there are fewer values than `count`."""
+        return self.integer and self.high - self.low + 1 < count
+
     def encode(self, value: Any) -> Scalar:
         number = _number(value)
         if not self.low <= number <= self.high or (self.integer and number != int(number)):
@@ -243,8 +247,8 @@ def _parse(line: str, shown: str) -> Override:
 def _domain(shown: str, parsed: Any) -> Domain:
     if isinstance(parsed, ChoiceSweep):
         values = tuple(_plain(v) for v in parsed.list)
-        texts = [override_text(v) for v in values]
-        if len(set(texts)) < len(texts):
+        # 1, 1.0 and true are one value to Optuna, and to Python
+        if len({_stored(v) for v in values}) < len(values):
             raise UserError(f"The search space's entry '{shown}' names a value twice.")
         return Choice(values)
     if isinstance(parsed, IntervalSweep):
