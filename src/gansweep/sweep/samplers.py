@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import logging
 import math
 import warnings
@@ -27,9 +28,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from gansweep.errors import UserError
-from gansweep.report.notation import short_names
+from gansweep.report.notation import plural, short_names
 from gansweep.sweep.constraints import TELLS_OPTUNA, excesses
-from gansweep.sweep.domains import Choice, Fixed
+from gansweep.sweep.domains import Choice, Fixed, Interval
 from gansweep.sweep.given_up import LearnsOfGivenUp
 from gansweep.sweep.space import Parameter, Space
 
@@ -181,12 +182,27 @@ def remarks(settings: Settings, space: Space) -> list[str]:
                 f"{name} searches {_listed(searched)}; {_listed(outside)} {verb} drawn at random, "
                 f"since not every trial has {kind} there. tpe searches all."
             )
+    count = _size(space, settings.n_trials)
+    if count is not None and name not in ("grid", "population"):
+        found.append(
+            f"The space has {plural(count, 'point')}: some of {settings.n_trials} trials will be "
+            "repeated, seed and all. sweep.sampler.name=grid takes each point once."
+        )
     if settings.constraints and name not in KNOWS_CONSTRAINTS:
         found.append(
             f"{name} searches as if there were no constraints; they decide who may win. "
             "tpe and gp heed them."
         )
     return found
+
+
+def _size(space: Space, limit: int) -> int | None:
+    """How many points a space has; None for `limit` or more."""
+    domains = [parameter.domain for parameter in space.parameters]
+    if any(isinstance(d, Interval) and not d.spans_less_than(limit) for d in domains):
+        return None
+    count = sum(1 for _ in itertools.islice(space.points(), limit))
+    return count if count < limit else None
 
 
 def _modelled(name: str, space: Space) -> list[Parameter]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,7 +155,10 @@ class Space:
 
         Raises: UserError where an entry has infinitely many values.
         """
-        points: list[dict[str, Scalar]] = []
+        return list(self.points())
+
+    def points(self) -> Iterator[dict[str, Scalar]]:
+        """The points of `grid`, one by one."""
         open_prefixes: list[tuple[int, ...]] = [()]
         while open_prefixes:
             prefix = open_prefixes.pop()
@@ -180,8 +183,7 @@ class Space:
                 return parameter.domain.decode(options[position])
 
             self._resolve(pick)
-            points.append(point)
-        return points
+            yield point
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The Hydra overrides that set `params`; choices of config groups come first."""
