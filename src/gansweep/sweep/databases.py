@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 import threading
 import weakref
@@ -15,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from gansweep.errors import UserError
-from gansweep.sweep.patience import StorageOutageError, in_short
+from gansweep.sweep.patience import StorageOutageError, in_short, is_outage
 
 SCHEMA_KEY = 0x67616E7377656570  # of the advisory lock under which the tables are made
 MAY_MAKE_TABLES = """
@@ -26,6 +27,9 @@ CONNECT_SECONDS = 5
 # Both sides notice within half a minute that the other's machine has gone: a lock must not outlive
 # its holder for the two hours that TCP waits.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+
+# a page of SQL at each outage, which `patience` tells in a line
+logging.getLogger(RDBStorage.__module__).addFilter(lambda said: "Falling back" not in str(said.msg))
 
 
 class _Connection(sqlite3.Connection):
@@ -94,6 +98,8 @@ def open_postgresql(where: str, pool_size: int) -> Any:
     except psycopg.OperationalError as error:
         raise UserError(_refused(where, in_short(error))) from error
     except Exception as error:
+        if is_outage(error):
+            raise UserError(_refused(where, in_short(error))) from error
         if not _is_from_database(error):
             raise
         raise UserError(

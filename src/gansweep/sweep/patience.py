@@ -172,7 +172,8 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 def _is_database_outage(error: Any, alchemy: Any) -> bool:
-    if isinstance(error, alchemy.TimeoutError):  # of the pool
+    # of the pool; after an outage that Optuna itself has caught
+    if isinstance(error, (alchemy.TimeoutError, alchemy.PendingRollbackError)):
         return True
     if not isinstance(error, alchemy.DBAPIError):
         return False
