@@ -24,8 +24,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-
 from gansweep.record import RunRecord
 from gansweep.sweep.run import run_sweep
 from gansweep.sweep.study import SweepStudy
@@ -39,15 +37,6 @@ class Slept(NamedTuple):
     worker: str
     began: float
     ended: float
-
-
-def compose(overrides: list[str], config_name: str = "train", config_dir: str | None = None) -> Any:
-    """gansweep.config.compose for sweeps; for trials, what a sweep asks of their configuration."""
-    if config_name == "sweep":
-        from gansweep.config import compose as real
-
-        return real(overrides, config_name=config_name, config_dir=config_dir)
-    return OmegaConf.create({"budget_kimg": 1.0, "seed": 0, "choices": {"data": "none"}})
 
 
 def trial(
@@ -83,13 +72,14 @@ def trial(
 def sweep(folder: Path, n_trials: int, workers: int, shortest: float, preload: list[str]) -> Path:
     """Run a sweep of sleeping trials, from `shortest` seconds to ten times that; its directory."""
     (folder / "own" / "sweep").mkdir(parents=True)
-    text = "space:\n  seconds: tag(log, interval({}, {}))\nconfirm: {{top: 0, seeds: 1}}\n"
+    text = "space:\n  +seconds: tag(log, interval({}, {}))\nconfirm: {{top: 0, seeds: 1}}\n"
     (folder / "own" / "sweep" / "slept.yaml").write_text(text.format(shortest, 10 * shortest))
     words = ["sweep=slept", f"n_trials={n_trials}", f"workers={workers}", "name=slept"]
+    words += ["trainer=cpu"]  # no worker waits for a GPU
     words += ["--config-dir", str(folder / "own"), f"runs_dir={folder / 'runs'}"]
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # the children import `trial` from here
     with contextlib.redirect_stdout(io.StringIO()):
-        return run_sweep(words, compose=compose, target="utilisation.trial", preload=preload)
+        return run_sweep(words, target="utilisation.trial", preload=preload)
 
 
 def slept(directory: Path) -> list[Slept]:
