@@ -81,16 +81,28 @@ class GAN(Adversarial):
         self.feature_matching = feature_matching
         self.adversarial = adversarial
         self._refuse_what_does_not_fit()
-        if conditional:
+        self._build_networks(generator, discriminator)
+        self._learning = nn.ModuleDict(
+            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
+        )
+        self._new_scores: list[Scores] = []
+
+    def _build_networks(
+        self, generator: Callable[..., nn.Module], discriminator: Callable[..., nn.Module]
+    ) -> None:
+        """Build both for the data, and see which samples they may be given together."""
+        if self.conditional:
             _refuse_without_classes(generator)
-        classes = {"n_classes": self.n_classes} if conditional else {}
-        self.generator = generator(sample_shape=self.sample_shape, latent_dim=latent_dim, **classes)
-        packed_shape = (packing * self.sample_shape[0], *self.sample_shape[1:])
-        self.discriminator = discriminator(sample_shape=packed_shape, **classes)
-        if feature_matching and not hasattr(self.discriminator, "features"):
+        classes = {"n_classes": self.n_classes} if self.conditional else {}
+        shape = self.sample_shape
+        self.generator = generator(sample_shape=shape, latent_dim=self.latent_dim, **classes)
+        self.discriminator = discriminator(
+            sample_shape=(self.packing * shape[0], *shape[1:]), **classes
+        )
+        if self.feature_matching and not hasattr(self.discriminator, "features"):
             raise UserError(
-                f"model.feature_matching={feature_matching} needs a discriminator with features: "
-                f"{type(self.discriminator).__name__} has none. Use feature_matching=0."
+                f"model.feature_matching={self.feature_matching} needs a discriminator with "
+                f"features: {type(self.discriminator).__name__} has none. Use feature_matching=0."
             )
         layers = list(self.discriminator.modules())
         compares = any(getattr(layer, "compares_samples", False) for layer in layers)
@@ -98,12 +110,8 @@ class GAN(Adversarial):
         self._scores_together = not compares and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
-        whole = compares or top_k is not None or feature_matching
+        whole = compares or self.top_k is not None or self.feature_matching
         self.sliceable = self.sliceable and not whole
-        self._learning = nn.ModuleDict(
-            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
-        )
-        self._new_scores: list[Scores] = []
 
     @property
     def _terms(self) -> dict[str, Any]:
