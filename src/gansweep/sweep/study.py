@@ -7,7 +7,6 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from gansweep.report.notation import short_names
 from gansweep.sweep import failures
 from gansweep.sweep.attempt import Attempt, PlannedRun, run_names
 from gansweep.sweep.confirm import Confirmation, confirmation, confirmations, group_of
+from gansweep.sweep.continuing import STUDIES, make_room, refuse_another_storage
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.locks import Lease, is_alive
 from gansweep.sweep.outcome import SUCCEEDED, outcome_of
@@ -32,7 +32,7 @@ from gansweep.sweep.queue import Planned, Queue
 from gansweep.sweep.samplers import make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.settling import queue_failed, recorded_params, settle
-from gansweep.sweep.space import Space, difference
+from gansweep.sweep.space import Space
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
 REAP_SECONDS = 10.0  # between two looks of one process for trials whose worker died
@@ -58,18 +58,19 @@ class SweepStudy:
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
-        """Make the study, or open one to be continued with the same space.
+        """Make the study, or open one to be continued with the same search.
 
-        Raises: UserError, with nothing written, where the directory's study has another space.
+        Raises: UserError, with nothing written, where the directory's study has another search of
+            which a trial finished.
         """
         identity = merged_identity(settings, space.canonical())
-        _refuse_another_storage(directory, settings)
+        refuse_another_storage(directory, settings)
         storage = open_storage(directory, settings.storage)
 
         def make() -> None:
-            _refuse_another(storage, directory, settings, identity)
+            make_room(storage, directory, settings, identity)
             (directory / "leases").mkdir(parents=True, exist_ok=True)
-            for name in ("trials", "confirm"):
+            for name in STUDIES:
                 study = optuna.create_study(
                     storage=storage.optuna,
                     study_name=storage.prefix + name,
@@ -360,39 +361,3 @@ def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
     for row in history:
         found.update(row.get("protocol") or {})
     return found
-
-
-def _refuse_another_storage(directory: Path, settings: Settings) -> None:
-    if not (directory / "sweep.yaml").exists():
-        return
-    kept = Settings.load(directory).storage
-    if kept != settings.storage:
-        raise UserError(
-            f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
-            f"Give storage={kept}, or start a new sweep with {_other_name(settings)}."
-        )
-
-
-def _other_name(settings: Settings) -> str:
-    return shlex.quote(f"name={settings.name}-2")
-
-
-def _refuse_another(
-    storage: Storage, directory: Path, settings: Settings, identity: dict[str, Any]
-) -> None:
-    try:
-        study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
-    except KeyError:
-        return
-    keep_name(study, directory)
-    old = study.user_attrs.get("identity")
-    if old is None or old == identity:
-        return
-    if not study.get_trials(deepcopy=False):  # its workers never came to begin
-        optuna.delete_study(study_name=study.study_name, storage=storage.optuna)
-        return
-    raise UserError(
-        f"The sweep {directory} exists with another search: {difference(old, identity)}. Results "
-        f"of two searches do not belong into one study. Start a new one with "
-        f"{_other_name(settings)}, or continue the old one by giving the old values."
-    )

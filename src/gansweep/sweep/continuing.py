@@ -1,0 +1,133 @@
+"""Whether a command continues the sweep that its directory holds, and what becomes of one that it
+does not: refused, or set aside where nothing of it finished."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from gansweep.errors import UserError, tell
+from gansweep.sweep import failures
+from gansweep.sweep.locks import is_alive
+from gansweep.sweep.outcome import GAVE_UP
+from gansweep.sweep.presence import workers_of
+from gansweep.sweep.pruning import last_attempts
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import difference
+from gansweep.sweep.storage import Storage, keep_name, open_storage
+
+STUDIES = ("trials", "confirm")  # of a sweep, by the ends of their names
+RUN = re.compile(r"t\d{4,}(-s\d+)?")  # the directories of trials' runs
+FINISHED = ("pruned", *(status for status in GAVE_UP if status != "failed"))
+
+
+def refuse_another_storage(directory: Path, settings: Settings) -> None:
+    """Raises: UserError where the sweep was begun with another `storage=`."""
+    if not (directory / "sweep.yaml").exists():
+        return
+    kept = Settings.load(directory).storage
+    if kept != settings.storage:
+        raise UserError(
+            f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
+            f"Give storage={kept}, or start a new sweep with {_other_name(settings)}."
+        )
+
+
+def make_room(
+    storage: Storage, directory: Path, settings: Settings, identity: Mapping[str, Any]
+) -> None:
+    """See to it that no study of another search is in the way; call it under the sweep's lock.
+
+    One that never began is removed. One of the same search whose fixed overrides were mistaken is
+    set aside where none of its trials finished.
+    Raises: UserError where it must stay.
+    """
+    try:
+        study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
+    except KeyError:
+        return
+    keep_name(study, directory)
+    old = study.user_attrs.get("identity")
+    if old is None or old == identity:
+        return
+    told = difference(old, identity)
+    if study.get_trials(deepcopy=False):
+        why = _why_kept(study, directory, old, identity)
+        if why:
+            raise UserError(
+                f"The sweep {directory} exists with another search: {told}. {why} Start a new one "
+                f"with {_other_name(settings)}, or continue the old one by giving the old values."
+            )
+        aside = _set_aside(storage, directory)
+        tell(
+            f"The sweep {directory} was begun with other options ({told}), and none of its trials "
+            f"finished. They are set aside in {aside}, and it begins anew.",
+            sys.stdout,
+        )
+    for name in STUDIES:
+        with contextlib.suppress(KeyError):  # of who was killed here
+            optuna.delete_study(study_name=storage.prefix + name, storage=storage.optuna)
+
+
+def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a begun study of another search is not set aside; "" where it may be."""
+    trials = study.get_trials(deepcopy=False)
+    ended = [t for t in last_attempts(trials) if t.state.is_finished()]
+    if any(t.state == TrialState.COMPLETE or t.user_attrs.get("status") in FINISHED for t in ended):
+        return "Results of two searches do not belong into one study."
+    if {**old, "overrides": ""} != {**new, "overrides": ""}:
+        return "Only its fixed options may change while none of its trials finished."
+    leases = (directory / "leases" / f"trials-{t.number}" for t in trials)
+    if workers_of(directory) or any(map(is_alive, leases)):
+        return (
+            "None of its trials finished, but its workers are still at it: after `gansweep cancel "
+            f"{shlex.quote(str(directory))}` this command sets them aside."
+        )
+    return ""
+
+
+def _set_aside(storage: Storage, directory: Path) -> Path:
+    """Move the runs of a sweep into a directory beside its own, with a copy of its study, where
+    `gansweep status` and `gansweep report` read it; that directory."""
+    numbered = (f"{directory.resolve().name}-set-aside-{i}" for i in itertools.count(1))
+    aside = next(p for p in (directory.resolve().with_name(n) for n in numbered) if not p.exists())
+    aside.mkdir()
+    settings = Settings.load(directory)
+    settings.name = aside.name
+    settings.save(aside)
+    # its own file; what several sweeps share holds a lock already, and the copy too
+    own = not storage.prefix
+    target = open_storage(aside, settings.storage).optuna if own else storage.optuna
+    prefix = "" if own else f"{aside.name}/"
+    for name in STUDIES:
+        _copy_study(storage.optuna, storage.prefix + name, target, prefix + name, aside)
+    for path in directory.iterdir():
+        if RUN.fullmatch(path.name) or path.name == failures.STOPPED:
+            path.rename(aside / path.name)
+    return aside
+
+
+def _copy_study(
+    source: BaseStorage, name: str, target: BaseStorage, new_name: str, aside: Path
+) -> None:
+    with contextlib.suppress(KeyError):  # of who was killed between deleting the two
+        optuna.copy_study(
+            from_study_name=name, from_storage=source, to_storage=target, to_study_name=new_name
+        )
+        copied = optuna.load_study(study_name=new_name, storage=target)
+        copied.set_user_attr("directory", str(aside))
+
+
+def _other_name(settings: Settings) -> str:
+    return shlex.quote(f"name={settings.name}-2")
