@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,51 @@ def test_trial_is_not_stopped_at_its_end(tmp_path: Path, pruner: str) -> None:
     assert ended == [BUDGET] * 9
     values = [t.values for t in latest(study.trials) if t.state == TrialState.COMPLETE]
     assert values == [[10.0 + trial] for trial in range(9)]
+
+
+def curves(count: int) -> list[list[float]]:
+    """Falling towards a level of their own, with noise."""
+    draw = random.Random(0)
+    levels = [draw.uniform(5, 20) for _ in range(count)]
+    return [[level + 10 / k + draw.gauss(0, 1) for k in range(1, 10)] for level in levels]
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_maximising_mirrors_minimising(tmp_path: Path, pruner: str) -> None:
+    ended = {}
+    for direction, sign in (("minimize", 1.0), ("maximize", -1.0)):
+        objective = {"metric": "fid_x", "direction": direction, "at": "last"}
+        study = sweep(tmp_path / direction, pruner, objective=objective)
+        ended[direction] = [run(study, [sign * v for v in curve]) for curve in curves(9)]
+    assert ended["maximize"] == ended["minimize"]
+    assert 0 < sum(kimg < BUDGET for kimg in ended["minimize"]) < 8
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_signed_rank_test_pairs_equal_seeds(tmp_path: Path, sign: float) -> None:
+    """Seeds differ by 100 times as much as settings do: only in pairs can they be told apart."""
+    direction = "minimize" if sign > 0 else "maximize"
+    objective = {"metric": "fid_x", "direction": direction, "at": "last"}
+    study = sweep(tmp_path / "s", "wilcoxon", seeds=8, objective=objective)
+    luck = [300.0, 0.0, 700.0, 100.0, 500.0, 200.0, 600.0, 400.0]
+    ran = []
+    for worse_by in (1.0, 2.0, 0.0):
+        attempt = begin(study)
+        for place, one in enumerate(attempt.runs):
+            record(study, one.name, "finished", sign * (luck[place] + worse_by + place / 100))
+            if study.report_seed(attempt, one) and one is not attempt.runs[-1]:
+                study.settle(attempt, "pruned")
+                break
+        else:
+            study.settle(attempt, "itself")
+        ran.append(place + 1)
+    assert ran == [8, 4, 8]
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
+def test_score_that_is_no_number_is_no_reason_to_stop(tmp_path: Path, pruner: str) -> None:
+    """What comes of it is for training to say; the scores after it count as ever."""
+    study = sweep(tmp_path / "s", pruner)
+    for trial in range(8):
+        assert run(study, [math.nan, 9.0 - trial, math.nan, *[9.0 - trial] * 6]) == BUDGET
+    assert run(study, [*[math.nan] * 5, *[99.0] * 4]) < BUDGET

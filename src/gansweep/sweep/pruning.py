@@ -5,6 +5,7 @@ A trial's peers are those of its kind, each with its present attempt.
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import warnings
@@ -72,7 +73,7 @@ class PeerPruner(BasePruner):
             # a trial without values may not know its parameters yet, and nobody compares with it
             return [t for t in last_attempts(trials) if _has_values(t) and self._kind(t) == kind]
 
-        return self._pruner.prune(StudyOfPeers(study, peers), trial)
+        return self._pruner.prune(StudyOfPeers(study, peers, trial), trial)
 
 
 class Hyperband(BasePruner):
@@ -110,13 +111,19 @@ class Hyperband(BasePruner):
 
 
 class StudyOfPeers(Study):
-    """A study as a pruner shall see it: with some of its trials alone."""
+    """A study as a pruner shall see it: with some of its trials alone.
+
+    judged: the trial that the pruner is asked about.
+    """
 
     def __init__(
-        self, study: Study, peers: Callable[[list[FrozenTrial]], list[FrozenTrial]]
+        self,
+        study: Study,
+        peers: Callable[[list[FrozenTrial]], list[FrozenTrial]],
+        judged: FrozenTrial | None = None,
     ) -> None:
         self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
-        self._seen_in, self._peers = study, peers
+        self._seen_in, self._peers, self._judged = study, peers, judged
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -127,10 +134,21 @@ class StudyOfPeers(Study):
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """Raises: ValueError where none of these trials has ended with a value it may keep."""
+        """The best that ended, as far as the judged one has come.
+
+        The signed-rank pruner spares a trial whose mean is better than the best one's. With that
+        over all seeds, and the other over those so far, the luck of the seeds would decide.
+        Raises: ValueError where none of these trials has ended with a value it may keep.
+        """
         ended = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         sign = -1 if self.direction == StudyDirection.MAXIMIZE else 1
-        return min((t for t in ended if not broken(t)), key=lambda t: sign * t.values[0])
+        best = min((t for t in ended if not broken(t)), key=lambda t: sign * t.values[0])
+        if self._judged is None:
+            return best
+        shown = copy.copy(best)  # it is the storage's
+        values, reached = best.intermediate_values, self._judged.intermediate_values
+        shown.intermediate_values = {step: v for step, v in values.items() if step in reached}
+        return shown
 
 
 def last_attempts(trials: list[FrozenTrial]) -> list[FrozenTrial]:
