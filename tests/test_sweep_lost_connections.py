@@ -29,6 +29,13 @@ def test_connection_lost_while_optuna_reads_is_an_outage() -> None:
         assert is_outage(error)
 
 
+def test_connection_that_the_server_ends_is_an_outage() -> None:
+    psycopg = pytest.importorskip("psycopg")
+    assert is_outage(psycopg.errors.AdminShutdown("terminating connection"))
+    assert is_outage(psycopg.errors.ConnectionTimeout("too slow"))
+    assert not is_outage(psycopg.errors.UniqueViolation("twice"))
+
+
 def test_statements_of_a_lost_connection_are_not_shown() -> None:
     logger = logging.getLogger(RDBStorage.__module__)
 

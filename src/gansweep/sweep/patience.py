@@ -159,7 +159,7 @@ def is_outage(error: BaseException | None) -> bool:
     if error is None or isinstance(error, StorageOutageError):
         return error is not None
     if type(error).__module__.startswith("psycopg"):
-        return type(error).__name__ in ("OperationalError", "ConnectionTimeout")
+        return any(c.__name__ == "OperationalError" for c in type(error).__mro__)
     if isinstance(error, OSError):
         return error.errno in OUT_OF_REACH or isinstance(error, ConnectionError)
     alchemy, grpc = sys.modules.get("sqlalchemy.exc"), sys.modules.get("grpc")
