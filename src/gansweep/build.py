@@ -61,7 +61,7 @@ def build_data(cfg: DictConfig) -> DataSource:
 
 def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     """The model with its initial weights, which follow from the seed alone."""
-    seed_everything(cfg.seed)
+    _seed_everything(cfg.seed)
     node = model_node(cfg, data.is_points)
     model: Adversarial = instantiate(
         node,
@@ -95,7 +95,7 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     return model
 
 
-def seed_everything(seed: int) -> None:
+def _seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

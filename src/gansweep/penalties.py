@@ -25,7 +25,7 @@ Discriminator = Callable[[Tensor], Tensor]
 Noise = dict[str, tuple[str, tuple[int, ...]]]
 
 
-def input_gradients(discriminator: Discriminator, points: Tensor) -> Tensor:
+def _input_gradients(discriminator: Discriminator, points: Tensor) -> Tensor:
     """Gradient of each sample's score, flattened: (N, features), differentiable once more."""
     points = points.detach().requires_grad_(True)
     with torch.autocast(device_type=points.device.type, enabled=False):
@@ -74,7 +74,7 @@ class GradientPenalty(Penalty):
         self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
     ) -> Tensor:
         between = torch.lerp(fake.detach().to(real.dtype), real, draw["epsilon"].to(real))
-        return _squared_distance_from(1.0, input_gradients(discriminator, between))
+        return _squared_distance_from(1.0, _input_gradients(discriminator, between))
 
 
 class DRAGAN(Penalty):
@@ -99,7 +99,7 @@ class DRAGAN(Penalty):
     ) -> Tensor:
         spread = 0.5 * real.std(correction=0)
         shift = draw["alpha"].to(real) * spread * draw["perturbation"].to(real)
-        return _squared_distance_from(1.0, input_gradients(discriminator, real + shift))
+        return _squared_distance_from(1.0, _input_gradients(discriminator, real + shift))
 
 
 class R1(Penalty):
@@ -111,7 +111,7 @@ class R1(Penalty):
     def __call__(
         self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
     ) -> Tensor:
-        return 0.5 * input_gradients(discriminator, real).square().sum(1).mean()
+        return 0.5 * _input_gradients(discriminator, real).square().sum(1).mean()
 
 
 class R2(Penalty):
@@ -123,7 +123,7 @@ class R2(Penalty):
     def __call__(
         self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
     ) -> Tensor:
-        gradients = input_gradients(discriminator, fake.to(real.dtype))
+        gradients = _input_gradients(discriminator, fake.to(real.dtype))
         return 0.5 * gradients.square().sum(1).mean()
 
 

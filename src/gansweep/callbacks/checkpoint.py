@@ -53,7 +53,7 @@ class Checkpoint(GameCallback):
             state = {
                 "game": module.game_state(),
                 "journal": self.journal.state(),
-                "callbacks": watcher_states(trainer),
+                "callbacks": _watcher_states(trainer),
                 "rng": rng_state(),
             }
             buffer = io.BytesIO()
@@ -63,7 +63,7 @@ class Checkpoint(GameCallback):
             self._saved = time.monotonic()
 
 
-def watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
+def _watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     states = {type(c).__name__: c.state_dict() for c in callbacks}
     return {name: state for name, state in states.items() if state}

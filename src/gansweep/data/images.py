@@ -156,7 +156,7 @@ class MNIST(DownloadedSet):
         path = self._find(file)
         assert path is not None, file
         try:
-            return read_idx(path)
+            return _read_idx(path)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -310,7 +310,7 @@ class CelebA(DownloadedSet):
         return square(image, self.image_size, 3).numpy()
 
 
-def read_idx(path: Path) -> np.ndarray:
+def _read_idx(path: Path) -> np.ndarray:
     """The uint8 array of an idx file, gzip-packed or not.
 
     Raises: ValueError, EOFError or OSError if it is another kind of file or cut short.

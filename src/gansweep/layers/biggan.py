@@ -58,7 +58,7 @@ class Generator(resnet.Generator):
             attention=attention,
         )
         self.embedding = nn.Embedding(n_classes, embedding_dim)
-        initialize_orthogonal(self)
+        _initialize_orthogonal(self)
         if spectral_norm:
             for name, part in self.named_children():
                 if name != "embedding":
@@ -98,12 +98,12 @@ class Discriminator(resnet.Discriminator):
             head=Projection,
             n_classes=n_classes,
         )
-        initialize_orthogonal(self)
+        _initialize_orthogonal(self)
         if spectral_norm:
             normalize_weights(self)
 
 
-def initialize_orthogonal(network: nn.Module) -> None:
+def _initialize_orthogonal(network: nn.Module) -> None:
     """Weights whose rows, or columns where there are fewer, are orthonormal; biases stay.
 
     Source: Saxe et al. 2014, arXiv:1312.6120, in Brock et al. 2019, Section 3.

@@ -34,7 +34,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, *, norm: Norm) -> None:
         super().__init__()
-        self.norm1, self.norm2 = norm_layer(norm, n_in), norm_layer(norm, n_out)
+        self.norm1, self.norm2 = _norm_layer(norm, n_in), _norm_layer(norm, n_out)
         self.conv1 = convolution(n_in, n_out, 3, gain=math.sqrt(2))
         self.conv2 = convolution(n_out, n_out, 3, gain=math.sqrt(2))
         self.shortcut = convolution(n_in, n_out, 1)
@@ -83,7 +83,7 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(residual, 2) + self.shortcut(F.avg_pool2d(maps, 2))
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
+def _norm_layer(norm: Norm, channels: int) -> nn.Module:
     return normalization(norm, channels) if isinstance(norm, str) else norm(channels)
 
 

@@ -19,7 +19,7 @@ NOISY = 3  # decoder levels with dropout, from the smallest map on
 DROPPED = 0.5
 
 
-def halvings_of(height: int, width: int) -> int:
+def _halvings_of(height: int, width: int) -> int:
     """How often both sides can be halved, 8 times at most: 3 at 8x8, 2 at 28x28, 8 at 256x256.
 
     Raises: UserError where a side is odd.
@@ -52,7 +52,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         height, across = source_shape[1:]
-        halvings = halvings_of(height, across)
+        halvings = _halvings_of(height, across)
         widths = [width * min(WIDEST, 1 << level) for level in range(halvings)]
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()

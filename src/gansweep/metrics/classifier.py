@@ -179,7 +179,7 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     # whoever asks may stand in a no-grad, inference or autocast block
     full_precision = torch.autocast(device.type, enabled=False)
     with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
-        network = train_classifier(
+        network = _train_classifier(
             torch.cat(images), torch.cat(labels), data.n_classes or 0, device
         )
         accuracy = _accuracy(network, data)
@@ -202,7 +202,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def train_classifier(
+def _train_classifier(
     images: Tensor, labels: Tensor, n_classes: int, device: torch.device
 ) -> ClassifierNet:
     """Train on uint8 images (N, C, H, W) with int64 labels (N,); the same weights every time.

@@ -29,11 +29,11 @@ class FiftyFifty(OrderedSamples):
         kind = torch.float32 if held_out.ndim == 2 else torch.uint8
         self.state_types = OrderedSamples.state_types | {"values": kind}  # type: ignore[misc]
         super().__init__(**kwargs)
-        self.register_buffer("held_out", reduced(held_out), persistent=False)
+        self.register_buffer("held_out", _reduced(held_out), persistent=False)
 
     def update(self, numbers: Tensor, values: Tensor) -> None:
         few = numbers < len(self.held_out)
-        super().update(numbers[few], reduced(values[few]).flatten(1))
+        super().update(numbers[few], _reduced(values[few]).flatten(1))
 
     def compute(self) -> dict[str, Tensor]:
         fakes = self.ordered().view(-1, *self.held_out.shape[1:])
@@ -46,7 +46,7 @@ class FiftyFifty(OrderedSamples):
         return {word: torch.tensor(v, dtype=torch.float64) for word, v in values.items()}
 
 
-def reduced(images: Tensor) -> Tensor:
+def _reduced(images: Tensor) -> Tensor:
     """uint8 images (n, C, H, W) averaged down to at most 64 pixels a side; others as they are."""
     if images.ndim == 2 or not len(images) or max(images.shape[2:]) <= LARGEST_SIDE:
         return images

@@ -15,7 +15,7 @@ PUBLISHED_SEED = 2020  # torch-fidelity's draw of the subsets, so that both give
 CHUNK = 1024
 
 
-def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
+def _cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
     """(n, m) float64 of (x.y / d + 1)^3 for x (n, d), y (m, d)."""
     return ((x @ y.T).double() / x.shape[1] + 1) ** 3
 
@@ -29,13 +29,13 @@ def subset_sums(x: Tensor, x_rows: Tensor, y: Tensor, y_rows: Tensor) -> Tensor:
     """
     subsets, size = x_rows.shape
     if len(x) * len(y) > subsets * size * size:
-        blocks = [cubic_kernel(x[i], y[j]).sum() for i, j in zip(x_rows, y_rows, strict=True)]
+        blocks = [_cubic_kernel(x[i], y[j]).sum() for i, j in zip(x_rows, y_rows, strict=True)]
         return torch.stack(blocks)
     p, q = _indicator(x_rows, len(x)), _indicator(y_rows, len(y))
     total = torch.zeros(subsets, dtype=torch.float64, device=x.device)
     for start in range(0, len(x), CHUNK):
         rows = slice(start, start + CHUNK)
-        total += ((p[:, rows] @ cubic_kernel(x[rows], y)) * q).sum(1)
+        total += ((p[:, rows] @ _cubic_kernel(x[rows], y)) * q).sum(1)
     return total
 
 

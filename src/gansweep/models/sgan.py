@@ -97,7 +97,7 @@ class SGAN(GAN):
         return F.cross_entropy(self.class_logits(logits), labels)
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
-        known, labels = with_labels(batch)
+        known, labels = _with_labels(batch)
         supervised = self.supervised_loss(self.discriminator(known), labels)
         return self._weighed(supervised, partial(super().discriminator_loss, batch, drawn, fakes))
 
@@ -182,7 +182,7 @@ class FeatureMatchingSGAN(SGAN):
             loss = 0.5 * self.loss.discriminator(real, fake)
             return Terms(loss, scores=Scores(real.detach(), fake.detach(), self.loss.kind))
 
-        known, labels = with_labels(batch)
+        known, labels = _with_labels(batch)
         return self._weighed(self.supervised_loss(logits(known, "labelled"), labels), game)
 
     def matching_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
@@ -195,7 +195,7 @@ class FeatureMatchingSGAN(SGAN):
         return Terms(distances.mean())
 
 
-def with_labels(batch: Batch) -> tuple[Tensor, Tensor]:
+def _with_labels(batch: Batch) -> tuple[Tensor, Tensor]:
     """The images whose labels are known, and these: the batch itself where all are."""
     known = batch if batch.labelled is None else batch.labelled
     assert known.labels is not None, "data without labels are refused when the model is built"

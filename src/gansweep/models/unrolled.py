@@ -109,7 +109,7 @@ class UnrolledGAN(GAN):
             if moments is None:
                 weights = {n: w - rule["lr"] * gradients[n] for n, w in weights.items()}
             else:
-                weights, moments = adam_step(weights, gradients, moments, rule)
+                weights, moments = _adam_step(weights, gradients, moments, rule)
             value = loss(weights)
         return weights, value
 
@@ -132,7 +132,7 @@ class UnrolledGAN(GAN):
         self.generator.compile()
 
 
-def adam_step(
+def _adam_step(
     weights: Weights, gradients: Weights, moments: Moments, rule: Mapping[str, Any]
 ) -> tuple[Weights, Moments]:
     """One step of Adam that can be differentiated; equal to torch.optim.Adam's.
