@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gansweep.errors import UserError
+from gansweep.report.notation import plural
 from gansweep.sweep import presence
 from gansweep.sweep.command import check_engine, flags, settings_of, split
 from gansweep.sweep.constraints import broken
@@ -121,10 +122,10 @@ def _launch(settings: Settings, space: Space, workers: int, remarks: Sequence[st
     presence.refuse_second(directory)
     study = _create(directory, settings, space)
     (directory / presence.CANCELLED).unlink(missing_ok=True)
-    size = f"{study.n_trials} trials"
+    size = plural(study.n_trials, "trial")
     if study.population is not None:
         size = f"{settings.n_trials} members, {settings.generations} generations"
-    print(f"Sweep {settings.name}: {size}, {workers} workers, in {directory}")
+    print(f"Sweep {settings.name}: {size}, {plural(workers, 'worker')}, in {directory}")
     print(*remarks, sep="\n", end="\n" if remarks else "")
     print(presence.told_of_others(directory), end="")
     launcher = make_launcher(directory, settings.launcher, workers)
