@@ -130,7 +130,8 @@ class Worker:
         if not self.stops and time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             directory = self.study.directory
-            self.stops = int(is_cancelled(directory) or is_stopped(directory))
+            if is_cancelled(directory) or is_stopped(directory):
+                self.stops = max(1, self.stops)  # a signal may have come meanwhile
         return self.stops > 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
