@@ -13,6 +13,7 @@ import torch
 
 from gansweep.config import compose, conf_dir
 from gansweep.record import RunRecord
+from gansweep.sweep.command import settings_of, split
 from gansweep.sweep.failures import OUT_OF_MEMORY, Failure
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.run import run_sweep
@@ -32,6 +33,15 @@ def test_every_sweep_that_is_shipped_fits_the_configuration(name: str) -> None:
     space.check(lambda overrides: compose([*cfg.sweep.overrides, *overrides]))
     if cfg.sweep.sampler.name == "grid":
         assert len(space.grid()) >= 12
+
+
+@pytest.mark.parametrize("model", ["gan", "dcgan", "wgan_gp", "cgan", "acgan", "sgan"])
+def test_the_papers_settings_are_tried_first_where_a_preset_says_so(model: str) -> None:
+    words = ["sweep=tpe", f"model={model}"]
+    own, given = split(words)
+    cfg = compose(own, config_name="sweep")
+    settings, _, remarks = settings_of(cfg, words, given, compose)
+    assert [point["source"] for point in settings.enqueue] == ["defaults"] and not remarks
 
 
 @pytest.mark.slow
