@@ -54,8 +54,9 @@ def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
         if not _is_from_database(error):
             raise
         raise UserError(
-            f"{path} cannot be used as an SQLite database ({in_short(error)}). Mend its "
-            "permissions, move it away if it is something else, or choose another storage=."
+            f"{path} cannot be used as an SQLite database ({in_short(error)}). Free some "
+            "space, mend its permissions, move it away if it is something else, or choose another "
+            "storage=."
         ) from error
     return _closing_itself(storage)
 
