@@ -85,3 +85,19 @@ def test_figures_are_those_of_the_experiments(name: str) -> None:
 def test_pictures_are_there() -> None:
     shown = re.findall(r"!\[.*?\]\((.*?)\)", README)
     assert len(shown) > 10 and all((TOP / picture).is_file() for picture in shown)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    text = (TOP / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?<=`)(?:[a-z_.]+/)*[a-z_]+(?:/|\.py|\.sh|\.md|\.toml|\.txt)(?=`)", text)
+    example = {
+        "my_nets.py",
+        "runs/first/",
+        "log.txt",
+        "leases/",
+        "workers/",
+    }  # of a user and a sweep
+    rooms = (TOP, TOP / "src/gansweep", TOP / "src/gansweep/sweep")
+    missing = {n for n in named if not any((room / n).exists() for room in rooms)} - example
+    assert missing == set()
