@@ -97,7 +97,7 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
         "log.txt",
         "leases/",
         "workers/",
-    }  # of a user and a sweep
+    }
     rooms = (TOP, TOP / "src/gansweep", TOP / "src/gansweep/sweep")
     missing = {n for n in named if not any((room / n).exists() for room in rooms)} - example
     assert missing == set()
