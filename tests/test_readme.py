@@ -46,7 +46,7 @@ def test_every_run_composes(command: str, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("gansweep sweep")])
 def test_every_sweep_is_checked(command: str) -> None:
     words, _, _, dry_run = flags(shlex.split(command, comments=True)[2:])
-    own, given = split([word.replace(",runs/first", "") for word in words])
+    own, given = split([word.replace("[runs/first]", "[defaults]") for word in words])
     cfg = config.compose(own, config_name="sweep")
     check_engine(str(cfg.engine), dry_run)
     settings, _, remarks = settings_of(cfg, words, given, config.compose)
