@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep_processes import made, words_of_a_sweep
 
+from gansweep.errors import UserError
 from gansweep.sweep import worker as working
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import EXIT_STOPPED, Worker
 
 
@@ -36,3 +40,32 @@ def test_request_to_stop_counts_that_comes_while_the_marks_are_looked_at(
         for number, handler in handled.items():
             signal.signal(number, handler)
     assert not (directory / "t0000").exists()
+
+
+def test_second_command_at_the_same_moment_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes when the first has looked for others, and has made its study."""
+    words, refusals = words_of_a_sweep(tmp_path), []
+    create = SweepStudy.create
+
+    def created(directory: Path, settings: Settings, *more: Any) -> SweepStudy:
+        study = create(directory, settings, *more)
+        if not refusals:
+            with pytest.raises(UserError, match="at work already") as refused:
+                made([*words, "n_trials=9", "pace=1"])
+            refusals.append(refused.value)
+        return study
+
+    monkeypatch.setattr(SweepStudy, "create", created)
+    directory = made([*words, "n_trials=4"])
+    assert len(refusals) == 1
+    assert Settings.load(directory).n_trials == 4
+    assert not (directory / "launcher.alive").exists()
+
+
+def test_refused_study_leaves_no_directory(tmp_path: Path) -> None:
+    words = [*words_of_a_sweep(tmp_path), "storage=postgresql://nobody@127.0.0.1:1/none"]
+    with pytest.raises(UserError, match="cannot be reached"):
+        made(words)
+    assert not list(tmp_path.glob("runs/*"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +113,37 @@ def run_sweep(
 
         run_on_wandb(settings, space, check, workers, dry_run)
         raise SystemExit(0)
-    return _launch(settings, space, workers, remarks)
-
-
-def _launch(settings: Settings, space: Space, workers: int, remarks: Sequence[str]) -> Path:
-    """Make or continue the study and look after its workers; raises as `run_sweep`."""
     directory = Path(settings.runs_dir) / settings.name
+    with _looked_after(directory, settings):
+        _launch(directory, settings, space, workers, remarks)
+    return directory
+
+
+@contextlib.contextmanager
+def _looked_after(directory: Path, settings: Settings) -> Iterator[None]:
+    """Be the only `gansweep sweep` that looks after this sweep, from before its study is opened on;
+    with SLURM there may be several, which submit no worker twice."""
     presence.refuse_second(directory)
-    study = _create(directory, settings, space)
+    if settings.launcher.get("name") == "slurm":
+        yield
+        return
+    try:
+        with contextlib.ExitStack() as stack:
+            with _writing(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(presence.launching(directory))
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # empty where the study was refused
+            directory.rmdir()
+
+
+def _launch(
+    directory: Path, settings: Settings, space: Space, workers: int, remarks: Sequence[str]
+) -> None:
+    """Make or continue the study and look after its workers; raises as `run_sweep`."""
+    with _writing(directory):
+        study = SweepStudy.create(directory, settings, space)
     (directory / presence.CANCELLED).unlink(missing_ok=True)
     size = plural(study.n_trials, "trial")
     if study.population is not None:
@@ -144,7 +167,6 @@ def _launch(settings: Settings, space: Space, workers: int, remarks: Sequence[st
         raise KeyboardInterrupt
     if not study.confirmations() and settings.confirm["top"]:
         print(_why_no_winner(study))
-    return directory
 
 
 def _why_no_winner(study: SweepStudy) -> str:
@@ -168,9 +190,11 @@ def _default_compose() -> Compose:
     return compose
 
 
-def _create(directory: Path, settings: Settings, space: Space) -> SweepStudy:
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Raises: UserError with the mend where the sweep's directory cannot be written."""
     try:
-        return SweepStudy.create(directory, settings, space)
+        yield
     except OSError as error:
         mend = MENDS.get(error.errno or 0, "Free some space or mend the permissions")
         raise UserError(

@@ -17,7 +17,7 @@ from gansweep.errors import UserError, tell
 from gansweep.sweep.failures import KILLED, Stop, end_of
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.launch.stops import StopRequests
-from gansweep.sweep.presence import is_cancelled, launching
+from gansweep.sweep.presence import is_cancelled
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import (
     EXIT_CANCELLED,
@@ -104,10 +104,10 @@ class LocalLauncher:
         Calls `tick` meanwhile.
 
         The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError where the workers cannot work, with what they said; where the first
-            trials failed alike; and where another `gansweep sweep` looks after this sweep.
+        Raises: UserError where the workers cannot work, with what they said, and where the first
+            trials failed alike.
         """
-        with self.stops, launching(self.directory):
+        with self.stops:
             try:
                 for slot in self.slots:
                     self._start(slot)
