@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_records import FID, write_run
-from report_sweeps import write_confirmations, write_trial
+from report_sweeps import COVERAGE, COVERED, write_confirmations, write_trial
 
 from gansweep.report.expected_best import families
+from gansweep.report.pareto import fronts
 from gansweep.report.read import load
 from gansweep.report.statistics import leader, leaderboard
 from gansweep.report.trials import trials_of
@@ -52,9 +54,47 @@ def test_mean_over_survivors_is_marked_best_only_where_every_row_lost_a_seed(
     lost = tmp_path / "t1-lost"
     write_trial(tmp_path, "t1", 4.0, name=lost.name, role="confirm", seed=103, status="diverged")
     board = leaderboard(load([tmp_path]))
-    assert [row.partial for row in board.rows] == [False, True]
+    assert [row.flaw for row in board.rows] == ["", "lost 1 seed"]
     assert leader(board, FID) is board.rows[0]
     write_trial(tmp_path, "t0", 4.0, name="t0-lost", role="confirm", seed=104, status="collapsed")
     board = leaderboard(load([tmp_path]))
     best = leader(board, FID)
     assert best is not None and best.settings["x"] == "t1"
+
+
+def test_winner_that_breaks_a_constraint_under_fresh_seeds_comes_after_those_that_keep_it(
+    tmp_path: Path,
+) -> None:
+    limits = [{"metric": "seconds", "at_most": True, "bound": 60.0}]
+    for key, fid, seconds in (("t0", 10.0, 50.0), ("t1", 5.0, 59.0)):
+        write_trial(tmp_path, key, fid, seconds=seconds, constraints=limits)
+        for seed in (101, 102):
+            took = seconds + 3.0 * (seed - 101)  # t1: 59 and 62 seconds
+            name = f"c-{key}-s{seed}"
+            run: dict[str, Any] = {"name": name, "role": "confirm", "seed": seed}
+            value = fid + seed - 101
+            write_trial(tmp_path, key, value, seconds=took, constraints=limits, **run)
+    board = leaderboard(load([tmp_path]))
+    flaws = [(row.settings["x"], row.rank, row.flaw) for row in board.rows]
+    assert flaws == [("t0", 1, ""), ("t1", 2, "breaks seconds <= 60 (60.5)")]
+    assert "comes next with 5.50 ± 0.71, but breaks seconds <= 60 (60.5)." in verdict(board)
+    only = [run for run in board.runs if "t1" in run.directory.name]
+    assert verdict(leaderboard(only)).endswith("dcgan breaks seconds <= 60 (60.5).")
+
+
+def test_what_breaks_a_constraint_under_fresh_seeds_beats_none_on_the_pareto_front(
+    tmp_path: Path,
+) -> None:
+    limits = [{"metric": "seconds", "at_most": True, "bound": 60.0}]
+    for key, fid, share, seconds in (("t0", 10.0, 0.5, 50.0), ("t1", 5.0, 0.9, 61.0)):
+        run: dict[str, Any] = {"name": f"c-{key}-s101", "role": "confirm", "seed": 101}
+        goals = [{"metric": "fid", "direction": "minimize", "at": "last"}, COVERED]
+        scores = {COVERAGE: [share]}
+        for more in ({}, run):
+            write_trial(
+                tmp_path, key, fid, seconds=seconds, constraints=limits, goals=goals,
+                scores=scores, **more,
+            )  # fmt: skip
+    ((_, trials, confirmed),) = fronts(leaderboard(load([tmp_path])))
+    assert trials and len(trials.candidates) == 1
+    assert confirmed and [one.point for one in confirmed.members] == [(5.0, 0.9), (10.0, 0.5)]

@@ -13,7 +13,7 @@ from gansweep.report.read import Run
 from gansweep.report.section import Table
 from gansweep.report.statistics import Board, Row, Summary, summarize
 from gansweep.report.sweep_part import Goal
-from gansweep.report.trials import Sweep, sweeps_of
+from gansweep.report.trials import Sweep, limits_broken, sweeps_of
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _front(
         if column is None or column in refused:
             return None
         columns.append(column)
-    found = []
+    found, flawed = [], []
     for members in groups:
         measured = [_values(run, goals, columns) for run in members if run.complete]
         complete = [values for values in measured if values is not None]
@@ -114,10 +114,11 @@ def _front(
             first, lost = members[0], len(members) - len(complete)
             run, row = first.directory.name, row_of[first.directory]
             found.append(Candidate(run, first.model, row.name, row.label, values, lost))
+            flawed.append(lost > 0 or limits_broken([run for run in members if run.complete]) != [])
     if not found:
         return None
-    # a mean over the survivors alone beats none over all seeds
-    points = [(*one.point, float(one.lost > 0)) for one in found]
+    # a mean over the survivors alone beats none over all seeds, nor does what breaks a constraint
+    points = [(*one.point, float(flaw)) for one, flaw in zip(found, flawed, strict=True)]
     best = pareto_front(points, [*(goal.direction for goal in goals), "minimize"])
     candidates = [replace(one, on_front=place in best) for place, one in enumerate(found)]
     return Front(goals, tuple(columns), candidates)

@@ -12,11 +12,11 @@ from typing import Any
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.report.labels import label, settings_of
-from gansweep.report.notation import bracketed, mean_and_std
+from gansweep.report.notation import bracketed, listing, mean_and_std, plural
 from gansweep.report.objectives import column_of
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
-from gansweep.report.trials import trials_of
+from gansweep.report.trials import limits_broken, trials_of
 
 # Where several scores were measured by as many runs, the first of these ranks; the columns of the
 # tables follow the same order.
@@ -84,6 +84,7 @@ class Row:
     stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
     among, so its value is optimistic). key: equal for no other row.
     settled: False for a trial that came to no outcome, though some run of it ended well.
+    breaks: the constraints of its sweep that a confirmed configuration breaks under fresh seeds.
     unscored: how many of `complete` ended with a ranking score that is no finite number.
     settings: those that tell the row from others of its model; detail: the same in words.
     label: the model with all of that.   name: the label, or the trial's name where that is long.
@@ -98,6 +99,7 @@ class Row:
     best: dict[str, Summary]
     last: dict[str, Summary]
     settled: bool = True
+    breaks: tuple[str, ...] = ()
     unscored: int = 0
     label: str = ""
     detail: str = ""
@@ -127,9 +129,12 @@ class Row:
         return sum(run.status in LOST for run in counted) + self.unscored
 
     @property
-    def partial(self) -> bool:
-        """Whether the numbers are over the survivors alone of the seeds that should be there."""
-        return self.lost > 0 or self.excluded
+    def flaw(self) -> str:
+        """What puts the row behind all without a flaw: "lost 1 seed" where its numbers are over
+        the survivors alone, "breaks seconds <= 60 (81.2)"; "" without one."""
+        lost = [f"lost {plural(self.lost, 'seed')}"] if self.lost else []
+        breaks = [f"breaks {listing(self.breaks, 'and')}"] if self.breaks else []
+        return " and ".join([*lost, *breaks])
 
     @property
     def excluded(self) -> bool:
@@ -325,22 +330,26 @@ def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
         best |= {score: top} if top else {}
         last |= {score: end} if end else {}
     settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
-    return Row(key, members[0].model, settings, stage, members, complete, best, last, settled)
+    row = Row(key, members[0].model, settings, stage, members, complete, best, last, settled)
+    if stage == "confirmed":
+        row.breaks = tuple(limits_broken(complete))
+    return row
 
 
 def _rank(board: Board) -> None:
     """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
 
     A row that lost a seed comes after those that kept all: a mean over the survivors alone would
-    reward a configuration that often fails. A trial that lacks seeds or breaks a constraint comes
-    last and has no rank.
+    reward a configuration that often fails. So does a winner that breaks a constraint under fresh
+    seeds. A trial that lacks seeds or breaks a constraint comes last and has no rank.
     """
     sign = -1.0 if board.direction == "maximize" else 1.0
 
     def place(row: Row) -> tuple[bool, bool, bool, bool, float]:
         summary = board.judged(row)
         value = sign * summary.mean if summary else 0.0
-        return (summary is None, row.excluded, row.stage == "trial", row.partial, value)
+        behind = row.excluded or row.flaw != ""
+        return (summary is None, row.excluded, row.stage == "trial", behind, value)
 
     board.rows.sort(key=lambda row: (*place(row), row.label))
     for index, row in enumerate(board.rows):
@@ -353,14 +362,14 @@ def leader(board: Board, score: str) -> Row | None:
     """The best row of the first stage by this score; None where its direction is unknown, or where
     several are the best.
 
-    Rows that lost a seed are left out, unless all did: their means are over the survivors alone.
+    Rows with a flaw are left out, unless all have one.
     """
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
     having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:
         return None
-    fair = [row for row in fair if not row.partial] or fair
+    fair = [row for row in fair if not row.flaw] or fair
     choose = max if direction == "maximize" else min
     means = [row.scores(board.at)[score].mean for row in fair]
     best = choose(means)

@@ -37,6 +37,9 @@ class Limit:
     at_most: bool
     bound: float
 
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
+
     def broken_by(self, value: float) -> bool:
         return value > self.bound if self.at_most else value < self.bound
 

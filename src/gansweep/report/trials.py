@@ -58,20 +58,7 @@ class Trial:
                 return found[0]
         if len(self.runs) < self.planned:
             return "pruned"
-        return BEYOND if self.breaks_a_limit else statuses[-1]
-
-    @property
-    def breaks_a_limit(self) -> bool:
-        """Whether the mean over the runs, at their end, is beyond what the sweep allows."""
-        for limit in self.first.sweep.limits if self.first.sweep else ():
-            goal = Goal(limit.metric, "minimize", "last")
-            columns = [column_of(run, limit.metric, self.runs) for run in self.runs]
-            pairs = zip(self.runs, columns, strict=True)
-            values = [value_of(run, goal, column) for run, column in pairs if column]
-            known = [value for value in values if value is not None]
-            if known and limit.broken_by(math.fsum(known) / len(known)):
-                return True
-        return False
+        return BEYOND if limits_broken(self.runs) else statuses[-1]
 
     @property
     def told(self) -> bool:
@@ -104,6 +91,22 @@ class Trial:
         found = [run.value(metric, at) for run in self.runs]
         known = [value for value in found if value is not None]
         return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+
+
+def limits_broken(runs: Sequence[Run]) -> list[str]:
+    """What their sweep demands and the mean over these runs, at their end, is beyond:
+    ["seconds <= 60 (81.2)"]."""
+    found = []
+    for limit in runs[0].sweep.limits if runs and runs[0].sweep else ():
+        goal = Goal(limit.metric, "minimize", "last")
+        columns = [column_of(run, limit.metric, runs) for run in runs]
+        pairs = zip(runs, columns, strict=True)
+        values = [value_of(run, goal, column) for run, column in pairs if column]
+        known = [value for value in values if value is not None]
+        mean = math.fsum(known) / len(known) if known else None
+        if mean is not None and limit.broken_by(mean):
+            found.append(f"{limit} ({mean:.4g})")
+    return found
 
 
 @dataclass

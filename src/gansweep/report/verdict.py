@@ -18,20 +18,21 @@ def verdict(board: Board) -> str:
     all rows.
     """
     goals = max((len(run.sweep.goals) for run in board.runs if run.sweep), default=1)
-    if goals == 1 or not board.ranked:
-        return _leader(board)
+    if not board.ranked:
+        return _nobody(board)
+    first = board.ranked[0]
+    told = _leader(board, first) + (f" {first.name} {first.flaw}." if first.flaw else "")
+    if goals == 1:
+        return told
     return (
-        f"{_leader(board)} This ranks by the first of {goals} objectives; the Pareto front weighs "
+        f"{told} This ranks by the first of {goals} objectives; the Pareto front weighs "
         "all of them."
     )
 
 
-def _leader(board: Board) -> str:
-    ranked = board.ranked
-    summary = board.judged(ranked[0]) if ranked else None
-    if summary is None:
-        return _nobody(board)
-    first, metric = ranked[0], board.ranks(ranked[0].stage)
+def _leader(board: Board, first: Row) -> str:
+    ranked, summary, metric = board.ranked, board.judged(first), board.ranks(first.stage)
+    assert summary is not None, "it is ranked"
     better = "higher" if board.direction == "maximize" else "lower"
     reached = f"{metric} {summary} over {plural(summary.n, 'seed')} ({better} is better)"
     if len(ranked) == 1:
@@ -42,7 +43,7 @@ def _leader(board: Board) -> str:
             f"{first.name} reaches {reached}. No other configuration was confirmed with fresh "
             "seeds, so none is compared with it."
         )
-    rivals = [row for row in others if not row.partial and not _apart(board, first, row)]
+    rivals = [row for row in others if not row.flaw and not _apart(board, first, row)]
     told = _contested(board, first, rivals) if rivals else _behind(board, first, others[0])
     opening = f"No clear winner: {first.name} has the best mean," if rivals else first.name
     verb = "" if rivals else " leads with"
@@ -69,8 +70,8 @@ def _behind(board: Board, first: Row, second: Row) -> str:
     """What is said of the second where the leader is clear of all that kept their seeds."""
     a, b = board.judged(first), board.judged(second)
     assert a is not None and b is not None, "both are ranked"
-    if second.partial:
-        return f"{second.name} comes next with {b}, but lost {plural(second.lost, 'seed')}."
+    if second.flaw:
+        return f"{second.name} comes next with {b}, but {second.flaw}."
     p = welch(a, b)
     test = "" if p is None else f" (Welch's t-test, p = {p:.2g})"
     return f"{second.name} follows with {b}; their 95 % intervals do not overlap{test}."

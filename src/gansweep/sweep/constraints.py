@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,17 @@ def note_measured(
     elif heeded:
         study._storage.set_trial_system_attr(trial._trial_id, "constraints", excess)
     return ""
+
+
+def breaking(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> str:
+    """ "breaks seconds <= 60 (81.2)" by the mean over runs with these results; "" where they meet
+    every constraint that they measured."""
+    words = []
+    for constraint in constraints:
+        with contextlib.suppress(ValueError):
+            value = constraint.measured(results)
+            words += [f"{constraint} ({value:.4g})"] if constraint.excess(value) > 0 else []
+    return f"breaks {', '.join(words)}" if words else ""
 
 
 def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> bool:

@@ -16,10 +16,11 @@ from gansweep.record import RunRecord, replace_atomically
 from gansweep.report.objectives import pareto_front
 from gansweep.report.statistics import summarize
 from gansweep.sweep.confirm import Confirmation, group_of, params_of
-from gansweep.sweep.constraints import broken
+from gansweep.sweep.constraints import breaking, broken
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.objective import Objective
 from gansweep.sweep.outcome import SUCCEEDED, Measured
+from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy, latest
 
 BEATEN = "confirmed, but another one is as good in every objective and better in one"
@@ -30,6 +31,7 @@ class Fresh:
     """A confirmation run that ended well, and what it measured of each objective."""
 
     run: Confirmation
+    result: Mapping[str, Any]
     model: str
     measured: tuple[Measured, ...]
 
@@ -37,9 +39,10 @@ class Fresh:
 def write_leaderboard(study: SweepStudy) -> Path | None:
     """leaderboard.json: the winners by the mean over their fresh seeds; None without winners.
 
-    Configurations of which every seed ran to its end come first: a mean over the survivors alone
-    would reward those that often fail. With several objectives the rows are the Pareto front of
-    the means, the best in the first objective first. "left_out" says what has no row, and why.
+    Configurations of which every seed ran to its end, and that meet the constraints under fresh
+    seeds too, come first: a mean over the survivors alone would reward those that often fail. With
+    several objectives the rows are the Pareto front of the means, the best in the first objective
+    first. "left_out" says what has no row, and why.
     """
     objectives = study.settings.objectives
     runs = study.confirmations()
@@ -47,11 +50,12 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
     rows = []
     for key in dict.fromkeys(one.run.key for one in fresh):
         planned = sum(run.key == key for run in runs)
-        rows.append(_row([one for one in fresh if one.run.key == key], planned, len(objectives)))
+        members = [one for one in fresh if one.run.key == key]
+        rows.append(_row(members, planned, study.settings))
     if not rows:
         return None
     first = study.objective
-    rows.sort(key=lambda row: (row["n_failed"] > 0, first.sort_key(row["mean"])))
+    rows.sort(key=lambda row: (_is_flawed(row), first.sort_key(row["mean"])))
     best = _front(rows, objectives) if len(objectives) > 1 else rows
     known = {row["trial"] for row in rows}
     beaten = known - {row["trial"] for row in best}
@@ -74,7 +78,7 @@ def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
     known = tuple(one for one in found if one is not None)
     if result.get("status") not in SUCCEEDED or len(known) < len(found):
         return None
-    return Fresh(run, str(result.get("model", run.params.get("model", ""))), known)
+    return Fresh(run, result, str(result.get("model", run.params.get("model", ""))), known)
 
 
 def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measured | None:
@@ -103,10 +107,11 @@ def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
     ]
 
 
-def _row(fresh: Sequence[Fresh], planned: int, n_objectives: int) -> dict[str, Any]:
+def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, Any]:
     """One configuration over its fresh seeds, of which `planned` were run."""
     first, run = fresh[0].measured[0], fresh[0].run
-    told = [_told([one.measured[index] for one in fresh]) for index in range(n_objectives)]
+    told = [_told(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
+    breaks = breaking(settings.limits, [one.result for one in fresh])
     row = {
         "model": fresh[-1].model,
         "trial": run.key,
@@ -120,7 +125,12 @@ def _row(fresh: Sequence[Fresh], planned: int, n_objectives: int) -> dict[str, A
         "runs": [one.run.name for one in fresh],
         "selection_value": run.selection_value,
     }
-    return row | ({"objectives": told} if n_objectives > 1 else {})
+    several = {"objectives": told} if len(told) > 1 else {}
+    return row | several | ({"breaks": breaks} if breaks else {})
+
+
+def _is_flawed(row: Mapping[str, Any]) -> bool:
+    return row["n_failed"] > 0 or "breaks" in row
 
 
 def _told(measured: Sequence[Measured]) -> dict[str, Any]:
@@ -138,9 +148,10 @@ def _told(measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-    """The rows that no other one beats; one that lost a seed beats none that kept all."""
+    """The rows that no other one beats; one that lost a seed or breaks a constraint beats none
+    that did not."""
     points = [
-        [*(told["mean"] for told in row["objectives"]), float(row["n_failed"] > 0)] for row in rows
+        [*(told["mean"] for told in row["objectives"]), float(_is_flawed(row))] for row in rows
     ]
     directions = [*(objective.direction for objective in objectives), "minimize"]
     return [rows[place] for place in pareto_front(points, directions)]
