@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_processes import made, words_of_a_sweep
+from sweep_processes import made, sweep, words_of_a_sweep
 
 from gansweep.errors import UserError
 from gansweep.sweep import worker as working
 from gansweep.sweep.settings import Settings
+from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import EXIT_STOPPED, Worker
 
@@ -69,3 +71,16 @@ def test_refused_study_leaves_no_directory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be reached"):
         made(words)
     assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_copy_of_a_sweep_is_continued_apart_from_it(tmp_path: Path, storage: str) -> None:
+    words = [*words_of_a_sweep(tmp_path), "sweep.confirm.top=0", f"storage={storage}"]
+    first = sweep([*words, "n_trials=2"])
+    shutil.copytree(first, first.with_name("copy"))
+    copy = sweep([*words, "n_trials=3", "name=copy"])
+    assert status_of(first).trials == {"done": 2}
+    assert status_of(copy).trials == {"done": 3}
+    starts = [(copy / f"t000{i}" / "starts").read_text() for i in range(3)]
+    assert [text.count("\n") for text in starts] == [1, 1, 1]

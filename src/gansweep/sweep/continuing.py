@@ -57,7 +57,8 @@ def make_room(
         study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
     except KeyError:
         return
-    keep_name(study, directory)
+    if storage.is_shared:
+        keep_name(study, directory)
     old = study.user_attrs.get("identity")
     if old is None or old == identity:
         return
@@ -106,10 +107,9 @@ def _set_aside(storage: Storage, directory: Path) -> Path:
     settings = Settings.load(directory)
     settings.name = aside.name
     settings.save(aside)
-    # its own file; what several sweeps share holds a lock already, and the copy too
-    own = not storage.prefix
-    target = open_storage(aside, settings.storage).optuna if own else storage.optuna
-    prefix = "" if own else f"{aside.name}/"
+    shared = storage.is_shared  # then we hold its lock already
+    target = storage.optuna if shared else open_storage(aside, settings.storage).optuna
+    prefix = f"{aside.name}/" if shared else ""
     for name in STUDIES:
         _copy_study(storage.optuna, storage.prefix + name, target, prefix + name, aside)
     for path in directory.iterdir():

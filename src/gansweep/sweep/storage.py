@@ -53,6 +53,11 @@ class Storage:
     patience: Patience
     flush: Callable[[], None] = lambda: None  # see to it that a power cut costs nothing so far
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other sweeps lie in it, too; else it goes where the sweep's directory goes."""
+        return bool(self.prefix)
+
     def exclusively(self, section: Callable[[], T]) -> T:
         """section() under the lock. Where an outage interrupts it, it begins again when that is
         over, so it must bear to be ended anywhere, as by a kill."""

@@ -77,7 +77,8 @@ class SweepStudy:
                     directions=[o.direction for o in settings.objectives],
                     load_if_exists=True,
                 )
-                keep_name(study, directory)
+                if storage.is_shared:
+                    keep_name(study, directory)
                 if study.user_attrs.get("identity") != identity:
                     study.set_user_attr("identity", identity)
             settings.save(directory)
