@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.diagnosis.evidence import Evidence
-from gansweep.diagnosis.remedies import MOST, TREATMENTS, command_with, remedies_for
+from gansweep.diagnosis.remedies import MOST, command_with, remedies_for
 from gansweep.diagnosis.rules import RULES
+from gansweep.diagnosis.treatments import TREATMENTS
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 

@@ -1,0 +1,367 @@
+"""The techniques that heal a failing run, and which of them to try against which failure.
+
+A treatment looks at the run's settings and answers with its words and overrides, or with None
+where the run has it already or cannot have it. A new technique is a function here, and its place
+in TREATMENTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gansweep.diagnosis.evidence import Evidence
+
+Advice = tuple[str, tuple[str, ...]] | None  # words and overrides
+Treatment = Callable[[Evidence], Advice]
+
+GENERATOR_LR = "model.optimizer.generator.lr"
+DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
+TAKES_SPECTRAL_NORM = ("gansweep.layers.mlp.", "gansweep.layers.dcgan.", "gansweep.layers.resnet.")
+TAKES_A_HEAD = (*TAKES_SPECTRAL_NORM, "gansweep.layers.r3.")
+CROSS_ENTROPY = ("NonSaturating", "Minimax")
+FAR_FASTER = 10.0
+HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
+# Weights that healed this framework's failing runs; R1's of the papers (5 to 10) are for images of
+# 256 pixels and more, and slow small games down.
+PENALTIES = {"r1": ("R1", 0.1), "r2": ("R2", 0.1), "gradient": ("GradientPenalty", 1.0)}
+
+
+def _number(evidence: Evidence, key: str) -> float:
+    value = evidence.setting(key)
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _penalties(evidence: Evidence) -> dict[str, str]:
+    """Name -> class of the penalties in use."""
+    named = evidence.setting("model.penalties") or {}
+    return {name: evidence.target(f"model.penalties.{name}") for name in named if named[name]}
+
+
+def r1(evidence: Evidence) -> Advice:
+    """Where no penalty holds the discriminator's gradient; a weight ten times as large where R1 is.
+
+    A gradient penalty needs a discriminator that keeps the samples of a batch apart.
+    """
+    penalties = _penalties(evidence)
+    for name, kind in penalties.items():
+        if kind == "R1":
+            weight = _number(evidence, f"model.penalties.{name}.weight")
+            if 0 < weight < 1:
+                key = f"model.penalties.{name}.weight"
+                return "a stronger R1 penalty", (f"{key}={10 * weight:g}",)
+    if penalties or _number(evidence, "model.weight_clip"):
+        return None
+    text = "an R1 penalty, which damps the game around its equilibrium (Mescheder et al. 2018)"
+    return text, (*_penalised("r1"), *_without_batch_norm(evidence))
+
+
+def _penalised(name: str) -> tuple[str, str]:
+    kind, weight = PENALTIES[name]
+    node = f"+model.penalties.{name}"
+    return f"{node}._target_=gansweep.penalties.{kind}", f"{node}.weight={weight}"
+
+
+def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
+    norm = f"{evidence.network('discriminator')}.norm"
+    return (f"{norm}=none",) if evidence.setting(norm) == "batch" else ()
+
+
+def spectral_norm(evidence: Evidence) -> Advice:
+    """None where D is bounded already, by it or by clipped weights, or has no option for it."""
+    network = evidence.network("discriminator")
+    target = str(evidence.setting(f"{network}._target_") or "")
+    held = evidence.setting(f"{network}.spectral_norm") or _number(evidence, "model.weight_clip")
+    if held or not target.startswith(TAKES_SPECTRAL_NORM):
+        return None
+    plus = "" if evidence.setting(f"{network}.spectral_norm") is False else "+"
+    text = "spectral normalisation of the discriminator (Miyato et al. 2018)"
+    return text, (f"{plus}{network}.spectral_norm=true", *_without_batch_norm(evidence))
+
+
+def relativistic(evidence: Evidence) -> Advice:
+    """The paired loss with R1 and R2: it does not reward the generator for one mode alone."""
+    if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
+        return None
+    loss = "model.loss._target_=gansweep.losses.RelativisticPairing"
+    words = (loss, *_penalised("r1"), *_penalised("r2"))
+    text = "the relativistic pairing loss with R1 and R2 (Huang et al. 2024)"
+    return text, (*words, *_without_batch_norm(evidence))
+
+
+def non_saturating(evidence: Evidence) -> Advice:
+    if evidence.target("model.loss") != "Minimax":
+        return None
+    text = "the non-saturating loss, whose gradient lasts while the discriminator wins"
+    return text, ("model.loss._target_=gansweep.losses.NonSaturating",)
+
+
+def wasserstein(evidence: Evidence) -> Advice:
+    """A critic may be as good as it can, and still teaches the generator."""
+    if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
+        return None
+    words = ("model.loss._target_=gansweep.losses.Wasserstein", *_penalised("gradient"))
+    text = "a critic's loss with a gradient penalty (Gulrajani et al. 2017)"
+    return text, (*words, *_without_batch_norm(evidence))
+
+
+def gradient_penalty(evidence: Evidence) -> Advice:
+    """For a critic that nothing holds, or one that is clipped."""
+    if evidence.target("model.loss") != "Wasserstein" or _penalties(evidence):
+        return None
+    clip = ("model.weight_clip=null",) if _number(evidence, "model.weight_clip") else ()
+    text = "a gradient penalty, which keeps the critic's slope near 1 (Gulrajani et al. 2017)"
+    return text, (*_penalised("gradient"), *clip, *_without_batch_norm(evidence))
+
+
+def equal_rates(evidence: Evidence) -> Advice:
+    """Where one player learns far faster than the other, the slower one at the rate of the faster.
+
+    Two time scales are sound where the discriminator is ahead by a little (Heusel et al. 2017).
+    """
+    rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
+    low, high = min(rates.values()), max(rates.values())
+    if not low or high < FAR_FASTER * low:
+        return None
+    words = tuple(f"{key}={high:g}" for key, rate in rates.items() if rate == low)
+    return f"equal learning rates: the players' are {high / low:.3g} times apart", words
+
+
+def slower_discriminator(evidence: Evidence) -> Advice:
+    rate = _number(evidence, DISCRIMINATOR_LR)
+    if not rate or equal_rates(evidence):
+        return None
+    text = "a learning rate four times lower for the discriminator"
+    return text, (f"{DISCRIMINATOR_LR}={rate / 4:g}",)
+
+
+def slower_generator(evidence: Evidence) -> Advice:
+    """Two time scales in the discriminator's favour: Heusel et al. 2017."""
+    rate, other = _number(evidence, GENERATOR_LR), _number(evidence, DISCRIMINATOR_LR)
+    if not rate or not other or equal_rates(evidence):
+        return None
+    # the discriminator's may follow the generator's in the model's file
+    words = (f"{GENERATOR_LR}={rate / 4:g}", f"{DISCRIMINATOR_LR}={other:g}")
+    return "a learning rate four times lower for the generator (TTUR, Heusel et al. 2017)", words
+
+
+def sane_rates(evidence: Evidence) -> Advice:
+    """Where the rates are beyond all that GANs are published with."""
+    if str(evidence.setting("model.optimizer.generator._target_")).endswith(".SGD"):
+        return None  # whose rates mean another thing
+    rates = [_number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)]
+    return slower_players(evidence) if max(rates) >= HIGH_RATE else None
+
+
+def slower_players(evidence: Evidence) -> Advice:
+    return _all_rates(evidence, 0.1, "learning rates ten times lower")
+
+
+def faster_players(evidence: Evidence) -> Advice:
+    return _all_rates(evidence, 2.0, "learning rates twice as high")
+
+
+def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
+    rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
+    words = tuple(f"{key}={factor * rate:g}" for key, rate in rates.items() if rate)
+    return (text, words) if words else None
+
+
+def fewer_critic_steps(evidence: Evidence) -> Advice:
+    if _number(evidence, "model.n_critic") <= 1:
+        return None
+    return "one discriminator step for each of the generator's", ("model.n_critic=1",)
+
+
+def more_critic_steps(evidence: Evidence) -> Advice:
+    steps = int(_number(evidence, "model.n_critic"))
+    if not 1 <= steps < 5:
+        return None
+    more = 5 if steps > 1 else 2
+    return f"{more} discriminator steps for each of the generator's", (f"model.n_critic={more}",)
+
+
+def average(evidence: Evidence) -> Advice:
+    """A half-life of a twentieth of the budget: long against the swings, short against the run."""
+    if evidence.setting("model.ema_kimg") is not None:
+        return None
+    half_life = evidence.budget_kimg / 20
+    text = "samples of the averaged generator (EMA), which lies in the middle of the swings"
+    return text, (f"model.ema_kimg={half_life:g}",)
+
+
+def decay(evidence: Evidence) -> Advice:
+    if evidence.setting("model.lr_schedule") is not None:
+        return None
+    node = "+model.lr_schedule"
+    words = (f"{node}._target_=gansweep.schedules.linear_decay", f"{node}._partial_=true")
+    return "learning rates that fall to 0 over the budget", words
+
+
+def no_momentum(evidence: Evidence) -> Advice:
+    """Momentum drives a game that rotates outwards (Gidel et al. 2019, arXiv:1807.04740)."""
+    betas = evidence.setting("model.optimizer.generator.betas")
+    if not isinstance(betas, (list, tuple)) or not betas[0]:
+        return None
+    words = tuple(
+        f"model.optimizer.{player}.betas=[0.0,{betas[1]:g}]"
+        for player in ("generator", "discriminator")
+        if evidence.setting(f"model.optimizer.{player}.betas")
+    )
+    return "no momentum (beta1 = 0)", words
+
+
+def clipped_gradients(evidence: Evidence) -> Advice:
+    if evidence.setting("model.clip_grad_norm") is not None:
+        return None
+    return "gradients of a norm of at most 1", ("model.clip_grad_norm=1",)
+
+
+def larger_generator(evidence: Evidence) -> Advice:
+    return _larger(evidence, "generator")
+
+
+def larger_discriminator(evidence: Evidence) -> Advice:
+    return _larger(evidence, "discriminator")
+
+
+def _larger(evidence: Evidence, player: str) -> Advice:
+    """One layer or block more where the network counts them, else twice the width."""
+    network = evidence.network(player)
+    for option in ("depth", "blocks"):
+        count = evidence.setting(f"{network}.{option}")
+        if isinstance(count, int):
+            return f"a deeper {player}", (f"{network}.{option}={count + 1}",)
+    width = evidence.setting(f"{network}.width")
+    if not isinstance(width, int):
+        return None
+    return f"a {player} of twice the width", (f"{network}.width={2 * width}",)
+
+
+def smaller_discriminator(evidence: Evidence) -> Advice:
+    network = evidence.network("discriminator")
+    width = evidence.setting(f"{network}.width")
+    if not isinstance(width, int) or width < 8:
+        return None
+    text = "a discriminator of half the width, which knows fewer images by heart"
+    return text, (f"{network}.width={width // 2}",)
+
+
+def weaker_penalty(evidence: Evidence) -> Advice:
+    """A strong penalty flattens the discriminator: it cannot see small distances any more."""
+    for name in _penalties(evidence):
+        key = f"model.penalties.{name}.weight"
+        weight = _number(evidence, key)
+        if weight >= 1:
+            text = "a weaker penalty, which lets the discriminator see finer differences"
+            return text, (f"{key}={weight / 10:g}",)
+    return None
+
+
+def flips(evidence: Evidence) -> Advice:
+    """Mirrored images; where the user has not chosen against it, such as for digits."""
+    if evidence.setting("data.flip") is not False or evidence.setting("data.image_size") is None:
+        return None
+    if evidence.setting("choices.data") in MIRRORS_MEAN_OTHER:
+        return None
+    return "mirrored images as further training data", ("data.flip=true",)
+
+
+MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
+
+
+def packing(evidence: Evidence) -> Advice:
+    """Pairs of samples before the discriminator, which two alike give away."""
+    size = evidence.setting("model.packing")
+    if size != 1 or evidence.setting("model.conditional"):
+        return None
+    batch = evidence.setting("model.batch_size")
+    if not isinstance(batch, int) or batch % 2:
+        return None
+    text = "two samples judged together, as a generator that repeats itself cannot hide then"
+    return f"{text} (PacGAN, Lin et al. 2018)", ("model.packing=2",)
+
+
+def minibatch_discrimination(evidence: Evidence) -> Advice:
+    """A head that compares the samples of a batch: not beside a penalty on each one's gradient."""
+    target = str(evidence.setting(f"{evidence.network('discriminator')}._target_") or "")
+    network = evidence.network("discriminator")
+    if not target.startswith(TAKES_A_HEAD) or _penalties(evidence):
+        return None
+    if evidence.setting(f"{network}.head") is not None:
+        return None
+    node = f"+{network}.head"
+    head = "gansweep.layers.minibatch_discrimination.MinibatchDiscrimination"
+    words = (f"{node}._target_={head}", f"{node}._partial_=true")
+    text = "a discriminator that compares the samples of a batch (Salimans et al. 2016)"
+    return text, (*words, f"{node}.n_kernels=100", f"{node}.kernel_dim=5")
+
+
+def adaptive_augmentation(evidence: Evidence) -> Advice:
+    """ADA, whose probability is free to reach 1 within a fifth of the budget."""
+    unbounded = ("RelativisticPairing", "Wasserstein", "DriftingWasserstein")
+    no_boundary = evidence.target("model.loss") in unbounded or evidence.target("model") == "BEGAN"
+    if not _may_augment(evidence) or no_boundary:
+        return None
+    node = "+model.augment"
+    text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"
+    kimg = min(500, evidence.budget_kimg / 5)
+    return text, (f"{node}._target_=gansweep.augment.ADA", f"{node}.kimg={kimg:g}")
+
+
+def augmentation(evidence: Evidence) -> Advice:
+    """DiffAugment with the paper's three changes; None for what cannot be augmented, or is."""
+    if not _may_augment(evidence):
+        return None
+    node = "+model.augment"
+    text = "augmentation of what the discriminator sees (DiffAugment, Zhao et al. 2020)"
+    return text, (
+        f"{node}._target_=gansweep.augment.DiffAugment",
+        f"{node}.policy=[color,translation,cutout]",
+    )
+
+
+def _may_augment(evidence: Evidence) -> bool:
+    """Where the model takes an augmentation and has none, and the data are images."""
+    model = evidence.setting("model")
+    takes = isinstance(model, Mapping) and "augment" in model
+    return takes and model["augment"] is None and not evidence.is_points
+
+
+def longer(evidence: Evidence) -> Advice:
+    if not evidence.directory:
+        return None
+    words = (f"resume={evidence.directory}", f"budget_kimg={2 * evidence.budget_kimg:g}")
+    return "twice the budget, continued from the last checkpoint", words
+
+
+def shorter(evidence: Evidence) -> Advice:
+    return "half the budget: copying comes late", (f"budget_kimg={evidence.budget_kimg / 2:g}",)
+
+
+TREATMENTS: dict[str, tuple[Treatment, ...]] = {
+    "divergence": (
+        *(sane_rates, gradient_penalty, equal_rates, slower_players, r1, spectral_norm),
+        clipped_gradients,
+    ),
+    "vanishing_gradient": (
+        *(equal_rates, non_saturating, slower_discriminator, r1, wasserstein, spectral_norm),
+    ),
+    "discriminator_overpowers": (
+        *(equal_rates, slower_discriminator, r1, spectral_norm, fewer_critic_steps, wasserstein),
+    ),
+    "discriminator_fooled": (
+        *(sane_rates, equal_rates, slower_generator, more_critic_steps, larger_discriminator),
+    ),
+    "mode_collapse": (
+        *(sane_rates, equal_rates, r1, packing, relativistic, weaker_penalty, spectral_norm),
+        *(minibatch_discrimination, wasserstein, slower_generator),
+    ),
+    "oscillation": (
+        *(sane_rates, gradient_penalty, r1, average, no_momentum, decay, slower_players),
+    ),
+    "over_generalisation": (*(weaker_penalty, larger_generator, more_critic_steps, decay, longer),),
+    "memorisation": (
+        *(flips, adaptive_augmentation, augmentation, smaller_discriminator, r1, shorter),
+    ),
+    "slow_convergence": (longer, faster_players, fewer_critic_steps, larger_generator),
+}
