@@ -7,10 +7,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import Metric
 
+from gansweep.data.source import DataSource
+from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting, needs_test_split
 from gansweep.metrics.ordered import OrderedSamples
-from gansweep.metrics.two_sample import fifty_fifty
+from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.two_sample import LEAST, STEPS, fifty_fifty
 
+MOST_TESTED = 10_000  # held-out images that a fresh discriminator is trained and tested on
 LARGEST_SIDE = 64  # what the fresh discriminator reads; larger images are averaged down to it
 
 
@@ -36,6 +41,10 @@ class FiftyFifty(OrderedSamples):
         super().update(numbers[few], _reduced(values[few]).flatten(1))
 
     def compute(self) -> dict[str, Tensor]:
+        """Train the fresh discriminator on one half and test it on the other.
+
+        Returns: {"fifty_fifty", "fifty_fifty_low", "fifty_fifty_high"}, float64, in [0, 1].
+        """
         fakes = self.ordered().view(-1, *self.held_out.shape[1:])
         found = fifty_fifty(self.held_out, fakes, device=self.device)
         values = {
@@ -52,3 +61,36 @@ def _reduced(images: Tensor) -> Tensor:
         return images
     height, width = (min(side, LARGEST_SIDE) for side in images.shape[2:])
     return F.adaptive_avg_pool2d(images.float(), (height, width)).round().to(torch.uint8)
+
+
+class Fresh(Measure):
+    """The 50:50 test: can a discriminator trained from nothing tell held-out images from fakes?"""
+
+    choices = ("fifty_fifty",)
+    words = ("fifty_fifty",)
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return needs_test_split(data)
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return LEAST // 2, 0
+
+    def build(self, setting: Setting) -> Metric:
+        n = self._count(setting)
+        held_out = torch.cat([images for images, _ in setting.data.arrays("test", n)])
+        return FiftyFifty(held_out)
+
+    def _count(self, setting: Setting) -> int:
+        """Of either side, half of them to train on."""
+        return min(setting.n_fake, setting.data.n_test, MOST_TESTED)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.samples)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {
+            "n_real": self._count(setting),
+            "split": "test",
+            "data_fingerprint": setting.data.fingerprint("test"),
+            "steps": STEPS,
+        } | WITHOUT_BACKBONE

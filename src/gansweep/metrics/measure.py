@@ -14,6 +14,9 @@ from gansweep.metrics.features import Backbone
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import RealSide
 
+# what a measure of the images themselves does not depend on
+WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer"))
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -82,3 +85,10 @@ class Measure(ABC):
     def protocol(self, setting: Setting, word: str) -> Protocol:
         """What one of its numbers depends on beyond what all scores share."""
         return {}
+
+
+def needs_test_split(data: DataSource) -> str:
+    """The misfit of a measure that compares with held-out samples; "" where there are some."""
+    return (
+        "" if data.n_test else "it compares with held-out samples, and the data have no test split"
+    )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gansweep.data.source import DataSource, Split
+from gansweep.data.source import DataSource
 from gansweep.metrics.agreement import Agreement
 from gansweep.metrics.backbones import WITH_CLASSES
 from gansweep.metrics.bins import N_BINS, BinCounts, real_bins
 from gansweep.metrics.birthday import LEAST_REAL, Birthday, real_twins
 from gansweep.metrics.cache import Content
-from gansweep.metrics.fifty_fifty import FiftyFifty
+from gansweep.metrics.fifty_fifty import Fresh
 from gansweep.metrics.frechet import (
     GROUPS,
     INFINITY_SIZES,
@@ -24,8 +23,8 @@ from gansweep.metrics.frechet import (
 )
 from gansweep.metrics.inception_score import InceptionScore, ModeScore
 from gansweep.metrics.kernel import KernelDistance, KernelScore
-from gansweep.metrics.measure import Measure, Seen, Setting
-from gansweep.metrics.memorisation import Memorisation
+from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
+from gansweep.metrics.memorisation import Copying
 from gansweep.metrics.mode_counts import ModeCounts
 from gansweep.metrics.modes import (
     class_modes,
@@ -36,16 +35,10 @@ from gansweep.metrics.modes import (
 )
 from gansweep.metrics.prdc import KS, Neighbours, radii
 from gansweep.metrics.protocol import Protocol
-from gansweep.metrics.reference import RealSide, real_side
-from gansweep.metrics.two_sample import LEAST, STEPS
+from gansweep.metrics.reference import RealSide
 
 IS_SPLITS = 10
 KID_SUBSETS = 100
-MOST_TESTED = 10_000  # held-out images that a fresh discriminator is trained and tested on
-
-SPLITS: tuple[Split, ...] = ("train", "test")
-# what a measure of the images themselves does not depend on
-WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer"))
 
 
 class Fid(Measure):
@@ -70,6 +63,8 @@ class FidError(Measure):
 
 
 class FidInfinity(Measure):
+    """The FID extrapolated to infinitely many samples, and how far the fit is off."""
+
     choices = ("fid_infinity",)
     words = ("fid_infinity", "fid_infinity_residual")
 
@@ -81,6 +76,8 @@ class FidInfinity(Measure):
 
 
 class IntraFid(Measure):
+    """The mean over classes of the FID within each, and its value for each class."""
+
     choices = ("intra_fid",)
     words = ("intra_fid", "intra_fid_per_class")
     lists = ("intra_fid_per_class",)
@@ -115,6 +112,8 @@ class IntraFid(Measure):
 
 
 class Inception(Measure):
+    """The Inception score over ten splits; it looks at no real image."""
+
     choices = ("is",)
     words = ("is",)
 
@@ -137,6 +136,8 @@ class Inception(Measure):
 
 
 class ModeScores(Measure):
+    """The mode score, against how often the data hold each class."""
+
     choices = ("mode_score",)
     words = ("mode_score",)
 
@@ -151,6 +152,8 @@ class ModeScores(Measure):
 
 
 class Kid(Measure):
+    """The kernel distance over a hundred subsets, with the standard deviation over them."""
+
     choices = ("kid",)
     words = ("kid",)
     needs_features = True
@@ -179,6 +182,7 @@ class Fidelity(Measure):
         return max(KS) + 1, max(KS) + 1
 
     def build(self, setting: Setting) -> Metric:
+        """The radii of the real samples are worked out once and kept with the real side."""
         real, n = _real(setting), _pair_count(setting)
         chosen = real.subset(n)
 
@@ -193,6 +197,8 @@ class Fidelity(Measure):
 
 
 class Modes(Measure):
+    """Which modes the samples fill: those of an exact mixture, or the data's classes."""
+
     choices = ("modes",)
     words = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
     lists = ("mode_counts",)
@@ -220,6 +226,7 @@ class Modes(Measure):
         metric.update(seen.samples if seen.logits is None else seen.logits)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
+        """What makes a sample good, and of reverse_kl the floor that a perfect generator has."""
         mixture = setting.data.mixture
         shares = mixture.weights if mixture is not None else _class_shares(setting)
         own: Protocol = {}
@@ -234,6 +241,8 @@ class Modes(Measure):
 
 
 class Bins(Measure):
+    """In how many bins of real images the share of samples differs, and the distance over all."""
+
     choices = ("ndb",)
     words = ("ndb", "ndb_js")
 
@@ -252,6 +261,8 @@ class Bins(Measure):
 
 
 class Support(Measure):
+    """How many different samples there are, by the twins among them."""
+
     choices = ("support",)
     words = ("support", "twins")
     needs_features = True
@@ -271,66 +282,6 @@ class Support(Measure):
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return {"real_support": self._rule(setting)["real_support"]}
-
-
-class Copying(Measure):
-    """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
-
-    choices = ("memorisation",)
-    words = ("memorisation",)
-
-    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        return _needs_test_split(data) or super().misfit(data, backbone, conditional)
-
-    def build(self, setting: Setting) -> Metric:
-        assert setting.backbone is not None
-        sides = [
-            real_side(setting.data, split, None, setting.backbone, with_features=True).features
-            for split in SPLITS
-        ]
-        train, test = (side.to(setting.device) for side in sides if side is not None)
-        return Memorisation(train, test)
-
-    def protocol(self, setting: Setting, word: str) -> Protocol:
-        data = setting.data
-        return {
-            "n_real": data.n_test,
-            "split": "test",
-            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint('test')}",
-        }
-
-
-class Fresh(Measure):
-    """The 50:50 test: can a discriminator trained from nothing tell held-out images from fakes?"""
-
-    choices = ("fifty_fifty",)
-    words = ("fifty_fifty",)
-
-    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        return _needs_test_split(data)
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return LEAST // 2, 0
-
-    def build(self, setting: Setting) -> Metric:
-        n = self._count(setting)
-        held_out = torch.cat([images for images, _ in setting.data.arrays("test", n)])
-        return FiftyFifty(held_out)
-
-    def _count(self, setting: Setting) -> int:
-        """Of either side, half of them to train on."""
-        return min(setting.n_fake, setting.data.n_test, MOST_TESTED)
-
-    def update(self, metric: Metric, seen: Seen) -> None:
-        metric.update(seen.numbers, seen.samples)
-
-    def protocol(self, setting: Setting, word: str) -> Protocol:
-        return {
-            "n_real": self._count(setting),
-            "split": "test",
-            "data_fingerprint": setting.data.fingerprint("test"),
-            "steps": STEPS,
-        } | WITHOUT_BACKBONE
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -375,9 +326,3 @@ def _class_shares(setting: Setting) -> Tensor:
 
 def _needs_classifier(backbone: str | None) -> str:
     return "" if backbone == "classifier" else "only metrics=classifier tells the data's classes"
-
-
-def _needs_test_split(data: DataSource) -> str:
-    return (
-        "" if data.n_test else "it compares with held-out samples, and the data have no test split"
-    )

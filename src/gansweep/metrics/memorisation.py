@@ -6,9 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
+from gansweep.data.source import DataSource, Split
+from gansweep.metrics.measure import Measure, Setting, needs_test_split
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.prdc import nearest
+from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.reference import real_side
+
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 class Memorisation(OrderedSamples):
@@ -46,6 +53,7 @@ class Memorisation(OrderedSamples):
         self.test_distances = nearest(test_features, train_features)[0][:, 0]
 
     def compute(self) -> dict[str, Tensor]:
+        """{"memorisation", "memorisation_std"}.   Raises: ValueError for fewer than 2 samples."""
         features = self.ordered()
         if len(features) < 2:
             raise ValueError(
@@ -73,3 +81,30 @@ def _share_under(values: Tensor, others: Tensor) -> Tensor:
     below = torch.searchsorted(ordered, values)
     up_to = torch.searchsorted(ordered, values, right=True)
     return (below + up_to).double() / (2 * len(others))
+
+
+class Copying(Measure):
+    """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
+
+    choices = ("memorisation",)
+    words = ("memorisation",)
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return needs_test_split(data) or super().misfit(data, backbone, conditional)
+
+    def build(self, setting: Setting) -> Metric:
+        assert setting.backbone is not None
+        sides = [
+            real_side(setting.data, split, None, setting.backbone, with_features=True).features
+            for split in SPLITS
+        ]
+        train, test = (side.to(setting.device) for side in sides if side is not None)
+        return Memorisation(train, test)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        data = setting.data
+        return {
+            "n_real": data.n_test,
+            "split": "test",
+            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint('test')}",
+        }
