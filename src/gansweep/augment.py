@@ -26,6 +26,8 @@ POLICIES = ("color", "translation", "cutout")
 
 
 class Augmentation(ABC):
+    """A differentiable change of images, random only by the draw that it is given."""
+
     @abstractmethod
     def noise(self, n: int) -> Noise:
         """The random tensors that a call with n images needs."""

@@ -17,6 +17,8 @@ Kind = Literal["logit", "critic", "energy", "paired_logit"]
 
 
 class Loss(ABC):
+    """What the discriminator's scores cost either player; the attributes are told above."""
+
     kind: ClassVar[Kind]
     pairs_real: ClassVar[bool] = False
     boundary: float | None = 0.0

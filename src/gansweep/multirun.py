@@ -64,6 +64,7 @@ class Outcomes(Callback):
                 signal.signal(number, signal.SIG_IGN)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Leave what a run came to as NUMBER.json in the folder; exit where that fails."""
         if self.folder is None or not self.folder.is_dir():  # nobody waits for it any more
             return
         outcome = {"overrides": list(config.hydra.overrides.task), **job_return.return_value}
@@ -75,6 +76,10 @@ class Outcomes(Callback):
             raise SystemExit(EXIT_USER_ERROR) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the failed runs with what told them apart, and exit with the least of their codes.
+
+        Raises: KeyboardInterrupt where the runs were told to stop and none failed.
+        """
         assert self.folder is not None
         found = [json.loads(path.read_bytes()) for path in sorted(self.folder.glob("*.json"))]
         is_stopped = (self.folder / STOPPED).exists()

@@ -43,6 +43,8 @@ def _per_sample(real: Tensor) -> tuple[int, ...]:
 
 
 class Penalty(ABC):
+    """A term of the discriminator's loss that looks at how its scores change with its input."""
+
     takes_points: ClassVar[bool] = True
     of_gradients: ClassVar[bool] = True  # whether it differentiates the discriminator's gradient
 
@@ -163,6 +165,8 @@ class Consistency(Penalty):
 
 
 class ScorePenalty(ABC):
+    """A term of the discriminator's loss of its scores alone, which remembers earlier ones."""
+
     weight: float
     of_gradients: ClassVar[bool] = False
     takes_points: ClassVar[bool] = True

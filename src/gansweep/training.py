@@ -153,6 +153,10 @@ class _Run:
             )
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
+        """Train in `run_dir`, or in a new directory, and give the content of its result.json.
+
+        A new directory with nothing in it to continue goes again where an error ends the run.
+        """
         if "LOCAL_RANK" in os.environ:
             raise UserError(
                 "LOCAL_RANK is set, as torchrun does: gansweep starts the processes of a "
@@ -354,6 +358,7 @@ class _Start(pl.Callback):
         self.run.feed.rank, self.run.feed.world = trainer.global_rank, trainer.world_size
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the stream of noise, and of a continued run restore what the checkpoint held."""
         model, rank, world = self.run.model, trainer.global_rank, trainer.world_size
         model.draws = Draws(self.run.cfg.seed + NOISE_OFFSET, model.device, rank, world)
         if self.checkpoint is not None:

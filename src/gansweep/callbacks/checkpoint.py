@@ -47,6 +47,7 @@ class Checkpoint(GameCallback):
         self._scores_seen = self.journal.score_counter
 
     def save(self, trainer: pl.Trainer, module: Adversarial, name: str) -> None:
+        """Write all that an exact continuation needs to checkpoints/NAME, whole or not at all."""
         assert self.journal.record is not None
         with self.journal.outside_training():
             self.journal.flush()

@@ -81,6 +81,10 @@ class DualityGap(ImageClockWatcher):
         super().after_step(trainer, module, images)
 
     def work(self, module: Adversarial) -> None:
+        """Log the gap and the two worst cases whose difference it is.
+
+        The model is left as it was, its weights and the random state included.
+        """
         if not self._said:
             say(self._cost(module))
             self._said = True

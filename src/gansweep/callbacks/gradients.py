@@ -24,6 +24,7 @@ class GradientNorms(Watcher):
             self.look(module)
 
     def look(self, module: Adversarial) -> None:
+        """Log grad_norm/PLAYER, a 2-norm over all its parameters, of the players that are due."""
         norms = {}
         for place, (name, network) in enumerate(module.players.items()):
             if self._is_due(module.steps, module.n_critic if place else 1):

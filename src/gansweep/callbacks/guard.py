@@ -45,6 +45,7 @@ class StopOnFailure(Watcher):
         self.constant_since: int | None = None
 
     def look(self, module: Adversarial) -> None:
+        """Judge the latest means of the losses, the objective's curve, and the latest fakes."""
         # Means over many batches: one bad loss among them makes its mean bad too.
         for name, value in self.journal.latest.items():
             if name.startswith(("loss/", "penalty/")) and not math.isfinite(value):

@@ -89,6 +89,7 @@ class Journal:
                 self.curves.setdefault(name, []).append((kimg, float(value)))
 
     def flush(self) -> None:
+        """Write the row of the moment that has passed, to the record and to the tracker."""
         if not self._pending:
             return
         row, self._pending = self._pending, {}
@@ -160,6 +161,7 @@ class Journal:
         return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}
 
     def state(self) -> dict[str, Any]:
+        """What a continued run must know of the scores, as plain values for a checkpoint."""
         return {
             "best": self.best,
             "last": self.last,

@@ -64,6 +64,10 @@ class Neighbours(ImageClockWatcher):
         self._real: _Real | None = None
 
     def work(self, module: Adversarial) -> None:
+        """Write sheets/IMAGES_SEEN.png, and show it in the tracker.
+
+        Nothing is for points, for scores without a feature space, or once the run is to stop.
+        """
         if self.data.is_points or self.journal.verdict is not None:
             return
         self.panel.prepare(module.device)

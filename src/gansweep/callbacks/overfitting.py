@@ -50,6 +50,7 @@ class Overfitting(Watcher):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def look(self, module: Adversarial) -> None:
+        """Log the two numbers, of fresh draws from either split and of the step's own fakes."""
         # a translator's samples are judged beside their sources, which `scores` makes anew
         if module.last_scores is None or module.needs_source or not self.data.n_test:
             return

@@ -37,6 +37,7 @@ class ProgressBar(GameCallback):
         self._tenth = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open a bar on a terminal; elsewhere find which tenth of the run is printed next."""
         assert isinstance(pl_module, Adversarial)
         if not trainer.is_global_zero:
             return
@@ -56,6 +57,7 @@ class ProgressBar(GameCallback):
             self._bar.start()
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        """Redraw a bar, but not more often than the eye follows; or print a line for each tenth."""
         kimg = module.images_seen / 1000
         if self._bar is not None:
             now = time.monotonic()

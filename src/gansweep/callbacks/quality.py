@@ -33,6 +33,10 @@ class Quality(ImageClockWatcher):
         self._noted = False
 
     def work(self, module: Adversarial) -> None:
+        """Score the model on every process together; samples that are not finite end the run.
+
+        Raises: UserError where no score can be had: the data or the weights must be mended.
+        """
         module.share_buffers()
         self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
         try:

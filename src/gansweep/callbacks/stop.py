@@ -33,6 +33,10 @@ class Stop(GameCallback):
             self._outer[number] = signal.signal(number, self._note)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        """End the training once there is a verdict or a signal came, on all processes at one step.
+
+        A signal at the last step changes nothing: the run is finished, or paused, all the same.
+        """
         self.journal.flush()
         last_step = module.paused or module.images_seen >= module.budget_kimg * 1000
         if self._signal and not last_step:

@@ -108,6 +108,7 @@ class StopOnPlateau(_ScoreRule):
         return self.watch or journal.objective
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
+        """The best value and how long ago it was reached; None while there is patience left."""
         if self.watch is not None:
             step = self.patience_kimg / LEAST_SCORES
             sign, curve = 1, _quarters(journal.curves[self.watch], step)
@@ -159,6 +160,7 @@ class StopAtEquilibrium(_ScoreRule):
         self.improved = improved
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
+        """What was balanced and at rest over the window; None where all was not, or not yet."""
         now = journal.curves[journal.objective or ""][-1][0]
         start = now - self.window_kimg
         if start < self.window_kimg:

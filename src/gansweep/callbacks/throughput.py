@@ -21,6 +21,7 @@ class Throughput(Watcher):
         self._seconds = 0.0
 
     def look(self, module: Adversarial) -> None:
+        """Log images/s since the last look, evaluations left out, and the peak memory in MiB."""
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)
         now = time.perf_counter() - self.journal.paused_seconds

@@ -230,6 +230,7 @@ class ImageFolder(PartlyLabelled):
     def arrays(
         self, split: Split, limit: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Decoded by threads, in the order of the files: that is random, so a limit cuts it off."""
         self.check_split(split)
         squares = self._squares(split)
         end = len(squares.paths) if limit is None else min(limit, len(squares.paths))
@@ -240,6 +241,7 @@ class ImageFolder(PartlyLabelled):
                 yield torch.stack(pixels), None if self._classes is None else torch.tensor(labels)
 
     def fingerprint(self, split: Split) -> str:
+        """A hash over the files' contents with their labels and the size they are brought to."""
         if split not in self._fingerprints:
             self.check_split(split)
             labels = self._squares(split).labels

@@ -105,6 +105,10 @@ class DownloadedSet(ImageSet):
         """Fetch and unpack everything below `root`."""
 
     def read(self, split: Split) -> Arrays:
+        """Fetch the set where it is missing, under a lock, then read the split.
+
+        Raises: UserError where it cannot be fetched, or where a file is damaged or half there.
+        """
         with locked(self.root / f".{self.name}.lock"):
             if not self.is_there():
                 fetch(self.name, self.root, self.archive, self.download)
@@ -239,6 +243,10 @@ class STL10(DownloadedSet):
         return torchvision.datasets.STL10(self.root, split="train", download=True)
 
     def read_native(self, split: Split) -> Arrays:
+        """uint8 (N, 3, 96, 96), mapped from the disk, and int64 (N,) labels or None.
+
+        Raises: ValueError where a split's files hold different numbers of images and labels.
+        """
         folder = self.root / self.archive.folder
         part = "unlabeled" if split == "train" and self.unlabelled else split
         # copy on write, so that 2.8 GB are resized chunk by chunk; columns come before rows

@@ -50,6 +50,10 @@ class OneClass(ResidentSource):
         return self.base
 
     def prepare(self) -> None:
+        """Prepare the base set too.
+
+        Raises: UserError where it has no labels, no such class, or no test split.
+        """
         self.base.prepare()
         names = self.base.class_names
         if names is None:

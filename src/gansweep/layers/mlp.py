@@ -27,6 +27,7 @@ class Maxout(nn.Module):
 
 
 def activation_layer(name: str) -> nn.Module:
+    """The module of one of `ACTIVATIONS`. Raises: UserError for another name."""
     if name == "relu":
         return nn.ReLU()
     if name == "leaky_relu":

@@ -129,6 +129,7 @@ class Synthesis(nn.Module):
         return sum(self.noise_sizes)
 
     def forward(self, w: Tensor, noise: Tensor) -> Tensor:
+        """Each level doubles the side, and adds its colours to those of the levels below it."""
         rows = noise.split(self.noise_sizes, dim=1)
         noises = [row.unflatten(1, (1, math.isqrt(row.shape[1]), -1)) for row in rows]
         maps = self.constant.expand(len(w), -1, -1, -1)

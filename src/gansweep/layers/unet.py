@@ -73,6 +73,7 @@ class UNet(nn.Module):
         initialize(self)
 
     def forward(self, source: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Down to the smallest map, and up again beside the maps of the way down."""
         maps, bridges = source, []
         for level, layer in enumerate(self.down):
             maps = layer(maps if level == 0 else F.leaky_relu(maps, LEAK))

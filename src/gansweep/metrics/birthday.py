@@ -50,6 +50,7 @@ class Birthday(OrderedSamples):
         self.distance = distance
 
     def compute(self) -> dict[str, Tensor]:
+        """{"support", "twins"}, float64.   Raises: ValueError for fewer than 2 samples."""
         samples = self.ordered()
         if len(samples) < 2:
             raise ValueError(f"{len(samples)} samples make no pair to be alike: give 2 or more.")

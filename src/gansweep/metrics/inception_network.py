@@ -163,6 +163,7 @@ class BlockE(nn.Module):
         self.deep_high = Convolution(state, f"{block}.branch3x3dbl_3b")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, n_in, 8, 8) -> (N, 2048, 8, 8)."""
         if self.last:
             one, three, deep = self.first(x).split(self.widths, 1)
             pooled = self.pooled(F.max_pool2d(x, 3, stride=1, padding=1))

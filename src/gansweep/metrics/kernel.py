@@ -107,6 +107,7 @@ class KernelScore(OrderedSamples):
         self.distance = distance
 
     def compute(self) -> dict[str, Tensor]:
+        """Raises: ValueError unless as many samples came as the distance drew its subsets for."""
         fake = self.ordered()
         n_fake = self.distance.n_fake
         if len(fake) != n_fake:

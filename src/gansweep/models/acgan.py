@@ -56,6 +56,10 @@ class ACGAN(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
+        """The game's own loss, and `class_weight` times the cross-entropy of the classes.
+
+        G learns classes from fakes alone, D from both kinds (Odena et al. 2017, Section 3).
+        """
         terms = super().player_loss(player, batch, drawn, fakes)
         if player == "generator":
             loss = self.class_loss(self.shown(fakes, drawn, "generator"), batch.labels)

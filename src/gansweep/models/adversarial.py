@@ -219,6 +219,7 @@ class Adversarial(pl.LightningModule):
     # What this class owns
 
     def configure_optimizers(self) -> list[Optimizer]:
+        """One optimizer a player over what requires a gradient; averages begin with the weights."""
         for player, network in self.players.items():
             parameters = [p for p in network.parameters() if p.requires_grad]
             self._parameters_of[player] = parameters
@@ -240,6 +241,11 @@ class Adversarial(pl.LightningModule):
         return batch if batch.images.device == device else batch.to(device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One turn of the game on a batch: draw, make, then each player whose turn it is moves.
+
+        Without accumulation all losses of the step share one set of fakes; a later player sees them
+        as they were made before the first one moved.
+        """
         assert self.draws is not None
         if self.lr_schedule is not None:
             self._set_learning_rates()

@@ -84,6 +84,9 @@ class AdversarialAutoencoder(Coding):
         return Terms(self.loss.discriminator(prior, coded), scores=scores)
 
     def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> Terms:
+        """The error of making samples again, and `adversarial_weight` times that of being told from
+        the prior.   Source: Makhzani et al. 2016, Section 2.
+        """
         # not of `fakes`: the decoder, through which they were made, has moved since
         codes = self.coder.encoder(self.input(batch, drawn))
         reconstruction = self.error(self.coder.decoder(codes), batch.images).mean()

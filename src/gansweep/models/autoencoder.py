@@ -114,6 +114,7 @@ class Coding(Adversarial):
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """ "images", "codes", and anomalies by "reconstruction" and, once trained, "latent"."""
         coder = self.to_sample_with()
         with evaluating(coder):
             outputs = coder.encoder(like_weights(self.shown(batch), coder))

@@ -81,6 +81,7 @@ class BEGAN(GAN):
         return {**super().memory, "control": self.control}
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """Tells gamma with the scores, and logs k and M_global beside the loss."""
         terms = super().discriminator_loss(batch, drawn, fakes)
         assert terms.scores is not None
         terms.scores = dataclasses.replace(terms.scores, gamma=self.control.gamma)

@@ -86,6 +86,7 @@ class ContextEncoder(Translator):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
+        """Both players look at the middle alone, which is what is missing and made."""
         real, fake = self.middle_of(batch.images), self.middle_of(fakes)
         if player == "generator":
             return self.generator_loss(real, fake)

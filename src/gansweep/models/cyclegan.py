@@ -154,6 +154,7 @@ class CycleGAN(Translator):
         return self.discriminator_loss(batch, drawn, fakes)
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """The sum over both domains, of fakes out of the pools; the scores are domain B's."""
         with torch.no_grad():
             fake_a = self.generator.ba(batch.images)
         seen_a, *next_a = self.pool_a.shown(fake_a, drawn["pool_a"])
@@ -168,6 +169,10 @@ class CycleGAN(Translator):
         return Terms(loss_a + loss_b, parts, scores)
 
     def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+        """Both translators' least squares, `cycle_weight` times both cycles, and the identities.
+
+        Source: Zhu et al. 2017, Eq. 3; the identity terms are those of Section 5.2.
+        """
         a, b = source_of(batch), batch.images
         there, back = self.generator.ab, self.generator.ba
         fake_a = back(b)

@@ -165,6 +165,7 @@ class GAN(Adversarial):
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        """The latents "z", and as "PENALTY.KEY" and "augment.SHOWN.KEY" what its terms need."""
         images = packs(batch.images, self.packing)
         drawn = {"z": self.latents(draws, len(batch), images.dtype)}
         wanted = {n: p.noise(images) for n, p in self.penalties.items() if isinstance(p, Penalty)}
@@ -220,6 +221,7 @@ class GAN(Adversarial):
         return packs(samples, self.packing)
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """The loss's own term, and each penalty with its weight in the steps in which it is due."""
         images = self.shown(batch.images, drawn, "real")
         # detach: the discriminator's step must not reach the generator
         fakes = self.shown(fakes.detach(), drawn, "fake")
@@ -238,6 +240,7 @@ class GAN(Adversarial):
         return Terms(total, parts, Scores(real.detach(), fake.detach(), self.loss.kind))
 
     def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """`adversarial` times the loss's own term on the best fakes, and feature matching."""
         fakes = self.shown(fakes, drawn, "generator")
         real = None
         if self.loss.pairs_real:
@@ -305,6 +308,7 @@ class GAN(Adversarial):
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """From latents of `rng` and the batch's labels, by the generator in evaluation mode."""
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
@@ -318,6 +322,7 @@ class GAN(Adversarial):
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
+        """In evaluation mode; with packing each of a batch's packs is judged as one sample."""
         real, fakes = (
             packs_around(samples, self.packing)
             for samples in (batch.images, self.fakes(batch, rng))

@@ -79,6 +79,7 @@ class InfoGAN(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
+        """The game's own loss less the weighted bounds on the information that samples keep."""
         terms = super().player_loss(player, batch, drawn, fakes)
         samples = (
             self.shown(fakes, drawn, "generator")

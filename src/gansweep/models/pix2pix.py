@@ -80,6 +80,7 @@ class Pix2Pix(Translator):
         return Terms(0.5 * self.loss.discriminator(real, fake), scores=scores)
 
     def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+        """Fooling D about the pair, and `l1_weight` times the mean L1 distance to the target."""
         source, real = source_of(batch), None
         if self.loss.pairs_real:
             with torch.no_grad():

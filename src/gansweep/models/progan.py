@@ -92,6 +92,7 @@ class ProGAN(GAN):
         return self.stage(self.images_seen)
 
     def on_fit_start(self) -> None:
+        """Say on standard error where the budget ends before the networks are full-grown."""
         super().on_fit_start()
         needed = self.top * (self.stable_kimg + self.fade_kimg)
         if self.budget_kimg < needed and self.global_rank == 0:
@@ -104,6 +105,7 @@ class ProGAN(GAN):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Train what the present level uses; where a level begins the optimizers begin anew."""
         assert self.draws is not None
         now = self.present
         before = self.stage(max(0, self.images_seen - len(batch) * self.draws.world))

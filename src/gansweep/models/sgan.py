@@ -172,6 +172,8 @@ class FeatureMatchingSGAN(SGAN):
         return super().player_loss(player, batch, drawn, fakes)
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """The classes of labelled samples, and, unless it weighs nothing, the game of log Z."""
+
         def logits(samples: Tensor, name: str) -> Tensor:
             return self.discriminator(samples, **_noise(drawn, name))
 

@@ -103,6 +103,10 @@ class StyleGAN2(GAN):
         return torch.cat([super().latents(draws, n, dtype), noise], 1)
 
     def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+        """Beside the latents a second one, and the layer from which its style takes over.
+
+        Where the path penalty is due, also its latents and images of noise.
+        """
         n, dtype = len(batch), batch.images.dtype
         drawn = super().draw(draws, batch)
         drawn["other"] = super().latents(draws, n, dtype)

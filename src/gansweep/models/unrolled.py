@@ -75,6 +75,10 @@ class UnrolledGAN(GAN):
         self.sliceable = False  # the k steps are made on the whole batch
 
     def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+        """The negative of D's loss after its next k steps, through which the gradient runs.
+
+        "unrolled/gain": by how much those steps lower D's loss.
+        """
         images = self.shown(batch.images, drawn, "real")
         fakes = self.shown(fakes, drawn, "generator")
 

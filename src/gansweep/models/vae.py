@@ -60,6 +60,7 @@ class VAE(Coding):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
     ) -> Terms:
+        """-log p(x|z) + beta KL(q(z|x) | p(z)), means over the batch, in nats a sample (Eq. 10)."""
         posterior = self.coder.encoder(self.input(batch, drawn))
         unlikely = self.negative_log_likelihood(fakes, batch.images).mean()
         divergence = kl_from_prior(*posterior.chunk(2, dim=1)).mean()
