@@ -26,6 +26,7 @@ from gansweep.sweep.launch.slurm_queue import (
 )
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import KernelLock
+from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy
 
 __all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
@@ -182,6 +183,7 @@ class SlurmLauncher:
             str(SCRIPT),
             sys.executable,
             str(self.directory),
+            str(Settings.load(self.directory).max_retries),
             *options["setup"],
         ]
 

@@ -1,17 +1,20 @@
 #!/bin/bash
 # One worker of a sweep as a job of SLURM: task of an array, submitted by launch/slurm.py as
-#   sbatch ... slurm_worker.sh PYTHON DIRECTORY [SETUP LINE]...
+#   sbatch ... slurm_worker.sh PYTHON DIRECTORY MAX_RETRIES [SETUP LINE]...
 # Before the time limit SLURM sends this shell alone USR1: the worker saves, and the job goes back
-# into the queue. At preemption, scancel and `scontrol requeue` it sends TERM to all processes of the
-# job: the worker saves, and what becomes of the job is SLURM's affair.
+# into the queue. At the limit, preemption, scancel and `scontrol requeue` it sends TERM to all
+# processes of the job: the worker saves, and what becomes of the job is SLURM's affair, but for the
+# limit. A job whose worker was killed, or was still saving at the limit, goes back into the queue
+# too, MAX_RETRIES times in a row: its trial goes on from the checkpoint that there is.
 
-python=$1 directory=$2
-shift 2
+python=$1 directory=$2 retries=$3
+shift 3
 task=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
 ended=$directory/workers/slurm-$task.exit
+unsaved=$directory/workers/slurm-$task.unsaved # so often in a row
 rm -f "$ended"
 
-worker='' caught='' near_limit='' terminated=''
+worker='' caught='' near_limit='' terminated='' requeued=''
 
 # shellcheck disable=SC2329  # invoked by the traps
 ask_worker_to_save() {
@@ -26,6 +29,21 @@ trap 'terminated=yes; ask_worker_to_save' TERM
 end_with() {
     printf '%s\n' "$1" >"$ended"
     exit "$1"
+}
+
+is_over_limit() { [ "$(squeue --noheader --job="$task" --format=%r)" = TimeLimit ]; }
+
+# Puts the job back into the queue, though $1, unless that was so too often.
+requeue_unsaved() {
+    local before=0
+    if [ -s "$unsaved" ]; then read -r before <"$unsaved"; fi
+    if [ "$before" -ge "$retries" ]; then
+        echo "$(date '+%F %T') job $task is given up: $1, and so it was $before times before" >&2
+        return
+    fi
+    printf '%s\n' $((before + 1)) >"$unsaved"
+    echo "$(date '+%F %T') job $task goes back into the queue: $1"
+    scontrol requeue "$task" && requeued=yes
 }
 
 echo "$(date '+%F %T') job $task on ${SLURMD_NODENAME:-$(uname -n)}, start $((${SLURM_RESTART_COUNT:-0} + 1)), GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
@@ -51,16 +69,25 @@ if [ -n "$caught" ]; then code=75; else # told to stop during the set-up
         if [ "$status" -ne 127 ]; then code=$status; fi
         # a signal ends `wait` before the worker has ended
         if [ -z "$caught" ]; then break; fi
+        # now: KILL may come before the worker's end
+        if [ -n "$terminated" ] && [ -z "$requeued" ] && is_over_limit; then
+            requeue_unsaved 'its worker was still saving at the time limit'
+        fi
     done
 fi
 
 case $code in
 0 | 4) end_with 0 ;; # finished, or cancelled by the user
 75 | 138 | 143) # it saved, or USR1 or TERM met it before it had begun
+    rm -f "$unsaved"
     if [ -n "$near_limit" ] && [ -z "$terminated" ]; then
         echo "$(date '+%F %T') job $task saved before its time limit; back into the queue"
-        scontrol requeue "$task" && exit 0
+        scontrol requeue "$task" && requeued=yes
     fi
     ;;
+137) # KILL: for want of memory, say
+    if [ -z "$terminated" ]; then requeue_unsaved 'its worker was killed'; fi
+    ;;
 esac
+if [ -n "$requeued" ]; then exit 0; fi
 end_with "$code"

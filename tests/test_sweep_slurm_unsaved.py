@@ -1,0 +1,79 @@
+"""Workers of a real SLURM that ended, or were still saving, when their job's time was over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from processes import wait_until
+from sweep_fakes import HELD_AT
+from sweep_processes import held, steps_at_start, wait_until_held
+from test_slurm import assert_each_ended_once, launcher_of, logs, on
+
+from gansweep.errors import UserError
+from gansweep.sweep.presence import workers_of
+from gansweep.sweep.study import SweepStudy
+
+pytestmark = [pytest.mark.usefixtures("importable_fakes"), pytest.mark.slow]
+
+
+def kill_the_worker(directory: Path) -> None:
+    (worker,) = workers_of(directory)
+    os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_job_whose_worker_was_killed_goes_back_into_the_queue(
+    cluster: Path, tmp_path: Path
+) -> None:
+    launcher = launcher_of(tmp_path, 1, "n_trials=1", on("n1"))
+    file = held(tmp_path, "t0000")
+    launcher.submit_missing()
+    wait_until_held(launcher.directory, "t0000")
+    kill_the_worker(launcher.directory)
+    wait_until(lambda: "goes back into the queue: its worker was killed" in logs(launcher)["0"])
+    file.unlink()
+    assert launcher.run(lambda: None)
+    first, second = steps_at_start(launcher.directory, "t0000")
+    assert first == 0 < HELD_AT <= second, "from the checkpoint, not from zero"
+    assert_each_ended_once(launcher.directory, 1)
+    assert "start 2" in logs(launcher)["0"]
+
+
+def test_job_whose_worker_is_killed_again_and_again_is_given_up(
+    cluster: Path, tmp_path: Path
+) -> None:
+    launcher = launcher_of(tmp_path, 1, "n_trials=1", "sweep.max_retries=1", on("n1"))
+    held(tmp_path, "t0000")
+    launcher.submit_missing()
+    for start in (1, 2):
+        wait_until(lambda start=start: f"start {start}" in logs(launcher).get("0", ""))
+        wait_until_held(launcher.directory, "t0000")
+        wait_until(lambda: [w.doing for w in workers_of(launcher.directory)] == ["t0000"])
+        kill_the_worker(launcher.directory)
+    with pytest.raises(
+        UserError, match=r"(?s)are gone \(exit code 137\).*so it was 1 times before"
+    ):
+        launcher.run(lambda: None)
+
+
+def test_job_whose_worker_is_still_saving_at_the_time_limit_goes_back_into_the_queue(
+    cluster: Path, tmp_path: Path
+) -> None:
+    """It computes without a break, and so hears of no warning."""
+    times = ["launcher.time=1", "launcher.warn_seconds=55"]
+    launcher = launcher_of(tmp_path, 1, *times, "n_trials=1", "does=told", on("n2"))
+    told = launcher.directory.parent / "does"
+    told.write_text(json.dumps({"*": "hold"}))
+    launcher.submit_missing()
+    words = "goes back into the queue: its worker was still saving at the time limit"
+    wait_until(lambda: words in logs(launcher).get("0", ""))
+    told.write_text("{}")
+    assert launcher.run(lambda: None)
+    assert_each_ended_once(launcher.directory, 1)
+    assert "DUE TO TIME LIMIT" in logs(launcher)["0"]
+    assert "start 2" in logs(launcher)["0"]
+    attempts = SweepStudy(launcher.directory).trials.trials
+    assert [t.user_attrs["kills"] for t in attempts] == [0, 1]
