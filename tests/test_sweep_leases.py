@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gansweep.sweep import locks
-from gansweep.sweep.locks import LEASE_SECONDS, is_alive, remove_dead
+from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, remove_dead
 
 
 @pytest.fixture
@@ -57,3 +59,27 @@ def test_lease_touched_in_the_future_lives_while_it_is_touched(
 def test_clock_set_back_by_less_than_a_lease_kills_nobody(lease: Path) -> None:
     touch(lease, 0.5 * locks.LEASE_SECONDS)
     assert is_alive(lease)
+
+
+def test_who_may_only_read_a_lease_sees_whether_it_lives(
+    tmp_path: Path, lease: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's sweep, say."""
+    ours, there = Lease(tmp_path / "leases" / "trials-1", "w1"), os.open
+
+    def opened(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return there(path, flags, *more, **named)
+
+    def written(path: Path, _: bytes) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(Path, "write_bytes", written)
+    assert is_alive(ours.path)
+    touch(lease, -0.5 * LEASE_SECONDS)
+    assert is_alive(lease)
+    touch(lease, -2 * LEASE_SECONDS)
+    assert not is_alive(lease)
+    ours.release()

@@ -97,9 +97,9 @@ def share_lease(path: Path) -> int | None:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether some process still works under the lease at `path`."""
+    """Whether some process still works under the lease at `path`; who may only read it can ask."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = _opened_to_look(path)
     except FileNotFoundError:
         return False
     try:
@@ -147,6 +147,15 @@ def _opened(path: Path, flags: int) -> tuple[int, bool]:
         os.close(descriptor)  # removed while we waited: a lock on it protects nothing
 
 
+def _opened_to_look(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # NFS locks nothing else
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    return os.open(path, os.O_RDONLY)
+
+
 def _share(descriptor: int) -> bool:
     """Hold a shared lock; False where the file system knows none."""
     try:
@@ -163,16 +172,27 @@ def _can_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno != errno.EBADF:  # of NFS, where we may only read: not known
+            raise
+        return False
     return True
 
 
 def _seconds_untouched(path: Path, descriptor: int) -> float:
-    # by the clock of the file system, not by this host's
-    probe = path.with_name(f".clock-{os.getpid()}")
-    probe.write_bytes(b"")
-    now = probe.stat().st_mtime
-    probe.unlink()
-    return now - os.fstat(descriptor).st_mtime
+    return _now_of(path.parent) - os.fstat(descriptor).st_mtime
+
+
+def _now_of(folder: Path) -> float:
+    """The time by the clock of the file system, or by ours where nothing may be written to it."""
+    probe = folder / f".clock-{os.getpid()}"
+    try:
+        probe.write_bytes(b"")
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return time.time()
+    return now
 
 
 def _is_touched_anew(descriptor: int) -> bool:
