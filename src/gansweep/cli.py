@@ -321,9 +321,16 @@ def _report(words: list[str]) -> int:
     return report_main(words)
 
 
+def _told_how(words: list[str], text: str) -> bool:
+    """Print a verb's help where it is asked for, or where nothing is named; whether it was."""
+    wanted = not words or any(word in ("-h", "--help") for word in words)
+    if wanted:
+        print(text, end="")
+    return wanted
+
+
 def _evaluate(words: list[str]) -> int:
-    if not words or any(word in ("-h", "--help") for word in words):
-        print(EVALUATE_HELP, end="")
+    if _told_how(words, EVALUATE_HELP):
         return 0 if words else 2
     from gansweep.evaluate import main as evaluate_main
 
@@ -331,8 +338,7 @@ def _evaluate(words: list[str]) -> int:
 
 
 def _generate(words: list[str]) -> int:
-    if not words or any(word in ("-h", "--help") for word in words):
-        print(GENERATE_HELP, end="")
+    if _told_how(words, GENERATE_HELP):
         return 0 if words else 2
     from gansweep.generate import main as generate_main
 
@@ -346,8 +352,7 @@ def _doctor(words: list[str]) -> int:
 
 
 def _sync(words: list[str]) -> int:
-    if not words or any(w in ("-h", "--help") for w in words):
-        print(SYNC_HELP, end="")
+    if _told_how(words, SYNC_HELP):
         return 0 if words else 2
     from gansweep.tracking import sync
 
