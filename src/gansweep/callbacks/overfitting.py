@@ -46,7 +46,8 @@ class Overfitting(Watcher):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._batch = batch  # whose labels the latest fakes were made for
+        """Keep the batch, since the latest fakes were made for its labels."""
+        self._batch = batch
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def look(self, module: Adversarial) -> None:

@@ -23,6 +23,7 @@ class GameCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        """Call `after_step` with the images that all processes together have just been shown."""
         assert isinstance(pl_module, Adversarial)
         self.after_step(trainer, pl_module, len(batch) * trainer.world_size)
 

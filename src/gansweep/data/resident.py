@@ -56,6 +56,7 @@ class ResidentSource(PartlyLabelled):
         return len(self._split(split)[0])
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
+        """Chunks of at most `CHUNK` rows, in the order in which the split is read."""
         self.check_split(split)
         images, labels = self._split(split)
         rows = torch.arange(len(images))
@@ -66,6 +67,7 @@ class ResidentSource(PartlyLabelled):
             yield images.index_select(0, chunk), None if labels is None else labels[chunk]
 
     def fingerprint(self, split: Split) -> str:
+        """A hash over pixels and labels as they are read, before any mirroring."""
         if split not in self._fingerprints:
             content = hashlib.blake2b(repr(self.shape).encode(), digest_size=8)
             for images, labels in self.arrays(split):
