@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Processes, wait_until
 from sweep_processes import made, sweep, words_of_a_sweep
 
 from gansweep.errors import UserError
@@ -22,6 +24,13 @@ from gansweep.sweep.worker import EXIT_STOPPED, Worker
 @pytest.fixture(autouse=True)
 def fakes_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture
+def started() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.end()
 
 
 def test_request_to_stop_counts_that_comes_while_the_marks_are_looked_at(
@@ -84,3 +93,19 @@ def test_copy_of_a_sweep_is_continued_apart_from_it(tmp_path: Path, storage: str
     assert status_of(copy).trials == {"done": 3}
     starts = [(copy / f"t000{i}" / "starts").read_text() for i in range(3)]
     assert [text.count("\n") for text in starts] == [1, 1, 1]
+
+
+def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
+    tmp_path: Path, started: Processes
+) -> None:
+    """As of `scancel --signal=INT --full`, before its training handles signals."""
+    options = ["n_trials=1", "workers=1", "sweep.confirm.top=0", "pace=0.2"]
+    directory = made([*words_of_a_sweep(tmp_path), *options])
+    worker = started("-m", "gansweep.sweep", str(directory))
+    run = directory / "t0000"
+    wait_until((run / "checkpoints" / "last.pt").exists)
+    os.kill(int((run / "starts").read_text().split()[0]), signal.SIGINT)
+    said = worker.communicate(timeout=60)
+    assert worker.returncode == 0, said
+    assert "t0000 interrupted by SIGINT" in said[0]
+    assert (run / "ends").read_text() == "finished\n"

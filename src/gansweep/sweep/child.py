@@ -54,6 +54,7 @@ def run_order(order: Order, connection: Connection) -> None:
     """Train one trial; exits with 0 where its record says how it ended, else with 1."""
     die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the server holds it off
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training a kill, and no bug
     _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
     _write_output_to(Path(order.run_dir) / "log.txt")
