@@ -1,12 +1,25 @@
-"""Made-up data sets for the tests of the scores: two tensors a split, learnt in a moment."""
+"""Made-up images for the tests of the scores, and data sets of two tensors a split."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource, Mixture, Share, Split
+
+
+def noise(seed: int) -> Callable[..., Tensor]:
+    """shape -> numbers with a standard deviation of 0.2; each call goes on where the last ended."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(*shape, generator=generator) * 0.2
+
+
+def some_images(*shape: int) -> Tensor:
+    """Of evenly distributed values, the same each time."""
+    return torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 class Tensors(DataSource):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from random_inception import random_inception
+from tensor_data import some_images
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import (
     URL_INCEPTION_V3,
@@ -21,12 +22,6 @@ from gansweep.metrics.inception_network import folded
 from gansweep.metrics.resizing import tensorflow1_bilinear
 
 CPU = torch.device("cpu")
-
-
-def some_images(*shape: int) -> Tensor:
-    return torch.randint(
-        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
 
 
 @pytest.fixture(scope="module")
