@@ -55,15 +55,20 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
     if not rows:
         return None
     first = study.objective
-    rows.sort(key=lambda row: (_is_flawed(row), first.sort_key(row["mean"])))
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, float]:
+        return _is_flawed(row), first.sort_key(row["mean"])
+
+    rows.sort(key=place)
     best = _front(rows, objectives) if len(objectives) > 1 else rows
+    places = [place(row) for row in best]  # equal rows share their rank
     known = {row["trial"] for row in rows}
     beaten = known - {row["trial"] for row in best}
     content = {
         "sweep": study.settings.name,
         "objective": {"metric": first.metric, "direction": first.direction},
         "read_at": first.at,
-        "rows": [{"rank": rank, **row} for rank, row in enumerate(best, start=1)],
+        "rows": [{"rank": 1 + places.index(place(row)), **row} for row in best],
         "left_out": _left_out(study, known - beaten, beaten, {run.key for run in runs}),
     }
     path = study.directory / "leaderboard.json"

@@ -1,4 +1,4 @@
-"""Constraints hold for what confirms a winner too."""
+"""The order of the leaderboard: constraints hold for what confirms a winner too; ties."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ def test_winner_that_breaks_a_constraint_under_fresh_seeds_comes_last(tmp_path: 
 def test_it_beats_none_that_keeps_it_on_the_pareto_front(tmp_path: Path) -> None:
     found = dict(rows(tmp_path / "s", TWO))
     assert found.keys() >= {"t0001", "t0002"}
+
+
+def test_equal_means_share_their_rank(tmp_path: Path) -> None:
+    study = make(
+        tmp_path / "s",
+        n_trials=3,
+        objective=ONE,
+        confirm={"top": 3, "per": "config", "seeds": 2},
+    )
+    while (attempt := study.claim("me")) is not None:
+        study.suggest(attempt)
+        finish_with(study, attempt, fid=2.0 if "t0001" in attempt.key else 1.0)
+    path = write_leaderboard(study)
+    assert path is not None
+    found = [(row["rank"], row["trial"]) for row in json.loads(path.read_text())["rows"]]
+    assert found == [(1, "t0000"), (1, "t0002"), (3, "t0001")]
