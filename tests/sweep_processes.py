@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from processes import Processes, free_port, wait_until
 from gansweep.errors import UserError
 from gansweep.sweep.launch import local
 from gansweep.sweep.run import run_sweep
+from gansweep.sweep.worker import EXIT_FINISHED, Worker
 
 SWEEP = """
 n_trials: 4
@@ -43,6 +47,27 @@ def words_of_a_sweep(folder: Path, *more: str, name: str = "s") -> list[str]:
 def sweep(words: list[str]) -> Path:
     """Run a sweep to its end; its directory."""
     return run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
+
+
+@contextlib.contextmanager
+def one_worker_here() -> Iterator[None]:
+    """The sweeps of this machine have one worker, in this process: none waits for its start."""
+
+    def run(launcher: local.LocalLauncher, tick: Callable[[], None]) -> bool:
+        code = Worker(launcher.directory, "w0", launcher.threads).run()
+        tick()
+        return code == EXIT_FINISHED
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local.LocalLauncher, "run", run)
+        patch.setattr(signal, "signal", lambda *_: None)
+        yield
+
+
+def swept(words: list[str]) -> Path:
+    """Run a sweep to its end by one worker in this process; its directory."""
+    with one_worker_here():
+        return sweep(words)
 
 
 def made(words: list[str]) -> Path:

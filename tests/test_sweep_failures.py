@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 import sweep_fakes
-from sweep_processes import UNCONFIRMED, made, words_of_a_sweep
+from sweep_processes import UNCONFIRMED, made, one_worker_here, words_of_a_sweep
 from sweep_processes import sweep as run_to_its_end
 
 from gansweep.errors import UserError
@@ -223,7 +223,8 @@ def test_mistake_of_all_trials_is_told_without_a_traceback(
 
 @pytest.mark.slow
 def test_bug_of_some_trials_costs_only_these(sweep: Callable[..., Path]) -> None:
-    directory = sweep({"t0000": "", "*": "raise"})
+    with one_worker_here():
+        directory = sweep({"t0000": "", "*": "raise"})
     found = attrs(directory)
     assert [found[f"t000{i}"].get("failure") for i in range(5)] == [None, *[BUG] * 4]
     assert "RuntimeError: out of ideas" in (directory / "t0001" / "traceback.txt").read_text()
@@ -233,7 +234,8 @@ def test_bug_of_some_trials_costs_only_these(sweep: Callable[..., Path]) -> None
 def test_sweep_goes_through_all_trials_where_it_is_told_to(
     sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = sweep({"*": "raise"}, "sweep.stop_after_alike=0", "sweep.confirm.top=1")
+    with one_worker_here():
+        directory = sweep({"*": "raise"}, "sweep.stop_after_alike=0", "sweep.confirm.top=1")
     assert len(attrs(directory)) == 5
     assert "No trial ran to its end (5 bug)" in capsys.readouterr().out
     with pytest.raises(UserError, match="stop_after_alike=-1 is no number of trials"):
@@ -244,9 +246,11 @@ def test_sweep_goes_through_all_trials_where_it_is_told_to(
 def test_want_of_memory_is_tried_again_only_beside_a_neighbour(
     sweep: Callable[..., Path],
 ) -> None:
-    alone = sweep({"*": "out_of_memory"}, "n_trials=3")
+    out_of_memory = {"*": "out_of_memory"}
+    with one_worker_here():
+        alone = sweep(out_of_memory, "n_trials=3")
+        beside = sweep(out_of_memory, "name=b", "n_trials=1", "launcher.slots_per_gpu=2")
     assert [a["attempt"] for a in attrs(alone).values()] == [1, 1, 1]
-    beside = sweep({"*": "out_of_memory"}, "name=b", "n_trials=1", "launcher.slots_per_gpu=2")
     assert [a["attempt"] for a in attrs(beside).values()] == [3]
     for found in (attrs(alone)["t0000"], attrs(beside)["t0000"], result(beside, "t0000")):
         assert found["status"] == "failed" and found["failure"] == OUT_OF_MEMORY

@@ -16,13 +16,14 @@ import population_fakes
 import pytest
 from population_fakes import BUDGET, RATE
 from rich.console import Console
+from sweep_processes import one_worker_here
 from sweep_studies import begin, settings
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
-from gansweep.sweep import run
 from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.population import units_of
+from gansweep.sweep.run import run_sweep
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 from gansweep.sweep.status import status_of
@@ -186,12 +187,12 @@ def words(folder: Path, *more: str) -> list[str]:
 
 
 def sweep(folder: Path, *more: str) -> SweepStudy:
-    directory = run.run_sweep(
-        words(folder, *more),
-        compose=population_fakes.compose,
-        target="population_fakes.trial",
-        preload=[],
-    )
+    with one_worker_here():
+        directory = run_sweep(
+            words(folder, *more),
+            compose=population_fakes.compose,
+            target="population_fakes.trial",
+        )
     return SweepStudy(directory)
 
 
@@ -315,7 +316,7 @@ def test_workers_killed_in_the_middle_change_nothing(
 
 
 def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> None:
-    study = sweep(tmp_path, "does=diverge:t0001:3", "workers=2")
+    study = sweep(tmp_path, "does=diverge:t0001:3")
     units = units_of(study.trials.get_trials(deepcopy=False))
     assert units["t0001", 1].user_attrs["status"] == "diverged"
     source = units["t0001", 2].user_attrs["from"]

@@ -24,6 +24,7 @@ from sweep_processes import (
     pid_of,
     steps_at_start,
     sweep,
+    swept,
     wait_until_held,
     words_of_a_sweep,
 )
@@ -220,7 +221,7 @@ def test_trial_of_a_killed_worker_shows_as_interrupted(
 
 
 def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> None:
-    directory = sweep([*words, UNCONFIRMED])
+    directory = swept([*words, UNCONFIRMED])
     with_storage = status_of(directory)
     settings = Settings.load(directory)
     settings.storage = "postgresql://nobody@127.0.0.1:1/none"
