@@ -1,12 +1,16 @@
-"""The lines that a log of a sweep consists of."""
+"""What a person sees of a sweep while it runs."""
 
 import io
 from unittest.mock import Mock
 
 import pytest
+from rich.console import Console
 
 from gansweep.sweep import table
-from gansweep.sweep.table import EventLines, Row, Watch
+from gansweep.sweep.objective import Objective
+from gansweep.sweep.status import Status
+from gansweep.sweep.status_text import text_of
+from gansweep.sweep.table import EventLines, LiveTable, Row, Watch
 
 
 class Ended(Watch):
@@ -36,3 +40,14 @@ def test_a_line_keeps_what_is_done_and_left_and_the_score_where_words_are_long(
     assert "c-t0123-s101 finished   [122/400, 1:02:03 left] 12:34 62.29 fid" in finished
     assert "t0124 diverged   [122/400, 1:02:03 left] 0:12 (The generator made" in lost
     assert max(map(len, (finished, lost))) <= 80
+
+
+def test_what_is_sought_is_told_once_it_is_known() -> None:
+    watch = Ended()
+    watch.study.objective = Objective("auto", "minimize", "last")
+    live = LiveTable(watch, 2, Console(width=80))
+    assert live._goal([]) == ""
+    assert live._goal(watch.rows()) == ": minimize fid_digitsnet_1k_train"
+    status = Status("first", "runs/first", "minimize auto", next={"gansweep ...": "go on"})
+    told = text_of(status)
+    assert told.startswith("sweep first\n")

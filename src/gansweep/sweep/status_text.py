@@ -34,7 +34,9 @@ def text_of(status: Status) -> str:
     left = ""
     if status.seconds_left and status.state in ("running", "queued"):
         left = f", about {clock(status.seconds_left)} left"
-    head = [f"sweep {status.sweep} ({status.objective})", f"{STATES[status.state]}{left}"]
+    # "auto" stands for a score that no run has measured yet
+    goal = "" if status.objective.endswith(" auto") else f" ({status.objective})"
+    head = [f"sweep {status.sweep}{goal}", f"{STATES[status.state]}{left}"]
     if status.storage_error:
         head += folded(f"its storage does not answer: {status.storage_error}").splitlines()
         head += ["what follows is by the runs' own records"]

@@ -168,14 +168,18 @@ class LiveTable:
     def update(self) -> None:
         self._live.update(self.render(), refresh=True)
 
+    def _goal(self, rows: list[Row]) -> str:
+        """What is sought; "" while "auto" stands for what no run has measured yet."""
+        objective = self.watch.study.objective
+        score = next((r.score for r in rows if r.score), objective.metric)
+        return "" if score == "auto" else f": {objective.direction} {score}"
+
     def render(self) -> Table:
         rows = self.watch.rows()
         shown = self.watch.shown(rows)
         best = self.watch.best(shown)
-        objective = self.watch.study.objective
-        score = next((r.score for r in rows if r.score), objective.metric)
         table = Table(
-            title=f"sweep {self.watch.study.settings.name}: {objective.direction} {score}",
+            title=f"sweep {self.watch.study.settings.name}{self._goal(rows)}",
             caption=_progress(self.watch, rows, self.workers, best),
             expand=True,
             box=box.SIMPLE_HEAD,
