@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from sweep_studies import begin, make, record
+from sweep_studies import NO_CONFIRMATION, begin, make, record
 
 from gansweep.sweep.study import SweepStudy, latest
 
@@ -24,7 +24,7 @@ def sweep(directory: Path, pruner: str, **changes: Any) -> SweepStudy:
         budget_kimg=float(BUDGET),
         pruner={"name": pruner, **OPTIONS},
         n_trials=9,
-        confirm={"top": 0, "per": "config", "seeds": 1},
+        confirm=NO_CONFIRMATION,
         **changes,
     )
 
@@ -98,3 +98,26 @@ def test_score_that_is_no_number_is_no_reason_to_stop(tmp_path: Path, pruner: st
     for trial in range(8):
         assert run(study, [math.nan, 9.0 - trial, math.nan, *[9.0 - trial] * 6]) == BUDGET
     assert run(study, [*[math.nan] * 5, *[99.0] * 4]) < BUDGET
+
+
+def test_no_rung_stands_before_the_first_score(tmp_path: Path) -> None:
+    """Two rungs passed at one score would let one in nine pass, where one in three is meant."""
+    options = {**OPTIONS, "warmup_fraction": 0.0}
+    study = make(
+        tmp_path / "s",
+        budget_kimg=9.0,
+        evaluation_kimg=3.0,
+        n_trials=30,
+        pruner={"name": "asha", **options},
+        confirm=NO_CONFIRMATION,
+    )
+    draw = random.Random(1)
+    levels = [draw.uniform(1, 9) for _ in range(30)]
+    passed = []
+    for level in levels:
+        attempt = begin(study)
+        passed.append(not study.report(attempt, 3.0, level))
+        record(study, attempt.key, "finished", level)
+        study.settle(attempt, "itself")
+    order = [sorted(levels[: k + 1]).index(levels[k]) for k in range(30)]
+    assert passed == [place < max(1, (k + 1) // 3) for k, place in enumerate(order)]
