@@ -53,11 +53,16 @@ def again(directory: Path, **changes: Any) -> SweepStudy:
     return make(directory, **{"overrides": ["right=1"], **changes})
 
 
-def test_interrupted_trials_are_set_aside_too(tmp_path: Path) -> None:
+def test_interrupted_trials_are_set_aside_unless_they_can_go_on(tmp_path: Path) -> None:
     study = make(tmp_path / "s", overrides=["wrong=1"])
     attempt = begin(study)
     record(study, attempt.key, "interrupted", None)
     study.settle(attempt, "interrupted")
+    checkpoint = study.run_dir("t0000") / "checkpoints" / "last.pt"
+    checkpoint.touch()
+    with pytest.raises(UserError, match="t0000 has a checkpoint to go on from"):
+        again(tmp_path / "s")
+    checkpoint.unlink()
     assert again(tmp_path / "s").trials.trials == []
     old = SweepStudy(tmp_path / "s-set-aside-1")
     assert [t.user_attrs["attempt"] for t in old.trials.trials] == [1, 2]

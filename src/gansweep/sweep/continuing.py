@@ -50,7 +50,7 @@ def make_room(
     """See to it that no study of another search is in the way; call it under the sweep's lock.
 
     One that never began is removed. One of the same search whose fixed overrides were mistaken is
-    set aside where none of its trials finished.
+    set aside where none of its trials finished or could go on.
     Raises: UserError where it must stay.
     """
     try:
@@ -84,7 +84,8 @@ def make_room(
 def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Why a begun study of another search is not set aside; "" where it may be."""
     trials = study.get_trials(deepcopy=False)
-    ended = [t for t in last_attempts(trials) if t.state.is_finished()]
+    last = last_attempts(trials)
+    ended = [t for t in last if t.state.is_finished()]
     if any(t.state == TrialState.COMPLETE or t.user_attrs.get("status") in FINISHED for t in ended):
         return "Results of two searches do not belong into one study."
     if {**old, "overrides": ""} != {**new, "overrides": ""}:
@@ -95,6 +96,10 @@ def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mappin
             "None of its trials finished, but its workers are still at it: after `gansweep cancel "
             f"{shlex.quote(str(directory))}` this command sets them aside."
         )
+    names = [t.user_attrs["key"].partition("-")[0] for t in last if t not in ended]
+    saved = [n for n in names if any(directory.glob(f"{n}*/checkpoints/*.pt"))]
+    if saved:
+        return f"Its {saved[0]} has a checkpoint to go on from, which is not to be lost."
     return ""
 
 
