@@ -27,6 +27,7 @@ too. Nothing is lost: the same `gansweep sweep` command goes on from the
 checkpoints.
 
 To end one worker alone, send it SIGTERM (Ctrl-C where it runs in a terminal).
+A `gansweep sweep` that is still there starts one that is its own again.
 """
 WAIT_SECONDS = 20.0  # for the workers to save
 
