@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Processes, wait_until
-from sweep_processes import made, words_of_a_sweep
+from processes import Processes, said_by, wait_until
+from sweep_processes import UNCONFIRMED, held, made, wait_until_held, words_of_a_sweep
 
 from gansweep.sweep.gpus import GpuShare, take_gpus, visible_gpus
 from gansweep.sweep.presence import IDLE, workers_of
@@ -39,13 +38,12 @@ def started() -> Iterator[Processes]:
 def test_idle_worker_gives_its_gpu_back_and_takes_another_for_a_trial_that_is_left_to_it(
     tmp_path: Path, started: Processes
 ) -> None:
-    more = ["trainer.accelerator=auto", "n_trials=2", "sweep.confirm.top=0", "does=told"]
-    directory = made([*words_of_a_sweep(tmp_path), *more])
-    does, run = directory.parent / "does", directory / "t0000"
-    does.write_text(json.dumps({"t0000": "slow"}))
+    more = ["trainer.accelerator=auto", "n_trials=2", UNCONFIRMED]
+    directory = made(words_of_a_sweep(tmp_path, *more))
+    run, hold = directory / "t0000", held(tmp_path, "t0000")
 
     first = started("-m", "gansweep.sweep", str(directory), "--name", "first")
-    wait_until((run / "visible").exists)
+    wait_until_held(directory, "t0000")
     second = started("-m", "gansweep.sweep", str(directory), "--name", "second")
     wait_until((directory / "t0001" / "ends").exists)
     ours = wait_until(lambda: take_gpus(visible_gpus(), GpuShare(), directory))
@@ -53,9 +51,11 @@ def test_idle_worker_gives_its_gpu_back_and_takes_another_for_a_trial_that_is_le
     (idle,) = (w for w in workers_of(directory) if w.worker == "second")
     assert (idle.doing, idle.gpus) == (IDLE, None)
 
-    does.write_text("{}")
     first.kill()
-    said = second.communicate(timeout=60)
+    first.wait()
+    wait_until(lambda: len((run / "visible").read_text().split()) == 2)
+    hold.unlink()
+    said = said_by(second)
     assert second.returncode == 0, said
     ours.release()
     assert (run / "visible").read_text().split() == [A, A], "by whoever: the other one was ours"

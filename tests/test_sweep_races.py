@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Processes, wait_until
-from sweep_processes import made, sweep, words_of_a_sweep
+from processes import Processes, said_by, wait_until
+from sweep_processes import (
+    UNCONFIRMED,
+    held,
+    lines,
+    made,
+    pid_of,
+    sweep,
+    wait_until_held,
+    words_of_a_sweep,
+)
 
 from gansweep.errors import UserError
 from gansweep.sweep import worker as working
@@ -99,13 +108,14 @@ def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
     tmp_path: Path, started: Processes
 ) -> None:
     """As of `scancel --signal=INT --full`, before its training handles signals."""
-    options = ["n_trials=1", "workers=1", "sweep.confirm.top=0", "pace=0.2"]
-    directory = made([*words_of_a_sweep(tmp_path), *options])
+    directory = made(words_of_a_sweep(tmp_path, "n_trials=1", "workers=1", UNCONFIRMED))
+    run, hold = directory / "t0000", held(tmp_path, "t0000")
     worker = started("-m", "gansweep.sweep", str(directory))
-    run = directory / "t0000"
-    wait_until((run / "checkpoints" / "last.pt").exists)
-    os.kill(int((run / "starts").read_text().split()[0]), signal.SIGINT)
-    said = worker.communicate(timeout=60)
+    wait_until_held(directory, "t0000")
+    os.kill(pid_of(directory, "t0000"), signal.SIGINT)
+    wait_until(lambda: len(lines(run / "starts")) == 2)
+    hold.unlink()
+    said = said_by(worker)
     assert worker.returncode == 0, said
     assert "t0000 interrupted by SIGINT" in said[0]
     assert (run / "ends").read_text() == "finished\n"

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sweep_studies
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gansweep.sweep.presence import WAITS_FOR_GPU, Presence
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.time_left import makespan, seconds_left
 
 RATE = "model.optimizer.generator.lr"
 POPULATION = {
     "sampler": {"name": "population", "seed": 0, "startup_trials": 3},
-    "population": {"every_kimg": 2, "share": 0.25, "factors": [0.5], "resample": 0},
+    "population": {"every_kimg": 4, "share": 0.25, "factors": [0.5], "resample": 0},
 }
 
 
@@ -42,27 +41,9 @@ def test_runs_that_are_left_are_dealt_out_to_the_workers(
 
 
 def make(directory: Path, **changes: Any) -> SweepStudy:
-    content: dict[str, Any] = {
-        "name": "s",
-        "n_trials": 4,
-        "budget_kimg": 6.0,
-        "base_seed": 0,
-        "space": {RATE: "interval(0.1, 0.9)"},
-        "overrides": [],
-        "objective": {"metric": "auto", "direction": "auto", "at": "last"},
-        "sampler": {"name": "random", "seed": 0, "startup_trials": 3},
-        "pruner": {
-            "name": "none",
-            "warmup_fraction": 0,
-            "startup_trials": 1,
-            "reduction_factor": 2,
-        },
-        "confirm": {"top": 1, "per": "config", "seeds": 2},
-        "max_retries": 1,
-        "runs_dir": "runs",
-    }
-    chosen = Settings(**{**content, **changes})
-    return SweepStudy.create(directory, chosen, Space.parse(chosen.space))
+    confirm = {"top": 1, "per": "config", "seeds": 2}
+    space = {RATE: "interval(0.1, 0.9)"}
+    return sweep_studies.make(directory, **{"confirm": confirm, "space": space, **changes})
 
 
 def add(study: SweepStudy, key: str, seconds: float, status: str = "finished", **more: Any) -> None:
@@ -84,9 +65,11 @@ def workers(study: SweepStudy, *doing: str) -> Iterator[None]:
     present = [Presence(study.directory, f"w{i}") for i in range(len(doing))]
     for worker, what in zip(present, doing, strict=True):
         worker.note(what)
-    yield
-    for worker in present:
-        worker.leave()
+    try:
+        yield
+    finally:
+        for worker in present:
+            worker.leave()
 
 
 def left(study: SweepStudy, workers: int = 1) -> float | None:
