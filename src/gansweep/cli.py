@@ -8,10 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gansweep import __version__
 from gansweep.errors import UserError, nearest, tell
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 HELP = f"""gansweep {__version__}: experiment tracking and hyperparameter sweeps for GANs
 
@@ -216,28 +219,38 @@ def _train_one(raw: object) -> dict[str, object]:
         raise SystemExit(2) from None
 
 
-def _train_composed(raw: object) -> dict[str, object]:
+def _settled(raw: object) -> tuple[DictConfig, Path | None, list[str], str | None]:
+    """What to train, the run that it continues, and the words and folder that it was made of."""
+    import omegaconf
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
 
-    from gansweep import multirun
     from gansweep.config import settled
 
-    assert isinstance(raw, DictConfig)
+    assert isinstance(raw, omegaconf.DictConfig)
     hydra_config = HydraConfig.get()
     cfg = settled(raw, dict(hydra_config.runtime.choices))
     own = [word for word in hydra_config.overrides.hydra if "hydra.searchpath" in word]
     overrides = [*own, *hydra_config.overrides.task]
     given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
     config_dir = given[0] if given else None
-    run_dir = None
-    if cfg.resume is not None:
-        from gansweep.resume import resumed
+    if cfg.resume is None:
+        return cfg, None, overrides, config_dir
+    from gansweep.resume import resumed
 
-        run_dir = Path(str(cfg.resume))
-        cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
+    run_dir = Path(str(cfg.resume))
+    cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
+    return cfg, run_dir, overrides, config_dir
+
+
+def _train_composed(raw: object) -> dict[str, object]:
+    from hydra.core.hydra_config import HydraConfig
+
+    from gansweep import multirun
+
+    cfg, run_dir, overrides, config_dir = _settled(raw)
     from gansweep.training import train
 
+    hydra_config = HydraConfig.get()
     how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
     if multirun.is_stopped():
         return multirun.NOT_BEGUN
