@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +14,11 @@ from sweep_processes import made, sweep, words_of_a_sweep
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
+from gansweep.sweep import worker
+from gansweep.sweep.disk import writing
 from gansweep.sweep.storage import JournalFile
 from gansweep.sweep.study import SweepStudy, latest
+from gansweep.sweep.worker import run_worker
 
 LOG = {"op_code": 0, "worker_id": "w", "study_name": "s"}
 
@@ -125,6 +130,55 @@ def test_value_that_cannot_be_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=re.escape(said)):
         made([*words_of_a_sweep(tmp_path), word])
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "name: [", "name: s", "\0\0\0"],
+    ids=["empty", "torn", "part", "zeros"],
+)
+def test_damaged_settings_are_written_anew_by_the_same_command(
+    tmp_path: Path, content: str
+) -> None:
+    words = words_of_a_sweep(tmp_path)
+    directory = made(words)
+    file = directory / "sweep.yaml"
+    whole = file.read_text()
+    file.write_text(content)
+    for command in (lambda: made(words), lambda: run_worker(directory)):
+        with pytest.raises(UserError, match="is damaged .* Move it away and give the command"):
+            command()
+    file.rename(tmp_path / "moved")
+    made(words)
+    assert file.read_text() == whole
+
+
+def test_want_of_permission_or_space_is_told_with_the_mend(tmp_path: Path) -> None:
+    for number, mend in ((errno.EACCES, "Mend the permissions"), (errno.EDQUOT, "Free some space")):
+        with (
+            pytest.raises(UserError, match=f"log cannot be written .*{mend}, or wait"),
+            writing(tmp_path, ", or wait."),
+        ):
+            raise OSError(number, os.strerror(number), "log")
+    with pytest.raises(BrokenPipeError), writing(tmp_path, ", or wait."):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_worker_whose_file_is_refused_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made(words_of_a_sweep(tmp_path))
+    (directory / "workers" / "w0.alive").mkdir()
+    with pytest.raises(UserError, match=r"w0.alive cannot be written .*the sweep goes on"):
+        run_worker(directory, "w0", 1)
+
+
+def test_threads_of_nested_loops_are_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
+    monkeypatch.setattr(worker.Worker, "run", lambda self: self.threads)
+    assert run_worker(made(words_of_a_sweep(tmp_path))) == 3
 
 
 @pytest.mark.parametrize(

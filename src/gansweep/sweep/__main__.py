@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import signal
 import sys
 
 from gansweep.errors import UserError
 from gansweep.sweep.child import die_with_parent
 from gansweep.sweep.worker import run_worker
-
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main() -> int:
@@ -27,14 +24,6 @@ def main() -> int:
         return run_worker(given.directory, given.name, given.threads)
     except UserError as error:
         print(error, file=sys.stderr)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        print(
-            f"{error.filename or given.directory} cannot be written ({error.strerror}). Free some "
-            "space or mend the permissions, then give the same command again: the sweep goes on.",
-            file=sys.stderr,
-        )
     return 2
 
 

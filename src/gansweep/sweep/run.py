@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from gansweep.errors import UserError
 from gansweep.report.notation import plural
 from gansweep.sweep import presence
 from gansweep.sweep.command import check_engine, flags, settings_of, split
 from gansweep.sweep.constraints import broken
+from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import counted_ends
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
 from gansweep.sweep.patience import StorageOutageError
@@ -63,11 +62,7 @@ directory, on this machine or another:
   gansweep cancel RUNS_DIR/NAME    save and stop everywhere
 """
 
-MENDS = {  # of what no free space and no permission mends
-    errno.EISDIR: "Move that away",
-    errno.ENOTDIR: "Move away the file that stands where a directory is to be",
-    errno.ENAMETOOLONG: "Choose a shorter name=",
-}
+ELSEWHERE = ", or choose another place with runs_dir=."
 
 Compose = Callable[..., Any]
 
@@ -114,7 +109,7 @@ def run_sweep(
         run_on_wandb(settings, space, check, workers, dry_run)
         raise SystemExit(0)
     directory = Path(settings.runs_dir) / settings.name
-    with _looked_after(directory, settings):
+    with writing(directory, ELSEWHERE), _looked_after(directory, settings):
         _launch(directory, settings, space, workers, remarks)
     return directory
 
@@ -128,10 +123,8 @@ def _looked_after(directory: Path, settings: Settings) -> Iterator[None]:
         yield
         return
     try:
-        with contextlib.ExitStack() as stack:
-            with _writing(directory):
-                directory.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(presence.launching(directory))
+        directory.mkdir(parents=True, exist_ok=True)
+        with presence.launching(directory):
             yield
     finally:
         with contextlib.suppress(OSError):  # empty where the study was refused
@@ -142,8 +135,7 @@ def _launch(
     directory: Path, settings: Settings, space: Space, workers: int, remarks: Sequence[str]
 ) -> None:
     """Make or continue the study and look after its workers; raises as `run_sweep`."""
-    with _writing(directory):
-        study = SweepStudy.create(directory, settings, space)
+    study = SweepStudy.create(directory, settings, space)
     (directory / presence.CANCELLED).unlink(missing_ok=True)
     size = plural(study.n_trials, "trial")
     if study.population is not None:
@@ -188,16 +180,3 @@ def _default_compose() -> Compose:
     from gansweep.config import compose
 
     return compose
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Raises: UserError with the mend where the sweep's directory cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        mend = MENDS.get(error.errno or 0, "Free some space or mend the permissions")
-        raise UserError(
-            f"{error.filename or directory} cannot be written ({error.strerror}). {mend}, or "
-            "choose another place with runs_dir=."
-        ) from error

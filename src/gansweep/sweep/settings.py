@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from gansweep.errors import UserError, nearest
 from gansweep.record import replace_atomically
@@ -146,16 +147,28 @@ class Settings:
 
     @classmethod
     def load(cls, directory: Path) -> Settings:
+        """Raises: UserError, with the mend, where there is no sweep, or none that can be read."""
         path = directory / "sweep.yaml"
-        if not path.is_file():
+        try:
+            content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            known = {f.name for f in fields(cls)}
+            return cls(**{key: value for key, value in content.items() if key in known})
+        except UserError:
+            raise
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(
                 f"{directory} holds no sweep: there is no sweep.yaml in it. Give the directory "
                 "that `gansweep sweep` names when it starts."
-            )
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        assert isinstance(content, dict)
-        known = {f.name for f in fields(cls)}
-        return cls(**{str(k): v for k, v in content.items() if k in known})
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}). Mend the permissions."
+            ) from error
+        except (AttributeError, KeyError, TypeError, ValueError, YAMLError) as error:
+            raise UserError(
+                f"{path} is damaged ({type(error).__name__}). Move it away and give the command "
+                "that began the sweep again: it writes the file anew and goes on."
+            ) from error
 
     def step(self, kimg: float) -> int:
         """Optuna's step for a score at `kimg`: images seen, down to the evaluation that was due.

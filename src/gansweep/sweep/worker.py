@@ -24,6 +24,7 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
+from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
 from gansweep.sweep.gpus import GpuShare, GpuTurns
 from gansweep.sweep.leaderboard import write_leaderboard
@@ -317,8 +318,10 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     """Work on a sweep that `gansweep sweep` has made; the exit code of the process.
 
     threads: for each trial; by default those of OMP_NUM_THREADS, or one per core of this process.
-    Raises: UserError where the directory holds no sweep.
+    Raises: UserError where the directory holds no sweep, or cannot be written.
     """
     if threads is None:
-        threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    return Worker(Path(directory), name, threads).run()
+        given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": of nested loops
+        threads = int(given) if given.isdigit() else len(os.sched_getaffinity(0))
+    with writing(Path(directory), ", then give the same command again: the sweep goes on."):
+        return Worker(Path(directory), name, threads).run()

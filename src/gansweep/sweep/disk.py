@@ -1,0 +1,43 @@
+"""What a disk refuses a sweep, told with the mend."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from gansweep.errors import UserError
+
+SPACE = "Free some space"
+PERMISSIONS = "Mend the permissions"
+MENDS = {
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
+    errno.EACCES: PERMISSIONS,
+    errno.EPERM: PERMISSIONS,
+    errno.EROFS: "Mount that file system for writing",
+    errno.EISDIR: "Move that away",
+    errno.ENOENT: "See that its directory is there",
+    errno.ENOTDIR: "Move away the file that stands where a directory is to be",
+    errno.ENAMETOOLONG: "Choose a shorter name=",
+}
+
+
+@contextlib.contextmanager
+def writing(directory: Path, otherwise: str) -> Iterator[None]:
+    """Within it the sweep's directory is written.
+
+    otherwise: what follows the mend.
+    Raises: UserError in place of an OSError of MENDS.
+    """
+    try:
+        yield
+    except OSError as error:
+        mend = MENDS.get(error.errno or 0)
+        if mend is None:
+            raise
+        place = error.filename or directory
+        raise UserError(
+            f"{place} cannot be written ({error.strerror}). {mend}{otherwise}"
+        ) from error
