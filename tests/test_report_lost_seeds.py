@@ -10,6 +10,7 @@ import pytest
 from report_records import FID, write_run
 from report_sweeps import COVERAGE, COVERED, write_confirmations, write_trial
 
+from gansweep.report.cautions import cautions
 from gansweep.report.expected_best import families
 from gansweep.report.pareto import fronts
 from gansweep.report.read import load
@@ -78,6 +79,7 @@ def test_winner_that_breaks_a_constraint_under_fresh_seeds_comes_after_those_tha
     flaws = [(row.settings["x"], row.rank, row.flaw) for row in board.rows]
     assert flaws == [("t0", 1, ""), ("t1", 2, "breaks seconds <= 60 (60.5)")]
     assert "comes next with 5.50 ± 0.71, but breaks seconds <= 60 (60.5)." in verdict(board)
+    assert cautions(board)[0].startswith("dcgan (x t1) breaks seconds <= 60 (60.5) over its fresh")
     only = [run for run in board.runs if "t1" in run.directory.name]
     assert verdict(leaderboard(only)).endswith("dcgan breaks seconds <= 60 (60.5).")
 

@@ -1,4 +1,5 @@
-"""Where a score is measured on too few samples for the differences that it shows."""
+"""Where a table is to be read with care: too few samples for the differences that it shows, and
+winners that broke a constraint."""
 
 from __future__ import annotations
 
@@ -70,8 +71,14 @@ def _error(runs: Sequence[Run], score: str) -> float | None:
 
 
 def cautions(board: Board) -> list[str]:
-    """Sentences with the numbers, for each FID of the table; empty where nothing is to be said."""
-    told = []
+    """Sentences with the numbers, for each FID of the table and each winner that broke a
+    constraint; empty where nothing is to be said."""
+    told = [
+        f"{row.name} breaks {listing(row.breaks, 'and')} over its fresh seeds, and so ranks behind "
+        "those that do not."
+        for row in board.ranked
+        if row.breaks
+    ]
     for score in board.scores:
         protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
         if protocol.get("score") == "fid":
