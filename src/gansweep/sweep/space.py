@@ -329,8 +329,7 @@ def with_command_line(entries: Mapping[str, Any], given: Mapping[str, Any]) -> d
 def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
     """`entries`, searched as the command line says, without blocks for choices that it left out.
 
-    As `model=gan,dcgan` does with a preset of eight models. A block for what was no choice before
-    stays, to be refused as a mistake.
+    A block for what was no choice before stays, to be refused as a mistake.
     """
     left_out: dict[str, set[Any]] = {}
     for key in entries.keys() & searched.keys():
@@ -342,14 +341,13 @@ def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[st
 def _kept(entries: Mapping[str, Any], left_out: Mapping[str, set[Any]]) -> dict[str, Any]:
     kept = {}
     for key, value in entries.items():
-        if isinstance(value, Mapping) and "=" in str(key):
-            of, values = parse_condition(str(key))
-            stays = tuple(v for v in values if v not in left_out.get(of, ()))
-            if stays:
-                heading = str(key) if stays == values else str(Condition(of, stays))
-                kept[heading] = _kept(value, left_out)
-        else:
+        if not (isinstance(value, Mapping) and "=" in str(key)):
             kept[str(key)] = value
+            continue
+        of, values = parse_condition(str(key))
+        if stays := tuple(v for v in values if v not in left_out.get(of, ())):
+            heading = str(key) if stays == values else str(Condition(of, stays))
+            kept[heading] = _kept(value, left_out)
     return kept
 
 
