@@ -148,6 +148,10 @@ class Page:
 
     @classmethod
     def of_terminal(cls) -> Page:
+        """That of standard output: 60 to 100 columns of a terminal, else `WIDTH` without colours.
+
+        Sparklines are drawn in ASCII where the output's encoding has no blocks.
+        """
         is_terminal = sys.stdout.isatty()
         try:
             BLOCKS.encode(sys.stdout.encoding or "ascii")
@@ -167,6 +171,7 @@ class Page:
         return f"{COLOURS[verdict]}{word}{PLAIN}" if self.coloured else word
 
     def fill(self, text: str, indent: int, hanging: int = 0) -> str:
+        """The text over lines of the page, all by `indent`, all but the first by `hanging` more."""
         return textwrap.fill(
             text,
             self.width,
