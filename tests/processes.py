@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 300.0  # for what takes a few seconds, on a machine that is slow and busy
+PATIENCE_SECONDS = 200.0  # for what takes a few seconds, on a machine that is slow and busy
 
 
 class Processes:

@@ -37,6 +37,7 @@ from gansweep.sweep.run import run_sweep
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy, latest
 
+pytestmark = pytest.mark.usefixtures("importable_fakes")
 KILL_SECONDS = 2.0
 TRIALS, WORKERS = 24, 4
 TINY = [
