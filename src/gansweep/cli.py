@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,6 +120,9 @@ HYDRA_FLAGS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a shell has closed it, as by >&-
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
@@ -285,11 +289,12 @@ def _summary(result: dict[str, object], directory: Path) -> str:
     assert isinstance(best, dict)
     lines = [f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"]
     lines += [f"  {name} {row['value']:.4g} at {row['kimg']:g} kimg" for name, row in best.items()]
+    place = str(directory)
     lines += [
-        f"wrote {directory}",
-        f"next: gansweep report {directory}",
-        f"      gansweep doctor {directory}",
-        f"      gansweep train resume={directory} budget_kimg=MORE",
+        f"wrote {place}",
+        f"next: {shlex.join(['gansweep', 'report', place])}",
+        f"      {shlex.join(['gansweep', 'doctor', place])}",
+        f"      {shlex.join(['gansweep', 'train', f'resume={place}', 'budget_kimg=MORE'])}",
     ]
     return "\n".join(lines)
 

@@ -115,7 +115,10 @@ class LocalLauncher:
                     tick()
                     time.sleep(every_seconds)
                 tick()
-            except UserError:  # of one worker: the others save what they have
+            except (
+                UserError,
+                OSError,
+            ):  # a worker's, a full disk's: the others save what they have
                 self._signal_all(signal.SIGTERM)
                 self._await_all(SAVE_SECONDS)
                 raise
@@ -170,7 +173,8 @@ class LocalLauncher:
         said = end_of(slot.log, LAST_LINES)
         if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the mend
             said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
-        said = said or ["it said nothing"]
+        unable = f"it could write no word: see that the disk of {slot.log} has space"
+        said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]
         killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
         return (
             f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
