@@ -1,12 +1,21 @@
 """The run record survives torn lines, full disks and readers at any moment."""
 
+import errno
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
-from gansweep.record import RunRecord, find_records, replace_atomically
+from gansweep.errors import UserError
+from gansweep.record import (
+    RunRecord,
+    disk_error,
+    find_records,
+    new_directory,
+    replace_atomically,
+)
 
 
 @pytest.fixture
@@ -95,3 +104,14 @@ def test_runs_are_found_below_any_of_the_paths_once(tmp_path: Path) -> None:
     tracker.touch()
     found = find_records([tmp_path, tmp_path / "a"])
     assert [r.directory.name for r in found] == ["one", "two", "three"]
+
+
+def test_commands_in_errors_can_be_pasted(tmp_path: Path) -> None:
+    directory = RunRecord.create(tmp_path / "my runs" / "a", "seed: 0\n").directory
+    with pytest.raises(UserError) as refused:
+        new_directory(tmp_path, "my runs", "a", "gan")
+    (directory / "checkpoints" / "last.pt").touch()
+    full = disk_error(OSError(errno.ENOSPC, "No space left on device"), directory)
+    for error in (refused.value, full):
+        command = str(error).split("`")[1]
+        assert shlex.split(command) == ["gansweep", "train", f"resume={directory}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def main(words: Sequence[str]) -> int:
             failed += 1
         else:
             print(f"wrote {record.evaluations_path}")
-    print(f"next: gansweep report {' '.join(map(str, paths))}")
+    print(f"next: {shlex.join(['gansweep', 'report', *map(str, paths)])}")
     return 1 if failed else 0
 
 

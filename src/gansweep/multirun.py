@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -218,7 +219,8 @@ class SubmititJob:
             self._requeue(self._signal, None)
         except UncompletedJobError as error:
             raise UserError(
-                f"The time of the job was over ({error}) The run is saved: 'gansweep train "
-                f"resume={directory}' continues it. Give more with hydra.launcher.timeout_min=, "
-                "or have it queued again with hydra.launcher.max_num_timeout=10."
+                f"The time of the job was over ({error}) The run is saved: `gansweep train "
+                f"{shlex.quote(f'resume={directory}')}` continues it. Give more with "
+                "hydra.launcher.timeout_min=, or have it queued again with "
+                "hydra.launcher.max_num_timeout=10."
             ) from error

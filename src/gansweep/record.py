@@ -18,6 +18,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,8 +189,8 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
         directory = parent / name
         if RunRecord(directory).exists:
             raise UserError(
-                f"{directory} holds a run already. Continue it with 'gansweep train "
-                f"resume={directory}', or choose another name=."
+                f"{directory} holds a run already. Continue it with "
+                f"`{_continuing(directory)}`, or choose another name=."
             )
         directory.mkdir(exist_ok=True)
         return directory
@@ -207,8 +208,8 @@ def disk_error(error: OSError, directory: Path) -> UserError | None:
     if error.errno in FULL:
         if (directory / "checkpoints" / "last.pt").exists():
             return UserError(
-                f"No space is left on the disk of {place}. Free some, then continue with 'gansweep "
-                f"train resume={directory}'; what the last checkpoint holds is kept."
+                f"No space is left on the disk of {place}. Free some, then continue with "
+                f"`{_continuing(directory)}`; what the last checkpoint holds is kept."
             )
         return UserError(
             f"No space is left on the disk of {place}, and the run had no checkpoint yet. Free "
@@ -220,6 +221,10 @@ def disk_error(error: OSError, directory: Path) -> UserError | None:
         f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
         "change its permissions."
     )
+
+
+def _continuing(directory: Path) -> str:
+    return shlex.join(["gansweep", "train", f"resume={directory}"])
 
 
 def find_records(paths: list[Path]) -> list[RunRecord]:
