@@ -137,11 +137,7 @@ class _Run:
             config_dir=config_dir,
         )
         self.feed = Feed(self.data, self.model, cfg)
-        if cfg.batch_size > self.data.n_train:
-            raise UserError(
-                f"batch_size={cfg.batch_size} is larger than the training set of "
-                f"{self.data.n_train} images: use batch_size={self.data.n_train} or less."
-            )
+        self.data.check_sizes(cfg.batch_size, self.world)
 
     def _check_divisible(self) -> None:
         cuts = self.world * self.cfg.model.accumulate

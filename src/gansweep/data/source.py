@@ -108,7 +108,7 @@ class DataSource(ABC):
 
         Raises: UserError for sizes that do not fit, before the first batch.
         """
-        self._check_sizes(share.batch_size, share.world, share.start_image)
+        self.check_sizes(share.batch_size, share.world, share.start_image)
         return self._drawn(share)
 
     @abstractmethod
@@ -200,7 +200,7 @@ class DataSource(ABC):
                 "Measure against the other split, or give the data set a test split."
             )
 
-    def _check_sizes(self, batch_size: int, world: int, start_image: int) -> None:
+    def check_sizes(self, batch_size: int, world: int, start_image: int = 0) -> None:
         """Raises: UserError for a batch that the data, the processes or a resumed run refuse."""
         if batch_size < 1:
             raise UserError(
