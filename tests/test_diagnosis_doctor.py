@@ -298,3 +298,14 @@ def test_the_record_of_a_finding_is_no_curve(tmp_path: Path) -> None:
     (run,) = load([record.directory])
     assert "finding" not in evidence_of(run).curves
     assert json.loads(record.history_path.read_text().splitlines()[-1])["finding"]
+
+
+def test_remedies_for_a_populations_member_keep_the_settings_that_it_ended_with(
+    tmp_path: Path,
+) -> None:
+    words = ["model=gan", "data=ring", "model.ema_kimg=3", "group=s", "name=t0000"]
+    more = {"command": "", "overrides": words, "config_dir": "my configs"}
+    directory = collapsed(tmp_path / "s" / "t0000", **more).directory
+    (run,) = load([directory])
+    expected = "gansweep train --config-dir 'my configs' model=gan data=ring model.ema_kimg=3"
+    assert evidence_of(run).command == expected

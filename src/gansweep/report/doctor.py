@@ -134,8 +134,12 @@ def evidence_of(run: Run) -> Evidence:
 
 
 def _bare_command(run: Run) -> str:
-    """Where the record is too young to hold the command: the choices alone."""
-    return f"gansweep train model={run.model} data={run.data}"
+    """Where no one command trains the run again, one with the settings that it ended with; where
+    the record is too young to hold any, the choices alone."""
+    told, folder = run.result.get("overrides") or (), run.result.get("config_dir")
+    words = [word for word in told if word.partition("=")[0] not in ("group", "name")]
+    words = words or [f"model={run.model}", f"data={run.data}"]
+    return shlex.join(["gansweep", "train", *(["--config-dir", folder] if folder else []), *words])
 
 
 @dataclass(frozen=True)
