@@ -27,7 +27,7 @@ from gansweep.sweep import worker as working
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
-from gansweep.sweep.worker import EXIT_STOPPED, Worker
+from gansweep.sweep.worker import EXIT_FAILED_ALIKE, EXIT_STOPPED, Worker
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +119,20 @@ def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
     assert worker.returncode == 0, said
     assert "t0000 interrupted by SIGINT" in said[0]
     assert (run / "ends").read_text() == "finished\n"
+
+
+def test_trials_that_all_end_before_they_begin_stop_the_sweep(
+    tmp_path: Path, started: Processes
+) -> None:
+    """Their processes run the worker's script again, where that is not guarded against it."""
+    directory = made(words_of_a_sweep(tmp_path, "n_trials=6"))
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import sys; from gansweep.sweep.worker import run_worker\n"
+        f"sys.exit(run_worker({str(directory)!r}))\n"
+    )
+    worker = started(str(script))
+    out, _ = said_by(worker)
+    assert worker.returncode == EXIT_FAILED_ALIKE
+    assert "its first 3 trials failed alike" in out
+    assert "before it began: see its worker's output" in out

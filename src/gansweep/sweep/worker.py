@@ -287,7 +287,10 @@ class Worker:
             return "crashed" if by in CRASHES else "killed", f"by {by}"
         if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
             return "killed", "interrupted by a signal"
-        return "itself", "" if exit_code == 0 else "".join(end_of(run_dir / "log.txt", 1)).strip()
+        if exit_code == 0:
+            return "itself", ""
+        said = "".join(end_of(run_dir / "log.txt", 1)).strip()
+        return "itself", said or f"ended with {exit_code} before it began: see its worker's output"
 
 
 def _opened(directory: Path) -> SweepStudy:
