@@ -80,6 +80,14 @@ def test_a_trial_that_came_to_nothing_counts_with_the_worst_value_of_the_sweep(
     assert missing == {"gan": "1 trial ended, of at least 3"}
 
 
+def test_a_trial_stopped_early_counts_with_its_last_score_at_its_own_cost(tmp_path: Path) -> None:
+    write_trial(tmp_path, "t0", 10.0, kimg=50.0)
+    write_trial(tmp_path, "t1", 30.0, status="pruned", kimg=10.0)
+    write_trial(tmp_path, "t2", 1.0, status="diverged", kimg=20.0)
+    (family,), _ = families(trials_of(load([tmp_path])), FID, "minimize", "last")
+    assert (family.values, family.spent, family.lost) == ([10.0, 30.0, 30.0], [50.0, 10.0, 20.0], 1)
+
+
 def test_each_model_has_a_curve_over_images_and_over_time(tmp_path: Path) -> None:
     for number, fid in enumerate([10.0, 20.0, 30.0]):
         write_trial(tmp_path, f"a{number}", fid, kimg=50.0, seconds=10.0)

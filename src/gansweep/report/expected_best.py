@@ -92,11 +92,12 @@ def families(
 ) -> tuple[list[Family], dict[str, str]]:
     """The models that can be drawn, and why the others cannot.
 
-    A trial that diverged, collapsed, failed or was pruned has spent its budget: it counts with the
-    worst value that any trial of these ended with. What is still under way is left out.
+    A trial that was stopped early has its last score, for the little that it cost. One that
+    diverged, collapsed or failed has spent its budget: it counts with the worst value that any of
+    these trials ended with. What is still under way is left out.
     """
     told = [trial for trial in trials if trial.told]
-    outcomes = {t: t.value(metric, at) if t.complete else None for t in told}
+    outcomes = {t: t.value(metric, at) if t.has_score else None for t in told}
     known = [value for value in outcomes.values() if value is not None]
     if not known:
         return [], {}

@@ -36,9 +36,10 @@ def expected_best(board: Board) -> Section:
         "all ways to draw that many trials, with replacement, from those that were run, and the "
         "band that holds nine draws in ten. Variants are compared at equal tuning effort: at a "
         f"given budget the {better} curve wins, and where bands overlap luck may decide. A trial "
-        "that failed, diverged, was pruned or broke a constraint has spent its budget too: it "
-        "counts with the worst value that any trial of its sweep ended with. Trials of a sampler "
-        "that learns are drawn as if they were independent.",
+        "that was pruned counts with its last score, at the cost until then. One that failed, "
+        "diverged or broke a constraint has spent its budget too: it counts with the worst value "
+        "that any trial of its sweep ended with. Trials of a sampler that learns are drawn as if "
+        "they were independent.",
         drawn,
         " ".join(notes) if drawn or notes else "",
     )

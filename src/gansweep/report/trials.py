@@ -70,6 +70,12 @@ class Trial:
         return self.told and self.status not in GIVEN_UP
 
     @property
+    def has_score(self) -> bool:
+        """Whether all its seeds came to a score that stands for what it cost: where it was stopped
+        early, the score that it had by then."""
+        return self.complete or (self.status == "pruned" and len(self.runs) == self.planned)
+
+    @property
     def decisive(self) -> Run:
         """The run whose status is the trial's."""
         return next((run for run in self.runs if run.status == self.status), self.runs[-1])
