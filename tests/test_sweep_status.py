@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -217,7 +218,7 @@ def test_trial_of_a_killed_worker_shows_as_interrupted(
     wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3})
     status = status_of(directory)
     assert (status.state, status.workers) == ("idle", [])
-    assert "gansweep sweep ... (as it was begun)" in status.next
+    assert shlex.join(["gansweep", "sweep", *words, "pace=600"]) in status.next
 
 
 def test_status_without_the_storage_goes_by_the_records(words: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def run_sweep(
 
     settings, space, remarks = settings_of(cfg, words, given, check)
     settings.config_dir = config_dir
+    settings.command = shlex.join(["gansweep", "sweep", *arguments])
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
     workers = worker_count(

@@ -45,6 +45,7 @@ class Settings:
     launcher: dict[str, Any] = field(default_factory=dict)
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
+    command: str = "gansweep sweep ..."  # that began it, or continued it last
     target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
     preload: list[str] = field(default_factory=lambda: ["gansweep.sweep.warm"])
 

@@ -111,7 +111,7 @@ def status_of(directory: Path) -> Status:
     stop = Stop.of(directory)
     status.stopped = "" if stop is None else stop.told(directory)
     status.state = _state(status, workers, finished, is_cancelled(directory))
-    status.next = _next(status)
+    status.next = _next(status, settings.command)
     return status
 
 
@@ -211,7 +211,7 @@ def _state(status: Status, workers: list[Present], finished: bool, cancelled: bo
     return "queued" if status.jobs else "idle"
 
 
-def _next(status: Status) -> dict[str, str]:
+def _next(status: Status, began: str) -> dict[str, str]:
     """The commands that make sense now, and what they do."""
     directory = shlex.quote(status.directory)
     report = {f"gansweep report {directory}": "see its runs"}
@@ -222,7 +222,7 @@ def _next(status: Status) -> dict[str, str]:
     if status.state in ("running", "queued"):
         helps = f"gansweep worker {directory}"
         return {**report, helps: "add a worker", f"gansweep cancel {directory}": "stop it"}
-    return {"gansweep sweep ... (as it was begun)": "continue it", **report}
+    return {began: "continue it", **report}
 
 
 def _in_order(statuses: Iterable[str]) -> dict[str, int]:
