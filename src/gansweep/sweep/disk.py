@@ -11,6 +11,7 @@ from gansweep.errors import UserError
 
 SPACE = "Free some space"
 PERMISSIONS = "Mend the permissions"
+IN_THE_WAY = "Move away the file that stands where a directory is to be"
 MENDS = {
     errno.ENOSPC: SPACE,
     errno.EDQUOT: SPACE,
@@ -19,7 +20,8 @@ MENDS = {
     errno.EROFS: "Mount that file system for writing",
     errno.EISDIR: "Move that away",
     errno.ENOENT: "See that its directory is there",
-    errno.ENOTDIR: "Move away the file that stands where a directory is to be",
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
     errno.ENAMETOOLONG: "Choose a shorter name=",
 }
 

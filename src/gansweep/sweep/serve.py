@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.sweep.disk import writing
 from gansweep.sweep.storage import serve_storage
 
 THREADS = 10  # calls that are answered at once
@@ -42,6 +46,9 @@ def serve(where: str, host: str, port: int) -> int:
 
     Raises: UserError where the storage cannot be opened, or the address is taken.
     """
+    if not 0 < port < 65536:
+        raise UserError(f"--port {port} is no port. Use one from 1024 to 65535.")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write pages beside our errors
     try:
         grpc: Any = importlib.import_module("grpc")
         from optuna.storages._grpc.auto_generated import api_pb2_grpc
@@ -54,12 +61,16 @@ def serve(where: str, host: str, port: int) -> int:
     # by default two servers may share a port, and a sweep would be kept in two places by turns
     alone = [("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(THREADS), options=alone)
-    service = OptunaStorageProxyService(serve_storage(where))
+    with writing(Path(where), ", or serve another file."):
+        service = OptunaStorageProxyService(serve_storage(where))
     api_pb2_grpc.add_StorageServiceServicer_to_server(service, server)
     try:
         server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
-        raise UserError(f"{host}:{port} cannot be bound ({error}). Use another --port.") from error
+        raise UserError(
+            f"{host}:{port} cannot be bound: something listens there already, or it is no address "
+            "of this host. Use another --port, or --host 0.0.0.0 for every address."
+        ) from error
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.stop(grace=1)
@@ -67,7 +78,8 @@ def serve(where: str, host: str, port: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.start()
-    print(f"{where} is served. Start sweeps with storage=grpc://{host}:{port}", flush=True)
+    reached_by = socket.gethostname() if host in ("0.0.0.0", "::", "[::]") else host
+    print(f"{where} is served. Start sweeps with storage=grpc://{reached_by}:{port}", flush=True)
     server.wait_for_termination()
     return 0
 

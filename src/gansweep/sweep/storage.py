@@ -136,7 +136,9 @@ def serve_storage(where: str) -> BaseStorage:
     Raises: UserError as `open_storage` does.
     """
     if "://" not in where:
-        return JournalStorage(JournalFile(Path(where)))
+        path = Path(where).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFile(path))
     where = canonical(where)
     patience = Patience(where)
     if where.startswith("sqlite"):
