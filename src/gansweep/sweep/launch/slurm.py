@@ -49,6 +49,7 @@ HOPELESS = (
     "launch failed requeued held",
 )
 MENDS = (  # (words of SLURM, what mends it)
+    ("unrecognized|node name|qos", "Correct the words of launcher.options= (`sbatch --help`)."),
     ("array", "Submit fewer jobs with workers=."),
     (
         "violates accounting|submit limit",
@@ -58,7 +59,7 @@ MENDS = (  # (words of SLURM, what mends it)
     ("partition", "Choose one with launcher.partition=."),
     ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
     (
-        "feature|constraint|configuration|memory|cpu|gres",
+        r"feature|constraint|configuration|mem\b|memory|cpu|gres",
         "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
     ),
     ("contact|connect|munge", "Try again when its controller is up (`scontrol ping`)."),
