@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gansweep.sweep.launch import slurm
+from gansweep.sweep.launch.slurm_queue import NoAnswerError, ask_slurm
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ from gansweep.sweep.launch import slurm
         ("Batch job submission failed: Invalid feature specification", "launcher.constraint="),
         ("Invalid generic resource (gres) specification", "gpus="),
         ("Invalid account or account/partition combination specified", "launcher."),
-        ("Unable to contact slurm controller (connect failure)", "Try again"),
+        ("launch failed requeued held", "Give the same command again"),
     ],
 )
 def test_refusal_names_the_option_that_mends_it(
@@ -27,3 +30,21 @@ def test_refusal_names_the_option_that_mends_it(
     monkeypatch.setattr(slurm, "partitions", lambda: "")
     told = str(slurm._refused(said))
     assert mend in told.partition(". ")[2], told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: If munged is up, restart with --num-threads=10",
+    ],
+)
+def test_controller_that_is_away_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(NoAnswerError, match=r"does not answer \(.*Try again when its controller"):
+        ask_slurm(["squeue"])

@@ -16,6 +16,7 @@ from gansweep.sweep.failures import Stop
 from gansweep.sweep.launch import Detached
 from gansweep.sweep.launch.slurm_queue import (
     Job,
+    NoAnswerError,
     ask_slurm,
     cancel,
     comment_of,
@@ -62,7 +63,7 @@ MENDS = (  # (words of SLURM, what mends it)
         r"feature|constraint|configuration|mem\b|memory|cpu|gres",
         "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
     ),
-    ("contact|connect|munge", "Try again when its controller is up (`scontrol ping`)."),
+    ("held", "Give the same command again; `scontrol show node` may say why they failed to start."),
 )
 
 
@@ -149,6 +150,8 @@ class SlurmLauncher:
         command = self._command(many, at_once)
         try:
             array = ask_slurm(command).strip().partition(";")[0]
+        except NoAnswerError:
+            raise
         except UserError as error:
             raise _refused(str(error)) from None
         remember(self.directory, array, command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +17,10 @@ from gansweep.record import replace_atomically
 TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 FORMAT = "%F|%K|%T|%r|%N|%L|%k"
+
+
+class NoAnswerError(UserError):
+    """SLURM's controller is away, or too busy."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +127,17 @@ def ask_slurm(words: list[str]) -> str:
     try:
         found = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        raise UserError(
+        raise NoAnswerError(
             f"SLURM does not answer: {words[0]} has waited for {TIMEOUT_SECONDS:.0f} s. Try again "
             "when its controller is back; jobs that were submitted go on meanwhile."
         ) from None
     if found.returncode != 0:
         said = " ".join(line.strip() for line in found.stderr.splitlines() if line.strip())
+        if re.search("contact|connect|munge", said, re.IGNORECASE):
+            raise NoAnswerError(
+                f"SLURM does not answer ({said}). Try again when its controller is up (`scontrol "
+                "ping`); jobs that were submitted go on meanwhile."
+            )
         raise UserError(said or f"{words[0]} failed with exit code {found.returncode}.")
     return found.stdout
 
