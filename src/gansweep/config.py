@@ -24,6 +24,7 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from gansweep.errors import UserError, nearest
 
@@ -132,7 +133,16 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
         yield
     except MissingConfigException as error:
         raise UserError(_missing_choice(error)) from error
+    except YAMLError as error:
+        raise UserError(
+            f"A file of the configuration cannot be read: {_flat(error)}. Correct that line."
+        ) from error
     except OverrideParseException as error:
+        if not error.override.isascii():
+            raise UserError(
+                f"'{error.override}' cannot be read: letters beyond ASCII need quotes of their own "
+                "within those of the shell, as in \"name='été'\"."
+            ) from error
         raise UserError(
             f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. An option is "
             "key=value with no spaces around '='; quote values with brackets or commas for the "

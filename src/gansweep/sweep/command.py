@@ -122,6 +122,11 @@ def settings_of(
     if entries == OWN:
         plain = _merged(list(sweep["overrides"]), fixed, ())
         entries = own_space(searched, lambda words: check([*plain, *words]))
+    if not isinstance(entries, Mapping):
+        raise UserError(
+            f"sweep.space={override_text(entries)} is no search space. Use {OWN}, or entries KEY: "
+            "DOMAIN, as in 'model.batch_size: choice(32, 64)'."
+        )
     entries = narrowed(with_command_line(entries, fixed), searched)
     space = Space.parse(entries)
     in_space = space.keys()
@@ -176,6 +181,7 @@ def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
         for inner in value if known else ():
             _check_key(f"sweep.{key}.{inner}", inner, known)
     del node["n_trials"]
+    node["overrides"] = as_list(node["overrides"] or [])
     _check_values(node)
     return node
 

@@ -266,6 +266,8 @@ def _domain(shown: str, parsed: Any) -> Domain:
 def _interval(shown: str, parsed: IntervalSweep) -> Interval:
     low, high, log = parsed.start, parsed.end, "log" in parsed.tags
     assert low is not None and high is not None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"The search space's entry '{shown}' has no end. Use finite numbers.")
     if not low < high:
         raise UserError(
             f"The search space's entry '{shown}' is empty: {low} is not below {high}. "
