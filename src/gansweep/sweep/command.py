@@ -122,11 +122,6 @@ def settings_of(
     if entries == OWN:
         plain = _merged(list(sweep["overrides"]), fixed, ())
         entries = own_space(searched, lambda words: check([*plain, *words]))
-    if not isinstance(entries, Mapping):
-        raise UserError(
-            f"sweep.space={override_text(entries)} is no search space. Use {OWN}, or entries KEY: "
-            "DOMAIN, as in 'model.batch_size: choice(32, 64)'."
-        )
     entries = narrowed(with_command_line(entries, fixed), searched)
     space = Space.parse(entries)
     in_space = space.keys()
@@ -192,6 +187,12 @@ def _check_values(node: Mapping[str, Any]) -> None:
         _check_whole(f"sweep.{option}", node[group][inner] if inner else node[group], least)
     if node["confirm"]["n_fake"] is not None:
         _check_whole("sweep.confirm.n_fake", node["confirm"]["n_fake"], 1)
+    space = node["space"]
+    if space and space != OWN and not isinstance(space, Mapping):
+        raise UserError(
+            f"sweep.space={override_text(space)} is no search space. Use {OWN}, or entries KEY: "
+            "DOMAIN, as in 'model.batch_size: choice(32, 64)'."
+        )
     metrics = as_list(node["objective"]["metric"])
     if not metrics or not all(isinstance(metric, str) for metric in metrics):
         raise UserError(
