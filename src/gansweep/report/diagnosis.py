@@ -48,6 +48,7 @@ class Diagnosis:
 
 
 def diagnosis(board: Board, drawn: Sequence[Variant]) -> Diagnosis:
+    """What was found in the runs of a page: told of drawn configurations, counted of others."""
     variants = {variant.row.key: variant for variant in drawn}
     shown: list[Shown] = []
     missing: dict[str, list[Gap]] = {}

@@ -64,6 +64,10 @@ def axes(y_title: str) -> dict[str, Any]:
 
 
 def line(x: list[float], y: list[float], variant: Variant, **extra: Any) -> dict[str, Any]:
+    """A curve in its variant's colour and dash, as Plotly takes it; short ones show their points.
+
+    extra: further keys of Plotly's, which come before these.
+    """
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(x) < 30 else "lines",

@@ -102,6 +102,7 @@ def _learning_curve(board: Board, drawn: Sequence[Variant], score: str) -> Figur
 
 
 def quality(board: Board, drawn: Sequence[Variant]) -> list[Section]:
+    """How far FID can be trusted, and fidelity against diversity."""
     return [
         Section(
             "certainty",
@@ -123,6 +124,7 @@ def quality(board: Board, drawn: Sequence[Variant]) -> list[Section]:
 
 
 def mode_coverage(drawn: Sequence[Variant]) -> Section:
+    """How the samples spread over the data's modes, where a run counted them."""
     return Section(
         "modes",
         "Mode coverage",
@@ -134,6 +136,7 @@ def mode_coverage(drawn: Sequence[Variant]) -> Section:
 
 
 def game(drawn: Sequence[Variant]) -> list[Section]:
+    """Balance of discriminators, gap of critics, and what tells an equilibrium or a lost game."""
     return [
         Section(
             "balance",

@@ -27,6 +27,7 @@ def sweep_sections(board: Board) -> list[Section]:
 
 
 def expected_best(board: Board) -> Section:
+    """The best score expected of so many trials, with the reasons where it cannot be told."""
     better = "higher" if board.direction == "maximize" else "lower"
     drawn, notes = expected_best_figures(board)
     return Section(
@@ -46,6 +47,7 @@ def expected_best(board: Board) -> Section:
 
 
 def pareto(board: Board) -> Section:
+    """The front of each sweep with several objectives: of its confirmations, else its trials."""
     found = fronts(board)
     tables: list[Table] = []
     for sweep, trials, confirmed in found:
@@ -66,6 +68,7 @@ def pareto(board: Board) -> Section:
 
 
 def population(board: Board) -> Section:
+    """How the settings changed along each population's best member and the others."""
     drawn, notes = schedules(board)
     return Section(
         "schedules",
@@ -78,6 +81,10 @@ def population(board: Board) -> Section:
 
 
 def hyperparameters(board: Board) -> list[Section]:
+    """The trials' settings against their outcome, and which settings mattered.
+
+    Nothing where no sweep is on the page, or nothing ranks its trials.
+    """
     metric = board.trial_metric
     if not trials_of(board.runs) or metric is None:
         return []
@@ -113,6 +120,7 @@ def hyperparameters(board: Board) -> list[Section]:
 
 
 def outcomes(board: Board) -> Section:
+    """Each sweep's trials by how they ended, with their share of the images seen."""
     sweeps = [sweep for sweep in sweeps_of(board.runs) if sweep.trials]
     return Section(
         "outcomes",

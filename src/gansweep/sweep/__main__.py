@@ -12,6 +12,7 @@ from gansweep.sweep.worker import run_worker
 
 
 def main() -> int:
+    """Run one worker; the exit code. A UserError is told on standard error, without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m gansweep.sweep", description=__doc__)
     parser.add_argument("directory")
     parser.add_argument("--name")

@@ -53,6 +53,7 @@ WHOLE: dict[str, int | None] = {  # of these, the whole numbers -> the least the
 
 
 def check_engine(engine: str, dry_run: bool) -> None:
+    """Raises: UserError for an engine that is not known, or that --dry-run has nothing for."""
     if engine not in ENGINES:
         raise UserError(
             f"engine={engine} is not known.{nearest(engine, ENGINES)} Use {' or '.join(ENGINES)}."

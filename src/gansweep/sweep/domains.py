@@ -85,6 +85,8 @@ class Domain(ABC):
 
 @dataclass(frozen=True)
 class Fixed(Domain):
+    """One value: a trial is not asked for it, and it may be of any type that YAML has."""
+
     value: Any
 
     def suggest(self, trial: BaseTrial, name: str) -> Scalar:
@@ -108,6 +110,8 @@ class Fixed(Domain):
 
 @dataclass(frozen=True)
 class Choice(Domain):
+    """Values without an order, of any type that YAML has; `true` and 1 are two of them."""
+
     values: tuple[Any, ...]
 
     def suggest(self, trial: BaseTrial, name: str) -> Scalar:

@@ -230,6 +230,7 @@ class GpuTurns:
         return not self._gpus or self.held is not None
 
     def give_back(self) -> None:
+        """Leave them to others, with CUDA_VISIBLE_DEVICES as it was before they were taken."""
         if self.held is None:
             return
         self.held.release()

@@ -24,12 +24,18 @@ COSTS: dict[str, Literal["minimize", "maximize"]] = {
 
 @dataclass(frozen=True)
 class Objective:
+    """One score of a run, which of two values is the better, and the moment it is read at."""
+
     metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet_2k_train"), or one of COSTS
     direction: Literal["minimize", "maximize"]
     at: str  # last | best
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Objective:
+        """From `sweep.objective`; direction=auto is the usual one of the score.
+
+        Raises: UserError for a word that is not known, or a score whose direction is not.
+        """
         metric, direction, at = (str(settings[k]) for k in ("metric", "direction", "at"))
         _one_of("sweep.objective.at", at, ("last", "best"))
         _one_of("sweep.objective.direction", direction, ("auto", "minimize", "maximize"))

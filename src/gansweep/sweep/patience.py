@@ -304,6 +304,7 @@ class PatientStorage(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
+        """Within a section from its view, which reads each trial once."""
         view = self._patience.view
         if view is None:
             trials: list[FrozenTrial] = self._call(

@@ -25,6 +25,7 @@ THREADS = 10  # calls that are answered at once
 
 
 def main() -> int:
+    """Serve until it is told to stop; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gansweep.sweep.serve",
         description=__doc__,

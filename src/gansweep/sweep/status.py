@@ -71,6 +71,7 @@ class Status:
 
 
 def main(words: list[str]) -> int:
+    """Run the verb: 0, or 2 for words that it does not take. A UserError is left to the caller."""
     flags = {word for word in words if word.startswith("-")}
     places = [word for word in words if not word.startswith("-")]
     if flags & {"-h", "--help"}:

@@ -31,6 +31,7 @@ STATES = {
 
 
 def text_of(status: Status) -> str:
+    """Blocks of 80 columns at most: the sweep, its runs, workers and jobs, what to run next."""
     left = ""
     if status.seconds_left and status.state in ("running", "queued"):
         left = f", about {clock(status.seconds_left)} left"

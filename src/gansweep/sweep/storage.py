@@ -225,6 +225,7 @@ class JournalFile(JournalFileBackend):
         self._read = self._offset = 0  # lines, bytes
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write whole lines at the end, after what a killed writer left there is cut off."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         with self.turns:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -236,6 +237,10 @@ class JournalFile(JournalFileBackend):
                 os.close(descriptor)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The lines from this number on, read from the disk where the last call ended.
+
+        Raises: UserError for a line among others that cannot be read.
+        """
         if log_number_from < self._read:
             self._read = self._offset = 0
         if self.path.stat().st_size <= self._offset:

@@ -14,6 +14,7 @@ import os
 
 
 def warm_up() -> None:
+    """Import all that a trial needs, once, into memory that the forked trials share."""
     importlib.import_module("gansweep.training")
     from gansweep.config import compose
     from gansweep.errors import UserError
