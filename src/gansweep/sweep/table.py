@@ -175,7 +175,7 @@ class LiveTable:
         return "" if score == "auto" else f": {objective.direction} {score}"
 
     def render(self) -> Table:
-        """The runs that fit the terminal: those that train and the best, marked "*", before others."""
+        """The runs that fit the terminal: what trains and the best, marked "*", before others."""
         rows = self.watch.rows()
         shown = self.watch.shown(rows)
         best = self.watch.best(shown)
