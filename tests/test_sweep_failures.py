@@ -30,6 +30,7 @@ from gansweep.sweep.failures import (
     end_of,
     first_alike,
     oom_kills,
+    signal_of,
 )
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.worker import Worker
@@ -268,6 +269,11 @@ def test_full_disk_stops_the_sweep_and_costs_no_trial(
     assert len(attrs(directory)) == 2
     found = attrs(sweep({}, "n_trials=3", "workers=2"))
     assert [(a["status"], a["kills"]) for a in found.values()] == [("finished", 0)] * 3
+
+
+@pytest.mark.parametrize(("exit_code", "name"), [(-9, "SIGKILL"), (-40, "signal 40")])
+def test_signal_for_real_time_has_no_name(exit_code: int, name: str) -> None:
+    assert signal_of(exit_code) == name
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sys
 import sysconfig
 import traceback
@@ -107,6 +108,15 @@ def _is_library(filename: str) -> bool:
     paths = sysconfig.get_paths()
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     return filename.startswith(("<", *folders))
+
+
+def signal_of(exit_code: int) -> str:
+    """The name of the signal that ended a process, of its exit code below 0: "SIGKILL". Those for
+    real time have a number alone: "signal 40"."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
 
 
 def end_of(path: Path, lines: int = TOLD_LINES, characters: int = TOLD_CHARACTERS) -> list[str]:

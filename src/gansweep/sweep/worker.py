@@ -25,7 +25,15 @@ from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt, PlannedRun
 from gansweep.sweep.child import Order, run_order
 from gansweep.sweep.disk import writing
-from gansweep.sweep.failures import CRASHES, EXIT_NO_SPACE, Stop, end_of, is_stopped, oom_kills
+from gansweep.sweep.failures import (
+    CRASHES,
+    EXIT_NO_SPACE,
+    Stop,
+    end_of,
+    is_stopped,
+    oom_kills,
+    signal_of,
+)
 from gansweep.sweep.gpus import GpuShare, GpuTurns
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import Lease, remove_dead
@@ -281,7 +289,7 @@ class Worker:
         if exit_code == EXIT_UNKNOWN:
             return "killed", "with the server of the trials' processes"
         if exit_code < 0:
-            by = signal.Signals(-exit_code).name
+            by = signal_of(exit_code)
             if by == "SIGKILL" and out_of_memory:
                 return "out_of_memory", "for want of host memory, by the kernel"
             return "crashed" if by in CRASHES else "killed", f"by {by}"

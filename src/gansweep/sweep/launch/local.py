@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansweep.errors import UserError, tell
-from gansweep.sweep.failures import KILLED, Stop, end_of
+from gansweep.sweep.failures import KILLED, Stop, end_of, signal_of
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.launch.stops import StopRequests
 from gansweep.sweep.presence import is_cancelled
@@ -175,7 +175,7 @@ class LocalLauncher:
             said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
         unable = f"it could write no word: see that the disk of {slot.log} has space"
         said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]
-        killed = f"killed by {signal.Signals(-code).name}; " if code < 0 else ""
+        killed = f"killed by {signal_of(code)}; " if code < 0 else ""
         return (
             f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
             + "".join(f"\n    {line}" for line in said[1:])
