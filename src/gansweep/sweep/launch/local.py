@@ -173,7 +173,7 @@ class LocalLauncher:
         said = end_of(slot.log, LAST_LINES)
         if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the mend
             said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
-        unable = f"it could write no word: see that the disk of {slot.log} has space"
+        unable = f"it could write nothing: see that {slot.log} is there, and space on its disk"
         said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]
         killed = f"killed by {signal_of(code)}; " if code < 0 else ""
         return (
