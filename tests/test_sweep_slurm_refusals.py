@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_slurm import launcher_of
 
 from gansweep.sweep.launch import slurm
-from gansweep.sweep.launch.slurm_queue import NoAnswerError, ask_slurm
+from gansweep.sweep.launch.slurm_queue import Job, NoAnswerError, ask_slurm
+from gansweep.sweep.presence import CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,17 @@ def test_controller_that_is_away_is_told_with_what_to_do(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(NoAnswerError, match=r"does not answer \(.*Try again when its controller"):
         ask_slurm(["squeue"])
+
+
+def test_jobs_of_a_cancelled_sweep_are_cancelled_once_slurm_answers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "require", lambda _: None)
+    launcher = launcher_of(tmp_path, 1)
+    held = Job("7_0", "PENDING", "launch failed requeued held", "", "1:00")
+    cancelled: list[Path] = []
+    monkeypatch.setattr(slurm, "queue", lambda _: [held])
+    monkeypatch.setattr(slurm, "cancel", cancelled.append)
+    (launcher.directory / CANCELLED).write_text("{}")
+    assert launcher.run(lambda: None) is False
+    assert cancelled == [launcher.directory]

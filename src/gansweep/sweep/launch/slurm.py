@@ -3,6 +3,7 @@ outlives this process: the same command finds the jobs again."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
@@ -27,6 +28,7 @@ from gansweep.sweep.launch.slurm_queue import (
 )
 from gansweep.sweep.leaderboard import write_leaderboard
 from gansweep.sweep.locks import KernelLock
+from gansweep.sweep.presence import is_cancelled
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy
 
@@ -200,7 +202,9 @@ class SlurmLauncher:
                 if study.finished():
                     break
                 if jobs is not None:
-                    if not jobs and (self.directory / "cancelled").exists():
+                    if is_cancelled(self.directory) and all(job.waits for job in jobs):
+                        if jobs:  # SLURM did not answer when that was asked
+                            cancel(self.directory)
                         return False
                     self._complain_where_stuck(jobs)
                     self._tell_where_all_wait(jobs)
@@ -284,7 +288,8 @@ class SlurmLauncher:
         """Of a finished sweep, the jobs that need not start; those that run end by themselves."""
         waiting = [job.id for job in self._jobs() or [] if job.waits]
         if waiting:
-            ask_slurm(["scancel", *waiting])
+            with contextlib.suppress(NoAnswerError):  # they find nothing left to do
+                ask_slurm(["scancel", *waiting])
 
     def _how_to_return(self, jobs: str) -> str:
         place = shlex.quote(str(self.given))
