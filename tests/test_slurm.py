@@ -53,10 +53,24 @@ def limited(
     return launcher
 
 
+@pytest.fixture(scope="module")
+def deaf(
+    cluster: Path, importable_fakes: None, tmp_path_factory: pytest.TempPathFactory
+) -> SlurmLauncher:
+    """As `limited`, with a trial that hears no request to save."""
+    times = ["launcher.time=1", "launcher.warn_seconds=55"]
+    folder = tmp_path_factory.mktemp("deaf")
+    launcher = launcher_of(folder, 1, *times, "n_trials=1", "does=told", on("n3"))
+    (folder / "runs" / "does").write_text(json.dumps({"*": "deaf"}))
+    launcher.submit_missing()
+    return launcher
+
+
 @pytest.fixture(autouse=True)
 def _limited_first(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("slow"):
         request.getfixturevalue("limited")
+        request.getfixturevalue("deaf")
 
 
 def on(node: str) -> str:
@@ -314,6 +328,21 @@ def test_worker_near_its_time_limit_saves_and_goes_on_in_another_job(
     assert_each_ended_once(limited.directory, 1)
     assert "saved before its time limit; back into the queue" in logs(limited)["0"]
     assert "start 2" in logs(limited)["0"]
+
+
+@pytest.mark.slow
+def test_job_whose_worker_is_still_saving_at_the_time_limit_goes_back_into_the_queue(
+    deaf: SlurmLauncher,
+) -> None:
+    words = "goes back into the queue: its worker was still saving at the time limit"
+    wait_until(lambda: words in logs(deaf).get("0", ""))
+    (deaf.directory.parent / "does").write_text("{}")
+    assert deaf.run(lambda: None)
+    assert_each_ended_once(deaf.directory, 1)
+    assert "DUE TO TIME LIMIT" in logs(deaf)["0"]
+    assert "start 2" in logs(deaf)["0"]
+    # SLURM kills one process after the other: the worker may see its trial's die first
+    assert len(SweepStudy(deaf.directory).trials.trials) == 2
 
 
 def test_machine_without_slurm_is_told_before_anything_is_written(

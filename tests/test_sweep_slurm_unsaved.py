@@ -1,8 +1,7 @@
-"""Workers of a real SLURM that ended, or were still saving, when their job's time was over."""
+"""Workers of a real SLURM that are killed before they save."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,7 +14,6 @@ from test_slurm import assert_each_ended_once, launcher_of, logs, on
 
 from gansweep.errors import UserError
 from gansweep.sweep.presence import workers_of
-from gansweep.sweep.study import SweepStudy
 
 pytestmark = [pytest.mark.usefixtures("importable_fakes"), pytest.mark.slow]
 
@@ -57,23 +55,3 @@ def test_job_whose_worker_is_killed_again_and_again_is_given_up(
         UserError, match=r"(?s)are gone \(exit code 137\).*so it was 1 times before"
     ):
         launcher.run(lambda: None)
-
-
-def test_job_whose_worker_is_still_saving_at_the_time_limit_goes_back_into_the_queue(
-    cluster: Path, tmp_path: Path
-) -> None:
-    """It computes without a break, and so hears of no warning."""
-    times = ["launcher.time=1", "launcher.warn_seconds=55"]
-    launcher = launcher_of(tmp_path, 1, *times, "n_trials=1", "does=told", on("n2"))
-    told = launcher.directory.parent / "does"
-    told.write_text(json.dumps({"*": "hold"}))
-    launcher.submit_missing()
-    words = "goes back into the queue: its worker was still saving at the time limit"
-    wait_until(lambda: words in logs(launcher).get("0", ""))
-    told.write_text("{}")
-    assert launcher.run(lambda: None)
-    assert_each_ended_once(launcher.directory, 1)
-    assert "DUE TO TIME LIMIT" in logs(launcher)["0"]
-    assert "start 2" in logs(launcher)["0"]
-    attempts = SweepStudy(launcher.directory).trials.trials
-    assert [t.user_attrs["kills"] for t in attempts] == [0, 1]
