@@ -39,7 +39,7 @@ from gansweep.sweep.study import SweepStudy, latest
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 KILL_SECONDS = 2.0
-MOST_KILLS = 12  # what two quiet cores come to; where each start takes longer there is no end else
+MOST_KILLS = 24  # twice what two quiet cores come to; where each start takes longer it ends so
 TRIALS, WORKERS = 24, 4
 TINY = [
     *("model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100", "budget_kimg=9"),
