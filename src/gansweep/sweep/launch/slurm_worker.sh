@@ -5,7 +5,8 @@
 # into the queue. At the limit, preemption, scancel and `scontrol requeue` it sends TERM to all
 # processes of the job: the worker saves, and what becomes of the job is SLURM's affair, but for the
 # limit. A job whose worker was killed, or was still saving at the limit, goes back into the queue
-# too, MAX_RETRIES times in a row: its trial goes on from the checkpoint that there is.
+# too, MAX_RETRIES times in a row: its trial goes on from the checkpoint that there is. So does one
+# whose set-up lasted until the warning.
 
 python=$1 directory=$2 retries=$3
 shift 3
@@ -79,10 +80,14 @@ fi
 case $code in
 0 | 4) end_with 0 ;; # finished, or cancelled by the user
 75 | 138 | 143) # it saved, or USR1 or TERM met it before it had begun
-    rm -f "$unsaved"
+    if [ -n "$worker" ]; then rm -f "$unsaved"; fi
     if [ -n "$near_limit" ] && [ -z "$terminated" ]; then
-        echo "$(date '+%F %T') job $task saved before its time limit; back into the queue"
-        scontrol requeue "$task" && requeued=yes
+        if [ -n "$worker" ]; then
+            echo "$(date '+%F %T') job $task saved before its time limit; back into the queue"
+            scontrol requeue "$task" && requeued=yes
+        else
+            requeue_unsaved 'its set-up left no time to train'
+        fi
     fi
     ;;
 137) # KILL: for want of memory, say
