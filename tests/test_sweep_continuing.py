@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_corrected_option_begins_anew_where_all_trials_failed_by_it(
 
 def failing(directory: Path, **changes: Any) -> SweepStudy:
     """A sweep whose first trial has failed."""
-    study = make(directory, overrides=["wrong=1"], **changes)
+    study = make(directory, **{"overrides": ["wrong=1"], **changes})
     finish(study, "failed", None)
     return study
 
@@ -111,6 +112,15 @@ def test_what_was_set_aside_half_is_set_aside_whole_by_the_next_command(
         again(tmp_path / "s")
     assert again(tmp_path / "s").trials.trials == []
     assert (tmp_path / "s-set-aside-1" / "t0000" / "result.json").exists()
+    assert len(SweepStudy(tmp_path / "s-set-aside-2").trials.trials) == 1
+
+
+def test_name_that_a_shared_storage_still_knows_is_not_given_again(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    failing(tmp_path / "s", storage=storage)
+    failing(tmp_path / "s", storage=storage, overrides=["wrong=2"])
+    shutil.rmtree(tmp_path / "s-set-aside-1")  # not its study
+    again(tmp_path / "s", storage=storage)
     assert len(SweepStudy(tmp_path / "s-set-aside-2").trials.trials) == 1
 
 

@@ -106,13 +106,16 @@ def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mappin
 def _set_aside(storage: Storage, directory: Path) -> Path:
     """Move the runs of a sweep into a directory beside its own, with a copy of its study, where
     `gansweep status` and `gansweep report` read it; that directory."""
+    shared = storage.is_shared  # then we hold its lock already
     numbered = (f"{directory.resolve().name}-set-aside-{i}" for i in itertools.count(1))
-    aside = next(p for p in (directory.resolve().with_name(n) for n in numbered) if not p.exists())
+    places = (directory.resolve().with_name(name) for name in numbered)
+    # a shared storage may know one whose directory was removed
+    known = optuna.get_all_study_names(storage.optuna) if shared else []
+    aside = next(p for p in places if not p.exists() and f"{p.name}/{STUDIES[0]}" not in known)
     aside.mkdir()
     settings = Settings.load(directory)
     settings.name = aside.name
     settings.save(aside)
-    shared = storage.is_shared  # then we hold its lock already
     target = storage.optuna if shared else open_storage(aside, settings.storage).optuna
     prefix = f"{aside.name}/" if shared else ""
     for name in STUDIES:
