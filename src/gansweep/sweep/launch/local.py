@@ -115,10 +115,7 @@ class LocalLauncher:
                     tick()
                     time.sleep(every_seconds)
                 tick()
-            except (
-                UserError,
-                OSError,
-            ):  # a worker's, a full disk's: the others save what they have
+            except (UserError, OSError):  # of a worker, a disk or the view: the others save
                 self._signal_all(signal.SIGTERM)
                 self._await_all(SAVE_SECONDS)
                 raise
