@@ -97,12 +97,27 @@ def test_what_gave_up_counts_with_the_worst_value_that_any_trial_ended_with(
     study = make(tmp_path / "s", n_trials=9, objective=objective)
     end(study, "diverged")
     assert seen(study) == [None], "nothing has ended yet that it could be compared with"
-    for status, value in (("finished", 2.0), ("finished", 7.0), ("pruned", None)):
-        end(study, status, value)
+    for value in (2.0, 7.0):
+        end(study, "finished", value)
+    assert seen(study) == [[worst], [2.0], [7.0]]
+    end(study, "pruned")
     begin(study)  # still running
-    assert seen(study) == [[worst], [2.0], [7.0], None, None]
     assert seen(study, pruned=True) == [[worst], [2.0], [7.0], [worst], None]
     assert [t.state for t in trials_of(study)][0] == TrialState.FAIL, "the study is as it was"
+
+
+def test_what_gave_up_is_worse_to_tpe_than_what_was_pruned(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", n_trials=3)
+    attempt = begin(study)
+    study.report(attempt, 1.0, 0.5)
+    record(study, attempt.key, "diverged")
+    study.settle(attempt, "itself")
+    end(study, "finished", 2.0)
+    end(study, "pruned")
+    shown = with_worst(trials_of(study), study.trials.directions, pruned=False)
+    assert [t.state for t in shown] == [TrialState.PRUNED, TrialState.COMPLETE, TrialState.PRUNED]
+    assert shown[0].intermediate_values == {}, "TPE puts such a trial last"
+    assert trials_of(study)[0].intermediate_values, "the study is as it was"
 
 
 def test_killed_and_repeated_attempts_say_nothing_of_their_settings(tmp_path: Path) -> None:

@@ -21,8 +21,7 @@ from gansweep.sweep.pruning import last_attempts
 
 
 class LearnsOfGivenUp(BaseSampler):
-    """A sampler to which trials that diverged, collapsed or failed have the worst value that any
-    ended with.
+    """A sampler to which trials that diverged, collapsed or failed are as bad as the worst.
 
     pruned: whether that goes for pruned trials too, for a sampler that leaves those out as well.
     """
@@ -88,19 +87,26 @@ def with_worst(
     trials: list[FrozenTrial], directions: Sequence[StudyDirection], pruned: bool
 ) -> list[FrozenTrial]:
     """`trials`, of which those that gave up are complete with the worst value of each objective,
-    and of each constraint, that any ended with. As they are where none has ended yet."""
+    and of each constraint, that any ended with. As they are where none has ended yet.
+
+    pruned: whether the pruned gave up too. Where they did not, TPE holds each of them for worse
+    than all that are complete: what gave up is then shown as pruned before its first score, behind
+    them.
+    """
     ended = [t for t in trials if t.state == TrialState.COMPLETE]
     if not ended or not any(_gave_up(t, pruned) for t in trials):
         return trials
     columns = zip(*(t.values for t in ended), strict=True)
-    worst = [
+    worst: list[float] | None = [
         min(column) if direction == StudyDirection.MAXIMIZE else max(column)
         for direction, column in zip(directions, columns, strict=True)
     ]
+    if not pruned and any(t.state == TrialState.PRUNED for t in trials):
+        worst = None
     constraints = _worst_constraints(ended)
     last = {t.number for t in last_attempts(trials)}  # what was repeated says nothing
     return [
-        _as_ended(t, worst, constraints) if t.number in last and _gave_up(t, pruned) else t
+        _as_worst(t, worst, constraints) if t.number in last and _gave_up(t, pruned) else t
         for t in trials
     ]
 
@@ -134,10 +140,14 @@ def _worst_constraints(ended: Sequence[FrozenTrial]) -> dict[str, Any]:
     return found
 
 
-def _as_ended(
-    trial: FrozenTrial, values: Sequence[float], constraints: dict[str, Any]
+def _as_worst(
+    trial: FrozenTrial, values: Sequence[float] | None, constraints: dict[str, Any]
 ) -> FrozenTrial:
+    """values: with which it ended; None: it was pruned before it had any."""
     shown = copy.copy(trial)  # it is the storage's
-    shown.state, shown.values = TrialState.COMPLETE, list(values)
     shown.system_attrs = {**trial.system_attrs, **constraints}
+    if values is None:
+        shown.state, shown.intermediate_values = TrialState.PRUNED, {}
+    else:
+        shown.state, shown.values = TrialState.COMPLETE, list(values)
     return shown
