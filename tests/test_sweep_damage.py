@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sweep_processes import made, sweep, words_of_a_sweep
+from sweep_studies import begin, make
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
@@ -93,6 +94,36 @@ def test_lost_study_takes_no_run_of_another_search(tmp_path: Path) -> None:
     (directory / "study.journal").unlink()
     with pytest.raises(UserError, match=r"t0000 holds a run of another search.* Move it away"):
         sweep([*words, "lr=interval(5, 6)"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "again"),
+    [
+        (["a=1", "b=2"], True),
+        (["a=1"], False),
+        (["a=1", "b=3"], False),
+        (["a=1", "b=2", "c=3"], False),
+    ],
+)
+def test_lost_study_takes_no_run_with_other_options(
+    tmp_path: Path, overrides: list[str], again: bool
+) -> None:
+    directory = tmp_path / "s"
+    study = make(directory, overrides=["a=1", "b=2"])
+    attempt = begin(study)
+    (run,) = attempt.runs
+    words = ["a=1", "b=2", *run.overrides, "trainer.threads=2", "group=s", "name=t0000"]
+    entry = attempt.sweep_entry(study.settings, run, directory)
+    written = {"status": "finished", "overrides": words, "sweep": entry}
+    RunRecord.create(study.run_dir("t0000"), "").write_result(written)
+    attempt.lease.release()
+    (directory / "study.journal").unlink()
+    study = make(directory, overrides=overrides)
+    if again:
+        assert begin(study).params == attempt.params
+    else:
+        with pytest.raises(UserError, match="t0000 holds a run of another search"):
+            study.claim("me")
 
 
 @pytest.mark.parametrize(

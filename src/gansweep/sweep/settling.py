@@ -5,7 +5,7 @@ All of this is done by one process at a time, within the storage's critical sect
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,9 @@ from gansweep.sweep.space import difference
 
 if TYPE_CHECKING:
     from gansweep.sweep.study import SweepStudy
+
+# the options of a run that neither the sweep's words nor its parameters are
+ADDED = ("trainer.threads", "trainer.devices", "group", "name", "seed")
 
 
 def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
@@ -205,12 +208,13 @@ def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
     if sweep.population is not None:
         return None
     run_dir = sweep.run_dir(sweep.run_names(key)[0])
-    entry = (RunRecord(run_dir).result() or {}).get("sweep")
-    if entry is None:
+    result = RunRecord(run_dir).result() or {}
+    if "sweep" not in result:
         return None
+    params = result["sweep"]["params"]
     try:
-        fixed = sweep.space.pinned(entry["params"])
-        if sweep.space.suggest(FixedTrial(fixed)) == entry["params"]:
+        fixed = sweep.space.pinned(params)
+        if sweep.space.suggest(FixedTrial(fixed)) == params and _has_options(sweep, result):
             return fixed
     except ValueError:
         pass
@@ -218,6 +222,15 @@ def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
         f"{run_dir} holds a run of another search, of which the study is gone. Move it away, or "
         "start a new sweep with another name=."
     )
+
+
+def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
+    """Whether a run with this result was given the sweep's options beside its parameters."""
+    if "overrides" not in result:  # it failed before it was trained
+        return True
+    asked = {*sweep.settings.overrides, *sweep.space.overrides(result["sweep"]["params"])}
+    differing = asked.symmetric_difference(result["overrides"])
+    return all(word.lstrip("+").partition("=")[0] in ADDED for word in differing)
 
 
 def _known_params(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
