@@ -16,10 +16,7 @@ from gansweep.sweep.presence import Presence
 from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
 
-
-@pytest.fixture(autouse=True)
-def fakes_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+pytestmark = pytest.mark.usefixtures("importable_fakes")
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,9 @@ from gansweep.sweep.storage import JournalFile
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.worker import run_worker
 
+pytestmark = pytest.mark.usefixtures("importable_fakes")
+
 LOG = {"op_code": 0, "worker_id": "w", "study_name": "s"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fakes_are_importable() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        yield
 
 
 @pytest.mark.parametrize(

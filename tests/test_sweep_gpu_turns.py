@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from sweep_processes import UNCONFIRMED, held, made, wait_until_held, words_of_a
 
 from gansweep.sweep.gpus import GpuShare, take_gpus, visible_gpus
 from gansweep.sweep.presence import IDLE, workers_of
+
+pytestmark = pytest.mark.usefixtures("importable_fakes")
 
 A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
 LISTING = f"GPU 0: NVIDIA H100 (UUID: {A})\nGPU 1: NVIDIA H100 (UUID: {B})\n"
@@ -24,27 +25,19 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-@pytest.fixture
-def started() -> Iterator[Processes]:
-    processes = Processes()
-    yield processes
-    processes.end()
-
-
 def test_idle_worker_gives_its_gpu_back_and_takes_another_for_a_trial_that_is_left_to_it(
-    tmp_path: Path, started: Processes
+    tmp_path: Path, processes: Processes
 ) -> None:
     more = ["trainer.accelerator=auto", "n_trials=2", UNCONFIRMED]
     directory = made(words_of_a_sweep(tmp_path, *more))
     run, hold = directory / "t0000", held(tmp_path, "t0000")
 
-    first = started("-m", "gansweep.sweep", str(directory), "--name", "first")
+    first = processes("-m", "gansweep.sweep", str(directory), "--name", "first")
     wait_until_held(directory, "t0000")
-    second = started("-m", "gansweep.sweep", str(directory), "--name", "second")
+    second = processes("-m", "gansweep.sweep", str(directory), "--name", "second")
     wait_until((directory / "t0001" / "ends").exists)
     ours = wait_until(lambda: take_gpus(visible_gpus(), GpuShare(), directory))
     assert ours.names == [B]

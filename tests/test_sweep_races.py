@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,7 @@ from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import EXIT_FAILED_ALIKE, EXIT_STOPPED, Worker
 
-
-@pytest.fixture(autouse=True)
-def fakes_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
-@pytest.fixture
-def started() -> Iterator[Processes]:
-    processes = Processes()
-    yield processes
-    processes.end()
+pytestmark = pytest.mark.usefixtures("importable_fakes")
 
 
 def test_request_to_stop_counts_that_comes_while_the_marks_are_looked_at(
@@ -105,12 +94,12 @@ def test_copy_of_a_sweep_is_continued_apart_from_it(tmp_path: Path, storage: str
 
 
 def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
-    tmp_path: Path, started: Processes
+    tmp_path: Path, processes: Processes
 ) -> None:
     """As of `scancel --signal=INT --full`, before its training handles signals."""
     directory = made(words_of_a_sweep(tmp_path, "n_trials=1", "workers=1", UNCONFIRMED))
     run, hold = directory / "t0000", held(tmp_path, "t0000")
-    worker = started("-m", "gansweep.sweep", str(directory))
+    worker = processes("-m", "gansweep.sweep", str(directory))
     wait_until_held(directory, "t0000")
     os.kill(pid_of(directory, "t0000"), signal.SIGINT)
     wait_until(lambda: len(lines(run / "starts")) == 2)
@@ -122,7 +111,7 @@ def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
 
 
 def test_trials_that_all_end_before_they_begin_stop_the_sweep(
-    tmp_path: Path, started: Processes
+    tmp_path: Path, processes: Processes
 ) -> None:
     """Their processes run the worker's script again, where that is not guarded against it."""
     directory = made(words_of_a_sweep(tmp_path, "n_trials=6"))
@@ -131,7 +120,7 @@ def test_trials_that_all_end_before_they_begin_stop_the_sweep(
         "import sys; from gansweep.sweep.worker import run_worker\n"
         f"sys.exit(run_worker({str(directory)!r}))\n"
     )
-    worker = started(str(script))
+    worker = processes(str(script))
     out, _ = said_by(worker)
     assert worker.returncode == EXIT_FAILED_ALIKE
     assert "its first 3 trials failed alike" in out
