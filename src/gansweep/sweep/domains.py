@@ -110,7 +110,7 @@ class Fixed(Domain):
 
 @dataclass(frozen=True)
 class Choice(Domain):
-    """Values without an order, of any type that YAML has; `true` and 1 are two of them."""
+    """Values without an order, of any type that YAML has; none equals another, as 1 and `true` do."""
 
     values: tuple[Any, ...]
 
