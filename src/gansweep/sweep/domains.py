@@ -110,7 +110,7 @@ class Fixed(Domain):
 
 @dataclass(frozen=True)
 class Choice(Domain):
-    """Values without an order, of any type that YAML has; none equals another, as 1 and `true` do."""
+    """Values without an order, of any type that YAML has; no two are equal, as 1 and `true` are."""
 
     values: tuple[Any, ...]
 
