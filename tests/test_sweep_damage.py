@@ -51,6 +51,25 @@ def test_damaged_tail_of_a_journal_is_not_read_and_is_cut_off(tmp_path: Path, ta
     assert path.read_bytes().startswith(whole + b'{"op_code":1')
 
 
+def test_tail_that_is_cut_off_while_it_is_read_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in two pieces, it goes on where the line that stands in its place now has its middle."""
+    path = tmp_path / "study.journal"
+    JournalFile(path).append_logs([LOG, LOG])
+    whole = path.read_bytes()
+    reader, locked = JournalFile(path), []
+    pieces = iter([whole[:-5] + b'n"}\n' + whole, whole])
+
+    def unread() -> bytes:
+        locked.append(reader.turns._depth > 0)
+        return next(pieces)
+
+    monkeypatch.setattr(reader, "_unread", unread)
+    assert list(reader.read_logs(0)) == [LOG, LOG]
+    assert locked == [False, True]
+
+
 def test_journal_without_a_readable_line_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_bytes(b"\0" * 100)

@@ -16,7 +16,7 @@ import shlex
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -190,6 +190,7 @@ class Turns:
     """A lock that lets one thread of one process go on: `with turns: ...`, also within another."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._lock, self.threads, self._depth = SweepLock(path), threading.RLock(), 0
 
     def __enter__(self) -> None:
@@ -245,18 +246,29 @@ class JournalFile(JournalFileBackend):
             self._read = self._offset = 0
         if self.path.stat().st_size <= self._offset:
             return
-        with open(self.path, "rb") as file:
-            file.seek(self._offset)
-            written = file.read()
-        whole = written[: written.rfind(b"\n") + 1]
+        whole = self._unread()
         try:  # at once: with 64 workers each reads the lines of all
             logs = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
         except ValueError:
+            with self._no_writer():  # one may have cut off a tail and gone on while we read
+                whole = self._unread()
             whole = whole[: _end_of_readable(whole)]
             logs = self._one_by_one(whole)
         skip = log_number_from - self._read
         self._read, self._offset = self._read + len(logs), self._offset + len(whole)
         yield from logs[skip:]
+
+    def _unread(self) -> bytes:
+        """The whole lines from where the last call of `read_logs` ended."""
+        # by one read: a second one would go on in what was written in place of a torn tail
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self._offset)
+            written = file.read(max(0, self.path.stat().st_size - self._offset))
+        return written[: written.rfind(b"\n") + 1]
+
+    def _no_writer(self) -> AbstractContextManager[None]:
+        """Within it nobody writes, unless we may only read."""
+        return self.turns if os.access(self.turns.path, os.W_OK) else nullcontext()
 
     def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
         """Raises: UserError naming the first line that cannot be read."""
