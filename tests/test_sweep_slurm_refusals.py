@@ -23,6 +23,7 @@ from gansweep.sweep.presence import CANCELLED
         ("Batch job submission failed: Invalid feature specification", "launcher.constraint="),
         ("Invalid generic resource (gres) specification", "gpus="),
         ("Invalid account or account/partition combination specified", "launcher."),
+        ("Job violates accounting/QOS policy (job submit limit, size or time)", "workers="),
         ("launch failed requeued held", "Give the same command again"),
     ],
 )
@@ -32,6 +33,13 @@ def test_refusal_names_the_option_that_mends_it(
     monkeypatch.setattr(slurm, "partitions", lambda: "")
     told = str(slurm._refused(said))
     assert mend in told.partition(". ")[2], told
+
+
+def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slurm, "partitions", lambda: "")
+    assert slurm._mend("JobHeldAdmin") == ""
 
 
 @pytest.mark.parametrize(

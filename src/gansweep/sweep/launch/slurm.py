@@ -52,12 +52,12 @@ HOPELESS = (
     "launch failed requeued held",
 )
 MENDS = (  # (words of SLURM, what mends it)
-    ("unrecognized|node name|qos", "Correct the words of launcher.options= (`sbatch --help`)."),
-    ("array", "Submit fewer jobs with workers=."),
     (
         "violates accounting|submit limit",
         "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=).",
     ),
+    ("unrecognized|node name|qos", "Correct the words of launcher.options= (`sbatch --help`)."),
+    ("array", "Submit fewer jobs with workers=."),
     ("time limit|TimeLimit", "Ask for less with launcher.time=."),
     ("partition", "Choose one with launcher.partition=."),
     ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
@@ -65,7 +65,10 @@ MENDS = (  # (words of SLURM, what mends it)
         r"feature|constraint|configuration|mem\b|memory|cpu|gres",
         "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
     ),
-    ("held", "Give the same command again; `scontrol show node` may say why they failed to start."),
+    (
+        "requeued held",
+        "Give the same command again; `scontrol show node` may say why they failed to start.",
+    ),
 )
 
 
