@@ -42,6 +42,15 @@ def test_a_line_keeps_what_is_done_and_left_and_the_score_where_words_are_long(
     assert max(map(len, (finished, lost))) <= 80
 
 
+def test_who_is_at_work_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = Mock(side_effect=[60.0, 50.0])
+    monkeypatch.setattr(table, "seconds_left", seconds)
+    live = LiveTable(Ended(), 2, Console(width=80))
+    assert [live._seconds_left() for _ in range(9)] == 9 * [60.0]
+    live._look_at -= table.LOOK_SECONDS
+    assert live._seconds_left() == 50.0
+
+
 def test_what_is_sought_is_told_once_it_is_known() -> None:
     watch = Ended()
     watch.study.objective = Objective("auto", "minimize", "last")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ STYLES = {
     "failed": "bold red",
 }
 WAITS = ("waiting", "interrupted")
+LOOK_SECONDS = 5.0  # between two looks at who is at work
 
 
 @dataclass
@@ -157,6 +159,8 @@ class LiveTable:
     def __init__(self, watch: Watch, workers: int, console: Console) -> None:
         self.watch, self.workers, self.console = watch, workers, console
         self._live = Live(console=console, auto_refresh=False)
+        self._left: float | None = None  # seconds
+        self._look_at = -math.inf
 
     def __enter__(self) -> Callable[[], None]:
         self._live.__enter__()
@@ -174,6 +178,13 @@ class LiveTable:
         score = next((r.score for r in rows if r.score), objective.metric)
         return "" if score == "auto" else f": {objective.direction} {score}"
 
+    def _seconds_left(self) -> float | None:
+        # to see which workers of other hosts live costs a file for each of them and its trial
+        if time.monotonic() >= self._look_at:
+            self._left = seconds_left(self.watch.study, self.workers)
+            self._look_at = time.monotonic() + LOOK_SECONDS
+        return self._left
+
     def render(self) -> Table:
         """The runs that fit the terminal: what trains and the best, marked "*", before others."""
         rows = self.watch.rows()
@@ -181,7 +192,7 @@ class LiveTable:
         best = self.watch.best(shown)
         table = Table(
             title=f"sweep {self.watch.study.settings.name}{self._goal(rows)}",
-            caption=_progress(self.watch, rows, self.workers, best),
+            caption=_progress(self.watch, rows, self._seconds_left(), best),
             expand=True,
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -258,10 +269,9 @@ def _where(row: Row) -> str:
     return f"running {row.worker}" if row.status == "running" else row.status
 
 
-def _progress(watch: Watch, rows: list[Row], workers: int, best: Row | None) -> str:
+def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | None) -> str:
     done, due = watch.done_and_due(rows)
     parts = [f"{done}/{due} runs", f"{clock(time.monotonic() - watch.started)} elapsed"]
-    left = seconds_left(watch.study, workers)
     if left is not None and done < due:
         parts.append(f"about {clock(left)} left")
     if best is not None and best.value is not None:
