@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_processes import sweep, words_of_a_sweep
+from sweep_processes import made, sweep, words_of_a_sweep
 from sweep_studies import begin, finish, make, record
 
 from gansweep.errors import UserError
@@ -38,6 +39,8 @@ def test_corrected_option_begins_anew_where_all_trials_failed_by_it(
     assert "does=mistake" in (aside / "t0000" / "given").read_text()
     assert (RunRecord(aside / "t0000").result() or {})["failure"] == "mistake"
     assert "does" not in (directory / "t0000" / "given").read_text()
+    continued = shlex.split(next(iter(failed.next)))
+    assert made(continued[2:]) == aside
 
 
 def failing(directory: Path, **changes: Any) -> SweepStudy:

@@ -115,6 +115,7 @@ def _set_aside(storage: Storage, directory: Path) -> Path:
     aside.mkdir()
     settings = Settings.load(directory)
     settings.name = aside.name
+    settings.command += " " + shlex.quote(f"name={aside.name}")  # of two the last one counts
     settings.save(aside)
     target = storage.optuna if shared else open_storage(aside, settings.storage).optuna
     prefix = f"{aside.name}/" if shared else ""
