@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gansweep.errors import UserError
 from gansweep.record import disk_error, replace_atomically
+from gansweep.report.notation import plural
 from gansweep.sweep.presence import CANCELLED, Present, workers_of
 from gansweep.sweep.settings import Settings
 
@@ -104,4 +105,4 @@ def _wait(directory: Path, seconds: float) -> list[Present]:
 def _counted(workers: list[Present]) -> str:
     """As in: 5 workers (w0, w1, w2, ...)"""
     shown = ", ".join(w.worker for w in workers[:3]) + (", ..." if len(workers) > 3 else "")
-    return f"{len(workers)} worker{'' if len(workers) == 1 else 's'} ({shown})"
+    return f"{plural(len(workers), 'worker')} ({shown})"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.report.notation import plural
 from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
 
 LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
@@ -126,11 +127,11 @@ def refuse_second(directory: Path) -> None:
     launcher = launcher_of(directory)
     if launcher is None:
         return
-    many, place = len(workers_of(directory)), shlex.quote(str(directory))
+    many, place = plural(len(workers_of(directory)), "worker"), shlex.quote(str(directory))
     raise UserError(
         f"The sweep {directory} is at work already: since {_moment(launcher.started)}, started on "
-        f"{launcher.host} by process {launcher.pid}, with {many} worker{'' if many == 1 else 's'} "
-        f"now. To watch it: `gansweep status {place}`. To add a worker: `gansweep worker {place}`. "
+        f"{launcher.host} by process {launcher.pid}, with {many} now. To "
+        f"watch it: `gansweep status {place}`. To add a worker: `gansweep worker {place}`. "
         f"To give it other options, stop it first: `gansweep cancel {place}`. For another sweep "
         "choose another name=."
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.report.notation import plural
 from gansweep.sweep.failures import Stop
 from gansweep.sweep.launch import Detached
 from gansweep.sweep.launch.slurm_queue import (
@@ -135,7 +136,8 @@ class SlurmLauncher:
             missing = self.workers - len(jobs)
             room = self.max_running - len(jobs)
             if missing <= 0 or room <= 0:
-                print(f"in SLURM already: {_workers(len(jobs))} (job {_listed(self._arrays)})")
+                found = plural(len(jobs), "worker")
+                print(f"in SLURM already: {found} (job {_listed(self._arrays)})")
                 return 0
             self._submit(missing, room)
             return missing
@@ -161,7 +163,7 @@ class SlurmLauncher:
             raise _refused(str(error)) from None
         remember(self.directory, array, command)
         self._arrays.add(array)
-        print(f"submitted to SLURM: {_workers(many)} (job {array})")
+        print(f"submitted to SLURM: {plural(many, 'worker')} (job {array})")
 
     def _command(self, many: int, at_once: int) -> list[str]:
         """The sbatch command, word by word."""
@@ -248,7 +250,7 @@ class SlurmLauncher:
 
     def _tell_where_all_wait(self, jobs: list[Job]) -> None:
         reasons = {job.reason for job in jobs if job.reason}
-        told = f"waiting in SLURM: {_workers(len(jobs))} ({_listed(reasons)})"
+        told = f"waiting in SLURM: {plural(len(jobs), 'worker')} ({_listed(reasons)})"
         if reasons and all(job.waits for job in jobs) and told != self._told:
             print(told)
             self._told = told
@@ -302,10 +304,6 @@ class SlurmLauncher:
             f"  gansweep cancel {place}   stops them\n"
             "The same command shows the table again, and submits no worker twice."
         )
-
-
-def _workers(number: int) -> str:
-    return f"{number} worker{'s' * (number != 1)}"
 
 
 def _listed(words: Collection[str]) -> str:
