@@ -166,6 +166,10 @@ def test_lost_study_takes_no_run_with_other_options(
         ("sweep.confirm.n_fake=0", "sweep.confirm.n_fake=0 is too small. Use 1 or more"),
         ("sweep.objective.metric=null", "sweep.objective.metric=null names no score"),
         ("sweep.objective.metric=[]", "names no score"),
+        ("sweep.overrides=3", "There is no option '3'"),
+        ("~sweep.pruner", "Leave ~sweep.pruner out"),
+        ("~sweep.pruner.name", "Leave ~sweep.pruner.name out"),
+        ("launcher=null", "is given none of its files"),
     ],
 )
 def test_value_that_cannot_be_is_refused_before_anything_is_written(

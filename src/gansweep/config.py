@@ -152,6 +152,13 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
         raise UserError(_unknown_key(error, overrides, config_name)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"The configuration does not fit together: {_flat(error)}") from error
+    except ValueError as error:
+        if "Config group override" not in str(error):
+            raise
+        raise UserError(
+            f"A group of the configuration is given none of its files ({_flat(error)}). Name one, "
+            "as in model=dcgan."
+        ) from error
 
 
 def _flat(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,10 @@ def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
             raise UserError(f"sweep.{key}={value} must be a mapping of {', '.join(known)}.")
         for inner in value if known else ():
             _check_key(f"sweep.{key}.{inner}", inner, known)
+        _refuse_missing(f"sweep.{key}.", known, value)
+    _refuse_missing("sweep.", SWEEP_KEYS, node)
     del node["n_trials"]
-    node["overrides"] = as_list(node["overrides"] or [])
+    node["overrides"] = [str(word) for word in as_list(node["overrides"] or [])]
     _check_values(node)
     return node
 
@@ -209,6 +211,12 @@ def _check_whole(option: str, value: Any, least: int | None) -> None:
         )
     if least is not None and value < least:
         raise UserError(f"{option}={value} is too small. Use {least} or more.")
+
+
+def _refuse_missing(group: str, known: Iterable[str], given: Container[str]) -> None:
+    for key in known:
+        if key not in given:
+            raise UserError(f"The sweep has no {group}{key} any more. Leave ~{group}{key} out.")
 
 
 def _check_key(option: str, key: str, known: Collection[str]) -> None:
