@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from test_slurm import launcher_of
 
+from gansweep.errors import UserError
 from gansweep.sweep.launch import slurm
 from gansweep.sweep.launch.slurm_queue import Job, NoAnswerError, ask_slurm
 from gansweep.sweep.presence import CANCELLED
@@ -52,12 +53,26 @@ def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
 def test_controller_that_is_away_is_told_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    program = tmp_path / "squeue"
-    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    squeue_says(said, tmp_path, monkeypatch)
     with pytest.raises(NoAnswerError, match=r"does not answer \(.*Try again when its controller"):
         ask_slurm(["squeue"])
+
+
+def squeue_says(said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "squeue"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_machine_of_no_cluster_is_told_apart_from_a_controller_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "squeue: fatal: Could not establish a configuration source"
+    squeue_says(said, tmp_path, monkeypatch)
+    with pytest.raises(UserError, match="no SLURM here.* on a login node") as refused:
+        ask_slurm(["squeue"])
+    assert not isinstance(refused.value, NoAnswerError)
 
 
 def test_jobs_of_a_cancelled_sweep_are_cancelled_once_slurm_answers_again(

@@ -16,6 +16,7 @@ from gansweep.record import replace_atomically
 
 TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+ELSEWHERE = "Give this command on a login node of the cluster, or use launcher=local here."
 FORMAT = "%F|%K|%T|%r|%N|%L|%k"
 
 
@@ -112,10 +113,7 @@ def partitions() -> str:
 def require(program: str) -> None:
     """Raises: UserError where that command of SLURM is missing."""
     if shutil.which(program) is None:
-        raise UserError(
-            f"There is no SLURM here: {program} is not on the PATH. Give this command on a login "
-            "node of the cluster, or use launcher=local for this machine."
-        )
+        raise UserError(f"There is no SLURM here: {program} is not on the PATH. {ELSEWHERE}")
 
 
 def ask_slurm(words: list[str]) -> str:
@@ -137,6 +135,11 @@ def ask_slurm(words: list[str]) -> str:
             raise NoAnswerError(
                 f"SLURM does not answer ({said}). Try again when its controller is up (`scontrol "
                 "ping`); jobs that were submitted go on meanwhile."
+            )
+        if "configuration source" in said:
+            raise UserError(
+                f"There is no SLURM here: {words[0]} finds no slurm.conf, nor a server that has "
+                f"one. {ELSEWHERE}"
             )
         raise UserError(said or f"{words[0]} failed with exit code {found.returncode}.")
     return found.stdout
