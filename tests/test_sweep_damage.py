@@ -150,6 +150,7 @@ def test_lost_study_takes_no_run_with_other_options(
         ("name=true", "is no name of a directory"),
         ("runs_dir=", "runs_dir= names no directory"),
         ("runs_dir=null", "runs_dir= names no directory"),
+        ("runs_dir=[a,b]", "runs_dir= names no directory"),
         ("sweep.seeds=two", "sweep.seeds=two is not a whole number"),
         ("sweep.seeds=1.5", "sweep.seeds=1.5 is not a whole number"),
         ("sweep.max_retries=-1", "sweep.max_retries=-1 is too small. Use 0 or more"),

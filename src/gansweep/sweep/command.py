@@ -310,7 +310,7 @@ def _given_name(name: Any) -> str:
 
 
 def _given_place(runs_dir: Any) -> str:
-    if not runs_dir:
+    if not runs_dir or not isinstance(runs_dir, (str, int)):
         raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
     return str(runs_dir)
 
