@@ -12,7 +12,10 @@ import pytest
 import sweep_studies
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from gansweep.sweep.launch import slurm
+from gansweep.sweep.launch.slurm_queue import Job
 from gansweep.sweep.presence import WAITS_FOR_GPU, Presence
+from gansweep.sweep.status import status_of
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.time_left import makespan, seconds_left
 
@@ -86,6 +89,18 @@ def test_workers_that_wait_for_a_gpu_do_not_count(tmp_path: Path) -> None:
     assert left(study, workers=3) == 2 * 10 + 10
     with workers(study, "t0003", "t0004", WAITS_FOR_GPU, WAITS_FOR_GPU):
         assert left(study) == 2 * 10 + 10
+
+
+def test_jobs_that_wait_in_slurm_will_work_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [Job(f"7_{i}", "PENDING", "Resources", "", "1:00") for i in range(3)]
+    monkeypatch.setattr(slurm, "queue", lambda _: waiting)
+    study = make(tmp_path / "s", n_trials=4, launcher={"name": "slurm"})
+    add(study, "t0000", 10.0)
+    status = status_of(tmp_path / "s")
+    assert status.state == "queued"
+    assert status.seconds_left == pytest.approx(10 + 10, abs=0.1)
 
 
 def test_confirmation_takes_as_long_as_a_run_that_was_not_pruned(tmp_path: Path) -> None:

@@ -101,14 +101,14 @@ def status_of(directory: Path) -> Status:
     )
     workers = workers_of(directory)
     status.workers = [_worker(w) for w in workers]
+    if settings.launcher.get("name") == "slurm":
+        _from_slurm(status, directory)
     finished = False
     try:
         finished = _from_study(status, directory, settings)
     except Exception as error:  # whatever the driver of a database raises
         status.storage_error = " ".join(str(error).split()) or type(error).__name__
         _from_records(status, directory, settings)
-    if settings.launcher.get("name") == "slurm":
-        _from_slurm(status, directory)
     stop = Stop.of(directory)
     status.stopped = "" if stop is None else stop.told(directory)
     status.state = _state(status, workers, finished, is_cancelled(directory))
@@ -155,7 +155,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     status.trials |= {"to come": to_come} if to_come > 0 else {}
     failures = (t.user_attrs.get("failure") for t in latest(study.trials))
     status.failures = dict(Counter(kind for kind in failures if kind))
-    status.seconds_left = seconds_left(study, workers=1)
+    status.seconds_left = seconds_left(study, workers=max(1, len(status.jobs)))
     best = watch.best(rows)
     if best is not None:
         status.objective = f"{study.objective.direction} {best.score or study.objective.metric}"
