@@ -48,6 +48,7 @@ def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
     [
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
         "sbatch: error: If munged is up, restart with --num-threads=10",
+        "slurm_load_jobs error: Socket timed out on send/recv operation",
     ],
 )
 def test_controller_that_is_away_is_told_with_what_to_do(
@@ -56,6 +57,15 @@ def test_controller_that_is_away_is_told_with_what_to_do(
     squeue_says(said, tmp_path, monkeypatch)
     with pytest.raises(NoAnswerError, match=r"does not answer \(.*Try again when its controller"):
         ask_slurm(["squeue"])
+
+
+def test_partition_named_like_a_connection_is_refused_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue_says("sbatch: error: invalid partition specified: infiniconnect", tmp_path, monkeypatch)
+    with pytest.raises(UserError, match="^sbatch: error: invalid partition") as refused:
+        ask_slurm(["squeue"])
+    assert not isinstance(refused.value, NoAnswerError)
 
 
 def squeue_says(said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from gansweep.record import replace_atomically
 TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 ELSEWHERE = "Give this command on a login node of the cluster, or use launcher=local here."
+AWAY = "unable to contact|connection (refused|timed out)|socket timed out|zero bytes|munged?\\b"
 FORMAT = "%F|%K|%T|%r|%N|%L|%k"
 
 
@@ -131,7 +132,7 @@ def ask_slurm(words: list[str]) -> str:
         ) from None
     if found.returncode != 0:
         said = " ".join(line.strip() for line in found.stderr.splitlines() if line.strip())
-        if re.search("contact|connect|munge", said, re.IGNORECASE):
+        if re.search(AWAY, said, re.IGNORECASE):
             raise NoAnswerError(
                 f"SLURM does not answer ({said}). Try again when its controller is up (`scontrol "
                 "ping`); jobs that were submitted go on meanwhile."
