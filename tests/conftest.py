@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from postgres import Postgres
     from processes import Processes
 
+    from gansweep.sweep.launch.slurm import SlurmLauncher
+
 SLURM_CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
 
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
@@ -115,6 +117,37 @@ def cluster(_cluster: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(_cluster / "slurm.conf"))
         yield _cluster
+
+
+@pytest.fixture(scope="session")
+def under_a_limit(
+    _cluster: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "dict[str, SlurmLauncher]":
+    """Sweeps whose jobs have a time limit, one of them of a trial that hears no request to save.
+    They run beside other tests: SLURM looks at the limits every 30 s."""
+    from slurm_sweeps import launched_under_a_limit
+    from sweep_processes import held
+
+    hears, deaf = tmp_path_factory.mktemp("hears"), tmp_path_factory.mktemp("deaf")
+    held(hears, "t0000")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(_cluster / "slurm.conf"))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        return {
+            "hears": launched_under_a_limit(hears),
+            "deaf": launched_under_a_limit(deaf, "does=deaf"),
+        }
+
+
+@pytest.fixture
+def no_job_left(tmp_path: Path) -> Iterator[None]:
+    """The jobs of a test that failed leave their nodes to the next."""
+    yield
+    for submitted in tmp_path.glob("**/workers/slurm.json"):
+        from gansweep.sweep.launch import slurm
+
+        for job in slurm.queue(submitted.parents[1]):
+            subprocess.run(["scancel", job.id], check=False)
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,9 @@ def trial(
 ) -> None:
     """STEPS scores of `lr`, falling to it from above, one each `pace` seconds; it has a checkpoint,
     saves at SIGTERM, and can be told to fail: does=raise|mistake|out_of_memory|diverge|segfault,
-    does=kill|full_disk, to compute without a break: does=hold, or to hear no SIGTERM: does=deaf.
-    With does=told each does what the file `does` beside the sweep says: {NAME: HOW, "*": HOW}."""
+    does=kill|full_disk, to compute without a break: does=hold, or to hear no SIGTERM in its first
+    start: does=deaf. With does=told each does what the file `does` beside the sweep says:
+    {NAME: HOW, "*": HOW}."""
     given = values_of(overrides)
     record = RunRecord.create(run_dir, "fake: true\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_finish(record, sweep, "interrupted")))
@@ -151,7 +152,8 @@ def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGSEGV if how == "segfault" else signal.SIGKILL)
     if how == "hold":
         sum(range(10**10))  # for minutes within one call: no handler and no thread can run
-    if how == "deaf":
+    starts = (record.directory / "starts").read_text().splitlines()
+    if how == "deaf" and len(starts) == 1:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         time.sleep(600)
     if how == "diverge":

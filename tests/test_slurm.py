@@ -14,17 +14,16 @@ from pathlib import Path
 import pytest
 from conftest import SLURM_CLUSTER
 from processes import Processes, descendants, said_by, wait_until
+from slurm_sweeps import assert_each_ended_once, launcher_of, logs, on, words
 from sweep_fakes import HELD_AT
 from sweep_processes import (
     COMMAND,
-    UNCONFIRMED,
     assert_refused,
     held,
     lines,
     steps_at_start,
     sweep,
     wait_until_held,
-    words_of_a_sweep,
 )
 
 from gansweep.cli import main
@@ -36,71 +35,13 @@ from gansweep.sweep.status import status_of
 from gansweep.sweep.status_text import text_of
 from gansweep.sweep.study import SweepStudy
 
-pytestmark = pytest.mark.usefixtures("importable_fakes")
-
-
-@pytest.fixture(scope="module")
-def limited(
-    cluster: Path, importable_fakes: None, tmp_path_factory: pytest.TempPathFactory
-) -> SlurmLauncher:
-    """A sweep under a time limit, on a node of its own, that runs beside the other tests: SLURM
-    looks at the limits every 30 s."""
-    folder = tmp_path_factory.mktemp("limited")
-    held(folder, "t0000")
-    times = ["launcher.time=1", "launcher.warn_seconds=55"]
-    launcher = launcher_of(folder, 1, *times, "n_trials=1", on("n3"))
-    launcher.submit_missing()
-    return launcher
-
-
-@pytest.fixture(scope="module")
-def deaf(
-    cluster: Path, importable_fakes: None, tmp_path_factory: pytest.TempPathFactory
-) -> SlurmLauncher:
-    """As `limited`, with a trial that hears no request to save."""
-    times = ["launcher.time=1", "launcher.warn_seconds=55"]
-    folder = tmp_path_factory.mktemp("deaf")
-    launcher = launcher_of(folder, 1, *times, "n_trials=1", "does=told", on("n3"))
-    (folder / "runs" / "does").write_text(json.dumps({"*": "deaf"}))
-    launcher.submit_missing()
-    return launcher
+pytestmark = pytest.mark.usefixtures("importable_fakes", "no_job_left")
 
 
 @pytest.fixture(autouse=True)
 def _limited_first(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("slow"):
-        request.getfixturevalue("limited")
-        request.getfixturevalue("deaf")
-
-
-def on(node: str) -> str:
-    return f"launcher.options=['--nodelist={node}']"
-
-
-def words(folder: Path, workers: int, *more: str) -> list[str]:
-    """The words of a small sweep whose directory is FOLDER/runs/s."""
-    jobs = ["launcher=slurm", f"workers={workers}", "launcher.cpus=1", "launcher.every_seconds=0.5"]
-    return words_of_a_sweep(folder, UNCONFIRMED, *jobs, *more)
-
-
-def launcher_of(folder: Path, workers: int, *more: str) -> SlurmLauncher:
-    """The launcher of a new sweep that has submitted nothing yet."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SlurmLauncher, "run", lambda *_: True)
-        directory = sweep(words(folder, workers, *more))
-    return SlurmLauncher(directory, SweepStudy(directory).settings.launcher, workers)
-
-
-def assert_each_ended_once(directory: Path, n_trials: int) -> None:
-    assert SweepStudy(directory).finished()
-    for i in range(n_trials):
-        assert lines(directory / f"t{i:04d}" / "ends") == ["finished"]
-
-
-def logs(launcher: SlurmLauncher) -> dict[str, str]:
-    """What each job wrote, by the number of its task."""
-    found = sorted((launcher.directory / "workers").glob("slurm-*.log"))
-    return {path.stem.split("_")[-1]: path.read_text() for path in found}
+        request.getfixturevalue("under_a_limit")
 
 
 @pytest.mark.slow
@@ -315,34 +256,6 @@ def test_workers_that_cannot_start_are_told_with_the_mend(
     with pytest.raises(UserError, match="(?s)" + message):
         sweep(words(tmp_path, 2, *more))
     wait_until(lambda: not slurm.queue(tmp_path / "runs" / "s"))
-
-
-@pytest.mark.slow
-def test_worker_near_its_time_limit_saves_and_goes_on_in_another_job(
-    limited: SlurmLauncher,
-) -> None:
-    assert limited.run(lambda: None)
-    *before, last = steps_at_start(limited.directory, "t0000")
-    assert set(before) == {0}, "several, where SLURM warned it before it had saved a step"
-    assert last == HELD_AT, "from the checkpoint"
-    assert_each_ended_once(limited.directory, 1)
-    assert "saved before its time limit; back into the queue" in logs(limited)["0"]
-    assert "start 2" in logs(limited)["0"]
-
-
-@pytest.mark.slow
-def test_job_whose_worker_is_still_saving_at_the_time_limit_goes_back_into_the_queue(
-    deaf: SlurmLauncher,
-) -> None:
-    words = "goes back into the queue: its worker was still saving at the time limit"
-    wait_until(lambda: words in logs(deaf).get("0", ""))
-    (deaf.directory.parent / "does").write_text("{}")
-    assert deaf.run(lambda: None)
-    assert_each_ended_once(deaf.directory, 1)
-    assert "DUE TO TIME LIMIT" in logs(deaf)["0"]
-    assert "start 2" in logs(deaf)["0"]
-    # SLURM kills one process after the other: the worker may see its trial's die first
-    assert len(SweepStudy(deaf.directory).trials.trials) == 2
 
 
 def test_machine_without_slurm_is_told_before_anything_is_written(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_slurm import launcher_of
+from slurm_sweeps import launcher_of
 
 from gansweep.errors import UserError
 from gansweep.sweep.launch import slurm

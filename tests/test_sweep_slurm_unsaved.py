@@ -1,4 +1,4 @@
-"""Workers of a real SLURM that are killed before they save."""
+"""Workers of a real SLURM that meet their time limit, or are killed before they save."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from processes import wait_until
+from slurm_sweeps import assert_each_ended_once, launcher_of, logs, on
 from sweep_fakes import HELD_AT
 from sweep_processes import held, steps_at_start, wait_until_held
-from test_slurm import assert_each_ended_once, launcher_of, logs, on
 
 from gansweep.errors import UserError
+from gansweep.sweep.launch.slurm import SlurmLauncher
 from gansweep.sweep.presence import workers_of
+from gansweep.sweep.study import SweepStudy
 
-pytestmark = [pytest.mark.usefixtures("importable_fakes"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("importable_fakes", "no_job_left"), pytest.mark.slow]
 
 
 def kill_the_worker(directory: Path) -> None:
@@ -55,3 +57,29 @@ def test_job_whose_worker_is_killed_again_and_again_is_given_up(
         UserError, match=r"(?s)are gone \(exit code 137\).*so it was 1 times before"
     ):
         launcher.run(lambda: None)
+
+
+def test_worker_near_its_time_limit_saves_and_goes_on_in_another_job(
+    cluster: Path, under_a_limit: dict[str, SlurmLauncher]
+) -> None:
+    limited = under_a_limit["hears"]
+    assert limited.run(lambda: None)
+    *before, last = steps_at_start(limited.directory, "t0000")
+    assert set(before) == {0}, "several, where SLURM warned it before it had saved a step"
+    assert last == HELD_AT, "from the checkpoint"
+    assert_each_ended_once(limited.directory, 1)
+    assert "saved before its time limit; back into the queue" in logs(limited)["0"]
+    assert "start 2" in logs(limited)["0"]
+
+
+def test_job_whose_worker_is_still_saving_at_the_time_limit_goes_back_into_the_queue(
+    cluster: Path, under_a_limit: dict[str, SlurmLauncher]
+) -> None:
+    deaf = under_a_limit["deaf"]
+    assert deaf.run(lambda: None)
+    assert_each_ended_once(deaf.directory, 1)
+    assert "DUE TO TIME LIMIT" in logs(deaf)["0"]
+    assert "goes back into the queue: its worker was still saving at the time" in logs(deaf)["0"]
+    assert "start 2" in logs(deaf)["0"]
+    # SLURM kills one process after the other: the worker may see its trial's die first
+    assert len(SweepStudy(deaf.directory).trials.trials) == 2
