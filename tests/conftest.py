@@ -38,6 +38,19 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what scores keep between runs."""
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifiers that judge samples learn for five epochs."""
+    monkeypatch.setattr("gansweep.metrics.classifier.MOST_EPOCHS", 5)
+
+
 class Finished(NamedTuple):
     """How a command ended, and what it wrote."""
 

@@ -14,18 +14,8 @@ from gansweep.metrics import classifier
 from gansweep.metrics.cache import cache_dir, kept
 from gansweep.metrics.classifier import dataset_classifier
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "MOST_EPOCHS", 5)
 
 
 @pytest.mark.usefixtures("short_training")

@@ -12,10 +12,10 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.data.source import Mixture
 from gansweep.errors import UserError
-from gansweep.metrics import classifier
 from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
 from gansweep.metrics.protocol import protocol_key
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = torch.device("cpu")
 
 
@@ -33,17 +33,6 @@ def resampled(data: Tensors) -> Callable[[int, torch.Generator], Tensor]:
         return data.images["train"][rows].float() / 127.5 - 1
 
     return generate
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "MOST_EPOCHS", 5)
 
 
 @pytest.fixture(scope="module")
