@@ -11,6 +11,7 @@ the ways, ratios are taken within a round, and the median of the rounds is print
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -110,7 +111,9 @@ class Images(torch.utils.data.Dataset[Tensor]):
         return self.images[i]
 
 
-def theirs(fake: Tensor, real: Tensor, cache: Path, **options: Any) -> dict[str, float]:
+def theirs(
+    fake: Tensor, real: Tensor, cache: Path, device: str, **options: Any
+) -> dict[str, float]:
     """One call of torch-fidelity, whose cache holds the real side from the first call on."""
     from torch_fidelity import calculate_metrics
 
@@ -123,16 +126,16 @@ def theirs(fake: Tensor, real: Tensor, cache: Path, **options: Any) -> dict[str,
         fid=True,
         kid=True,
         kid_subset_size=len(fake) // 2,  # as ours
-        cuda=False,
+        cuda=device == "cuda",
         verbose=False,
         **options,
     )
     return found
 
 
-def panel_of(data: DataSource, n: int, scores: tuple[str, ...]) -> Panel:
+def panel_of(data: DataSource, n: int, scores: tuple[str, ...], device: str) -> Panel:
     panel = Panel(data, n_fake=n, n_real=n, backbone="inception", scores=scores)
-    panel.prepare("cpu")
+    panel.prepare(device)
     return panel
 
 
@@ -141,13 +144,14 @@ def ours(panel: Panel, fake: Tensor) -> dict[str, float]:
     samples = iter(fake.float() / 127.5 - 1)
 
     def generate(n: int, _: torch.Generator) -> Tensor:
-        return torch.stack([next(samples) for _ in range(n)])
+        return torch.stack([next(samples) for _ in range(n)]).to(panel.device)
 
     scores = panel.score(generate).values()
     return {str(score.protocol["score"]): float(score.value) for score in scores}  # type: ignore[arg-type]
 
 
-def compare_scores(n: int, rounds: int) -> None:
+def compare_scores(n: int, rounds: int, device: str) -> list[dict[str, Any]]:
+    """Seconds of each way and its ratio to torch-fidelity's, printed and as rows."""
     data = Digits(image_size=32)
     real, fake = (
         torch.cat([chunk for chunk, _ in data.arrays(split, n)]) for split in ("train", "test")
@@ -158,13 +162,17 @@ def compare_scores(n: int, rounds: int) -> None:
         write_weights(Path(folder, "hub", "checkpoints"), colour)
         cache = Path(folder, "fidelity")
         progress("the real side of both, which the cache then holds")
-        panel = panel_of(data, n, ALL)
-        theirs(real, real, cache, prc=True, input1_cache_name="real")
+        panel = panel_of(data, n, ALL, device)
+        theirs(real, real, cache, device, prc=True, input1_cache_name="real")
         ways: dict[str, Way] = {
-            "torch-fidelity: FID, IS, KID": lambda: theirs(fake, real, cache),
-            "gansweep: FID, IS, KID": lambda: ours(panel_of(data, n, THREE), fake),
-            "torch-fidelity: FID, IS, KID, PRC": lambda: theirs(fake, real, cache, prc=True),
-            "gansweep: these and density, coverage": lambda: ours(panel_of(data, n, ALL), fake),
+            "torch-fidelity: FID, IS, KID": lambda: theirs(fake, real, cache, device),
+            "gansweep: FID, IS, KID": lambda: ours(panel_of(data, n, THREE, device), fake),
+            "torch-fidelity: FID, IS, KID, PRC": lambda: theirs(
+                fake, real, cache, device, prc=True
+            ),
+            "gansweep: these and density, coverage": lambda: ours(
+                panel_of(data, n, ALL, device), fake
+            ),
             "gansweep: the same again": lambda: ours(panel, fake),
         }
         seconds, found = timed(ways, rounds)
@@ -184,6 +192,17 @@ def compare_scores(n: int, rounds: int) -> None:
         expected, value = found[three][key], found[our_three][word]
         difference = abs(value / expected - 1)
         print(f"  {word:4} {value:.8g}, torch-fidelity {expected:.8g}: relative {difference:.1e}")
+    return [
+        {
+            "way": way,
+            "against": against,
+            "seconds": statistics.median(seconds[way]),
+            "ratio": statistics.median(
+                a / b for a, b in zip(seconds[way], seconds[against], strict=True)
+            ),
+        }
+        for way, against in ((our_three, three), (our_all, four), (again, four))
+    ]
 
 
 def covariance(features: np.ndarray[Any, Any]) -> Gaussian:
@@ -227,14 +246,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64, help="real and generated (default 64)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cpu", help="default: cpu")
+    parser.add_argument("--json", type=Path, help="write the ratios of `scores` to this file too")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="torch_fidelity|multiprocessing|torch.utils.data")
     torch.set_num_threads(options.threads)
-    print(f"CPU, {options.threads} thread(s), torch {torch.__version__}")
+    named = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    print(f"{named}, {options.threads} thread(s), torch {torch.__version__}")
     if options.what == "scores":
         if options.images not in IMAGES:
             parser.error(f"--images takes {IMAGES.start} to {IMAGES.stop - 1}")
-        compare_scores(options.images, options.rounds)
+        rows = compare_scores(options.images, options.rounds, options.device)
+        if options.json:
+            options.json.write_text(json.dumps(rows) + "\n")
     else:
         compare_traces(options.rounds)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import statistics
 import tempfile
@@ -28,6 +29,7 @@ from gansweep import compose, train
 from gansweep.build import build_data
 from gansweep.callbacks.journal import Journal
 from gansweep.config import instantiate, model_node
+from gansweep.devices import accelerator
 
 GAMES = {
     "MLP GAN, ring, batch 512": (
@@ -69,7 +71,7 @@ def clock(device: torch.device) -> float:
 def loop_by_hand(cfg: DictConfig, steps: int, tuned: bool) -> float:
     """Seconds for `steps` steps of the game."""
     data = build_data(cfg)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(accelerator(cfg.trainer.accelerator))
     images = torch.cat([chunk for chunk, _ in data.arrays("train")]).to(device)
     if not data.is_points:
         images = images.float().div(127.5).sub(1)
@@ -120,7 +122,8 @@ def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Pat
     return float(throughput.TIMED[-1])
 
 
-def measure(name: str, overrides: list[str], steps: int, rounds: int) -> None:
+def measure(name: str, overrides: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
+    """The ratio of each way to each loop, printed and as rows."""
     cfg = compose(overrides)
     ways = ("callbacks off", "none"), ("default callbacks", "default")
     loops: dict[str, list[float]] = {"plain": [], "tuned": []}
@@ -138,22 +141,44 @@ def measure(name: str, overrides: list[str], steps: int, rounds: int) -> None:
         print(f"  round {number + 1}/{rounds}", end="\r", flush=True)
     speed = steps * cfg.batch_size / statistics.median(loops["plain"])
     print(f"{name}: plain loop {speed:,.0f} images/s")
+    rows = []
     for (way, loop), found in ratios.items():
-        spread = f"{min(found):.2f} to {max(found):.2f}"
-        print(f"  {way:18} {statistics.median(found):.2f} of the {loop} loop ({spread})")
+        median, least, most = statistics.median(found), min(found), max(found)
+        print(f"  {way:18} {median:.2f} of the {loop} loop ({least:.2f} to {most:.2f})")
+        rows.append(
+            {
+                "game": name,
+                "way": way,
+                "loop": loop,
+                "images_per_second": steps * cfg.batch_size / statistics.median(loops[loop]),
+                "median": median,
+                "least": least,
+                "most": most,
+            }
+        )
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds for each game (default 5)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument(
+        "--device", choices=["auto", "cuda", "cpu"], default="auto", help="default: auto"
+    )
+    parser.add_argument("--json", type=Path, help="write the ratios to this file too")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     torch.set_num_threads(options.threads)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    print(f"{device}, {options.threads} thread(s), torch {torch.__version__}")
+    device = accelerator(options.device)
+    named = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    print(f"{named}, {options.threads} thread(s), torch {torch.__version__}")
+    rows: list[dict[str, Any]] = []
     for name, (overrides, steps) in GAMES.items():
-        measure(name, overrides, steps, options.rounds)
+        words = [*overrides, f"trainer.accelerator={device}"]
+        rows += measure(name, words, steps, options.rounds)
+        if options.json:  # after each game: a later one may be cut short
+            options.json.write_text(json.dumps(rows) + "\n")
 
 
 if __name__ == "__main__":
