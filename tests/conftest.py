@@ -204,12 +204,22 @@ def where(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if gpu and not _has_cuda():
         _skip(gpu, "no CUDA device")
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         browser = [item for item in items if item.get_closest_marker("browser")]
         _skip(browser, "no Chromium on PATH (Debian: apt install chromium)")
+
+
+def _group(item: pytest.Item) -> str:
+    """What one process runs where the tests are shared among several: a file, or what shares a
+    server or a cluster.
+    """
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in ("_cluster", "postgres") if name in fixtures), item.path.stem)
 
 
 def _has_cuda() -> bool:
