@@ -10,7 +10,7 @@ from gansweep.report.bands import band
 from gansweep.report.notation import duration, mean_and_std, number, short_names
 from gansweep.report.read import load
 from gansweep.report.statistics import Board, leader, leaderboard, summarize
-from gansweep.report.verdict import verdict, welch
+from gansweep.report.verdict import verdict
 
 OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")
 
@@ -42,8 +42,23 @@ def test_the_interval_of_the_mean_is_students() -> None:
     assert summary and summary.interval == pytest.approx((5 - 8.956686, 5 + 8.956686))
     assert summary.interval_text == "[-4.0, 14.0]"
     same, alone = summarize([7.0, 7.0]), summarize([7.0])
-    assert same and same.interval == (7.0, 7.0) and same.interval_text == "[7, 7]"
+    assert same and same.interval is None and same.interval_text == "", "nothing to tell it from"
     assert alone and alone.interval is None and alone.interval_text == ""
+
+
+def test_a_spread_of_rounding_size_is_none() -> None:
+    # one FID of three samples of grey static, as three sums of the same numbers give it
+    fid = 62.2865
+    summary = summarize([fid, fid, math.nextafter(math.nextafter(fid, 99), 99)])
+    assert summary and (summary.std, summary.error, summary.interval) == (0.0, 0.0, None)
+    assert (str(summary), summary.interval_text) == ("62.29 ± 0", "")
+    close = summarize([fid, fid + 1e-4, fid - 1e-4])
+    assert close and str(close) == "62.2865 ± 0.0001"
+    assert close.interval_text == "[62.28625, 62.28675]", "bounds that can be told apart"
+    small = summarize([1e-3, 1.1e-3])
+    assert small and small.std, "small is not equal"
+    zero = summarize([0.0, 0.0])
+    assert zero and str(zero) == "0 ± 0"
 
 
 def test_runs_that_differ_in_their_seed_are_one_row(tmp_path: Path) -> None:
@@ -215,21 +230,14 @@ def told(directory: Path, **configurations: list[float]) -> str:
     return verdict(leaderboard(load([directory])))
 
 
-def test_a_leader_whose_interval_is_clear_of_all_others_leads(tmp_path: Path) -> None:
-    clear = told(tmp_path, a=[10.0, 10.1, 9.9], b=[20.0, 20.1, 19.9], c=[30.0, 30.1, 29.9])
-    assert clear.startswith("a leads with") and "intervals do not overlap" in clear
-
-
-def test_there_is_no_clear_winner_where_intervals_overlap(tmp_path: Path) -> None:
-    near = told(tmp_path / "near", a=[10.0, 14.0], b=[11.0, 15.0])
+def test_there_is_no_clear_winner_where_the_test_tells_no_difference(tmp_path: Path) -> None:
+    near = told(tmp_path / "near", a=[10.0, 14.0], b=[14.0, 12.0])
     assert near.startswith("No clear winner: a has the best mean")
-    assert "b follows with" in near and "95 % intervals overlap" in near and " leads" not in near
+    assert "b follows with" in near and "run more seeds" in near and " leads" not in near
     # the second is clear of the first, but the third has seeds that are as good
     third = told(tmp_path / "third", a=[10.0, 10.1], b=[20.0, 20.1], c=[9.0, 50.0])
     assert third.startswith("No clear winner") and "c follows with" in third
-    # Welch's test alone would tell these apart (p = 0.006), as the best of several it need not be
-    apart = told(tmp_path / "apart", a=[1.98, 2.37, 2.76], b=[3.78, 4.24, 4.70])
-    assert apart.startswith("No clear winner") and "p = 0.006" in apart
+    assert "It is clear of b (p " in third
 
 
 def test_there_is_no_clear_winner_among_equals_or_single_seeds(tmp_path: Path) -> None:
@@ -247,14 +255,6 @@ def test_the_verdict_says_when_the_leaders_saw_unequal_numbers_of_images(tmp_pat
     write_run(tmp_path / "a", model="gan", scores={FID: [9.0, 5.0]})
     write_run(tmp_path / "b", model="wgan", scores={FID: [6.0]})
     assert "2 and 1 kimg" in verdict(leaderboard(load([tmp_path])))
-
-
-def test_welch_of_a_worked_example() -> None:
-    # means 2 and 5, both variances 1, n = 3: t = 3 / sqrt(2/3) = 3.674 with 4 degrees of freedom
-    a, b = summarize([1.0, 2.0, 3.0]), summarize([4.0, 5.0, 6.0])
-    assert a and b and welch(a, b) == pytest.approx(0.02131, abs=1e-5)
-    same = summarize([2.0, 2.0])
-    assert same and welch(same, same) is None
 
 
 def test_a_band_interpolates_seeds_onto_one_clock(tmp_path: Path) -> None:

@@ -25,18 +25,28 @@ def mean_and_std(mean: float, std: float | None) -> str:
         return f"{number(mean)} ± 0"
     decimals = 1 - math.floor(math.log10(abs(std)))
     if not 0 <= decimals <= 4:
-        return f"{mean:.4g} ± {std:.2g}"
+        return f"{_resolved(mean, std)} ± {std:.2g}"
     return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
 
 
-def bracketed(low: float, high: float, std: float | None) -> str:
-    """ "[-3.0, 15.0]": an interval, with as many decimals as `mean_and_std` gives its mean."""
-    if not std:
-        return f"[{number(low)}, {number(high)}]"
+def bracketed(low: float, high: float, std: float) -> str:
+    """ "[-3.0, 15.0]": an interval, with as many decimals as `mean_and_std` gives its mean.
+
+    std: the spread that the interval comes of, not 0.
+    """
+    return f"[{rounded(low, std)}, {rounded(high, std)}]"
+
+
+def rounded(value: float, std: float) -> str:
+    """The value with as many decimals as `mean_and_std` gives a mean of this spread, not 0."""
     decimals = 1 - math.floor(math.log10(abs(std)))
-    if not 0 <= decimals <= 4:
-        return f"[{low:.4g}, {high:.4g}]"
-    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{value:.{decimals}f}" if 0 <= decimals <= 4 else _resolved(value, std)
+
+
+def _resolved(value: float, std: float) -> str:
+    """The value to the spread's second digit, and to four significant digits at least."""
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(4, size - math.floor(math.log10(abs(std))) + 2)}g}"
 
 
 def duration(seconds: float | None) -> str:

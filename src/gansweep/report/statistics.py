@@ -25,11 +25,15 @@ PREFERENCE = (
     *("precision", "recall", "density", "coverage", "memorisation"),
 )
 LOST = {"diverged", "collapsed", "failed"}
+# Values that differ by less than this share of the largest are equal but for rounding: features are
+# of 32 bits, with seven digits.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A score over seeds. std has ddof=1; std and error are None for a single seed."""
+    """A score over seeds. std has ddof=1, and is 0 where the values differ by rounding alone; std
+    and error are None for a single seed."""
 
     mean: float
     std: float | None
@@ -43,8 +47,8 @@ class Summary:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Bounds of the mean with 95 % confidence: mean ± t * error, with Student's t of n - 1
-        degrees of freedom. None for a single seed."""
-        if self.error is None:
+        degrees of freedom. None for a single seed, and where the seeds do not differ."""
+        if not self.error:
             return None
         from scipy.special import stdtrit
 
@@ -53,8 +57,8 @@ class Summary:
 
     @property
     def interval_text(self) -> str:
-        """ "[-3.0, 15.0]"; "" for a single seed."""
-        return bracketed(*self.interval, self.std) if self.interval else ""
+        """ "[-3.0, 15.0]"; "" where there is none."""
+        return bracketed(*self.interval, self.std) if self.interval and self.std else ""
 
     def __str__(self) -> str:
         """ "6.0 ± 3.6": the mean and the standard deviation, not the error of the mean."""
@@ -69,8 +73,19 @@ def summarize(values: Sequence[float]) -> Summary | None:
     mean = math.fsum(values) / n
     if n == 1:
         return Summary(mean, None, None, tuple(values))
+    if are_equal(values):
+        return Summary(mean, 0.0, 0.0, tuple(values))
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return Summary(mean, std, std / math.sqrt(n), tuple(values))
+
+
+def are_equal(values: Sequence[float], size: float | None = None) -> bool:
+    """Whether the values differ by rounding alone.
+
+    size: of the numbers that they were computed from; None: their own.
+    """
+    largest = max(map(abs, values)) if size is None else size
+    return max(values) - min(values) <= ROUNDING * largest
 
 
 def is_confirmation(run: Run) -> bool:
@@ -143,6 +158,15 @@ class Row:
 
     def scores(self, at: str) -> dict[str, Summary]:
         return self.last if at == "last" else self.best
+
+    def by_seed(self, score: str, at: str) -> dict[Any, float]:
+        """Seed -> the score of the complete run with that seed, where it has one. A run without
+        a seed counts by its directory."""
+        found = {
+            run.directory if run.seed is None else run.seed: run.value(score, at)
+            for run in self.complete
+        }
+        return {seed: value for seed, value in found.items() if value is not None}
 
     @property
     def statuses(self) -> dict[str, int]:

@@ -60,8 +60,8 @@ def pareto(board: Board) -> Section:
         "Each dot is a configuration. It is on the front, and drawn full, where no other is better "
         "in one objective without being worse in another: which of these to take is a choice, not "
         "a measurement. The grey stairs join the front of the two objectives shown. A diamond is "
-        "the mean over fresh seeds, with its 95 % intervals: where these overlap, luck may decide "
-        "which is on the front.",
+        "the mean over fresh seeds, with the 95 % interval of each: no test tells here whether two "
+        "differ, and luck may decide which is on the front.",
         pareto_figures(board),
         tables=tables,
     )
