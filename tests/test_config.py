@@ -7,6 +7,8 @@ from omegaconf import OmegaConf
 
 from gansweep import config
 from gansweep.errors import UserError
+from gansweep.kinds import Anything, Either, Kind, ListOf, MappingOf, Number
+from gansweep.options import options_of
 
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
@@ -16,7 +18,7 @@ OPTIONS = sorted(
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_of_every_group_composes(option: str) -> None:
+def test_every_option_of_every_group_composes_and_declares_its_type_and_range(option: str) -> None:
     group, choice = option.split("=")
     needed = ["data.root=pictures"] if choice == "image_folder" else []
     if choice in ("paired_folders", "unpaired_folders"):
@@ -24,7 +26,24 @@ def test_every_option_of_every_group_composes(option: str) -> None:
     cfg = config.compose([option, *needed])
     # terms are several, and the resolved options say what they are
     assert group == "term" or cfg.choices[group] == choice
-    OmegaConf.to_container(cfg, resolve=True)
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    found = list(options_of({str(key): value for key, value in content.items()}))
+    assert len(found) > 20
+    assert [option.name for option in found if lacks_a_range(option.kind)] == []
+
+
+def lacks_a_range(kind: Kind | None) -> bool:
+    """Whether nothing declares the option, or not what its numbers may be."""
+    if isinstance(kind, Either):
+        return any(map(lacks_a_range, kind.kinds))
+    if isinstance(kind, ListOf):
+        return lacks_a_range(kind.item)
+    if isinstance(kind, MappingOf):
+        return lacks_a_range(kind.value)
+    if isinstance(kind, Number):
+        return kind.declared is None
+    return kind is None or isinstance(kind, Anything)
 
 
 def test_default_is_real_data_with_no_download() -> None:
@@ -38,9 +57,9 @@ def test_default_is_real_data_with_no_download() -> None:
         ("modle=dcgan", ["no option 'modle'", "Did you mean 'model'?"]),
         ("model.n_critc=2", ["no option 'model.n_critc'", "Did you mean 'model.n_critic'?"]),
         ("budget_kmg=2", ["no option 'budget_kmg'", "Did you mean 'budget_kimg'?"]),
-        ("budget_kimg=-1", ["budget_kimg=-1 is not a positive number"]),
-        ("budget_kimg=many", ["budget_kimg=many is not a positive number"]),
-        ("batch_size=0", ["batch_size=0 is not a positive number"]),
+        ("budget_kimg=-1", ["budget_kimg=-1 is not a number above 0"]),
+        ("budget_kimg=many", ["budget_kimg=many is not a number above 0"]),
+        ("batch_size=0", ["batch_size=0 is not a whole number from 1"]),
         ("seed=1.5", ["seed=1.5 is not a whole number"]),
         ("data=image_folder", ["data.root has no value", "data.root=VALUE"]),
         ("model.n_critic=[1", ["'model.n_critic=[1' cannot be read"]),

@@ -15,24 +15,30 @@ SOURCE = Path(__file__).parents[1] / "src" / "gansweep"
 # whole room, or from the one module of it that is named.
 MAY_IMPORT = {
     "errors": set(),
+    "ranges": set(),
+    "kinds": {"errors", "ranges"},
+    "signatures": {"kinds", "ranges"},
+    "options": {"errors", "ranges", "kinds", "signatures"},
     "record": {"errors"},
-    "devices": {"errors"},
+    "devices": {"errors", "ranges"},
     "origin": {"errors"},
-    "config": {"errors"},
+    "config": {"errors", "options"},
     "resume": {"errors", "record", "config"},
     "multirun": {"errors", "record"},
-    "data": {"errors"},
-    "schedules": {"errors"},
-    "layers": {"errors"},
-    "losses": {"errors"},
-    "augment": {"errors"},
-    "penalties": {"errors", "augment"},
-    "models": {"errors", "data", "schedules", "layers", "losses", "penalties", "augment"},
-    "metrics": {"errors", "data", "layers"},
+    "data": {"errors", "ranges"},
+    "schedules": {"errors", "ranges"},
+    "layers": {"errors", "ranges"},
+    "losses": {"errors", "ranges"},
+    "augment": {"errors", "ranges"},
+    "penalties": {"errors", "ranges", "augment"},
+    "models": {"errors", "ranges", "data", "schedules", "layers", "losses", "penalties", "augment"},
+    "metrics": {"errors", "ranges", "data", "layers"},
     "tracking": {"errors", "record"},
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
     "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
-    "callbacks": {"errors", "record", "data", "models", "metrics", "tracking", "diagnosis"},
+    "callbacks": {
+        *("errors", "ranges", "record", "data", "models", "metrics", "tracking", "diagnosis")
+    },
     # What a run's result.json says, of its model and its journal.
     "result": {"callbacks", "models", "origin"},
     # Never a model: it reads records, and what compares in them.

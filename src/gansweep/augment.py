@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.errors import UserError, nearest
+from gansweep.ranges import Count, Kimg, Share
 
 Noise = dict[str, tuple[str, tuple[int, ...]]]
 POLICIES = ("color", "translation", "cutout")
@@ -59,7 +61,7 @@ class DiffAugment(Augmentation):
     Source: Zhao et al. 2020, arXiv:2006.10738, Section 3.2.
     """
 
-    def __init__(self, *, policy: Sequence[str]) -> None:
+    def __init__(self, *, policy: Sequence[Literal["color", "translation", "cutout"]]) -> None:
         for name in policy:
             if name not in POLICIES:
                 raise UserError(
@@ -163,7 +165,7 @@ class ADA(Augmentation, nn.Module):
     batches: Tensor
 
     def __init__(
-        self, *, target: float = 0.6, kimg: float = 500.0, every_batches: int = 4, start: float = 0
+        self, *, target: Share = 0.6, kimg: Kimg = 500.0, every_batches: Count = 4, start: Share = 0
     ) -> None:
         nn.Module.__init__(self)
         if not -1 <= target <= 1:

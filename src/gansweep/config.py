@@ -22,11 +22,12 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gansweep.errors import UserError, nearest
+from gansweep.options import check_options
 
 KNOWN_PACKAGES = ("gansweep", "torch", "torchvision", "pytorch_lightning")
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
@@ -99,31 +100,20 @@ def _hydra() -> Iterator[None]:
 
 
 def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
-    """`cfg` with the names of the chosen groups in it, its root values checked.
+    """`cfg` with the names of the chosen groups in it, every option checked.
 
     choices: group -> option, as in hydra.runtime.choices.
+    Raises: UserError for an option without a value, or whose value it does not take.
     """
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise UserError(f"{key} has no value, and this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
-    _positive_number(cfg, "budget_kimg")
-    for key in ("seed", "batch_size"):
-        if not isinstance(cfg[key], int) or isinstance(cfg[key], bool):
-            raise UserError(f"{key}={cfg[key]} is not a whole number: use {key}=64, say.")
-    _positive_number(cfg, "batch_size")
-    if not isinstance(cfg.extra_packages, ListConfig):
-        raise UserError(
-            f"extra_packages={cfg.extra_packages} is not a list: use "
-            f"'extra_packages=[{cfg.extra_packages}]'."
-        )
+        for key in ("runs_dir", "group", "name", "resume"):
+            if type(cfg[key]) is int:
+                cfg[key] = str(cfg[key])
+    check_options(cfg)
     return cfg
-
-
-def _positive_number(cfg: DictConfig, key: str) -> None:
-    value = cfg[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise UserError(f"{key}={value} is not a positive number: use {key}=100, say.")
 
 
 @contextlib.contextmanager

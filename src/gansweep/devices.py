@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, TypedDict
+
 import torch
 
 from gansweep.errors import UserError
+from gansweep.ranges import Range
+
+Accelerator = Literal["auto", "cpu", "cuda"]
+
+
+class TrainerOptions(TypedDict):
+    """conf/trainer/."""
+
+    accelerator: Accelerator
+    devices: Annotated[int, Range(1, 1024)] | Literal["auto"]
+    precision: Literal["32-true", "bf16-mixed", "64-true"]
+    compile: bool
+    threads: Annotated[int, Range(1, 1024)] | None
 
 
 def accelerator(wanted: str) -> str:

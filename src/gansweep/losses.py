@@ -13,6 +13,8 @@ from typing import ClassVar, Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from gansweep.ranges import Finite
+
 Kind = Literal["logit", "critic", "energy", "paired_logit"]
 
 
@@ -72,9 +74,9 @@ class LeastSquares(Loss):
     def __init__(
         self,
         *,
-        fake_target: float = 0.0,
-        real_target: float = 1.0,
-        generator_target: float = 1.0,
+        fake_target: Finite = 0.0,
+        real_target: Finite = 1.0,
+        generator_target: Finite = 1.0,
     ) -> None:
         self.fake_target = fake_target
         self.real_target = real_target

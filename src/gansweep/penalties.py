@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gansweep.augment import mirrored, reach_of, shifted, shifts
 from gansweep.errors import UserError
+from gansweep.ranges import Decay, Weight
 
 Discriminator = Callable[[Tensor], Tensor]
 Noise = dict[str, tuple[str, tuple[int, ...]]]
@@ -48,7 +49,7 @@ class Penalty(ABC):
     takes_points: ClassVar[bool] = True
     of_gradients: ClassVar[bool] = True  # whether it differentiates the discriminator's gradient
 
-    def __init__(self, *, weight: float) -> None:
+    def __init__(self, *, weight: Weight) -> None:
         self.weight = weight
 
     def noise(self, real: Tensor) -> Noise:
@@ -143,7 +144,7 @@ class Consistency(Penalty):
     of_gradients = False
 
     def __init__(
-        self, *, weight: float, of: Literal["real", "fake"] = "real", flip: bool = True
+        self, *, weight: Weight, of: Literal["real", "fake"] = "real", flip: bool = True
     ) -> None:
         super().__init__(weight=weight)
         if of not in ("real", "fake"):
@@ -192,7 +193,7 @@ class LeCam(ScorePenalty, nn.Module):
     anchors: Tensor
     steps: Tensor
 
-    def __init__(self, *, weight: float, decay: float = 0.99) -> None:
+    def __init__(self, *, weight: Weight, decay: Decay = 0.99) -> None:
         nn.Module.__init__(self)
         if not 0 <= decay < 1:
             raise UserError(f"decay={decay} keeps no average: set it from 0 to below 1.")

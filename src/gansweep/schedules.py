@@ -7,9 +7,12 @@ of images. A budget_kimg that grows on resuming stretches the schedules that dep
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from gansweep.ranges import Decay, Kimg, Range, Share
 
 
-def linear_decay(kimg: float, budget_kimg: float, *, start: float = 0.0) -> float:
+def linear_decay(kimg: float, budget_kimg: float, *, start: Decay = 0.0) -> float:
     """1 until the share `start` of the budget, then straight down to 0 at its end.
 
     start = 0: Miyato et al. 2018, arXiv:1802.05957; start = 0.5: Zhu et al. 2017,
@@ -24,13 +27,18 @@ def cosine(kimg: float, budget_kimg: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, kimg / budget_kimg)))
 
 
-def halving(kimg: float, budget_kimg: float, *, every_kimg: float, floor: float = 0.0) -> float:
+def halving(kimg: float, budget_kimg: float, *, every_kimg: Kimg, floor: Share = 0.0) -> float:
     """Halved after each `every_kimg`, never below `floor` (Berthelot et al. 2017, Section 4.1)."""
     return float(max(floor, 0.5 ** int(kimg // every_kimg)))
 
 
 def geometric(
-    kimg: float, budget_kimg: float, *, factor: float, every_kimg: float, floor: float = 0.0
+    kimg: float,
+    budget_kimg: float,
+    *,
+    factor: Annotated[float, Range(0, 1, above=True)],
+    every_kimg: Kimg,
+    floor: Share = 0.0,
 ) -> float:
     """Times `factor` after each `every_kimg`, never below `floor`.
 

@@ -16,13 +16,14 @@ import torch
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Seconds
 from gansweep.record import replace_atomically
 
 
 class Checkpoint(GameCallback):
     """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves."""
 
-    def __init__(self, every_seconds: float = 30.0) -> None:
+    def __init__(self, every_seconds: Seconds = 30.0) -> None:
         self.every_seconds = every_seconds
         self._saved = time.monotonic()
         self._scores_seen = 0

@@ -19,6 +19,7 @@ from gansweep.metrics.cache import say
 from gansweep.metrics.equilibrium import game_value
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.ranges import Count, Kimg, Rate
 
 ROWS_KEPT = 6400  # of the test split, half for the worst opponents and half for the scores
 SEED = 20181112
@@ -47,7 +48,7 @@ class DualityGap(ImageClockWatcher):
     data: DataSource
 
     def __init__(
-        self, every_kimg: float, steps: int, batch_size: int, learning_rate: float
+        self, every_kimg: Kimg, steps: Count, batch_size: Count, learning_rate: Rate
     ) -> None:
         super().__init__(every_kimg)
         self.steps = steps

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import Annotated
 
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.watcher import Watcher
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Count, KimgOrNone, Range, Weight
 
 RULE = "stop_on_failure"
 LEAST_SCORES = 5  # evaluations that must agree, whatever the cadence
@@ -31,11 +33,11 @@ class StopOnFailure(Watcher):
 
     def __init__(
         self,
-        every_steps: int,
-        collapse_spread: float = 1e-3,
-        collapse_kimg: float = 5.0,
-        worse_factor: float = 2.0,
-        worse_kimg: float = 50.0,
+        every_steps: Count,
+        collapse_spread: Weight = 1e-3,
+        collapse_kimg: KimgOrNone = 5.0,
+        worse_factor: Annotated[float, Range(1, 1e9)] = 2.0,
+        worse_kimg: KimgOrNone = 50.0,
     ) -> None:
         super().__init__(every_steps)
         self.collapse_spread = collapse_spread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,7 @@ from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.prdc import nearest
 from gansweep.metrics.reference import real_side
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Count, Kimg, Range
 from gansweep.record import replace_atomically
 
 MOST_REAL_BYTES = 2**28  # of pixels kept in memory
@@ -53,11 +55,11 @@ class Neighbours(ImageClockWatcher):
 
     def __init__(
         self,
-        every_kimg: float,
-        count: int = 10,
-        k: int = 3,
-        n_fake: int = 500,
-        n_real: int = 10_000,
+        every_kimg: Kimg,
+        count: Annotated[int, Range(1, 1_000)] = 10,
+        k: Annotated[int, Range(1, 1_000)] = 3,
+        n_fake: Count = 500,
+        n_real: Count = 10_000,
     ) -> None:
         super().__init__(every_kimg)
         self.count, self.k, self.n_fake, self.n_real = count, k, n_fake, n_real

@@ -14,6 +14,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.equilibrium import overfitting
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Count
 
 ROWS_KEPT = 2048  # of each split, so that a folder of images is read once
 SEED = 20200611
@@ -32,7 +33,7 @@ class Overfitting(Watcher):
 
     data: DataSource
 
-    def __init__(self, every_steps: int, images: int = 64) -> None:
+    def __init__(self, every_steps: Count, images: Count = 64) -> None:
         super().__init__(every_steps)
         self.images = images
         self._splits: tuple[Rows, Rows] | None = None

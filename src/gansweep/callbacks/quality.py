@@ -14,6 +14,7 @@ from gansweep.metrics.held_out import HeldOut, judged
 from gansweep.metrics.panel import Panel, Progress
 from gansweep.metrics.protocol import Score
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Kimg
 
 
 class Quality(ImageClockWatcher):
@@ -28,7 +29,7 @@ class Quality(ImageClockWatcher):
     on_every_process = True
     at_pauses = True  # what is decided then is decided by the scores
 
-    def __init__(self, every_kimg: float) -> None:
+    def __init__(self, every_kimg: Kimg) -> None:
         super().__init__(every_kimg)
         self._noted = False
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from gansweep.callbacks.sheet import save, sheet
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Kimg, Range
 
 NOISE_SEED = 20140610
 
@@ -20,7 +23,7 @@ class Samples(ImageClockWatcher):
     conditions: Conditions
     data: DataSource
 
-    def __init__(self, every_kimg: float, count: int = 64) -> None:
+    def __init__(self, every_kimg: Kimg, count: Annotated[int, Range(1, 4_096)] = 64) -> None:
         super().__init__(every_kimg)
         self.count = count
 

@@ -15,6 +15,7 @@ from gansweep.callbacks.watcher import GameCallback
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Kimg, Share, Weight
 
 Curve = list[tuple[float, float]]
 Curves = dict[str, Curve]
@@ -83,7 +84,7 @@ class StopOnPlateau(_ScoreRule):
     rule = "stop_on_plateau"
     reads: tuple[tuple[str, type[GameCallback]], ...] = (("quality", Quality),)
 
-    def __init__(self, patience_kimg: float, min_relative: float, watch: str | None = None) -> None:
+    def __init__(self, patience_kimg: Kimg, min_relative: Weight, watch: str | None = None) -> None:
         self.patience_kimg = patience_kimg
         self.min_relative = min_relative
         self.watch = watch
@@ -153,7 +154,7 @@ class StopAtEquilibrium(_ScoreRule):
     rule = "stop_at_equilibrium"
     reads = (("quality", Quality), ("balance", Balance), ("gradients", GradientNorms))
 
-    def __init__(self, window_kimg: float, tolerance: float, flat: float, improved: float) -> None:
+    def __init__(self, window_kimg: Kimg, tolerance: Share, flat: Weight, improved: Weight) -> None:
         self.window_kimg = window_kimg
         self.tolerance = tolerance
         self.flat = flat

@@ -10,12 +10,13 @@ import torch
 
 from gansweep.callbacks.watcher import Watcher
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Count
 
 
 class Throughput(Watcher):
     """Time spent on scores, samples and checkpoints does not count."""
 
-    def __init__(self, every_steps: int) -> None:
+    def __init__(self, every_steps: Count) -> None:
         super().__init__(every_steps)
         self._images = -1
         self._seconds = 0.0

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from gansweep.callbacks.journal import Journal
 from gansweep.models.adversarial import Adversarial
+from gansweep.ranges import Count, Kimg
 
 
 class GameCallback(pl.Callback):
@@ -38,7 +39,7 @@ class Watcher(GameCallback):
     every_steps: batches between two looks.
     """
 
-    def __init__(self, every_steps: int = 1) -> None:
+    def __init__(self, every_steps: Count = 1) -> None:
         self.every_steps = every_steps
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
@@ -56,7 +57,7 @@ class ImageClockWatcher(GameCallback):
     on_every_process = False  # else on the main process alone
     at_pauses = False  # whether a pause counts as an end
 
-    def __init__(self, every_kimg: float) -> None:
+    def __init__(self, every_kimg: Kimg) -> None:
         self.every_kimg = every_kimg
         self._done_at = -1
 

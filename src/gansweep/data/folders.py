@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import Share, Split
 from gansweep.errors import UserError, nearest
+from gansweep.ranges import Count, CountOrNone, Range, Seed, Side
 
 CHUNK = 256
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -87,17 +88,17 @@ class ImageFolder(PartlyLabelled):
     def __init__(
         self,
         root: str | Path,
-        image_size: int = 64,
+        image_size: Side = 64,
         channels: Literal["auto", 1, 3] = "auto",
-        resize: int | None = None,
+        resize: Side | None = None,
         crop: Literal["center", "random"] = "center",
         flip: bool = False,
         on_corrupt: Literal["stop", "skip"] = "stop",
         test_root: str | Path | None = None,
-        test_every: int = 10,
-        workers: int = 4,
-        n_labels: int | None = None,
-        label_seed: int = 0,
+        test_every: CountOrNone = 10,
+        workers: Annotated[int, Range(0, 256)] = 4,
+        n_labels: Count | None = None,
+        label_seed: Seed = 0,
     ) -> None:
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name

@@ -20,6 +20,7 @@ from gansweep.data.download import Archive, fetch, locked
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.errors import UserError
+from gansweep.ranges import Side
 
 
 class ImageSet(ResidentSource):
@@ -29,7 +30,7 @@ class ImageSet(ResidentSource):
     native_size: int
     classes: tuple[str, ...] | None
 
-    def __init__(self, image_size: int | None = None, **resident: Any) -> None:
+    def __init__(self, image_size: Side | None = None, **resident: Any) -> None:
         super().__init__(**resident)
         if image_size is not None and image_size < 1:
             raise UserError(f"data.image_size={image_size} is not a size: set it in pixels.")
@@ -91,7 +92,7 @@ class DownloadedSet(ImageSet):
     archive: Archive
 
     def __init__(
-        self, root: str | Path = "data", image_size: int | None = None, **resident: Any
+        self, root: str | Path = "data", image_size: Side | None = None, **resident: Any
     ) -> None:
         super().__init__(image_size, **resident)
         self.root = Path(root).expanduser()
@@ -229,7 +230,7 @@ class STL10(DownloadedSet):
     def __init__(
         self,
         root: str | Path = "data",
-        image_size: int | None = None,
+        image_size: Side | None = None,
         unlabelled: bool = False,
         **resident: Any,
     ) -> None:

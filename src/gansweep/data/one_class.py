@@ -7,6 +7,7 @@ import torch
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
+from gansweep.ranges import CountOrNone
 
 
 class OneClass(ResidentSource):
@@ -19,7 +20,7 @@ class OneClass(ResidentSource):
     Source: the protocol of Ruff et al. 2018 (Deep SVDD), ICML, Section 4.1.
     """
 
-    def __init__(self, base: DataSource, normal: int) -> None:
+    def __init__(self, base: DataSource, normal: CountOrNone) -> None:
         super().__init__(
             flip=getattr(base, "flip", False), resident_gib=getattr(base, "resident_gib", 1.0)
         )

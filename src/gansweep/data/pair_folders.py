@@ -11,6 +11,7 @@ from gansweep.data.folders import ImageFolder
 from gansweep.data.pairs import Translation
 from gansweep.data.source import Split
 from gansweep.errors import UserError
+from gansweep.ranges import Side
 
 SHOWN = 5  # names in an error
 
@@ -30,7 +31,7 @@ class _Folders(Translation):
         root_b: str | Path,
         test_root_a: str | Path | None = None,
         test_root_b: str | Path | None = None,
-        image_size: int = 256,
+        image_size: Side = 256,
         **options: Any,
     ) -> None:
         _check_folders(root_a, root_b, test_root_a, test_root_b)

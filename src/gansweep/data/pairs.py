@@ -17,8 +17,9 @@ from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Share, Split
-from gansweep.data.tasks import task_named
+from gansweep.data.tasks import TaskName, task_named
 from gansweep.errors import UserError
+from gansweep.ranges import Weight
 
 HALVES_SEED = 20170330
 Rows = Callable[[int], Tensor]  # how many images there are -> the numbers of some of them
@@ -203,7 +204,9 @@ class Paired(_Derived):
     flip: mirror a source and its target together with probability 1/2.
     """
 
-    def __init__(self, base: DataSource, task: str, sigma: float = 0.5, flip: bool = False) -> None:
+    def __init__(
+        self, base: DataSource, task: TaskName, sigma: Weight = 0.5, flip: bool = False
+    ) -> None:
         super().__init__(base, task, sigma, flip, None)
 
 
@@ -216,7 +219,9 @@ class Unpaired(_Derived):
     The options are those of `Paired`.
     """
 
-    def __init__(self, base: DataSource, task: str, sigma: float = 0.5, flip: bool = False) -> None:
+    def __init__(
+        self, base: DataSource, task: TaskName, sigma: Weight = 0.5, flip: bool = False
+    ) -> None:
         super().__init__(base, task, sigma, flip, (_first_half, _second_half))
 
 

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import Share, Split
+from gansweep.ranges import Count, Range, Seed
 
 CHUNK = 1000
 Arrays = tuple[Tensor, Tensor | None]
@@ -33,9 +35,9 @@ class ResidentSource(PartlyLabelled):
         self,
         *,
         flip: bool = False,
-        resident_gib: float = 1.0,
-        n_labels: int | None = None,
-        label_seed: int = 0,
+        resident_gib: Annotated[float, Range(0, 1e6)] = 1.0,
+        n_labels: Count | None = None,
+        label_seed: Seed = 0,
     ) -> None:
         self.flip = flip
         self.resident_gib = resident_gib

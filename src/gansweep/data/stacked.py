@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.errors import UserError
+from gansweep.ranges import Range, Side
 
 CHANNELS = 3
 N_TRAIN = 128_000  # of VEEGAN and of PacGAN's comparison with it
@@ -75,7 +76,10 @@ class StackedDigits(StackedSet):
     name = "stacked_digits"
 
     def __init__(
-        self, image_size: int | None = None, n_train: int = N_TRAIN, **resident: Any
+        self,
+        image_size: Side | None = None,
+        n_train: Annotated[int, Range(1, 1_000_000)] = N_TRAIN,
+        **resident: Any,
     ) -> None:
         super().__init__(n_train, **resident)
         self.image_size = image_size or Digits.native_size
@@ -93,8 +97,8 @@ class StackedMNIST(StackedSet):
     def __init__(
         self,
         root: str | Path = "data",
-        image_size: int | None = None,
-        n_train: int = N_TRAIN,
+        image_size: Side | None = None,
+        n_train: Annotated[int, Range(1, 1_000_000)] = N_TRAIN,
         **resident: Any,
     ) -> None:
         super().__init__(n_train, **resident)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -133,6 +134,7 @@ def _otsu(pixels: Tensor) -> Tensor:
     return torch.where(even, 255, between.argmax(1))
 
 
+TaskName = Literal["invert", "rotate", "tint", "edges", "hole", "denoise", "colourise", "mask"]
 TASKS = {
     "invert": Task(same, inverted),
     "rotate": Task(same, rotated, turns=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Mixture, Split
 from gansweep.errors import UserError
+from gansweep.ranges import Count, Modes, Positive, Range, Weight
 
 N_TEST = 10_000
 SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2}
@@ -66,7 +68,11 @@ class Ring(MixtureSource):
     name = "ring"
 
     def __init__(
-        self, modes: int = 8, radius: float = 1.0, sigma: float = 0.01, n_train: int = 100_000
+        self,
+        modes: Modes = 8,
+        radius: Positive = 1.0,
+        sigma: Positive = 0.01,
+        n_train: Count = 100_000,
     ) -> None:
         if modes < 1:
             raise UserError(f"data.modes={modes} leaves no mode on the ring: set 1 or more.")
@@ -80,7 +86,11 @@ class Grid(MixtureSource):
     name = "grid"
 
     def __init__(
-        self, side: int = 5, spacing: float = 2.0, sigma: float = 0.05, n_train: int = 100_000
+        self,
+        side: Annotated[int, Range(1, 100)] = 5,
+        spacing: Weight = 2.0,
+        sigma: Positive = 0.05,
+        n_train: Count = 100_000,
     ) -> None:
         if side < 1:
             raise UserError(f"data.side={side} leaves no mode on the grid: set 1 or more.")
@@ -104,11 +114,11 @@ class FlatMixture(MixtureSource):
 
     def __init__(
         self,
-        modes: int = 10,
-        inner_dim: int = 700,
-        dim: int = 1200,
-        sigma: float = 0.05,
-        n_train: int = 20_000,
+        modes: Modes = 10,
+        inner_dim: Annotated[int, Range(1, 4_096)] = 700,
+        dim: Annotated[int, Range(1, 4_096)] = 1200,
+        sigma: Positive = 0.05,
+        n_train: Count = 20_000,
     ) -> None:
         if modes < 1:
             raise UserError(f"data.modes={modes} leaves no mode in the mixture: set 1 or more.")

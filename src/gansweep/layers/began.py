@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gansweep.layers import mlp
 from gansweep.layers.autoencoder import Codes
 from gansweep.layers.spatial import stages
+from gansweep.ranges import Width
 
 
 def _stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -34,7 +35,7 @@ def _pair(n_in: int, n_out: int) -> list[nn.Module]:
 class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W), unbounded, as the paper's last convolution leaves it."""
 
-    def __init__(self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width) -> None:
         super().__init__()
         base, doublings = _stages(sample_shape)
         layers: list[nn.Module] = [
@@ -77,7 +78,7 @@ class Discriminator(nn.Module):
     n_codes: length of the autoencoder's code.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, n_codes: int) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], *, width: Width, n_codes: Width) -> None:
         super().__init__()
         self.encoder = Encoder(sample_shape, n_codes, width=width)
         self.decoder = Generator(sample_shape, n_codes, width=width)
@@ -96,7 +97,7 @@ class PointsDiscriminator(nn.Module):
     n_codes: length of the autoencoder's code.   hidden: the options of those networks.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, n_codes: int, **hidden: Any) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], *, n_codes: Width, **hidden: Any) -> None:
         super().__init__()
         head = partial(Codes, n_outputs=n_codes)
         self.encoder = mlp.Discriminator(sample_shape, head=head, **hidden)

@@ -18,6 +18,7 @@ from gansweep.layers.conditional_norm import CodeBatchNorm2d
 from gansweep.layers.heads import Projection
 from gansweep.layers.normalization import normalize_weights
 from gansweep.layers.spatial import stages
+from gansweep.ranges import Side, Width
 
 
 class Generator(resnet.Generator):
@@ -34,11 +35,11 @@ class Generator(resnet.Generator):
         sample_shape: tuple[int, ...],
         latent_dim: int,
         *,
-        width: int,
-        embedding_dim: int,
+        width: Width,
+        embedding_dim: Width,
         n_classes: int,
-        max_width: int | None = None,
-        attention: int | None = None,
+        max_width: Width | None = None,
+        attention: Side | None = None,
         spectral_norm: bool = True,
     ) -> None:
         n_parts = stages(sample_shape)[1] + 1
@@ -81,10 +82,10 @@ class Discriminator(resnet.Discriminator):
         self,
         sample_shape: tuple[int, ...],
         *,
-        width: int,
+        width: Width,
         n_classes: int,
-        max_width: int | None = None,
-        attention: int | None = None,
+        max_width: Width | None = None,
+        attention: Side | None = None,
         spectral_norm: bool = True,
     ) -> None:
         super().__init__(

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.ranges import Width
+
 Network = Callable[..., nn.Module]
 
 
@@ -28,7 +30,7 @@ class Generator(nn.Module):
         *,
         network: Network,
         n_classes: int,
-        embedding_dim: int,
+        embedding_dim: Width,
         **options: Any,
     ) -> None:
         super().__init__()

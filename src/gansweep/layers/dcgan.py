@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from gansweep.layers import heads
 from gansweep.layers.heads import Head
-from gansweep.layers.normalization import normalization, normalize_weights
+from gansweep.layers.normalization import NormName, normalization, normalize_weights
 from gansweep.layers.spatial import stages
+from gansweep.ranges import Width
 
 INITIAL_SPREAD = 0.02
 LEAK = 0.2
@@ -39,7 +40,7 @@ class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1]; `width` channels at half the image's side."""
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, norm: str
+        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width, norm: NormName
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -77,8 +78,8 @@ class Discriminator(nn.Module):
         self,
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        norm: str,
+        width: Width,
+        norm: NormName,
         spectral_norm: bool = False,
         head: Head = heads.Linear,
         n_classes: int | None = None,

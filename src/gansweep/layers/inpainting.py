@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.layers.dcgan import LEAK, initialize
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
 from gansweep.layers.spatial import stages
+from gansweep.ranges import Width
 
 
 class Inpainter(nn.Module):
@@ -22,7 +23,7 @@ class Inpainter(nn.Module):
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], *, width: int, codes: int, norm: str = "batch"
+        self, sample_shape: tuple[int, ...], *, width: Width, codes: Width, norm: NormName = "batch"
     ) -> None:
         super().__init__()
         base, halvings = stages(sample_shape)
@@ -67,7 +68,9 @@ class Judge(nn.Module):
     width: channels after the first, doubled at each further one.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, norm: str = "batch") -> None:
+    def __init__(
+        self, sample_shape: tuple[int, ...], *, width: Width, norm: NormName = "batch"
+    ) -> None:
         super().__init__()
         channels, side = sample_shape[0], sample_shape[1]
         base, halvings = stages((channels, 2 * side, 2 * sample_shape[2]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
+from gansweep.ranges import Width
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -24,7 +25,7 @@ class MinibatchDiscrimination(nn.Module):
     compares_samples = True  # so real and generated samples are never judged in one batch
 
     def __init__(
-        self, n_features: int, n_classes: int | None = None, *, n_kernels: int, kernel_dim: int
+        self, n_features: int, n_classes: int | None = None, *, n_kernels: Width, kernel_dim: Width
     ) -> None:
         super().__init__()
         if min(n_kernels, kernel_dim) < 1:

@@ -6,16 +6,19 @@ layers of 128 rectifiers is the usual one for two-dimensional mixtures.
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError, nearest
 from gansweep.layers.heads import Head, Linear
-from gansweep.layers.normalization import normalization, normalize_weights
+from gansweep.layers.normalization import NormName, normalization, normalize_weights
+from gansweep.ranges import Depth, Width
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
 Initialize = Callable[[Tensor], object]  # of torch.nn.init, in place
+Activation = Literal["relu", "leaky_relu", "tanh", "maxout"]
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "maxout")
 
 
@@ -72,10 +75,10 @@ class Generator(nn.Module):
         sample_shape: tuple[int, ...],
         latent_dim: int,
         *,
-        width: int,
-        depth: int,
-        activation: str,
-        norm: str,
+        width: Width,
+        depth: Depth,
+        activation: Activation,
+        norm: NormName,
         initialize: Initialize | None = None,
     ) -> None:
         super().__init__()
@@ -100,10 +103,10 @@ class Discriminator(nn.Module):
         self,
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        depth: int,
-        activation: str,
-        norm: str,
+        width: Width,
+        depth: Depth,
+        activation: Activation,
+        norm: NormName,
         spectral_norm: bool = False,
         head: Head = Linear,
         n_classes: int | None = None,

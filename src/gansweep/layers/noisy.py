@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.layers.heads import Head, Linear
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
+from gansweep.ranges import Weight, Width
 
 WEIGHT_SPREAD = 0.1
 
@@ -44,7 +45,12 @@ class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1], or (N, D) points, unbounded."""
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, widths: Sequence[int], norm: str
+        self,
+        sample_shape: tuple[int, ...],
+        latent_dim: int,
+        *,
+        widths: Sequence[Width],
+        norm: NormName,
     ) -> None:
         super().__init__()
         self.sample_shape = tuple(sample_shape)
@@ -79,9 +85,9 @@ class Discriminator(nn.Module):
         self,
         sample_shape: tuple[int, ...],
         *,
-        widths: Sequence[int],
-        input_noise: float,
-        hidden_noise: float,
+        widths: Sequence[Width],
+        input_noise: Weight,
+        hidden_noise: Weight,
         head: Head = Linear,
         n_classes: int | None = None,
     ) -> None:

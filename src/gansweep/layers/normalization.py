@@ -1,10 +1,13 @@
 """Normalisations that the networks choose by name: of activations and of weights."""
 
+from typing import Literal
+
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gansweep.errors import UserError, nearest
 
+NormName = Literal["batch", "layer", "instance", "none"]
 KINDS = ("batch", "layer", "instance", "none")
 
 

@@ -4,12 +4,15 @@ Source: Isola et al. 2017, arXiv:1611.07004, Appendix 6.1.2: C64-C128-C256-C512,
 leaky ReLU 0.2, no normalisation in the first layer, weights from N(0, 0.02), sees 70x70 pixels.
 """
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import LEAK, initialize
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
+from gansweep.ranges import Range, Width
 
 PATCHES = {1: 16, 2: 34, 3: 70}  # halvings -> the side of the patch that one score sees
 WIDEST = 8  # times `width`
@@ -29,7 +32,12 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], *, width: int, norm: str, halvings: int | None = None
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        width: Width,
+        norm: NormName,
+        halvings: Annotated[int, Range(0, 12)] | None = None,
     ) -> None:
         super().__init__()
         side = min(sample_shape[1:])

@@ -20,6 +20,7 @@ from gansweep.layers import equalized
 from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.layers.spatial import channels_at
+from gansweep.ranges import Count, Width
 
 START_SIDE, LARGEST_SIDE = 4, 1024
 
@@ -115,7 +116,7 @@ class Generator(_Grown):
     width: channels up to 32x32.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width) -> None:
         super().__init__()
         self.top = top_level(sample_shape)
         widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]
@@ -161,7 +162,7 @@ class Discriminator(_Grown):
     width: channels up to 32x32.   group: samples of one minibatch standard deviation; 1 for none.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, group: int = 4) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], *, width: Width, group: Count = 4) -> None:
         super().__init__()
         self.top = top_level(sample_shape)
         widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from gansweep.layers import heads
 from gansweep.layers.heads import Head
 from gansweep.layers.spatial import channels_at, stages
+from gansweep.ranges import Depth, Width
 
 LEAK = 0.2
 LEAKY_GAIN = math.sqrt(2 / (1 + LEAK**2))
@@ -95,7 +96,7 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: int, blocks: int
+        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width, blocks: Depth
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
@@ -126,8 +127,8 @@ class Discriminator(nn.Module):
         self,
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        blocks: int,
+        width: Width,
+        blocks: Depth,
         head: Head = heads.Linear,
         n_classes: int | None = None,
     ) -> None:

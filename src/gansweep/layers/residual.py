@@ -12,9 +12,9 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
 
-Norm = str | Callable[[int], nn.Module]  # a kind of normalization(), or what makes the layer
+Norm = NormName | Callable[[int], nn.Module]  # a kind of normalization(), or what makes the layer
 
 
 def convolution(n_in: int, n_out: int, kernel: int, *, gain: float = 1.0) -> nn.Conv2d:

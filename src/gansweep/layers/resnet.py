@@ -23,9 +23,10 @@ from gansweep.layers import heads
 from gansweep.layers.attention import SelfAttention, attending_side
 from gansweep.layers.conditional_norm import ConditionalBatchNorm2d
 from gansweep.layers.heads import Head
-from gansweep.layers.normalization import normalization, normalize_weights
+from gansweep.layers.normalization import NormName, normalization, normalize_weights
 from gansweep.layers.residual import DownBlock, Norm, UpBlock, convolution
 from gansweep.layers.spatial import FULL_WIDTH_SIDE, channels_at, stages
+from gansweep.ranges import Side, Width
 
 SMALL_MAP = 8  # the discriminator halves its maps down to this side
 
@@ -43,10 +44,10 @@ class Generator(nn.Module):
         sample_shape: tuple[int, ...],
         latent_dim: int,
         *,
-        width: int,
+        width: Width,
         norm: Norm,
-        max_width: int | None = None,
-        attention: int | None = None,
+        max_width: Width | None = None,
+        attention: Side | None = None,
         spectral_norm: bool = False,
         n_classes: int | None = None,
     ) -> None:
@@ -99,11 +100,11 @@ class Discriminator(nn.Module):
         self,
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        norm: str,
+        width: Width,
+        norm: NormName,
         pooling: Literal["sum", "mean"],
-        max_width: int | None = None,
-        attention: int | None = None,
+        max_width: Width | None = None,
+        attention: Side | None = None,
         wide: bool = False,
         spectral_norm: bool = False,
         head: Head = heads.Linear,

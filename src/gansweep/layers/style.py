@@ -22,6 +22,7 @@ from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.layers.progressive import START_SIDE, top_level
 from gansweep.layers.spatial import channels_at
+from gansweep.ranges import Count, Depth, Positive, Width
 
 
 def _widths(top: int, width: int) -> list[int]:
@@ -155,9 +156,9 @@ class Generator(nn.Module):
         sample_shape: tuple[int, ...],
         latent_dim: int,
         *,
-        width: int,
-        depth: int = 8,
-        lr_multiplier: float = 0.01,
+        width: Width,
+        depth: Depth = 8,
+        lr_multiplier: Positive = 0.01,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
@@ -223,7 +224,7 @@ class Discriminator(nn.Module):
     width: channels up to 64x64.   group: samples of one minibatch standard deviation; 1 for none.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: int, group: int = 4) -> None:
+    def __init__(self, sample_shape: tuple[int, ...], *, width: Width, group: Count = 4) -> None:
         super().__init__()
         widths = _widths(top_level(sample_shape), width)[::-1]
         self.start = equalized.Conv2d(sample_shape[0], widths[0], 1, gain=1.0)

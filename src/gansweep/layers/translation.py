@@ -5,12 +5,15 @@ Source: Johnson et al. 2016, arXiv:1603.08155, as in Zhu et al. 2017, arXiv:1703
 normalisation, reflection padding, weights from N(0, 0.02).
 """
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import initialize
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
+from gansweep.ranges import Range, Width
 
 LARGE_SIDE = 256
 BLOCKS, LARGE_BLOCKS = 6, 9
@@ -49,10 +52,10 @@ class ResNet(nn.Module):
         source_shape: tuple[int, ...],
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        norm: str = "instance",
-        blocks: int | None = None,
-        halvings: int = 2,
+        width: Width,
+        norm: NormName = "instance",
+        blocks: Annotated[int, Range(0, 1_000)] | None = None,
+        halvings: Annotated[int, Range(0, 12)] = 2,
     ) -> None:
         super().__init__()
         sides = source_shape[1:]

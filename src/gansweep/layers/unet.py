@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import LEAK, initialize
-from gansweep.layers.normalization import normalization
+from gansweep.layers.normalization import NormName, normalization
+from gansweep.ranges import Width
 
 DEEPEST = 8  # halvings, 256 pixels down to one
 WIDEST = 8  # times `width`
@@ -47,8 +48,8 @@ class UNet(nn.Module):
         source_shape: tuple[int, ...],
         sample_shape: tuple[int, ...],
         *,
-        width: int,
-        norm: str = "batch",
+        width: Width,
+        norm: NormName = "batch",
     ) -> None:
         super().__init__()
         height, across = source_shape[1:]

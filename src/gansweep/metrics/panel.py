@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,7 @@ from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DIRECTIONS, QUICK, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
+from gansweep.ranges import Count, Seed, Share
 
 # their published tables are measured under Inception-v3, whatever their size here
 PUBLISHED_UNDER_INCEPTION = ("cifar10", "stl10", "celeba")
@@ -63,15 +65,15 @@ class Panel:
         self,
         data: DataSource,
         *,
-        n_fake: int | None = None,
+        n_fake: Count | None = None,
         split: Split = "train",
-        n_real: int | None = None,
-        backbone: str = "auto",
+        n_real: Count | None = None,
+        backbone: Literal["auto", "classifier", "inception", "dinov2", "clip"] = "auto",
         scores: Iterable[str] | str | None = None,
-        noise_seed: int = 0,
-        batch_size: int | None = None,
+        noise_seed: Seed = 0,
+        batch_size: Count | None = None,
         weights_path: str | Path | None = None,
-        min_test_accuracy: float = 0.9,
+        min_test_accuracy: Share = 0.9,
         conditional: bool = False,
     ) -> None:
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed

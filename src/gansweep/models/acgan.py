@@ -16,6 +16,7 @@ from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models.adversarial import Terms
 from gansweep.models.gan import GAN
+from gansweep.ranges import Weight
 
 
 class ACGAN(GAN):
@@ -34,7 +35,7 @@ class ACGAN(GAN):
         self,
         *,
         discriminator: Callable[..., nn.Module],
-        class_weight: float,
+        class_weight: Weight,
         conditional: bool = True,
         n_classes: int | None = None,
         **options: Any,

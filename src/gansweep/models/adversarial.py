@@ -27,6 +27,7 @@ from gansweep.losses import Kind
 from gansweep.models.averages import MovingAverages
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
+from gansweep.ranges import Count, Kimg, Positive
 
 Schedule = Callable[[float, float], float]
 
@@ -88,10 +89,10 @@ class Adversarial(pl.LightningModule):
         n_classes: int | None = None,
         source_shape: tuple[int, ...] | None = None,
         optimizer: Mapping[str, Callable[[Any], Optimizer]],
-        n_critic: int = 1,
-        accumulate: int = 1,
-        clip_grad_norm: float | None = None,
-        ema_kimg: float | None = None,
+        n_critic: Count = 1,
+        accumulate: Count = 1,
+        clip_grad_norm: Positive | None = None,
+        ema_kimg: Kimg | None = None,
         lr_schedule: Schedule | None = None,
         judged_by: Sequence[str] = (),
     ) -> None:

@@ -14,6 +14,7 @@ from gansweep.losses import Loss
 from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
 from gansweep.models.draws import Draws
+from gansweep.ranges import Weight
 
 
 class AdversarialAutoencoder(Coding):
@@ -37,7 +38,7 @@ class AdversarialAutoencoder(Coding):
         *,
         discriminator: Callable[..., nn.Module],
         loss: Loss,
-        adversarial_weight: float = 0.1,
+        adversarial_weight: Weight = 0.1,
         **coding: Any,
     ) -> None:
         super().__init__(**coding)

@@ -21,7 +21,8 @@ from gansweep.layers.autoencoder import Coder, Codes
 from gansweep.models.adversarial import Adversarial, Scores, Terms
 from gansweep.models.distributed import gathered
 from gansweep.models.draws import Draws
-from gansweep.models.reconstruction import reconstruction_error
+from gansweep.models.reconstruction import Reconstruction, reconstruction_error
+from gansweep.ranges import Count, Weight, Width
 
 
 class Coding(Adversarial):
@@ -48,9 +49,9 @@ class Coding(Adversarial):
         *,
         encoder: Callable[..., nn.Module],
         decoder: Callable[..., nn.Module],
-        latent_dim: int,
-        reconstruction: str = "mse",
-        input_noise: float = 0.0,
+        latent_dim: Width,
+        reconstruction: Reconstruction = "mse",
+        input_noise: Weight = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -141,7 +142,7 @@ class Autoencoder(Coding):
         nearest of theirs.
     """
 
-    def __init__(self, *, code_noise: float = 0.3, kept_rows: int = 1024, **coding: Any) -> None:
+    def __init__(self, *, code_noise: Weight = 0.3, kept_rows: Count = 1024, **coding: Any) -> None:
         super().__init__(**coding)
         self.code_noise = code_noise
         self.known = Latest(kept_rows, self.source_shape or self.sample_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from gansweep.losses import Loss
 from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
+from gansweep.ranges import Range, Weight
 
 
 class Control(nn.Module):
@@ -71,7 +72,9 @@ class BEGAN(GAN):
 
     sliceable = False  # k follows the energies of a whole batch
 
-    def __init__(self, *, gamma: float, lambda_k: float, **game: Any) -> None:
+    def __init__(
+        self, *, gamma: Annotated[float, Range(0, 1, above=True)], lambda_k: Weight, **game: Any
+    ) -> None:
         control = Control(gamma, lambda_k)
         super().__init__(loss=BoundaryEquilibrium(control), **game)
         self.control = control

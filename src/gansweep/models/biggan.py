@@ -16,6 +16,7 @@ from gansweep.errors import UserError
 from gansweep.models.adversarial import Terms
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.ranges import Positive, Weight
 
 
 class BigGAN(GAN):
@@ -33,8 +34,8 @@ class BigGAN(GAN):
         self,
         *,
         conditional: bool,
-        orthogonal_weight: float,
-        truncation: float | None = None,
+        orthogonal_weight: Weight,
+        truncation: Positive | None = None,
         **game: Any,
     ) -> None:
         if not conditional:

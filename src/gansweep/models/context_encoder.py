@@ -18,6 +18,7 @@ from gansweep.losses import Loss
 from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.ranges import Share, Weight
 
 
 class ContextEncoder(Translator):
@@ -40,8 +41,8 @@ class ContextEncoder(Translator):
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
         loss: Loss,
-        adversarial_weight: float,
-        overlap_weight: float,
+        adversarial_weight: Share,
+        overlap_weight: Weight,
         **training: Any,
     ) -> None:
         super().__init__(**training)

@@ -21,6 +21,7 @@ from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import gathered, own_rows
 from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.ranges import CountOrNone, Weight
 
 
 class ImagePool(nn.Module):
@@ -107,9 +108,9 @@ class CycleGAN(Translator):
         *,
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
-        cycle_weight: float,
-        identity_weight: float,
-        pool_size: int,
+        cycle_weight: Weight,
+        identity_weight: Weight,
+        pool_size: CountOrNone,
         **training: Any,
     ) -> None:
         super().__init__(**training)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from gansweep.models.adversarial import Adversarial, Schedule, Scores, Terms
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.penalties import Penalty, ScorePenalty
+from gansweep.ranges import Count, Positive, Range, Weight, Width
 
 
 class GAN(Adversarial):
@@ -54,16 +55,16 @@ class GAN(Adversarial):
         discriminator: Callable[..., nn.Module],
         loss: Loss,
         penalties: Mapping[str, Penalty | ScorePenalty],
-        latent_dim: int,
+        latent_dim: Width,
         latent_distribution: Literal["normal", "uniform"] = "normal",
         conditional: bool = False,
-        packing: int = 1,
-        penalty_interval: int = 1,
+        packing: Annotated[int, Range(1, 1_000)] = 1,
+        penalty_interval: Count = 1,
         augment: Augmentation | None = None,
         top_k: Schedule | None = None,
-        feature_matching: float = 0.0,
-        adversarial: float = 1.0,
-        weight_clip: float | None = None,
+        feature_matching: Weight = 0.0,
+        adversarial: Weight = 1.0,
+        weight_clip: Positive | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models.adversarial import Terms
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.ranges import Count, Range, Weight, Width
 
 
 class InfoGAN(GAN):
@@ -41,14 +42,14 @@ class InfoGAN(GAN):
         *,
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
-        latent_dim: int,
-        categories: Sequence[int],
-        continuous: int,
-        q_width: int,
-        categorical_weight: float,
-        continuous_weight: float,
+        latent_dim: Width,
+        categories: Sequence[Annotated[int, Range(2, 10_000)]],
+        continuous: Annotated[int, Range(0, 16_384)],
+        q_width: Width,
+        categorical_weight: Weight,
+        continuous_weight: Weight,
         conditional: bool = False,
-        packing: int = 1,
+        packing: Count = 1,
         **options: Any,
     ) -> None:
         _refuse(categories, continuous, conditional, packing)

@@ -20,6 +20,7 @@ from gansweep.losses import Loss
 from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.draws import Draws
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.ranges import Weight
 
 
 class Pix2Pix(Translator):
@@ -39,7 +40,7 @@ class Pix2Pix(Translator):
         generator: Callable[..., UNet],
         discriminator: Callable[..., nn.Module],
         loss: Loss,
-        l1_weight: float,
+        l1_weight: Weight,
         **training: Any,
     ) -> None:
         super().__init__(**training)

@@ -35,6 +35,7 @@ from gansweep.losses import Wasserstein
 from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN, packs_around
+from gansweep.ranges import KimgOrNone, Weight
 
 
 class DriftingWasserstein(Wasserstein):
@@ -43,7 +44,7 @@ class DriftingWasserstein(Wasserstein):
     Source: Karras et al. 2018, Appendix A.1.
     """
 
-    def __init__(self, *, drift: float = 1e-3) -> None:
+    def __init__(self, *, drift: Weight = 1e-3) -> None:
         self.drift = drift
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -62,7 +63,9 @@ class ProGAN(GAN):
     generator: Generator
     discriminator: Discriminator
 
-    def __init__(self, *, stable_kimg: float, fade_kimg: float, **two_player: Any) -> None:
+    def __init__(
+        self, *, stable_kimg: KimgOrNone, fade_kimg: KimgOrNone, **two_player: Any
+    ) -> None:
         if two_player.get("conditional"):
             raise UserError(
                 "model=progan grows without classes: leave model.conditional=false, or use "

@@ -4,6 +4,7 @@ made, wanted: (N, C, H, W) in [-1, 1] or (N, D).   Returns: (N,), a mean over pi
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from gansweep.errors import UserError, nearest
 
 Error = Callable[[Tensor, Tensor], Tensor]
+Reconstruction = Literal["mse", "bce", "l1"]
 
 CERTAIN = 1e-7  # distance of a probability from 0 and 1 at which it is held, as Keras holds it
 

@@ -27,6 +27,7 @@ from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.ranges import Count, Weight
 
 Head = Callable[[int, int], nn.Module]
 MATCHINGS = ("squared", "absolute")
@@ -52,9 +53,9 @@ class SGAN(GAN):
         self,
         *,
         discriminator: Callable[..., nn.Module],
-        unsupervised_weight: float = 1.0,
+        unsupervised_weight: Weight = 1.0,
         conditional: bool = False,
-        packing: int = 1,
+        packing: Count = 1,
         **game: Any,
     ) -> None:
         if conditional or packing > 1:

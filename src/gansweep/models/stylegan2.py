@@ -13,7 +13,7 @@ models/averages.py).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.progan import filled
+from gansweep.ranges import Count, Decay, Range, Share, Weight
 
 
 class PathMean(nn.Module):
@@ -64,11 +65,11 @@ class StyleGAN2(GAN):
     def __init__(
         self,
         *,
-        mixing: float,
-        path_weight: float,
-        path_interval: int,
-        path_decay: float,
-        path_share: float,
+        mixing: Share,
+        path_weight: Weight,
+        path_interval: Count,
+        path_decay: Decay,
+        path_share: Annotated[float, Range(0, 1, above=True)],
         **two_player: Any,
     ) -> None:
         if two_player.get("conditional"):

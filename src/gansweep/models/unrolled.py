@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from gansweep.errors import UserError
 from gansweep.models.adversarial import Terms
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
+from gansweep.ranges import Range
 
 Weights = dict[str, Tensor]
 
@@ -45,7 +46,11 @@ class UnrolledGAN(GAN):
     """
 
     def __init__(
-        self, *, unrolling_steps: int, unrolled: Literal["adam", "sgd"] = "adam", **game: Any
+        self,
+        *,
+        unrolling_steps: Annotated[int, Range(0, 1_000)],
+        unrolled: Literal["adam", "sgd"] = "adam",
+        **game: Any,
     ) -> None:
         super().__init__(**game)
         if unrolling_steps < 0:

@@ -17,6 +17,8 @@ from gansweep.layers.autoencoder import Coder
 from gansweep.models.adversarial import Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
 from gansweep.models.draws import Draws
+from gansweep.models.reconstruction import Reconstruction
+from gansweep.ranges import Positive, Weight
 
 
 class VAE(Coding):
@@ -36,9 +38,9 @@ class VAE(Coding):
     def __init__(
         self,
         *,
-        beta: float = 1.0,
-        spread: float = 0.5,
-        reconstruction: str = "bce",
+        beta: Weight = 1.0,
+        spread: Positive = 0.5,
+        reconstruction: Reconstruction = "bce",
         **coding: Any,
     ) -> None:
         super().__init__(reconstruction=reconstruction, **coding)
