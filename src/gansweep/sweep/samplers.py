@@ -6,7 +6,6 @@ again, and a second attempt at a trial draws what the first did.
 
 from __future__ import annotations
 
-import copy
 import inspect
 import itertools
 import logging
@@ -23,12 +22,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from gansweep.errors import UserError
 from gansweep.report.notation import plural, short_names
+from gansweep.sweep.cma_es import RepeatableCmaEs
 from gansweep.sweep.constraints import TELLS_OPTUNA, excesses
 from gansweep.sweep.domains import Choice, Fixed, Interval
 from gansweep.sweep.given_up import LearnsOfGivenUp
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc", "population", "grid")
 # these take constraints into account; the others search as if there were none
 KNOWS_CONSTRAINTS = ("tpe", "gp")
-# what CMA-ES keeps of its state in the attributes of a trial
-_CMA_STATE = "cma:"
 
 
 def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
@@ -118,30 +116,6 @@ class QuasiRandom(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         return _at(self._point[param_name], param_distribution)
-
-
-class RepeatableCmaEs(CmaEsSampler):
-    """CMA-ES (Hansen and Ostermeier 2001) that draws for a trial what it drew before."""
-
-    def __init__(self, seed: int, number: int, consider_pruned_trials: bool) -> None:
-        super().__init__(
-            seed=seed,
-            consider_pruned_trials=consider_pruned_trials,
-            warn_independent_sampling=False,
-        )
-        self._position = number
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        trial = copy.copy(trial)  # it is the caller's
-        trial.number = self._position  # Optuna seeds by the attempt
-        return super().sample_relative(study, trial, search_space)
-
-
-def carried_state(trial: FrozenTrial) -> dict[str, Any]:
-    """The attributes without which the next attempt at `trial` would teach CMA-ES nothing."""
-    return {k: v for k, v in trial.system_attrs.items() if k.startswith(_CMA_STATE)}
 
 
 def refuse_unfit(settings: Settings, space: Space) -> None:

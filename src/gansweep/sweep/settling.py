@@ -17,6 +17,7 @@ from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord
 from gansweep.sweep import failures
+from gansweep.sweep.cma_es import carried_state
 from gansweep.sweep.confirm import params_of
 from gansweep.sweep.constraints import note_measured
 from gansweep.sweep.domains import Scalar
@@ -25,7 +26,7 @@ from gansweep.sweep.objective import Objective
 from gansweep.sweep.outcome import SUCCEEDED, Measured, Outcome, outcome_of
 from gansweep.sweep.population import UNIT
 from gansweep.sweep.pruning import last_attempts
-from gansweep.sweep.samplers import KNOWS_CONSTRAINTS, carried_state
+from gansweep.sweep.samplers import KNOWS_CONSTRAINTS
 from gansweep.sweep.space import difference
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _queue_again(
     identity = ("of", "seed", "source", *UNIT)
     kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
     queued = {"key": attrs["key"], "attempt": attrs["attempt"] + 1, "kills": kills, **kept}
-    fixed = {"fixed_params": _known_params(sweep, trial), **carried_state(trial)}
+    fixed = _drawn(sweep, trial)
     study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed))
 
 
@@ -233,11 +234,13 @@ def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
     return all(word.lstrip("+").partition("=")[0] in ADDED for word in differing)
 
 
-def _known_params(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
-    """What the next attempt must take over. Of a trial killed while its parameters were being
-    drawn nothing is kept but what was queued with it: the sampler will draw the same again."""
-    queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return trial.params if params_of(trial, sweep.space) is not None else queued
+def _drawn(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes by which the next attempt takes over what was drawn. Of a trial killed while
+    its parameters were being drawn nothing is kept but what was queued with it: the sampler will
+    draw the same again."""
+    if params_of(trial, sweep.space) is None:
+        return {"fixed_params": trial.system_attrs.get("fixed_params", {})}
+    return {"fixed_params": trial.params, **carried_state(trial)}
 
 
 def _latest(sweep: SweepStudy) -> list[FrozenTrial]:
