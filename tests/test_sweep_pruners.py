@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from sweep_studies import (
+    NO_CONFIRMATION,
     ONE,
     begin,
     finish_with,
@@ -22,8 +23,11 @@ from sweep_studies import (
 )
 
 from gansweep.record import RunRecord
+from gansweep.sweep.attempt import Attempt
+from gansweep.sweep.presence import Presence
 from gansweep.sweep.pruning import Hyperband, PeerPruner, make_pruner
 from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.worker import Worker
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
@@ -136,6 +140,43 @@ def test_retry_reports_the_earlier_curve_again(tmp_path: Path) -> None:
     assert second is not None
     study.replayed(second)
     assert study.trials.trials[1].intermediate_values == {1000: 5.0}
+
+
+@pytest.mark.parametrize(("value", "escapes"), [(9.0, False), (0.5, True)])
+def test_trial_killed_before_it_heard_the_pruner_stays_below_its_rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, escapes: bool
+) -> None:
+    """One in three passes the rung at 1 kimg: 0.5 is the best of three, 9 is not."""
+    changes = {"pruner": pruner("asha"), "objective": ONE, "confirm": NO_CONFIRMATION}
+    study = make(tmp_path / "s", n_trials=3, **changes)
+    for done in (1.0, 2.0):
+        attempt = begin(study)
+        study.report(attempt, 1.0, done)
+        finish_with(study, attempt, fid=done)
+    killed = begin(study)
+    run = RunRecord.create(study.run_dir("t0002"), "a: 1\n")
+    run.append({"kimg": 0.5, "seconds": 1.0, "protocol": {"fid_x": {"score": "fid"}}})
+    run.append({"kimg": 0.5, "seconds": 1.0, "fid_x": value})
+    run.append({"kimg": 1.0, "seconds": 1.0, "fid_x": value})
+    run.write_result({"status": "running", "last": {}})
+    study.report(killed, 0.5, value)
+    assert study.report(killed, 1.0, value) is not escapes
+    killed.lease.release()
+    trained: list[str] = []
+
+    def train_all(self: Worker, attempt: Attempt) -> tuple[str, str]:
+        trained.append(attempt.key)
+        return "interrupted", ""
+
+    monkeypatch.setattr(Worker, "_train_all", train_all)
+    worker = Worker(study.directory, "w")
+    worker.presence = Presence(study.directory, "w")
+    again = worker.study.claim("w")
+    assert again is not None and again.number == 2
+    worker._attempt(again)
+    assert trained == (["t0002"] if escapes else [])
+    assert (run.result() or {})["status"] == ("running" if escapes else "pruned")
+    assert study.trials_told() is not escapes
 
 
 def test_asha_follows_the_rungs_worked_out_by_hand(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from processes import Processes, said_by, wait_until
 from sweep_fakes import HELD_AT
 from sweep_processes import (
@@ -27,7 +28,7 @@ from sweep_processes import (
     wait_until_held,
     words_of_a_sweep,
 )
-from sweep_studies import begin, finish, make, record
+from sweep_studies import begin, finish, make, record, sampler
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
@@ -91,14 +92,30 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
         with pytest.raises(KeyboardInterrupt):
             study.settle(first, "interrupted")
     first.lease.release()
-    second = begin(study)  # of one that has looked for dead workers just before
+    second = begin(study)
     assert second.number == 2
     record(study, second.key, "finished", 1.0)
     study.settle(second, "itself")
-    study._reaped = -1e9
     assert study.claim("me") is None
     told = [t.state for t in study.trials.trials]
     assert told == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "random"])
+def test_dead_trial_is_settled_before_another_is_drawn(tmp_path: Path, name: str) -> None:
+    """A sampler keeps away from what runs: from the best point too, where a worker died on it."""
+    study = make(tmp_path / "s", max_retries=0, sampler=sampler(name), stop_after_alike=0)
+    begin(study).lease.release()
+    drawn: list[list[TrialState]] = []
+
+    class Watching(optuna.samplers.RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            drawn.append([t.state for t in study.trials])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gansweep.sweep.study.make_sampler", lambda *_: Watching())
+        assert begin(study).key == "t0001"
+    assert drawn == [[TrialState.FAIL, TrialState.RUNNING]]
 
 
 def test_child_of_a_worker_that_was_taken_for_dead_ends_though_it_reports_nothing(

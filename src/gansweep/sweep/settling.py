@@ -80,7 +80,8 @@ def _outcome(
         refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
     if refusal:
         outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
-    elif ended == "pruned":
+    elif ended == "pruned" and outcome.status is None:
+        _record_pruned(records, reason)
         outcome = Outcome("pruned", reason)
     elif outcome.status is None:
         outcome = _unfinished(sweep, study, trial, records, ended, reason)
@@ -121,6 +122,14 @@ def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecor
     heeded = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
     results = [record.result() or {} for record in records]
     return note_measured(sweep.trials, trial, sweep.settings.limits, results, heeded)
+
+
+def _record_pruned(records: Sequence[RunRecord], reason: str) -> None:
+    """Have the runs say it that had begun and not ended."""
+    for record in records:
+        result = record.result() or {}
+        if result.get("status") in ("running", "interrupted"):
+            record.write_result({**result, "status": "pruned", "reason": reason})
 
 
 def _unfinished(

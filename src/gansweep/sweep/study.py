@@ -7,7 +7,6 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ from gansweep.sweep.settling import queue_failed, recorded_params, settle
 from gansweep.sweep.space import Space
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
-REAP_SECONDS = 10.0  # between two looks of one process for trials whose worker died
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,7 +52,6 @@ class SweepStudy:
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
         self.queue = Queue(self.settings, self.space)
         self.population = self.queue.population
-        self._reaped = -REAP_SECONDS
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
@@ -100,15 +97,10 @@ class SweepStudy:
         return self.storage.exclusively(lambda: self._claim(worker, is_ready))
 
     def _claim(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
-        # with N workers there are N leases to look at, so not every claim looks
-        is_due = time.monotonic() - self._reaped >= REAP_SECONDS
-        attempt = None if is_due else self._next(worker, is_ready)
-        if attempt is None:
-            self._reap(self.trials)
-            self._reap(self.confirms)
-            self._reaped = time.monotonic()
-            attempt = self._next(worker, is_ready)
-        return attempt
+        # first: a sampler keeps away from what runs, and what is dead does not
+        self._reap(self.trials)
+        self._reap(self.confirms)
+        return self._next(worker, is_ready)
 
     def _next(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
         if failures.is_stopped(self.directory):
@@ -225,17 +217,25 @@ class SweepStudy:
     def run_dir(self, key: str) -> Path:
         return self.directory / key
 
-    def replayed(self, attempt: Attempt) -> None:
-        """Report the values of earlier attempts again: the pruner compares whole curves."""
+    def replayed(self, attempt: Attempt) -> bool:
+        """Report the values of earlier attempts again: the pruner compares whole curves. Whether it
+        wants the trial stopped after the last of them.
+
+        The attempt before may have ended between the pruner's word and its own, and would pass by.
+        What the pruner now says of the values before the last, the trial had answered already.
+        """
         if self.settings.compares_seeds or self.population is not None:
-            return
+            return False
         record = RunRecord(self.run_dir(self.run_names(attempt.key)[0]))
-        history = record.history()
+        history, unpromising = record.history(), False
         protocols = protocols_in(history)
         for row in history:
             name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
-            if name is not None and isinstance(row[name], (int, float)):
-                self.report(attempt, row["kimg"], row[name])
+            if name is None or not isinstance(row[name], (int, float)):
+                continue
+            if self.settings.step(row["kimg"]) not in attempt.reported:
+                unpromising = self.report(attempt, row["kimg"], row[name])
+        return unpromising
 
     def described(self, trial: FrozenTrial) -> list[str]:
         """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""

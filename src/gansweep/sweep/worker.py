@@ -153,9 +153,10 @@ class Worker:
         self.presence.note(attempt.key)
         try:
             self.study.suggest(attempt)
-            if attempt.number > 1:
-                self.study.replayed(attempt)
-            ended, reason = self._train_all(attempt)
+            if attempt.number > 1 and self.study.replayed(attempt):
+                ended, reason = "pruned", "the pruner judged it unpromising"
+            else:
+                ended, reason = self._train_all(attempt)
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
         status = self.study.settle(attempt, ended, reason)
