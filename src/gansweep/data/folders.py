@@ -181,6 +181,11 @@ class ImageFolder(PartlyLabelled):
         labels = self._squares("train").labels
         return None if self._classes is None else torch.tensor(labels)
 
+    def labels_of(self, split: Split) -> Tensor | None:
+        """By the names of the files: nothing is decoded."""
+        self.check_split(split)
+        return None if self._classes is None else torch.tensor(self._squares(split).labels)
+
     @cached_property
     def shape(self) -> tuple[int, ...]:
         channels = self.channels

@@ -82,6 +82,9 @@ class Translation(DataSource):
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         return self.targets.arrays(split, limit)
 
+    def labels_of(self, split: Split) -> Tensor | None:
+        return self.targets.labels_of(split)
+
     def batches(self, split: Split, limit: int | None = None) -> Iterator[Batch]:
         """As many rows as there are targets; where sources are no counterparts, as many of them,
         over and over if they are fewer."""

@@ -54,6 +54,10 @@ class ResidentSource(PartlyLabelled):
     def _train_labels(self) -> Tensor | None:
         return self._split("train")[1]
 
+    def labels_of(self, split: Split) -> Tensor | None:
+        self.check_split(split)
+        return self._split(split)[1]
+
     def count(self, split: Split) -> int:
         return len(self._split(split)[0])
 

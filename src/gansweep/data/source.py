@@ -134,6 +134,14 @@ class DataSource(ABC):
         for images, labels in self.arrays(split, limit):
             yield Batch(images if self.is_points else images.float().div_(127.5).sub_(1), labels)
 
+    def labels_of(self, split: Split) -> Tensor | None:
+        """(N,) int64, the class of every sample of a split in the order of `arrays`, or None.
+
+        Raises: UserError where the split does not exist or is empty.
+        """
+        labels = [part for _, part in self.arrays(split) if part is not None]
+        return torch.cat(labels) if labels else None
+
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
         """16 hex digits of a hash over shape, pixels and labels of a split, never its name."""
