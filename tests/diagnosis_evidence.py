@@ -9,7 +9,15 @@ from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import RULES
 
-MAXIMIZED = ("modes", "high_quality", "precision", "recall", "density", "coverage")
+MAXIMIZED = (
+    "modes",
+    "confident_modes",
+    "high_quality",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+)
 BALANCED = {
     "balance/real_mean": [0.6] * 20,
     "balance/fake_mean": [0.4] * 20,

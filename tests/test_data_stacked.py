@@ -11,7 +11,7 @@ from gansweep.data.images import Digits
 from gansweep.data.stacked import StackedDigits, StackedMNIST
 from gansweep.errors import UserError
 from gansweep.metrics.classifier import DatasetClassifier, StackedClassifier, dataset_classifier
-from gansweep.metrics.modes import class_modes, class_shares
+from gansweep.metrics.modes import class_modes, class_shares, confident_modes
 
 CPU = torch.device("cpu")
 
@@ -127,9 +127,29 @@ def test_real_triples_cover_what_they_hold_and_a_strange_channel_counts_for_noth
     source = StackedDigits(n_train=2000)
     images, labels = whole(source, "train")
     stacked, shares = dataset_classifier(source, CPU), class_shares(source, torch.ones(1000))
-    coverage = class_modes(stacked.features(images)[1], shares)
+    coverage = confident_modes(stacked.features(images)[1], shares)
     assert coverage.high_quality > 0.97
     assert abs(coverage.captured - len(labels.unique())) < 20
     draw = torch.Generator().manual_seed(0)
     images[:, 1] = torch.randint(0, 256, images[:, 1].shape, generator=draw).to(torch.uint8)
-    assert class_modes(stacked.features(images)[1], shares).high_quality < 0.01
+    assert confident_modes(stacked.features(images)[1], shares).high_quality < 0.01
+
+
+def test_published_modes_are_the_most_probable_class_of_each_channel(
+    digitsnet: DatasetClassifier,
+) -> None:
+    """Also of noisy images, of which the classifier is sure of few."""
+    source = StackedDigits(n_train=1000)
+    images, _ = whole(source, "train")
+    noise = 40 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    images = (images + noise).round().clamp(0, 255).to(torch.uint8)
+    stacked, shares = dataset_classifier(source, CPU), class_shares(source, torch.ones(1000))
+    logits = stacked.features(images)[1]
+    coverage = class_modes(logits, shares)
+    digits = [digitsnet.features(images[:, k : k + 1])[1].argmax(1) for k in range(3)]
+    triples = 100 * digits[0] + 10 * digits[1] + digits[2]
+    assert coverage.counts == triples.bincount(minlength=1000).tolist()
+    assert sum(coverage.counts) == 1000
+    confident = confident_modes(logits, shares)
+    assert confident.captured < coverage.captured / 2
+    assert confident.reverse_kl > 2 * coverage.reverse_kl

@@ -75,6 +75,22 @@ def test_lost_modes_are_told_with_the_time_when_there_were_more() -> None:
     assert finding is not None and "They filled 8 at 22.22 kimg." in finding.text
 
 
+def test_images_are_judged_by_the_modes_that_a_classifier_is_sure_of() -> None:
+    """Of noise every sample counts as some class in the published scores."""
+    scores = {
+        "reverse_kl": [0.02] * 8,
+        "modes": [8.0] * 8,
+        "confident_reverse_kl": [kl([450, 450, *[0] * 6])] * 8,
+        "confident_modes": [2.0] * 8,
+    }
+    finding = found("mode_collapse", evidence(scores=scores, counts=[450, 450, *[0] * 6]))
+    assert finding is not None and finding.severity == "failure"
+    assert finding.columns[:2] == ("confident_modes", "confident_reverse_kl")
+    even = {**scores, "confident_reverse_kl": [0.02] * 8, "confident_modes": [8.0] * 8}
+    even |= {"reverse_kl": [1.4] * 8, "modes": [2.0] * 8}
+    assert found("mode_collapse", evidence(scores=even, counts=EVEN)) is None
+
+
 def test_too_few_good_samples_tell_nothing_of_modes() -> None:
     scores = {"reverse_kl": [1.4] * 9, "modes": [2.0] * 9, "high_quality": [0.01] * 9}
     assert found("mode_collapse", evidence(scores=scores, counts=[5, 5, *[0] * 6])) is None

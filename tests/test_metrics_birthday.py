@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from gansweep.data.images import Digits
-from gansweep.metrics.birthday import MOST_REAL, Birthday, real_twins, support, twin_count
+from gansweep.metrics.birthday import (
+    MOST_REAL,
+    Birthday,
+    copy_count,
+    real_twins,
+    support,
+    twin_count,
+)
 
 
 def repeated(n: int, different: int, seed: int = 0) -> Tensor:
@@ -79,10 +86,14 @@ def test_the_rule_leaves_ten_real_twins() -> None:
     assert twins.real_support == len(pairs) / 10
 
 
-def test_real_features_beyond_ten_thousand_are_a_fixed_subset() -> None:
-    real = torch.rand(MOST_REAL + 500, 2, generator=torch.Generator().manual_seed(0))
+def test_real_features_beyond_ten_thousand_are_a_fixed_subset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert MOST_REAL == 10_000
+    monkeypatch.setattr("gansweep.metrics.birthday.MOST_REAL", 1000)
+    real = torch.rand(1500, 2, generator=torch.Generator().manual_seed(0))
     twins = real_twins(real)
-    assert twins.real_support == MOST_REAL * (MOST_REAL - 1) / 20
+    assert twins.real_support == 1000 * 999 / 20
     assert real_twins(real) == twins
 
 
@@ -99,14 +110,33 @@ def test_a_generator_with_a_hundred_digits_is_found_out_also_through_noise() -> 
     assert fresh["twins"] <= 5
 
 
-def test_a_data_set_with_copies_counts_copies_alone() -> None:
-    real = torch.cat([digits()[:200], digits()[:15]])
-    assert real_twins(real).distance == pytest.approx(0, abs=1e-3)
-    assert twin_count(real, 0.0) == 15
+def test_copies_among_the_real_samples_do_not_move_the_rule() -> None:
+    real = digits()
+    with_copies = torch.cat([real[:700], real[:15], real[3:4].repeat(9, 1), real[700:]])
+    assert real_twins(with_copies).distance == pytest.approx(real_twins(real).distance)
+    assert real_twins(with_copies).real_support == real_twins(real).real_support
+    draw = torch.Generator().manual_seed(0)
+    five_hundred = real[torch.randint(500, (1000,), generator=draw)]
+    blurred = five_hundred + 4 * torch.randn(1000, 64, generator=draw)
+    exact = twin_count(five_hundred, 0.0)
+    assert exact == pytest.approx(1000 * 999 / 2 / 500, rel=0.1)
+    assert twin_count(blurred, real_twins(with_copies).distance) == pytest.approx(exact, rel=0.05)
+
+
+def test_copies_are_equal_to_the_last_bit_and_counted_over_all_chunks() -> None:
+    images = torch.cat([images for images, _ in Digits().arrays("train")])
+    before = copy_count([images])
+    changed = images[5:6].clone()
+    changed[0, 0, 0, 0] ^= 1
+    assert copy_count([images[:100], images[100:], images[5:8], changed]) == before + 3
+    assert copy_count([images[:1].repeat(10, 1, 1, 1)]) == 9
 
 
 def test_too_few_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="19 real samples"):
-        real_twins(torch.zeros(19, 2))
+    few = torch.arange(38.0).view(19, 2)
+    with pytest.raises(ValueError, match="19 different real samples are too few"):
+        real_twins(few)
+    with pytest.raises(ValueError, match="19 different real samples and 19 copies of them"):
+        real_twins(few.repeat(2, 1))
     with pytest.raises(ValueError, match="1 samples make no pair"):
         birthday(torch.zeros(1, 2), 1.0)

@@ -11,7 +11,14 @@ from gansweep.data.source import Mixture
 from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import FlatMixture, Grid, Ring
 from gansweep.metrics.missing import missing_words
-from gansweep.metrics.modes import class_modes, class_shares, mixture_modes, reverse_kl_floor
+from gansweep.metrics.modes import (
+    class_modes,
+    class_shares,
+    confident_modes,
+    divergence,
+    mixture_modes,
+    reverse_kl_floor,
+)
 
 ANGLES = 2 * math.pi * torch.arange(8, dtype=torch.float64) / 8
 RING = Mixture(torch.stack([ANGLES.cos(), ANGLES.sin()], 1), 0.01, torch.full((8,), 1 / 8).double())
@@ -111,9 +118,26 @@ def test_unequal_weights_are_the_reference() -> None:
     assert mixture_modes(points, mixture).reverse_kl == 0
 
 
-def test_classes_count_only_what_the_classifier_believes() -> None:
-    logits = torch.tensor([[9.0, 0, 0], [8, 0, 0], [0, 9, 0], [0.1, 0, 0.2]])  # the last unsure
+def test_every_sample_counts_as_its_most_probable_class() -> None:
+    logits = torch.tensor([[9.0, 0, 0], [8, 0, 0], [0, 9, 0], [0.1, 0, 0.2]])
     coverage = class_modes(logits, torch.tensor([20, 10, 5]))
+    assert coverage.counts == [2, 1, 1]
+    assert (coverage.captured, coverage.in_no_mode) == (3, 0)
+    expected = 1 / 2 * math.log(1 / 2 * 35 / 20) + 1 / 4 * math.log(1 / 4 * 35 / 10)
+    expected += 1 / 4 * math.log(1 / 4 * 35 / 5)
+    assert coverage.reverse_kl == pytest.approx(expected)
+
+
+def test_divergence_is_that_of_shares_worked_out_by_hand() -> None:
+    found = divergence(torch.tensor([3, 1]), torch.tensor([1.0, 1.0]))
+    assert found == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    assert divergence(torch.tensor([1, 0]), torch.tensor([1, 1])) == pytest.approx(math.log(2))
+    assert divergence(torch.tensor([1, 1]), torch.tensor([1, 0])) == math.inf
+
+
+def test_confident_modes_count_only_what_the_classifier_believes() -> None:
+    logits = torch.tensor([[9.0, 0, 0], [8, 0, 0], [0, 9, 0], [0.1, 0, 0.2]])  # the last unsure
+    coverage = confident_modes(logits, torch.tensor([20, 10, 5]))
     assert coverage.counts == [2, 1, 0]
     assert coverage.captured == 2
     expected = 2 / 3 * math.log(2 / 3 * 35 / 20) + 1 / 3 * math.log(1 / 3 * 35 / 10)

@@ -10,10 +10,11 @@ from tensor_data import Tensors, squares
 from torch import Tensor
 
 from gansweep.data.batch import Batch
+from gansweep.data.conditions import Conditions
 from gansweep.data.source import Mixture
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
-from gansweep.metrics.protocol import protocol_key
+from gansweep.metrics.protocol import comparable, protocol_key
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = torch.device("cpu")
@@ -60,8 +61,10 @@ def test_one_pass_gives_every_score_with_its_protocol(panel: Panel) -> None:
         "density_squaresnet_120_train",
         "coverage_squaresnet_120_train",
         "modes_120",
-        "in_no_mode_120",
         "reverse_kl_120",
+        "confident_modes_120",
+        "confident_reverse_kl_120",
+        "in_no_mode_120",
         "mode_counts_120",
     ]
     assert {name: score.protocol for name, score in scores.items()} == panel.names()
@@ -83,11 +86,13 @@ def test_good_samples_score_better_than_collapsed_and_noisy_ones(panel: Panel) -
     good = panel.score(resampled(data))
     collapsed = panel.score(lambda n, _: one.expand(n, -1, -1, -1))
     noisy = panel.score(noise)
-    for name in ("fid_squaresnet_120_train", "kid_squaresnet_120_train", "reverse_kl_120"):
+    ranking = ("fid_squaresnet_120_train", "kid_squaresnet_120_train", "confident_reverse_kl_120")
+    for name in ranking:
         assert good[name].value < min(collapsed[name].value, noisy[name].value)  # type: ignore[type-var]
     assert good["modes_120"].value == 2
     assert collapsed["modes_120"].value == 1
-    assert noisy["modes_120"].value == 0, "noise must not be taken for squares"
+    assert noisy["confident_modes_120"].value == 0, "noise must not be taken for squares"
+    assert noisy["modes_120"].value >= 1, "as published, every sample counts"
     assert noisy["in_no_mode_120"].value == 1
     assert collapsed["mode_counts_120"].value in ([120, 0], [0, 120])
     assert collapsed["mode_counts_120"].protocol["mode_names"] == squares().class_names
@@ -241,7 +246,8 @@ FULL = {
     *("is_squaresnet_120_10splits", "mode_score_squaresnet_120_train", "kid_squaresnet_120_train"),
     *("precision_squaresnet_120_train", "recall_squaresnet_120_train"),
     *("density_squaresnet_120_train", "coverage_squaresnet_120_train"),
-    *("modes_120", "in_no_mode_120", "reverse_kl_120", "mode_counts_120"),
+    *("modes_120", "reverse_kl_120", "confident_modes_120", "confident_reverse_kl_120"),
+    *("in_no_mode_120", "mode_counts_120"),
     *("support_squaresnet_120_train", "twins_squaresnet_120_train"),
     *("memorisation_squaresnet_120_test", "fifty_fifty_120_test"),
 }
@@ -339,8 +345,83 @@ def test_a_batch_size_changes_the_noise_alone() -> None:
 
 
 def test_the_floor_of_reverse_kl_stands_beside_it(panel: Panel) -> None:
-    floor = panel.names()["reverse_kl_120"]["floor"]
-    assert floor == pytest.approx(1 / 240, rel=0.05)
+    for word in ("reverse_kl", "confident_reverse_kl"):
+        floor = panel.names()[f"{word}_120"]["floor"]
+        assert floor == pytest.approx(1 / 240, rel=0.05)
+
+
+def test_modes_say_which_samples_they_count(panel: Panel) -> None:
+    protocols = panel.names()
+    for word in ("modes", "reverse_kl"):
+        assert protocols[f"{word}_120"]["counted"] == "every sample"
+        assert "min_confidence" not in protocols[f"{word}_120"]
+    for word in ("confident_modes", "confident_reverse_kl", "in_no_mode", "mode_counts"):
+        assert protocols[f"{word}_120"]["min_confidence"] == 0.75
+        assert "counted" not in protocols[f"{word}_120"]
+
+
+@pytest.mark.usefixtures("panel")
+def test_neighbourhoods_are_named_by_the_count_of_either_side() -> None:
+    """60 test images: of 120 samples no more are compared with them."""
+    data = squares()
+    made = Panel(data, n_fake=120, split="test", scores=["recall", "coverage"])
+    made.prepare("cpu")
+    scores = made.score(resampled(data))
+    assert list(scores) == ["recall_squaresnet_60_test", "coverage_squaresnet_60_test"]
+    for score in scores.values():
+        assert (score.protocol["n_fake"], score.protocol["n_real"]) == (60, 60)
+
+
+def unequal() -> Tensors:
+    """Squares of which a fifth of the training images are of class 1."""
+    whole = squares(400)
+    assert whole.labels is not None
+    images = torch.cat([whole.images["test"], whole.images["train"]])
+    labels = torch.cat([whole.labels["test"], whole.labels["train"]])
+    kept = (labels == 0) | (torch.arange(len(labels)) % 4 == 1)
+    return Tensors("squares", images[kept], labels[kept])
+
+
+@pytest.mark.usefixtures("short_training")
+def test_balanced_asking_is_compared_with_equal_classes() -> None:
+    data = unequal()
+    assert data.labels is not None
+    labels = data.labels["train"]
+    common = {"n_fake": 400, "scores": ["modes"], "conditional": True, "min_test_accuracy": 0}
+    found = {}
+    for balanced in (False, True):
+        made = Panel(data, balanced=balanced, **common)  # type: ignore[arg-type]
+        made.prepare("cpu")
+
+        def asked(n: int, rng: torch.Generator, balanced: bool = balanced) -> Batch:
+            wanted = Conditions(data).draw(n, rng, balanced).labels
+            assert wanted is not None
+            firsts = torch.stack([(labels == k).nonzero()[0, 0] for k in range(2)])
+            return Batch(data.images["train"][firsts[wanted]].float() / 127.5 - 1, wanted)
+
+        found[balanced] = made.score(asked)["reverse_kl_400"]
+        assert found[balanced].value < 0.02  # type: ignore[operator]
+    assert found[False].protocol["asked"] == "labels of the training split"
+    assert found[True].protocol["asked"] == "every class alike"
+    assert not comparable(found[False].protocol, found[True].protocol)
+
+
+def test_balanced_asking_needs_a_generator_that_follows_labels() -> None:
+    with pytest.raises(UserError, match=r"metrics\.balanced=true .* is asked for no class"):
+        Panel(squares(), balanced=True)
+
+
+@pytest.mark.usefixtures("short_training")
+def test_copies_in_the_data_are_reported_with_the_birthday_test(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = squares()
+    data.images["train"][190:200] = data.images["train"][10]
+    made = Panel(data, n_fake=120, scores=["support"], min_test_accuracy=0)
+    made.prepare("cpu")
+    for word in ("support", "twins"):
+        assert made.names()[f"{word}_squaresnet_120_train"]["real_copies"] == 10
+    assert "10 of the 200 train images of data=squares are exact copies" in capsys.readouterr().err
 
 
 def test_one_mode_is_counted_in_a_list_too() -> None:

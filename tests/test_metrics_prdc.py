@@ -118,6 +118,16 @@ def test_metric_takes_the_radii_that_were_kept() -> None:
         assert metric.compute() == neighbour_scores(real, fake)
 
 
+def test_metric_takes_as_many_fakes_as_there_are_real_samples() -> None:
+    """More fakes have smaller neighbourhoods, which lowered recall and raised coverage."""
+    real, fake = normal(60, 8), normal(200, 8, seed=1)
+    metric = Neighbours(real)
+    for part in torch.arange(199, -1, -1).split(70):
+        metric.update(part, fake[part])
+    assert metric.compute() == neighbour_scores(real, fake[:60])
+    assert metric.compute() != neighbour_scores(real, fake)
+
+
 def test_too_few_samples_for_a_neighbourhood_are_refused() -> None:
     with pytest.raises(ValueError, match="5 samples are too few for .* 5 nearest .* at least 6"):
         radii(normal(5, 2))

@@ -1,10 +1,12 @@
 """Scores of runs that were evaluated after training: columns of their own, never mixed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_records import COUNTS, FID, PROTOCOLS, protocol, write_evaluation, write_run
 
+from gansweep.metrics.protocol import score_name
 from gansweep.report.read import load
 from gansweep.report.statistics import leaderboard
 
@@ -58,6 +60,33 @@ def test_evaluations_that_differ_never_share_a_column(
         assert columns == {BIG} and board.rows[0].last[BIG].values == (5.0, 4.0)
     else:
         assert len(columns) == 2 and f"{BIG} {told}" in columns
+
+
+CONFIDENT, EVERY = {"min_confidence": 0.55}, {"counted": "every sample"}
+ASKED = {"asked": "labels of the training split"}
+
+
+@pytest.mark.parametrize(
+    ("word", "before", "now"),
+    [
+        ("modes", CONFIDENT, EVERY),
+        ("reverse_kl", CONFIDENT, EVERY),
+        ("fid", {}, ASKED),
+        ("class_agreement", {"asked": "as often as in training"}, ASKED),
+        ("support", {"real_support": 1e5}, {"real_support": 1e5, "real_copies": 0}),
+        ("recall", {"n_fake": 2000, "n_real": 1437}, {"n_fake": 1437, "n_real": 1437}),
+    ],
+)
+def test_scores_whose_rule_has_changed_share_no_column_with_those_of_before(
+    tmp_path: Path, word: str, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    for seed, changed in enumerate((before, now)):
+        stated = protocol(word, "maximize", **changed)
+        name = score_name(stated)
+        write_run(tmp_path / str(seed), seed=seed, scores={name: [1.0]}, protocols={name: stated})
+    board = leaderboard(load([tmp_path]))
+    named = {name for run in board.runs for name in run.protocols}
+    assert len(named) == 2 or [refusal.score for refusal in board.refused] == [*named]
 
 
 def test_of_evaluations_alike_the_newest_counts(tmp_path: Path) -> None:

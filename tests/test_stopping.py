@@ -226,6 +226,14 @@ def test_what_only_looks_balanced_is_no_equilibrium(missed: dict[str, Any]) -> N
     assert equilibrium(story(**missed)) is None
 
 
+@pytest.mark.parametrize(("sure", "there"), [(10, True), (4, False)])
+def test_of_images_those_modes_count_that_a_classifier_is_sure_of(sure: int, there: bool) -> None:
+    journal = story(modes=lambda k: 4 if there else 10)  # as published, noise counts too
+    for now in range(10, 201, 10):
+        add(journal, "confident_modes", float(now), sure, "maximize")
+    assert (equilibrium(journal) is not None) == there
+
+
 def critic_story(gap: Script) -> Journal:
     journal = story()
     for name in [name for name in journal.curves if name.startswith("balance/")]:

@@ -65,14 +65,20 @@ def measured(
     progress: Progress | None = None,
 ) -> dict[str, Score]:
     """The panel's scores of new samples, and those of what the model says of held-out ones."""
-    scores = panel.score(lambda n, rng: made(module, conditions, n, rng), progress)
+    scores = panel.score(lambda n, rng: made(module, conditions, n, rng, panel.balanced), progress)
     return scores | HeldOut(data).score(module.answers, module.device, panel.backbone)
 
 
-def made(module: Adversarial, conditions: Conditions, n: int, rng: torch.Generator) -> Batch:
+def made(
+    module: Adversarial,
+    conditions: Conditions,
+    n: int,
+    rng: torch.Generator,
+    balanced: bool = False,
+) -> Batch:
     """n samples of the averaged generator, and the labels it was asked for where it follows them.
 
-    rng: a CPU generator.
+    rng: a CPU generator.   balanced: it is asked for every class equally often.
     """
-    wanted = conditions.draw(n, rng).to(module.device)
+    wanted = conditions.draw(n, rng, balanced).to(module.device)
     return Batch(module.fakes(wanted, rng), wanted.labels if module.conditional else None)

@@ -257,7 +257,9 @@ def _is_taught(gradients: Curve, start: float) -> bool:
 
 
 def _modes_are_there(journal: Journal, start: float) -> bool:
-    for name in scores_called(journal.protocols, "modes"):
+    words = ("confident_modes", "modes")  # of images, those that the classifier is sure of
+    names = (scores_called(journal.protocols, word) for word in words)
+    for name in next(filter(None, names), []):
         curve = journal.curves[name]
         whole = max(value for _, value in curve)
         for counts in scores_called(journal.protocols, "mode_counts"):

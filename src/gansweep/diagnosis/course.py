@@ -118,7 +118,9 @@ def _measures(evidence: Evidence) -> tuple[str, ...]:
 
 def _nothing_to_gain(evidence: Evidence, name: str) -> float:
     """A value that it is not worth the time to better."""
-    if evidence.protocols.get(name, {}).get("score") != "reverse_kl":
+    protocol = evidence.protocols.get(name, {})
+    if protocol.get("score") not in ("reverse_kl", "confident_reverse_kl"):
         return -math.inf
     counts = evidence.counts[-1][1] if evidence.counts else ()
-    return max(GOOD_KL, ABOVE_FLOOR * len(counts) / (2 * max(1.0, sum(counts))))
+    counted = protocol.get("n_fake") if protocol.get("counted") == "every sample" else sum(counts)
+    return max(GOOD_KL, ABOVE_FLOOR * len(counts) / (2 * max(1.0, counted or 0.0)))

@@ -7,7 +7,7 @@ import math
 from gansweep.diagnosis.curves import HALF, clocks, finite, late, level, peak, swings, trend
 from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Severity
-from gansweep.diagnosis.modes import MOST_FLOOR, fillings
+from gansweep.diagnosis.modes import MOST_FLOOR, fillings, mode_score
 
 LOOKS = 6  # of the late part, the least by which the game is judged
 # Healthy runs pass through 0.95 and more; 0.99 of both kinds, at D(G) below 0.05, leaves the
@@ -189,7 +189,7 @@ def oscillation(evidence: Evidence) -> Finding | None:
 def swinging_quality(evidence: Evidence) -> Finding | None:
     """Where a score goes up and down so far that no one evaluation says how good the run is."""
     for word, size in QUALITY_SWINGS.items():
-        name = evidence.score(word)
+        name = mode_score(evidence, word) if word == "reverse_kl" else evidence.score(word)
         judged = _second_half(evidence, word, name) if name is not None else []
         values = [value for _, value in judged]
         scaled = [math.log(max(v, 1e-9)) for v in values] if word == "fid" else values

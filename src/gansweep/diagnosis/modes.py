@@ -83,7 +83,7 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     if shown.share >= LACKING and round(missing, 6) < 1:
         return None
     captured, modes, share = shown.captured, shown.modes, shown.share
-    name = evidence.score("modes")
+    name = mode_score(evidence, "modes")
     assert name is not None
     words = _missing_words(evidence, name)
     filled = f"{captured:g} of {modes:,}" if captured < modes else f"all {modes:,}"
@@ -92,15 +92,24 @@ def _few_modes(evidence: Evidence) -> Finding | None:
         f"{share * modes:.1f}, from {judged[0].kimg:.4g} kimg on.{words}"
         f"{_had_more(evidence, name, captured, modes)}"
     )
-    columns = evidence.columns(name, evidence.score("reverse_kl"), "spread/fakes")
+    columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
     numbers = {"modes": captured, "of": float(modes), "evenly_filled": share * modes}
     severity: Severity = "failure" if share < FEW else "warning"
     return Finding(*NAME, severity, text, columns, (judged[0].kimg, judged[-1].kimg), numbers)
 
 
+def mode_score(evidence: Evidence, word: str) -> str | None:
+    """The full name of "modes" or "reverse_kl" of good samples.
+
+    Of images these are the ones that a classifier is sure of: the published scores count noise as
+    the class that it resembles most.
+    """
+    return evidence.score(f"confident_{word}") or evidence.score(word)
+
+
 def fillings(evidence: Evidence, share: float = LATE) -> list[Filling]:
     """Of the evaluations after `share` of the clock; empty where modes were not measured."""
-    kl_name, modes_name = evidence.score("reverse_kl"), evidence.score("modes")
+    kl_name, modes_name = mode_score(evidence, "reverse_kl"), mode_score(evidence, "modes")
     if kl_name is None or modes_name is None or not evidence.counts:
         return []
     good = {kimg: sum(counts) for kimg, counts in evidence.counts}

@@ -12,6 +12,7 @@ from gansweep.diagnosis.modes import (
     LEAST_GAP,
     MOST_FLOOR,
     fillings,
+    mode_score,
     perfect_coverage,
 )
 
@@ -56,7 +57,8 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
         return None  # mode collapse says more
     reach = "reach the modes evenly, but" if evenly else "miss the modes:"
     text = f"The samples {reach} {1 - good:.1%} of them lie in none, from {clock:.4g} kimg on."
-    columns = evidence.columns(quality, evidence.score("reverse_kl"), evidence.score("modes"))
+    scores = (mode_score(evidence, word) for word in ("reverse_kl", "modes"))
+    columns = evidence.columns(quality, *scores)
     severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
     kimg = (filled[0].kimg, filled[-1].kimg)
     return Finding(*BEYOND, severity, text, columns, kimg, {"in_no_mode": 1 - good})
@@ -64,7 +66,7 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
 
 def _sure(evidence: Evidence) -> Points:
     """The share of the images that the classifier is sure of."""
-    name = evidence.score("mode_counts") or evidence.score("modes")
+    name = evidence.score("mode_counts") or mode_score(evidence, "modes")
     n = evidence.protocols[name].get("n_fake") if name is not None else None
     return [(kimg, sum(counts) / n) for kimg, counts in evidence.counts] if n else []
 

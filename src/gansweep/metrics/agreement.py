@@ -93,7 +93,7 @@ class Agreement(Measure):
         metric.update(seen.labels, seen.logits)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        own: Protocol = {"asked": "as often as in training"}
+        own: Protocol = {}
         if word != "class_agreement":
             own["class_names"] = setting.data.class_names
         if word == "confusion":

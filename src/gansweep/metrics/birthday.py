@@ -7,15 +7,17 @@ equally likely it gives their effective number, which is smaller.
 The paper finds twins by eye among the closest pairs of a batch. Ours: two samples are twins where
 they are closer than real samples ever are, but for the ten closest pairs of them. So real samples
 themselves have a support by this rule, one tenth of their pairs, and a generator that makes as
-different samples as the data reaches it, whatever the feature space.
+different samples as the data reaches it, whatever the feature space. Exact copies among the real
+samples say nothing of how alike different ones are: they are left out of the rule, and counted.
 
 Source: Arora and Zhang 2017, arXiv:1706.08224, Section 2.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +69,8 @@ class Twins:
     """When two samples count as one, by the real ones.
 
     distance: Euclidean, in the feature space of the real samples.
-    real_support: the support that real samples have by this rule, the most that can be measured
-        as different from them.
+    real_support: the support that different real samples have by this rule, the most that can be
+        measured as different from them.
     """
 
     distance: float
@@ -78,14 +80,19 @@ class Twins:
 def real_twins(real: Tensor) -> Twins:
     """The rule for the features (n, d) of real samples, at most 10,000 of which are compared.
 
-    Raises: ValueError for fewer than 20.
+    What equals an earlier sample, up to rounding, is left out.
+    Raises: ValueError for fewer than 20 different ones.
     """
-    if len(real) < LEAST_REAL:
-        raise ValueError(
-            f"{len(real)} real samples are too few to say how alike two may be: give {LEAST_REAL}."
-        )
     if len(real) > MOST_REAL:
         real = real[torch.randperm(len(real), generator=generator_for(0))[:MOST_REAL]]
+    given = len(real)
+    real = real[~_repeated(real)]
+    if len(real) < LEAST_REAL:
+        copies = f" and {given - len(real)} copies of them" if given > len(real) else ""
+        raise ValueError(
+            f"{len(real)} different real samples{copies} are too few to say how alike two may be: "
+            f"give {LEAST_REAL}."
+        )
     closest = torch.full((REAL_TWINS,), math.inf, dtype=torch.float64, device=real.device)
     for squares in _pairs(real):
         closer = squares[squares < closest[-1]]
@@ -95,8 +102,20 @@ def real_twins(real: Tensor) -> Twins:
 
 def twin_count(samples: Tensor, distance: float) -> int:
     """Pairs of different rows of (n, d) that are at most `distance` apart."""
-    limit = distance**2 + SLACK * samples.double().var(0).sum()
+    limit = distance**2 + _rounding(samples)
     return sum(int((squares <= limit).sum()) for squares in _pairs(samples))
+
+
+def copy_count(chunks: Iterable[Tensor]) -> int:
+    """How many samples equal an earlier one to the last bit.   chunks: (n, ...) on the CPU."""
+    seen: set[bytes] = set()
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        seen.update(
+            hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in chunk.numpy()
+        )
+    return total - len(seen)
 
 
 def support(twins: int, n: int) -> float:
@@ -106,6 +125,21 @@ def support(twins: int, n: int) -> float:
     reads a batch: to be understood as "at least about".
     """
     return _n_pairs(n) / max(twins, EVEN_ODDS)
+
+
+def _repeated(samples: Tensor) -> Tensor:
+    """(n,) bool: which rows of (n, d) equal an earlier one, up to rounding."""
+    limit, start = _rounding(samples), 0
+    repeated = torch.zeros(len(samples), dtype=torch.bool, device=samples.device)
+    for squares in _pairs(samples):
+        repeated[start:] |= (squares <= limit).any(0)
+        start += len(squares)
+    return repeated
+
+
+def _rounding(samples: Tensor) -> Tensor:
+    """The squared distance up to which samples (n, d) may be equal."""
+    return SLACK * samples.double().var(0).sum()
 
 
 def _n_pairs(n: int) -> int:

@@ -39,6 +39,7 @@ class Setting:
 
     real: on the device; None for points, which are compared with their exact distribution.
     conditional: the generator follows the labels it is asked for.
+    balanced: it is asked for every class equally often.
     """
 
     data: DataSource
@@ -48,6 +49,7 @@ class Setting:
     backbone: Backbone | None = None
     real: RealSide | None = None
     conditional: bool = False
+    balanced: bool = False
 
 
 class Measure(ABC):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -9,8 +11,8 @@ from gansweep.data.source import DataSource
 from gansweep.metrics.agreement import Agreement
 from gansweep.metrics.backbones import WITH_CLASSES
 from gansweep.metrics.bins import N_BINS, BinCounts, real_bins
-from gansweep.metrics.birthday import LEAST_REAL, Birthday, real_twins
-from gansweep.metrics.cache import Content
+from gansweep.metrics.birthday import LEAST_REAL, Birthday, copy_count, real_twins
+from gansweep.metrics.cache import Content, say
 from gansweep.metrics.fifty_fifty import Fresh
 from gansweep.metrics.frechet import (
     GROUPS,
@@ -29,12 +31,14 @@ from gansweep.metrics.mode_counts import ModeCounts
 from gansweep.metrics.modes import (
     class_modes,
     class_shares,
+    confident_modes,
+    divergence,
     min_confidence,
     mixture_modes,
     reverse_kl_floor,
 )
 from gansweep.metrics.prdc import KS, Neighbours, radii
-from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.protocol import CONFIDENT_WORDS, MODE_WORDS, Protocol
 from gansweep.metrics.reference import RealSide
 
 IS_SPLITS = 10
@@ -193,14 +197,18 @@ class Fidelity(Measure):
         return Neighbours(chosen, kept["radii"].to(setting.device))
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        return {"n_real": _pair_count(setting)}
+        return dict.fromkeys(("n_fake", "n_real"), _pair_count(setting))
 
 
 class Modes(Measure):
-    """Which modes the samples fill: those of an exact mixture, or the data's classes."""
+    """Which modes the samples fill: those of an exact mixture, or the data's classes.
+
+    Of classes it counts twice: every sample, as papers do, and those alone that the classifier is
+    sure of.
+    """
 
     choices = ("modes",)
-    words = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
+    words = MODE_WORDS
     lists = ("mode_counts",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
@@ -208,8 +216,8 @@ class Modes(Measure):
 
     def gives(self, data: DataSource) -> tuple[str, ...]:
         # a classifier's doubt tells what is no digit, its confidence not how good a digit is
-        other = "high_quality" if data.mixture is None else "in_no_mode"
-        return tuple(word for word in self.words if word != other)
+        others = ("high_quality",) if data.mixture is None else ("in_no_mode", *CONFIDENT_WORDS)
+        return tuple(word for word in self.words if word not in others)
 
     def least(self, data: DataSource) -> tuple[int, int]:
         n = len(data.mixture.means) if data.mixture is not None else (data.n_classes or 1)
@@ -220,24 +228,41 @@ class Modes(Measure):
         if mixture is not None:
             return ModeCounts(lambda points: mixture_modes(points, mixture), mixture.weights)
         shares = _class_shares(setting)
-        return ModeCounts(lambda logits: class_modes(logits, shares), shares)
+        return ModeCounts(
+            lambda logits: class_modes(logits, shares),
+            shares,
+            confident=lambda logits: confident_modes(logits, shares),
+        )
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.samples if seen.logits is None else seen.logits)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        """What makes a sample good, and of reverse_kl the floor that a perfect generator has."""
+        """What makes a sample count, and of a reverse KL the floor that a perfect generator has."""
         mixture = setting.data.mixture
-        shares = mixture.weights if mixture is not None else _class_shares(setting)
         own: Protocol = {}
-        if word == "reverse_kl":
-            own["floor"] = round(reverse_kl_floor(shares, setting.n_fake), 6)
+        if word in ("reverse_kl", "confident_reverse_kl"):
+            own["floor"] = self._floor(setting)
         if mixture is not None:  # the components of a mixture have no names
             facts = {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
             return own | facts
         if word == "mode_counts":
             own["mode_names"] = setting.data.class_names
+        if word in ("modes", "reverse_kl"):
+            return own | {"counted": "every sample"}
         return own | {"min_confidence": min_confidence(setting.data.n_classes or 1)}
+
+    def _floor(self, setting: Setting) -> float | None:
+        """The mean reverse KL of samples that are what they were asked to be.
+
+        Those that were asked for nothing follow the true shares. None where it is infinite.
+        """
+        mixture = setting.data.mixture
+        shares = mixture.weights if mixture is not None else _class_shares(setting)
+        asked = _asked_shares(setting)
+        asked = shares if asked is None else asked
+        floor = reverse_kl_floor(asked, setting.n_fake) + divergence(asked, shares)
+        return round(floor, 6) if math.isfinite(floor) else None
 
 
 class Bins(Measure):
@@ -274,14 +299,25 @@ class Support(Measure):
         return Birthday(self._rule(setting)["distance"])
 
     def _rule(self, setting: Setting) -> Content:
+        data, count = setting.data, _real(setting).count
+
         def measure() -> Content:
             rule = real_twins(_features(setting))
-            return {"distance": rule.distance, "real_support": rule.real_support}
+            copies = copy_count(images for images, _ in data.arrays(setting.split, count))
+            if copies:
+                say(
+                    f"{copies:,} of the {count:,} {setting.split} images of data={data.name} are "
+                    "exact copies of others. The birthday test leaves them out."
+                )
+            known = {"distance": rule.distance, "real_support": rule.real_support}
+            return known | {"real_copies": copies}
 
-        return _real(setting).kept("twins", measure)
+        return _real(setting).kept("twins-of-different", measure)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        return {"real_support": self._rule(setting)["real_support"]}
+        """real_copies: how many of the real images equal another, to the last pixel."""
+        rule = self._rule(setting)
+        return {word: rule[word] for word in ("real_support", "real_copies")}
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -319,9 +355,20 @@ def _pair_count(setting: Setting) -> int:
 
 
 def _class_shares(setting: Setting) -> Tensor:
+    """(K,) that the classes of the samples should have: equal ones where they are asked so."""
     counts = _real(setting).class_counts
     assert counts is not None
-    return class_shares(setting.data, counts)
+    return class_shares(setting.data, (counts > 0) if setting.balanced else counts)
+
+
+def _asked_shares(setting: Setting) -> Tensor | None:
+    """(K,) float64, sum 1, of the classes that samples are asked to be; None where of none."""
+    labels = setting.data.labels_of("train") if setting.conditional else None
+    if labels is None:
+        return None
+    counts = labels.bincount(minlength=setting.data.n_classes or 0)
+    shares = (counts > 0).double() if setting.balanced else counts.double()
+    return shares / shares.sum()
 
 
 def _needs_classifier(backbone: str | None) -> str:

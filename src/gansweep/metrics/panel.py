@@ -54,6 +54,7 @@ class Panel:
     weights_path: a file of weights for the backbone; None: the published ones, downloaded.
     min_test_accuracy: of the data set's classifier, below which it is refused.
     conditional: the generator follows the labels it is asked for.
+    balanced: it is asked for every class equally often, instead of as often as in training.
     Raises: UserError for options that do not fit each other or the data.
 
     `notes` says which scores of the last samples could not be measured, and why. Where
@@ -75,10 +76,18 @@ class Panel:
         weights_path: str | Path | None = None,
         min_test_accuracy: Share = 0.9,
         conditional: bool = False,
+        balanced: bool = False,
     ) -> None:
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed
         self.batch_size, self.weights_path = batch_size, weights_path
         self.min_test_accuracy, self.conditional = min_test_accuracy, conditional
+        self.balanced = balanced
+        if balanced and not conditional:
+            raise UserError(
+                "metrics.balanced=true asks for every class equally often, and this generator is "
+                "asked for no class. Leave the option out, or train one that follows labels, as "
+                "model=cgan."
+            )
         self.backbone_choice = choose_backbone(data, backbone)
         if self.backbone_choice == "classifier":
             refuse_unfit(data)
@@ -142,6 +151,7 @@ class Panel:
             self.backbone,
             real,
             self.conditional,
+            self.balanced,
         )
         self._metrics = self._build(setting)
         self._protocols = self._stated_protocols(setting)
@@ -330,6 +340,12 @@ class Panel:
                 stated[word] = protocol | {"score": word, "direction": DIRECTIONS.get(word)}
         return stated
 
+    def _asked(self) -> str | None:
+        """For which classes a generator that follows labels is asked."""
+        if not self.conditional:
+            return None
+        return "every class alike" if self.balanced else "labels of the training split"
+
     def _shared_protocol(self, setting: Setting) -> Protocol:
         backbone = setting.backbone
         return {
@@ -345,6 +361,7 @@ class Panel:
             "weights_hash": backbone.weights_hash if backbone else None,
             "resizer": backbone.resizer if backbone else None,
             "noise_seed": self.noise_seed,
+            "asked": self._asked(),
             **(backbone.extras if backbone else {}),
         }
 

@@ -94,8 +94,9 @@ def neighbour_scores(
 class Neighbours(OrderedSamples):
     """`neighbour_scores` of the features of all processes: precision, recall, density, coverage.
 
+    Equally many of either side: neighbourhoods shrink and coverage grows with the number of fakes.
     real: (n, d) on the metric's device.   real_radii: `radii(real)`, worked out here if None.
-    update: numbers (m,), features (m, d).
+    update: numbers (m,), features (m, d); those numbered n or more are left out.
     """
 
     higher_is_better = True
@@ -104,6 +105,10 @@ class Neighbours(OrderedSamples):
         super().__init__(**kwargs)
         self.real = real
         self.real_radii = radii(real) if real_radii is None else real_radii
+
+    def update(self, numbers: Tensor, values: Tensor) -> None:
+        few = numbers < len(self.real)
+        super().update(numbers[few], values[few])
 
     def compute(self) -> dict[str, Tensor]:
         return neighbour_scores(self.real, self.ordered(), self.real_radii)

@@ -18,8 +18,10 @@ Protocol = dict[str, Any]
 # the better end of each score that has one
 DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("fid", "fid_infinity", "intra_fid", "kid", "reverse_kl"), "minimize"),
-    **dict.fromkeys(("in_no_mode", "ndb", "ndb_js", "fifty_fifty"), "minimize"),
+    **dict.fromkeys(("confident_reverse_kl", "in_no_mode"), "minimize"),
+    **dict.fromkeys(("ndb", "ndb_js", "fifty_fifty"), "minimize"),
     **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
+    **dict.fromkeys(("confident_modes",), "maximize"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
     **dict.fromkeys(("test_error", "l1", "cycle_l1"), "minimize"),
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
@@ -35,13 +37,18 @@ ON_REQUEST = (
     *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
     *("memorisation", "fifty_fifty"),
 )
+# of classes: what counts the samples alone that the classifier is sure of
+CONFIDENT_WORDS = ("confident_modes", "confident_reverse_kl")
+MODE_WORDS = (
+    *("modes", "high_quality", "reverse_kl"),
+    *(*CONFIDENT_WORDS, "in_no_mode", "mode_counts"),
+)
 # the word that chooses a score of another name
 CHOSEN_BY = {
-    **dict.fromkeys(("high_quality", "in_no_mode", "reverse_kl", "mode_counts"), "modes"),
+    **{word: "modes" for word in MODE_WORDS if word != "modes"},
     "ndb_js": "ndb",
 }
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
-MODE_WORDS = ("modes", "high_quality", "in_no_mode", "reverse_kl", "mode_counts")
 # what may differ between two numbers that are compared, or only comments on one
 REPEATABLE = ("noise_seed", "floor", "feature_width")
 

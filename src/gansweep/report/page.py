@@ -42,8 +42,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 PNG = b"\x89PNG\r\n\x1a\n"
 EMBEDDED_BYTES = 150_000  # of a picture; a larger one is compressed before it joins the page
 COLUMNS = 4  # of scores in the first table; further ones have a table of their own
-# keys of a protocol: what the score would be at its best
-IDEALS = {"floor": "floor", "real_support": "real images"}
+# keys of a protocol: what the score would be at its best, and what limits it
+IDEALS = {"floor": "floor", "real_support": "real images", "real_copies": "copies in the data"}
 STAGES = {"confirmed": "confirmed, ", "run": "", "trial": "trial, "}
 
 
