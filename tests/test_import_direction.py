@@ -19,7 +19,9 @@ MAY_IMPORT = {
     "kinds": {"errors", "ranges"},
     "signatures": {"kinds", "ranges"},
     "options": {"errors", "ranges", "kinds", "signatures"},
-    "record": {"errors"},
+    "writer": {"errors"},
+    "digest": set(),
+    "record": {"errors", "writer"},
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
     "config": {"errors", "options"},
@@ -37,7 +39,8 @@ MAY_IMPORT = {
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
     "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
     "callbacks": {
-        *("errors", "ranges", "record", "data", "models", "metrics", "tracking", "diagnosis")
+        *("errors", "ranges", "record", "digest", "data", "models", "metrics", "tracking"),
+        "diagnosis",
     },
     # What a run's result.json says, of its model and its journal.
     "result": {"callbacks", "models", "origin"},
@@ -45,7 +48,17 @@ MAY_IMPORT = {
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
-        *("errors", "record", "config", "origin", "tracking", "training", "scores", "report"),
+        *(
+            "errors",
+            "record",
+            "writer",
+            "config",
+            "origin",
+            "tracking",
+            "training",
+            "scores",
+            "report",
+        ),
         "metrics.protocol",
     },
 }
@@ -56,7 +69,15 @@ MEETING_PLACES |= {"scores"}
 # Answering --help, reading records and handing out trials must not wait for these.
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}
 HEAVY = TRAINING | {"optuna", "plotly", "sklearn", "scipy"}
-LIGHT = ["__init__.py", "__main__.py", "cli.py", "errors.py", "record.py", "report/read.py"]
+LIGHT = [
+    "__init__.py",
+    "__main__.py",
+    "cli.py",
+    "errors.py",
+    "record.py",
+    "writer.py",
+    "report/read.py",
+]
 NO_TRAINING = ["sweep/*.py", "sweep/launch/*.py", "report/*.py", "diagnosis/*.py"]
 
 

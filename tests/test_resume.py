@@ -53,7 +53,7 @@ def test_checkpoint_of_other_networks_is_refused(command: Command, run: RunRecor
 def test_torn_checkpoint_is_refused_with_its_name(command: Command, run: RunRecord) -> None:
     path = run.checkpoints / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    command("train", f"resume={run.directory}").is_refused_with("last.pt", "best.pt")
+    command("train", f"resume={run.directory}").is_refused_with("last.pt", "no other of the run")
 
 
 def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:
@@ -133,7 +133,7 @@ def test_disk_that_fills_later_keeps_the_checkpoint_and_the_run_goes_on(
         "No space is left", f"resume={run}", "last checkpoint holds is kept", after="kimg"
     )
     assert read_checkpoint(run / "checkpoints" / "last.pt")["game"]["images_seen"] == 320
-    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.pt"}
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.pt", "previous.pt"}
 
     (small_disk / "ballast").unlink()
     monkeypatch.setattr(Checkpoint, "save", saves)

@@ -25,6 +25,7 @@ from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score
 from gansweep.origin import now
 from gansweep.record import RunRecord, find_records
+from gansweep.writer import newest
 
 OPTIONS = {"checkpoint": "best", "accelerator": "auto"}
 CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
@@ -44,9 +45,10 @@ def main(words: Sequence[str]) -> int:
     for number, record in enumerate(records, start=1):
         print(f"[{number}/{len(records)}] {record.directory}", flush=True)
         try:
+            number = newest(record.directory)
             found = evaluation.score(record)
             _show(found.scores)  # before the record, whose disk may be full
-            _keep(record, found)
+            _keep(record, found, number)
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
@@ -191,8 +193,12 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._bar.update(self._tasks[stage], completed=done)
 
 
-def _keep(record: RunRecord, found: Evaluated) -> None:
-    """Add the scores to the run's record. Raises: UserError where it cannot be written."""
+def _keep(record: RunRecord, found: Evaluated, number: int) -> None:
+    """Add the scores to the run's record.
+
+    number: of the record's newest writer when the checkpoint was read.
+    Raises: UserError where it cannot be written, or the run was trained on meanwhile.
+    """
     try:
         record.append_evaluation(
             {
@@ -201,7 +207,8 @@ def _keep(record: RunRecord, found: Evaluated) -> None:
                 "kimg": found.kimg,
                 "scores": {name: score.numbers() for name, score in found.scores.items()},
                 "protocols": {name: score.protocol for name, score in found.scores.items()},
-            }
+            },
+            number,
         )
     except OSError as error:
         raise UserError(

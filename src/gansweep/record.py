@@ -6,8 +6,12 @@ runs/<group>/<run>/
   result.json     replaced atomically
   samples/        <images seen, 9 digits>.png
   neighbours/     the same, generated images beside their nearest real ones
-  checkpoints/    last.pt, best.pt
+  checkpoints/    last.pt, the one before it as previous.pt, best.pt
   evaluations.jsonl  append-only, one object for each scoring of the finished run
+  tracker.json    what a tracker knows the run by
+  .writer         who writes it: see writer.py
+
+Every change is made through writer.py, so that one process at a time makes them.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import itertools
 import json
 import math
 import os
+import secrets
 import shlex
 import warnings
 from collections.abc import Iterator
@@ -25,9 +30,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gansweep import writer
 from gansweep.errors import UserError
 
 SCHEMA = 1
+ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
+DRAFTS = ".*.[0-9]*"  # of replace_atomically, for the processes that were killed
 FULL = (errno.ENOSPC, errno.EDQUOT)
 STATUSES = (
     "running",
@@ -43,9 +51,12 @@ STATUSES = (
 )
 
 
-def replace_atomically(path: Path, content: bytes) -> None:
+def replace_atomically(
+    path: Path, content: bytes, allowed: contextlib.AbstractContextManager[None] | None = None
+) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
+    allowed: within it the file takes its place; what it raises leaves the old one.
     Raises: OSError (a full disk, no permission); the old file is then untouched.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -54,7 +65,8 @@ def replace_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, path)
+        with allowed or contextlib.nullcontext():
+            os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -79,6 +91,8 @@ class RunRecord:
         self.samples = self.directory / "samples"
         self.sheets = self.directory / "neighbours"
         self.checkpoints = self.directory / "checkpoints"
+        self.tracker_path = self.directory / "tracker.json"
+        self.traceback_path = self.directory / "traceback.txt"
 
     @classmethod
     def create(cls, directory: str | Path, config_yaml: str) -> RunRecord:
@@ -86,8 +100,51 @@ class RunRecord:
         record = cls(directory)
         record.samples.mkdir(parents=True, exist_ok=True)
         record.checkpoints.mkdir(exist_ok=True)
-        replace_atomically(record.config_path, config_yaml.encode())
+        record.write(record.config_path, config_yaml.encode())
         return record
+
+    def claimed(self, *, take: bool = False, after: int | None = None) -> writer.Claim:
+        """The right to write this run, whose directory is there: see writer.claim.
+
+        The drafts of who was killed or suspended while it wrote are removed, so that even a write
+        that was under way comes to nothing.
+        """
+        claim = writer.claim(self.directory, take=take, after=after)
+        for folder in (self.directory, self.checkpoints, self.samples, self.sheets):
+            for draft in folder.glob(DRAFTS):
+                with contextlib.suppress(OSError):
+                    draft.unlink()
+        return claim
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make or replace a file of the record, as `replace_atomically` does.
+
+        Raises: SupersededError where another process has taken the run over, like all that writes.
+        """
+        replace_atomically(path, content, writer.writing(self.directory))
+
+    def keep_last(self, content: bytes) -> None:
+        """Make this the last checkpoint; the one that was becomes the previous one."""
+        replace_atomically(self.last, content, self._making_way())
+
+    @contextlib.contextmanager
+    def _making_way(self) -> Iterator[None]:
+        with writer.writing(self.directory):
+            with contextlib.suppress(FileNotFoundError):
+                _link_over(self.last, self.previous)
+            yield
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        return self.checkpoints / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.pt"
 
     @property
     def exists(self) -> bool:
@@ -99,11 +156,14 @@ class RunRecord:
         A line that an earlier writer left torn is closed first, so that it spoils no other.
         Raises: OSError (a full disk, no permission); nothing of the line is then left.
         """
-        _append(self.history_path, row)
+        _append(self.history_path, row, writer.writing(self.directory))
 
-    def append_evaluation(self, evaluation: dict[str, Any]) -> None:
-        """Add the scores of one evaluation of the trained model, as `append` adds a row."""
-        _append(self.evaluations_path, evaluation)
+    def append_evaluation(self, evaluation: dict[str, Any], number: int) -> None:
+        """Add the scores of one evaluation of the trained model, as `append` adds a row.
+
+        number: `writer.newest` of the directory when its checkpoint was read.
+        """
+        _append(self.evaluations_path, evaluation, writer.adding(self.directory, number))
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every readable evaluation, oldest first."""
@@ -115,7 +175,7 @@ class RunRecord:
             return
         rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
-        replace_atomically(self.history_path, lines.encode())
+        self.write(self.history_path, lines.encode())
 
     def history(self) -> list[dict[str, Any]]:
         """Every readable row, oldest first; a torn line is skipped with a warning."""
@@ -124,7 +184,17 @@ class RunRecord:
     def write_result(self, result: dict[str, Any]) -> None:
         assert result["status"] in STATUSES, result["status"]
         content = json.dumps(_finite({"schema": SCHEMA, **result}), indent=2) + "\n"
-        replace_atomically(self.result_path, content.encode())
+        self.write(self.result_path, content.encode())
+
+    def tracker_id(self, tracker: str) -> str:
+        """What the tracker knows this run by: drawn once, and the same when it is continued."""
+        known: dict[str, str] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            known = json.loads(self.tracker_path.read_bytes())
+        if tracker not in known:
+            known[tracker] = secrets.token_hex(8)
+            self.write(self.tracker_path, (json.dumps(known) + "\n").encode())
+        return known[tracker]
 
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, or None where the run wrote none yet."""
@@ -147,10 +217,26 @@ def _pictures(folder: Path) -> list[tuple[float, Path]]:
     return [(int(p.stem) / 1000, p) for p in sorted(folder.glob("[0-9]*.png"))]
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
+def _link_over(path: Path, other: Path) -> None:
+    """Have `other` be what `path` is; it stays there, unless the file system knows no links."""
+    draft = other.with_name(f".{other.name}.{os.getpid()}")
+    try:
+        os.link(path, draft)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        os.replace(path, other)
+        return
+    os.replace(draft, other)
+
+
+def _append(
+    path: Path, row: dict[str, Any], allowed: contextlib.AbstractContextManager[None]
+) -> None:
     line = json.dumps(_finite(row)).encode() + b"\n"
-    with open(path, "ab+", buffering=0) as file:
-        size = file.tell()
+    # opened first: who takes the run over puts another file there, and leaves this one to us
+    with open(path, "ab+", buffering=0) as file, allowed:
+        size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
@@ -200,6 +286,24 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
             directory.mkdir()
             return directory
     raise AssertionError("numbers do not end")
+
+
+def claim_new(
+    runs_dir: str | Path, group: str, name: str | None, stem: str
+) -> tuple[RunRecord, writer.Claim]:
+    """A `new_directory`, and the right to write it.
+
+    Raises: as `new_directory`, and UserError where another process has just begun a run there.
+    """
+    while True:
+        record = RunRecord(new_directory(runs_dir, group, name, stem))
+        try:
+            claim = record.claimed()
+        except FileNotFoundError:  # a run that failed at once has cleared it away
+            continue
+        if not record.exists:
+            return record, claim
+        claim.release()  # begun and ended since we looked
 
 
 def disk_error(error: OSError, directory: Path) -> UserError | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
 import sys
 import traceback
 import warnings
@@ -20,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from gansweep.build import build_data, build_model
-from gansweep.callbacks.checkpoint import read_checkpoint, restore_rng
+from gansweep.callbacks.checkpoint import continued, restore_rng
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.stop import Stop
@@ -34,9 +33,10 @@ from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
 from gansweep.origin import now
-from gansweep.record import RunRecord, Source, disk_error, new_directory
+from gansweep.record import RunRecord, Source, claim_new, disk_error
 from gansweep.result import Account
 from gansweep.tracking import finish
+from gansweep.writer import Claim, SupersededError
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
 # more than the step of a small network.
@@ -161,44 +161,57 @@ class _Run:
             )
         panel = self._panel()
         directory = run_dir or Path(self.cfg.runs_dir)
-        mine = False
         try:
-            if self.source is not None:
-                take_over(RunRecord(directory), self.source)
-            checkpoint = self._checkpoint(run_dir) if run_dir is not None else None
-            if run_dir is None:
-                directory = new_directory(
-                    directory,
-                    self.cfg.group or str(self.cfg.choices.data),
-                    self.cfg.name,
-                    str(self.cfg.choices.model),
-                )
-                mine = not any(directory.iterdir())
-            record = RunRecord.create(directory, OmegaConf.to_yaml(self.cfg, resolve=True))
-            return self._train(record, panel, checkpoint)
-        except (OSError, UserError) as error:
-            explained = disk_error(error, directory) if isinstance(error, OSError) else error
+            record, claim = self._claimed(run_dir)
+            directory = record.directory
+            with claim:
+                return self._go(record, claim, panel, is_new=run_dir is None)
+        except OSError as error:
+            explained = disk_error(error, directory)
             if explained is None:
                 raise  # a mistake of ours
-            if mine and not (directory / "checkpoints" / "last.pt").exists():
-                shutil.rmtree(directory, ignore_errors=True)  # nothing of it could be continued
-            if explained is error:
-                raise
             raise explained from error
 
-    def _checkpoint(self, run_dir: Path) -> dict[str, Any] | None:
+    def _claimed(self, run_dir: Path | None) -> tuple[RunRecord, Claim]:
+        if run_dir is None:
+            return claim_new(
+                self.cfg.runs_dir,
+                self.cfg.group or str(self.cfg.choices.data),
+                self.cfg.name,
+                str(self.cfg.choices.model),
+            )
+        run_dir.mkdir(parents=True, exist_ok=True)
+        record = RunRecord(run_dir)
+        return record, record.claimed()
+
+    def _go(
+        self, record: RunRecord, claim: Claim, panel: Panel | None, *, is_new: bool
+    ) -> dict[str, Any]:
+        is_ours = is_new and claim.is_alone()
+        try:
+            if self.source is not None:
+                take_over(record, self.source)
+            checkpoint = None if is_new else self._checkpoint(record)
+            record = RunRecord.create(record.directory, OmegaConf.to_yaml(self.cfg, resolve=True))
+            return self._train(record, panel, checkpoint)
+        except (OSError, UserError) as error:
+            told = isinstance(error, UserError) or disk_error(error, record.directory) is not None
+            if told and is_ours and not record.last.exists():
+                claim.discard()  # nothing of it could be continued
+            raise
+
+    def _checkpoint(self, record: RunRecord) -> dict[str, Any] | None:
         """The last checkpoint of a run, its networks loaded; None where there is none yet."""
-        path = run_dir / "checkpoints" / "last.pt"
-        if not path.exists():
+        checkpoint = continued(record, or_anew=self.sweep is not None)
+        if checkpoint is None:
             return None
-        checkpoint = read_checkpoint(path)
-        self._load_networks(checkpoint["game"], run_dir)
+        self._load_networks(checkpoint["game"], record.directory)
         self.account.images_before = self.model.images_seen
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
         """Train and score beside the main process, writing nothing."""
-        checkpoint = self._checkpoint(run_dir)
+        checkpoint = self._checkpoint(RunRecord(run_dir))
         journal = Journal(None, None)
         watchers = self._callbacks(journal, self._panel())
         shared = [c for c in watchers if getattr(c, "on_every_process", False)]
@@ -227,14 +240,18 @@ class _Run:
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
             raise KeyboardInterrupt from None  # Lightning makes a plain exit of it
+        except SupersededError:
+            status = ""  # the record is another's
+            raise
         except BaseException as error:
             status, reason = "failed", f"{type(error).__name__}: {error}"
-            (record.directory / "traceback.txt").write_text(traceback.format_exc())
+            record.write(record.traceback_path, traceback.format_exc().encode())
             raise
         finally:
             try:
-                result = self.account.result(record.directory, journal, status, reason)
-                record.write_result(result)
+                if status:
+                    result = self.account.result(record.directory, journal, status, reason)
+                    record.write_result(result)
             finally:
                 if logger is not None:
                     finish(logger, status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +14,19 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from gansweep import digest
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
 from gansweep.ranges import Seconds
-from gansweep.record import replace_atomically
+from gansweep.record import ROW_OF_SOURCE, RunRecord
 
 
 class Checkpoint(GameCallback):
-    """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves."""
+    """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves.
+
+    The last checkpoint before it is kept as previous.pt, for the case that it is damaged.
+    """
 
     def __init__(self, every_seconds: Seconds = 30.0) -> None:
         self.every_seconds = every_seconds
@@ -49,7 +54,8 @@ class Checkpoint(GameCallback):
 
     def save(self, trainer: pl.Trainer, module: Adversarial, name: str) -> None:
         """Write all that an exact continuation needs to checkpoints/NAME, whole or not at all."""
-        assert self.journal.record is not None
+        record = self.journal.record
+        assert record is not None
         with self.journal.outside_training():
             self.journal.flush()
             state = {
@@ -58,9 +64,10 @@ class Checkpoint(GameCallback):
                 "callbacks": _watcher_states(trainer),
                 "rng": rng_state(),
             }
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            replace_atomically(self.journal.record.checkpoints / name, buffer.getvalue())
+            if name == "last.pt":
+                record.keep_last(as_bytes(state))
+            else:
+                record.write(record.checkpoints / name, as_bytes(state))
         if name == "last.pt":
             self._saved = time.monotonic()
 
@@ -71,21 +78,86 @@ def _watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
     return {name: state for name, state in states.items() if state}
 
 
+class DamagedCheckpointError(UserError):
+    """A checkpoint does not hold what was written into it.   what: which one, and by what sign."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(f"{what}. {fix}")
+        self.what = what
+
+
+def as_bytes(state: Mapping[str, Any]) -> bytes:
+    """A checkpoint with its digest, as `read_checkpoint` reads it."""
+    archive = io.BytesIO()
+    torch.save(state, archive)
+    digest.seal(archive)
+    return archive.getvalue()
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises: UserError where the file is missing or damaged."""
+    """A checkpoint whose digest is right. One of an older version has none, which is said.
+
+    Raises: UserError where the file is missing; DamagedCheckpointError.
+    """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            is_sealed = digest.is_sealed(file)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: the run was stopped before its first checkpoint. Start it "
             "again without resume=."
         ) from None
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}). If the run also has "
-            "a best.pt, copy that over it; else start the run again."
+        why = str(error) if isinstance(error, digest.DamagedError) else type(error).__name__
+        raise DamagedCheckpointError(
+            f"{path} is damaged ({why})",
+            "Use another checkpoint of the run (checkpoint=last or checkpoint=best), a copy of "
+            "yours, or start the run again.",
         ) from error
+    if not is_sealed:
+        said = "it was saved by an older version without a digest, so damage would not show"
+        print(f"gansweep: {path}: {said}.", file=sys.stderr)
     return state
+
+
+def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:
+    """The checkpoint from which a run goes on; None where it has none yet.
+
+    Where the last one is damaged, the one before it or the best one takes its place, unless that
+    was saved before the run took over the weights of another. The history says so, and stderr.
+    or_anew: begin again where none is whole.
+    Raises: DamagedCheckpointError.
+    """
+    if not record.last.exists():
+        return None
+    try:
+        return read_checkpoint(record.last)
+    except DamagedCheckpointError as error:
+        damage = error
+    taken = [row["kimg"] for row in record.history() if ROW_OF_SOURCE in row]
+    for path in (record.previous, record.best):
+        try:
+            state = read_checkpoint(path)
+        except UserError:  # none, or damaged too
+            continue
+        kimg = state["game"]["images_seen"] / 1000
+        if all(kimg > at for at in taken):
+            record.write(record.last, path.read_bytes())
+            said = f"{damage.what}: the run continues from {path.name}, at {kimg:g} kimg."
+            _note(record, kimg, state["journal"]["seconds"], said)
+            return state
+    if not or_anew or taken:
+        fix = "Put a copy of yours in its place, or start the run again."
+        raise DamagedCheckpointError(f"{damage.what}, and no other of the run is whole", fix)
+    record.last.unlink()
+    _note(record, 0.0, 0.0, f"{damage.what}, and no other is whole: the run starts again.")
+    return None
+
+
+def _note(record: RunRecord, kimg: float, seconds: float, said: str) -> None:
+    record.append({"kimg": kimg, "seconds": seconds, "note": said})
+    print(f"gansweep: {said}", file=sys.stderr)
 
 
 def rng_state() -> dict[str, Any]:

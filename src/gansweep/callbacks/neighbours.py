@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from gansweep.callbacks.samples import NOISE_SEED
+from gansweep.callbacks.sheet import as_png
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.conditions import Conditions
 from gansweep.data.order import generator_for
@@ -20,7 +20,6 @@ from gansweep.metrics.prdc import nearest
 from gansweep.metrics.reference import real_side
 from gansweep.models.adversarial import Adversarial
 from gansweep.ranges import Count, Kimg, Range
-from gansweep.record import replace_atomically
 
 MOST_REAL_BYTES = 2**28  # of pixels kept in memory
 GAUGE_SAMPLES = 500  # real images whose own nearest neighbours say how far apart they lie
@@ -84,9 +83,7 @@ class Neighbours(ImageClockWatcher):
         assert self.journal.record is not None
         path = self.journal.record.sheets / f"{module.images_seen:09d}.png"
         path.parent.mkdir(exist_ok=True)
-        content = io.BytesIO()
-        picture.save(content, format="PNG")
-        replace_atomically(path, content.getvalue())
+        self.journal.record.write(path, as_png(picture))
         self.journal.show("neighbours", module.images_seen, path)
 
     def _measure_real(self) -> _Real:

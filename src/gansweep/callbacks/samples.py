@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gansweep.callbacks.sheet import save, sheet
+from gansweep.callbacks.sheet import as_png, sheet
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -31,5 +31,5 @@ class Samples(ImageClockWatcher):
         picture = sheet(module, self.data, self.conditions, self.count, NOISE_SEED)
         assert self.journal.record is not None
         path = self.journal.record.samples / f"{module.images_seen:09d}.png"
-        save(picture, path)
+        self.journal.record.write(path, as_png(picture))
         self.journal.show("samples", module.images_seen, path)

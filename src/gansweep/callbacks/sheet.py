@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,12 @@ def point_map(real: Tensor, fake: Tensor) -> Image.Image:
             for dx in range(3):
                 canvas[rows + dy, columns + dx] = colour
     return Image.fromarray(canvas)
+
+
+def as_png(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    return content.getvalue()
 
 
 def save(picture: Image.Image, path: Path) -> None:

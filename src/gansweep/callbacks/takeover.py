@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import torch
-
-from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.record import RunRecord, Source, replace_atomically
-
-ROW = "weights_from"  # the key of the history's row that says so
+from gansweep.callbacks.checkpoint import as_bytes, continued, read_checkpoint
+from gansweep.record import ROW_OF_SOURCE, RunRecord, Source
 
 
 def take_over(record: RunRecord, source: Source) -> None:
@@ -21,20 +16,16 @@ def take_over(record: RunRecord, source: Source) -> None:
     source, its best scores (best.pt is of its own making) and its time. A process killed on the way
     leaves something that can be taken over again, with the same result.
     """
-    taken = read_checkpoint(source.checkpoint)
+    taken, mine = read_checkpoint(source.checkpoint), continued(record, or_anew=True)
     kimg = taken["game"]["images_seen"] / 1000
     record.checkpoints.mkdir(parents=True, exist_ok=True)
     record.truncate_history(kimg)
     history = record.history()
-    row = {"kimg": kimg, "seconds": _seconds(history), ROW: source.run}
+    row = {"kimg": kimg, "seconds": _seconds(history), ROW_OF_SOURCE: source.run}
     if row not in history:
         record.append(row)
-    last = record.checkpoints / "last.pt"
-    own = read_checkpoint(last)["journal"] if last.exists() else None
-    taken["journal"] = own or _fresh_journal(taken["journal"], history)
-    buffer = io.BytesIO()
-    torch.save(taken, buffer)
-    replace_atomically(last, buffer.getvalue())
+    taken["journal"] = mine["journal"] if mine else _fresh_journal(taken["journal"], history)
+    record.write(record.last, as_bytes(taken))
 
 
 def _fresh_journal(theirs: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -22,9 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.record import RunRecord, Source
-from gansweep.sweep.failures import EXIT_NO_SPACE, is_disk_full, record_exception, reopen
+from gansweep.sweep.failures import (
+    EXIT_NO_SPACE,
+    EXIT_SUPERSEDED,
+    is_disk_full,
+    record_exception,
+    reopen,
+)
 from gansweep.sweep.gpus import HeldGpus
 from gansweep.sweep.locks import share_lease
+from gansweep.writer import SupersededError, newest
 
 PR_SET_PDEATHSIG = 1
 OnScore = Callable[[float, dict[str, float]], bool]
@@ -60,24 +67,48 @@ def run_order(order: Order, connection: Connection) -> None:
     _write_output_to(Path(order.run_dir) / "log.txt")
     if order.gpus is not None:
         order.gpus.pass_on()
+    try:
+        with _claimed(order) as record:
+            _train(order, record, connection)
+    except SupersededError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_SUPERSEDED)
+
+
+@contextlib.contextmanager
+def _claimed(order: Order) -> Iterator[RunRecord]:
+    """The record of the run, which this process alone may write.
+
+    Who settles an attempt removes its lease and then takes a number of the record. So what the
+    number was before we found the lease, it is still, or the attempt is not ours any more.
+    """
+    record = RunRecord(order.run_dir)
+    number = newest(record.directory)
     if share_lease(Path(order.lease)) is None:
-        sys.exit("The lease of this attempt is gone: another worker has taken the trial over.")
+        raise SupersededError("The lease of this attempt is gone: another worker has the trial.")
+    with record.claimed(take=True, after=number):
+        yield record
+
+
+def _train(order: Order, record: RunRecord, connection: Connection) -> None:
     try:
         _load(order.target)(
             order.overrides,
             config_dir=order.config_dir,
-            run_dir=Path(order.run_dir),
+            run_dir=record.directory,
             on_score=_asking(connection),
             sweep=order.sweep,
             **_part_of_a_run(order),
         )
+    except SupersededError:
+        raise
     except Exception as error:
         if is_disk_full(error):  # the log cannot be written either
             with contextlib.suppress(OSError):
-                reopen(RunRecord(order.run_dir))
+                reopen(record)
             os._exit(EXIT_NO_SPACE)
         traceback.print_exc()
-        record_exception(RunRecord(order.run_dir), error, order.sweep)
+        record_exception(record, error, order.sweep)
         sys.exit(1)
 
 

@@ -44,6 +44,7 @@ MEMORY_WORDS = (
     "CUDNN_STATUS_ALLOC_FAILED",
 )
 EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
+EXIT_SUPERSEDED = 76  # of a trial's process whose run another has taken over
 
 STOPPED = "stopped"  # the file by which workers everywhere hear that the sweep was stopped
 TOLD_LINES = 15  # of a traceback or a log
@@ -134,7 +135,7 @@ def record_exception(record: RunRecord, error: Exception, sweep: dict[str, Any])
     """See that the record says which failure it was: an error before training leaves none."""
     failure = Failure.of(error, record.directory)
     text = "".join(traceback.format_exception(error))
-    (record.directory / "traceback.txt").write_text(text, errors="backslashreplace")
+    record.write(record.traceback_path, text.encode(errors="backslashreplace"))
     result = record.result() or {"sweep": sweep}
     if result.get("status") not in (None, "running", "interrupted", "paused", "failed"):
         return  # how the training ended counts, not what came after it

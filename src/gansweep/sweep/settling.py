@@ -5,6 +5,7 @@ All of this is done by one process at a time, within the storage's critical sect
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,18 @@ def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
     """
     if trial.state.is_finished():  # another host took us for dead: its word stands
         return str(trial.user_attrs.get("status", "interrupted"))
-    outcome = _outcome(sweep, study, trial, ended, reason)
+    records = [] if _has_successor(study, trial) else _records(sweep, trial)
+    with contextlib.ExitStack() as claims:
+        for record in records:  # who trained them may only be suspended: from now on it is refused
+            if record.directory.is_dir():
+                claims.enter_context(record.claimed(take=True))
+        outcome = _outcome(sweep, study, trial, records, ended, reason)
+        return _tell(sweep, study, trial, outcome, reason)
+
+
+def _tell(
+    sweep: SweepStudy, study: Study, trial: FrozenTrial, outcome: Outcome, reason: str
+) -> str:
     attrs: dict[str, Any] = {"status": outcome.status}
     if outcome.reason or reason:
         attrs["reason"] = outcome.reason or reason
@@ -66,14 +78,25 @@ def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
     return str(outcome.status)
 
 
-def _outcome(
-    sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str
-) -> Outcome:
-    """How the attempt ended; where that is "interrupted", the next one is queued."""
-    if _has_successor(study, trial):  # its records are that one's now
-        return Outcome("interrupted", reason)
+def _records(sweep: SweepStudy, trial: FrozenTrial) -> list[RunRecord]:
     names = sweep.run_names(trial.user_attrs["key"])
-    records = [RunRecord(sweep.run_dir(name)) for name in names]
+    return [RunRecord(sweep.run_dir(name)) for name in names]
+
+
+def _outcome(
+    sweep: SweepStudy,
+    study: Study,
+    trial: FrozenTrial,
+    records: Sequence[RunRecord],
+    ended: str,
+    reason: str,
+) -> Outcome:
+    """How the attempt ended; where that is "interrupted", the next one is queued.
+
+    records: of its runs; none where they are the next attempt's.
+    """
+    if not records:
+        return Outcome("interrupted", reason)
     outcome = outcome_of(records, _objectives(sweep, study))
     refusal = ""
     if study is sweep.trials and outcome.measured:
@@ -203,9 +226,7 @@ def queue_failed(sweep: SweepStudy) -> None:
     trials = _latest(sweep)
     ended = sum(t.state.is_finished() for t in trials)
     for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
-        names = sweep.run_names(trial.user_attrs["key"])
-        records = [RunRecord(sweep.run_dir(name)) for name in names]
-        _queue_again(sweep, sweep.trials, trial, records, kills=0)
+        _queue_again(sweep, sweep.trials, trial, _records(sweep, trial), kills=0)
     (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
 
 

@@ -338,8 +338,9 @@ class SweepStudy:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lease = self.lease_path(study, trial.number)
             if not is_alive(lease):
-                settle(self, study, trial, "killed", "its worker was killed")
+                # first: who wakes up under it takes no new number of the records
                 lease.unlink(missing_ok=True)
+                settle(self, study, trial, "killed", "its worker was killed")
 
     def _seeds(self) -> list[int | None]:
         settings = self.settings

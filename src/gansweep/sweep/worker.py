@@ -28,6 +28,7 @@ from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import (
     CRASHES,
     EXIT_NO_SPACE,
+    EXIT_SUPERSEDED,
     Stop,
     end_of,
     is_stopped,
@@ -287,6 +288,8 @@ class Worker:
             return "interrupted", ""
         if exit_code == EXIT_NO_SPACE:
             return "interrupted", NO_SPACE
+        if exit_code == EXIT_SUPERSEDED:
+            return "interrupted", "another process has taken its run over"
         if exit_code == EXIT_UNKNOWN:
             return "killed", "with the server of the trials' processes"
         if exit_code < 0:

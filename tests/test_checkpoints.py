@@ -1,0 +1,150 @@
+"""A damaged checkpoint is never loaded, and costs a run no more than its last few seconds."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gansweep.callbacks.checkpoint import (
+    DamagedCheckpointError,
+    as_bytes,
+    continued,
+    read_checkpoint,
+)
+from gansweep.record import ROW_OF_SOURCE, RunRecord
+
+Command = Callable[..., Any]
+TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
+TINY += ["budget_kimg=0.32", "tracker=none", "trainer=cpu", "callbacks.losses.every_steps=2"]
+TINY += ["callbacks.checkpoint.every_seconds=0", "~callbacks.samples"]
+
+
+def state(kimg: float) -> dict[str, Any]:
+    game = {"images_seen": int(1000 * kimg), "weight": torch.full((50, 50), kimg)}
+    return {"game": game, "journal": {"seconds": 2 * kimg}}
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    """Saved at 1 kimg (the best), 2 and 3 kimg; the last one is damaged."""
+    record = RunRecord.create(tmp_path / "group" / "run", "seed: 0\n")
+    record.write(record.best, as_bytes(state(1.0)))
+    record.keep_last(as_bytes(state(2.0)))
+    record.keep_last(as_bytes(state(3.0)))
+    record.append({"kimg": 0.5})
+    flip(record.last, 4000)
+    return record
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    content = as_bytes(state(1.0))
+    path = tmp_path / "last.pt"
+    rng = random.Random(0)
+    bits = rng.sample(range(8 * len(content)), 200)
+    bits += range(8 * (len(content) - 110), 8 * len(content), 3)  # the digest and what is around
+    for bit in bits:
+        path.write_bytes(content)
+        flip(path, bit)
+        with pytest.raises(DamagedCheckpointError, match=r"last\.pt is damaged"):
+            read_checkpoint(path)
+    path.write_bytes(content)
+    assert torch.equal(read_checkpoint(path)["game"]["weight"], torch.ones(50, 50))
+
+
+@pytest.mark.parametrize("left", [0, 1, 21, 22, 100, -1])
+def test_torn_checkpoint_is_refused(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(as_bytes(state(1.0))[:left])
+    with pytest.raises(DamagedCheckpointError):
+        read_checkpoint(path)
+
+
+def test_other_tools_read_a_checkpoint_with_a_digest(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(as_bytes(state(1.0)))
+    assert torch.load(path, weights_only=True)["game"]["images_seen"] == 1000
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_older_checkpoint_without_a_digest_is_loaded_and_that_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = io.BytesIO()
+    torch.save(state(1.0), archive)
+    path = tmp_path / "last.pt"
+    path.write_bytes(archive.getvalue())
+    assert read_checkpoint(path)["game"]["images_seen"] == 1000
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line and "without a digest" in line
+
+
+def test_damaged_last_checkpoint_gives_way_to_the_one_before(
+    record: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = continued(record)
+    assert found is not None and found["game"]["images_seen"] == 2000
+    assert read_checkpoint(record.last)["game"]["images_seen"] == 2000
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "last.pt is damaged" in line and "continues from previous.pt, at 2 kimg" in line
+    note = record.history()[-1]
+    assert note["kimg"] == 2.0 and line.endswith(note["note"])
+
+
+def test_best_checkpoint_comes_after_the_one_before(record: RunRecord) -> None:
+    flip(record.previous, 4000)
+    found = continued(record)
+    assert found is not None and found["game"]["images_seen"] == 1000
+
+
+def test_run_without_a_whole_checkpoint_is_refused_but_in_a_sweep_begins_again(
+    record: RunRecord,
+) -> None:
+    record.previous.unlink()
+    flip(record.best, 4000)
+    with pytest.raises(DamagedCheckpointError, match="no other of the run is whole"):
+        continued(record)
+    assert continued(record, or_anew=True) is None
+    assert "starts again" in record.history()[-1]["note"]
+    assert continued(record) is None
+
+
+def test_checkpoint_from_before_another_runs_weights_were_taken_over_is_not_gone_on_from(
+    record: RunRecord,
+) -> None:
+    record.append({"kimg": 2.0, ROW_OF_SOURCE: "another"})
+    with pytest.raises(DamagedCheckpointError):
+        continued(record, or_anew=True)
+
+
+def losses(record: RunRecord) -> list[tuple[float, float]]:
+    return [(r["kimg"], r["loss/generator"]) for r in record.history() if "loss/generator" in r]
+
+
+def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
+    command: Command, tmp_path: Path
+) -> None:
+    words = [*TINY, "metrics=none"]
+    assert command("train", *words, "name=run").code == 0
+    run = RunRecord(tmp_path / "runs" / "digits" / "run")
+    flip(run.last, 40000)
+    done = command("train", f"resume={run.directory}", "budget_kimg=0.64")
+    assert done.code == 0 and "continues from previous.pt, at 0.32 kimg" in done.err
+    assert command("train", *words, "name=whole", "budget_kimg=0.64").code == 0
+    assert losses(run) == losses(RunRecord(run.directory.with_name("whole")))
+
+    flip(run.last, 40000)
+    done = command("generate", str(run.directory), "checkpoint=last")
+    done.is_refused_with("last.pt is damaged", "digest", "checkpoint=best")

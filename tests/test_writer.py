@@ -1,0 +1,242 @@
+"""One writer of a run: a second is refused, and who was taken for dead writes nothing more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import Processes
+
+from gansweep import writer
+from gansweep.errors import UserError
+from gansweep.record import RunRecord, claim_new
+from gansweep.writer import SupersededError, adding, claim, newest
+
+HOLDS = (
+    "import sys; from pathlib import Path; from gansweep.record import RunRecord\n"
+    "with RunRecord(Path(sys.argv[1])).claimed():\n"
+    "    print('held', flush=True); sys.stdin.readline()"
+)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    record = RunRecord.create(tmp_path / "group" / "run", "seed: 0\n")
+    record.append({"kimg": 0.0})
+    record.write_result({"status": "running"})
+    return record
+
+
+@pytest.fixture
+def suspended(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
+    """A record that another process took over from this one, which has just woken up."""
+    claim(record.directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_held", {})  # that is: another process
+        other = claim(record.directory, take=True)
+        record.write_result({"status": "finished"})
+        other.release()
+    return record
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def written(record: RunRecord, how: str) -> None:
+    if how == "config":
+        RunRecord.create(record.directory, "seed: 1\n")
+    elif how == "history":
+        record.append({"kimg": 1.0})
+    elif how == "truncated history":
+        record.truncate_history(-1.0)
+    elif how == "result":
+        record.write_result({"status": "interrupted"})
+    elif how == "last checkpoint":
+        record.keep_last(b"stale")
+    elif how == "best checkpoint":
+        record.write(record.best, b"stale")
+    elif how == "samples":
+        record.write(record.samples / "000001000.png", b"stale")
+    elif how == "tracker":
+        record.tracker_id("wandb")
+
+
+HOW = ["config", "history", "truncated history", "result", "last checkpoint", "best checkpoint"]
+HOW += ["samples", "tracker"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_who_was_taken_over_from_changes_nothing(suspended: RunRecord, how: str) -> None:
+    before = content(suspended.directory)
+    with pytest.raises(SupersededError, match=rf"taken over by process {os.getpid()} on "):
+        written(suspended, how)
+    assert content(suspended.directory) == before
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_holder_of_the_newest_number_writes(record: RunRecord, how: str) -> None:
+    before = content(record.directory)
+    with record.claimed():
+        written(record, how)
+    assert content(record.directory) != before
+
+
+def test_numbers_grow_with_every_claim(record: RunRecord) -> None:
+    first = newest(record.directory)
+    with record.claimed() as one:
+        assert one.number == newest(record.directory) == first + 1
+        with record.claimed() as again:  # of the same process: one claim
+            assert again is one
+        record.append({"kimg": 1.0})
+    with record.claimed() as two:
+        assert two.number == first + 2
+
+
+def test_second_process_is_refused_with_the_holder_until_it_dies(
+    record: RunRecord, processes: Processes
+) -> None:
+    holder = processes("-c", HOLDS, str(record.directory), stdin=-1)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    today = time.strftime("%Y-%m-%d")
+    told = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, which began at {today}"
+    with pytest.raises(UserError, match=told):
+        record.claimed()
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with record.claimed():
+        record.append({"kimg": 1.0})
+
+
+def test_claim_that_expects_another_number_is_refused(record: RunRecord) -> None:
+    """A child that woke up after its attempt was settled."""
+    number = newest(record.directory)
+    with record.claimed(after=number):
+        pass
+    with pytest.raises(SupersededError):
+        record.claimed(take=True, after=number)
+    assert newest(record.directory) == number + 1
+
+
+def test_claim_removes_the_drafts_of_who_was_killed(record: RunRecord) -> None:
+    drafts = [record.directory / ".result.json.4242", record.checkpoints / ".last.pt.4242"]
+    drafts += [record.samples / ".000001000.png.4242"]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    before = content(record.directory).keys() - {
+        str(d.relative_to(record.directory)) for d in drafts
+    }
+    with record.claimed():
+        assert content(record.directory).keys() == before
+
+
+@pytest.mark.parametrize("how", ["last checkpoint", "history"])
+def test_write_that_was_suspended_within_the_lock_comes_to_nothing(
+    record: RunRecord, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number was the newest when it looked, and whoever takes over waits no longer for it."""
+    monkeypatch.setattr(writer, "LOCK_SECONDS", 0.05)
+    record.keep_last(b"good")
+    check = writer.Claim.check
+
+    def suspend_after(self: Any) -> None:
+        check(self)
+        with monkeypatch.context() as patch:
+            patch.setattr(writer.Claim, "check", check)
+            patch.setattr(writer, "_held", {})
+            with record.claimed(take=True):
+                record.truncate_history(9.0)
+
+    with record.claimed():
+        monkeypatch.setattr(writer.Claim, "check", suspend_after)
+        with contextlib.suppress(FileNotFoundError):
+            written(record, how)
+    monkeypatch.undo()
+    assert record.last.read_bytes() == b"good"
+    assert record.history() == [{"kimg": 0.0}]
+
+
+def test_evaluation_is_added_beside_a_writer_but_not_to_another_training(
+    record: RunRecord,
+) -> None:
+    with record.claimed():
+        number = newest(record.directory)
+        record.append_evaluation({"a": 1}, number)
+        record.append({"kimg": 1.0})  # the writer is still the one
+    with record.claimed():
+        pass
+    with pytest.raises(SupersededError, match="continued or trained anew"):
+        record.append_evaluation({"a": 2}, number)
+    with pytest.raises(SupersededError), adding(record.directory, number):
+        pass
+    assert record.evaluations() == [{"a": 1}]
+
+
+def test_claim_of_a_directory_in_which_nothing_was_written_leaves_no_trace(tmp_path: Path) -> None:
+    with claim(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_discarded_directory_of_who_was_taken_over_from_stays(
+    suspended: RunRecord, tmp_path: Path
+) -> None:
+    claim(suspended.directory).discard()
+    assert suspended.exists
+    other = RunRecord.create(tmp_path / "other", "a: 1\n")
+    other.claimed().discard()
+    assert not other.directory.exists()
+
+
+class Forgetful(dict[Any, Any]):
+    """Claims of this process that it does not know of: each is as if of another process."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return default
+
+
+def test_of_many_that_begin_one_run_at_once_one_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no loser clears it away."""
+    monkeypatch.setattr(writer, "_held", Forgetful())
+    many, tries = 4, 16
+    for number in range(tries):
+        got: list[RunRecord] = []
+        barrier = threading.Barrier(many)
+
+        def begin(number: int = number, got: list[RunRecord] = got, at: Any = barrier) -> None:
+            at.wait()
+            try:
+                record, _ = claim_new(tmp_path, "group", f"run{number}", "gan")
+            except UserError:
+                return
+            got.append(record)
+            RunRecord.create(record.directory, "a: 1\n")
+
+        threads = [threading.Thread(target=begin) for _ in range(many)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1 and got[0].exists
+
+
+def test_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    """A directory from somebody else is data."""
+    target = tmp_path / "target"
+    for name in (writer.FILE, writer.LOCK):
+        folder = tmp_path / name.replace(".", "run")
+        folder.mkdir()
+        (folder / name).symlink_to(target)
+        with pytest.raises(OSError, match="symbolic links"):
+            claim(folder)
+    assert not target.exists()
