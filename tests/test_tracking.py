@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -144,6 +146,37 @@ def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_told_otherwise(
         with pytest.raises(InterruptedError):
             tracking.wandb_logger(directory=tmp_path, group="g", name="n", tags=[], mode=mode)
     assert modes == ["online", "offline", "offline"]
+
+
+def test_wandb_id_is_drawn_once_for_each_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one is trained anew in the folder of another, or in another container's."""
+    import wandb
+
+    ids: list[str] = []
+
+    def init(**given: Any) -> Any:
+        ids.append(given["id"])
+        raise InterruptedError
+
+    monkeypatch.setattr(wandb, "init", init)
+    run = tmp_path / "run"
+    for _ in range(2):
+        record = RunRecord.create(run, "seed: 0\n")
+        for _ in range(2):
+            with pytest.raises(InterruptedError):
+                tracking.wandb_logger(directory=run, group="g", name="n", tags=[])
+        shutil.rmtree(run)
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert all(re.fullmatch("[0-9a-f]{16}", number) for number in ids)
+
+    for begun in ("offline-run-20250101_000000-old", "run-20260101_000000-newer"):
+        (run / "wandb" / begun).mkdir(parents=True)
+    RunRecord.create(run, "seed: 0\n")
+    with pytest.raises(InterruptedError):
+        tracking.wandb_logger(directory=run, group="g", name="n", tags=[])
+    assert ids[-1] == "newer" == record.tracker_id("wandb")
 
 
 @pytest.mark.parametrize(

@@ -186,15 +186,21 @@ class RunRecord:
         content = json.dumps(_finite({"schema": SCHEMA, **result}), indent=2) + "\n"
         self.write(self.result_path, content.encode())
 
-    def tracker_id(self, tracker: str) -> str:
-        """What the tracker knows this run by: drawn once, and the same when it is continued."""
-        known: dict[str, str] = {}
+    def tracker_id(self, tracker: str, earlier: str | None = None) -> str:
+        """What the tracker knows this run by: drawn once, and the same when it is continued.
+
+        earlier: what it was known by before records kept that.
+        """
+        known: Any = None
         with contextlib.suppress(FileNotFoundError, ValueError):
             known = json.loads(self.tracker_path.read_bytes())
-        if tracker not in known:
-            known[tracker] = secrets.token_hex(8)
-            self.write(self.tracker_path, (json.dumps(known) + "\n").encode())
-        return known[tracker]
+        known = known if isinstance(known, dict) else {}
+        found = known.get(tracker)
+        if not isinstance(found, str) or not found.isalnum():
+            found = earlier or secrets.token_hex(8)
+            content = json.dumps({**known, tracker: found}) + "\n"
+            self.write(self.tracker_path, content.encode())
+        return found
 
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, or None where the run wrote none yet."""
@@ -301,6 +307,10 @@ def claim_new(
             claim = record.claimed()
         except FileNotFoundError:  # a run that failed at once has cleared it away
             continue
+        except OSError:
+            with contextlib.suppress(OSError):
+                record.directory.rmdir()  # where it is empty, it was of use to nobody
+            raise
         if not record.exists:
             return record, claim
         claim.release()  # begun and ended since we looked

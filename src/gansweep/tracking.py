@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import netrc
 import os
 import subprocess
@@ -21,6 +20,7 @@ from pytorch_lightning.loggers import (
 )
 
 from gansweep.errors import UserError
+from gansweep.record import RunRecord
 
 MODES = ("online", "offline", "disabled")
 
@@ -37,7 +37,8 @@ def wandb_logger(
 ) -> Logger:
     """Weights & Biases; "auto" is offline unless the user is logged in. WANDB_MODE goes first.
 
-    The run's id follows from its directory, so that a continued run stays one run.
+    The run's id is drawn when it begins and kept in its record, so that a continued run stays one
+    run, and no two runs share one.
     """
     import wandb
 
@@ -45,12 +46,11 @@ def wandb_logger(
         mode = "online" if logged_in_to_wandb() else "offline"
     if os.environ.get("WANDB_MODE") in MODES:
         mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
-    number = hashlib.blake2b(str(directory.resolve()).encode(), digest_size=6).hexdigest()
     in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # whose agent has chosen the place
     run = wandb.init(
         project=None if in_sweep else project,
         entity=None if in_sweep else entity,
-        id=None if in_sweep else number,
+        id=None if in_sweep else _wandb_id(directory),
         group=group,
         name=name,
         tags=list(tags),
@@ -63,6 +63,13 @@ def wandb_logger(
     run.define_metric("*", step_metric="kimg")
     # Lightning would set an option at its own start that wandb warns of.
     return WandbLogger(experiment=run)
+
+
+def _wandb_id(directory: Path) -> str:
+    """The run's id, as W&B has it in the folders of a run that was begun by an older version."""
+    folders = directory.glob("wandb/*run-*-*")
+    begun = sorted(folder.name.partition("run-")[2] for folder in folders)
+    return RunRecord(directory).tracker_id("wandb", begun[-1].partition("-")[2] if begun else None)
 
 
 def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:

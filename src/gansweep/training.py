@@ -36,7 +36,7 @@ from gansweep.origin import now
 from gansweep.record import RunRecord, Source, claim_new, disk_error
 from gansweep.result import Account
 from gansweep.tracking import finish
-from gansweep.writer import Claim, SupersededError
+from gansweep.writer import Claim, SupersededError, holds_nothing
 
 # Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
 # more than the step of a small network.
@@ -187,7 +187,7 @@ class _Run:
     def _go(
         self, record: RunRecord, claim: Claim, panel: Panel | None, *, is_new: bool
     ) -> dict[str, Any]:
-        is_ours = is_new and claim.is_alone()
+        is_ours = is_new and holds_nothing(record.directory)
         try:
             if self.source is not None:
                 take_over(record, self.source)

@@ -96,15 +96,10 @@ class Claim:
         del _held[self._key]
         try:
             with contextlib.suppress(OSError), _locked(self.directory):
-                if self._is_newest() and self.is_alone():
-                    (self.directory / FILE).unlink()
-                    (self.directory / LOCK).unlink()
+                if self._is_newest() and holds_nothing(self.directory):
+                    _remove_traces(self.directory)
         finally:
             os.close(self._descriptor)
-
-    def is_alone(self) -> bool:
-        """Whether the directory holds nothing of a run."""
-        return {path.name for path in self.directory.iterdir()} <= {FILE, LOCK}
 
     def discard(self) -> None:
         """Remove the directory, unless somebody else has taken it over."""
@@ -121,6 +116,16 @@ class Claim:
 
     def _is_newest(self) -> bool:
         return _read(self.directory) == self._line
+
+
+def holds_nothing(directory: Path) -> bool:
+    """Whether there is nothing of a run in its directory."""
+    return {path.name for path in directory.iterdir()} <= {FILE, LOCK}
+
+
+def _remove_traces(directory: Path) -> None:
+    (directory / FILE).unlink(missing_ok=True)
+    (directory / LOCK).unlink(missing_ok=True)
 
 
 def claim(directory: Path, *, take: bool = False, after: int | None = None) -> Claim:
@@ -152,8 +157,10 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
             holder = _ourselves(number + 1)
             os.pwrite(descriptor, holder.line(), 0)
             return Claim(directory, descriptor, holder)
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError) and holds_nothing(directory):
+                _remove_traces(directory)  # a full disk
             raise
 
 
