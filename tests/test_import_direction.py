@@ -20,13 +20,14 @@ MAY_IMPORT = {
     "signatures": {"kinds", "ranges"},
     "options": {"errors", "ranges", "kinds", "signatures"},
     "writer": {"errors"},
+    "signals": set(),
     "digest": set(),
     "record": {"errors", "writer"},
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
     "config": {"errors", "options"},
     "resume": {"errors", "record", "config"},
-    "multirun": {"errors", "record"},
+    "multirun": {"errors", "record", "signals"},
     "data": {"errors", "ranges"},
     "schedules": {"errors", "ranges"},
     "layers": {"errors", "ranges"},
@@ -39,8 +40,8 @@ MAY_IMPORT = {
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
     "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
     "callbacks": {
-        *("errors", "ranges", "record", "digest", "data", "models", "metrics", "tracking"),
-        "diagnosis",
+        *("errors", "ranges", "record", "digest", "signals", "data", "models", "metrics"),
+        *("tracking", "diagnosis"),
     },
     # What a run's result.json says, of its model and its journal.
     "result": {"callbacks", "models", "origin"},
@@ -48,18 +49,8 @@ MAY_IMPORT = {
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
-        *(
-            "errors",
-            "record",
-            "writer",
-            "config",
-            "origin",
-            "tracking",
-            "training",
-            "scores",
-            "report",
-        ),
-        "metrics.protocol",
+        *("errors", "record", "writer", "signals", "config", "origin", "tracking", "training"),
+        *("scores", "report", "metrics.protocol"),
     },
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.
@@ -69,15 +60,8 @@ MEETING_PLACES |= {"scores"}
 # Answering --help, reading records and handing out trials must not wait for these.
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}
 HEAVY = TRAINING | {"optuna", "plotly", "sklearn", "scipy"}
-LIGHT = [
-    "__init__.py",
-    "__main__.py",
-    "cli.py",
-    "errors.py",
-    "record.py",
-    "writer.py",
-    "report/read.py",
-]
+LIGHT = ["__init__.py", "__main__.py", "cli.py", "errors.py", "record.py", "writer.py"]
+LIGHT += ["signals.py", "report/read.py"]
 NO_TRAINING = ["sweep/*.py", "sweep/launch/*.py", "report/*.py", "diagnosis/*.py"]
 
 

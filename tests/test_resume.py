@@ -1,9 +1,11 @@
 """Continuing a run: what is refused, and what a killed run or a full disk leaves to go on from."""
 
+import contextlib
 import errno
 import json
 import logging
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PATIENCE_SECONDS, Processes, wait_until
 
 from gansweep.callbacks.checkpoint import Checkpoint, read_checkpoint
 from gansweep.record import RunRecord
+from gansweep.signals import stop_signals
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
@@ -165,6 +169,18 @@ def test_history_that_cannot_grow_stops_the_run(
     assert not list(tmp_path.rglob("dcgan-001"))
 
 
+def test_means_go_on_over_a_run_that_was_continued_between_two_rows(
+    command: Command, tmp_path: Path
+) -> None:
+    words = [*TINY, "callbacks.losses.every_steps=4"]
+    assert command("train", *words, "name=whole", "budget_kimg=0.384").code == 0
+    assert command("train", *words, "name=parts", "budget_kimg=0.192").code == 0  # 6 steps
+    runs = tmp_path / "runs" / "digits"
+    assert command("train", f"resume={runs / 'parts'}", "budget_kimg=0.384").code == 0
+    whole, parts = (losses(RunRecord(runs / name)) for name in ("whole", "parts"))
+    assert whole == parts and [kimg for kimg, _ in whole] == [0.128, 0.256, 0.384]
+
+
 # Killed
 
 
@@ -217,3 +233,49 @@ def test_killed_run_continues_as_if_it_had_not_been(
     assert steps == list(range(32, steps[-1] + 1, 32)) and steps[-1] >= 1000 * seen
     assert command("train", *words, "name=whole", f"budget_kimg={seen + 0.5}").code == 0
     assert losses(record) == losses(RunRecord(tmp_path / "runs" / "digits" / "whole"))
+
+
+# A terminal that is closed
+
+ON_ITS_TERMINAL = (  # a session leader gets the first terminal that it opens
+    "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR))\n"
+    "from gansweep.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@pytest.mark.slow
+def test_closed_terminal_saves_the_run(tmp_path: Path, processes: Processes) -> None:
+    words = [*TINY, "name=run", "budget_kimg=10000", "callbacks.losses.every_steps=1"]
+    ours, theirs = pty.openpty()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    training = processes(
+        *("-c", ON_ITS_TERMINAL, "train", *words), **streams, cwd=tmp_path, start_new_session=True
+    )
+    os.close(theirs)
+    record = RunRecord(tmp_path / "runs" / "digits" / "run")
+    os.set_blocking(ours, False)
+
+    def at_work() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.read(ours, 65536)  # else it waits for who reads
+        return record.history_path.exists() and record.history_path.stat().st_size > 3000
+
+    wait_until(at_work)
+    assert not record.last.exists()
+    os.close(ours)
+    assert training.wait(PATIENCE_SECONDS) == 130
+    result = record.result()
+    assert result is not None
+    assert (result["status"], result["reason"].split()[0]) == ("interrupted", "SIGHUP")
+    checkpoint = read_checkpoint(record.last)
+    assert checkpoint["game"]["images_seen"] == round(1000 * record.history()[-1]["kimg"])
+
+
+def test_signals_that_stop_are_without_the_hangup_that_nohup_ignores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = (signal.SIGINT, signal.SIGTERM)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
+    assert stop_signals() == (*asked, signal.SIGHUP)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    assert stop_signals() == asked

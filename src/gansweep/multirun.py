@@ -25,10 +25,10 @@ from omegaconf import DictConfig
 
 from gansweep.errors import UserError
 from gansweep.record import new_directory, replace_atomically
+from gansweep.signals import note_hangup, stop_signals
 
 FAILED = "failed"
 EXIT_FAILED, EXIT_USER_ERROR = 1, 2
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = "stopped"  # the file that says that a multirun is to end
 NOT_BEGUN: dict[str, Any] = {
     "status": "interrupted",
@@ -61,7 +61,7 @@ class Outcomes(Callback):
         if self.folder is not None and launcher(config.hydra) == "joblib":
             global _stopped
             _stopped = self.folder / STOPPED
-            for number in STOP_SIGNALS:  # until training begins, the file says it
+            for number in stop_signals():  # until training begins, the file says it
                 signal.signal(number, signal.SIG_IGN)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -107,18 +107,19 @@ def _stop_gently(note: Path) -> None:
     joblib kills them at the first, while they save. A terminal signals them all, `kill` us alone;
     to be told twice does no harm, since the second word is SIGTERM.
     """
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    before = {number: signal.getsignal(number) for number in stop_signals()}
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each, handler in before.items():
             signal.signal(each, handler)
+        note_hangup(number)
         note.touch()
         print("gansweep: saving the runs; once more, and they are killed.", file=sys.stderr)
         for children in Path("/proc/self/task").glob("*/children"):
             for child in children.read_text().split():
                 os.kill(int(child), signal.SIGTERM)
 
-    for number in STOP_SIGNALS:
+    for number in before:
         signal.signal(number, stop)
 
 

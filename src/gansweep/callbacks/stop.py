@@ -10,16 +10,15 @@ import pytorch_lightning as pl
 
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.models.adversarial import Adversarial
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from gansweep.signals import note_hangup, stop_signals
 
 
 class Stop(GameCallback):
     """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
 
-    A first Ctrl-C (or SIGTERM) lets the step end and the checkpoint be written; a Ctrl-C after it
-    interrupts at once. A second SIGTERM does not: SLURM sends one to every process of a job, and
-    the worker of a sweep passes its own on.
+    A first Ctrl-C (or SIGTERM, or the end of the terminal) lets the step end and the checkpoint be
+    written; a Ctrl-C after it interrupts at once. A second SIGTERM does not: SLURM sends one to
+    every process of a job, and the worker of a sweep passes its own on.
     every_steps: batches between two agreements of several processes on whether to stop.
     """
 
@@ -29,7 +28,7 @@ class Stop(GameCallback):
         self._outer: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in SIGNALS:
+        for number in stop_signals():
             self._outer[number] = signal.signal(number, self._note)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
@@ -54,16 +53,20 @@ class Stop(GameCallback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.journal.flush()
-        for number, handler in self._outer.items():
-            signal.signal(number, handler)
+        self._restore()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
         for number, handler in self._outer.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._note:  # else its first word was its last
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        note_hangup(number)
         if self._signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._signal = number

@@ -368,6 +368,7 @@ class Adversarial(pl.LightningModule):
             "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
             "memory": {name: module.state_dict() for name, module in self.memory.items()},
             "draws": None if self.draws is None else self.draws.generator.get_state(),
+            "recent": {name: torch.stack(tuple(v)) for name, v in self._recent.items()},
             "images_seen": self.images_seen,
             "steps": self.steps,
         }
@@ -383,7 +384,7 @@ class Adversarial(pl.LightningModule):
         self.steps = state["steps"]
 
     def load_optimizers(self, state: Mapping[str, Any]) -> None:
-        """Optimizer moments and the noise stream; once the optimizers exist.
+        """Optimizer moments, the noise stream and the means begun; once the optimizers exist.
 
         Their settings (lr, betas, ...) stay those of the configuration, which a population's
         member may have changed since the checkpoint.
@@ -396,3 +397,5 @@ class Adversarial(pl.LightningModule):
                 group.update(kept)
         if self.draws is not None and state["draws"] is not None:
             self.draws.generator.set_state(state["draws"].cpu())
+        for name, values in state.get("recent", {}).items():  # older checkpoints have none
+            self._recent[name].extend(values.to(self.device).unbind())

@@ -34,6 +34,7 @@ from gansweep.sweep.locks import share_lease
 from gansweep.writer import SupersededError, newest
 
 PR_SET_PDEATHSIG = 1
+HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 OnScore = Callable[[float, dict[str, float]], bool]
 
 
@@ -60,7 +61,7 @@ def die_with_parent(number: int) -> None:
 def run_order(order: Order, connection: Connection) -> None:
     """Train one trial; exits with 0 where its record says how it ended, else with 1."""
     die_with_parent(signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the server holds it off
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training a kill, and no bug
     _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on

@@ -22,8 +22,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
+from gansweep.signals import note_hangup, stop_signals
 from gansweep.sweep.attempt import Attempt, PlannedRun
-from gansweep.sweep.child import Order, run_order
+from gansweep.sweep.child import HELD_OFF, Order, run_order
 from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import (
     CRASHES,
@@ -79,7 +80,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until nothing is left, or until asked to stop; one of the exit codes above."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (*stop_signals(), signal.SIGUSR1):
             signal.signal(number, self._stop)
         self.presence = Presence(self.study.directory, self.name)
         self.name = self.presence.name
@@ -145,6 +146,7 @@ class Worker:
         return self.stops > 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        note_hangup(number)
         # a second Ctrl-C hurries; the others are one request however often they come: SLURM sends
         # SIGTERM to all processes of a job, and the job's script asks us too
         self.stops = self.stops + 1 if number == signal.SIGINT else max(1, self.stops)
@@ -318,15 +320,15 @@ def _opened(directory: Path) -> SweepStudy:
 
 
 def _start_server() -> None:
-    """Start the server that the children are forked from, deaf to SIGTERM.
+    """Start the server that the children are forked from, deaf to SIGTERM and SIGHUP.
 
-    SLURM sends that to all processes of a job, and the children, which are to save then, end with
-    their server.
+    SLURM sends the one to all processes of a job, a terminal the other to all of its own, and the
+    children, which are to save then, end with their server.
     """
     resource_tracker.ensure_running()  # first: it would lift the mask
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OFF)
     forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:

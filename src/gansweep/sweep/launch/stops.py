@@ -6,9 +6,12 @@ import signal
 from types import FrameType
 from typing import Any
 
+from gansweep.signals import note_hangup, stop_signals
+
 
 class StopRequests:
-    """The SIGINTs and SIGTERMs that come within `with requests: ...`; true once there is one."""
+    """The SIGINTs and SIGTERMs that come within `with requests: ...`, and the end of the terminal;
+    true once there is one."""
 
     def __init__(self) -> None:
         self.many = 0
@@ -16,12 +19,13 @@ class StopRequests:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             self._before[number] = signal.signal(number, self._count)
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._count:
+                signal.signal(number, handler)
 
     def __bool__(self) -> bool:
         return self.many > 0
@@ -34,4 +38,5 @@ class StopRequests:
         return self.many
 
     def _count(self, number: int, frame: FrameType | None) -> None:
+        note_hangup(number)
         self.many += 1
