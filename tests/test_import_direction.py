@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
-        *("errors", "record", "writer", "signals", "config", "origin", "tracking", "training"),
-        *("scores", "report", "metrics.protocol"),
+        *("errors", "ranges", "kinds", "options", "record", "writer", "signals", "config"),
+        *("origin", "tracking", "training", "scores", "report", "metrics.protocol"),
     },
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Finished
 
 from gansweep import config, signatures
 from gansweep.errors import UserError
@@ -217,3 +219,38 @@ except SystemExit as ended:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["2", "set()"], done
     assert done.stderr.startswith("gansweep: model.optimizer.generator.lr=abc is not a number")
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("model.n_critic=choice(1,2,0)", "model.n_critic=0 is not a whole number from 1"),
+        ("model.n_critic=choice(1,abc)", "model.n_critic=abc is not a whole number"),
+        ("model.optimizer.generator.lr=interval(1e-4,1000)", "lr=1000.0 is not a number from 0"),
+        ("model.batch_size=range(0,5)", "model.batch_size=0 is not a whole number from 1"),
+        ("model.latent_distribution=normal,unifrm", "Did you mean 'uniform'?"),
+        ("model.n_critic=range(1,1000000000)", "999,999,999 values, more than 100,000"),
+        ("model.n_critic=range(1,inf)", "has no end"),
+    ],
+)
+def test_values_of_a_search_space_are_refused_before_the_sweep_starts(
+    command: Callable[..., Finished], tmp_path: Path, entry: str, told: str
+) -> None:
+    done = command("sweep", "sweep=random", "data=digits", "tracker=none", entry)
+    done.is_refused_with("The search space's entry", told)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        ["model.n_critic=int(interval(1,10000000))"],
+        ["model.n_critic=range(1,1001)", "model.penalty_interval=range(1,1001)"],
+    ],
+)
+def test_a_grid_too_large_to_list_is_refused(
+    command: Callable[..., Finished], tmp_path: Path, space: list[str]
+) -> None:
+    done = command("sweep", "sweep=grid", "data=digits", "tracker=none", *space)
+    done.is_refused_with("sampler.name=random")
+    assert not (tmp_path / "runs").exists()

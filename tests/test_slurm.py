@@ -279,9 +279,9 @@ def test_time_limit_is_read_as_sbatch_does(limit: str | int, seconds: int | None
     [
         ("launcher.time=1h", "no time limit"),
         ("launcher.time=2", "leaves no time to train"),
-        ("launcher.max_running=0", "no positive whole number"),
-        ("workers=none", "no positive whole number"),
-        ("launcher.options=--exclusive", "options=--exclusive is no list of words"),
+        ("launcher.max_running=0", "not a whole number from 1"),
+        ("workers=none", "not a whole number from 1"),
+        ("launcher.options=--exclusive", r"options=--exclusive is not a list \(each text\)"),
     ],
 )
 def test_option_that_cannot_be_is_refused_before_anything_is_written(

@@ -13,7 +13,7 @@ from gansweep.errors import nearest
 from gansweep.ranges import Range
 
 MOST_SHOWN = 60  # characters of a value in a message
-_MEANS_MORE = re.compile(r"[\d.+-].*|null|true|false|nan|inf|", re.IGNORECASE)
+_MEANS_MORE = re.compile(r"[+-]?\.?\d.*|null|true|false|nan|inf|", re.IGNORECASE)
 
 
 class Kind(ABC):
@@ -218,7 +218,7 @@ class Either(Kind):
 
     def _likely(self, value: Any) -> Sequence[Kind]:
         """The kinds, first that which a number or another value was meant for."""
-        if isinstance(value, (list, tuple, Mapping)):
+        if value is None or isinstance(value, (list, tuple, Mapping)):
             return [kind for kind in self.kinds if not isinstance(kind, Number)]
         is_number = _number(value) is not None
         return sorted(self.kinds, key=lambda kind: isinstance(kind, Number) != is_number)

@@ -155,10 +155,7 @@ def refusal(name: str, value: Any, kind: Kind) -> str:
         return said + hint
     instead = kind.instead(value)
     if instead is None or not kind.takes(instead):
-        takes_null = kind.takes(None)
-        mend = (
-            f"Use {name}=null." if takes_null else "'gansweep train --cfg job' shows it as it was."
-        )
+        mend = f"Use {name}=null." if kind.takes(None) else "Leave it out for its usual value."
         return f"{said} {mend}"
     word = f"{name}={shown(instead)}"
     return f"{said} Use {word!r}." if set(word) & set("[]{}, '") else f"{said} Use {word}."

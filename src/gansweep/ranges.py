@@ -8,7 +8,7 @@ PyTorch is imported. A new option takes one of the names below, or a range of it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,4 @@ Share = Annotated[float, Range(0, 1)]
 Decay = Annotated[float, Range(0, 1, below=True)]  # of a running mean, for each step
 
 Name = str | Annotated[int, Range()]  # of a file or folder; a bare number is read as one
+Workers = Annotated[int, Range(1, 4_096)] | Literal["auto"]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, nearest
+from gansweep.kinds import OneOf
+from gansweep.options import check_record, refusal
+from gansweep.ranges import Count, Name, Workers
 from gansweep.sweep.changeable import check_population
 from gansweep.sweep.confirm import FIRST_SEED
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.own_space import OWN, own_space
 from gansweep.sweep.samplers import SAMPLERS
 from gansweep.sweep.search import as_list, settle_search, with_direction
-from gansweep.sweep.settings import Settings
+from gansweep.sweep.settings import SWEEP, Settings
 from gansweep.sweep.space import Space, narrowed, with_command_line
 from gansweep.sweep.storage import canonical
 
@@ -38,18 +41,22 @@ SWEEP_KEYS: dict[str, tuple[str, ...]] = {
     "population": ("every_kimg", "share", "factors", "resample"),
     "stop_after_alike": (),
 }
-WHOLE: dict[str, int | None] = {  # of these, the whole numbers -> the least they may be
-    "max_retries": 0,
-    "sampler.startup_trials": 0,
-    "pruner.startup_trials": 0,
-    "confirm.top": 0,
-    # None: it may be any, or is refused in words of its own
-    "sampler.seed": None,
-    "seeds": None,
-    "stop_after_alike": None,
-    "pruner.reduction_factor": None,
-    "confirm.seeds": None,
+COMMAND = "gansweep.sweep.command.CommandOptions"
+LAUNCHERS = {
+    "local": "gansweep.sweep.launch.local.LocalOptions",
+    "slurm": "gansweep.sweep.launch.slurm.SlurmOptions",
 }
+
+
+class CommandOptions(TypedDict):
+    """The root of conf/sweep.yaml."""
+
+    n_trials: Count | None
+    workers: Workers
+    name: Name | None
+    runs_dir: Name
+    storage: str
+    engine: Literal["optuna", "wandb"]
 
 
 def check_engine(engine: str, dry_run: bool) -> None:
@@ -117,6 +124,7 @@ def settings_of(
     cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
 ) -> tuple[Settings, Space, list[str]]:
     """The settings and the space, checked against the configurations they lead to; remarks."""
+    _check_options(cfg)
     sweep = _sweep_node(cfg)
     fixed, searched = _by_kind(given)
     entries = sweep.pop("space") or {}
@@ -129,11 +137,6 @@ def settings_of(
     overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)
     base = _checked_base(overrides, given, check)
     space.check(lambda branch: check([*overrides, *branch]))
-    if int(sweep["confirm"]["seeds"]) < 1:
-        raise UserError(
-            f"sweep.confirm.seeds={sweep['confirm']['seeds']} confirms nothing. Use 1 or more, or "
-            "sweep.confirm.top=0 to leave the confirmation out."
-        )
     if int(sweep["confirm"]["top"]) > 0:
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
         _check_groups(str(sweep["confirm"]["per"]), in_space)
@@ -161,6 +164,23 @@ def settings_of(
     return settings, space, remarks
 
 
+def _check_options(cfg: DictConfig) -> None:
+    """Raises: UserError for an option of the sweep, its launcher or the root that is not taken."""
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    check_record("sweep.", content["sweep"], SWEEP)
+    launcher = content["launcher"]
+    name = launcher.get("name") if isinstance(launcher, Mapping) else None
+    if name not in LAUNCHERS:
+        raise UserError(refusal("launcher.name", name, OneOf(tuple(LAUNCHERS))))
+    check_record("launcher.", launcher, LAUNCHERS[name])
+    for key in cfg:
+        if key not in ("sweep", "launcher"):
+            value = cfg[key]
+            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            check_record("", {str(key): plain}, COMMAND)
+
+
 def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
     """The node `sweep`, without what the root has taken from it.
 
@@ -185,11 +205,6 @@ def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _check_values(node: Mapping[str, Any]) -> None:
-    for option, least in WHOLE.items():
-        group, _, inner = option.partition(".")
-        _check_whole(f"sweep.{option}", node[group][inner] if inner else node[group], least)
-    if node["confirm"]["n_fake"] is not None:
-        _check_whole("sweep.confirm.n_fake", node["confirm"]["n_fake"], 1)
     space = node["space"]
     if space and space != OWN and not isinstance(space, Mapping):
         raise UserError(
@@ -202,15 +217,6 @@ def _check_values(node: Mapping[str, Any]) -> None:
             f"sweep.objective.metric={override_text(node['objective']['metric'])} names no score. "
             "Use auto, fid, or a list of several scores."
         )
-
-
-def _check_whole(option: str, value: Any, least: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(
-            f"{option}={override_text(value)} is not a whole number. Use {option}=3, say."
-        )
-    if least is not None and value < least:
-        raise UserError(f"{option}={value} is too small. Use {least} or more.")
 
 
 def _refuse_missing(group: str, known: Iterable[str], given: Container[str]) -> None:
@@ -293,8 +299,7 @@ def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
             f"n_trials=null stands for every point of a grid, and the sampler is "
             f"'{sampler['name']}' (one of {', '.join(SAMPLERS)}). Use n_trials=20, say."
         )
-    if isinstance(wanted, bool) or not isinstance(wanted, int):
-        raise UserError(f"n_trials={wanted} is not a whole number. Use n_trials=20, say.")
+    assert isinstance(wanted, int)
     return wanted
 
 

@@ -24,6 +24,7 @@ from optuna.trial import BaseTrial
 from gansweep.errors import UserError
 
 Scalar = str | int | float | bool | None
+MOST_STEPS = 100_000  # of a range
 GRAMMAR = "choice(a, b), interval(0, 1), int(interval(1, 8)), range(1, 5), tag(log, interval(a, b))"
 
 # Hydra's grammar knows no null inside choice(), but "no clipping, or 1" is a thing people search.
@@ -61,7 +62,7 @@ class Domain(ABC):
 
     @abstractmethod
     def options(self) -> list[Scalar] | None:
-        """Every stored value, in order; None where there are infinitely many."""
+        """Every stored value, in order; None where there are too many to list."""
 
     @abstractmethod
     def example(self) -> Any:
@@ -77,6 +78,10 @@ class Domain(ABC):
     @abstractmethod
     def encode(self, value: Any) -> Scalar:
         """What Optuna keeps of `value`.   Raises: ValueError where it is not in the domain."""
+
+    def extremes(self) -> list[Any]:
+        """Values that are in an option's range only where all of the domain is."""
+        return [self.decode(option) for option in self.options() or []]
 
     def branch_values(self) -> list[Any]:
         """The values that may change which configuration is composed: the names of a choice."""
@@ -100,6 +105,9 @@ class Fixed(Domain):
 
     def encode(self, value: Any) -> Scalar:
         return Choice((self.value,)).encode(value)
+
+    def extremes(self) -> list[Any]:
+        return [self.value]
 
     def example(self) -> Any:
         return self.value
@@ -158,7 +166,9 @@ class Interval(Domain):
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def options(self) -> list[Scalar] | None:
-        return list(range(int(self.low), int(self.high) + 1)) if self.integer else None
+        if not self.spans_less_than(MOST_STEPS):
+            return None
+        return list(range(int(self.low), int(self.high) + 1))
 
     def spans_less_than(self, count: int) -> bool:
         """Whether there are fewer values than `count`."""
@@ -169,6 +179,9 @@ class Interval(Domain):
         if not self.low <= number <= self.high or (self.integer and number != int(number)):
             raise ValueError(f"{value!r} is outside")
         return int(number) if self.integer else number
+
+    def extremes(self) -> list[Any]:
+        return [self.low, self.high]
 
     def example(self) -> Any:
         return self.low
@@ -296,7 +309,14 @@ def _steps(shown: str, parsed: RangeSweep) -> Steps:
     if step == 0:
         raise UserError(f"The search space's entry '{shown}' has steps of 0. Use another step.")
     # counted and rounded: adding 0.1 up in binary would pass the stop, or give 0.30000000000000004
+    if not all(math.isfinite(number) for number in (start, stop, step)):
+        raise UserError(f"The search space's entry '{shown}' has no end. Use finite numbers.")
     count = math.ceil((stop - start) / step - 1e-9)
+    if count > MOST_STEPS:
+        raise UserError(
+            f"The search space's entry '{shown}' has {count:,} values, more than {MOST_STEPS:,}. "
+            "Use a longer step, or interval(a, b)."
+        )
     values = [start + k * step for k in range(count)]
     if not all(isinstance(v, int) for v in (start, stop, step)):
         values = [round(v, 12) for v in values]

@@ -10,7 +10,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -28,7 +28,7 @@ from gansweep.sweep.constraints import broken
 if TYPE_CHECKING:
     from gansweep.sweep.settings import Settings
 
-PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon")
+PrunerName = Literal["none", "median", "asha", "hyperband", "wilcoxon"]
 # with fewer seeds the signed-rank test cannot find p < 0.1 before a trial's last run
 LEAST_SEEDS = 5
 

@@ -12,7 +12,7 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from optuna import __version__
 from optuna.distributions import (
@@ -37,7 +37,8 @@ from gansweep.sweep.space import Parameter, Space
 if TYPE_CHECKING:
     from gansweep.sweep.settings import Settings
 
-SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc", "population", "grid")
+SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "population", "grid"]
+SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 # these take constraints into account; the others search as if there were none
 KNOWS_CONSTRAINTS = ("tpe", "gp")
 

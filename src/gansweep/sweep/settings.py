@@ -6,17 +6,73 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError
+from gansweep.options import check_record
+from gansweep.ranges import Count, CountOrNone, Kimg, Positive, Range, Seed, Share
 from gansweep.record import replace_atomically
 from gansweep.sweep.constraints import Constraint
 from gansweep.sweep.objective import COSTS, Objective
-from gansweep.sweep.pruning import LEAST_SEEDS, PRUNERS
-from gansweep.sweep.samplers import SAMPLERS
+from gansweep.sweep.pruning import LEAST_SEEDS, PrunerName
+from gansweep.sweep.samplers import SamplerName
+
+SWEEP = "gansweep.sweep.settings.SweepOptions"
+ObjectiveDirection = Literal["auto", "minimize", "maximize"]
+
+
+class ObjectiveOptions(TypedDict):
+    metric: str | list[str]
+    direction: ObjectiveDirection | list[ObjectiveDirection]
+    at: Literal["last", "best"]
+
+
+class SamplerOptions(TypedDict):
+    name: SamplerName
+    seed: Seed
+    startup_trials: CountOrNone
+
+
+class PrunerOptions(TypedDict):
+    name: PrunerName
+    warmup_fraction: Annotated[float, Range(0, 1, below=True, such_as=0.2)]
+    startup_trials: CountOrNone
+    reduction_factor: Annotated[int, Range(2, 1_000)]
+
+
+class ConfirmOptions(TypedDict):
+    top: Annotated[int, Range(0, 10_000)]
+    per: str
+    seeds: Annotated[int, Range(1, 1_000)]
+    n_fake: Count | None
+
+
+class PopulationOptions(TypedDict):
+    every_kimg: Kimg
+    share: Annotated[float, Range(0, 0.5, above=True, such_as=0.25)]
+    factors: list[Positive]
+    resample: Share
+
+
+class SweepOptions(TypedDict):
+    """conf/sweep/: what a search is made of. The space has a grammar of its own."""
+
+    n_trials: Count | None
+    overrides: list[str] | str | None
+    space: Any
+    objective: ObjectiveOptions
+    sampler: SamplerOptions
+    pruner: PrunerOptions
+    confirm: ConfirmOptions
+    max_retries: Annotated[int, Range(0, 1_000)]
+    seeds: Annotated[int, Range(1, 1_000)]
+    constraints: list[str] | str
+    enqueue: Any
+    population: PopulationOptions
+    stop_after_alike: Annotated[int, Range(0, 10_000)]
 
 
 @dataclass
@@ -50,33 +106,11 @@ class Settings:
     preload: list[str] = field(default_factory=lambda: ["gansweep.sweep.warm"])
 
     def __post_init__(self) -> None:
-        _known("sweep.sampler.name", self.sampler["name"], SAMPLERS)
-        _known("sweep.pruner.name", self.pruner["name"], PRUNERS)
-        fraction = self.pruner["warmup_fraction"]
-        if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
-            raise UserError(
-                f"sweep.pruner.warmup_fraction={fraction} is not a fraction "
-                "of a trial's budget. Use a number from 0 up to, but not including, 1."
-            )
-        if int(self.pruner["reduction_factor"]) < 2:
-            raise UserError(
-                f"sweep.pruner.reduction_factor={self.pruner['reduction_factor']} would stop no "
-                "trial. Use 2 or more: one trial in so many goes on."
-            )
-        if self.n_trials < 1:
-            raise UserError(f"n_trials={self.n_trials} leaves nothing to do. Use 1 or more.")
-        if self.stop_after_alike < 0:
-            raise UserError(
-                f"sweep.stop_after_alike={self.stop_after_alike} is no number of trials. Use 3, "
-                "say, or 0 to stop for no bug."
-            )
         self._check_seeds()
         self.limits  # noqa: B018  # reads the words, and refuses the unreadable
         self._check_objectives()
 
     def _check_seeds(self) -> None:
-        if self.seeds < 1:
-            raise UserError(f"sweep.seeds={self.seeds} leaves nothing to run. Use 1 or more.")
         if self.seeds > 1 and "seed" in self.space:
             raise UserError(
                 f"sweep.seeds={self.seeds} runs every trial with seeds of its own, and the search "
@@ -149,10 +183,11 @@ class Settings:
     @classmethod
     def load(cls, directory: Path) -> Settings:
         """Raises: UserError, with the mend, where there is no sweep, or none that can be read."""
-        path = directory / "sweep.yaml"
+        path, declared = directory / "sweep.yaml", SweepOptions.__annotations__
         try:
             content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
             known = {f.name for f in fields(cls)}
+            check_record(f"{path}: ", {k: v for k, v in content.items() if k in declared}, SWEEP)
             return cls(**{key: value for key, value in content.items() if key in known})
         except UserError:
             raise
@@ -184,11 +219,3 @@ class Settings:
 def merged_identity(settings: Settings, space: Mapping[str, str]) -> dict[str, Any]:
     """The identity of a study: the settings that may not change, and every entry of the space."""
     return {**settings.identity(), **{f"space {key}": text for key, text in space.items()}}
-
-
-def _known(option: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UserError(
-            f"{option}={value} is not known.{nearest(str(value), allowed)} "
-            f"Use one of {', '.join(allowed)}."
-        )

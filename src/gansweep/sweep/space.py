@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import DictConfig
 from optuna.trial import BaseTrial
 
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import REPEATABLE
+from gansweep.options import check_values
 from gansweep.sweep.domains import (
     Domain,
     Fixed,
@@ -20,6 +23,7 @@ from gansweep.sweep.domains import (
     parse_entry,
 )
 
+MOST_POINTS = 100_000  # of a grid
 ABSENT = object()  # in place of the value that a key does not have
 
 
@@ -153,9 +157,15 @@ class Space:
     def grid(self) -> list[dict[str, Scalar]]:
         """Every point, as what Optuna stores of it: name -> stored value.
 
-        Raises: UserError where an entry has infinitely many values.
+        Raises: UserError where an entry has infinitely many values, or there are too many points.
         """
-        return list(self.points())
+        points = list(itertools.islice(self.points(), MOST_POINTS + 1))
+        if len(points) > MOST_POINTS:
+            raise UserError(
+                f"The search space has more than {MOST_POINTS:,} points, and the grid sampler "
+                "tries every one. Use fewer values, or sweep.sampler.name=random."
+            )
+        return points
 
     def points(self) -> Iterator[dict[str, Scalar]]:
         """The points of `grid`, one by one."""
@@ -199,18 +209,18 @@ class Space:
         compose: raises UserError for overrides that fit no configuration.
         Raises: UserError naming the entry.
         """
-        done: set[tuple[str, ...]] = set()
+        composed: dict[tuple[str, ...], object] = {}
         for parameter in self.parameters:
             for value in parameter.domain.branch_values():
                 pins = {c.key: c.values[0] for c in parameter.conditions}
                 pins[parameter.key] = value
                 params = self._example(pins)
                 overrides = self.overrides(params)
-                if tuple(overrides) in done:
-                    continue
-                done.add(tuple(overrides))
+                branch = tuple(overrides)
                 try:
-                    compose(overrides)
+                    if branch not in composed:
+                        composed[branch] = compose(overrides)
+                    _refuse_values(composed[branch], parameter)
                 except UserError as error:
                     culprit = self._culprit(str(error), params, parameter)
                     raise UserError(f"The search space's entry {culprit}: {error}") from error
@@ -383,6 +393,12 @@ def _headings(entries: Mapping[str, Any]) -> list[str]:
         if isinstance(value, Mapping) and "=" in str(key):
             found += [str(key), *_headings(value)]
     return found
+
+
+def _refuse_values(cfg: object, parameter: Parameter) -> None:
+    """Raises: UserError for a value of the entry that the option of that name does not take."""
+    if isinstance(cfg, DictConfig):
+        check_values(cfg, parameter.key, parameter.domain.extremes())
 
 
 def _finite_options(parameter: Parameter) -> list[Scalar]:

@@ -41,8 +41,8 @@ def worker_count(
 
     uses_gpus: whether the trials compute on GPUs where there are any.
 
-    Raises: UserError where `wanted` is neither auto nor a positive number, or the launcher's other
-        options cannot be.
+    Raises: UserError where the launcher's options do not go together, or this machine lacks what
+        they ask for.
     """
     if options.get("name") == "slurm":
         from gansweep.sweep.launch import slurm

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypedDict
 
 from gansweep.errors import UserError, tell
+from gansweep.ranges import Range, Workers
 from gansweep.sweep.failures import KILLED, Stop, end_of, signal_of
 from gansweep.sweep.gpus import GpuShare
 from gansweep.sweep.launch.stops import StopRequests
@@ -69,23 +71,28 @@ def worker_count(
     """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without one, one per
     core, as far as the memory goes; no more than trials.
 
-    Raises: UserError where `wanted` is neither auto nor a positive number, or where the GPUs are
-        too few for one trial.
+    Raises: UserError where the GPUs are too few for one trial.
     """
     gpus = len(share.usable_gpus()) if uses_gpus else 0
     if wanted == "auto":
         by_memory = int(_free_gib() // GIB_PER_WORKER)
         return max(1, min(share.fits(gpus) or min(cores(), by_memory), n_trials))
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
-        raise UserError(
-            f"workers={wanted} is neither 'auto' nor a positive whole number. Use workers=2, say."
-        )
+    assert isinstance(wanted, int)
     if gpus and wanted > share.fits(gpus):
         tell(
             f"{share.fits(gpus)} of the {wanted} workers fit on the GPUs at a time; the others "
             f"wait.\nlauncher.slots_per_gpu=N lets N small trials share a GPU."
         )
     return wanted
+
+
+class LocalOptions(TypedDict):
+    """conf/launcher/local.yaml."""
+
+    name: Literal["local"]
+    workers: Workers
+    slots_per_gpu: Annotated[int, Range(1, 1_024)]
+    gpus_per_trial: Annotated[int, Range(1, 1_024)]
 
 
 class LocalLauncher:

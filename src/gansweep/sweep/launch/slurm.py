@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from gansweep.errors import UserError
+from gansweep.ranges import Name, Range, Workers
 from gansweep.report.notation import plural
 from gansweep.sweep.failures import Stop
 from gansweep.sweep.launch import Detached
@@ -76,22 +77,34 @@ MENDS = (  # (words of SLURM, what mends it)
 def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
     """How many jobs `workers=` asks for; auto: one per trial, but no more than MOST_BY_DEFAULT.
 
-    Raises: UserError where `wanted` is neither auto nor a positive number, where another option of
-        conf/launcher/slurm.yaml cannot be, or where there is no SLURM.
+    Raises: UserError where the times do not go together, or where there is no SLURM.
     """
     require("sbatch")
     _check_times(options["time"], options["warn_seconds"])
-    if options["max_running"] is not None:
-        positive(options["max_running"], "launcher.max_running")
-    for name, example in (("setup", "module load cuda"), ("options", "--qos=long")):
-        if isinstance(options[name], str):
-            raise UserError(
-                f"launcher.{name}={options[name]} is no list of words. Use "
-                f"\"launcher.{name}=['{example}']\", say."
-            )
     if wanted == "auto":
         return min(n_trials, MOST_BY_DEFAULT)
-    return positive(wanted, "workers")
+    assert isinstance(wanted, int)
+    return wanted
+
+
+class SlurmOptions(TypedDict):
+    """conf/launcher/slurm.yaml."""
+
+    name: Literal["slurm"]
+    workers: Workers
+    max_running: Annotated[int, Range(1, 4_096)] | None
+    partition: Name | None
+    account: Name | None
+    constraint: Name | None
+    time: Name | None
+    warn_seconds: Annotated[int, Range(1, 86_400, such_as=120)]
+    gpus: Name | None
+    cpus: Annotated[int, Range(1, 4_096)] | None
+    memory: Name | None
+    setup: list[str]
+    options: list[str]
+    wait: bool
+    every_seconds: Annotated[float, Range(0, 86_400, above=True, such_as=10)]
 
 
 class SlurmLauncher:
@@ -310,13 +323,6 @@ def _listed(words: Collection[str]) -> str:
     return ", ".join(sorted(words))
 
 
-def positive(number: Any, name: str) -> int:
-    """`number`, where it is a positive whole one. Raises: UserError where not."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise UserError(f"{name}={number} is no positive whole number. Use {name}=4, say.")
-    return number
-
-
 def seconds_of(limit: Any) -> int | None:
     """A time limit as SLURM writes it, in seconds; None where it is none that it would take.
 
@@ -334,8 +340,7 @@ def seconds_of(limit: Any) -> int | None:
     return first * 60 + second
 
 
-def _check_times(limit: Any, warn_seconds: Any) -> None:
-    positive(warn_seconds, "launcher.warn_seconds")
+def _check_times(limit: Any, warn_seconds: int) -> None:
     if limit is None or str(limit).lower() in ("infinite", "unlimited"):
         return
     seconds = seconds_of(limit)
