@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "sweep": {
         *("errors", "ranges", "kinds", "options", "record", "writer", "signals", "config"),
         *("origin", "tracking", "training", "scores", "report", "metrics.protocol"),
+        "diagnosis.learning",  # one fact for the doctor, the report and a sweep
     },
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.

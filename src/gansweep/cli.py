@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -250,6 +249,7 @@ def _train_composed(raw: object) -> dict[str, object]:
     from hydra.core.hydra_config import HydraConfig
 
     from gansweep import multirun
+    from gansweep.report.summary import summary
 
     cfg, run_dir, overrides, config_dir = _settled(raw)
     from gansweep.training import train
@@ -276,27 +276,12 @@ def _train_composed(raw: object) -> dict[str, object]:
     else:
         result = trained(run_dir)
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
-    print(_summary(result, directory), flush=True)
+    print(summary(result, directory), flush=True)
     if how == "submitit":
         job.requeue(result, directory)
     if result["status"] == "interrupted" and how != "joblib":
         raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
     return multirun.outcome_of(result, directory)
-
-
-def _summary(result: dict[str, object], directory: Path) -> str:
-    best = result["best"]
-    assert isinstance(best, dict)
-    lines = [f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"]
-    lines += [f"  {name} {row['value']:.4g} at {row['kimg']:g} kimg" for name, row in best.items()]
-    place = str(directory)
-    lines += [
-        f"wrote {place}",
-        f"next: {shlex.join(['gansweep', 'report', place])}",
-        f"      {shlex.join(['gansweep', 'doctor', place])}",
-        f"      {shlex.join(['gansweep', 'train', f'resume={place}', 'budget_kimg=MORE'])}",
-    ]
-    return "\n".join(lines)
 
 
 def _sweep(words: list[str]) -> int:

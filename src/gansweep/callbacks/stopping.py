@@ -12,6 +12,7 @@ from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.watcher import GameCallback
+from gansweep.diagnosis.learning import by_word, why_nothing
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.models.adversarial import Adversarial
@@ -127,11 +128,15 @@ class StopOnPlateau(_ScoreRule):
         now, last = curve[-1]
         if now - since < self.patience_kimg or waited < LEAST_SCORES - 1:
             return None
-        return (
+        told = (
             f"{self.judges(journal)} has not improved by {self.min_relative:.1%} since it was "
             f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
             f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
         )
+        why = why_nothing(by_word(_last_values(journal), journal.protocols))
+        if not why:
+            return told
+        return f"{told}; no sample resembles the data ({why}), so this plateau is saturation"
 
 
 class StopAtEquilibrium(_ScoreRule):
@@ -234,6 +239,11 @@ def _objective(journal: Journal) -> tuple[int, Curve]:
     assert name is not None
     sign = 1 if journal.protocols[name]["direction"] == "minimize" else -1
     return sign, [(k, v) for k, v in journal.curves[name] if math.isfinite(v)]
+
+
+def _last_values(journal: Journal) -> dict[str, float]:
+    values = {name: entry["value"] for name, entry in journal.last.items()}
+    return {name: v for name, v in values.items() if isinstance(v, (int, float))}
 
 
 def _quarters(curve: Curve, step: float) -> Curve:

@@ -8,6 +8,7 @@ from gansweep.diagnosis.curves import HALF, clocks, finite, late, level, peak, t
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.game import swinging_quality
+from gansweep.diagnosis.learning import lost_all, saturated
 
 DIVERGED = ("divergence", "Divergence")
 SLOW = ("slow_convergence", "Slow convergence")
@@ -30,7 +31,12 @@ def divergence(evidence: Evidence) -> Finding | None:
         kimg = (evidence.kimg, evidence.kimg)
         columns = evidence.columns("loss/discriminator", "loss/generator", evidence.objective)
         return Finding(*DIVERGED, "failure", f"Training broke: {evidence.reason}.", columns, kimg)
-    return _not_finite(evidence) or _exploded(evidence) or _lost_quality(evidence)
+    return (
+        _not_finite(evidence)
+        or _exploded(evidence)
+        or _lost_all(evidence)
+        or _lost_quality(evidence)
+    )
 
 
 def _not_finite(evidence: Evidence) -> Finding | None:
@@ -57,6 +63,20 @@ def _exploded(evidence: Evidence) -> Finding | None:
             numbers = {"loss": now, "early": early}
             return Finding(*DIVERGED, "failure", text, columns, clocks(judged), numbers)
     return None
+
+
+def _lost_all(evidence: Evidence) -> Finding | None:
+    found = lost_all(evidence)
+    if found is None:
+        return None
+    kimg, why, had = found
+    text = (
+        f"All that was learned is lost: no sample resembles the data at {kimg:.4g} kimg ({why}), "
+        f"where {had:.0%} once did; best.pt is of its best evaluation.{saturated(evidence, kimg)}"
+    )
+    words = ("precision", "high_quality", "in_no_mode")
+    columns = evidence.columns(evidence.objective, *map(evidence.score, words), "loss/generator")
+    return Finding(*DIVERGED, "failure", text, columns, (kimg, kimg), {"had": had})
 
 
 def _lost_quality(evidence: Evidence) -> Finding | None:

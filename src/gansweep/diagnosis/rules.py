@@ -14,6 +14,7 @@ from gansweep.diagnosis.game import (
     oscillation,
     vanishing_gradient,
 )
+from gansweep.diagnosis.learning import never_learned
 from gansweep.diagnosis.modes import mode_collapse
 from gansweep.diagnosis.quality import memorisation, over_generalisation
 from gansweep.diagnosis.remedies import remedies_for
@@ -26,6 +27,7 @@ RULES: dict[str, Rule] = {
     "vanishing_gradient": vanishing_gradient,
     "discriminator_overpowers": discriminator_overpowers,
     "discriminator_fooled": discriminator_fooled,
+    "never_learned": never_learned,
     "mode_collapse": mode_collapse,
     "oscillation": oscillation,
     "over_generalisation": over_generalisation,
@@ -40,8 +42,10 @@ EXPLAINED = {
         "discriminator_overpowers",
         "discriminator_fooled",
         "oscillation",
+        "never_learned",
     },
     "discriminator_fooled": {"oscillation"},
+    "never_learned": {"divergence", "mode_collapse"},
     "slow_convergence": RULES.keys(),
 }
 

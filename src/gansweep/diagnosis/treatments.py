@@ -16,10 +16,12 @@ Treatment = Callable[[Evidence], Advice]
 
 GENERATOR_LR = "model.optimizer.generator.lr"
 DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
+RATES = (GENERATOR_LR, DISCRIMINATOR_LR)
 TAKES_SPECTRAL_NORM = ("gansweep.layers.mlp.", "gansweep.layers.dcgan.", "gansweep.layers.resnet.")
 TAKES_A_HEAD = (*TAKES_SPECTRAL_NORM, "gansweep.layers.r3.")
 CROSS_ENTROPY = ("NonSaturating", "Minimax")
 FAR_FASTER = 10.0
+LOW_RATE, USUAL_RATE = 5e-6, 2e-4
 HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
 # Weights that healed this framework's failing runs; R1's of the papers (5 to 10) are for images of
 # 256 pixels and more, and slow small games down.
@@ -150,6 +152,16 @@ def sane_rates(evidence: Evidence) -> Advice:
         return None  # whose rates mean another thing
     rates = [_number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)]
     return slower_players(evidence) if max(rates) >= HIGH_RATE else None
+
+
+def usual_rates(evidence: Evidence) -> Advice:
+    """Where the rates are below all that GANs are published with."""
+    rates = [_number(evidence, key) for key in RATES]
+    known = [rate for rate in rates if rate]
+    if not known or min(known) > LOW_RATE:
+        return None
+    words = tuple(f"{key}={USUAL_RATE:g}" for key, rate in zip(RATES, rates, strict=True) if rate)
+    return "learning rates as published GANs have them", words
 
 
 def slower_players(evidence: Evidence) -> Advice:
@@ -352,6 +364,7 @@ TREATMENTS: dict[str, tuple[Treatment, ...]] = {
     "discriminator_fooled": (
         *(sane_rates, equal_rates, slower_generator, more_critic_steps, larger_discriminator),
     ),
+    "never_learned": (sane_rates, usual_rates, equal_rates, longer, slower_discriminator, r1),
     "mode_collapse": (
         *(sane_rates, equal_rates, r1, packing, relativistic, weaker_penalty, spectral_norm),
         *(minibatch_discrimination, wasserstein, slower_generator),

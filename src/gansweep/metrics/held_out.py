@@ -21,7 +21,7 @@ from gansweep.data.source import DataSource, Split
 from gansweep.metrics.classifier import DatasetClassifier
 from gansweep.metrics.features import Backbone
 from gansweep.metrics.panel import to_uint8
-from gansweep.metrics.protocol import DIRECTIONS, Protocol, Score
+from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, Protocol, Score
 
 LIMIT = 2000  # test samples that are asked for
 TRAINING_LIMIT = 10_000  # training samples that a code is looked up among
@@ -108,6 +108,7 @@ class HeldOut:
         return {word: reading.to(device) for word, reading in found.items()}
 
     def _protocol(self, word: str) -> Protocol:
+        assert word in HELD_OUT, word
         return {
             "score": word,
             "direction": DIRECTIONS[word],

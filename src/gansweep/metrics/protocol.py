@@ -48,6 +48,11 @@ CHOSEN_BY = {
     **{word: "modes" for word in MODE_WORDS if word != "modes"},
     "ndb_js": "ndb",
 }
+# what a model says of held-out samples, which says nothing of the samples that it makes
+HELD_OUT = (
+    *("test_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),
+    *("auroc_reconstruction", "auroc_latent"),
+)
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
 # what may differ between two numbers that are compared, or only comments on one
 REPEATABLE = ("noise_seed", "floor", "feature_width")

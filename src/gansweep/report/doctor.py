@@ -24,11 +24,11 @@ from gansweep.report.symptoms import Symptom, symptoms
 DESCRIPTION = """\
 Say in words what is wrong with runs, by what numbers, and what to try next.
 
-Known are: mode collapse, a vanishing generator gradient, a discriminator that
-overpowers or is fooled, divergence, oscillation, over-generalisation,
-memorisation and slow convergence. Judged is mainly the last third of a run: one
-that has recovered is not ill. Running and killed runs are judged by what they
-wrote so far."""
+Known are: a run that never learned, mode collapse, a vanishing generator
+gradient, a discriminator that overpowers or is fooled, divergence, oscillation,
+over-generalisation, memorisation and slow convergence. Judged is mainly the
+last third of a run: one that has recovered is not ill. Running and killed runs
+are judged by what they wrote so far."""
 
 EXAMPLES = """\
 examples:

@@ -93,8 +93,8 @@ def families(
     """The models that can be drawn, and why the others cannot.
 
     A trial that was stopped early has its last score, for the little that it cost. One that
-    diverged, collapsed or failed has spent its budget: it counts with the worst value that any of
-    these trials ended with. What is still under way is left out.
+    diverged, collapsed, never learned or failed has spent its budget: it counts with the worst
+    value that any of these trials ended with. What is still under way is left out.
     """
     told = [trial for trial in trials if trial.told]
     outcomes = {t: t.value(metric, at) if t.has_score else None for t in told}

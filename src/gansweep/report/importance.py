@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.report.labels import parameters
 from gansweep.report.notation import plural
 from gansweep.report.read import Run
@@ -24,7 +25,7 @@ MIN_TRIALS = 12
 # Of 125 sets of 12 to 40 trials whose outcome was drawn at random, 9 came above 0 and 4 above 0.1.
 MIN_EXPLAINED = 0.1
 FOLDS = 4
-FAILED_TRAINING = ("diverged", "collapsed")
+FAILED_TRAINING = ("diverged", "collapsed", NEVER_LEARNED)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def hyperparameter_importance(
 ) -> Importance:
     """Importance of each parameter that a sweep searched.
 
-    Trials that diverged or collapsed count as tied for the last place; pruned, failed and
-    unfinished ones are left out. A conditional parameter is exchanged only among the trials that
-    have it.
+    Trials that diverged, collapsed or never learned count as tied for the last place; pruned,
+    failed and unfinished ones are left out. A conditional parameter is exchanged only among the
+    trials that have it.
     """
     ranks, trials = _ranked_trials(runs, metric, direction, at)
     names = parameters([trial.params for trial in trials])

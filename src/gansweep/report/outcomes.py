@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.report.notation import duration, number, plural
 from gansweep.report.read import COMPLETE
 from gansweep.report.section import Table
@@ -17,7 +18,8 @@ FAILURES = {
     "killed": "failed: killed too often",
     "mistake": "failed: a mistake in its settings",
 }
-ORDER = (*COMPLETE, BEYOND, "pruned", "diverged", "collapsed", *FAILURES.values(), "failed")
+GAVE_UP = ("diverged", "collapsed", NEVER_LEARNED, *FAILURES.values(), "failed")
+ORDER = (*COMPLETE, BEYOND, "pruned", *GAVE_UP)
 CONFIRMED = "confirmation runs"
 
 

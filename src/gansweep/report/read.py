@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gansweep.diagnosis.learning import judged_end
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import scores_called
 from gansweep.record import RunRecord, find_records
@@ -57,7 +58,8 @@ class Curve:
 class Run:
     """One run of the record, without its networks.
 
-    status: one of the record's, or "no result" where result.json is missing or unreadable.
+    status: one of the record's; "never learned" where it ended well and its samples resemble
+        nothing; "no result" where result.json is missing or unreadable.
     evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
         report makes of them, in the form of the result's "last".
     notes: what was wrong with the record, one sentence each.
@@ -227,8 +229,10 @@ def read_run(record: RunRecord) -> Run:
     curves, protocols = _history(record, notes)
     recorded = _mapping((result or {}).get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
-    status = str((result or {}).get("status") or NO_RESULT)
-    reason = str((result or {}).get("reason") or "")
+    sweep = sweep_part((result or {}).get("sweep"))
+    status, reason = NO_RESULT, ""
+    if (result or {}).get("status"):
+        status, reason = judged_end(result or {}, sweep.at if sweep else "last")
     if status == "running":
         reason = "It is still training, or its process was killed."
     if status == NO_RESULT:
@@ -241,7 +245,7 @@ def read_run(record: RunRecord) -> Run:
         protocols=protocols,
         status=status,
         reason=reason,
-        sweep=sweep_part((result or {}).get("sweep")),
+        sweep=sweep,
         grids=record.sample_grids(),
         sheets=record.sheet_files(),
         evaluations=_evaluations(record, notes),

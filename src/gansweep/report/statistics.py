@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.report.labels import label, settings_of
@@ -24,7 +25,7 @@ PREFERENCE = (
     *("fid", "fid_infinity", "kid", "modes", "high_quality", "reverse_kl", "is"),
     *("precision", "recall", "density", "coverage", "memorisation"),
 )
-LOST = {"diverged", "collapsed", "failed"}
+LOST = {"diverged", "collapsed", "failed", NEVER_LEARNED}
 # Values that differ by less than this share of the largest are equal but for rounding: features are
 # of 32 bits, with seven digits.
 ROUNDING = 1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.report.comparison import Comparison, compare, holm
 from gansweep.report.notation import listing, number, plural, rounded
 from gansweep.report.statistics import Board, Row, Summary
@@ -92,6 +93,9 @@ def _nobody(board: Board) -> str:
         return "There is no winner yet: no trial has all its seeds and meets every constraint."
     if any(run.complete for run in board.runs):
         return "There is no winner: no score is comparable over these runs."
+    ended = [run for run in board.runs if run.status == NEVER_LEARNED]
+    if ended:
+        return f"There is no winner: {plural(len(ended), 'run')} ended, and never learned."
     return "There is no winner yet: no run has finished."
 
 

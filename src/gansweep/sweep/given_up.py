@@ -21,7 +21,7 @@ from gansweep.sweep.pruning import last_attempts
 
 
 class LearnsOfGivenUp(BaseSampler):
-    """A sampler to which trials that diverged, collapsed or failed are as bad as the worst.
+    """A sampler to which trials that gave up (GAVE_UP) are as bad as the worst.
 
     pruned: whether that goes for pruned trials too, for a sampler that leaves those out as well.
     """
@@ -98,7 +98,7 @@ def with_worst(
         return trials
     columns = zip(*(t.values for t in ended), strict=True)
     worst: list[float] | None = [
-        min(column) if direction == StudyDirection.MAXIMIZE else max(column)
+        _worst(column, -1.0 if direction == StudyDirection.MAXIMIZE else 1.0)
         for direction, column in zip(directions, columns, strict=True)
     ]
     if not pruned and any(t.state == TrialState.PRUNED for t in trials):
@@ -109,6 +109,16 @@ def with_worst(
         _as_worst(t, worst, constraints) if t.number in last and _gave_up(t, pruned) else t
         for t in trials
     ]
+
+
+def _worst(values: Sequence[float], sign: float) -> float:
+    """The worst of the values; where all are alike, worse than they: what gave up is no tie of
+    the only trial that came to something.
+
+    sign: 1 where less is better, else -1.
+    """
+    worst = sign * max(sign * value for value in values)
+    return worst if min(values) < max(values) else worst + sign * (abs(worst) or 1.0)
 
 
 def _gave_up(trial: FrozenTrial, pruned: bool) -> bool:

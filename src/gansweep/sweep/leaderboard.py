@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from gansweep.diagnosis.learning import judged_end
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.record import RunRecord, replace_atomically
 from gansweep.report.objectives import pareto_front
@@ -77,11 +78,12 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
 
 
 def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
-    """None where the run has not ended well, or has no value of some objective."""
+    """None where the run has not ended well, learnt nothing or lacks a value of some objective."""
     result = RunRecord(study.directory / run.name).result() or {}
     found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
     known = tuple(one for one in found if one is not None)
-    if result.get("status") not in SUCCEEDED or len(known) < len(found):
+    status, _ = judged_end(result, study.objective.at)
+    if status not in SUCCEEDED or len(known) < len(found):
         return None
     return Fresh(run, result, str(result.get("model", run.params.get("model", ""))), known)
 

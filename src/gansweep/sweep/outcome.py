@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.diagnosis.learning import NEVER_LEARNED, judged_end
 from gansweep.metrics.protocol import Protocol
 from gansweep.record import RunRecord
 from gansweep.sweep.failures import BUG, MISTAKE
 from gansweep.sweep.objective import Objective
 
 SUCCEEDED = ("finished", "equilibrium", "plateau")
-GAVE_UP = ("diverged", "collapsed", "failed")
+GAVE_UP = ("diverged", "collapsed", "failed", NEVER_LEARNED)
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Outcome:
 def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) -> Outcome:
     """The outcome of a trial whose runs have these records.
 
-    One run that gave up or was pruned decides: a mean over the others would flatter the trial.
+    One run that gave up or was pruned decides: a mean over the others would flatter the trial. So
+    does one whose samples resemble nothing, though it ran to its end: many such have one and the
+    same score, which is worth nothing.
     """
     results = [record.result() or {} for record in records]
     for result in results:
-        if result.get("status") in (*GAVE_UP, "pruned"):
-            return _given_up(result)
+        status, reason = judged_end(result, objectives[0].at)
+        if status in (*GAVE_UP, "pruned"):
+            return _given_up(status, reason, result)
     if not all(_has_succeeded(result) for result in results):
         return Outcome(None)
     try:
@@ -55,8 +59,7 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
 
 
-def _given_up(result: dict[str, Any]) -> Outcome:
-    status, reason = str(result["status"]), str(result.get("reason", ""))
+def _given_up(status: str, reason: str, result: dict[str, Any]) -> Outcome:
     if status != "failed":
         return Outcome(status, reason)
     # a child killed in the moment between training's word and its own has not said which

@@ -16,7 +16,7 @@ from gansweep.record import RunRecord
 from gansweep.sweep.constraints import met_by
 from gansweep.sweep.failures import Stop
 from gansweep.sweep.locks import is_alive
-from gansweep.sweep.outcome import SUCCEEDED, outcome_of
+from gansweep.sweep.outcome import GAVE_UP, SUCCEEDED, outcome_of
 from gansweep.sweep.presence import STOPPING, Present, is_cancelled, workers_of
 from gansweep.sweep.settings import Settings
 
@@ -37,7 +37,7 @@ What it says of a trial
   waiting       queued
   interrupted   goes on from its checkpoint when a worker is free
   pruned        ended early, behind the others
-  diverged, collapsed, failed
+  diverged, collapsed, never learned, failed
                 gave up: its log.txt and `gansweep doctor` say why
   to come       not begun
 
@@ -46,7 +46,7 @@ can. Scripts read "state" of --json: running, stopping (workers save), queued
 (by SLURM), finished, cancelled, stopped (its first trials failed alike), or
 idle (nobody works on it).
 """
-ORDER = ("done", "running", "waiting", "interrupted", "pruned", "diverged", "collapsed", "failed")
+ORDER = ("done", "running", "waiting", "interrupted", "pruned", *GAVE_UP)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from rich.table import Table
 from gansweep.record import RunRecord
 from gansweep.sweep.confirm import front
 from gansweep.sweep.constraints import broken
-from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.outcome import GAVE_UP, SUCCEEDED
 from gansweep.sweep.study import SweepStudy, latest, protocols_in
 from gansweep.sweep.time_left import seconds_left
 
@@ -27,8 +27,7 @@ STYLES = {
     "finished": "green",
     "equilibrium": "green",
     "pruned": "yellow",
-    "diverged": "red",
-    "collapsed": "red",
+    **dict.fromkeys(GAVE_UP, "red"),
     "failed": "bold red",
 }
 WAITS = ("waiting", "interrupted")
@@ -250,7 +249,7 @@ class EventLines:
         score = "" if row.value is None else f" {row.value:.4g} {row.score}"
         seconds = seconds_left(self.watch.study, self.workers)
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
-        reason = row.reason if row.status in ("diverged", "collapsed", "failed") else row.breaks
+        reason = row.reason if row.status in GAVE_UP else row.breaks
         reason = f" ({reason})" if reason else ""
         # what is long comes last: a line that does not fit loses its end
         return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"
