@@ -13,6 +13,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from gansweep.record import RunRecord
+from gansweep.writer import newest
 
 FID = "fid_digitsnet_2k_train"
 MODES = "modes_2k"
@@ -115,7 +116,8 @@ def write_evaluation(
             "kimg": kimg,
             "scores": entries,
             "protocols": protocols,
-        }
+        },
+        newest(record.directory),
     )
 
 

@@ -19,6 +19,7 @@ from gansweep.report.doctor import Page, evidence_of, examined, main
 from gansweep.report.read import load
 from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.symptoms import symptoms
+from gansweep.writer import newest
 
 COMMAND = "gansweep train model=gan 'data.names=[a, b]' model.optimizer.generator.lr=0.001"
 MODES, KL, COUNTS = "modes_1k", "reverse_kl_1k", "mode_counts_1k"
@@ -183,7 +184,7 @@ def test_scores_of_an_evaluation_count(tmp_path: Path) -> None:
         "scores": {name: {"value": 0.9}},
         "protocols": {name: protocol("memorisation", None)},
     }
-    record.append_evaluation(evaluation)
+    record.append_evaluation(evaluation, newest(record.directory))
     (patient,) = map(examined, load([record.directory]))
     assert patient.evidence.score("memorisation") == name
     assert [finding.rule for finding in patient.findings] == ["memorisation"]
