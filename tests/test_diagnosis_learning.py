@@ -117,6 +117,23 @@ def test_healthy_runs_never_learned_nothing() -> None:
     assert found("never_learned", points) is None
 
 
+def test_points_that_circle_around_the_modes_have_not_lost_them() -> None:
+    """A GAN on the ring is in no mode at two evaluations of three, and in one at the others."""
+    scores = {"reverse_kl": [2.08] * 6, "high_quality": [0.0, 0.02, 0.0, 0.1, 0.0, 0.0]}
+    rules = {finding.rule for finding in diagnose(evidence(scores=scores))}
+    assert not rules & {"never_learned", "divergence"}
+    assert judged_end(ended({"high_quality": 0.0}, {"high_quality": 0.1})) == ("finished", "")
+    assert judged_end(ended({"high_quality": 0.0}))[0] == "never learned"
+
+
+def test_too_few_samples_say_nothing() -> None:
+    for word, value, least in (("high_quality", 0.0, 1000), ("precision", 0.0, 100)):
+        for n in (least, least - 1):
+            assert by_word({word: value}, {word: scored(word, n_fake=n)}) == (
+                {word: value} if n >= least else {}
+            )
+
+
 def test_a_model_that_is_judged_by_held_out_samples_may_make_none() -> None:
     given = run_of(*[{"test_error": 0.05, **STATIC}] * 3)
     judged = Evidence(**{**given_fields(given), "objective": "test_error"})

@@ -74,7 +74,7 @@ def _lost_all(evidence: Evidence) -> Finding | None:
         f"All that was learned is lost: no sample resembles the data at {kimg:.4g} kimg ({why}), "
         f"where {had:.0%} once did; best.pt is of its best evaluation.{saturated(evidence, kimg)}"
     )
-    words = ("precision", "high_quality", "in_no_mode")
+    words = ("precision", "in_no_mode", "is")
     columns = evidence.columns(evidence.objective, *map(evidence.score, words), "loss/generator")
     return Finding(*DIVERGED, "failure", text, columns, (kimg, kimg), {"had": had})
 
