@@ -133,6 +133,7 @@ def losses(record: RunRecord) -> list[tuple[float, float]]:
     return [(r["kimg"], r["loss/generator"]) for r in record.history() if "loss/generator" in r]
 
 
+@pytest.mark.slow
 def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     command: Command, tmp_path: Path
 ) -> None:

@@ -21,21 +21,22 @@ MAY_IMPORT = {
     "options": {"errors", "ranges", "kinds", "signatures"},
     "writer": {"errors"},
     "signals": set(),
+    "drafts": set(),
     "digest": set(),
-    "record": {"errors", "writer"},
+    "record": {"errors", "drafts", "writer"},
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
     "config": {"errors", "options"},
     "resume": {"errors", "record", "config"},
     "multirun": {"errors", "record", "signals"},
-    "data": {"errors", "ranges"},
+    "data": {"errors", "drafts", "ranges"},
     "schedules": {"errors", "ranges"},
     "layers": {"errors", "ranges"},
     "losses": {"errors", "ranges"},
     "augment": {"errors", "ranges"},
     "penalties": {"errors", "ranges", "augment"},
     "models": {"errors", "ranges", "data", "schedules", "layers", "losses", "penalties", "augment"},
-    "metrics": {"errors", "ranges", "data", "layers"},
+    "metrics": {"errors", "drafts", "ranges", "data", "layers"},
     "tracking": {"errors", "record"},
     # Rules on a run's numbers, which the callbacks ask while it trains and the report afterwards.
     "diagnosis": {"errors", "metrics.protocol", "metrics.missing"},
@@ -49,8 +50,8 @@ MAY_IMPORT = {
     "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
-        *("errors", "ranges", "kinds", "options", "record", "writer", "signals", "config"),
-        *("origin", "tracking", "training", "scores", "report", "metrics.protocol"),
+        *("errors", "ranges", "kinds", "options", "drafts", "record", "writer", "signals"),
+        *("config", "origin", "tracking", "training", "scores", "report", "metrics.protocol"),
         "diagnosis.learning",  # one fact for the doctor, the report and a sweep
     },
 }

@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any
 
 from gansweep import writer
+from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
 
 SCHEMA = 1
 ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
-DRAFTS = ".*.[0-9]*"  # of replace_atomically, for the processes that were killed
 FULL = (errno.ENOSPC, errno.EDQUOT)
 STATUSES = (
     "running",
@@ -59,16 +59,10 @@ def replace_atomically(
     allowed: within it the file takes its place; what it raises leaves the old one.
     Raises: OSError (a full disk, no permission); the old file is then untouched.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with allowed or contextlib.nullcontext():
-            os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with drafted(path, allowed) as draft, open(draft, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -111,9 +105,7 @@ class RunRecord:
         """
         claim = writer.claim(self.directory, take=take, after=after)
         for folder in (self.directory, self.checkpoints, self.samples, self.sheets):
-            for draft in folder.glob(DRAFTS):
-                with contextlib.suppress(OSError):
-                    draft.unlink()
+            remove_drafts(folder, older_than=0.0)
         return claim
 
     def write(self, path: Path, content: bytes) -> None:
@@ -225,15 +217,13 @@ def _pictures(folder: Path) -> list[tuple[float, Path]]:
 
 def _link_over(path: Path, other: Path) -> None:
     """Have `other` be what `path` is; it stays there, unless the file system knows no links."""
-    draft = other.with_name(f".{other.name}.{os.getpid()}")
     try:
-        os.link(path, draft)
+        with drafted(other) as draft:
+            os.link(path, draft)
     except FileNotFoundError:
         raise
     except OSError:
         os.replace(path, other)
-        return
-    os.replace(draft, other)
 
 
 def _append(

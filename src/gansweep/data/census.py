@@ -17,6 +17,7 @@ import PIL
 
 from gansweep.data.decode import UnreadableImageError, open_image
 from gansweep.data.download import locked
+from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -133,10 +134,7 @@ def _load(store: Path) -> dict[str, ImageFile]:
 
 
 def _save(store: Path, files: list[ImageFile]) -> None:
-    draft = store.with_name(f".{store.name}.{os.getpid()}")
-    try:
+    remove_drafts(store.parent)
+    # without room or right to keep it the next run looks again
+    with contextlib.suppress(OSError), drafted(store) as draft:
         draft.write_text(json.dumps([asdict(file) for file in files]))
-        os.replace(draft, store)
-    except OSError:  # no room or no right to keep it: the next run looks again
-        with contextlib.suppress(OSError):
-            draft.unlink()

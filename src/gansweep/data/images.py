@@ -19,6 +19,7 @@ from gansweep.data.decode import UnreadableImageError, open_image, resize_all, s
 from gansweep.data.download import Archive, fetch, locked
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
+from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
 from gansweep.ranges import Side
 
@@ -294,8 +295,8 @@ class CelebA(DownloadedSet):
         folder = self.root / self.archive.folder
         lines = (folder / "list_eval_partition.txt").read_text().splitlines()
         names = [line.split()[0] for line in lines if line.split()[-1:] == [wanted]]
-        draft = stored.with_name(f".{stored.name}.{os.getpid()}")
-        try:
+        remove_drafts(folder)
+        with drafted(stored) as draft:
             pixels = np.lib.format.open_memmap(
                 draft, "w+", np.uint8, (len(names), 3, self.image_size, self.image_size)
             )
@@ -307,9 +308,6 @@ class CelebA(DownloadedSet):
                         print(f"gansweep: decoding {split} faces, once: {row:,} of {len(names):,}",
                               file=sys.stderr, flush=True)  # fmt: skip
             pixels.flush()
-            os.replace(draft, stored)
-        finally:
-            draft.unlink(missing_ok=True)
 
     def _square(self, folder: Path, name: str) -> np.ndarray:
         try:

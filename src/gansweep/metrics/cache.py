@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gansweep.data.download import locked
+from gansweep.drafts import drafted, remove_drafts
 
 Content = dict[str, Any]  # tensors, numbers, strings: what weights_only=True reads back
 
@@ -63,14 +64,11 @@ def _read(file: Path, sound: Callable[[Content], bool]) -> Content | None:
 
 
 def _write(file: Path, content: Content) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(file.parent)
+        with drafted(file) as draft:
             torch.save(content, draft)
-            os.replace(draft, file)
-        finally:
-            draft.unlink(missing_ok=True)
     # torch.save reports a full disk as RuntimeError
     except (OSError, RuntimeError) as error:
         say(

@@ -33,6 +33,7 @@ from gansweep.sweep.perturbation import explored
 from gansweep.sweep.pruning import last_attempts
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
+from gansweep.writer import writing
 
 UNIT = ("member", "generation", "from")  # the attributes of a trial that say which unit it is
 Worth = Callable[[float], float]  # ascending from the best value to the worst
@@ -175,11 +176,12 @@ class Population:
             return
         path = snapshot(run, generation)
         last = path.with_name("last.pt")
-        path.unlink(missing_ok=True)  # of who died before the study heard of it
-        try:
-            os.link(last, path)
-        except OSError:  # a file system without links
-            replace_atomically(path, last.read_bytes())
+        with writing(run):
+            path.unlink(missing_ok=True)  # of who died before the study heard of it
+            try:
+                os.link(last, path)
+            except OSError:  # a file system without links
+                replace_atomically(path, last.read_bytes())
 
     def drop_snapshots(self, directory: Path, trials: Sequence[FrozenTrial]) -> None:
         """Remove the snapshots that nobody can take over any more.

@@ -15,6 +15,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from gansweep.drafts import remove_drafts
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.report.notation import short_names
@@ -79,6 +80,7 @@ class SweepStudy:
                 if study.user_attrs.get("identity") != identity:
                     study.set_user_attr("identity", identity)
             settings.save(directory)
+            remove_drafts(directory)
 
         storage.exclusively(make)
         sweep = cls(directory, storage)
