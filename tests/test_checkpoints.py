@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from gansweep import compose, train
 from gansweep.callbacks.checkpoint import (
     DamagedCheckpointError,
     as_bytes,
@@ -144,6 +145,17 @@ def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     done = command("train", f"resume={run.directory}", "budget_kimg=0.64")
     assert done.code == 0 and "continues from previous.pt, at 0.32 kimg" in done.err
     assert command("train", *words, "name=whole", "budget_kimg=0.64").code == 0
+    assert losses(run) == losses(RunRecord(run.directory.with_name("whole")))
+
+    flip(run.last, 40000)
+    flip(run.previous, 40000)
+    done = command("train", f"resume={run.directory}", "budget_kimg=0.8")
+    done.is_refused_with(
+        "last.pt is damaged", "no other of the run is whole", "start the run again"
+    )
+    cfg = compose([*words, "budget_kimg=0.64"])
+    result = train(cfg, run_dir=run.directory, sweep={"name": "s", "role": "trial"}, progress=False)
+    assert result["status"] == "finished" and "starts again" in run.history()[0]["note"]
     assert losses(run) == losses(RunRecord(run.directory.with_name("whole")))
 
     flip(run.last, 40000)

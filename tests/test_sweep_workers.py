@@ -39,7 +39,7 @@ from gansweep.sweep.locks import Lease
 from gansweep.sweep.presence import STOPPING, workers_of
 from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.table import EventLines, LiveTable, Watch
-from gansweep.sweep.worker import Worker
+from gansweep.sweep.worker import EXIT_STOPPED, Worker
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 AT_ONCE_SECONDS = 15.0  # far less than a trial of these tests computes or sleeps
@@ -145,6 +145,22 @@ def test_second_interrupt_leaves_no_trial_in_the_background(
     process.send_signal(signal.SIGINT)
     said_by(process)
     wait_until(lambda: not running(child), AT_ONCE_SECONDS)
+
+
+def test_worker_whose_terminal_is_closed_saves_its_trial(
+    processes: Processes, words: list[str], directory: Path, tmp_path: Path
+) -> None:
+    """A terminal tells all of its processes: the worker, and the server of its child."""
+    made(words)
+    held(tmp_path, "t0000")
+    worker = processes("-m", "gansweep.sweep", str(directory), start_new_session=True)
+    wait_until_held(directory, "t0000")
+    os.killpg(worker.pid, signal.SIGHUP)
+    said_by(worker)
+    assert worker.returncode == EXIT_STOPPED
+    result = RunRecord(directory / "t0000").result()
+    assert result is not None and result["status"] == "interrupted"
+    assert lines(directory / "t0000" / "starts") == [f"{pid_of(directory, 't0000')} 0"]
 
 
 def test_interrupted_sweep_is_continued_by_the_same_command(
