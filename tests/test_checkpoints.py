@@ -135,7 +135,6 @@ def losses(record: RunRecord) -> list[tuple[float, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     command: Command, tmp_path: Path
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from processes import Processes, descendants, said_by, suspend, wait_until
+from processes import Processes, children, descendants, running, said_by, suspend, wait_until
 
 from gansweep.record import RunRecord
 from gansweep.sweep.launch import local
@@ -37,9 +38,17 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
-def continue_all(pids: list[int]) -> None:
-    for pid in pids:
+def wake(worker: int, pids: list[int]) -> None:
+    """Continue suspended processes: the trial first, since its worker would end it at once."""
+    trials = [pid for pid in pids if pid not in (worker, *children(worker))]
+    for pid in trials:
         os.kill(pid, signal.SIGCONT)
+    try:
+        wait_until(lambda: not any(map(running, trials)))
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def suspended(worker: subprocess.Popen[str], run: RunRecord) -> list[int]:
@@ -67,7 +76,7 @@ def test_host_that_wakes_up_changes_nothing_of_a_trial_that_another_finished(
         assert second.returncode == 0, said
         finished = files(run.directory)
     finally:
-        continue_all(stopped)
+        wake(first.pid, stopped)
     said = said_by(first)
     assert first.returncode == 0, said
     assert files(run.directory) == finished
