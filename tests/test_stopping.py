@@ -117,6 +117,20 @@ def test_noise_within_the_relative_step_is_a_plateau() -> None:
     assert plateau(journal_of(lambda k: 10 + 0.1 * (k % 20 > 0), 100)) is not None
 
 
+def test_plateau_of_a_saturated_score_is_told_as_one() -> None:
+    """Grey static on digits has one and the same FID at every evaluation."""
+    static = journal_of(lambda k: 62.2865, 100)
+    add(static, "precision", 100, 0.0, "maximize")
+    add(static, "in_no_mode", 100, 1.0)
+    reason = plateau(static)
+    assert (
+        reason is not None and "no sample resembles the data (precision 0, in_no_mode 1)" in reason
+    )
+    add(static, "precision", 110, 0.3, "maximize")
+    resting = plateau(static)
+    assert resting is not None and "resembles" not in resting
+
+
 def test_plateau_needs_three_evaluations_whatever_the_patience() -> None:
     assert plateau(journal_of(lambda k: 10, 300, every=100)) is None
     assert plateau(journal_of(lambda k: 10, 400, every=100)) is not None
