@@ -14,6 +14,7 @@ from gansweep.sweep.failures import BUG, MISTAKE
 from gansweep.sweep.objective import Objective
 
 SUCCEEDED = ("finished", "equilibrium", "plateau")
+SPENT = (*SUCCEEDED, NEVER_LEARNED)  # their whole budget, or what they needed of it
 GAVE_UP = ("diverged", "collapsed", "failed", NEVER_LEARNED)
 
 

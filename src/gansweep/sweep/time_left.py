@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.sweep.locks import is_alive
-from gansweep.sweep.outcome import SUCCEEDED
+from gansweep.sweep.outcome import SPENT
 from gansweep.sweep.presence import STOPPING, WAITS_FOR_GPU, workers_of
 from gansweep.sweep.pruning import last_attempts
 
@@ -89,7 +89,7 @@ def _whole_run(
     a population's member, nor what was pruned."""
     if study.population is not None:
         return mean * study.population.generations
-    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SUCCEEDED]
+    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
     return (statistics.fmean(whole) if whole else mean) / study.settings.seeds
 
 
@@ -101,7 +101,7 @@ def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
     attempts = study.confirms.get_trials(deepcopy=False)
     spent = _spent(study, study.confirms, attempts)
     last = last_attempts(attempts)
-    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SUCCEEDED]
+    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
     took = took or [whole_run]
     begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
     if study.trials_told():
