@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from gansweep.record import RunRecord
 from gansweep.sweep import worker
 from gansweep.sweep.disk import writing
 from gansweep.sweep.storage import JournalFile
-from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.worker import run_worker
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
@@ -75,29 +73,6 @@ def test_journal_without_a_readable_line_is_begun_anew(tmp_path: Path) -> None:
     path.write_bytes(b"\0" * 100)
     JournalFile(path).append_logs([LOG])
     assert list(JournalFile(path).read_logs(0)) == [LOG]
-
-
-@pytest.mark.slow
-def test_journal_damaged_in_the_middle_is_cut_by_the_command_that_is_named(tmp_path: Path) -> None:
-    """What the study then lacks comes from the records: not even tpe draws it anew."""
-    words = [*words_of_a_sweep(tmp_path), "sweep.sampler.name=tpe", "workers=1"]
-    directory = sweep([*words, "sweep.sampler.startup_trials=1"])
-    before = SweepStudy(directory).trials.trials
-    journal = directory / "study.journal"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines[:5], b"\0" * 80 + b"\n", *lines[6:]]))
-    with pytest.raises(UserError, match="Line 6 of .* was damaged on the disk") as refusal:
-        sweep([*words, "sweep.sampler.startup_trials=1"])
-    command = re.search(r"`(sed .*?)`", str(refusal.value))
-    assert command is not None
-    subprocess.run(command[1], shell=True, check=True)
-    assert journal.read_bytes() == b"".join(lines[:5])
-    sweep([*words, "sweep.sampler.startup_trials=1"])
-    after = latest(SweepStudy(directory).trials)
-    assert [(t.params, t.values) for t in after] == [(t.params, t.values) for t in before]
-    for trial in after:
-        record = RunRecord(directory / trial.user_attrs["key"])
-        assert (record.directory / "ends").read_text() == "finished\n", "not trained again"
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ Usage: gansweep VERB [options]
   worker    help a sweep from a shell:  gansweep worker runs/demo-digits
   status    say how a sweep fares:      gansweep status runs/demo-digits
   cancel    stop a sweep everywhere:    gansweep cancel runs/demo-digits
+  repair    restore a damaged study:    gansweep repair runs/demo-digits
   report    compare runs on one page:   gansweep report runs/demo-digits
   evaluate  score trained runs again:   gansweep evaluate runs/digits/dcgan-001
   generate  draw pictures with a run:   gansweep generate runs/digits/cgan-001
@@ -318,6 +319,12 @@ def _cancel(words: list[str]) -> int:
     return cancel_main(words)
 
 
+def _repair(words: list[str]) -> int:
+    from gansweep.sweep.repair import main as repair_main
+
+    return repair_main(words)
+
+
 def _report(words: list[str]) -> int:
     from gansweep.report.command import main as report_main
 
@@ -368,6 +375,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "worker": _worker,
     "status": _status,
     "cancel": _cancel,
+    "repair": _repair,
     "report": _report,
     "evaluate": _evaluate,
     "generate": _generate,

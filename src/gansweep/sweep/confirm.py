@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from gansweep.errors import UserError
 from gansweep.report.objectives import pareto_front
 from gansweep.sweep.attempt import PlannedRun
 from gansweep.sweep.constraints import broken
@@ -90,7 +92,13 @@ def _stretches(
     if "member" in winner.user_attrs:
         return Population(settings, space).lineage(trials, winner.user_attrs["member"])
     params = params_of(winner, space)
-    assert params is not None, "a winner has run"
+    if params is None:
+        directory = shlex.quote(f"{settings.runs_dir}/{settings.name}")
+        raise UserError(
+            f"The study of the sweep {settings.name} has a result of {key_of(winner)}, and not all "
+            f"of its parameters: it lost a part. `gansweep repair {directory}` takes what it lacks "
+            "from the records of the runs."
+        )
     return [Stretch(0.0, params, None)]
 
 

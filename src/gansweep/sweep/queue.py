@@ -46,7 +46,7 @@ class Queue:
         attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
         first = self._next_enqueued(trials)
         if first is not None:
-            return first["params"], {**attrs, "source": first["source"]}
+            return first["params"], {**attrs, **_taken(first)}
         return self._points[number] if number < len(self._points) else {}, attrs
 
     def _next_unit(self, population: Population, trials: Sequence[FrozenTrial]) -> Planned | None:
@@ -56,7 +56,7 @@ class Queue:
         first = self._next_enqueued(trials)
         if first is None:
             return planned
-        return first["params"], {**planned[1], "source": first["source"]}
+        return first["params"], {**planned[1], **_taken(first)}
 
     def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The first of the enqueued configurations that is not among `trials`.
@@ -64,9 +64,16 @@ class Queue:
         Told by what they fix: an earlier sweep that they come from may have grown meanwhile.
         """
         begun = {
-            json.dumps(t.system_attrs["fixed_params"], sort_keys=True)
+            # "enqueued" is not there in studies that were begun before it was kept
+            json.dumps(t.user_attrs.get("enqueued", t.system_attrs["fixed_params"]), sort_keys=True)
             for t in trials
             if "source" in t.user_attrs and t.user_attrs["attempt"] == 1
         }
         unseen = (f for f in self._first if json.dumps(f["params"], sort_keys=True) not in begun)
         return next(unseen, None)
+
+
+def _taken(first: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial that begins with an enqueued configuration. What is fixed of its
+    parameters may come to be more, where a record has them all."""
+    return {"source": first["source"], "enqueued": first["params"]}

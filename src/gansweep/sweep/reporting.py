@@ -5,11 +5,41 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from gansweep.sweep.settings import Settings
 
 # that a child waits at most, once in an outage: then it goes on, and hears the answer next time
 ANSWER_SECONDS = 2.0
 
 Score = tuple[float, float]
+
+
+def tell_score(
+    settings: Settings, trial: Trial, reported: set[int], kimg: float, value: float
+) -> bool:
+    """Tell the study a score of a running trial; whether the pruner wants the trial stopped.
+
+    reported: the steps that the study knows already; this one joins them.
+    Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+    """
+    unpromising = tell_value(settings, trial, reported, settings.step(kimg), value)
+    # what has spent its budget is told with its value: stopping it would save nothing
+    return unpromising and kimg < settings.budget_kimg
+
+
+def tell_value(
+    settings: Settings, trial: Trial, reported: set[int], step: int, value: float
+) -> bool:
+    """As `tell_score`, of a step: of a curve, or the position of a seed."""
+    if len(settings.objectives) > 1 or step in reported or value != value:
+        return False
+    reported.add(step)
+    trial.report(value, step)
+    return settings.pruner["name"] != "none" and trial.should_prune()
 
 
 class Reporter:

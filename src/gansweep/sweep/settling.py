@@ -98,6 +98,10 @@ def _outcome(
     if not records:
         return Outcome("interrupted", reason)
     outcome = outcome_of(records, _objectives(sweep, study))
+    if outcome.status is not None and _lacks_params(sweep, study, trial):
+        # the study lost its end: the next attempt takes them from the record, and is told of this
+        _queue_again(sweep, study, trial, trial.user_attrs["kills"])
+        return Outcome("interrupted", reason)
     refusal = ""
     if study is sweep.trials and outcome.measured:
         refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
@@ -171,7 +175,8 @@ def _unfinished(
         record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
         failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
         return outcome_of([record], sweep.settings.objectives)
-    _queue_again(sweep, study, trial, records, kills)
+    _reopen(records)
+    _queue_again(sweep, study, trial, kills)
     return Outcome("interrupted", reason)
 
 
@@ -184,11 +189,19 @@ def _has_successor(study: Study, trial: FrozenTrial) -> bool:
     )
 
 
-def _queue_again(
-    sweep: SweepStudy, study: Study, trial: FrozenTrial, records: Sequence[RunRecord], kills: int
-) -> None:
+def _lacks_params(sweep: SweepStudy, study: Study, trial: FrozenTrial) -> bool:
+    """Whether a trial was trained with parameters that the study does not know."""
+    if study is not sweep.trials or params_of(trial, sweep.space) is not None:
+        return False
+    return recorded_params(sweep, trial.user_attrs["key"]) is not None
+
+
+def _reopen(records: Sequence[RunRecord]) -> None:
     for record in records:
         failures.reopen(record)
+
+
+def _queue_again(sweep: SweepStudy, study: Study, trial: FrozenTrial, kills: int) -> None:
     attrs = trial.user_attrs
     identity = ("of", "seed", "source", *UNIT)
     kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
@@ -226,7 +239,8 @@ def queue_failed(sweep: SweepStudy) -> None:
     trials = _latest(sweep)
     ended = sum(t.state.is_finished() for t in trials)
     for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
-        _queue_again(sweep, sweep.trials, trial, _records(sweep, trial), kills=0)
+        _reopen(_records(sweep, trial))
+        _queue_again(sweep, sweep.trials, trial, kills=0)
     (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
 
 
@@ -253,6 +267,25 @@ def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
         f"{run_dir} holds a run of another search, of which the study is gone. Move it away, or "
         "start a new sweep with another name=."
     )
+
+
+def pin_recorded(sweep: SweepStudy, waiting: FrozenTrial) -> None:
+    """Give a queued trial that is still to draw its parameters those that it was run with: the
+    study lost them. Raises: as `recorded_params`."""
+    fixed = waiting.system_attrs.get("fixed_params", {})
+    if _is_complete(sweep, fixed):
+        return
+    recorded = recorded_params(sweep, waiting.user_attrs["key"])
+    if recorded is not None and recorded != fixed:
+        sweep.storage.optuna.set_trial_system_attr(waiting._trial_id, "fixed_params", recorded)
+
+
+def _is_complete(sweep: SweepStudy, params: Mapping[str, Any]) -> bool:
+    try:
+        sweep.space.suggest(FixedTrial(dict(params)))
+    except ValueError:
+        return False
+    return True
 
 
 def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:

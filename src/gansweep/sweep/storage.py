@@ -273,16 +273,22 @@ class JournalFile(JournalFileBackend):
     def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
         """Raises: UserError naming the first line that cannot be read."""
         lines = whole.split(b"\n")[:-1]
-        logs = [log for log in map(_log_in, lines) if log is not None]
+        logs = [log for log in map(log_in, lines) if log is not None]
         if len(logs) < len(lines):
-            number = self._read + 1 + [_log_in(line) for line in lines].index(None)
-            place = shlex.quote(str(self.path))
-            raise UserError(
-                f"Line {number} of {self.path} was damaged on the disk. Cut the file there with "
-                f"`sed -i '{number},$d' {place}` while no worker runs, then give the same command "
-                "again: it takes what the file then lacks from the records of the runs."
-            )
+            number = self._read + 1 + [log_in(line) for line in lines].index(None)
+            raise UserError(f"Line {number} of {self.path} was damaged on the disk. {self._mend()}")
         return logs
+
+    def _mend(self) -> str:
+        if (self.path.parent / "sweep.yaml").is_file():
+            return (
+                f"`gansweep repair {shlex.quote(str(self.path.parent))}` repairs it: what the file "
+                "then lacks is taken from the records of the runs."
+            )
+        return (  # served by Optuna's proxy, to sweeps whose directories are elsewhere
+            "End the server and put a copy from before in its place, or cut the file off before "
+            "that line; the sweeps take what it then lacks from the records of their runs."
+        )
 
     def flush(self) -> None:
         """See all that was written so far onto the disk; others may write meanwhile."""
@@ -307,13 +313,14 @@ def _end_of_readable(written: bytes) -> int:
     end = written.rfind(b"\n") + 1
     while end > 0:
         start = written.rfind(b"\n", 0, end - 1) + 1
-        if _log_in(written[start:end]) is not None:
+        if log_in(written[start:end]) is not None:
             break
         end = start
     return end
 
 
-def _log_in(line: bytes) -> dict[str, Any] | None:
+def log_in(line: bytes) -> dict[str, Any] | None:
+    """What a line of a journal says; None where it cannot be read."""
     try:
         log = json.loads(line)
     except ValueError:

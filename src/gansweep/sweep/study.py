@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.drafts import remove_drafts
 from gansweep.errors import UserError
@@ -25,13 +25,14 @@ from gansweep.sweep.confirm import Confirmation, confirmation, confirmations, gr
 from gansweep.sweep.continuing import STUDIES, make_room, refuse_another_storage
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.locks import Lease, is_alive
-from gansweep.sweep.outcome import SUCCEEDED, outcome_of
+from gansweep.sweep.outcome import SUCCEEDED, Outcome, outcome_of
 from gansweep.sweep.population import open_record
 from gansweep.sweep.pruning import PeerPruner, last_attempts, make_pruner
 from gansweep.sweep.queue import Planned, Queue
+from gansweep.sweep.reporting import tell_score, tell_value
 from gansweep.sweep.samplers import make_sampler
 from gansweep.sweep.settings import Settings, merged_identity
-from gansweep.sweep.settling import queue_failed, recorded_params, settle
+from gansweep.sweep.settling import pin_recorded, queue_failed, recorded_params, settle
 from gansweep.sweep.space import Space
 from gansweep.sweep.storage import Storage, keep_name, open_storage
 
@@ -56,11 +57,19 @@ class SweepStudy:
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
-        """Make the study, or open one to be continued with the same search.
+        """Make the study, or open one to be continued with the same search; trials that failed
+        alike, as by a bug that was corrected since, are queued again.
 
         Raises: UserError, with nothing written, where the directory's study has another search of
             which a trial finished.
         """
+        sweep = cls.made(directory, settings, space)
+        sweep.storage.exclusively(lambda: queue_failed(sweep))
+        return sweep
+
+    @classmethod
+    def made(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
+        """As `create`, and no trial that has ended is queued."""
         identity = merged_identity(settings, space.canonical())
         refuse_another_storage(directory, settings)
         storage = open_storage(directory, settings.storage)
@@ -83,9 +92,7 @@ class SweepStudy:
             remove_drafts(directory)
 
         storage.exclusively(make)
-        sweep = cls(directory, storage)
-        storage.exclusively(lambda: queue_failed(sweep))
-        return sweep
+        return cls(directory, storage)
 
     @property
     def n_trials(self) -> int:
@@ -108,7 +115,7 @@ class SweepStudy:
         if failures.is_stopped(self.directory):
             return None
         for study, planned in (
-            (self.trials, self._planned_trial),
+            (self.trials, self.planned_trial),
             (self.confirms, self._planned_confirmation),
         ):
             waiting = self._waiting(study)
@@ -119,7 +126,7 @@ class SweepStudy:
                 study.enqueue_trial(new[0], user_attrs={**new[1], "worker": worker})
                 waiting = self._waiting(study)
             if waiting is not None:
-                return self._start(study, waiting, worker)
+                return self.start(study, waiting, worker)
             if not self.trials_told():
                 return None
         return None
@@ -147,34 +154,22 @@ class SweepStudy:
 
         Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
         """
-        if self.settings.compares_seeds:
+        if self.settings.compares_seeds or attempt.role != "trial":
             return False
-        unpromising = self._report(attempt, self.settings.step(kimg), value)
-        # what has spent its budget is told with its value: stopping it would save nothing
-        return unpromising and kimg < self.settings.budget_kimg
+        return tell_score(self.settings, attempt.trial, attempt.reported, kimg, value)
 
     def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
         """Tell the study the final value of one seed's run, where the pruner compares those.
 
         Returns and raises as `report` does.
         """
-        if not self.settings.compares_seeds:
+        if not self.settings.compares_seeds or attempt.role != "trial":
             return False
         outcome = outcome_of([RunRecord(self.run_dir(run.name))], self.settings.objectives)
         if not outcome.measured:
             return False
-        return self._report(attempt, attempt.runs.index(run), outcome.measured[0].value)
-
-    def _report(self, attempt: Attempt, step: int, value: float) -> bool:
-        if (
-            (attempt.role != "trial" or len(self.settings.objectives) > 1)
-            or step in attempt.reported
-            or value != value
-        ):
-            return False
-        attempt.reported.add(step)
-        attempt.trial.report(value, step)
-        return self.settings.pruner["name"] != "none" and attempt.trial.should_prune()
+        step, value = attempt.runs.index(run), outcome.measured[0].value
+        return tell_value(self.settings, attempt.trial, attempt.reported, step, value)
 
     def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
         """Tell the study how an attempt ended; the status that it was given.
@@ -210,6 +205,14 @@ class SweepStudy:
             return bool(result["kimg"] >= run.until_kimg)
         return result.get("status") in SUCCEEDED
 
+    def has_ended(self, attempt: Attempt) -> bool:
+        """Whether the records say already how the trial ended, as where the study was lost."""
+        return self._outcome_of([run.name for run in attempt.runs]).status is not None
+
+    def _outcome_of(self, names: list[str]) -> Outcome:
+        records = [RunRecord(self.run_dir(name)) for name in names]
+        return outcome_of(records, self.settings.objectives)
+
     def run_names(self, key: str) -> list[str]:
         """The runs of the trial or the confirmation run `key`."""
         if self.population is not None and not key.startswith("c-"):
@@ -220,23 +223,28 @@ class SweepStudy:
         return self.directory / key
 
     def replayed(self, attempt: Attempt) -> bool:
-        """Report the values of earlier attempts again: the pruner compares whole curves. Whether it
-        wants the trial stopped after the last of them.
+        """Report the values that the run's record has already: the pruner compares whole curves.
+        Whether it wants the trial stopped after the last of them.
 
         The attempt before may have ended between the pruner's word and its own, and would pass by.
         What the pruner now says of the values before the last, the trial had answered already.
         """
+        if attempt.role != "trial":
+            return False
+        return self._replay(attempt.trial, attempt.key, attempt.reported)
+
+    def _replay(self, trial: Trial, key: str, reported: set[int]) -> bool:
         if self.settings.compares_seeds or self.population is not None:
             return False
-        record = RunRecord(self.run_dir(self.run_names(attempt.key)[0]))
+        record = RunRecord(self.run_dir(self.run_names(key)[0]))
         history, unpromising = record.history(), False
         protocols = protocols_in(history)
         for row in history:
             name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
             if name is None or not isinstance(row[name], (int, float)):
                 continue
-            if self.settings.step(row["kimg"]) not in attempt.reported:
-                unpromising = self.report(attempt, row["kimg"], row[name])
+            if self.settings.step(row["kimg"]) not in reported:
+                unpromising = tell_score(self.settings, trial, reported, row["kimg"], row[name])
         return unpromising
 
     def described(self, trial: FrozenTrial) -> list[str]:
@@ -276,7 +284,7 @@ class SweepStudy:
         told = all(t.state not in UNFINISHED for t in last_attempts(trials))
         return told and self.queue.next_trial(trials) is None
 
-    def _planned_trial(self) -> Planned | None:
+    def planned_trial(self) -> Planned | None:
         """The trial to queue next, where the budget has one left."""
         planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
         if planned is None:
@@ -291,9 +299,14 @@ class SweepStudy:
         c = next((c for c in self.confirmations() if c.name not in known), None)
         if c is None:
             return None
-        return {}, {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+        return {}, self.attrs_of(c)
 
-    def _start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
+    def attrs_of(self, c: Confirmation) -> dict[str, Any]:
+        """What the study keeps with the first attempt at a confirmation run."""
+        return {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+
+    def start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
+        """Begin a queued attempt, for that worker; call it under the storage's lock."""
         lease = Lease(self.lease_path(study, waiting.number), worker)
         try:
             return self._started(study, waiting, worker, lease)
@@ -308,9 +321,13 @@ class SweepStudy:
             if self.population is not None:
                 key = waiting.user_attrs["key"]
                 open_record(RunRecord(self.run_dir(self.population.member_of(key))), key)
-        trial = study.ask()
-        assert trial.number == waiting.number, "only the holder of the lock asks"
         attrs = waiting.user_attrs
+        if study is self.trials:
+            pin_recorded(self, waiting)
+        study._thread_local.cached_all_trials = None  # what follows is Study.ask, for this trial
+        taken = self.storage.optuna.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+        assert taken, "only the holder of the lock asks"
+        trial = Trial(study, waiting._trial_id)
         if attrs.get("worker") != worker:
             trial.set_user_attr("worker", worker)
         attempt = Attempt(
@@ -342,7 +359,19 @@ class SweepStudy:
             if not is_alive(lease):
                 # first: who wakes up under it takes no new number of the records
                 lease.unlink(missing_ok=True)
-                settle(self, study, trial, "killed", "its worker was killed")
+                self.settle_dead(study, trial, "killed", "its worker was killed")
+
+    def settle_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
+        """Settle an attempt that nobody works on any more; call it under the storage's lock.
+
+        ended, reason: as of `settle`, for where its records do not say how it ended.
+        """
+        key = trial.user_attrs["key"]
+        if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
+            # the others are measured against its curve, whose end was not reported yet
+            self._replay(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
+            trial = self.storage.optuna.get_trial(trial._trial_id)
+        settle(self, study, trial, ended, reason)
 
     def _seeds(self) -> list[int | None]:
         settings = self.settings

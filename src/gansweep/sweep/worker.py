@@ -156,7 +156,10 @@ class Worker:
         self.presence.note(attempt.key)
         try:
             self.study.suggest(attempt)
-            if attempt.number > 1 and self.study.replayed(attempt):
+            unpromising = self.study.replayed(attempt)
+            if self.study.has_ended(attempt):
+                ended = "itself"
+            elif unpromising:
                 ended, reason = "pruned", "the pruner judged it unpromising"
             else:
                 ended, reason = self._train_all(attempt)

@@ -1,0 +1,218 @@
+"""`gansweep repair`: put the study of a sweep in order whose file was damaged.
+
+The records of the runs are the truth. What of the file can be trusted is kept, and what the study
+then lacks is taken from them: how trials ended, and with which parameters.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from gansweep.errors import UserError
+from gansweep.record import RunRecord, replace_atomically
+from gansweep.report.notation import plural
+from gansweep.sweep import presence
+from gansweep.sweep.disk import writing
+from gansweep.sweep.journal_check import TRIAL, JournalCheck
+from gansweep.sweep.outcome import outcome_of
+from gansweep.sweep.settings import Settings
+from gansweep.sweep.space import Space
+from gansweep.sweep.storage import JournalFile
+from gansweep.sweep.study import UNFINISHED, SweepStudy, latest
+
+HELP = """\
+gansweep repair: put the study of a sweep in order whose file was damaged, by a
+failing disk or a hand.
+
+  gansweep repair runs/demo-digits
+
+It keeps the file up to the first line that is damaged, missing or twice there,
+and takes what the study then lacks from the records of the runs: every trial
+that ended keeps its result, and one that did not goes on from its checkpoint.
+The damaged file is kept beside it. A study in SQLite (storage=sqlite) that is
+damaged is made anew from the records.
+
+No worker may be at work meanwhile: 'gansweep cancel' stops them. Afterwards the
+same 'gansweep sweep' command continues the sweep.
+"""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was wrong with the file of a study."""
+
+    what: str
+    kept_as: Path  # the file as it was
+
+
+def main(words: list[str]) -> int:
+    """Run the verb: 0, or 2 for words that it does not take. A UserError is left to the caller."""
+    if len(words) != 1 or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    print(repair(Path(words[0])))
+    return 0
+
+
+def repair(directory: Path) -> str:
+    """Repair the study of the sweep in `directory`; what was done, in words.
+
+    Killed at any moment, it is begun again by the same command.
+    Raises: UserError where there is no sweep, where its workers are at work, and where another
+        program keeps the study.
+    """
+    settings = Settings.load(directory)
+    space = Space.parse(settings.space)
+    if settings.storage not in ("journal", "sqlite"):
+        raise UserError(
+            f"The study of {directory} lies in storage={settings.storage}, which other programs "
+            "keep: restore it by their means. What it then lacks, the next `gansweep sweep` takes "
+            "from the records of the runs."
+        )
+    with writing(directory, "."), presence.launching(directory):
+        workers = presence.workers_of(directory)
+        if workers:
+            place = shlex.quote(str(directory))
+            raise UserError(
+                f"{plural(len(workers), 'worker')} of the sweep {directory} may write to the file "
+                f"that is to be repaired. Stop them first: `gansweep cancel {place}`."
+            )
+        damaged = _journal if settings.storage == "journal" else _database
+        damage = damaged(directory, space)
+        sweep = SweepStudy.made(directory, settings, space)
+        restored = _restore(sweep)
+    return _told(directory, settings, damage, restored)
+
+
+def _told(directory: Path, settings: Settings, damage: Damage | None, restored: list[int]) -> str:
+    trials, confirmations = restored
+    ended = [plural(trials, "trial")] if trials else []
+    ended += [plural(confirmations, "confirmation run")] if confirmations else []
+    words = [f"The study of {directory} is whole."]
+    if damage is not None:
+        words = [f"{damage.what} The damaged file is kept as {damage.kept_as}."]
+    if ended:
+        words += [f"Restored from the records of the runs: {' and '.join(ended)}."]
+    else:
+        words += ["Nothing that ended was missing in it."]
+    return " ".join(words) + f"\nnext: {settings.command}"
+
+
+def _journal(directory: Path, space: Space) -> Damage | None:
+    """Cut the journal where it cannot be trusted any more."""
+    file = JournalFile(directory / "study.journal")
+    with file.turns:
+        if not file.path.exists():
+            return None
+        written = file.path.read_bytes()
+        lines = written.splitlines(keepends=True)
+        check, kept, why = JournalCheck(space), 0, ""
+        for line in lines:
+            why = check.fault(line) if line.endswith(b"\n") else "it has no end"
+            if why:
+                break
+            kept += 1
+        if not why:
+            return None
+        backup = _free_name(file.path)
+        shutil.copyfile(file.path, backup)
+        replace_atomically(file.path, b"".join(lines[:kept]))
+    what = f"{file.path} is cut before line {kept + 1} of {len(lines)}: {why}."
+    return Damage(what, backup)
+
+
+def _database(directory: Path, space: Space) -> Damage | None:
+    """Move the database away where SQLite finds it damaged."""
+    path = directory / "study.db"
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            ((said,),) = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    if said == "ok":
+        return None
+    backup = _free_name(path)
+    for end in ("-wal", "-shm"):  # of what was not in the file yet
+        if path.with_name(path.name + end).exists():
+            path.with_name(path.name + end).rename(backup.with_name(backup.name + end))
+    path.rename(backup)
+    return Damage(f"{path} was damaged ({said.splitlines()[0]}) and is made anew.", backup)
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.damaged-{i}") for i in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _restore(sweep: SweepStudy) -> list[int]:
+    """Have the study follow the records; how many trials and confirmation runs it then knows to
+    have ended that it did not."""
+    studies = (sweep.trials, sweep.confirms)
+    before = [_count_ended(study) for study in studies]
+    sweep.storage.exclusively(lambda: _settle_running(sweep))
+    sweep.storage.exclusively(lambda: _queue_trials(sweep))
+    _tell_ended(sweep, sweep.trials)
+    if sweep.trials_told():
+        sweep.storage.exclusively(lambda: _queue_confirmations(sweep))
+        _tell_ended(sweep, sweep.confirms)
+    sweep.storage.flush()
+    after = [_count_ended(study) for study in studies]
+    return [now - then for now, then in zip(after, before, strict=True)]
+
+
+def _count_ended(study: Study) -> int:
+    return sum(trial.state not in UNFINISHED for trial in latest(study))
+
+
+def _settle_running(sweep: SweepStudy) -> None:
+    for study in (sweep.trials, sweep.confirms):
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            sweep.lease_path(study, trial.number).unlink(missing_ok=True)
+            sweep.settle_dead(study, trial, "interrupted", "the study lost how it ended")
+
+
+def _queue_trials(sweep: SweepStudy) -> None:
+    """Queue every trial up to the last that has a record."""
+    recorded = {p.parent.name.partition("-")[0] for p in sweep.directory.glob("t*/result.json")}
+    last = max((key for key in recorded if TRIAL.fullmatch(key)), default="", key=_number)
+    while (planned := sweep.planned_trial()) is not None:
+        params, attrs = planned
+        if not last or not TRIAL.fullmatch(attrs["key"]) or _number(attrs["key"]) > _number(last):
+            return
+        sweep.trials.enqueue_trial(params, user_attrs=attrs)
+
+
+def _queue_confirmations(sweep: SweepStudy) -> None:
+    known = {trial.user_attrs["key"] for trial in latest(sweep.confirms)}
+    for c in sweep.confirmations():
+        if c.name not in known and RunRecord(sweep.run_dir(c.name)).result() is not None:
+            sweep.confirms.enqueue_trial({}, user_attrs=sweep.attrs_of(c))
+
+
+def _tell_ended(sweep: SweepStudy, study: Study) -> None:
+    """Tell the study of each queued trial how it ended, where its records say that."""
+    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        names = sweep.run_names(waiting.user_attrs["key"])
+        records = [RunRecord(sweep.run_dir(name)) for name in names]
+        if outcome_of(records, sweep.settings.objectives).status is None:
+            continue
+        attempt = sweep.storage.exclusively(partial(sweep.start, study, waiting, "repair"))
+        sweep.suggest(attempt)
+        sweep.replayed(attempt)
+        sweep.settle(attempt, "itself")
+
+
+def _number(key: str) -> int:
+    return int(key[1:])
