@@ -124,4 +124,4 @@ def test_trials_that_all_end_before_they_begin_stop_the_sweep(
     out, _ = said_by(worker)
     assert worker.returncode == EXIT_FAILED_ALIKE
     assert "its first 3 trials failed alike" in out
-    assert "before it began: see its worker's output" in out
+    assert "before it began: see workers/*.server.log" in out

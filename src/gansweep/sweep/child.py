@@ -34,6 +34,7 @@ from gansweep.sweep.locks import share_lease
 from gansweep.writer import SupersededError, newest
 
 PR_SET_PDEATHSIG = 1
+BEGUN = "begun"  # what a child says first: from now on its end is the trial's
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 OnScore = Callable[[float, dict[str, float]], bool]
 
@@ -66,6 +67,8 @@ def run_order(order: Order, connection: Connection) -> None:
     _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
     _write_output_to(Path(order.run_dir) / "log.txt")
+    with contextlib.suppress(OSError):  # a worker that has gone hears nothing
+        connection.send(BEGUN)
     if order.gpus is not None:
         order.gpus.pass_on()
     try:

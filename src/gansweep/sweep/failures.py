@@ -43,6 +43,8 @@ MEMORY_WORDS = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+# what the loader of libraries and C++ say under a limit of the address space
+LOADER_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to map segment")
 EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
 EXIT_SUPERSEDED = 76  # of a trial's process whose run another has taken over
 
@@ -85,7 +87,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in MEMORY_WORDS)
+    return isinstance(error, (RuntimeError, ImportError)) and is_memory_word(str(error))
+
+
+def is_memory_word(text: str) -> bool:
+    """Whether what a process said tells of too little memory."""
+    return any(word in text for word in (*MEMORY_WORDS, *LOADER_WORDS))
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -12,10 +12,17 @@ import gc
 import importlib
 import os
 
+from gansweep.sweep.failures import is_memory_word
+
 
 def warm_up() -> None:
     """Import all that a trial needs, once, into memory that the forked trials share."""
-    importlib.import_module("gansweep.training")
+    try:
+        importlib.import_module("gansweep.training")
+    except ImportError as error:  # which the server would pass over, and fork from half a stack
+        if is_memory_word(str(error)):
+            raise MemoryError(str(error)) from error
+        raise
     from gansweep.config import compose
     from gansweep.errors import UserError
 

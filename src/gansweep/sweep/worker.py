@@ -6,13 +6,11 @@ Start as many as you like, wherever the sweep's directory can be reached; end th
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -24,7 +22,7 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.signals import note_hangup, stop_signals
 from gansweep.sweep.attempt import Attempt, PlannedRun
-from gansweep.sweep.child import HELD_OFF, Order, run_order
+from gansweep.sweep.child import BEGUN, Order, run_order
 from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import (
     CRASHES,
@@ -43,6 +41,7 @@ from gansweep.sweep.patience import StorageOutageError, is_outage
 from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
 from gansweep.sweep.reporting import Reporter
+from gansweep.sweep.server import ServerDiedError, TrialServer
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
@@ -68,11 +67,9 @@ class Worker:
         self.study = _opened(directory)
         self.study.storage.patience.ends = lambda: self.stops > 0
         gc.freeze()  # the libraries stay; looking through them again takes half of our time
-        self._context = multiprocessing.get_context("forkserver")
         module = self.study.settings.target.rpartition(".")[0]
-        self._context.set_forkserver_preload(
-            [*self.study.settings.preload, module, run_order.__module__]
-        )
+        preload = [*self.study.settings.preload, module, run_order.__module__]
+        self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
         settings = self.study.settings
         share = GpuShare.of(settings.launcher)
         self._gpus = GpuTurns(share, directory, uses_gpus=settings.uses_gpus)
@@ -86,7 +83,7 @@ class Worker:
         self.name = self.presence.name
         try:
             if self._gpus.take():
-                _start_server()  # it imports while we ask for the first trial
+                self._server.start()  # it imports while we ask for the first trial
             self._work()
             return self._exit_code()
         except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
@@ -165,6 +162,9 @@ class Worker:
                 ended, reason = self._train_all(attempt)
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
+        except ServerDiedError as error:
+            self.study.settle(attempt, "interrupted", "its process could not be started")
+            raise error from None
         status = self.study.settle(attempt, ended, reason)
         self.presence.note(IDLE)
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
@@ -187,15 +187,13 @@ class Worker:
 
     def _train(self, attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
         """Train a run in a child; how it ended, and why. No child is left in any case."""
-        ours, theirs = self._context.Pipe()
+        ours, theirs = self._server.context.Pipe()
         order, killed_before = self._order(attempt, run), oom_kills()
-        _start_server()  # again, where it was killed
-        child = self._context.Process(target=run_order, args=(order, theirs))
-        child.start()
+        child = self._server.fork(run_order, order, theirs)
         theirs.close()
         reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
         try:
-            self._accompany(
+            begun = self._accompany(
                 child,
                 ours,
                 attempt.lease,
@@ -208,8 +206,14 @@ class Worker:
             child.join()
             ours.close()
         reporter.join()
-        out_of_memory = oom_kills() > killed_before
-        return self._how_it_ended(child.exitcode or 0, Path(order.run_dir), out_of_memory)
+        exit_code, out_of_memory = child.exitcode or 0, oom_kills() > killed_before
+        if begun:
+            self._server.lived()
+        elif exit_code < 0 or exit_code == EXIT_UNKNOWN:
+            if not self.stops:
+                self._server.died(exit_code if exit_code < 0 else None)
+            return "interrupted", "its process ended before the trial began"
+        return self._how_it_ended(exit_code, Path(order.run_dir), out_of_memory)
 
     def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
         settings = self.study.settings
@@ -243,23 +247,27 @@ class Worker:
         ours: Connection,
         lease: Lease,
         wants_it_stopped: Callable[[float, dict[str, float]], bool],
-    ) -> None:
-        """Answer the child's scores until it ends; pass a request to stop on to it.
+    ) -> bool:
+        """Answer the child's scores until it ends; pass a request to stop on to it. Whether it came
+        to begin the trial.
 
         Raises: UpdateFinishedTrialError where another host has taken the trial over.
         """
-        deadline = None
+        deadline, begun = None, False
         waiting_for: list[Connection | int] = [ours, child.sentinel]
         while True:
             ready = wait(waiting_for, timeout=0.2)
             if ours in ready:
                 try:
-                    kimg, scores = ours.recv()
-                    ours.send(wants_it_stopped(kimg, scores))
+                    said = ours.recv()
+                    if said == BEGUN:
+                        begun = True
+                    else:
+                        ours.send(wants_it_stopped(*said))
                 except (EOFError, ConnectionResetError, BrokenPipeError):
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
-                return
+                return begun
             if lease.is_lost:  # two would write into one record
                 raise UpdateFinishedTrialError(f"{lease.path} was removed")
             if self._must_stop() and deadline is None:
@@ -307,7 +315,7 @@ class Worker:
         if exit_code == 0:
             return "itself", ""
         said = "".join(end_of(run_dir / "log.txt", 1)).strip()
-        return "itself", said or f"ended with {exit_code} before it began: see its worker's output"
+        return "itself", said or f"ended with {exit_code} before it began: see workers/*.server.log"
 
 
 def _opened(directory: Path) -> SweepStudy:
@@ -320,18 +328,6 @@ def _opened(directory: Path) -> SweepStudy:
             if not is_outage(error.__cause__) or time.monotonic() > deadline:
                 raise
         time.sleep(LOOK_SECONDS)
-
-
-def _start_server() -> None:
-    """Start the server that the children are forked from, deaf to SIGTERM and SIGHUP.
-
-    SLURM sends the one to all processes of a job, a terminal the other to all of its own, and the
-    children, which are to save then, end with their server.
-    """
-    resource_tracker.ensure_running()  # first: it would lift the mask
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OFF)
-    forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:
