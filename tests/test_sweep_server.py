@@ -3,9 +3,12 @@ them pays for it."""
 
 from __future__ import annotations
 
+import os
 import signal
 import textwrap
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep_processes import UNCONFIRMED, ends, made, words_of_a_sweep
@@ -18,11 +21,13 @@ from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy
 from gansweep.sweep.worker import EXIT_FINISHED, Worker
 
-pytestmark = pytest.mark.usefixtures("importable_fakes")
-
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importable_fakes: None) -> None:
+    """And no server that a test before has left to this process."""
+    ours: Any = forkserver._forkserver
+    ours._stop()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(tmp_path)]))
     monkeypatch.setattr(server, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
@@ -42,13 +47,11 @@ def preloading(folder: Path, code: str) -> Path:
     return directory
 
 
-def test_server_killed_in_its_import_costs_no_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
+def test_server_killed_in_its_import_costs_no_trial(tmp_path: Path) -> None:
     code = f"import os\nif count < 2: os.kill(os.getpid(), {int(signal.SIGKILL)})"
     directory = preloading(tmp_path, code)
     assert Worker(directory, "w0").run() == EXIT_FINISHED
+    assert (tmp_path / "times").read_text() == "xxx"
     assert ends(directory)[:2] == [["finished"], ["finished"]]
     assert [t.user_attrs["attempt"] for t in SweepStudy(directory).trials.trials] == [1, 1]
 
@@ -68,9 +71,8 @@ def test_server_killed_in_its_import_costs_no_trial(
     ],
 )
 def test_server_that_cannot_start_ends_the_worker_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+    tmp_path: Path, code: str, said: str
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
     directory = preloading(tmp_path, code)
     with pytest.raises(UserError, match=said):
         Worker(directory, "w0").run()
