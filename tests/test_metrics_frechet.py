@@ -19,6 +19,7 @@ from gansweep.metrics.frechet import (
     frechet_infinity,
     frechet_to_samples,
     gaussian_of,
+    infinity_interval,
 )
 
 
@@ -197,6 +198,63 @@ def test_error_is_the_jackknife_over_groups() -> None:
     values = np.array([frechet_distance(real, moments(part)).item() for part in left])
     slow = np.sqrt(19 / 20 * ((values - values.mean()) ** 2).sum())
     assert frechet_error(real, x).item() == pytest.approx(slow, rel=1e-6)
+
+
+def test_the_interval_of_infinity_is_the_jackknife_of_the_whole_and_of_its_halves() -> None:
+    real, n = known(6), 130
+    x = drawn(real, n, 7, 1.2)
+    mixed = x[torch.randperm(n, generator=generator_for(SEED))].double()
+    groups = [mixed[g * n // 20 : (g + 1) * n // 20] for g in range(20)]
+
+    def slow(parts: list[torch.Tensor]) -> tuple[float, float]:
+        k = len(parts)
+        whole = frechet_distance(real, moments(torch.cat(parts))).item()
+        left = [torch.cat(parts[:g] + parts[g + 1 :]) for g in range(k)]
+        pseudo = np.array([k * whole - (k - 1) * frechet_distance(real, moments(p)).item()
+                           for p in left])  # fmt: skip
+        return pseudo.mean(), pseudo.std(ddof=1) / k**0.5
+
+    (first, error), halves = slow(groups), [slow(groups[:10])[0], slow(groups[10:])[0]]
+    limit = first + (first - np.mean(halves)) / 3
+    found = infinity_interval(real, x)
+    assert found is not None
+    expected = [limit - 2.093 * error, limit + 2.093 * error]
+    assert [bound.item() for bound in found] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1.0, 1.2])
+def test_the_interval_of_infinity_holds_the_true_distance_and_that_of_fid_does_not(
+    scale: float,
+) -> None:
+    """N(0, S) against N(0, scale^2 S): (scale - 1)^2 Tr S, by ten samples for each dimension."""
+    real, truth, draws = known(24, 0.0), 100 * (scale - 1) ** 2, 30
+    held = of_fid = 0
+    for seed in range(draws):
+        x = drawn(real, 240, seed, scale)
+        interval = infinity_interval(real, x)
+        assert interval is not None
+        held += bool(interval[0] <= truth <= interval[1])
+        reach = 1.96 * frechet_error(real, x)
+        of_fid += bool((frechet_to_samples(real, x) - truth).abs() <= reach)
+    assert held >= 0.9 * draws
+    assert of_fid == 0
+
+
+def test_the_interval_of_infinity_reaches_to_the_value_and_needs_samples_enough() -> None:
+    real = known(10)
+    for n, offered in ((99, False), (100, True)):
+        metric, x = FrechetInfinity(real), drawn(real, n, 0, 1.1)
+        metric.update(torch.arange(n), x)
+        found = metric.compute()
+        assert ("fid_infinity_low" in found) == ("fid_infinity_high" in found) == offered
+        if offered:
+            interval = infinity_interval(real, x)
+            assert interval is not None
+            limit = found["fid_infinity"]
+            assert found["fid_infinity_low"] == min(interval[0], limit)
+            assert found["fid_infinity_high"] == max(interval[1], limit)
+    assert infinity_interval(known(2), drawn(known(2), 39, 0)) is None
 
 
 def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:

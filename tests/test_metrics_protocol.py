@@ -12,6 +12,7 @@ from gansweep.metrics.protocol import (
     comparable,
     count_word,
     find_score,
+    interval_holds,
     protocol_key,
     score_name,
     scores_called,
@@ -49,6 +50,12 @@ def test_only_the_noise_may_differ_between_compared_numbers() -> None:
     assert protocol_key(FID) == protocol_key(FID | {"noise_seed": 8})
     for key in FID.keys() - {"noise_seed"}:
         assert not comparable(FID, FID | {key: "another"}), key
+
+
+def test_the_interval_of_fid_says_that_it_is_of_its_number_of_samples() -> None:
+    assert interval_holds(FID) == "the mean FID of 2,000 samples"
+    assert interval_holds(FID | {"score": "fid_infinity"}) == "the FID of endless samples"
+    assert interval_holds(FID | {"score": "fifty_fifty"}) == ""
 
 
 def test_find_score_takes_the_short_word_and_the_full_name() -> None:

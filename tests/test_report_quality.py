@@ -26,7 +26,12 @@ FIDS = {
 
 
 def evaluated(
-    directory: Path, model: str, fid: float, endless: float | None, error: float | None = None
+    directory: Path,
+    model: str,
+    fid: float,
+    endless: float | None,
+    error: float | None = None,
+    endless_error: float | None = None,
 ) -> None:
     record = write_run(directory / model, model=model)
     entry: dict[str, Any] = {"value": fid}
@@ -34,7 +39,9 @@ def evaluated(
         entry["interval"] = [fid - error, fid + error]
     scores: dict[str, Any] = {BIG: entry}
     if endless is not None:
-        scores |= {INFINITY: endless, RESIDUAL: 0.1}
+        scores |= {INFINITY: {"value": endless}, RESIDUAL: 0.1}
+    if endless is not None and endless_error is not None:
+        scores[INFINITY]["interval"] = [endless - endless_error, endless + endless_error]
     write_evaluation(record, scores, {name: FIDS[name] for name in scores})
 
 
@@ -44,16 +51,20 @@ def board_of(directory: Path) -> Board:
 
 def test_fid_infinity_and_the_interval_stand_beside_their_fid(tmp_path: Path) -> None:
     evaluated(tmp_path, "dcgan", 5.0, 3.0, error=0.4)
-    evaluated(tmp_path, "gan", 9.0, 6.5, error=0.6)
+    evaluated(tmp_path, "gan", 9.0, 6.5, error=0.6, endless_error=0.7)
     board = board_of(tmp_path)
     first, second = measured(board, BIG)
     assert (first.fid, first.endless, first.residual) == (5.0, 3.0, 0.1)
     assert (first.bias, first.error, second.row.model) == (2.0, pytest.approx(0.4), "gan")
+    assert (first.endless_error, second.endless_error) == (None, pytest.approx(0.7))
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
-    assert "<small>4.6 to 5.4</small><small>FID-infinity 3 (fit ± 0.1)</small>" in text
+    of_fid = "<small>4.6 to 5.4, 95 % for the mean FID of 10,000 samples</small>"
+    assert f"{of_fid}<small>FID-infinity 3 (fit ± 0.1)</small>" in text
+    assert "<small>FID-infinity 6.5 ± 0.7 (95 %; fit ± 0.1)</small>" in text
     (figure,) = fid_and_its_errors(board, variants(board))
     assert [trace["x"] for trace in figure.data] == [[5.0], [3.0], [9.0], [6.5]]
-    assert figure.data[0]["error_x"]["array"] == [pytest.approx(0.4)]
+    bars = [trace.get("error_x", {}).get("array") for trace in figure.data]
+    assert bars == [[pytest.approx(0.4)], None, [pytest.approx(0.6)], [pytest.approx(0.7)]]
 
 
 def test_fid_infinity_of_another_protocol_or_checkpoint_is_not_taken(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from gansweep.data.source import DataSource
 from gansweep.devices import accelerator as choose_accelerator
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.panel import Panel
-from gansweep.metrics.protocol import Score
+from gansweep.metrics.protocol import Score, interval_holds
 from gansweep.origin import now
 from gansweep.record import RunRecord, find_records
 from gansweep.writer import newest
@@ -223,7 +223,9 @@ def _show(scores: Mapping[str, Score]) -> None:
         if isinstance(score.value, list):
             continue
         if score.interval is not None:
+            holds = interval_holds(score.protocol)
             spread = f"  95 % within {score.interval[0]:.3g} to {score.interval[1]:.3g}"
+            spread += f" ({holds})" if holds else ""
         else:
             spread = f" ± {score.std:.2g}" if score.std is not None else ""
         print(f"  {name:<{width}}  {score.value:.4g}{spread}")

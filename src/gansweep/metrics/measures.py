@@ -54,7 +54,10 @@ class Fid(Measure):
 
 
 class FidError(Measure):
-    """The standard error of the FID, which states it as its interval."""
+    """The standard error of the FID at its number of samples, which states it as its interval.
+
+    The interval holds the mean FID of so many samples, not that of endless ones.
+    """
 
     choices = ("fid_error",)
     words = ("fid_error",)
@@ -67,7 +70,10 @@ class FidError(Measure):
 
 
 class FidInfinity(Measure):
-    """The FID extrapolated to infinitely many samples, and how far the fit is off."""
+    """The FID extrapolated to infinitely many samples, and how far the fit is off.
+
+    With its interval where there are ten samples for each dimension.
+    """
 
     choices = ("fid_infinity",)
     words = ("fid_infinity", "fid_infinity_residual")

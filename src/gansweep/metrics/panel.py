@@ -224,7 +224,7 @@ class Panel:
     def _stated(self, word: str, values: dict[str, Tensor]) -> Score:
         numbers = {name: value.item() for name, value in values.items() if value.numel() == 1}
         interval = None
-        if word == "fid" and "fid_error" in numbers:
+        if word == "fid" and "fid_error" in numbers:  # of the mean FID of n_fake samples
             reach = NORMAL_95 * numbers["fid_error"]
             interval = (numbers[word] - reach, numbers[word] + reach)
         elif f"{word}_low" in numbers:

@@ -63,7 +63,7 @@ class Score:
     """One measured number, or one list of numbers, never without its protocol.
 
     std: spread of the value over its splits or subsets (divided by n, not n - 1) or its draws,
-        where it has any.   interval: bounds that hold the true value with 95 % confidence.
+        where it has any.   interval: bounds at 95 % confidence of what `interval_holds` says.
     """
 
     value: float | list[float]
@@ -79,6 +79,13 @@ class Score:
         """The value with its spread, as a record keeps them beside the protocol."""
         spread = {"std": self.std, "interval": self.interval and list(self.interval)}
         return {"value": self.value, **{k: v for k, v in spread.items() if v is not None}}
+
+
+def interval_holds(protocol: Mapping[str, Any]) -> str:
+    """What the 95 % interval of a score holds, in words; "" for the score's true value."""
+    if protocol.get("score") == "fid":
+        return f"the mean FID of {protocol['n_fake']:,} samples"
+    return "the FID of endless samples" if protocol.get("score") == "fid_infinity" else ""
 
 
 def count_word(n: int) -> str:

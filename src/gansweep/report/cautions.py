@@ -24,8 +24,8 @@ class Measured:
 
     endless: FID-infinity, what endless samples would give, and residual: how far the fit behind
     it misses the measured values; None where it was not measured.
-    error: half the width of the 95 % interval of `fid`, from noise of the measurement alone; None
-    where no error was measured.
+    error: half the width of the 95 % interval of the mean FID at this number of samples, from noise
+    of the measurement alone.   endless_error: of that of FID-infinity. None where not measured.
     """
 
     row: Row
@@ -33,6 +33,7 @@ class Measured:
     endless: float | None
     residual: float | None
     error: float | None
+    endless_error: float | None = None
 
     @property
     def bias(self) -> float | None:
@@ -48,7 +49,9 @@ def measured(board: Board, score: str) -> list[Measured]:
             fid = row.scores(board.at)[score].mean
             words = ("fid_infinity", "fid_infinity_residual")
             endless, residual = (_beside(runs, score, word, board.at) for word in words)
-            found.append(Measured(row, fid, endless, residual, _error(runs, score)))
+            columns = [measured_with(run, score, "fid_infinity") for run in runs]
+            errors = _error(runs, [score] * len(runs)), _error(runs, columns)
+            found.append(Measured(row, fid, endless, residual, *errors))
     return sorted(found, key=lambda one: one.fid)
 
 
@@ -62,10 +65,12 @@ def _beside(runs: Sequence[Run], score: str, word: str, at: str) -> float | None
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _error(runs: Sequence[Run], score: str) -> float | None:
-    intervals = [value.interval for run in runs if (value := run.last(score))]
+def _error(runs: Sequence[Run], columns: Sequence[str | None]) -> float | None:
+    """Of the mean over the runs, each with a column of its own."""
+    pairs = zip(runs, columns, strict=True)
+    intervals = [value.interval for run, name in pairs if name and (value := run.last(name))]
     halves = [(high - low) / 2 for low, high in filter(None, intervals)]
-    if not halves or len(halves) < len(intervals):
+    if not halves or len(halves) < len(runs):
         return None
     return math.sqrt(math.fsum(half**2 for half in halves)) / len(halves)
 

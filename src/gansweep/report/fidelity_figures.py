@@ -146,7 +146,7 @@ def _corner(text: str, x: float, y: float, xanchor: str, yanchor: str) -> dict[s
 
 
 def fid_and_its_errors(board: Board, variants: Sequence[Variant]) -> list[Figure]:
-    """FID with its 95 % interval and FID-infinity, for each FID of which either was measured."""
+    """FID and FID-infinity with their 95 % intervals, for each FID of which any was measured."""
     figures = []
     for score in board.scores:
         if not any(score in run.called("fid") for run in board.runs):
@@ -178,7 +178,10 @@ def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
         if one.endless is not None:
             open_dot = {**dot, "symbol": "circle-open", "line": {"width": 2}}
             hover = {"name": "FID-infinity", "hovertemplate": "%{x:.4g}"}
-            traces.append({**common, **hover, "x": [one.endless], "marker": open_dot})
+            ring = {**common, **hover, "x": [one.endless], "marker": open_dot}
+            if one.endless_error is not None:
+                ring["error_x"] = {"array": [one.endless_error], "color": variant.colour}
+            traces.append(ring)
             said += f", FID-infinity {number(one.endless)}"
         told.append(said)
     names = [two_lines(variant) for variant, _ in found]

@@ -7,14 +7,14 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
-from gansweep.metrics.protocol import REPEATABLE
+from gansweep.metrics.protocol import REPEATABLE, interval_holds
 from gansweep.record import replace_atomically
 from gansweep.report import notation
 from gansweep.report.cautions import Measured, cautions, measured
@@ -310,7 +310,7 @@ def _spreads(board: Board) -> dict[tuple[str, str], list[str]]:
             if score not in row.scores(board.at):
                 continue
             value = row.complete[0].last(score) if row.seeds == 1 else None
-            words = [spread(value)] if value and board.at == "last" else []
+            words = [spread(value, protocol)] if value and board.at == "last" else []
             words += [row.scores(board.at)[score].interval_text]
             words += [_endless(fids[row.key]) if row.key in fids else ""]
             words += [
@@ -325,14 +325,19 @@ def _spreads(board: Board) -> dict[tuple[str, str], list[str]]:
 def _endless(one: Measured) -> str:
     if one.endless is None:
         return ""
-    fit = "" if one.residual is None else f" (fit ± {one.residual:.2g})"
-    return f"FID-infinity {notation.number(one.endless)}{fit}"
+    within = "" if one.endless_error is None else f" ± {one.endless_error:.2g}"
+    told = [] if one.endless_error is None else ["95 %"]
+    told += [] if one.residual is None else [f"fit ± {one.residual:.2g}"]
+    about = f" ({'; '.join(told)})" if told else ""
+    return f"FID-infinity {notation.number(one.endless)}{within}{about}"
 
 
-def spread(value: Value) -> str:
+def spread(value: Value, protocol: Mapping[str, Any]) -> str:
     """The error of a measurement, as far as it was measured; "" where it was not."""
     if value.interval:
-        return " to ".join(notation.number(bound) for bound in value.interval)
+        holds = interval_holds(protocol)
+        within = " to ".join(notation.number(bound) for bound in value.interval)
+        return f"{within}, 95 % for {holds}" if holds else within
     return "" if value.std is None else f"spread {notation.number(value.std)}"
 
 

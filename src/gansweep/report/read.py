@@ -23,8 +23,8 @@ NO_RESULT = "no result"
 class Value:
     """A score and the clock at which it was measured (kimg is nan where the record has none).
 
-    std: the value's spread over its splits, subsets or draws.   interval: bounds that hold the
-    true value with 95 % confidence. Both None where nothing of the kind was measured.
+    std: the value's spread over its splits, subsets or draws.   interval: bounds at 95 % confidence
+    of what `protocol.interval_holds` says. Both None where nothing of the kind was measured.
     """
 
     value: float

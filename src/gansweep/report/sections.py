@@ -107,10 +107,11 @@ def quality(board: Board, drawn: Sequence[Variant]) -> list[Section]:
         Section(
             "certainty",
             "How far FID can be trusted",
-            "The dot is FID at the number of samples in its name, with the interval that holds it "
-            "with 95 % confidence where that was measured. The ring is FID-infinity, what endless "
-            "samples would give: the distance between the two is the bias of too few samples, and "
-            "it is not the same for every generator.",
+            "The dot is FID at the number of samples in its name. Its bar is the 95 % interval of "
+            "the mean FID of so many samples: the noise of drawing them, not their bias. The ring "
+            "is FID-infinity, what endless samples would give, with its 95 % interval where there "
+            "are ten samples for each dimension. The distance between the two is the bias of too "
+            "few samples, and it is not the same for every generator.",
             fidelity_figures.fid_and_its_errors(board, drawn),
         ),
         Section(
