@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from processes import PATIENCE_SECONDS, Processes, wait_until
 
+from gansweep import writer
 from gansweep.callbacks.checkpoint import Checkpoint, read_checkpoint
 from gansweep.record import RunRecord
 from gansweep.signals import stop_signals
@@ -167,6 +168,32 @@ def test_history_that_cannot_grow_stops_the_run(
     done = command("train", *TINY, "callbacks.losses.every_steps=1")
     done.is_refused_with("No space is left", "runs_dir=", after="kimg")
     assert not list(tmp_path.rglob("dcgan-001"))
+
+
+def test_run_that_another_process_takes_over_stops_and_changes_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gansweep.callbacks.losses import Losses
+
+    record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-001")
+    left: dict[Path, bytes] = {}
+
+    def files() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in record.directory.rglob("*") if p.is_file()}
+
+    def look(self: Losses, module: Any) -> None:
+        if module.images_seen == 64:
+            with monkeypatch.context() as patch:
+                patch.setattr(writer, "_held", {})  # as in another process
+                with record.claimed(take=True):
+                    record.write_result({"status": "finished"})
+            left.update(files())
+        self.journal.log(module.images_seen, {"loss/generator": 0.0})
+
+    monkeypatch.setattr(Losses, "look", look)
+    done = command("train", *TINY, "callbacks.losses.every_steps=1")
+    done.is_refused_with("dcgan-001 was taken over by process", after="kimg")
+    assert left and files() == left
 
 
 def test_means_go_on_over_a_run_that_was_continued_between_two_rows(

@@ -230,6 +230,14 @@ def test_of_many_that_begin_one_run_at_once_one_gets_it(
         assert len(got) == 1 and got[0].exists
 
 
+@pytest.mark.parametrize("name", [writer.FILE, writer.LOCK])
+def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert newest(tmp_path) == 0
+    with pytest.raises(OSError, match="no regular file"):
+        claim(tmp_path)
+
+
 def test_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     """A directory from somebody else is data."""
     target = tmp_path / "target"

@@ -253,7 +253,7 @@ class _Run:
                     result = self.account.result(record.directory, journal, status, reason)
                     record.write_result(result)
             finally:
-                if logger is not None:
+                if logger is not None and status:
                     finish(logger, status)
         return result
 

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -141,7 +142,7 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
         held._depth += 1
         return held
     with _locked(directory):
-        descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = _opened(directory / FILE)
         try:
             free = _lock_at_once(descriptor)
             before = Holder.parse(os.pread(descriptor, SIZE, 0))
@@ -204,7 +205,7 @@ def newest(directory: Path) -> int:
 
 
 def _take_for_once(directory: Path) -> None:
-    descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    descriptor = _opened(directory / FILE)
     try:
         before = Holder.parse(os.pread(descriptor, SIZE, 0))
         holder = _ourselves(1 if before is None else before.number + 1)
@@ -233,9 +234,23 @@ def _read(directory: Path) -> bytes:
     except FileNotFoundError:
         return b""
     try:
-        return os.pread(descriptor, SIZE, 0)
+        return os.pread(descriptor, SIZE, 0) if _is_file(descriptor) else b""
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Neither a link is followed nor a pipe or a device used, in a directory from somebody else."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o666)
+    if not _is_file(descriptor):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return descriptor
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _key(directory: Path) -> tuple[int, int]:
@@ -255,7 +270,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _opened_and_locked(path: Path) -> int:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = _opened(path)
         try:
             while not _lock_at_once(descriptor) and time.monotonic() < deadline:
                 time.sleep(LOOK_SECONDS)
