@@ -30,6 +30,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Modules beside the tests whose functions stand in for a trial; without it a sweep refuses them.
+OWN_TRIALS = "sweep_fakes,population_fakes,utilisation"
+os.environ["GANSWEEP_EXTRA_PACKAGES"] = OWN_TRIALS
+
+
+@pytest.fixture(autouse=True)
+def own_permissions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test allows is not allowed in the next."""
+    monkeypatch.setenv("GANSWEEP_EXTRA_PACKAGES", OWN_TRIALS)
+    monkeypatch.setenv("GANSWEEP_EXTRA_VARIABLES", "")
+
+
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test never writes to the Weights & Biases account of the person who runs it."""

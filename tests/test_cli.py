@@ -237,22 +237,29 @@ def test_own_model_trains_and_its_command_runs_it_again(
     second = RunRecord(mine / "runs" / "digits" / "my_gan-002")
     same = first.config_path.read_text() == second.config_path.read_text()
     assert same and second.result()["parameters"] == first.result()["parameters"]
-    module, _ = gansweep.load_run(second.directory)
+    module, _ = gansweep.load_run(second.directory, extra_packages=["my_nets"])
     assert type(module.generator).__module__ == "my_nets"
 
 
-def test_continued_run_of_an_own_model_needs_no_word_of_it_again(
-    command: Command, mine: Path
+def test_continued_run_of_an_own_model_needs_its_package_allowed_again(
+    command: Command, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = [w for w in TINY if "generator" not in w]
     command("train", "--config-dir", "conf", "model=my_gan", "extra_packages=[my_nets]", *small)
     record = RunRecord(mine / "runs" / "digits" / "my_gan-001")
     before = record.result()["command"]
-    done = command("train", f"resume={record.directory}", "budget_kimg=0.2")
+    again = ["train", f"resume={record.directory}", "budget_kimg=0.2"]
+    command(*again).is_refused_with("'my_nets.Generator'", "'extra_packages=[my_nets]'")
+    generate = ["generate", str(record.directory), "n=1"]
+    command(*generate).is_refused_with("'extra_packages=[my_nets]'")
+    assert command(*generate, "extra_packages=[my_nets]").code == 0
+    monkeypatch.setenv("GANSWEEP_EXTRA_PACKAGES", "")
+    done = command(*again, "extra_packages=[my_nets]")
     assert done.code == 0, done.err
     result = record.result()
     assert result["kimg"] == pytest.approx(0.2, abs=0.04)
-    assert result["command"] == before.replace(" budget_kimg=0.1", "") + " budget_kimg=0.2"
+    kept = before.replace(" budget_kimg=0.1", "").replace(" 'extra_packages=[my_nets]'", "")
+    assert result["command"] == f"{kept} budget_kimg=0.2 'extra_packages=[my_nets]'"
 
 
 def test_own_class_is_refused_until_its_package_is_allowed(command: Command, mine: Path) -> None:

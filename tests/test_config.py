@@ -77,7 +77,10 @@ def test_a_target_outside_the_known_packages_is_refused() -> None:
     node = OmegaConf.create({"_target_": "os.getcwd"})
     with pytest.raises(UserError, match=r"extra_packages=\[os\]"):
         config.instantiate(node)
-    assert config.instantiate(node, extra_packages=["os"]) == str(Path.cwd())
+    with pytest.raises(UserError, match="nothing that the package os defines"):
+        config.instantiate(node, extra_packages=["os"])
+    own = OmegaConf.create({"_target_": "fractions.Fraction", "numerator": 3})
+    assert config.instantiate(own, extra_packages=["fractions"]) == 3
 
 
 def test_a_nested_target_outside_the_known_packages_is_refused() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "gansweep"
 
+# What `_target_` may name: it is judged by these rooms' classes, imported when it is called.
+PARTS_OF_A_RUN = ("augment", "data", "losses", "metrics", "penalties")
 # A room is a folder or a file of src/gansweep; it may import from itself and from these: from a
 # whole room, or from the one module of it that is named.
 MAY_IMPORT = {
@@ -23,11 +25,18 @@ MAY_IMPORT = {
     "signals": set(),
     "drafts": set(),
     "digest": set(),
-    "record": {"errors", "drafts", "writer"},
+    "plain_values": {"errors"},
+    "record": {"errors", "drafts", "plain_values", "writer"},
+    # What the user allows, and what somebody else's files may thus call and read.
+    "permissions": {"errors"},
+    "environment": {"errors", "permissions"},
+    "stored_yaml": {"plain_values", "record"},
+    "run_config": {"errors", "permissions", "environment", "plain_values", "record", "stored_yaml"},
+    "targets": {"errors", "permissions", *PARTS_OF_A_RUN},
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
-    "config": {"errors", "options"},
-    "resume": {"errors", "record", "config"},
+    "config": {"errors", "environment", "options", "targets"},
+    "resume": {"errors", "permissions", "record", "run_config"},
     "multirun": {"errors", "record", "signals"},
     "data": {"errors", "drafts", "ranges"},
     "schedules": {"errors", "ranges"},
@@ -47,11 +56,22 @@ MAY_IMPORT = {
     # What a run's result.json says, of its model and its journal.
     "result": {"callbacks", "models", "origin"},
     # Never a model: it reads records, and what compares in them.
-    "report": {"errors", "record", "diagnosis", "metrics.protocol", "metrics.missing"},
+    "report": {
+        *(
+            "errors",
+            "plain_values",
+            "record",
+            "stored_yaml",
+            "diagnosis",
+            "metrics.protocol",
+            "metrics.missing",
+        ),
+    },
     # A sweep's child process trains; the worker itself does not: see NO_TRAINING.
     "sweep": {
         *("errors", "ranges", "kinds", "options", "drafts", "record", "writer", "signals"),
         *("config", "origin", "tracking", "training", "scores", "report", "metrics.protocol"),
+        *("permissions", "environment", "plain_values", "stored_yaml", "run_config"),
         "diagnosis.learning",  # one fact for the doctor, the report and a sweep
     },
 }

@@ -35,7 +35,7 @@ def test_a_torn_history_and_a_damaged_result_become_notes(tmp_path: Path) -> Non
         file.write(b'{"kimg": 3.0, "fi')
     record.result_path.write_text('{"status": "fini')
     (run,) = load([tmp_path])
-    assert run.status == "no result" and "cannot be read" in run.reason
+    assert run.status == "damaged" and "result.json: Unterminated string" in run.reason
     assert any("1 torn line" in note for note in run.notes)
     assert run.curves[FID].kimg == [1.0, 2.0]
 
@@ -45,7 +45,7 @@ def test_a_damaged_config_and_an_empty_history_are_no_crash(tmp_path: Path) -> N
     record.config_path.write_text("model: [unclosed")
     (run,) = load([tmp_path])
     assert (run.model, run.kimg, run.scores()) == ("unknown", 0.0, [])
-    assert any("config.yaml" in note for note in run.notes)
+    assert run.status == "damaged" and any("config.yaml: " in note for note in run.notes)
 
 
 def test_a_missing_measurement_is_a_gap_and_a_repeated_clock_counts_once(tmp_path: Path) -> None:

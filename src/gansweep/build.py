@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.config import instantiate, model_node
@@ -15,26 +16,21 @@ from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
 from gansweep.record import RunRecord
+from gansweep.run_config import read_config
 
 
-def load_run(directory: str | Path, which: str = "best") -> tuple[Adversarial, DictConfig]:
+def load_run(
+    directory: str | Path, which: str = "best", *, extra_packages: Sequence[str] = ()
+) -> tuple[Adversarial, DictConfig]:
     """The trained model of a run, on the CPU, and its configuration.
 
     which: "best" by the run's objective, or "last".
+    extra_packages: of yours, whose classes the run may name.
     """
     record = RunRecord(directory)
-    cfg = read_config(record)
+    cfg = read_config(record, extra_packages)
     module, _ = load_checkpoint(record, cfg, build_data(cfg), which)
     return module, cfg
-
-
-def read_config(record: RunRecord) -> DictConfig:
-    """Raises: UserError where the directory holds no run."""
-    if not record.exists:
-        raise UserError(f"{record.directory} holds no run: it has no config.yaml.")
-    cfg = OmegaConf.load(record.config_path)
-    assert isinstance(cfg, DictConfig)
-    return cfg
 
 
 def load_checkpoint(

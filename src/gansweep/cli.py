@@ -43,7 +43,7 @@ Usage: gansweep VERB [options]
 Tab completion (bash): eval "$(gansweep train -sc install=bash)"
 """
 
-WORKER_HELP = """Usage: gansweep worker SWEEP_DIR
+WORKER_HELP = """Usage: gansweep worker SWEEP_DIR [extra_packages=[NAME]]
 
 Work on a sweep that 'gansweep sweep' started, from another shell or machine
 that sees the same directory: take a trial, train it, report it, until the
@@ -54,7 +54,8 @@ sweep's budget is spent.
 
 Start as many as you like; Ctrl-C lets one save and stop, and another takes its
 trial up again. 'gansweep status SWEEP_DIR' shows them all, 'gansweep cancel
-SWEEP_DIR' stops them all.
+SWEEP_DIR' stops them all. extra_packages= allows packages of yours whose
+classes its trials use.
 
 Exit code
   0   the sweep is finished
@@ -80,6 +81,7 @@ report' shows them in columns of their own.
                          noise_seed, error_bars, ...
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
+  extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
 
 GENERATE_HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
@@ -101,6 +103,7 @@ show: a column for each class, or what it makes of given images.
   -o FILE.png            the picture (default: named after the run, here)
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
+  extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
 
 SYNC_HELP = """Usage: gansweep sync PATH [PATH ...]
@@ -233,8 +236,10 @@ def _settled(raw: object) -> tuple[DictConfig, Path | None, list[str], str | Non
     assert isinstance(raw, omegaconf.DictConfig)
     hydra_config = HydraConfig.get()
     cfg = settled(raw, dict(hydra_config.runtime.choices))
-    own = [word for word in hydra_config.overrides.hydra if "hydra.searchpath" in word]
-    overrides = [*own, *hydra_config.overrides.task]
+    # as they were given: an interpolation in a word is not resolved for the record
+    words: Any = omegaconf.OmegaConf.to_container(hydra_config.overrides, resolve=False)
+    own = [word for word in words["hydra"] if "hydra.searchpath" in word]
+    overrides = [*own, *words["task"]]
     given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
     config_dir = given[0] if given else None
     if cfg.resume is None:
@@ -299,12 +304,18 @@ def _sweep(words: list[str]) -> int:
 
 
 def _worker(words: list[str]) -> int:
-    if len(words) != 1 or words[0] in ("-h", "--help"):
+    from gansweep import permissions
+
+    places = [word for word in words if not permissions.is_package_option(word)]
+    if len(places) != 1 or places[0] in ("-h", "--help"):
         print(WORKER_HELP, end="")
-        return 0 if words and words[0] in ("-h", "--help") else 2
+        return 0 if places and places[0] in ("-h", "--help") else 2
+    for word in words:
+        if word is not places[0]:
+            permissions.allow_packages(permissions.packages_in(word.partition("=")[2]))
     from gansweep.sweep.worker import run_worker
 
-    return run_worker(Path(words[0]))
+    return run_worker(Path(places[0]))
 
 
 def _status(words: list[str]) -> int:

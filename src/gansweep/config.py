@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import sys
 import textwrap
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
-    InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
@@ -26,10 +22,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gansweep import environment as environment  # its resolver of ${oc.env:NAME}
 from gansweep.errors import UserError, nearest
 from gansweep.options import check_options
+from gansweep.targets import instantiate as instantiate
 
-KNOWN_PACKAGES = ("gansweep", "torch", "torchvision", "pytorch_lightning")
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
 RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
 
@@ -206,63 +203,6 @@ def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             yield from dotted_keys(node, f"{name}.")
-
-
-def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any) -> Any:
-    """Build the object that a node's `_target_` names; `kwargs` are added to its arguments.
-
-    Raises: UserError where a `_target_` lies outside the known packages (a configuration file
-    is data: it must not be able to call just anything) or its arguments do not fit.
-    """
-    from hydra.utils import instantiate as hydra_instantiate
-
-    _check_targets(node, (*KNOWN_PACKAGES, *extra_packages))
-    if extra_packages and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # as `python -m` does: the user's package may lie here
-    try:
-        return hydra_instantiate(node, _convert_="all", **kwargs)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
-        if unknown:
-            raise UserError(
-                f"{node['_target_']} has no option '{unknown.group(1)}'. Remove it, or see the "
-                "options with 'gansweep train --cfg job'."
-            ) from error
-        if isinstance(cause, (ImportError, AttributeError)) or "Error locating target" in str(
-            error
-        ):
-            raise UserError(
-                f"_target_ cannot be imported: {_flat(error).split(', set env var')[0]}"
-            ) from error
-        if isinstance(cause, (TypeError, ValueError)):
-            place = traceback.extract_tb(cause.__traceback__)[-1]
-            raise UserError(
-                f"{node['_target_']} cannot be built with these options: {_flat(cause)} "
-                f"({Path(place.filename).name}, line {place.lineno}). 'gansweep train --cfg job' "
-                "shows them."
-            ) from error
-        raise
-
-
-def _check_targets(node: Any, allowed: Sequence[str]) -> None:
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, dict):
-        target = node.get("_target_")
-        if target is not None and str(target).split(".")[0] not in allowed:
-            raise UserError(
-                f"_target_ '{target}' lies outside the packages that a configuration may call "
-                f"({', '.join(allowed)}). If you trust it, allow it with "
-                f"'extra_packages=[{str(target).split('.')[0]}]'."
-            )
-        for child in node.values():
-            _check_targets(child, allowed)
-    elif isinstance(node, list):
-        for child in node:
-            _check_targets(child, allowed)
 
 
 def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:

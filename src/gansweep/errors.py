@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import TextIO
 
 COLUMNS = 80
+# controls, bytes of a file's name that are not UTF-8, marks that turn the direction of text
+_STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _WHOLE = re.compile(r"`[^`]+`|(?<!\w)'[^']+'")  # commands and what else is to be copied
 
 
@@ -16,6 +18,14 @@ class UserError(ValueError):
 
     The command line prints the message alone and exits with code 2.
     """
+
+
+def visible(text: str) -> str:
+    """The text with every character escaped that would steer a terminal, or has no encoding.
+
+    Newlines and tabs stay.
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -30,6 +40,7 @@ def tell(message: str, out: TextIO | None = None) -> None:
     out: by default the standard error.
     """
     out = out or sys.stderr
+    message = visible(message)
     print(folded(message) if out.isatty() else message, file=out, flush=True)
 
 

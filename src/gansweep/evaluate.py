@@ -14,17 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from gansweep.build import build_data, load_checkpoint, read_config
+from gansweep import permissions
+from gansweep.build import build_data, load_checkpoint
 from gansweep.callbacks.quality import measured
 from gansweep.config import compose, instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.devices import accelerator as choose_accelerator
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError, nearest, visible
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
 from gansweep.origin import now
 from gansweep.record import RunRecord, find_records
+from gansweep.run_config import read_config
 from gansweep.writer import newest
 
 OPTIONS = {"checkpoint": "best", "accelerator": "auto"}
@@ -43,7 +45,8 @@ def main(words: Sequence[str]) -> int:
     evaluation = Evaluation(_metrics(overrides), **options)
     failed = 0
     for number, record in enumerate(records, start=1):
-        print(f"[{number}/{len(records)}] {record.directory}", flush=True)
+        place = visible(str(record.directory))
+        print(f"[{number}/{len(records)}] {place}", flush=True)
         try:
             number = newest(record.directory)
             found = evaluation.score(record)
@@ -52,10 +55,10 @@ def main(words: Sequence[str]) -> int:
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
-            print(f"gansweep: {record.directory} was left out: {error}", file=sys.stderr)
+            print(visible(f"gansweep: {place} was left out: {error}"), file=sys.stderr)
             failed += 1
         else:
-            print(f"wrote {record.evaluations_path}")
+            print(f"wrote {place}/{record.evaluations_path.name}")
     print(f"next: {shlex.join(['gansweep', 'report', *map(str, paths)])}")
     return 1 if failed else 0
 
@@ -71,6 +74,8 @@ def _read(words: Sequence[str]) -> tuple[list[Path], list[str], dict[str, str]]:
                     "the options."
                 )
             paths.append(Path(word))
+        elif key == permissions.OPTION:
+            permissions.allow_packages(permissions.packages_in(value))
         elif key in OPTIONS:
             if value not in CHOICES[key]:
                 raise UserError(
@@ -81,7 +86,7 @@ def _read(words: Sequence[str]) -> tuple[list[Path], list[str], dict[str, str]]:
         elif key.lstrip("+").split(".")[0] == "metrics":
             overrides.append(word)
         else:
-            known = [*OPTIONS, "metrics"]
+            known = [*OPTIONS, "metrics", permissions.OPTION]
             raise UserError(
                 f"'{word}' does not fit 'gansweep evaluate', which keeps a run's model and data."
                 f"{nearest(key, known)} Options are: {', '.join(known)}, metrics.KEY."
@@ -142,7 +147,7 @@ class Evaluation:
         data, conditions = self._data[key]
         module, file = load_checkpoint(record, cfg, data, self.checkpoint)
         module.to(self.device)
-        panel = self._panel(key, cfg, data, module.conditional)
+        panel = self._panel(key, data, module.conditional)
         with _Bar() as bar:
             scores = measured(module, panel, conditions, data, bar.show)
         if not scores:
@@ -151,14 +156,9 @@ class Evaluation:
             print(f"gansweep: {note}", file=sys.stderr)
         return Evaluated(scores, file.name, module.images_seen / 1000)
 
-    def _panel(self, key: str, cfg: DictConfig, data: DataSource, conditional: bool) -> Panel:
+    def _panel(self, key: str, data: DataSource, conditional: bool) -> Panel:
         if (key, conditional) not in self._panels:
-            panel: Panel = instantiate(
-                self.metrics,
-                extra_packages=cfg.extra_packages,
-                data=data,
-                conditional=conditional,
-            )
+            panel: Panel = instantiate(self.metrics, data=data, conditional=conditional)
             panel.prepare(self.device)
             self._panels[key, conditional] = panel
         return self._panels[key, conditional]

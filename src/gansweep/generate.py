@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from gansweep.build import build_data, load_checkpoint, read_config
+from gansweep import permissions
+from gansweep.build import build_data, load_checkpoint
 from gansweep.callbacks.sheet import grid, of_kind, point_map, save, sheet
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -17,9 +18,10 @@ from gansweep.devices import accelerator as choose_accelerator
 from gansweep.errors import UserError, nearest
 from gansweep.models.adversarial import Adversarial
 from gansweep.record import RunRecord
+from gansweep.run_config import read_config
 
 CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
-OPTIONS = ("label", "code", "n", "seed", *CHOICES)
+OPTIONS = ("label", "code", "n", "seed", *CHOICES, permissions.OPTION)
 OUTPUT_FLAGS = ("-o", "--output")
 MOST = 4096  # images that one picture holds
 
@@ -29,7 +31,7 @@ class Request:
     """What was asked for.
 
     label: of a class, its name or number.   code: a value of the code that a model learnt.
-    output: the PNG; None for a name after the run's.
+    output: the PNG; None for a name after the run's.   extra_packages: that the run may call.
     """
 
     run: Path
@@ -40,11 +42,13 @@ class Request:
     output: Path | None = None
     checkpoint: str = "best"
     accelerator: str = "auto"
+    extra_packages: tuple[str, ...] = ()
 
 
 def main(words: Sequence[str]) -> int:
     """Run the verb. A UserError is left to the caller."""
     request = read(words)
+    permissions.allow_packages(request.extra_packages)
     record = RunRecord(request.run)
     cfg = read_config(record)
     data = build_data(cfg)
@@ -114,6 +118,7 @@ def _request(run: Path, given: dict[str, str], output: str | None) -> Request:
         None if output is None else Path(output),
         given.get("checkpoint", "best"),
         given.get("accelerator", "auto"),
+        tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),
     )
 
 

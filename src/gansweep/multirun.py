@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError
 from gansweep.record import new_directory, replace_atomically
@@ -68,7 +68,8 @@ class Outcomes(Callback):
         """Leave what a run came to as NUMBER.json in the folder; exit where that fails."""
         if self.folder is None or not self.folder.is_dir():  # nobody waits for it any more
             return
-        outcome = {"overrides": list(config.hydra.overrides.task), **job_return.return_value}
+        words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        outcome = {"overrides": words, **job_return.return_value}
         path = self.folder / f"{config.hydra.job.num:06d}.json"
         try:
             replace_atomically(path, json.dumps(outcome).encode())

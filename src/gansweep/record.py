@@ -22,8 +22,10 @@ import itertools
 import json
 import math
 import os
+import re
 import secrets
 import shlex
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,9 +35,12 @@ from typing import Any
 from gansweep import writer
 from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
+from gansweep.plain_values import DamagedError, result_of, row_of
 
 SCHEMA = 1
 ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
+# of a run, by gansweep and by the trackers
+FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard", "mlruns")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 STATUSES = (
     "running",
@@ -63,6 +68,18 @@ def replace_atomically(
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a regular file: a pipe or a device in its place is not waited for.
+
+    Raises: OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
 
 
 @dataclass(frozen=True)
@@ -195,12 +212,19 @@ class RunRecord:
         return found
 
     def result(self) -> dict[str, Any] | None:
-        """The content of result.json, or None where the run wrote none yet."""
+        """The content of result.json, or None where the run wrote none yet, or it is damaged."""
+        return self.read_result()[0]
+
+    def read_result(self) -> tuple[dict[str, Any] | None, str]:
+        """What `result` gives, and why the file is damaged; "" where it is not."""
         try:
-            content: dict[str, Any] = json.loads(self.result_path.read_bytes())
+            return result_of(content_of(self.result_path)), ""
         except FileNotFoundError:
-            return None
-        return content
+            return None, ""
+        except OSError as error:
+            return None, str(error.strerror)
+        except DamagedError as error:
+            return None, str(error)
 
     def sample_grids(self) -> list[tuple[float, Path]]:
         """(kimg, path) of every sample grid, oldest first."""
@@ -212,7 +236,8 @@ class RunRecord:
 
 
 def _pictures(folder: Path) -> list[tuple[float, Path]]:
-    return [(int(p.stem) / 1000, p) for p in sorted(folder.glob("[0-9]*.png"))]
+    named = [p for p in folder.glob("*.png") if re.fullmatch("[0-9]{1,12}", p.stem)]
+    return [(int(p.stem) / 1000, p) for p in sorted(named)]
 
 
 def _link_over(path: Path, other: Path) -> None:
@@ -247,16 +272,18 @@ def _append(
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
+    try:
+        content = content_of(path)
+    except FileNotFoundError:
         return
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    except OSError as error:
+        warnings.warn(f"{path} cannot be read: {error.strerror}", stacklevel=3)
+        return
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
-            row = json.loads(line)
-        except ValueError:
-            warnings.warn(f"{path}, line {number} is torn and was skipped", stacklevel=3)
-            continue
-        if isinstance(row, dict):
-            yield row
+            yield row_of(line)
+        except DamagedError as error:
+            warnings.warn(f"{path}, line {number} is torn and was skipped: {error}", stacklevel=3)
 
 
 def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str) -> Path:
@@ -334,10 +361,21 @@ def _continuing(directory: Path) -> str:
 def find_records(paths: list[Path]) -> list[RunRecord]:
     """The runs at or below each path, sorted by directory, each once.
 
-    What lies inside a run, such as a tracker's files, is no run.
+    What a tracker keeps inside a run is no run, and a run that was put into a directory of runs
+    hides none of them.
     """
     found = {p.parent.resolve() for top in paths for p in top.rglob("config.yaml")}
-    return [RunRecord(d) for d in sorted(found) if not any(p in found for p in d.parents)]
+    return [RunRecord(d) for d in sorted(found) if _is_run(d, found)]
+
+
+def _is_run(directory: Path, found: set[Path]) -> bool:
+    """Whether a directory with a config.yaml is a run, where these have one."""
+    around = next((d for d in directory.parents if d in found), None)
+    if around is None:
+        return True
+    inside = directory.relative_to(around).parts[0]
+    marks = ("samples", "checkpoints", "history.jsonl", "result.json")
+    return inside not in FOLDERS and any((directory / mark).exists() for mark in marks)
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError
+from gansweep.permissions import is_package_option
 from gansweep.record import RunRecord
+from gansweep.run_config import read_config
 
 CHANGEABLE = ("budget_kimg", "trainer", "callbacks", "tracker")
 
@@ -28,12 +30,13 @@ def resumed(
             f"resume={cfg.resume} holds no run: it has no config.yaml. Name a run's directory, "
             "such as resume=runs/digits/dcgan-001."
         )
-    saved = OmegaConf.load(record.config_path)
-    assert isinstance(saved, DictConfig)
+    saved = read_config(record, cfg.extra_packages)
     precision = saved.trainer.precision
     changes = [word for word in overrides if word.split("=")[0] != "resume"]
     for word in changes:
         key = word.split("=")[0].lstrip("+~")
+        if is_package_option(word):
+            continue
         if key.split(".")[0] in CHANGEABLE:
             _copy(cfg, saved, key)
         elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
@@ -48,12 +51,18 @@ def resumed(
             f"keeps: add trainer.precision={precision}."
         )
     result = record.result() or {}
-    kept = [w for w in result.get("overrides", []) if not _replaced(w, changes)]
+    given = [w for w in result.get("overrides", []) if not is_package_option(w)]
+    kept = [w for w in given if not _replaced(w, changes)]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")
 
 
 def _copy(source: DictConfig, target: DictConfig, key: str) -> None:
-    OmegaConf.update(target, key, OmegaConf.select(source, key), merge=False, force_add=True)
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(source, parent) if parent else source
+    # unresolved: a record keeps ${oc.env:NAME} as it is
+    raw = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
+    assert isinstance(raw, dict)
+    OmegaConf.update(target, key, raw.get(name), merge=False, force_add=True)
     if key in target.choices:
         target.choices[key] = source.choices[key]
 

@@ -27,14 +27,17 @@ from gansweep.callbacks.takeover import take_over
 from gansweep.config import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.devices import accelerator, check_precision, device_count
+from gansweep.environment import recorded, variables_of
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
 from gansweep.origin import now
+from gansweep.permissions import allow_packages, allow_variables
 from gansweep.record import RunRecord, Source, claim_new, disk_error
 from gansweep.result import Account
+from gansweep.run_config import read_config
 from gansweep.tracking import finish
 from gansweep.writer import Claim, SupersededError, holds_nothing
 
@@ -85,8 +88,7 @@ def train(
 
 def join_ranks(run_dir: str, until_kimg: str) -> None:
     """What the second and later processes of a data-parallel run execute."""
-    cfg = OmegaConf.load(RunRecord(run_dir).config_path)
-    assert isinstance(cfg, DictConfig)
+    cfg = read_config(RunRecord(run_dir))
     run = _Run(cfg, progress=False, until_kimg=float(until_kimg))
     report_ready()
     run.follow(Path(run_dir))
@@ -192,7 +194,7 @@ class _Run:
             if self.source is not None:
                 take_over(record, self.source)
             checkpoint = None if is_new else self._checkpoint(record)
-            record = RunRecord.create(record.directory, OmegaConf.to_yaml(self.cfg, resolve=True))
+            record = RunRecord.create(record.directory, OmegaConf.to_yaml(recorded(self.cfg)))
             return self._train(record, panel, checkpoint)
         except (OSError, UserError) as error:
             told = isinstance(error, UserError) or disk_error(error, record.directory) is not None
@@ -229,6 +231,9 @@ class _Run:
         status, reason = "finished", "the budget was spent"
         try:
             told = (str(record.directory), str(self.model.until_kimg))
+            if self.world > 1:  # the others read the configuration from the record
+                allow_packages(self.cfg.extra_packages)
+                allow_variables(variables_of(recorded(self.cfg)))
             if len(self.feed):
                 with Ranks(self.world, "gansweep.training:join_ranks", *told):
                     self._fit(self._callbacks(journal, panel), journal, checkpoint)
@@ -292,7 +297,7 @@ class _Run:
             name=record.directory.name,
             tags=self._tags(),
         )
-        logger.log_hyperparams(OmegaConf.to_container(self.cfg, resolve=True))  # type: ignore[arg-type]
+        logger.log_hyperparams(recorded(self.cfg))
         return logger
 
     def _tags(self) -> list[str]:

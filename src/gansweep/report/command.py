@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansweep.errors import UserError
+from gansweep.plain_values import DamagedError, parsed
+from gansweep.record import content_of
 from gansweep.report.arguments import parser_of_paths
 
 if TYPE_CHECKING:
@@ -117,10 +118,10 @@ def _continued(command: str, width: int) -> str:
 def _left_out(sweep: Path, table: str) -> list[str]:
     """A sentence for each variant that the sweep tried and the table does not show."""
     try:
-        reasons = json.loads((sweep / "leaderboard.json").read_bytes())["left_out"]
-    except (OSError, ValueError, KeyError):
+        reasons = parsed(content_of(sweep / "leaderboard.json"))["left_out"].items()
+    except (OSError, DamagedError, KeyError, TypeError, AttributeError):
         return []
-    return [f"{name} is not ranked: {why}." for name, why in reasons.items() if name not in table]
+    return [f"{name} is not ranked: {why}." for name, why in reasons if name not in table]
 
 
 def _default_page(paths: Sequence[Path]) -> Path:

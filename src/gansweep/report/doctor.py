@@ -15,9 +15,10 @@ from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import RULES, diagnose
+from gansweep.errors import visible
 from gansweep.report.arguments import parser_of_paths
 from gansweep.report.notation import plural
-from gansweep.report.read import Run, load
+from gansweep.report.read import DAMAGED, Run, load
 from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.symptoms import Symptom, symptoms
 
@@ -47,6 +48,7 @@ SHOWN = 3  # runs of many that are told in full
 CURVES = 3  # of a finding
 SPARK = 30
 COLOURS = {"failure": "\033[1;31m", "warning": "\033[1;33m", "healthy": "\033[1;32m"}
+COLOURS[DAMAGED] = COLOURS["failure"]
 PLAIN = "\033[0m"
 
 
@@ -61,7 +63,9 @@ class Patient:
 
     @property
     def verdict(self) -> str:
-        """The worst of its findings: "failure", "warning" or "healthy"."""
+        """The worst of its findings: "failure", "warning" or "healthy"; or "damaged"."""
+        if self.run.status == DAMAGED:
+            return DAMAGED
         return self.findings[0].severity if self.findings else "healthy"
 
     @property
@@ -108,10 +112,11 @@ def evidence_of(run: Run) -> Evidence:
     counted: list[list[tuple[float, list[float]]]] = [[]]
     for name, curve in run.curves.items():
         pairs = list(zip(curve.kimg, curve.values, strict=True))
-        lists = [(kimg, value) for kimg, value in pairs if isinstance(value, list)]
-        if not lists:
+        lists = [(k, v) for k, v in pairs if isinstance(v, list) and None not in v]
+        numbers = [(k, v) for k, v in pairs if not isinstance(v, list)]
+        if len(numbers) == len(pairs):
             curves[name] = [(kimg, float("nan") if v is None else float(v)) for kimg, v in pairs]
-        elif run.protocols.get(name, {}).get("score") == "mode_counts":
+        elif lists and run.protocols.get(name, {}).get("score") == "mode_counts":
             counted.append(lists)
     protocols = dict(run.protocols)
     for evaluation in run.evaluations:
@@ -188,10 +193,14 @@ class Page:
 
 def _print_summary(patients: Sequence[Patient], page: Page) -> None:
     counts = {word: sum(p.verdict == word for p in patients) for word in COLOURS}
+    damaged = f", {counts[DAMAGED]} damaged" if counts[DAMAGED] else ""
     print(
         f"{plural(len(patients), 'run')}: {counts['failure']} with failures, {counts['warning']} "
-        f"with warnings only, {counts['healthy']} without a finding."
+        f"with warnings only, {counts['healthy']} without a finding{damaged}."
     )
+    for one in patients:
+        if one.verdict == DAMAGED:
+            print(page.fill(f"{one.run.name}: {one.run.reason}", 2, 4))
     for rule in RULES:
         ill = _having(rule, patients)
         if ill:
@@ -227,13 +236,13 @@ def _symptom_words(symptom: Symptom) -> str:
 
 def _print_patient(patient: Patient, page: Page) -> None:
     run = patient.run
-    print(f"{run.directory}")
+    print(visible(str(run.directory)))
     state = f"{run.model} on {run.data}, {run.status} at {run.kimg:.4g} kimg"
     unfinished = f": {run.reason}" if run.reason and not run.complete else ""
     print(page.fill(f"{state}{unfinished}", 2))
     for note in run.notes:
         print(page.fill(f"note: {note}", 2, 2))
-    if not patient.findings:
+    if not patient.findings and patient.verdict == "healthy":
         print(f"  {page.mark('healthy', 'healthy')}: none of the known failures shows")
     told: set[str] = set()
     for finding in patient.findings:

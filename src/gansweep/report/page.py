@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, interval_holds
-from gansweep.record import replace_atomically
+from gansweep.record import content_of, replace_atomically
 from gansweep.report import notation
 from gansweep.report.cautions import Measured, cautions, measured
 from gansweep.report.diagnosis import diagnosis
@@ -232,7 +232,10 @@ def _pictures(
 
 def _newest(files: Sequence[tuple[float, Path]]) -> tuple[float, bytes] | None:
     for kimg, path in reversed(files):
-        content = path.read_bytes()
+        try:
+            content = content_of(path)
+        except OSError:
+            continue
         # a picture that was being written when its process was killed is passed over
         if content.startswith(PNG) and content.rstrip().endswith(b"IEND\xaeB`\x82"):
             return kimg, content

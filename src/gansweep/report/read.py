@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.diagnosis.learning import judged_end
-from gansweep.errors import UserError
+from gansweep.errors import UserError, visible
 from gansweep.metrics.protocol import scores_called
+from gansweep.plain_values import DamagedError
 from gansweep.record import RunRecord, find_records
 from gansweep.report.columns import add_columns
 from gansweep.report.sweep_part import SweepPart, sweep_part
+from gansweep.stored_yaml import yaml_mapping
 
 COMPLETE = ("finished", "equilibrium", "plateau")
 NO_RESULT = "no result"
+DAMAGED = "damaged"
+ABSENT = (
+    "There is no result.json: the run is in its first steps, or its process ended before it could "
+    "write one."
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ class Run:
     """One run of the record, without its networks.
 
     status: one of the record's; "never learned" where it ended well and its samples resemble
-        nothing; "no result" where result.json is missing or unreadable.
+        nothing; "no result" where result.json is missing; "damaged" where that or config.yaml
+        cannot be read, and the reason names the file.
     evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
         report makes of them, in the form of the result's "last".
     notes: what was wrong with the record, one sentence each.
@@ -81,7 +89,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return f"{self.directory.parent.name}/{self.directory.name}"
+        return visible(f"{self.directory.parent.name}/{self.directory.name}")
 
     @property
     def complete(self) -> bool:
@@ -211,11 +219,7 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
                 "`gansweep train` and `gansweep sweep` write it. Give the directory of a run, of "
                 "a group of runs or of a sweep, for instance `gansweep report runs`."
             )
-    records = find_records(tops)
-    inside = {record.directory for record in records}
-    # A tracker may keep its own config.yaml inside a run: that is no run.
-    outer = [record for record in records if not inside.intersection(record.directory.parents)]
-    runs = [read_run(record) for record in outer]
+    runs = [read_run(record) for record in find_records(tops)]
     add_columns(runs)
     return runs
 
@@ -223,24 +227,29 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
 def read_run(record: RunRecord) -> Run:
     """One run; what is missing or damaged becomes a note, never an error."""
     notes: list[str] = []
-    config = _config(record, notes)
-    result, missing = _result(record)
-    notes += [missing] if missing else []
+    config, fault = _config(record)
+    damaged = [f"config.yaml: {fault}"] if fault else []
+    found, fault = record.read_result()
+    damaged += [f"result.json: {fault}"] if fault else []
+    result = found or {}
     curves, protocols = _history(record, notes)
-    recorded = _mapping((result or {}).get("protocols"))
+    recorded = _mapping(result.get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
-    sweep = sweep_part((result or {}).get("sweep"))
+    sweep = sweep_part(result.get("sweep"))
     status, reason = NO_RESULT, ""
-    if (result or {}).get("status"):
-        status, reason = judged_end(result or {}, sweep.at if sweep else "last")
+    if result.get("status"):
+        status, reason = judged_end(result, sweep.at if sweep else "last")
     if status == "running":
         reason = "It is still training, or its process was killed."
     if status == NO_RESULT:
-        reason = missing
+        reason = ABSENT
+    if damaged:
+        status, reason = DAMAGED, f"damaged: {'; '.join(damaged)}."
+    notes = [*([reason] if status in (DAMAGED, NO_RESULT) else []), *notes]
     return Run(
         directory=record.directory,
         config=config,
-        result=result or {},
+        result=result,
         curves=curves,
         protocols=protocols,
         status=status,
@@ -253,28 +262,14 @@ def read_run(record: RunRecord) -> Run:
     )
 
 
-def _config(record: RunRecord, notes: list[str]) -> dict[str, Any]:
-    import yaml
-
+def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
+    """The settings, and why they cannot be read; "" where they can."""
     try:
-        return _mapping(yaml.safe_load(record.config_path.read_text()))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):
-        notes.append("config.yaml cannot be read, so this run's settings are unknown.")
-        return {}
-
-
-def _result(record: RunRecord) -> tuple[dict[str, Any] | None, str]:
-    """The result, or None and why there is none."""
-    try:
-        result = record.result()
-    except (ValueError, OSError):
-        return None, "result.json cannot be read: it was damaged after it was written."
-    if result is None:
-        return None, (
-            "There is no result.json: the run is in its first steps, or its process ended "
-            "before it could write one."
-        )
-    return result, ""
+        return yaml_mapping(record.config_path), ""
+    except OSError as error:
+        return {}, str(error.strerror)
+    except DamagedError as error:
+        return {}, str(error)
 
 
 def _history(
@@ -308,7 +303,8 @@ def _readable(
         rows = read()
     if caught:
         lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
-        notes.append(f"{file}: skipped {lines}, as a killed process leaves.")
+        why = str(caught[0].message).rpartition(": ")[2]
+        notes.append(f"{file}: skipped {lines}, as a killed process leaves ({why}).")
     return rows
 
 

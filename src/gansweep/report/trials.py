@@ -9,10 +9,10 @@ from typing import Any
 
 from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.report.objectives import column_of, value_of
-from gansweep.report.read import NO_RESULT, Run
+from gansweep.report.read import DAMAGED, NO_RESULT, Run
 from gansweep.report.sweep_part import Goal
 
-OPEN = ("running", "paused", "interrupted", NO_RESULT)  # more may come of these
+OPEN = ("running", "paused", "interrupted", NO_RESULT, DAMAGED)  # more may come of these
 BEYOND = "beyond a constraint"  # of the sweep, which it broke
 GIVEN_UP = ("diverged", "collapsed", NEVER_LEARNED, "failed", "pruned", BEYOND)
 

@@ -11,6 +11,7 @@ import ctypes
 import faulthandler
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -19,8 +20,13 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
+from gansweep.environment import as_foreign, check_foreign
+from gansweep.errors import UserError
+from gansweep.permissions import allowed_packages, is_package_option
 from gansweep.record import RunRecord, Source
 from gansweep.sweep.failures import (
     EXIT_NO_SPACE,
@@ -33,10 +39,21 @@ from gansweep.sweep.gpus import HeldGpus
 from gansweep.sweep.locks import share_lease
 from gansweep.writer import SupersededError, newest
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 PR_SET_PDEATHSIG = 1
 BEGUN = "begun"  # what a child says first: from now on its end is the trial's
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
+# folders of YAML files; what else Hydra finds by this option, it imports
+FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
+OWN = ("gansweep.sweep.child.train_trial", "gansweep.sweep.warm")
 OnScore = Callable[[float, dict[str, float]], bool]
+
+
+def may_run(path: str) -> bool:
+    """Whether what a sweep's directory names, a function or a module, may be imported for it."""
+    return path in OWN or path.partition(".")[0] in allowed_packages()
 
 
 @dataclass
@@ -127,21 +144,42 @@ def train_trial(
     source: Source | None = None,
 ) -> None:
     """Compose the trial's configuration and train it, or a part of it: see training.train."""
-    from gansweep.config import compose
     from gansweep.training import train
 
-    cfg = compose(overrides, config_dir=config_dir)
-    train(
-        cfg,
-        run_dir=run_dir,
-        on_score=on_score,
-        sweep=sweep,
-        progress=False,
-        overrides=overrides,
-        config_dir=config_dir,
-        until_kimg=until_kimg,
-        source=source,
-    )
+    with as_foreign():  # also while it trains: `config_dir` is named by the sweep's directory
+        train(
+            trial_config(overrides, config_dir),
+            run_dir=run_dir,
+            on_score=on_score,
+            sweep=sweep,
+            progress=False,
+            overrides=overrides,
+            config_dir=config_dir,
+            until_kimg=until_kimg,
+            source=source,
+        )
+
+
+def trial_config(overrides: list[str], config_dir: str | None) -> DictConfig:
+    """The configuration of a trial, whose words and folder stand in the sweep's directory.
+
+    Its word on extra_packages= counts for nothing: see permissions.py.
+    Raises: UserError where a word reads or sets what it may not.
+    """
+    from gansweep.config import compose
+
+    check_foreign(overrides, "An option of the sweep")
+    for word in overrides:
+        if word.lstrip("+~").startswith("hydra") and not FOLDERS.fullmatch(word):
+            raise UserError(
+                f"The sweep sets {word}, an option of Hydra itself, which trials do not take. "
+                "Start a sweep without it; a folder of your own groups is named by --config-dir."
+            )
+    words = [word for word in overrides if not is_package_option(word)]
+    cfg = compose(words, config_dir=config_dir)
+    check_foreign(OmegaConf.to_container(cfg, resolve=False), "A file of the sweep")
+    cfg.extra_packages = allowed_packages()
+    return cfg
 
 
 def _part_of_a_run(order: Order) -> dict[str, Any]:
@@ -174,6 +212,7 @@ def _asking(connection: Connection) -> OnScore:
 
 
 def _load(path: str) -> Callable[..., object]:
+    assert may_run(path), path
     module, _, name = path.rpartition(".")
     target: Callable[..., object] = getattr(importlib.import_module(module), name)
     return target

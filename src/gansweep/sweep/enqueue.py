@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from gansweep.errors import UserError, nearest
 from gansweep.record import RunRecord
+from gansweep.run_config import stored_settings
 from gansweep.sweep.confirm import params_of, winners
 from gansweep.sweep.domains import override_text
 from gansweep.sweep.settings import Settings
@@ -123,7 +124,7 @@ def _best_of(
     settings = replace(study.settings, confirm=every)
     for trial in winners(latest(study.trials), study.space, settings):
         run = RunRecord(study.run_dir(study.run_names(trial.user_attrs["key"])[0]))
-        cfg = OmegaConf.load(run.config_path) if run.config_path.is_file() else OmegaConf.create()
+        cfg = stored_settings(run) if run.exists else OmegaConf.create()
         values = _as_here(params_of(trial, study.space) or {}, cfg, space, plain)
         yield f"{earlier}/{trial.user_attrs['key']}", values
 

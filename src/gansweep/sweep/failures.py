@@ -14,13 +14,14 @@ import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
-from gansweep.record import FULL, RunRecord, replace_atomically
+from gansweep.plain_values import DamagedError, parsed
+from gansweep.record import FULL, RunRecord, content_of, replace_atomically
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -204,9 +205,14 @@ class Stop:
     def of(cls, directory: Path) -> Stop | None:
         """Why the sweep in `directory` was stopped; None where it was not."""
         try:
-            return cls(**json.loads((directory / STOPPED).read_bytes()))
+            found = parsed(content_of(directory / STOPPED))
+            many, first, kind, said = (found[f.name] for f in fields(cls))
+            return cls(int(many), str(first), str(kind), [str(line) for line in said])
         except FileNotFoundError:
             return None
+        except (OSError, DamagedError, KeyError, TypeError, ValueError) as error:
+            why = f"nothing that is known: the file '{STOPPED}' is damaged ({error})"
+            return cls(1, "t0000", MISTAKE, [why])
 
     def told(self, directory: Path) -> str:
         """What the user reads: what happened, and the mend."""

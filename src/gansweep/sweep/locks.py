@@ -7,6 +7,8 @@ import errno
 import fcntl
 import json
 import os
+import stat
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -100,10 +102,10 @@ def is_alive(path: Path) -> bool:
     """Whether some process still works under the lease at `path`; who may only read it can ask."""
     try:
         descriptor = _opened_to_look(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     try:
-        return _is_held(path, descriptor)
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and _is_held(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -128,13 +130,22 @@ def kernel_id() -> str:
 
 
 def _is_held(path: Path, descriptor: int) -> bool:
-    holder = json.loads(os.pread(descriptor, 4096, 0).split(b"\n")[0] or b"{}")
-    if holder.get("kernel") == kernel_id():
+    if _kernel_of(os.pread(descriptor, 4096, 0)) == kernel_id():
         return not _can_lock(descriptor)
     untouched = _seconds_untouched(path, descriptor)
     if untouched > -LEASE_SECONDS:
         return untouched < LEASE_SECONDS
     return _is_touched_anew(descriptor)
+
+
+def _kernel_of(content: bytes) -> str | None:
+    """Whose kernel keeps the lock of a lease; None where it does not say: then its touches tell."""
+    try:
+        holder = json.loads(content.split(b"\n")[0] or b"{}")
+    except (ValueError, RecursionError):
+        return None
+    kernel = holder.get("kernel") if isinstance(holder, dict) else None
+    return kernel if isinstance(kernel, str) else None
 
 
 def _opened(path: Path, flags: int) -> tuple[int, bool]:
@@ -149,11 +160,11 @@ def _opened(path: Path, flags: int) -> tuple[int, bool]:
 
 def _opened_to_look(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR)  # NFS locks nothing else
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK)  # NFS locks nothing else
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-    return os.open(path, os.O_RDONLY)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def _share(descriptor: int) -> bool:
@@ -185,14 +196,13 @@ def _seconds_untouched(path: Path, descriptor: int) -> float:
 
 def _now_of(folder: Path) -> float:
     """The time by the clock of the file system, or by ours where nothing may be written to it."""
-    probe = folder / f".clock-{os.getpid()}"
     try:
-        probe.write_bytes(b"")
-        now = probe.stat().st_mtime
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as probe:
+            probe.write(b".")
+            probe.flush()
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
-    return now
 
 
 def _is_touched_anew(descriptor: int) -> bool:

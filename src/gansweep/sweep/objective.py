@@ -93,7 +93,7 @@ class Objective:
         name = self.find(scores, result.get("protocols") or {}, result.get("objective"))
         if name is None:
             return None
-        value = scores[name]["value"]
+        value = scores[name].get("value")
         # a list such as mode_counts ranks nothing
         return (name, float(value)) if _is_number(value) else None
 

@@ -71,7 +71,7 @@ def _given_up(status: str, reason: str, result: dict[str, Any]) -> Outcome:
 def _has_succeeded(result: dict[str, Any]) -> bool:
     """A trial's run that pauses has ended a unit of a population; one that confirms goes on."""
     if result.get("status") == "paused":
-        return bool(result["sweep"]["role"] == "trial")
+        return bool((result.get("sweep") or {}).get("role") == "trial")
     return result.get("status") in SUCCEEDED
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import re
 import shlex
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.plain_values import DamagedError, parsed
+from gansweep.record import content_of
 from gansweep.report.notation import plural
 from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
 
@@ -45,17 +46,24 @@ class Present:
 
     @classmethod
     def read(cls, path: Path) -> Present | None:
-        """What the file says; None where there is none, or nothing in it yet."""
+        """What the file says; None where there is none, nothing in it yet, or what is no notice."""
         try:
-            first, _, second = path.read_text().partition("\n")
-            fixed = json.loads(first)
-        except (OSError, ValueError):
+            first, _, second = content_of(path).partition(b"\n")
+            fixed = parsed(first)
+        except (OSError, DamagedError):
             return None
         try:
-            now = json.loads(second)
-        except ValueError:  # it is being rewritten
+            now = parsed(second)
+        except DamagedError:  # it is being rewritten
             now = {"doing": "", "since": time.time(), "gpus": None}
-        return cls(path=path, **fixed, **now)
+        if not (isinstance(fixed, dict) and isinstance(now, dict)):
+            return None
+        found: dict[str, Any] = {**fixed, **now}
+        kinds = {f.name: str(f.type) for f in fields(cls) if f.name != "path"}
+        if not all(_fits(found.get(name), kind) for name, kind in kinds.items()):
+            return None
+        known: dict[str, Any] = {name: found.get(name) for name in kinds}
+        return cls(path=path, **known)
 
     def is_process_of_this_host(self) -> bool:
         """Whether `pid` is, here and now, the process that holds this file open.
@@ -168,6 +176,16 @@ def launcher_of(directory: Path) -> Present | None:
     path = _launcher_path(directory)
     present = Present.read(path)
     return present if present is not None and is_alive(path) else None
+
+
+def _fits(value: Any, kind: str) -> bool:
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "None": (type(None),),
+    }
+    return any(isinstance(value, kinds[name]) for name in kind.split(" | "))
 
 
 def _in_words(name: str) -> list[str | int]:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from gansweep.environment import recorded, variables_of
+from gansweep.permissions import allow_packages, allow_variables
 from gansweep.report.notation import plural
 from gansweep.sweep import presence
 from gansweep.sweep.command import check_engine, flags, settings_of, split
 from gansweep.sweep.constraints import broken
+from gansweep.sweep.damage import damaged_files
 from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import counted_ends
 from gansweep.sweep.launch import Detached, make_launcher, worker_count
@@ -102,6 +105,8 @@ def run_sweep(
     settings.command = shlex.join(["gansweep", "sweep", *arguments])
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
+        allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
+    _allow_own(check(settings.overrides))
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )
@@ -114,6 +119,13 @@ def run_sweep(
     with writing(directory, ELSEWHERE), _looked_after(directory, settings):
         _launch(directory, settings, space, workers, remarks)
     return directory
+
+
+def _allow_own(base: Any) -> None:
+    """Allow the workers, which take the sweep's directory for data, what the command allows."""
+    if isinstance(base, DictConfig):
+        allow_packages(base.get("extra_packages") or ())
+        allow_variables(variables_of(recorded(base)))
 
 
 @contextlib.contextmanager
@@ -145,6 +157,8 @@ def _launch(
     print(f"Sweep {settings.name}: {size}, {plural(workers, 'worker')}, in {directory}")
     print(*remarks, sep="\n", end="\n" if remarks else "")
     print(presence.told_of_others(directory), end="")
+    for line in damaged_files(directory):
+        print(f"damaged: {line}; the run goes on from its checkpoint, or begins anew")
     launcher = make_launcher(directory, settings.launcher, workers)
     study.storage.patience.ends = lambda: True  # who looks after the workers waits for no storage
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,8 +14,10 @@ from yaml import YAMLError
 
 from gansweep.errors import UserError
 from gansweep.options import check_record
+from gansweep.plain_values import DamagedError, plain
 from gansweep.ranges import Count, CountOrNone, Kimg, Positive, Range, Seed, Share
 from gansweep.record import replace_atomically
+from gansweep.stored_yaml import yaml_text
 from gansweep.sweep.constraints import Constraint
 from gansweep.sweep.objective import COSTS, Objective
 from gansweep.sweep.pruning import LEAST_SEEDS, PrunerName
@@ -75,6 +78,9 @@ class SweepOptions(TypedDict):
     stop_after_alike: Annotated[int, Range(0, 10_000)]
 
 
+UNKNOWN_COMMAND = "gansweep sweep ..."
+
+
 @dataclass
 class Settings:
     """Everything that a worker must know, wherever it is started."""
@@ -101,7 +107,7 @@ class Settings:
     launcher: dict[str, Any] = field(default_factory=dict)
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None
-    command: str = "gansweep sweep ..."  # that began it, or continued it last
+    command: str = UNKNOWN_COMMAND  # that began it, or continued it last
     target: str = "gansweep.sweep.child.train_trial"  # what runs a trial, by its dotted path
     preload: list[str] = field(default_factory=lambda: ["gansweep.sweep.warm"])
 
@@ -185,10 +191,14 @@ class Settings:
         """Raises: UserError, with the mend, where there is no sweep, or none that can be read."""
         path, declared = directory / "sweep.yaml", SweepOptions.__annotations__
         try:
-            content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-            known = {f.name for f in fields(cls)}
+            loaded = OmegaConf.create(yaml_text(path))
+            content: Any = plain(OmegaConf.to_container(loaded, resolve=False))
+            known = {f.name: str(f.type) for f in fields(cls)}
             check_record(f"{path}: ", {k: v for k, v in content.items() if k in declared}, SWEEP)
-            return cls(**{key: value for key, value in content.items() if key in known})
+            kept = {key: value for key, value in content.items() if key in known}
+            for key, value in kept.items():
+                _check_kind(key, value, known[key])
+            return cls(**{**kept, "command": _command(kept.get("command", ""))})
         except UserError:
             raise
         except (FileNotFoundError, NotADirectoryError):
@@ -201,8 +211,9 @@ class Settings:
                 f"{path} cannot be read ({error.strerror}). Mend the permissions."
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError, YAMLError) as error:
+            reason = str(error) if isinstance(error, DamagedError) else type(error).__name__
             raise UserError(
-                f"{path} is damaged ({type(error).__name__}). Move it away and give the command "
+                f"{path} is damaged ({reason}). Move it away and give the command "
                 "that began the sweep again: it writes the file anew and goes on."
             ) from error
 
@@ -219,3 +230,30 @@ class Settings:
 def merged_identity(settings: Settings, space: Mapping[str, str]) -> dict[str, Any]:
     """The identity of a study: the settings that may not change, and every entry of the space."""
     return {**settings.identity(), **{f"space {key}": text for key, text in space.items()}}
+
+
+def _command(text: str) -> str:
+    """The command that began the sweep, fit to be copied into a shell whoever wrote it."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    return shlex.join(words) if words[:2] == ["gansweep", "sweep"] else UNKNOWN_COMMAND
+
+
+def _check_kind(key: str, value: Any, kind: str) -> None:
+    """Raises: DamagedError for a value that is not of the kind that a field is declared with."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "str": str,
+        "int": int,
+        "float": (int, float),
+        "bool": bool,
+        "list[str]": list,
+        "list[Any]": list,
+        "dict[str, Any]": dict,
+        "None": type(None),
+    }
+    if not any(isinstance(value, kinds[name]) for name in kind.split(" | ")):
+        raise DamagedError(f"{key} is {type(value).__name__}, not {kind}")
+    if kind == "list[str]" and not all(isinstance(item, str) for item in value):
+        raise DamagedError(f"{key} holds what is no text")

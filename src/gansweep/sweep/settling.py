@@ -254,9 +254,9 @@ def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
         return None
     run_dir = sweep.run_dir(sweep.run_names(key)[0])
     result = RunRecord(run_dir).result() or {}
-    if "sweep" not in result:
+    params = (result.get("sweep") or {}).get("params")
+    if params is None:
         return None
-    params = result["sweep"]["params"]
     try:
         fixed = sweep.space.pinned(params)
         if sweep.space.suggest(FixedTrial(fixed)) == params and _has_options(sweep, result):
@@ -293,7 +293,7 @@ def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
     if "overrides" not in result:  # it failed before it was trained
         return True
     asked = {*sweep.settings.overrides, *sweep.space.overrides(result["sweep"]["params"])}
-    differing = asked.symmetric_difference(result["overrides"])
+    differing = asked.symmetric_difference(result["overrides"] or ())
     return all(word.lstrip("+").partition("=")[0] in ADDED for word in differing)
 
 

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, visible
 from gansweep.record import RunRecord
 from gansweep.sweep.constraints import met_by
+from gansweep.sweep.damage import damaged_files
 from gansweep.sweep.failures import Stop
 from gansweep.sweep.locks import is_alive
 from gansweep.sweep.outcome import GAVE_UP, SUCCEEDED, outcome_of
@@ -59,6 +60,7 @@ class Status:
     state: str = "idle"
     stopped: str = ""  # why it was stopped
     storage_error: str = ""  # why the study could not be read
+    damaged: list[str] = field(default_factory=list)  # files of its runs, and why
     trials: dict[str, int] = field(default_factory=dict)  # state -> how many
     failures: dict[str, int] = field(default_factory=dict)  # of the failed: by what -> how many
     confirmations: dict[str, int] = field(default_factory=dict)
@@ -86,7 +88,7 @@ def main(words: list[str]) -> int:
     else:
         from gansweep.sweep.status_text import text_of
 
-        print(text_of(status))
+        print(visible(text_of(status)))
     return 0
 
 
@@ -101,13 +103,14 @@ def status_of(directory: Path) -> Status:
     )
     workers = workers_of(directory)
     status.workers = [_worker(w) for w in workers]
+    status.damaged = damaged_files(directory)
     if settings.launcher.get("name") == "slurm":
         _from_slurm(status, directory)
     finished = False
     try:
         finished = _from_study(status, directory, settings)
     except Exception as error:  # whatever the driver of a database raises
-        status.storage_error = " ".join(str(error).split()) or type(error).__name__
+        status.storage_error = visible(" ".join(str(error).split())) or type(error).__name__
         _from_records(status, directory, settings)
     stop = Stop.of(directory)
     status.stopped = "" if stop is None else stop.told(directory)
@@ -169,8 +172,8 @@ def _from_records(status: Status, directory: Path, settings: Settings) -> None:
     for path in sorted(directory.glob("*/result.json")):
         record = RunRecord(path.parent)
         entry = (record.result() or {}).get("sweep") or {}
-        if entry.get("role") == "trial":
-            runs.setdefault(str(entry["key"]), []).append(record)
+        if entry.get("role") == "trial" and entry.get("key"):
+            runs.setdefault(entry["key"], []).append(record)
     outcomes = {key: outcome_of(records, settings.objectives) for key, records in runs.items()}
     at_work = {worker["doing"] for worker in status.workers}
     unended = {key: "running" if key in at_work else "interrupted" for key in runs}
@@ -186,7 +189,7 @@ def _from_records(status: Status, directory: Path, settings: Settings) -> None:
     }
     if values:
         key = min(values, key=lambda key: objective.sort_key(values[key]))
-        params = (runs[key][0].result() or {})["sweep"]["params"]
+        params = results[key][0]["sweep"].get("params") or {}
         shown = " ".join(f"{name}={value}" for name, value in params.items())
         status.best = {"trial": key, "value": values[key], "parameters": shown}
 

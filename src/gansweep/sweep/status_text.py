@@ -41,6 +41,7 @@ def text_of(status: Status) -> str:
     if status.storage_error:
         head += folded(f"its storage does not answer: {status.storage_error}").splitlines()
         head += ["what follows is by the runs' own records"]
+    head += [f"damaged: {line}" for line in status.damaged]
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
         blocks.append(_folded(status.stopped))

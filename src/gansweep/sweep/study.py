@@ -202,7 +202,7 @@ class SweepStudy:
         """Whether a run came as far as it shall."""
         result = RunRecord(self.run_dir(run.name)).result() or {}
         if result.get("status") == "paused" and run.until_kimg is not None:
-            return bool(result["kimg"] >= run.until_kimg)
+            return bool((result.get("kimg") or 0.0) >= run.until_kimg)
         return result.get("status") in SUCCEEDED
 
     def has_ended(self, attempt: Attempt) -> bool:
@@ -220,6 +220,12 @@ class SweepStudy:
         return run_names(key, 1 if key.startswith("c-") else self.settings.seeds)
 
     def run_dir(self, key: str) -> Path:
+        """Raises: UserError where a damaged study names a place outside the sweep's directory."""
+        if "/" in key or key in ("", ".", ".."):
+            raise UserError(
+                f"The study of {self.directory} names the run {key!r}, which is no name of a "
+                "directory in it: it was damaged, or is none of gansweep's."
+            )
         return self.directory / key
 
     def replayed(self, attempt: Attempt) -> bool:

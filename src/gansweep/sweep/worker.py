@@ -22,7 +22,7 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.signals import note_hangup, stop_signals
 from gansweep.sweep.attempt import Attempt, PlannedRun
-from gansweep.sweep.child import BEGUN, Order, run_order
+from gansweep.sweep.child import BEGUN, Order, may_run, run_order
 from gansweep.sweep.disk import writing
 from gansweep.sweep.failures import (
     CRASHES,
@@ -42,6 +42,7 @@ from gansweep.sweep.population import is_untouched
 from gansweep.sweep.presence import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
 from gansweep.sweep.reporting import Reporter
 from gansweep.sweep.server import ServerDiedError, TrialServer
+from gansweep.sweep.settings import Settings
 from gansweep.sweep.study import SweepStudy, protocols_in
 
 EXIT_FINISHED = 0
@@ -67,10 +68,11 @@ class Worker:
         self.study = _opened(directory)
         self.study.storage.patience.ends = lambda: self.stops > 0
         gc.freeze()  # the libraries stay; looking through them again takes half of our time
-        module = self.study.settings.target.rpartition(".")[0]
-        preload = [*self.study.settings.preload, module, run_order.__module__]
-        self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
         settings = self.study.settings
+        _refuse_foreign_code(directory, settings)
+        module = settings.target.rpartition(".")[0]
+        preload = [*settings.preload, module, run_order.__module__]
+        self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
         share = GpuShare.of(settings.launcher)
         self._gpus = GpuTurns(share, directory, uses_gpus=settings.uses_gpus)
         self._waits = self._told = False  # for a GPU; that we do
@@ -328,6 +330,17 @@ def _opened(directory: Path) -> SweepStudy:
             if not is_outage(error.__cause__) or time.monotonic() > deadline:
                 raise
         time.sleep(LOOK_SECONDS)
+
+
+def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
+    """Raises: UserError where the sweep's directory names code that the user has not allowed."""
+    for option, path in [("target", settings.target), *(("preload", p) for p in settings.preload)]:
+        if not may_run(path):
+            raise UserError(
+                f"{directory / 'sweep.yaml'} names {option}={path}, which is not gansweep's own. A "
+                "sweep's directory is data and runs no other code. If you trust it, allow that "
+                f"with 'extra_packages=[{path.partition('.')[0]}]'."
+            )
 
 
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:

@@ -10,9 +10,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.record import replace_atomically
+from gansweep.plain_values import DamagedError, parsed
+from gansweep.record import content_of, replace_atomically
 
 TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
@@ -79,16 +81,23 @@ def cancel(directory: Path) -> str:
 
 def remembered(directory: Path) -> list[str]:
     """The ids of the job arrays that were submitted for this sweep, the oldest first."""
-    path = _memory(directory)
-    return [entry["id"] for entry in json.loads(path.read_text())] if path.exists() else []
+    return [entry["id"] for entry in _remembered(directory)]
 
 
 def remember(directory: Path, array: str, command: Sequence[str]) -> None:
     """Keep an array's id, and the command that submitted it, in the sweep's directory."""
-    path = _memory(directory)
-    known = json.loads(path.read_text()) if path.exists() else []
-    known.append({"id": array, "command": list(command)})
-    replace_atomically(path, json.dumps(known, indent=1).encode())
+    known = [*_remembered(directory), {"id": array, "command": list(command)}]
+    replace_atomically(_memory(directory), json.dumps(known, indent=1).encode())
+
+
+def _remembered(directory: Path) -> list[dict[str, Any]]:
+    """The entries whose ids are such: what else stands in the file is no word for a command."""
+    try:
+        known = parsed(content_of(_memory(directory)))
+    except (OSError, DamagedError):
+        return []
+    entries = [e for e in known if isinstance(e, dict)] if isinstance(known, list) else []
+    return [e for e in entries if re.fullmatch(r"[0-9]+", str(e.get("id")))]
 
 
 def comment_of(directory: Path) -> str:

@@ -1,0 +1,160 @@
+"""Plain values out of a record's JSON, which may be torn, damaged or somebody else's."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from typing import Any
+
+from gansweep.errors import visible
+
+LARGEST = 2**63  # of a whole number that is kept as one
+NUMBER = (int, float)
+# What result.json holds -> of which kind; a key may be missing, or null but for the status.
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("status", "reason", "group", "name", "model", "data", "objective"), str),
+    **dict.fromkeys(("stopped_by", "command", "no_command", "config_dir", "started", "ended"), str),
+    **dict.fromkeys(("failure", "failed_at", "git_commit"), str),
+    **dict.fromkeys(("kimg", "seconds", "images_per_second", "peak_memory_mib"), NUMBER),
+    **dict.fromkeys(("budget_kimg", "seed"), NUMBER),
+    **dict.fromkeys(("best", "last", "protocols", "sweep", "parameters", "hardware"), dict),
+    **dict.fromkeys(("overrides", "log_tail"), list),
+    "versions": dict,
+}
+
+
+class DamagedError(ValueError):
+    """A file that cannot be read as what it should be; the message is the reason alone."""
+
+
+def parsed(content: bytes) -> Any:
+    """The JSON value in `content`, as `plain` has it.   Raises: DamagedError with the reason."""
+    try:
+        return plain(json.loads(content))
+    except UnicodeDecodeError as error:
+        raise DamagedError("it is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DamagedError(f"{error.msg} in line {error.lineno}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise DamagedError("a number in it is too long") from error
+    except RecursionError as error:
+        raise DamagedError("it is nested too deeply") from error
+
+
+def plain(value: Any) -> Any:
+    """The value with text that may be shown, and numbers that fit into a float; else null."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(str(key)): plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST else None
+    return value if value is None else visible(str(value))
+
+
+def result_of(content: bytes) -> dict[str, Any]:
+    """The content of a result.json.   Raises: DamagedError with the reason."""
+    result = parsed(content)
+    if not isinstance(result, dict):
+        raise DamagedError("it holds no mapping")
+    for key, value in result.items():
+        kind = KINDS.get(key, object)
+        if (value is None and key != "status") or _is_of(value, kind):
+            continue
+        raise DamagedError(f"{key} is {_told(value)}")
+    for key in ("overrides", "log_tail"):
+        if not all(isinstance(word, str) for word in result.get(key) or ()):
+            raise DamagedError(f"{key} holds what is no text")
+    for moment in ("best", "last"):
+        for name, entry in (result.get(moment) or {}).items():
+            _check_score(f"{moment}.{name}", entry)
+    _check_protocols(result.get("protocols") or {})
+    _check_sweep(result.get("sweep") or {})
+    if result.get("command"):
+        result["command"] = _command(result["command"])
+    return result
+
+
+def row_of(line: bytes) -> dict[str, Any]:
+    """One line of history.jsonl or evaluations.jsonl.   Raises: DamagedError with the reason."""
+    row = parsed(line)
+    if not isinstance(row, dict):
+        raise DamagedError("it holds no mapping")
+    if "kimg" in row and not _is_of(row["kimg"], NUMBER):
+        raise DamagedError(f"kimg is {_told(row['kimg'])}")
+    for name, value in row.items():
+        if isinstance(value, list) and not all(v is None or _is_of(v, NUMBER) for v in value):
+            raise DamagedError(f"{name} holds what is no number")
+    for key in ("protocol", "protocols"):
+        _check_protocols(row.get(key) or {})
+    scores = row.get("scores") or {}
+    if not isinstance(scores, dict):
+        raise DamagedError(f"scores is {_told(scores)}")
+    for name, entry in scores.items():
+        _check_score(f"scores.{name}", entry)
+    return row
+
+
+def _check_score(name: str, entry: Any) -> None:
+    """A value, with what is known of its error."""
+    if not isinstance(entry, dict):
+        raise DamagedError(f"{name} is {_told(entry)}")
+    value = entry.get("value")
+    for number in (
+        value if isinstance(value, list) else [value, entry.get("kimg"), entry.get("std")]
+    ):
+        if number is not None and not _is_of(number, NUMBER):
+            raise DamagedError(f"{name} holds {_told(number)}")
+    bounds = entry.get("interval")
+    if bounds is not None and not (
+        isinstance(bounds, list) and len(bounds) == 2 and all(_is_of(b, NUMBER) for b in bounds)
+    ):
+        raise DamagedError(f"the interval of {name} is {_told(bounds)}")
+
+
+def _check_protocols(protocols: Any) -> None:
+    """Of each score: what it was measured by. Its word and its direction are looked up."""
+    if not isinstance(protocols, dict):
+        raise DamagedError(f"protocols is {_told(protocols)}")
+    for name, protocol in protocols.items():
+        if not isinstance(protocol, dict):
+            raise DamagedError(f"the protocol of {name} is {_told(protocol)}")
+        if protocol.get("direction") not in (None, "minimize", "maximize"):
+            raise DamagedError(f"the direction of {name} is {_told(protocol['direction'])}")
+        if not isinstance(protocol.get("score", ""), (str, type(None))):
+            raise DamagedError(f"the score of {name} is {_told(protocol['score'])}")
+
+
+def _check_sweep(entry: dict[str, Any]) -> None:
+    for key in ("name", "key", "role"):
+        if key in entry and not isinstance(entry[key], str):
+            raise DamagedError(f"sweep.{key} is {_told(entry[key])}")
+    for key in ("params", "objective"):
+        if entry.get(key) is not None and not isinstance(entry[key], dict):
+            raise DamagedError(f"sweep.{key} is {_told(entry[key])}")
+
+
+def _command(text: str) -> str:
+    """A command that can be copied into a shell, whoever wrote it: words of gansweep, quoted."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise DamagedError(f"command cannot be read ({error})") from error
+    if words[:2] != ["gansweep", "train"]:
+        raise DamagedError("command is none of gansweep train")
+    return shlex.join(words)
+
+
+def _is_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not (kind is NUMBER and isinstance(value, bool))
+
+
+def _told(value: Any) -> str:
+    """A value as JSON has it, kept short."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
