@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -23,11 +24,12 @@ from gansweep.errors import UserError
 from gansweep.record import RunRecord
 from gansweep.sweep.attempt import Attempt
 from gansweep.sweep.population import units_of
+from gansweep.sweep.repair import repair
 from gansweep.sweep.run import run_sweep
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 from gansweep.sweep.status import status_of
-from gansweep.sweep.study import SweepStudy
+from gansweep.sweep.study import SweepStudy, latest
 from gansweep.sweep.table import LiveTable, Watch
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
@@ -351,3 +353,29 @@ def test_what_does_not_go_with_a_population_is_refused(
     with pytest.raises(UserError, match=message):
         sweep(tmp_path, *more)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [3, 11])
+def test_units_that_a_damaged_journal_lost_come_back_from_the_members_records(
+    undisturbed: SweepStudy, tmp_path: Path, first: int
+) -> None:
+    lines = (undisturbed.directory / "study.journal").read_bytes().splitlines(keepends=True)
+
+    def told(study: SweepStudy) -> dict[str, Any]:
+        trials = [*latest(study.trials), *latest(study.confirms)]
+        shown = {t.user_attrs["key"]: (t.state, t.params, t.values) for t in trials}
+        sources = {t.user_attrs["key"]: t.user_attrs.get("from") for t in trials}
+        return {"shown": shown, "sources": sources}
+
+    for at in range(first, len(lines), 29):
+        directory = tmp_path / f"{at}" / "s"
+        shutil.copytree(undisturbed.directory, directory)
+        (directory / "study.journal").write_bytes(
+            b"".join([*lines[:at], b"\0\n", *lines[at + 1 :]])
+        )
+        repair(directory)
+        study = SweepStudy(directory)
+        assert told(study) == told(undisturbed), at
+        assert study.finished() and study.claim("w") is None
+        assert_weights_follow_schedules(study)

@@ -83,7 +83,7 @@ class Population:
         last = {member: trial for (member, _), trial in sorted(units.items())}
         for member in self.members:
             if member not in last:
-                return {}, self._attrs(member, 0, None)
+                return {}, self.attrs(member, 0, None)
         free = [
             (trial.user_attrs["generation"], member)
             for member, trial in last.items()
@@ -93,10 +93,11 @@ class Population:
             decided = self._decided(member, generation, units)
             if decided is not None:
                 params, source = decided
-                return params, self._attrs(member, generation + 1, source)
+                return params, self.attrs(member, generation + 1, source)
         return None
 
-    def _attrs(self, member: str, generation: int, source: str | None) -> dict[str, Any]:
+    def attrs(self, member: str, generation: int, source: str | None) -> dict[str, Any]:
+        """What the study keeps with the first attempt at a unit."""
         key = f"{member}-g{generation:02d}"
         unit = dict(zip(UNIT, (member, generation, source), strict=True))
         return {"key": key, "attempt": 1, "kills": 0, **unit}

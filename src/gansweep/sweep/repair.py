@@ -11,24 +11,20 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-from optuna.study import Study
-from optuna.trial import TrialState
-
 from gansweep.errors import UserError
-from gansweep.record import RunRecord, replace_atomically
+from gansweep.record import replace_atomically
 from gansweep.report.notation import plural
 from gansweep.sweep import presence
 from gansweep.sweep.disk import writing
-from gansweep.sweep.journal_check import TRIAL, JournalCheck
-from gansweep.sweep.outcome import outcome_of
+from gansweep.sweep.journal_check import JournalCheck
+from gansweep.sweep.restoring import restore
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Space
 from gansweep.sweep.storage import JournalFile
-from gansweep.sweep.study import UNFINISHED, SweepStudy, latest
+from gansweep.sweep.study import SweepStudy
 
 HELP = """\
 gansweep repair: put the study of a sweep in order whose file was damaged, by a
@@ -90,7 +86,7 @@ def repair(directory: Path) -> str:
         damaged = _journal if settings.storage == "journal" else _database
         damage = damaged(directory, space)
         sweep = SweepStudy.made(directory, settings, space)
-        restored = _restore(sweep)
+        restored = restore(sweep)
     return _told(directory, settings, damage, restored)
 
 
@@ -154,65 +150,3 @@ def _database(directory: Path, space: Space) -> Damage | None:
 def _free_name(path: Path) -> Path:
     names = (path.with_name(f"{path.name}.damaged-{i}") for i in count(1))
     return next(name for name in names if not name.exists())
-
-
-def _restore(sweep: SweepStudy) -> list[int]:
-    """Have the study follow the records; how many trials and confirmation runs it then knows to
-    have ended that it did not."""
-    studies = (sweep.trials, sweep.confirms)
-    before = [_count_ended(study) for study in studies]
-    sweep.storage.exclusively(lambda: _settle_running(sweep))
-    sweep.storage.exclusively(lambda: _queue_trials(sweep))
-    _tell_ended(sweep, sweep.trials)
-    if sweep.trials_told():
-        sweep.storage.exclusively(lambda: _queue_confirmations(sweep))
-        _tell_ended(sweep, sweep.confirms)
-    sweep.storage.flush()
-    after = [_count_ended(study) for study in studies]
-    return [now - then for now, then in zip(after, before, strict=True)]
-
-
-def _count_ended(study: Study) -> int:
-    return sum(trial.state not in UNFINISHED for trial in latest(study))
-
-
-def _settle_running(sweep: SweepStudy) -> None:
-    for study in (sweep.trials, sweep.confirms):
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            sweep.lease_path(study, trial.number).unlink(missing_ok=True)
-            sweep.settle_dead(study, trial, "interrupted", "the study lost how it ended")
-
-
-def _queue_trials(sweep: SweepStudy) -> None:
-    """Queue every trial up to the last that has a record."""
-    recorded = {p.parent.name.partition("-")[0] for p in sweep.directory.glob("t*/result.json")}
-    last = max((key for key in recorded if TRIAL.fullmatch(key)), default="", key=_number)
-    while (planned := sweep.planned_trial()) is not None:
-        params, attrs = planned
-        if not last or not TRIAL.fullmatch(attrs["key"]) or _number(attrs["key"]) > _number(last):
-            return
-        sweep.trials.enqueue_trial(params, user_attrs=attrs)
-
-
-def _queue_confirmations(sweep: SweepStudy) -> None:
-    known = {trial.user_attrs["key"] for trial in latest(sweep.confirms)}
-    for c in sweep.confirmations():
-        if c.name not in known and RunRecord(sweep.run_dir(c.name)).result() is not None:
-            sweep.confirms.enqueue_trial({}, user_attrs=sweep.attrs_of(c))
-
-
-def _tell_ended(sweep: SweepStudy, study: Study) -> None:
-    """Tell the study of each queued trial how it ended, where its records say that."""
-    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        names = sweep.run_names(waiting.user_attrs["key"])
-        records = [RunRecord(sweep.run_dir(name)) for name in names]
-        if outcome_of(records, sweep.settings.objectives).status is None:
-            continue
-        attempt = sweep.storage.exclusively(partial(sweep.start, study, waiting, "repair"))
-        sweep.suggest(attempt)
-        sweep.replayed(attempt)
-        sweep.settle(attempt, "itself")
-
-
-def _number(key: str) -> int:
-    return int(key[1:])
