@@ -59,8 +59,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The classifiers that judge samples learn for five epochs."""
-    monkeypatch.setattr("gansweep.metrics.classifier.MOST_EPOCHS", 5)
+    """The classifiers that judge samples learn for twenty epochs, of two batches or so."""
+    monkeypatch.setattr("gansweep.metrics.classifier_training.MOST_EPOCHS", 20)
 
 
 class Finished(NamedTuple):

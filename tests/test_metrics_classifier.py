@@ -6,16 +6,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from tensor_data import Tensors, squares
 
+from gansweep.data.resident import Arrays, ResidentSource
+from gansweep.data.source import Split
 from gansweep.errors import UserError
-from gansweep.metrics import classifier
 from gansweep.metrics.cache import cache_dir, kept
 from gansweep.metrics.classifier import dataset_classifier
+from gansweep.metrics.classifier_training import ClassifierNet
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = torch.device("cpu")
+
+
+class Corners(ResidentSource):
+    """`squares` as a set that can set images aside."""
+
+    name, shape, class_names = "corners", (1, 8, 8), ["0", "1"]
+
+    def read(self, split: Split) -> Arrays:
+        data = squares()
+        assert data.labels is not None
+        return data.images[split], data.labels[split]
 
 
 @pytest.mark.usefixtures("short_training")
@@ -38,6 +50,23 @@ def test_training_the_classifier_is_repeatable_whatever_surrounds_it(
     torch.rand(3)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert dataset_classifier(squares(), CPU).weights_hash == first
+
+
+@pytest.mark.usefixtures("short_training")
+def test_the_classifier_is_the_same_whatever_is_set_aside_to_validate_with() -> None:
+    found = [dataset_classifier(Corners(n_validation=n), CPU) for n in (0, 40)]
+    assert found[0].weights_hash == found[1].weights_hash
+
+
+@pytest.mark.usefixtures("short_training")
+def test_a_long_training_says_once_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gansweep.metrics.classifier_training.TOLD_AFTER", 0.0)
+    dataset_classifier(squares(), CPU)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.endswith("s to go")] == [lines[1]]
+    assert len(lines) == 3
 
 
 @pytest.mark.usefixtures("short_training")
@@ -76,7 +105,7 @@ def test_unlabelled_images_have_no_classifier() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 23), (1, 28, 28), (3, 64, 64)])
 def test_the_classifier_reads_every_size(shape: tuple[int, ...]) -> None:
-    network = classifier.ClassifierNet(shape, 5).eval()
+    network = ClassifierNet(shape, 5).eval()
     pool, logits = network(torch.zeros(2, *shape))
     assert pool.shape == (2, 64)
     assert logits.shape == (2, 5)
@@ -113,13 +142,3 @@ def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -
     assert cache_dir() == Path("/x/gansweep")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == Path.home() / ".cache" / "gansweep"
-
-
-@pytest.mark.slow
-def test_digitsnet_reads_97_percent_of_the_digits() -> None:
-    digits = load_digits()
-    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    labels = torch.from_numpy(digits.target)[order]
-    data = Tensors("digits", images[order], labels, n_test=360)
-    assert dataset_classifier(data, CPU).extras["backbone_test_accuracy"] >= 0.97

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.data.order import generator_for
-from gansweep.metrics.classifier import ClassifierNet, one_thread
+from gansweep.metrics.classifier_training import one_thread
 
 STEPS = 300
 BATCH = 64  # of each side
@@ -132,14 +132,43 @@ class _Discriminator(nn.Module):
             layers = [nn.Linear(dims, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()]
             self.body: nn.Module = nn.Sequential(*layers, nn.Linear(128, 2))
         else:
-            self.body = ClassifierNet(tuple(samples.shape[1:]), 2)
+            self.body = _Convolutions(tuple(samples.shape[1:]))
 
     def forward(self, samples: Tensor) -> Tensor:
         if self.is_points:
-            logits: Tensor = self.body((samples - self.shift) / self.scale)
-            return logits
-        _, logits = self.body(samples.float() / 127.5 - 1)
+            samples = (samples - self.shift) / self.scale
+        else:
+            samples = samples.float() / 127.5 - 1
+        logits: Tensor = self.body(samples)
         return logits
+
+
+class _Convolutions(nn.Module):
+    """3x3 convolutions down to 4x4 or less, their mean over places, two logits.
+
+    shape: (C, H, W).   x: (N, C, H, W) in [-1, 1].
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        size = max(shape[1:])
+        stride = 2 if size > 16 else 1
+        size = -(-size // stride)
+        layers = [_convolution(shape[0], 32, stride), _convolution(32, 64)]
+        while size > 4:
+            layers += [nn.MaxPool2d(2, ceil_mode=True), _convolution(64, 64)]
+            size = -(-size // 2)
+        self.convolutions = nn.Sequential(*layers)
+        self.linear = nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.convolutions(x).mean((2, 3)))
+        return logits
+
+
+def _convolution(channels: int, width: int, stride: int = 1) -> nn.Module:
+    convolution = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
 
 
 def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> _Discriminator:
