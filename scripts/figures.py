@@ -51,10 +51,24 @@ def trained(name: str) -> dict[str, Any]:
             raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
         (path,) = Path(place).glob("**/result.json")
         content: dict[str, Any] = json.loads(path.read_text())
+        _state_the_test(content, path.with_name("evaluations.jsonl"))
         if f"families/{name}.png" in README.read_text():
             PICTURES.mkdir(exist_ok=True)
             shutil.copy(max((path.parent / "samples").glob("*.png")), PICTURES / f"{name}.png")
     return content
+
+
+def _state_the_test(result: dict[str, Any], evaluations: Path) -> None:
+    """Where held-out samples judge the run, state what it came to on the test split instead."""
+    protocols = result["protocols"]
+    judged_by = protocols[result["objective"]]
+    if judged_by.get("split") != "validation":
+        return
+    reported = json.loads(evaluations.read_text().splitlines()[-1])
+    words = {protocol["score"]: name for name, protocol in reported["protocols"].items()}
+    result["objective"] = words[judged_by["score"]]
+    protocols |= reported["protocols"]
+    result["last"] |= reported["scores"]
 
 
 def seconds(result: dict[str, Any]) -> int:
@@ -64,7 +78,8 @@ def seconds(result: dict[str, Any]) -> int:
 def score(result: dict[str, Any]) -> str:
     """The objective at the end, and the captured modes where they are counted."""
     name = result["objective"]
-    told = f"{name} {value(result, name)} at the end"
+    tested = result["protocols"][name].get("split") == "test"
+    told = f"{name} {value(result, name)} {'of the best checkpoint' if tested else 'at the end'}"
     modes = next((key for key in result["last"] if key.startswith("modes_")), None)
     if modes is not None and name.startswith(("fid", "reverse_kl")):
         counts = next(v["value"] for k, v in result["last"].items() if k.startswith("mode_counts"))

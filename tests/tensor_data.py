@@ -34,7 +34,7 @@ class Tensors(DataSource):
         n_test: int = 60,
     ) -> None:
         self.name = name
-        self.images = {"train": images[n_test:], "test": images[:n_test]}
+        self.images: dict[str, Tensor] = {"train": images[n_test:], "test": images[:n_test]}
         self.labels = None
         if labels is not None:
             self.labels = {"train": labels[n_test:], "test": labels[:n_test]}
@@ -57,7 +57,7 @@ class Tensors(DataSource):
         return self.true_mixture
 
     def count(self, split: Split) -> int:
-        return len(self.images[split])
+        return len(self.images.get(split, ()))
 
     def _drawn(self, share: Share) -> Iterator[Batch]:
         raise NotImplementedError

@@ -256,7 +256,8 @@ def test_area_under_the_curve_is_scikit_learns() -> None:
     model = build()
     model.known.add(next(data.batches("train")).images)
     scores = {
-        s.protocol["score"]: s.value for s in HeldOut(data).score(model.answers, CPU).values()
+        s.protocol["score"]: s.value
+        for s in HeldOut(data, "test").score(model.answers, CPU).values()
     }
     batch = next(data.batches("test"))
     assert batch.labels is not None
@@ -284,6 +285,6 @@ def test_other_digits_are_told_from_the_normal_one(normal: int) -> None:
 @pytest.mark.slow
 def test_denoising_brings_held_out_images_nearer_to_the_clean_ones() -> None:
     model, data = trained("digits_denoising", "budget_kimg=24")
-    scores = HeldOut(data).score(model.answers, CPU)
+    scores = HeldOut(data, "test").score(model.answers, CPU)
     gain = next(s.value for s in scores.values() if s.protocol["score"] == "psnr_gain")
     assert gain > 4.4

@@ -123,7 +123,7 @@ class Memory(nn.Module):
     def __init__(self, data: DataSource) -> None:
         super().__init__()
         self.known = {}
-        for split, score in (("test", 1.0), ("train", 2.0)):
+        for split, score in (("validation", 1.0), ("train", 2.0)):
             for images, _ in data.arrays(split):  # type: ignore[arg-type]
                 self.known |= {image.numpy().tobytes(): score for image in images}
 
@@ -146,22 +146,18 @@ def overfitting_of(model: Adversarial, data: DataSource) -> dict[str, float]:
 
 
 def test_each_kind_of_image_is_shown_as_what_it_is() -> None:
-    found = overfitting_of(game(data="digits"), Digits())
+    found = overfitting_of(game(data="digits"), Digits(n_validation=None))
     assert found == {"overfit/r_t": 1, "overfit/r_v": pytest.approx((2 - 1) / (2 - -1))}
 
 
 def test_signs_of_a_critic_mean_nothing() -> None:
     model = game("model=wgan", data="digits")
-    assert set(overfitting_of(model, Digits())) == {"overfit/r_v"}
+    assert set(overfitting_of(model, Digits(n_validation=None))) == {"overfit/r_v"}
 
 
-def test_without_held_out_images_nothing_is_said() -> None:
-    class NoTest(Digits):
-        def count(self, split: str) -> int:  # type: ignore[override]
-            return 0 if split == "test" else super().count(split)  # type: ignore[arg-type]
-
+def test_without_validation_images_nothing_is_said() -> None:
     watcher = Overfitting(every_steps=1)
-    watcher.data, watcher.journal = NoTest(), Journal(None, None)
+    watcher.data, watcher.journal = Digits(n_validation=0), Journal(None, None)
     model = game(data="digits")
     model.training_step(batch_of(shape=(1, 8, 8)), 0)
     watcher.look(model)

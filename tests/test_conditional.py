@@ -320,10 +320,10 @@ def test_cgan_draws_the_digit_that_is_asked_for(tmp_path: Path) -> None:
     words += ["+callbacks.quality.every_kimg=1000"]
     cfg = compose(words)
     result = train(cfg, run_dir=tmp_path / "run", progress=False)
-    protocol = result["protocols"]["class_agreement_digitsnet_1k"]
+    protocol = result["protocols"]["class_agreement_digitsnet1_1k"]
     assert protocol["backbone_test_accuracy"] >= 0.97
-    assert result["last"]["class_agreement_digitsnet_1k"]["value"] >= 0.9
-    assert min(result["last"]["class_agreement_per_class_digitsnet_1k"]["value"]) >= 0.75
+    assert result["last"]["class_agreement_digitsnet1_1k"]["value"] >= 0.9
+    assert min(result["last"]["class_agreement_per_class_digitsnet1_1k"]["value"]) >= 0.75
 
 
 @pytest.mark.parametrize("variant", ["acgan", "infogan"])

@@ -167,7 +167,7 @@ def test_triples_of_digits_take_few_labels_too() -> None:
 @pytest.mark.parametrize(
     ("n_labels", "words"),
     [
-        (1438, ["1437 training images", "data.n_labels=1437"]),
+        (1295, ["1294 training images", "data.n_labels=1294"]),
         (9, ["10 classes", "data.n_labels=10"]),
         (0, ["data.n_labels=10"]),
         (12.5, ["no whole number"]),

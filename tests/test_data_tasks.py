@@ -352,7 +352,7 @@ def test_nothing_is_measured_against_what_is_no_counterpart(folders: tuple[Path,
         return {"images": -batch.source, "cycle": batch.source}
 
     measured = {
-        kind: HeldOut(kind(*folders, image_size=8, workers=0, test_every=3)).score(
+        kind: HeldOut(kind(*folders, image_size=8, workers=0, test_every=3), "test").score(
             answer, torch.device("cpu")
         )
         for kind in (PairedFolders, UnpairedFolders)

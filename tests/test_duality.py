@@ -39,9 +39,11 @@ class Zeros(ResidentSource):
     shape = (1,)
     class_names = None
 
-    def __init__(self, n_test: int = 100) -> None:
+    has_validation = True
+
+    def __init__(self, n_validation: int = 100) -> None:
         super().__init__()
-        self.sizes = {"train": 100, "test": n_test}
+        self.sizes = {"train": 100, "validation": n_validation}
 
     def read(self, split: Split) -> Arrays:
         return torch.zeros(self.sizes[split], 1), None
@@ -155,7 +157,7 @@ class Three(GAN):
 @pytest.mark.parametrize(
     ("data", "model", "words"),
     [
-        (Zeros(0), dirac(1.0, 1.0, Minimax()), "no test split"),
+        (Zeros(0), dirac(1.0, 1.0, Minimax()), "none aside"),
         (Zeros(), dirac(1.0, 1.0, Energy()), "energy"),
     ],
     ids=["no held-out images", "no value"],

@@ -47,15 +47,15 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def test_scores_join_the_record_under_their_protocols(command: Command, run: Path) -> None:
     done = command("evaluate", str(run), *QUICK)
     assert done.code == 0, done
-    assert "fid_digitsnet_200_train" in done.out
+    assert "fid_digitsnet1_200_train" in done.out
     assert f"next: gansweep report {run}" in done.out
     (row,) = RunRecord(run).evaluations()
     assert row["checkpoint"] == "last.pt", "the run scored nothing, so it has no best"
     assert row["kimg"] == 10
     assert set(row["scores"]) == set(row["protocols"])
-    fid = row["scores"]["fid_digitsnet_200_train"]
+    fid = row["scores"]["fid_digitsnet1_200_train"]
     assert fid["interval"][0] < fid["value"] < fid["interval"][1]
-    assert row["protocols"]["fid_digitsnet_200_train"]["noise_seed"] == 1
+    assert row["protocols"]["fid_digitsnet1_200_train"]["noise_seed"] == 1
     assert max(map(len, done.out.splitlines())) <= 80 or str(run) in done.out
 
 
@@ -63,7 +63,7 @@ def test_another_protocol_is_another_column_of_the_report(command: Command, run:
     for split in ("train", "test"):
         assert command("evaluate", str(run), *QUICK, f"metrics.split={split}").code == 0
     (read,) = load([run])
-    values = [read.last(f"fid_digitsnet_200_{split}") for split in ("train", "test")]
+    values = [read.last(f"fid_digitsnet1_200_{split}") for split in ("train", "test")]
     assert all(values) and values[0] != values[1]
 
 
@@ -160,5 +160,5 @@ def test_scores_that_cannot_be_written_are_shown_and_the_record_is_left_sound(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     done.is_refused_with("evaluations.jsonl cannot be written", "evaluate again")
-    assert "fid_digitsnet_200_train" in done.out
+    assert "fid_digitsnet1_200_train" in done.out
     assert path.read_bytes() == before

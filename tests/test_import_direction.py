@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
     "config": {"errors", "environment", "options", "targets"},
-    "resume": {"errors", "permissions", "record", "run_config"},
+    "resume": {"errors", "permissions", "record", "run_config", "metrics.protocol"},
     "multirun": {"errors", "record", "signals"},
     "data": {"errors", "drafts", "ranges"},
     "schedules": {"errors", "ranges"},
@@ -77,7 +77,7 @@ MAY_IMPORT = {
 }
 # Where the rooms meet; nothing below may import from these, but for `train` in a sweep's child.
 MEETING_PLACES = {"__init__", "__main__", "build", "cli", "training", "evaluate", "generate"}
-MEETING_PLACES |= {"scores"}
+MEETING_PLACES |= {"scores", "evaluation"}
 
 # Answering --help, reading records and handing out trials must not wait for these.
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}

@@ -13,9 +13,9 @@ from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.data.toy import Ring
 from gansweep.metrics.classifier import dataset_classifier
-from gansweep.metrics.held_out import LIMIT, NEIGHBOURS, HeldOut, judged
+from gansweep.metrics.held_out import NEIGHBOURS, HeldOut, judged
 from gansweep.metrics.panel import to_uint8
-from gansweep.metrics.protocol import Score
+from gansweep.metrics.protocol import Score, comparable
 
 CPU = torch.device("cpu")
 
@@ -48,11 +48,11 @@ class Pairs(ResidentSource):
 
 
 def scores_of(data: ResidentSource, answer, backbone=None) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    found = HeldOut(data).score(answer, CPU, backbone)
+    found = HeldOut(data, "test").score(answer, CPU, backbone)
     return {score.protocol["score"]: float(score.value) for score in found.values()}  # type: ignore[arg-type]
 
 
-def test_error_is_the_share_of_wrong_classes() -> None:
+def test_class_error_is_the_share_of_wrong_classes() -> None:
     data = Digits()
 
     def wrong_on_ones(batch: Batch) -> dict[str, Tensor]:
@@ -60,9 +60,9 @@ def test_error_is_the_share_of_wrong_classes() -> None:
         said = torch.where(batch.labels == 1, 7, batch.labels)
         return {"logits": torch.nn.functional.one_hot(said, 10).float()}
 
-    found = HeldOut(data).score(wrong_on_ones, CPU)
+    found = HeldOut(data, "test").score(wrong_on_ones, CPU)
     (name,) = found
-    assert name == "test_error_360_test"
+    assert name == "class_error_360_test"
     labels = torch.cat([labels for _, labels in data.arrays("test") if labels is not None])
     assert found[name].value == pytest.approx(float((labels == 1).float().mean()), abs=1e-6)
     assert found[name].protocol["direction"] == "minimize"
@@ -101,8 +101,8 @@ def test_overlap_of_masks() -> None:
 def test_agreement_is_the_classifiers_accuracy_for_true_images() -> None:
     data = Digits()
     classifier = dataset_classifier(data, CPU)
-    found = HeldOut(data).score(lambda batch: {"images": batch.images}, CPU, classifier)
-    score = found["label_agreement_digitsnet_360_test"]
+    found = HeldOut(data, "test").score(lambda batch: {"images": batch.images}, CPU, classifier)
+    score = found["label_agreement_digitsnet1_360_test"]
     images = torch.cat([images for images, _ in data.arrays("test")])
     labels = torch.cat([labels for _, labels in data.arrays("test") if labels is not None])
     right = (classifier.features(to_uint8(images / 127.5 - 1))[1].argmax(1) == labels).float()
@@ -156,18 +156,37 @@ def test_only_some_of_a_large_split_are_asked_for() -> None:
         asked.append(len(batch))
         return {"images": batch.images}
 
-    found = HeldOut(Pairs(n_test=5000)).score(answer, CPU)
-    assert sum(asked) == LIMIT and "l1_2k_test" in found
+    found = HeldOut(Pairs(n_test=5000), "test", limit=2000).score(answer, CPU)
+    assert sum(asked) == 2000 and "l1_2k_test" in found
+
+
+def test_all_of_a_split_are_asked_for_by_default() -> None:
+    found = HeldOut(Pairs(n_test=2400), "test").score(lambda b: {"images": b.images}, CPU)
+    assert "l1_2400_test" in found
+
+
+def test_scores_of_two_splits_differ_in_name_and_protocol() -> None:
+    data = Digits(n_validation=None)
+
+    def constant(batch: Batch) -> dict[str, Tensor]:
+        return {"logits": torch.ones(len(batch), 10)}
+
+    (tuned,), (reported,) = (
+        HeldOut(data, split).score(constant, CPU).values() for split in ("validation", "test")
+    )
+    assert (tuned.name, reported.name) == ("class_error_143_validation", "class_error_360_test")
+    assert not comparable(tuned.protocol, reported.protocol)
+    assert tuned.protocol["n_validation"] == 143 and reported.protocol["n_validation"] is None
 
 
 def test_nothing_is_measured_without_answers_or_held_out_samples() -> None:
-    assert HeldOut(Digits()).score(lambda batch: {}, CPU) == {}
-    assert HeldOut(Pairs(n_test=0)).score(lambda batch: {"images": batch.images}, CPU) == {}
+    assert HeldOut(Digits(), "test").score(lambda batch: {}, CPU) == {}
+    assert HeldOut(Pairs(n_test=0), "test").score(lambda batch: {"images": batch.images}, CPU) == {}
 
 
 def test_answers_that_are_not_finite_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"'images'.*diverged"):
-        HeldOut(Pairs()).score(lambda batch: {"images": batch.images * math.nan}, CPU)
+        HeldOut(Pairs(), "test").score(lambda batch: {"images": batch.images * math.nan}, CPU)
 
 
 def test_points_that_are_made_again_have_no_pixels_to_compare() -> None:
@@ -180,5 +199,5 @@ def test_runs_are_judged_by_the_first_score_that_is_there() -> None:
         "psnr_360_test": Score(20.0, {"score": "psnr"}),
         "l1_360_test": Score(0.1, {"score": "l1"}),
     }
-    assert judged(scores, ("test_error", "psnr", "l1")) == "psnr_360_test"
-    assert judged(scores, ("test_error",)) is None
+    assert judged(scores, ("class_error", "psnr", "l1")) == "psnr_360_test"
+    assert judged(scores, ("class_error",)) is None

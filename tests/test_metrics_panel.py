@@ -341,7 +341,10 @@ def test_a_batch_size_changes_the_noise_alone() -> None:
         return images[start : start + n]
 
     name = "fid_squaresnet_120_train"
-    assert wide.score(listed)[name].value == pytest.approx(narrow.score(listed)[name].value)
+    # float32 features depend on the batch in their last digits, a small distance in its fourth
+    assert wide.score(listed)[name].value == pytest.approx(
+        narrow.score(listed)[name].value, rel=1e-3
+    )
 
 
 def test_the_floor_of_reverse_kl_stands_beside_it(panel: Panel) -> None:

@@ -141,7 +141,7 @@ def test_a_sheet_says_how_many_real_images_it_searched(
     callback.n_real = 200
     callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
     assert (
-        said[0] == "50 samples against 200 of 1,437 real training images, distances under pixels."
+        said[0] == "50 samples against 200 of 1,294 real training images, distances under pixels."
     )
     assert "own nearest neighbour is" in said[1]
 

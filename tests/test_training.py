@@ -72,7 +72,7 @@ def test_record_of_a_finished_run(tmp_path: Path) -> None:
     assert result["status"] == "finished" and result["kimg"] == 1.024
     assert (result["group"], result["name"], result["model"]) == ("g", "r", "dcgan")
     fid = result["objective"]
-    assert fid.startswith("fid_digitsnet_200_") and result["best"][fid]["value"] > 0
+    assert fid.startswith("fid_digitsnet1_200_") and result["best"][fid]["value"] > 0
     assert result["protocols"][fid]["data"] == "digits"
     assert set(result["parameters"]) == {"generator", "discriminator"}
     history = record.history()
@@ -147,7 +147,7 @@ def test_crash_leaves_a_record_that_says_what_happened(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["batch_size=2000"], ["batch_size=2000", "1437"]),
+        (["batch_size=2000"], ["batch_size=2000", "1294"]),
         (["trainer.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
         (["data.image_size=30"], ["image size 30", "data.image_size=28 or 32"]),
     ],

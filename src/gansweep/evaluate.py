@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,9 +21,9 @@ from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.devices import accelerator as choose_accelerator
 from gansweep.errors import UserError, nearest, visible
+from gansweep.evaluation import Evaluated, keep
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
-from gansweep.origin import now
 from gansweep.record import RunRecord, find_records
 from gansweep.run_config import read_config
 from gansweep.writer import newest
@@ -106,15 +105,6 @@ def _metrics(overrides: Sequence[str]) -> DictConfig:
     if metrics.get("_target_") is None:
         raise UserError("metrics=none measures nothing: choose metrics=full or another.")
     return metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Scores by name, and the checkpoint file whose model they are of."""
-
-    scores: dict[str, Score]
-    checkpoint: str
-    kimg: float
 
 
 class Evaluation:
@@ -200,16 +190,7 @@ def _keep(record: RunRecord, found: Evaluated, number: int) -> None:
     Raises: UserError where it cannot be written, or the run was trained on meanwhile.
     """
     try:
-        record.append_evaluation(
-            {
-                "when": now(),
-                "checkpoint": found.checkpoint,
-                "kimg": found.kimg,
-                "scores": {name: score.numbers() for name, score in found.scores.items()},
-                "protocols": {name: score.protocol for name, score in found.scores.items()},
-            },
-            number,
-        )
+        keep(record, found, number)
     except OSError as error:
         raise UserError(
             f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores above "

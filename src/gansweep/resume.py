@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError
+from gansweep.metrics.protocol import comparable
 from gansweep.permissions import is_package_option
 from gansweep.record import RunRecord
 from gansweep.run_config import read_config
@@ -54,6 +57,26 @@ def resumed(
     given = [w for w in result.get("overrides", []) if not is_package_option(w)]
     kept = [w for w in given if not _replaced(w, changes)]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")
+
+
+def refuse_other_scores(
+    before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raises: UserError where a continued run would measure otherwise under the same name.
+
+    before, now: full name of a score -> its protocol.
+    """
+    for name in before.keys() & now.keys():
+        old, new = before[name], now[name]
+        if comparable(old, new):
+            continue
+        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        raise UserError(
+            f"This run's {name} was measured otherwise so far ({', '.join(differing)} differ): by "
+            "another version of gansweep, or with a classifier that another machine trained. One "
+            "curve cannot hold both. Continue it where it was begun, or start a new run; 'gansweep "
+            "evaluate' measures the one that is there."
+        )
 
 
 def _copy(source: DictConfig, target: DictConfig, key: str) -> None:

@@ -30,9 +30,11 @@ def score_names(cfg: DictConfig) -> tuple[dict[str, dict[str, Any]], str | None]
         extra_packages=cfg.extra_packages,
         data=data,
         conditional=model.conditional,
+        held_out="validation",
     )
     panel.prepare(accelerator(cfg.trainer.accelerator))
     model.to(panel.device)
-    held_out = HeldOut(data).score(model.answers, panel.device, panel.backbone)
+    answered = HeldOut(data, panel.held_out, panel.n_held_out)
+    held_out = answered.score(model.answers, panel.device, panel.backbone)
     protocols = panel.names() | {name: score.protocol for name, score in held_out.items()}
     return protocols, judged(held_out, model.judged_by) or panel.objective

@@ -29,6 +29,7 @@ from gansweep.data.conditions import Conditions
 from gansweep.devices import accelerator, check_precision, device_count
 from gansweep.environment import recorded, variables_of
 from gansweep.errors import UserError
+from gansweep.evaluation import REPORTED, report_test
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
@@ -37,6 +38,7 @@ from gansweep.origin import now
 from gansweep.permissions import allow_packages, allow_variables
 from gansweep.record import RunRecord, Source, claim_new, disk_error
 from gansweep.result import Account
+from gansweep.resume import refuse_other_scores
 from gansweep.run_config import read_config
 from gansweep.tracking import finish
 from gansweep.writer import Claim, SupersededError, holds_nothing
@@ -194,6 +196,9 @@ class _Run:
             if self.source is not None:
                 take_over(record, self.source)
             checkpoint = None if is_new else self._checkpoint(record)
+            if checkpoint is not None and panel is not None:
+                panel.prepare(torch.device(self.accelerator))
+                refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
             record = RunRecord.create(record.directory, OmegaConf.to_yaml(recorded(self.cfg)))
             return self._train(record, panel, checkpoint)
         except (OSError, UserError) as error:
@@ -242,6 +247,9 @@ class _Run:
             elif self.model.images_seen < self.feed.budget_images:
                 reason = "a callback ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
+            seen = self.model.images_seen
+            if panel is not None and status in REPORTED and seen > self.account.images_before:
+                report_test(record, self.cfg, self.data, panel, self.model.device)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
             raise KeyboardInterrupt from None  # Lightning makes a plain exit of it
@@ -270,6 +278,7 @@ class _Run:
             extra_packages=self.cfg.extra_packages,
             data=self.data,
             conditional=self.model.conditional,
+            held_out="validation",
         )
         # its weights may be missing: better known now
         if panel.backbone_choice not in (None, "classifier"):

@@ -21,7 +21,7 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.ranges import Count, Kimg, Rate
 
-ROWS_KEPT = 6400  # of the test split, half for the worst opponents and half for the scores
+ROWS_KEPT = 6400  # of the validation split, half for the worst opponents and half for the scores
 SEED = 20181112
 
 
@@ -31,7 +31,7 @@ class DualityGap(ImageClockWatcher):
     M(u, v) is the value of the game between generator u and discriminator v (see `game_value`).
     The worst opponent of each is found by training a copy of the present one for `steps` steps of
     its own loss while the other stands still; what training did not make worse stays as it was.
-    Half of the test split, which no player was trained on, trains them; the other half scores
+    Half of the validation split, which no player was trained on, trains them; the other half scores
     them. game/worst_discriminator is M(u, worst v), game/worst_generator M(worst u, v). The more
     steps, the closer to the true gap, from below.
 
@@ -60,10 +60,11 @@ class DualityGap(ImageClockWatcher):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raises: UserError for data or a game that have no such gap, before any training."""
         assert isinstance(pl_module, Adversarial)
-        if self.data.n_test < 4:
+        if self.data.n_validation < 4:
             raise UserError(
-                f"The duality gap is measured on held-out images, and data={self.data.name} has no "
-                "test split. Give it one, or leave the gap out with '~callbacks.duality_gap'."
+                f"The duality gap is measured on held-out images, and data={self.data.name} sets "
+                "none aside to validate with. Set data.n_validation to a tenth of the training "
+                "images, say, or leave the gap out with '~callbacks.duality_gap'."
             )
         players = list(pl_module.players)
         makers = set(players) & set(pl_module.makers)
@@ -73,7 +74,7 @@ class DualityGap(ImageClockWatcher):
                 f"this model's players are {', '.join(players)}. Leave it out with "
                 "'~callbacks.duality_gap'."
             )
-        self._adversary, self._test = Rows.of(self.data, "test", ROWS_KEPT).halves()
+        self._adversary, self._judging = Rows.of(self.data, "validation", ROWS_KEPT).halves()
         with unchanged(pl_module):
             self._value(pl_module)  # refuses scores without a common value
 
@@ -110,8 +111,8 @@ class DualityGap(ImageClockWatcher):
         """What one measurement costs, by the time that the run's own steps have taken."""
         seconds_an_image = self.journal.training_seconds / self._images_seen_here
         moves_an_image = 1 + 1 / module.n_critic  # a player's move is what both kinds share
-        # a move is about three looks, and three values look once at every test image
-        images = (2 * self.steps * self.batch_size + len(self._test)) / moves_an_image
+        # a move is about three looks, and three values look once at every judging image
+        images = (2 * self.steps * self.batch_size + len(self._judging)) / moves_an_image
         share = images / (self.every_kimg * 1000)
         return (
             f"the duality gap trains a copy of each player for {self.steps} steps of "
@@ -139,12 +140,12 @@ class DualityGap(ImageClockWatcher):
             module.after_move(player)
 
     def _value(self, module: Adversarial) -> Tensor:
-        """M of the players as they stand, on the test half, with the same noise every time."""
+        """M of the players as they stand, on the judging half, with the same noise every time."""
         draws = Draws(SEED + 1, module.device)
         first = next(iter(module.players))
-        total, n = torch.zeros((), dtype=torch.float64, device=module.device), len(self._test)
+        total, n = torch.zeros((), dtype=torch.float64, device=module.device), len(self._judging)
         for rows in torch.arange(n).tensor_split(math.ceil(n / self.batch_size)):
-            batch = self._test.batch(rows, module)
+            batch = self._judging.batch(rows, module)
             drawn = module.draw(draws, batch)
             with torch.no_grad():
                 fakes = module.make(batch, drawn)

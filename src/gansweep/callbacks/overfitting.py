@@ -18,13 +18,14 @@ from gansweep.ranges import Count
 
 ROWS_KEPT = 2048  # of each split, so that a folder of images is read once
 SEED = 20200611
-SPLITS: tuple[Split, Split] = ("train", "test")
+SPLITS: tuple[Split, Split] = ("train", "validation")
 
 
 class Overfitting(Watcher):
     """Logs overfit/r_t and overfit/r_v: the discriminator on training against held-out images.
 
-    The held-out images are the test split; without one, and of translators, nothing is logged.
+    The held-out images are the validation split; without one, and of translators, nothing is
+    logged.
     The generated samples are those of the step just made.
 
     images: of each kind.
@@ -54,12 +55,12 @@ class Overfitting(Watcher):
     def look(self, module: Adversarial) -> None:
         """Log the two numbers, of fresh draws from either split and of the step's own fakes."""
         # a translator's samples are judged beside their sources, which `scores` makes anew
-        if module.last_scores is None or module.needs_source or not self.data.n_test:
+        if module.last_scores is None or module.needs_source or not self.data.n_validation:
             return
         if self._splits is None:
             with self.journal.outside_training():
-                train, test = (Rows.of(self.data, split, ROWS_KEPT) for split in SPLITS)
-            self._splits = train, test
+                train, held_out = (Rows.of(self.data, split, ROWS_KEPT) for split in SPLITS)
+            self._splits = train, held_out
         rng = generator_for(SEED, module.images_seen)
         parts = [rows.draw(self.images, rng, module) for rows in self._splits]
         parts.append(self._latest_fakes(module))

@@ -53,6 +53,11 @@ class Quality(ImageClockWatcher):
                 say(note)
         objective = judged(scores, module.judged_by) or self.panel.objective
         if objective in scores:
+            if self.journal.objective not in (None, objective):
+                say(
+                    f"this run was judged by {self.journal.objective}, which is not measured any "
+                    f"more; from here on its best checkpoint is that of {objective}."
+                )
             self.journal.objective = objective
         self.journal.score(module.images_seen, scores)
 
@@ -64,9 +69,11 @@ def measured(
     data: DataSource,
     progress: Progress | None = None,
 ) -> dict[str, Score]:
-    """The panel's scores of new samples, and those of what the model says of held-out ones."""
+    """The panel's scores of new samples, and those of what the model says of held-out ones: of the
+    panel's held-out split."""
     scores = panel.score(lambda n, rng: made(module, conditions, n, rng, panel.balanced), progress)
-    return scores | HeldOut(data).score(module.answers, module.device, panel.backbone)
+    held_out = HeldOut(data, panel.held_out, panel.n_held_out)
+    return scores | held_out.score(module.answers, module.device, panel.backbone)
 
 
 def made(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import os
@@ -22,7 +23,8 @@ from gansweep.data.census import ImageFile, examine
 from gansweep.data.decode import UnreadableImageError, open_image, square
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
-from gansweep.data.source import Share, Split
+from gansweep.data.source import DataSource, Share, Split
+from gansweep.data.validation import validation_count, validation_rows
 from gansweep.errors import UserError, nearest
 from gansweep.ranges import Count, CountOrNone, Range, Seed, Side
 
@@ -83,6 +85,8 @@ class ImageFolder(PartlyLabelled):
     n_labels: training images whose labels training is shown, see few_labels.py; None: all. They
         are decoded by as many processes again.
     label_seed: decides which these are.
+    n_validation: training images that are set aside, and every copy of one, see validation.py;
+        None: a tenth of them.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class ImageFolder(PartlyLabelled):
         workers: Annotated[int, Range(0, 256)] = 4,
         n_labels: Count | None = None,
         label_seed: Seed = 0,
+        n_validation: CountOrNone | None = 0,
     ) -> None:
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name
@@ -113,6 +118,7 @@ class ImageFolder(PartlyLabelled):
         self.workers = workers
         self.n_labels = n_labels
         self.label_seed = label_seed
+        self._wanted_validation = n_validation
         self._fingerprints: dict[Split, str] = {}
         _one_of("channels", channels, ("auto", 1, 3))
         _one_of("crop", crop, ("center", "random"))
@@ -132,20 +138,42 @@ class ImageFolder(PartlyLabelled):
                 f"no crop of that size exists. Set data.resize={self.image_size} or more."
             )
 
+    @property
+    def n_set_aside(self) -> int:
+        return self.count("validation")
+
+    @property
+    def undivided(self) -> DataSource:
+        if not self._files["validation"]:
+            return self
+        whole = copy.copy(self)
+        whole._wanted_validation, whole._fingerprints = 0, {}
+        whole._files = {**self._files, "train": self._parts["train"], "validation": []}
+        return whole
+
     @cached_property
     def _files(self) -> dict[Split, list[ImageFile]]:
         """The readable files of each split."""
+        files, test = self._parts["train"], self._parts["test"]
+        count = validation_count(self._wanted_validation, len(files), self.name)
+        labels = None
+        if self._classes is not None:
+            number = {name: k for k, name in enumerate(self._classes)}
+            labels = torch.tensor([number[file.name.split("/")[0]] for file in files])
+        rows = validation_rows(count, len(files), labels)
+        train, validation = _parted(files, [files[row] for row in rows.tolist()])
+        return {"train": train, "validation": validation, "test": test}
+
+    @cached_property
+    def _parts(self) -> dict[Split, list[ImageFile]]:
+        """The readable files of "train", before any is set aside, and of "test"."""
         files = self._readable(self.root)
         if self.test_root is not None:
             return {"train": files, "test": self._readable(self.test_root)}
         if self.test_every == 0:
             return {"train": files, "test": []}
-        # by content, so that a copy of a test image is none to train on
-        held_out = {file.content for file in files[self.test_every - 1 :: self.test_every]}
-        return {
-            "train": [file for file in files if file.content not in held_out],
-            "test": [file for file in files if file.content in held_out],
-        }
+        train, test = _parted(files, files[self.test_every - 1 :: self.test_every])
+        return {"train": train, "test": test}
 
     def _readable(self, root: Path) -> list[ImageFile]:
         files = examine(root)
@@ -165,7 +193,7 @@ class ImageFolder(PartlyLabelled):
 
     @cached_property
     def _classes(self) -> list[str] | None:
-        folders = [file.name.split("/")[:-1] for file in self._files["train"]]
+        folders = [file.name.split("/")[:-1] for file in self._parts["train"]]
         classes = sorted({path[0] if path else "" for path in folders})
         if "" in classes or len(classes) < 2:
             return None
@@ -190,7 +218,8 @@ class ImageFolder(PartlyLabelled):
     def shape(self) -> tuple[int, ...]:
         channels = self.channels
         if channels == "auto":
-            channels = 1 if all(file.grey for file in self._files["train"]) else 3
+            shown = [*self._files["train"], *self._files["validation"]]
+            channels = 1 if all(file.grey for file in shown) else 3
         return (channels, self.image_size, self.image_size)
 
     @property
@@ -258,7 +287,7 @@ class ImageFolder(PartlyLabelled):
         return self._fingerprints[split]
 
     def _squares(self, split: Split) -> SquareImages:
-        root = self.root if split == "train" or self.test_root is None else self.test_root
+        root = self.root if split != "test" or self.test_root is None else self.test_root
         files = self._files[split]
         labels = [-1] * len(files)
         if self._classes is not None:
@@ -274,6 +303,17 @@ class ImageFolder(PartlyLabelled):
             labels = [number[owner] for owner in owners]
         paths = [root / file.name for file in files]
         return SquareImages(paths, labels, self.shape[0], self.image_size, self.resize)
+
+
+def _parted(
+    files: list[ImageFile], held_out: list[ImageFile]
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Those to train on and those held out, by content: a copy of one is none to train on."""
+    contents = {file.content for file in held_out}
+    return (
+        [file for file in files if file.content not in contents],
+        [file for file in files if file.content in contents],
+    )
 
 
 def _one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:

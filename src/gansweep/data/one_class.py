@@ -1,4 +1,4 @@
-"""One class of a labelled set to train on, all of them to test: what anomaly detection needs."""
+"""One class of a labelled set to train on, all to validate and test: for anomaly detection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gansweep.ranges import CountOrNone
 
 
 class OneClass(ResidentSource):
-    """The training images of one class, and the whole test split.
+    """The training images of one class, and the whole validation and test splits.
 
     Labels keep the base set's numbers.
 
@@ -19,6 +19,8 @@ class OneClass(ResidentSource):
     normal: the number of the class to train on; what is of another is an anomaly.
     Source: the protocol of Ruff et al. 2018 (Deep SVDD), ICML, Section 4.1.
     """
+
+    has_validation = True
 
     def __init__(self, base: DataSource, normal: CountOrNone) -> None:
         super().__init__(
@@ -50,6 +52,10 @@ class OneClass(ResidentSource):
     def classifier_from(self) -> DataSource:
         return self.base
 
+    @property
+    def n_set_aside(self) -> int:
+        return self.base.n_set_aside
+
     def prepare(self) -> None:
         """Prepare the base set too.
 
@@ -74,10 +80,15 @@ class OneClass(ResidentSource):
             )
         super().prepare()
 
+    def count(self, split: Split) -> int:
+        if self.base.count(split) == 0:
+            return 0  # arrays() of a split that does not exist would refuse
+        return super().count(split)
+
     def read(self, split: Split) -> Arrays:
         images, labels = zip(*self.base.arrays(split), strict=True)
         whole, numbers = torch.cat(images), torch.cat(labels)
-        if split == "test":
+        if split != "train":
             return whole, numbers
         normal = numbers == self.normal
         return whole[normal], numbers[normal]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 from gansweep.data.census import ImageFile
 from gansweep.data.folders import ImageFolder
 from gansweep.data.pairs import Translation
-from gansweep.data.source import Split
+from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
 from gansweep.ranges import Side
 
@@ -62,7 +63,7 @@ class PairedFolders(_Folders):
 class UnpairedFolders(_Folders):
     """Images of two kinds without counterparts.
 
-    The test split holds no true pairs either: nothing is measured against them.
+    The validation and test splits hold no true pairs either: nothing is measured against them.
     """
 
     paired = False
@@ -105,16 +106,27 @@ class _Counterparts(ImageFolder):
             both = [file for files in theirs.values() for file in files]
             _refuse_unequal(self.root, own, self.partner.root, _by_stem(self.partner.root, both))
             return {split: [own[_stem(f)] for f in files] for split, files in theirs.items()}
-        roots: dict[Split, tuple[Path, Path]] = {
-            "train": (self.root, self.partner.root),
-            "test": (self.test_root, self.partner.test_root),
-        }
+        parts: list[tuple[Path, Path, tuple[Split, ...]]] = [
+            (self.root, self.partner.root, ("train", "validation")),
+            (self.test_root, self.partner.test_root, ("test",)),
+        ]
         found: dict[Split, list[ImageFile]] = {}
-        for split, (mine, other) in roots.items():
+        for mine, other, splits in parts:
             own = _by_stem(mine, self._readable(mine))
-            _refuse_unequal(mine, own, other, _by_stem(other, theirs[split]))
-            found[split] = [own[_stem(file)] for file in theirs[split]]
+            both = [file for split in splits for file in theirs[split]]
+            _refuse_unequal(mine, own, other, _by_stem(other, both))
+            found |= {split: [own[_stem(file)] for file in theirs[split]] for split in splits}
         return found
+
+    @property
+    def undivided(self) -> DataSource:
+        partner = self.partner.undivided
+        if not isinstance(partner, ImageFolder) or partner is self.partner:
+            return self
+        whole = copy.copy(self)
+        whole.partner, whole._fingerprints = partner, {}
+        whole.__dict__.pop("_files", None)  # it follows the partner's
+        return whole
 
     @cached_property
     def _classes(self) -> list[str] | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Share, Split
-from gansweep.data.tasks import TaskName, task_named
+from gansweep.data.tasks import TaskName, same, task_named
 from gansweep.errors import UserError
 from gansweep.ranges import Weight
 
@@ -31,7 +32,7 @@ class Translation(DataSource):
 
     aligned: the training rows of both are counterparts and are drawn together; else each is
         drawn in an order of its own.
-    aligned_test: the test rows are counterparts.
+    aligned_test: the validation and test rows are counterparts.
     task: what is to be made, which scores and tables may name.
     """
 
@@ -47,7 +48,11 @@ class Translation(DataSource):
     ) -> None:
         self.name, self.task = name, task
         self.sources, self.targets = sources, targets
-        self.aligned: dict[Split, bool] = {"train": aligned, "test": aligned_test}
+        self.aligned: dict[Split, bool] = {
+            "train": aligned,
+            "validation": aligned_test,
+            "test": aligned_test,
+        }
 
     def prepare(self) -> None:
         self.sources.prepare()
@@ -69,7 +74,20 @@ class Translation(DataSource):
         return self.aligned[split]
 
     def count(self, split: Split) -> int:
-        return self.targets.count(split)
+        return self.targets.count(split) if self.sources.count(split) else 0
+
+    @property
+    def n_set_aside(self) -> int:
+        return self.targets.n_set_aside
+
+    @property
+    def undivided(self) -> DataSource:
+        sources, targets = self.sources.undivided, self.targets.undivided
+        if sources is self.sources and targets is self.targets:
+            return self
+        whole = copy.copy(self)
+        whole.sources, whole.targets = sources, targets
+        return whole
 
     def _drawn(self, share: Share) -> Iterator[Batch]:
         # counterparts are as many and drawn by the same seed: in the same order, mirrored alike
@@ -114,6 +132,8 @@ class _Side(ResidentSource):
     rows: of the training split; None for all of them.
     """
 
+    has_validation = True  # the base set's own
+
     def __init__(
         self,
         base: DataSource,
@@ -142,11 +162,22 @@ class _Side(ResidentSource):
             return 0  # arrays() of a split that does not exist would refuse
         return super().count(split)
 
+    @property
+    def n_set_aside(self) -> int:
+        return self.base.n_set_aside
+
+    @property
+    def undivided(self) -> DataSource:
+        base = self.base.undivided
+        if base is self.base:
+            return self
+        return _Side(base, self.channels, self.derive, self.rows, self.flip)
+
     def read(self, split: Split) -> Arrays:
         images, labels = zip(*self.base.arrays(split), strict=True)
         derived = self.derive(torch.cat(images))
         named = None if labels[0] is None else torch.cat(labels)
-        if split == "test" or self.rows is None:
+        if split != "train" or self.rows is None:
             return derived, named
         rows = self.rows(len(derived))
         return derived[rows], None if named is None else named[rows]
@@ -180,6 +211,12 @@ class _Derived(Translation):
             aligned_test=True,
         )
         self._is_mask = chosen.is_mask
+        self._base = base if chosen.target is same else None
+
+    @property
+    def classifier_from(self) -> DataSource | None:
+        """The base set, where the targets are its own images."""
+        return self._base
 
     @property
     def is_mask(self) -> bool:
@@ -218,7 +255,8 @@ class Unpaired(_Derived):
 
     The sources are made of one half of the base's training images, the targets of the other, so
     that no target's source is ever shown; the halves are the same in every run. Each side is
-    drawn, and mirrored, in an order of its own. The test split holds true pairs, to measure on.
+    drawn, and mirrored, in an order of its own. The validation and test splits hold true pairs, to
+    measure on.
     The options are those of `Paired`.
     """
 

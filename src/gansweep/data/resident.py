@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from abc import abstractmethod
@@ -14,8 +15,9 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
-from gansweep.data.source import Share, Split
-from gansweep.ranges import Count, Range, Seed
+from gansweep.data.source import DataSource, Share, Split
+from gansweep.data.validation import validation_count, validation_rows
+from gansweep.ranges import Count, CountOrNone, Range, Seed
 
 CHUNK = 1000
 Arrays = tuple[Tensor, Tensor | None]
@@ -29,7 +31,10 @@ class ResidentSource(PartlyLabelled):
         host memory, is indexed there, and each batch is copied. The batches are the same.
     n_labels: training images whose labels training is shown, see few_labels.py; None: all.
     label_seed: decides which these are.
+    n_validation: training images that are set aside, see validation.py; None: a tenth of them.
     """
+
+    has_validation = False  # a part of its own, which `read` reads: then none is set aside
 
     def __init__(
         self,
@@ -38,37 +43,60 @@ class ResidentSource(PartlyLabelled):
         resident_gib: Annotated[float, Range(0, 1e6)] = 1.0,
         n_labels: Count | None = None,
         label_seed: Seed = 0,
+        n_validation: CountOrNone | None = 0,
     ) -> None:
         self.flip = flip
         self.resident_gib = resident_gib
         self.n_labels = n_labels
         self.label_seed = label_seed
-        self._splits: dict[Split, Arrays] = {}
+        self._wanted_validation = n_validation
+        self._parts: dict[Split, Arrays] = {}
+        self._chosen: dict[Split, Tensor | None] = {}
         self._fingerprints: dict[Split, str] = {}
         self._on_device: tuple[torch.device, Arrays] | None = None
 
     @abstractmethod
     def read(self, split: Split) -> Arrays:
-        """Read a split: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None."""
+        """Read a part: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None.
+
+        split: "train" with what will be set aside, "test", and "validation" where the set
+            `has_validation`.
+        """
+
+    @property
+    def undivided(self) -> DataSource:
+        if self._rows("train") is None:
+            return self
+        whole = copy.copy(self)  # what was read is shared
+        whole._wanted_validation, whole._on_device = 0, None
+        whole._chosen, whole._fingerprints = {}, {}
+        return whole
+
+    @property
+    def n_set_aside(self) -> int:
+        return 0 if self.has_validation else self.n_validation
 
     def _train_labels(self) -> Tensor | None:
-        return self._split("train")[1]
+        return self.labels_of("train")
 
     def labels_of(self, split: Split) -> Tensor | None:
         self.check_split(split)
-        return self._split(split)[1]
+        labels, rows = self._part(split)[1], self._rows(split)
+        return labels if labels is None or rows is None else labels[rows]
 
     def count(self, split: Split) -> int:
-        return len(self._split(split)[0])
+        rows = self._rows(split)
+        return len(self._part(split)[0]) if rows is None else len(rows)
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         """Chunks of at most `CHUNK` rows, in the order in which the split is read."""
         self.check_split(split)
-        images, labels = self._split(split)
-        rows = torch.arange(len(images))
-        if limit is not None and limit < len(images):
+        images, labels = self._part(split)
+        chosen = self._rows(split)
+        rows = torch.arange(len(images)) if chosen is None else chosen
+        if limit is not None and limit < len(rows):
             # a fixed random subset: files are often sorted by class, writer or difficulty
-            rows = torch.randperm(len(images), generator=generator_for(0))[:limit]
+            rows = rows[torch.randperm(len(rows), generator=generator_for(0))[:limit]]
         for chunk in rows.split(CHUNK):
             yield images.index_select(0, chunk), None if labels is None else labels[chunk]
 
@@ -85,6 +113,9 @@ class ResidentSource(PartlyLabelled):
 
     def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
         images, labels = self._home(share.device)
+        chosen = self._rows("train")
+        if chosen is not None:
+            among = chosen if among is None else chosen[among]
         among = None if among is None else among.to(images.device)
         n = len(images) if among is None else len(among)
         order = EndlessOrder(n, share.seed, images.device, stream=streams.order)
@@ -108,14 +139,32 @@ class ResidentSource(PartlyLabelled):
         """(batch_size, 1, 1, 1) bool of the whole batch, so that a resumed run draws the same."""
         return torch.rand(batch_size, 1, 1, 1, generator=draw) < 0.5
 
-    def _split(self, split: Split) -> Arrays:
-        if split not in self._splits:
-            self._splits[split] = self.read(split)
-        return self._splits[split]
+    def _part(self, split: Split) -> Arrays:
+        """What the rows of a split belong to."""
+        part: Split = split
+        if split == "validation" and not self.has_validation:
+            part = "train"
+        if part not in self._parts:
+            self._parts[part] = self.read(part)
+        return self._parts[part]
+
+    def _rows(self, split: Split) -> Tensor | None:
+        """Which rows of its part make a split; None: all of them."""
+        if split == "test" or self.has_validation:
+            return None
+        if split not in self._chosen:
+            images, labels = self._part("train")
+            count = validation_count(self._wanted_validation, len(images), self.name)
+            aside = validation_rows(count, len(images), labels)
+            kept = torch.ones(len(images), dtype=torch.bool)
+            kept[aside] = False
+            self._chosen["validation"] = aside
+            self._chosen["train"] = kept.nonzero()[:, 0] if count else None
+        return self._chosen[split]
 
     def _home(self, device: torch.device) -> Arrays:
         """Where the training tensor is indexed: the device, or the host where it is too large."""
-        images, labels = self._split("train")
+        images, labels = self._part("train")
         if images.nbytes > self.resident_gib * 2**30:
             return images, labels
         if self._on_device is None or self._on_device[0] != device:

@@ -13,7 +13,7 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class Share:
 
 class DataSource(ABC):
     """One data set: training batches without end, and whole splits for the metrics.
+
+    Three splits without a sample in common: "train", "validation" to choose by, "test" to report.
 
     `prepare` is called by every reader below on its own; calling it first says when the
     download or the check of a folder happens.
@@ -162,6 +164,14 @@ class DataSource(ABC):
         return None
 
     @property
+    def undivided(self) -> DataSource:
+        """The same set with its validation images among the training images, where they came from.
+
+        Itself where nothing of the training part is set aside.
+        """
+        return self
+
+    @property
     def source_shape(self) -> tuple[int, ...] | None:
         """(C', H, W) of what an image is to be made from; None where the set has no sources."""
         return None
@@ -193,19 +203,34 @@ class DataSource(ABC):
         return self.count("train")
 
     @property
+    def n_validation(self) -> int:
+        return self.count("validation")
+
+    @property
+    def n_set_aside(self) -> int:
+        """Training images that are set aside to validate with; 0 where the set has a split of its
+        own for that, or none."""
+        return 0
+
+    @property
     def n_test(self) -> int:
         return self.count("test")
 
     def check_split(self, split: str) -> None:
         """Raises: UserError unless `split` is known and holds samples."""
-        if split not in ("train", "test"):
+        known: tuple[Split, ...] = ("train", "validation", "test")
+        found = next((one for one in known if one == split), None)
+        if found is None:
             raise UserError(
-                f"split={split!r} is not a split of data={self.name}: use train or test."
+                f"split={split!r} is not a split of data={self.name}: use {', '.join(known)}."
             )
-        if self.count("test" if split == "test" else "train") == 0:
+        if self.count(found) == 0:
+            mend = "give the data set a test split"
+            if found == "validation":
+                mend = "set some training images aside with data.n_validation"
             raise UserError(
                 f"data={self.name} has no {split} images, so nothing can be measured on them. "
-                "Measure against the other split, or give the data set a test split."
+                f"Measure against another split, or {mend}."
             )
 
     def check_sizes(self, batch_size: int, world: int, start_image: int = 0) -> None:
@@ -215,10 +240,14 @@ class DataSource(ABC):
                 f"batch_size={batch_size} is not a batch: set model.batch_size=1 or more."
             )
         if batch_size > self.n_train:
+            mend = "."
+            if self.n_set_aside:
+                aside = f"{self.n_set_aside} validation images"
+                mend = f", or train on the {aside} too: n_validation=0."
             raise UserError(
                 f"batch_size={batch_size} is larger than the {self.n_train} training images of "
                 f"data={self.name}: a batch would show images twice. "
-                f"Set model.batch_size={self.n_train} or less."
+                f"Set model.batch_size={self.n_train} or less{mend}"
             )
         if batch_size % world:
             below, above = batch_size // world * world, -(-batch_size // world) * world

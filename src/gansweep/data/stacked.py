@@ -16,12 +16,13 @@ from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.errors import UserError
-from gansweep.ranges import Range, Side
+from gansweep.ranges import CountOrNone, Range, Side
 
 CHANNELS = 3
 N_TRAIN = 128_000  # of VEEGAN and of PacGAN's comparison with it
 N_TEST = 26_000  # as many as both generate to count modes
-SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2}
+N_VALIDATION = 5_000  # ours, where images of the base set are set aside
+SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}
 
 
 class StackedSet(ResidentSource):
@@ -32,15 +33,19 @@ class StackedSet(ResidentSource):
 
     n_train: training triples. They are made of the base set's training images alone, the test
         triples of its test images: the published triples mix all of them (ours).
+    n_validation: images of the base set that are set aside, for validation triples alone.
     Source: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; Lin et al. 2018 (PacGAN),
         arXiv:1712.04086, Section 4.2.
     """
 
-    def __init__(self, n_train: int, **resident: Any) -> None:
+    has_validation = True
+
+    def __init__(self, n_train: int, n_validation: CountOrNone | None = 0, **resident: Any) -> None:
         super().__init__(**resident)
         if n_train < 1:
             raise UserError(f"data.n_train={n_train} leaves nothing to train on: set 1 or more.")
-        self._n = {"train": n_train, "test": N_TEST}
+        self._n = {"train": n_train, "validation": N_VALIDATION, "test": N_TEST}
+        self.wanted_validation = n_validation
 
     @cached_property
     @abstractmethod
@@ -55,6 +60,13 @@ class StackedSet(ResidentSource):
     def class_names(self) -> list[str]:
         names = self.stacked_from.class_names or []
         return ["".join(triple) for triple in itertools.product(names, repeat=CHANNELS)]
+
+    @property
+    def n_set_aside(self) -> int:
+        return self.stacked_from.n_set_aside
+
+    def count(self, split: Split) -> int:
+        return self._n[split] if self.stacked_from.count(split) else 0
 
     def read(self, split: Split) -> Arrays:
         images, labels = self._base(split)
@@ -86,7 +98,7 @@ class StackedDigits(StackedSet):
 
     @cached_property
     def stacked_from(self) -> Digits:
-        return Digits(self.image_size)
+        return Digits(self.image_size, n_validation=self.wanted_validation)
 
 
 class StackedMNIST(StackedSet):
@@ -107,4 +119,4 @@ class StackedMNIST(StackedSet):
 
     @cached_property
     def stacked_from(self) -> MNIST:
-        return MNIST(self.root, self.image_size)
+        return MNIST(self.root, self.image_size, n_validation=self.wanted_validation)

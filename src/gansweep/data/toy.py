@@ -14,8 +14,8 @@ from gansweep.data.source import Mixture, Split
 from gansweep.errors import UserError
 from gansweep.ranges import Count, Modes, Positive, Range, Weight
 
-N_TEST = 10_000
-SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2}
+N_HELD_OUT = 10_000  # of either kind
+SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}
 GOOD_SHARE = 1 - math.exp(-4.5)  # of a plane's Gaussian within 3 sigma: 98.89 %
 
 
@@ -23,9 +23,12 @@ class MixtureSource(ResidentSource):
     """Fixed samples of equally likely round Gaussians; the label is the mode drawn from.
 
     The samples do not depend on a run's seed: every run trains on the same ones.
-    Samples are points as they are, not scaled into [-1, 1].
+    Samples are points as they are, not scaled into [-1, 1]. Those to validate with are drawn like
+    the others, so that none is taken from the training samples.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
+
+    has_validation = True
 
     def __init__(self, means: Tensor, sigma: float, n_train: int, max_sigmas: float = 3.0) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class MixtureSource(ResidentSource):
             raise UserError(f"data.sigma={sigma} is no standard deviation: set it above 0.")
         if n_train < 1:
             raise UserError(f"data.n_train={n_train} leaves nothing to train on: set 1 or more.")
-        self._n = {"train": n_train, "test": N_TEST}
+        self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
         modes = len(means)
         weights = torch.full((modes,), 1 / modes, dtype=torch.float64)
         self._mixture = Mixture(means, sigma, weights, max_sigmas)

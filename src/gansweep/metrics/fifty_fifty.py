@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.source import DataSource
-from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting, needs_test_split
+from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting, needs_held_out
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.two_sample import LEAST, STEPS, fifty_fifty
@@ -70,19 +70,19 @@ class Fresh(Measure):
     words = ("fifty_fifty",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        return needs_test_split(data)
+        return needs_held_out(data)
 
     def least(self, data: DataSource) -> tuple[int, int]:
         return LEAST // 2, 0
 
     def build(self, setting: Setting) -> Metric:
         n = self._count(setting)
-        held_out = torch.cat([images for images, _ in setting.data.arrays("test", n)])
+        held_out = torch.cat([images for images, _ in setting.data.arrays(setting.held_out, n)])
         return FiftyFifty(held_out)
 
     def _count(self, setting: Setting) -> int:
         """Of either side, half of them to train on."""
-        return min(setting.n_fake, setting.data.n_test, MOST_TESTED)
+        return min(setting.n_fake, setting.data.count(setting.held_out), MOST_TESTED)
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.samples)
@@ -90,7 +90,7 @@ class Fresh(Measure):
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return {
             "n_real": self._count(setting),
-            "split": "test",
-            "data_fingerprint": setting.data.fingerprint("test"),
+            "split": setting.held_out,
+            "data_fingerprint": setting.data.fingerprint(setting.held_out),
             "steps": STEPS,
         } | WITHOUT_BACKBONE

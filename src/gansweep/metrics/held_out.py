@@ -1,4 +1,4 @@
-"""What a model does besides making new samples, measured on the test split.
+"""What a model does besides making new samples, measured on the validation or the test split.
 
 A model answers for held-out samples (see `Adversarial.answers`); each kind of answer has its
 measures. Every process of a data-parallel run measures the whole split and gets the same numbers.
@@ -23,7 +23,6 @@ from gansweep.metrics.features import Backbone
 from gansweep.metrics.panel import to_uint8
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, Protocol, Score
 
-LIMIT = 2000  # test samples that are asked for
 TRAINING_LIMIT = 10_000  # training samples that a code is looked up among
 BATCH = 250
 NEIGHBOURS = 10
@@ -34,14 +33,16 @@ Answer = Callable[[Batch], Answers]
 
 
 class HeldOut:
-    """The scores of a model's answers on the test split of one data set.
+    """The scores of a model's answers on a held-out split of one data set.
 
-    data: its test split's images are the truth, its labels the classes.
+    data: the split's images are the truth, its labels the classes.
+    split: "validation" for what steers a run, "test" for what is reported of it.
+    limit: at most so many samples are asked for; None: all of the split.
     """
 
-    def __init__(self, data: DataSource) -> None:
-        self.data = data
-        self.count = min(LIMIT, data.n_test)
+    def __init__(self, data: DataSource, split: Split, limit: int | None = None) -> None:
+        self.data, self.split = data, split
+        self.count = data.count(split) if limit is None else min(limit, data.count(split))
 
     def score(
         self, answer: Answer, device: torch.device, backbone: Backbone | None = None
@@ -53,8 +54,10 @@ class HeldOut:
         Raises: ValueError for answers that are not finite.
         """
         readings: dict[str, _Reading] = {}
-        for batch in self._batches("test", self.count, device) if self.count else ():
+        for batch in self._batches(self.split, self.count, device) if self.count else ():
             answers = answer(batch)
+            if not answers:
+                return {}
             _refuse_other_than_finite(answers)
             if not readings:
                 readings = self._readings(batch, answers, answer, backbone, device)
@@ -82,8 +85,8 @@ class HeldOut:
         """Word -> what reads it, for the kinds of answers that there are."""
         found: dict[str, _Reading] = {}
         if "logits" in answers and batch.labels is not None:
-            found["test_error"] = TestError(answers["logits"].shape[1])
-        known = batch.source is None or self.data.is_paired("test")  # what the answer should be
+            found["class_error"] = ClassError(answers["logits"].shape[1])
+        known = batch.source is None or self.data.is_paired(self.split)  # what the answer should be
         if "images" in answers and known and not self.data.is_points:
             found |= {"l1": Distance("images"), "psnr": SignalToNoise()}
             if batch.source is not None and batch.source.shape == batch.images.shape:
@@ -114,9 +117,10 @@ class HeldOut:
             "direction": DIRECTIONS[word],
             "n_fake": self.count,
             "n_real": None,
-            "split": "test",
+            "split": self.split,
+            "n_validation": (self.split != "test" and self.data.n_set_aside) or None,
             "data": self.data.name,
-            "data_fingerprint": self.data.fingerprint("test"),
+            "data_fingerprint": self.data.fingerprint(self.split),
             "backbone": None,
         }
 
@@ -149,10 +153,8 @@ class _Reading(ABC):
         return float(self.metric.compute())
 
 
-class TestError(_Reading):
-    """Share of the test samples whose most likely class is not their own, 0 to 1."""
-
-    __test__ = False  # its name is the field's; it is no test
+class ClassError(_Reading):
+    """Share of the samples whose most likely class is not their own, 0 to 1."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__(MulticlassAccuracy(n_classes, average="micro"))

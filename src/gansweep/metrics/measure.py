@@ -40,6 +40,7 @@ class Setting:
     real: on the device; None for points, which are compared with their exact distribution.
     conditional: the generator follows the labels it is asked for.
     balanced: it is asked for every class equally often.
+    held_out: the split of real samples that the generator was not trained on.
     """
 
     data: DataSource
@@ -50,6 +51,7 @@ class Setting:
     real: RealSide | None = None
     conditional: bool = False
     balanced: bool = False
+    held_out: Split = "test"
 
 
 class Measure(ABC):
@@ -89,8 +91,8 @@ class Measure(ABC):
         return {}
 
 
-def needs_test_split(data: DataSource) -> str:
+def needs_held_out(data: DataSource) -> str:
     """The misfit of a measure that compares with held-out samples; "" where there are some."""
-    return (
-        "" if data.n_test else "it compares with held-out samples, and the data have no test split"
-    )
+    if data.n_test or data.n_validation:
+        return ""
+    return "it compares with held-out samples, and the data have no split of them"

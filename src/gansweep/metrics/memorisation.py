@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gansweep.data.source import DataSource, Split
-from gansweep.metrics.measure import Measure, Setting, needs_test_split
+from gansweep.data.source import DataSource
+from gansweep.metrics.measure import Measure, Setting, needs_held_out
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.prdc import nearest
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import real_side
-
-SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 class Memorisation(OrderedSamples):
@@ -90,21 +88,22 @@ class Copying(Measure):
     words = ("memorisation",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        return needs_test_split(data) or super().misfit(data, backbone, conditional)
+        return needs_held_out(data) or super().misfit(data, backbone, conditional)
 
     def build(self, setting: Setting) -> Metric:
         assert setting.backbone is not None
         sides = [
             real_side(setting.data, split, None, setting.backbone, with_features=True).features
-            for split in SPLITS
+            for split in ("train", setting.held_out)
         ]
-        train, test = (side.to(setting.device) for side in sides if side is not None)
-        return Memorisation(train, test)
+        train, held_out = (side.to(setting.device) for side in sides if side is not None)
+        return Memorisation(train, held_out)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        data = setting.data
+        data, split = setting.data, setting.held_out
         return {
-            "n_real": data.n_test,
-            "split": "test",
-            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint('test')}",
+            "n_real": data.count(split),
+            "split": split,
+            "n_validation": data.n_set_aside or None,
+            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint(split)}",
         }

@@ -42,7 +42,8 @@ class Panel:
     data: the real side.
     n_fake: generated samples; by default 2,500 points, 1,000 images under the data set's own
         classifier (10 a class at least; 26,000 of stacked digits), 10,000 under other backbones.
-    split: the real images, "train" or "test".   n_real: at most so many of them; None: all.
+    split: the real images, "train", "validation" or "test".
+    n_real: at most so many of them; None: all.
     backbone: "classifier" (trained on the data itself), "inception", "dinov2", "clip", or "auto":
         the classifier for labelled images up to 32 pixels that are grey, of at most 20 classes or
         stacked, unless their tables are published under Inception. Points need none.
@@ -55,6 +56,10 @@ class Panel:
     min_test_accuracy: of the data set's classifier, below which it is refused.
     conditional: the generator follows the labels it is asked for.
     balanced: it is asked for every class equally often, instead of as often as in training.
+    n_held_out: of the held-out samples that a model answers for, at most so many; None: all. The
+        panel asks for none, `HeldOut` does.
+    held_out: the split of those, "validation" while a run is steered by its scores, which then
+        must not look at the test split either, and "test" for what is reported of it.
     Raises: UserError for options that do not fit each other or the data.
 
     `notes` says which scores of the last samples could not be measured, and why. Where
@@ -77,7 +82,17 @@ class Panel:
         min_test_accuracy: Share = 0.9,
         conditional: bool = False,
         balanced: bool = False,
+        n_held_out: Count | None = None,
+        held_out: Split = "test",
     ) -> None:
+        if split == "test" and held_out == "validation":
+            raise UserError(
+                "metrics.split=test would choose a run's best checkpoint, and a sweep's winner, by "
+                "the test images, which are there to report what was chosen. Use "
+                "metrics.split=validation (or train), and measure the trained run by 'gansweep "
+                "evaluate RUN metrics.split=test'."
+            )
+        self.n_held_out, self.held_out = n_held_out, held_out
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed
         self.batch_size, self.weights_path = batch_size, weights_path
         self.min_test_accuracy, self.conditional = min_test_accuracy, conditional
@@ -152,6 +167,7 @@ class Panel:
             real,
             self.conditional,
             self.balanced,
+            self.held_out,
         )
         self._metrics = self._build(setting)
         self._protocols = self._stated_protocols(setting)
@@ -355,6 +371,7 @@ class Panel:
             "n_real": setting.real.count if setting.real else None,
             "feature_width": len(setting.real.gaussian.mean) if setting.real else None,
             "split": self.split,
+            "n_validation": (self.split != "test" and self.data.n_set_aside) or None,
             "data": self.data.name,
             "data_fingerprint": self.data.fingerprint(self.split),
             "backbone": backbone.name if backbone else None,

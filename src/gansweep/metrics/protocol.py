@@ -23,7 +23,7 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
     **dict.fromkeys(("confident_modes",), "maximize"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
-    **dict.fromkeys(("test_error", "l1", "cycle_l1"), "minimize"),
+    **dict.fromkeys(("class_error", "l1", "cycle_l1"), "minimize"),
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
 }
@@ -50,7 +50,7 @@ CHOSEN_BY = {
 }
 # what a model says of held-out samples, which says nothing of the samples that it makes
 HELD_OUT = (
-    *("test_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),
+    *("class_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),
     *("auroc_reconstruction", "auroc_latent"),
 )
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
