@@ -238,6 +238,22 @@ def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, name: s
         claim(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[1]", b"{", b"\xff" * 600, b'{"number": "x", "host": "", "pid": 1, "started": 1}'),
+        *(b'{"number": 1e999, "host": "", "pid": 1, "started": 1}',),
+        *(b'{"number": 1, "host": "", "pid": 1, "started": 1e999}',),
+        *(b'{"number": -1, "host": "", "pid": 1, "started": 1}',),
+    ],
+)
+def test_garbage_for_a_number_is_no_number(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / writer.FILE).write_bytes(content)
+    assert newest(tmp_path) == 0
+    with claim(tmp_path) as ours:
+        assert ours.number == 1 == newest(tmp_path)
+
+
 def test_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     """A directory from somebody else is data."""
     target = tmp_path / "target"

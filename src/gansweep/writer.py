@@ -26,6 +26,7 @@ from pathlib import Path
 from gansweep.errors import UserError
 
 FILE, LOCK = ".writer", ".writer.lock"
+MOST, MOST_SECONDS = 2**63, 1e11  # what a number and a time may be
 SIZE = 512  # of FILE, which is written in place: one write of always as many bytes is never torn
 # A process that is suspended while it holds LOCK is waited for so long. What it was about to write
 # goes nowhere: see RunRecord.claimed.
@@ -51,17 +52,17 @@ class Holder:
 
     @classmethod
     def parse(cls, content: bytes) -> Holder | None:
-        """None where nobody took a number, or a power cut took it away."""
+        """None where nobody took a number, or what stands there is none of ours."""
         try:
             found = json.loads(content)
-            return cls(
-                int(found["number"]),
-                str(found["host"]),
-                int(found["pid"]),
-                float(found["started"]),
-            )
-        except (ValueError, TypeError, KeyError):
+            number, started = int(found["number"]), float(found["started"])
+            host = "".join(filter(str.isprintable, str(found["host"])))
+            pid = int(found["pid"])
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
+        if not 0 < number < MOST or not 0 <= started < MOST_SECONDS:
+            return None
+        return cls(number, host, pid, started)
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode().ljust(SIZE - 1) + b"\n"
