@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,27 @@ from processes import Processes
 
 from gansweep import writer
 from gansweep.errors import UserError
-from gansweep.record import RunRecord, claim_new
+from gansweep.record import RunRecord
 from gansweep.writer import SupersededError, adding, claim, newest
 
 HOLDS = (
     "import sys; from pathlib import Path; from gansweep.record import RunRecord\n"
     "with RunRecord(Path(sys.argv[1])).claimed():\n"
     "    print('held', flush=True); sys.stdin.readline()"
+)
+
+BEGINS = (
+    "import sys; from gansweep.errors import UserError\n"
+    "from gansweep.record import RunRecord, claim_new\n"
+    "kept = []\n"
+    "for number in range(16):\n"
+    "    sys.stdin.readline()\n"
+    "    try:\n"
+    "        kept.append(claim_new(sys.argv[1], 'group', f'run{number}', 'gan'))\n"
+    "        RunRecord.create(kept[-1][0].directory, 'a: 1')\n"
+    "        print('got it', flush=True)\n"
+    "    except UserError as error:\n"
+    "        print('refused', error, flush=True)"
 )
 
 
@@ -196,38 +209,20 @@ def test_discarded_directory_of_who_was_taken_over_from_stays(
     assert not other.directory.exists()
 
 
-class Forgetful(dict[Any, Any]):
-    """Claims of this process that it does not know of: each is as if of another process."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return default
-
-
-def test_of_many_that_begin_one_run_at_once_one_gets_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_two_processes_that_begin_one_run_at_once_one_gets_it(
+    tmp_path: Path, processes: Processes
 ) -> None:
-    """And no loser clears it away."""
-    monkeypatch.setattr(writer, "_held", Forgetful())
-    many, tries = 4, 16
-    for number in range(tries):
-        got: list[RunRecord] = []
-        barrier = threading.Barrier(many)
-
-        def begin(number: int = number, got: list[RunRecord] = got, at: Any = barrier) -> None:
-            at.wait()
-            try:
-                record, _ = claim_new(tmp_path, "group", f"run{number}", "gan")
-            except UserError:
-                return
-            got.append(record)
-            RunRecord.create(record.directory, "a: 1\n")
-
-        threads = [threading.Thread(target=begin) for _ in range(many)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(got) == 1 and got[0].exists
+    """And the other clears nothing away."""
+    both = [processes("-c", BEGINS, str(tmp_path), stdin=-1, bufsize=1) for _ in range(2)]
+    for number in range(16):
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+        said = [process.stdout.readline().split(maxsplit=1) for process in both if process.stdout]
+        assert sorted(words[0] for words in said) == ["got", "refused"], said
+        (why,) = (words[1] for words in said if words[0] == "refused")
+        assert "is being written by process" in why or "holds a run already" in why
+        assert RunRecord(tmp_path / "group" / f"run{number}").exists
 
 
 @pytest.mark.parametrize("name", [writer.FILE, writer.LOCK])
