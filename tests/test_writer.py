@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from processes import Processes
 
+from gansweep import record as records
 from gansweep import writer
 from gansweep.errors import UserError
 from gansweep.record import RunRecord
@@ -207,6 +208,18 @@ def test_discarded_directory_of_who_was_taken_over_from_stays(
     other = RunRecord.create(tmp_path / "other", "a: 1\n")
     other.claimed().discard()
     assert not other.directory.exists()
+
+
+def test_name_of_a_run_that_began_and_ended_while_it_was_asked_for_is_refused(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directories = iter([record.directory])
+    look = records.new_directory
+    monkeypatch.setattr(
+        records, "new_directory", lambda *given: next(directories, None) or look(*given)
+    )
+    with pytest.raises(UserError, match="holds a run already"):
+        records.claim_new(record.directory.parents[1], "group", "run", "gan")
 
 
 def test_of_two_processes_that_begin_one_run_at_once_one_gets_it(
