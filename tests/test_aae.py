@@ -34,7 +34,9 @@ def batch_of(n: int = 6) -> Batch:
 def test_discriminator_calls_draws_of_the_prior_real_and_codes_fake() -> None:
     model, batch = build(), batch_of()
     z = torch.randn(6, 3)
-    terms = model.player_loss("discriminator", batch, {"z": z}, model.make(batch, {}))
+    terms = model.player_loss(
+        "discriminator", batch, {"z": z}, model.make(batch, {}, model.clock), model.clock
+    )
     prior, coded = model.discriminator(z), model.discriminator(model.coder.encoder(batch.images))
     slow = F.binary_cross_entropy_with_logits(prior, torch.ones(6))
     slow = slow + F.binary_cross_entropy_with_logits(coded, torch.zeros(6))
@@ -43,8 +45,8 @@ def test_discriminator_calls_draws_of_the_prior_real_and_codes_fake() -> None:
 
 def test_decoder_learns_from_the_reconstruction_alone() -> None:
     model, batch = build(), batch_of()
-    made = model.make(batch, {})
-    loss = model.player_loss("decoder", batch, {"z": torch.randn(6, 3)}, made).loss
+    made = model.make(batch, {}, model.clock)
+    loss = model.player_loss("decoder", batch, {"z": torch.randn(6, 3)}, made, model.clock).loss
     torch.testing.assert_close(loss, squared_error(made, batch.images).mean())
 
 
@@ -53,11 +55,13 @@ def test_encoder_learns_to_help_the_decoder_and_to_be_taken_for_the_prior() -> N
     losses = {}
     for weight in (0.0, 0.5):
         model = build(f"model.adversarial_weight={weight}")
-        losses[weight] = model.player_loss("encoder", batch, {"z": z}, model.make(batch, {})).loss
+        losses[weight] = model.player_loss(
+            "encoder", batch, {"z": z}, model.make(batch, {}, model.clock), model.clock
+        ).loss
     coded = model.discriminator(model.coder.encoder(batch.images))
     deceiving = F.binary_cross_entropy_with_logits(coded, torch.ones(6))
     torch.testing.assert_close(
-        losses[0.0], squared_error(model.make(batch, {}), batch.images).mean()
+        losses[0.0], squared_error(model.make(batch, {}, model.clock), batch.images).mean()
     )
     torch.testing.assert_close(losses[0.5] - losses[0.0], 0.5 * deceiving)
 

@@ -284,12 +284,12 @@ def test_mirrored_images_are_the_chosen_ones() -> None:
 def test_p_rises_by_the_images_over_500_kimg_while_the_discriminator_overfits() -> None:
     augment = ADA(every_batches=4)
     for _ in range(3):
-        augment.adapt(torch.tensor(0.7), 64)
+        augment.load_state_dict(augment.adapted(torch.tensor(0.7), 64))
     assert augment.p == 0
-    augment.adapt(torch.tensor(0.7), 64)
+    augment.load_state_dict(augment.adapted(torch.tensor(0.7), 64))
     assert float(augment.p) == pytest.approx(4 * 64 / 500_000)
     for _ in range(8):
-        augment.adapt(torch.tensor(0.9), 64)
+        augment.load_state_dict(augment.adapted(torch.tensor(0.9), 64))
     assert float(augment.p) == pytest.approx(3 * 4 * 64 / 500_000)
 
 
@@ -297,7 +297,7 @@ def test_p_falls_below_the_target_but_never_below_0() -> None:
     augment = ADA(every_batches=1, kimg=1.0, start=0.15)
     moved = []
     for sign in (0.5, 0.59, 0.61, 0.0, 0.0):
-        augment.adapt(torch.tensor(sign), 100)
+        augment.load_state_dict(augment.adapted(torch.tensor(sign), 100))
         moved.append(float(augment.p))
     assert moved == pytest.approx([0.05, 0.0, 0.1, 0.0, 0.0], abs=1e-6)
 
@@ -305,10 +305,10 @@ def test_p_falls_below_the_target_but_never_below_0() -> None:
 def test_the_mean_over_the_batches_decides_and_nothing_else_remains_of_them() -> None:
     augment = ADA(every_batches=2, kimg=1.0, start=0.5)
     for sign in (1.0, 0.1):  # 0.55 on average
-        augment.adapt(torch.tensor(sign), 50)
+        augment.load_state_dict(augment.adapted(torch.tensor(sign), 50))
     assert float(augment.p) == pytest.approx(0.4)
     assert float(augment.signs) == 0 and float(augment.batches) == 0
     for sign in (0.1, 1.0, 1.0):
-        augment.adapt(torch.tensor(sign), 50)
+        augment.load_state_dict(augment.adapted(torch.tensor(sign), 50))
     assert float(augment.p) == pytest.approx(0.3)
     assert float(augment.signs) == 1 and float(augment.batches) == 1

@@ -124,8 +124,8 @@ def test_loss_is_the_mean_error_of_the_batch() -> None:
     for name, error in (("mse", squared_error), ("l1", absolute_error), ("bce", cross_entropy)):
         model = build(f"model.reconstruction={name}")
         batch = Batch(images_of(6))
-        made = model.make(batch, {})
-        loss = model.player_loss("autoencoder", batch, {}, made).loss
+        made = model.make(batch, {}, model.clock)
+        loss = model.player_loss("autoencoder", batch, {}, made, model.clock).loss
         torch.testing.assert_close(loss, error(made, batch.images).mean())
 
 
@@ -133,10 +133,10 @@ def test_noise_has_the_stated_spread_between_black_and_white_and_is_clipped() ->
     model = build("model.input_noise=0.1")
     assert model.draws is not None
     batch = Batch(torch.zeros(500, *IMAGE))
-    shown = model.input(batch, model.draw(model.draws, batch))
+    shown = model.input(batch, model.draw(model.draws, batch, model.clock))
     assert float(shown.std() / 2) == pytest.approx(0.1, rel=0.02)  # from black to white is 2
     batch = Batch(torch.ones(500, *IMAGE))
-    shown = model.input(batch, model.draw(model.draws, batch))
+    shown = model.input(batch, model.draw(model.draws, batch, model.clock))
     assert shown.max() == 1 and float((shown == 1).float().mean()) == pytest.approx(0.5, abs=0.02)
 
 
@@ -144,17 +144,19 @@ def test_noisy_input_is_to_be_made_clean() -> None:
     model = build("model.input_noise=0.4")
     assert model.draws is not None
     batch = Batch(images_of(6))
-    drawn = model.draw(model.draws, batch)
-    made = model.make(batch, drawn)
-    assert not torch.equal(made, model.make(batch, {"noise": torch.zeros_like(drawn["noise"])}))
-    loss = model.player_loss("autoencoder", batch, drawn, made).loss
+    drawn = model.draw(model.draws, batch, model.clock)
+    made = model.make(batch, drawn, model.clock)
+    assert not torch.equal(
+        made, model.make(batch, {"noise": torch.zeros_like(drawn["noise"])}, model.clock)
+    )
+    loss = model.player_loss("autoencoder", batch, drawn, made, model.clock).loss
     torch.testing.assert_close(loss, squared_error(made, batch.images).mean())
 
 
 def test_sources_are_shown_where_the_data_have_any() -> None:
     model = build(shape=(3, 8, 8), source=IMAGE)
     batch = Batch(images_of(4, (3, 8, 8)), None, images_of(4, seed=5))
-    assert model.make(batch, {}).shape == batch.images.shape
+    assert model.make(batch, {}, model.clock).shape == batch.images.shape
     answers = model.answers(batch)
     assert torch.equal(answers["codes"], model.coder.encoder.eval()(batch.source))
     assert answers["images"].shape == batch.images.shape
@@ -187,11 +189,11 @@ def test_kept_samples_are_the_latest_to_a_grey() -> None:
     kept = Latest(5, IMAGE)
     assert len(kept.rows()) == 0
     samples = images_of(12)
-    kept.add(samples[:3])
+    kept.load_state_dict(kept.with_newest(samples[:3]))
     torch.testing.assert_close(kept.rows(), samples[:3])
-    kept.add(samples[3:7])
+    kept.load_state_dict(kept.with_newest(samples[3:7]))
     torch.testing.assert_close(kept.rows(), samples[[5, 6, 2, 3, 4]])
-    kept.add(samples)  # more than it holds
+    kept.load_state_dict(kept.with_newest(samples))  # more than it holds
     assert sorted(kept.rows().sum((1, 2, 3)).tolist()) == pytest.approx(
         sorted(samples[-5:].sum((1, 2, 3)).tolist()), abs=1e-4
     )
@@ -201,7 +203,7 @@ def test_latent_distance_is_that_to_the_nearest_kept_code() -> None:
     model = build("model.kept_rows=6")
     known, asked = images_of(6, seed=1), images_of(4, seed=2)
     assert "anomaly/latent" not in model.answers(Batch(asked))
-    model.known.add(known)
+    model.known.load_state_dict(model.known.with_newest(known))
     codes, others = (model.answers(Batch(x))["codes"] for x in (asked, known))
     slow = [min(float((code - other).norm()) for other in others) for code in codes]
     found = model.answers(Batch(asked))["anomaly/latent"]
@@ -254,7 +256,7 @@ def test_reconstruction_is_what_an_anomaly_is_told_by() -> None:
 def test_area_under_the_curve_is_scikit_learns() -> None:
     data = build_data(config.compose(["data=one_class", "data.normal=1"]))
     model = build()
-    model.known.add(next(data.batches("train")).images)
+    model.known.load_state_dict(model.known.with_newest(next(data.batches("train")).images))
     scores = {
         s.protocol["score"]: s.value
         for s in HeldOut(data, "test").score(model.answers, CPU).values()

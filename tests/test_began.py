@@ -10,9 +10,9 @@ from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.began import Discriminator, Encoder, Generator
-from gansweep.models.adversarial import Scores
 from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Scores
 from gansweep.training import train
 
 IMAGE = (1, 8, 8)
@@ -41,24 +41,24 @@ def energies(*values: float) -> Tensor:
 
 def test_k_follows_the_balance_of_the_energies() -> None:
     control = Control(gamma=0.5, rate=0.1)
-    control.follow(torch.tensor(2.0), torch.tensor(0.4))
+    control.load_state_dict({"k": control.followed(torch.tensor(2.0), torch.tensor(0.4))})
     assert control.k.item() == pytest.approx(0.06)  # 0 + 0.1 (0.5 * 2 - 0.4)
-    control.follow(torch.tensor(1.0), torch.tensor(0.8))
+    control.load_state_dict({"k": control.followed(torch.tensor(1.0), torch.tensor(0.8))})
     assert control.k.item() == pytest.approx(0.03)  # 0.06 + 0.1 (0.5 - 0.8)
 
 
 def test_k_is_held_between_0_and_1() -> None:
     control = Control(gamma=0.5, rate=1.0)
-    control.follow(torch.tensor(1.0), torch.tensor(5.0))
+    control.load_state_dict({"k": control.followed(torch.tensor(1.0), torch.tensor(5.0))})
     assert control.k.item() == 0
-    control.follow(torch.tensor(9.0), torch.tensor(0.0))
+    control.load_state_dict({"k": control.followed(torch.tensor(9.0), torch.tensor(0.0))})
     assert control.k.item() == 1
 
 
 def test_equilibrium_leaves_k_as_it_is() -> None:
     control = Control(gamma=0.5, rate=0.1)
     control.k.fill_(0.25)
-    control.follow(torch.tensor(1.5), torch.tensor(0.75))
+    control.load_state_dict({"k": control.followed(torch.tensor(1.5), torch.tensor(0.75))})
     assert control.k.item() == 0.25
 
 
@@ -78,10 +78,10 @@ def test_generator_learns_from_the_fakes_of_the_least_energy() -> None:
     )
     assert model.draws is not None
     given = batch_of(8)
-    drawn = model.draw(model.draws, given)
-    fakes = model.make(given, drawn)
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock)
     model.images_seen = 1000
-    found = model.player_loss("generator", given, drawn, fakes).loss
+    found = model.player_loss("generator", given, drawn, fakes, model.clock).loss
     best = sorted(model.discriminator(fakes).tolist())[:4]
     assert found.item() == pytest.approx(sum(best) / 4)
 
@@ -105,13 +105,13 @@ def test_k_of_0_keeps_the_generated_samples_from_the_discriminator() -> None:
     model, batch = build(), batch_of()
     drawn = {"z": torch.rand(6, model.latent_dim) * 2 - 1}
     gradients = []
-    for fakes in (model.make(batch, drawn), torch.ones(6, *IMAGE)):
-        loss = model.player_loss("discriminator", batch, drawn, fakes).loss
+    for fakes in (model.make(batch, drawn, model.clock), torch.ones(6, *IMAGE)):
+        loss = model.player_loss("discriminator", batch, drawn, fakes, model.clock).loss
         gradients.append(torch.autograd.grad(loss, list(model.discriminator.parameters())))
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
     model.control.k.fill_(0.5)
-    loss = model.player_loss("discriminator", batch, drawn, torch.ones(6, *IMAGE)).loss
+    loss = model.player_loss("discriminator", batch, drawn, torch.ones(6, *IMAGE), model.clock).loss
     moved = torch.autograd.grad(loss, list(model.discriminator.parameters()))
     assert not all(torch.allclose(a, b) for a, b in zip(gradients[0], moved, strict=True))
 

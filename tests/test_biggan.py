@@ -78,11 +78,15 @@ def test_generator_alone_is_regularised_with_the_configured_weight() -> None:
     for weight in (0.0, 0.5):
         game = game_of(f"model.orthogonal_weight={weight}").eval()
         drawn = {"z": torch.randn(6, 12, generator=torch.Generator().manual_seed(3))}
-        terms = game.player_loss("generator", batch, drawn, game.make(batch, drawn))
+        terms = game.player_loss(
+            "generator", batch, drawn, game.make(batch, drawn, game.clock), game.clock
+        )
         losses.append(terms.loss.item())
         penalty = orthogonal_penalty(game.generator).item()
         assert ("penalty/orthogonal" in terms.parts) == (weight > 0)
-        assert not game.player_loss("discriminator", batch, drawn, game.make(batch, drawn)).parts
+        assert not game.player_loss(
+            "discriminator", batch, drawn, game.make(batch, drawn, game.clock), game.clock
+        ).parts
     assert penalty > 0
     assert losses[1] - losses[0] == pytest.approx(0.5 * penalty, rel=1e-4)
 

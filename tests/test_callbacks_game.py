@@ -21,8 +21,9 @@ from gansweep.callbacks.watcher import GameCallback
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
-from gansweep.models.adversarial import Adversarial, Scores
+from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Scores
 from gansweep.record import RunRecord
 from gansweep.training import train
 

@@ -44,7 +44,7 @@ def batch_of(n: int = 6) -> Batch:
 
 def drawn_by(model: GAN, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     drawn = model.draw(Draws(1, torch.device("cpu")), batch)
-    return drawn, model.make(batch, drawn)
+    return drawn, model.make(batch, drawn, model.clock)
 
 
 # layers
@@ -111,7 +111,9 @@ def test_acgan_adds_the_cross_entropy_of_the_class_to_both_losses() -> None:
     assert isinstance(model, ACGAN)
     batch = batch_of()
     drawn, fakes = drawn_by(model, batch)
-    plain = partial(GAN.player_loss, model, batch=batch, drawn=drawn, fakes=fakes)
+    plain = partial(
+        GAN.player_loss, model, batch=batch, drawn=drawn, fakes=fakes, clock=model.clock
+    )
 
     def cross_entropy(samples: torch.Tensor) -> float:
         features = model.discriminator.features(samples)
@@ -125,14 +127,17 @@ def test_acgan_adds_the_cross_entropy_of_the_class_to_both_losses() -> None:
     real, fake = cross_entropy(batch.images), cross_entropy(fakes)
     expected = {"generator": 0.5 * fake, "discriminator": 0.5 * (real + fake)}
     for player, addition in expected.items():
-        with_class = model.player_loss(player, batch, drawn, fakes).loss.item()
+        with_class = model.player_loss(player, batch, drawn, fakes, model.clock).loss.item()
         assert with_class - plain(player).loss.item() == pytest.approx(addition, rel=1e-4)
 
 
 def test_acgan_judges_without_the_label() -> None:
     model = built("acgan").eval()
     batch = batch_of()
-    scores = [model.judge(batch.images, labels) for labels in (batch.labels, batch.labels.flip(0))]
+    scores = [
+        model.judge(batch.images, labels, model.clock)
+        for labels in (batch.labels, batch.labels.flip(0))
+    ]
     assert torch.equal(*scores)
     assert model.answers(batch)["logits"].shape == (6, 10)
 
@@ -207,8 +212,8 @@ def test_both_players_of_infogan_gain_from_information() -> None:
     categorical, continuous = model.information(drawn["z"], fakes)
     gain = (2 * categorical + 0.5 * continuous).item()
     for player in model.players:
-        with_codes = model.player_loss(player, batch, drawn, fakes).loss.item()
-        plain = GAN.player_loss(model, player, batch, drawn, fakes).loss.item()
+        with_codes = model.player_loss(player, batch, drawn, fakes, model.clock).loss.item()
+        plain = GAN.player_loss(model, player, batch, drawn, fakes, model.clock).loss.item()
         assert plain - with_codes == pytest.approx(gain, rel=1e-4)
 
 

@@ -58,7 +58,9 @@ def drawn_for(model: CycleGAN, batch: Batch) -> dict[str, Tensor]:
 def test_the_generators_loss_by_hand() -> None:
     model, batch = scaled_model(), one_pixel(1.0, 4.0)
     drawn = drawn_for(model, batch)
-    terms = model.player_loss("generator", batch, drawn, model.make(batch, drawn))
+    terms = model.player_loss(
+        "generator", batch, drawn, model.make(batch, drawn, model.clock), model.clock
+    )
     fooling = (1 * 2 - 1) ** 2 + (3 * 1 - 1) ** 2
     cycle = abs(0.25 * 2 - 1) + abs(2 * 1 - 4)
     identity = abs(2 * 4 - 4) + abs(0.25 * 1 - 1)
@@ -70,7 +72,9 @@ def test_the_generators_loss_by_hand() -> None:
 def test_the_discriminators_loss_by_hand() -> None:
     model, batch = scaled_model(), one_pixel(1.0, 4.0)
     drawn = drawn_for(model, batch)
-    terms = model.player_loss("discriminator", batch, drawn, model.make(batch, drawn))
+    terms = model.player_loss(
+        "discriminator", batch, drawn, model.make(batch, drawn, model.clock), model.clock
+    )
     loss_a = 0.5 * ((3 * 1 - 1) ** 2 + (3 * 1) ** 2)
     loss_b = 0.5 * ((1 * 4 - 1) ** 2 + (1 * 2) ** 2)
     assert float(terms.parts["loss/discriminator_a"]) == pytest.approx(loss_a)
@@ -125,7 +129,7 @@ def test_the_pool_follows_the_papers_rule(batch_size: int) -> None:
         fakes = step * batch_size + torch.arange(batch_size).float().view(-1, 1, 1, 1)
         chances = torch.rand(batch_size, 2, generator=rng)
         seen, *state = fast.shown(fakes, chances)
-        fast.keep(*state)
+        fast.load_state_dict(dict(zip(("images", "filled"), state, strict=True)))
         expected = [slow.query(f, *c) for f, c in zip(fakes.flatten().tolist(), chances.tolist(),
                                                       strict=True)]  # fmt: skip
         assert seen.flatten().tolist() == expected
@@ -139,7 +143,7 @@ def test_half_of_what_the_full_pool_shows_is_old() -> None:
     for step in range(60):
         fakes = torch.full((20, 1, 1, 1), float(step))
         seen, *state = pool.shown(fakes, torch.rand(20, 2, generator=rng))
-        pool.keep(*state)
+        pool.load_state_dict(dict(zip(("images", "filled"), state, strict=True)))
         old += int((seen != step).sum()) if step >= 10 else 0
     assert 450 < old < 550  # of 1000, less the few swapped for another of this step
 
@@ -154,7 +158,9 @@ def test_a_loss_leaves_the_pool_and_the_move_fills_it() -> None:
     model.configure_optimizers()
     model.draws = Draws(0, CPU)
     drawn = drawn_for(model, batch)
-    model.player_loss("discriminator", batch, drawn, model.make(batch, drawn))
+    model.player_loss(
+        "discriminator", batch, drawn, model.make(batch, drawn, model.clock), model.clock
+    )
     assert int(model.pool_b.filled) == 0
     model.training_step(batch, 0)
     assert (int(model.pool_a.filled), int(model.pool_b.filled)) == (1, 1)
@@ -208,7 +214,7 @@ def share_pool(rank: int, folder: str) -> None:
     for step in range(8):
         fakes = (6 * step + torch.arange(6).float()).view(-1, 1, 1, 1)[3 * rank : 3 * rank + 3]
         shown, *state = pool.shown(fakes, draws.uniform(3, 2))
-        pool.keep(*state)
+        pool.load_state_dict(dict(zip(("images", "filled"), state, strict=True)))
         seen.append(shown)
     torch.save((torch.stack(seen), pool.images), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -222,7 +228,7 @@ def test_two_processes_share_one_pool(tmp_path: Path) -> None:
     for step in range(8):
         fakes = (6 * step + torch.arange(6).float()).view(-1, 1, 1, 1)
         shown, *state = pool.shown(fakes, draws.uniform(6, 2))
-        pool.keep(*state)
+        pool.load_state_dict(dict(zip(("images", "filled"), state, strict=True)))
         assert torch.equal(shown, torch.cat([seen[step] for seen, _ in halves]))
     assert all(torch.equal(pool.images, images) for _, images in halves)
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from gansweep import config
+from gansweep.build import build_data, build_model
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.callbacks.duality import DualityGap, unchanged
+from gansweep.callbacks.duality import DualityGap, slices, unchanged
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.rows import Rows
 from gansweep.data.batch import Batch
@@ -157,7 +159,7 @@ class Three(GAN):
 @pytest.mark.parametrize(
     ("data", "model", "words"),
     [
-        (Zeros(0), dirac(1.0, 1.0, Minimax()), "none aside"),
+        (Zeros(0), dirac(1.0, 1.0, Minimax()), "fewer than the 4"),
         (Zeros(), dirac(1.0, 1.0, Energy()), "energy"),
     ],
     ids=["no held-out images", "no value"],
@@ -285,3 +287,66 @@ def test_discriminator_that_the_run_holds_still_is_found_out(
     _, rows = finished(tmp_path / "run", words)
     gaps = curve(rows, "game/duality_gap")
     assert gaps[-1][-1] > 0.5
+
+
+# The game whose gap it is
+
+
+@pytest.mark.parametrize("interval", [1, 4, 16])
+@pytest.mark.parametrize("steps", [0, 1, 16])
+def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: int) -> None:
+    """max over psi of -psi theta - psi^2 / 2 is at psi = -theta, where M = theta^2 = 1.
+
+    The generator wins nothing from a flat discriminator, so this is the gap.
+    """
+    model = dirac(1.0, 0.0, Wasserstein(), penalties={"r1": R1(weight=1.0)})
+    model.penalty_interval, model.steps = interval, steps
+    assert gap_of(model, steps=300, lr=0.05)["duality_gap"] == pytest.approx(1.0, abs=1e-3)
+
+
+def gap_of_a_variant(*words: str, batch_size: int) -> dict[str, float]:
+    """Of a tiny untrained model on digits, whose 143 validation images make two halves."""
+    cfg = config.compose(["data=digits", *words])
+    cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
+    data = build_data(cfg)
+    model = build_model(cfg, data)
+    model.configure_optimizers()
+    watcher = DualityGap(every_kimg=1, steps=2, batch_size=batch_size, learning_rate=1e-3)
+    watcher.data, watcher.journal = data, Journal(None, None)
+    watcher.on_train_start(None, model)  # type: ignore[arg-type]
+    watcher._images_seen_here = 1
+    watcher.work(model)
+    return watcher.journal.latest
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "words"),
+    [
+        (32, ["model=stylegan2"]),
+        (50, ["model=stylegan2"]),
+        (32, ["model=stylegan2", "model.packing=2"]),
+        (32, ["model=progan"]),
+        (32, ["model=pacgan", "model.packing=7"]),
+    ],
+)
+def test_a_discriminator_that_judges_samples_together_is_given_whole_groups(
+    batch_size: int, words: list[str]
+) -> None:
+    assert gap_of_a_variant(*words, batch_size=batch_size)["game/duality_gap"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "together", "lengths"),
+    [
+        (180, 64, 1, [60, 60, 60]),
+        (180, 32, 4, [32, 32, 32, 28, 28, 28]),
+        (176, 64, 8, [64, 56, 56]),
+        (24, 4, 8, [8, 8, 8]),  # smaller than a group
+    ],
+)
+def test_slices_are_whole_groups_in_their_order(
+    n: int, size: int, together: int, lengths: list[int]
+) -> None:
+    found = list(slices(n, size, together))
+    assert [len(part) for part in found] == lengths
+    assert torch.cat(found).tolist() == list(range(n))

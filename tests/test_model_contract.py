@@ -102,10 +102,12 @@ def test_only_the_moving_player_changes(variant: str, shape: tuple[int, ...]) ->
     model = build(variant, shape)
     assert model.draws is not None
     batch = batch_of(shape)
-    drawn = model.draw(model.draws, batch)
+    drawn = model.draw(model.draws, batch, model.clock)
     for player in model.players:
         before = {name: weights(net) for name, net in model.players.items()}
-        terms = model.player_loss(player, batch, drawn, model.make(batch, drawn))
+        terms = model.player_loss(
+            player, batch, drawn, model.make(batch, drawn, model.clock), model.clock
+        )
         model._optimizers[player].zero_grad()
         terms.loss.backward(inputs=model._parameters_of[player])
         model._move(player)
@@ -129,11 +131,14 @@ def test_loss_is_a_pure_function(variant: str, shape: tuple[int, ...]) -> None:
     model = build(variant, shape).eval()
     assert model.draws is not None
     batch = batch_of(shape)
-    drawn = model.draw(model.draws, batch)
+    drawn = model.draw(model.draws, batch, model.clock)
     state = torch.get_rng_state()
     for player in model.players:
         first, second = (
-            model.player_loss(player, batch, drawn, model.make(batch, drawn)).loss for _ in "ab"
+            model.player_loss(
+                player, batch, drawn, model.make(batch, drawn, model.clock), model.clock
+            ).loss
+            for _ in "ab"
         )
         assert torch.equal(first, second), player
     assert torch.equal(torch.get_rng_state(), state), "a loss drew from the global generator"
@@ -213,10 +218,12 @@ def test_a_player_meets_the_moved_weights_under_autocast(variant: str) -> None:
     model = build(variant, smallest(variant), f"model.optimizer.{first}.lr=0.1")
     batch = batch_of(smallest(variant))
     assert model.draws is not None
-    drawn = model.draw(model.draws, batch)
+    drawn = model.draw(model.draws, batch, model.clock)
 
     def loss() -> torch.Tensor:
-        return model.player_loss(first, batch, drawn, model.make(batch, drawn)).loss
+        return model.player_loss(
+            first, batch, drawn, model.make(batch, drawn, model.clock), model.clock
+        ).loss
 
     with torch.autocast("cpu", torch.bfloat16):
         for k in range(model.n_critic):

@@ -46,8 +46,8 @@ def test_losses_are_those_of_the_packs_worked_out_one_by_one() -> None:
     assert model.draws is not None
     model.eval()
     batch = Batch(torch.randn(6, 2))
-    drawn = model.draw(model.draws, batch)
-    fakes = model.make(batch, drawn)
+    drawn = model.draw(model.draws, batch, model.clock)
+    fakes = model.make(batch, drawn, model.clock)
 
     def softplus_of(samples: Tensor, sign: float) -> float:
         score = model.discriminator(samples.reshape(1, 6)).detach().double()
@@ -56,9 +56,9 @@ def test_losses_are_those_of_the_packs_worked_out_one_by_one() -> None:
     real = [softplus_of(batch.images[k : k + 3], -1.0) for k in (0, 3)]
     fake = [softplus_of(fakes[k : k + 3], 1.0) for k in (0, 3)]
     fooled = [softplus_of(fakes[k : k + 3], -1.0) for k in (0, 3)]
-    found = model.player_loss("discriminator", batch, drawn, fakes).loss
+    found = model.player_loss("discriminator", batch, drawn, fakes, model.clock).loss
     assert found.item() == pytest.approx((sum(real) + sum(fake)) / 2, rel=1e-5)
-    found = model.player_loss("generator", batch, drawn, fakes).loss
+    found = model.player_loss("generator", batch, drawn, fakes, model.clock).loss
     assert found.item() == pytest.approx(sum(fooled) / 2, rel=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_a_packing_discriminator_tells_a_repeated_sample_from_two() -> None:
         real = torch.randint(2, (128, 1), generator=rng).float() * 2 - 1
         real = torch.cat([real, torch.zeros_like(real)], 1)
         collapsed = real[::2].repeat_interleave(2, 0)
-        logits = [model.judge(packs(x, 2), None) for x in (real, collapsed)]
+        logits = [model.judge(packs(x, 2), None, model.clock) for x in (real, collapsed)]
         loss = model.loss.discriminator(*logits)
         optimizer.zero_grad()
         loss.backward()

@@ -55,14 +55,14 @@ def test_pix2pix_losses_by_hand() -> None:
     """Source (1, 0), truth (3, 0): the fake is (2, 0), its patches 1 and 0, the true 2 and 0."""
     model = hand_made()
     batch = Batch(torch.tensor([[[[3.0, 0.0]]]]), None, torch.tensor([[[[1.0, 0.0]]]]))
-    fakes = model.make(batch, {"dropout": torch.zeros(1, 1)})
-    terms = model.player_loss("discriminator", batch, {}, fakes)
+    fakes = model.make(batch, {"dropout": torch.zeros(1, 1)}, model.clock)
+    terms = model.player_loss("discriminator", batch, {}, fakes, model.clock)
     real = (softplus(-2) + softplus(0)) / 2
     fake = (softplus(1) + softplus(0)) / 2
     assert terms.loss.item() == pytest.approx(0.5 * (real + fake))
     assert terms.scores is not None
     assert (terms.scores.real.tolist(), terms.scores.fake.tolist()) == ([1.0], [0.5])
-    terms = model.player_loss("generator", batch, {}, fakes)
+    terms = model.player_loss("generator", batch, {}, fakes, model.clock)
     adversarial = (softplus(-1) + softplus(0)) / 2
     assert float(terms.parts["loss/l1"]) == 0.5
     assert terms.loss.item() == pytest.approx(adversarial + 100 * 0.5)
@@ -160,12 +160,12 @@ def test_context_encoder_losses_by_hand() -> None:
     """At 32 pixels the middle is 16 wide and the hole 14: 60 of 256 pixels overlap the seen."""
     model = inpainter()
     batch = Batch(torch.zeros(2, 1, 32, 32), None, torch.ones(2, 1, 32, 32))
-    fakes = model.make(batch, {})
-    terms = model.player_loss("generator", batch, {}, fakes)
+    fakes = model.make(batch, {}, model.clock)
+    terms = model.player_loss("generator", batch, {}, fakes, model.clock)
     l2 = 0.25 * (196 + 10 * 60) / 256
     assert float(terms.parts["loss/l2"]) == pytest.approx(l2)
     assert terms.loss.item() == pytest.approx(0.999 * l2 + 0.001 * softplus(-0.5))
-    terms = model.player_loss("discriminator", batch, {}, fakes)
+    terms = model.player_loss("discriminator", batch, {}, fakes, model.clock)
     assert terms.loss.item() == pytest.approx(softplus(0) + softplus(0.5))
 
 

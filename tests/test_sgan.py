@@ -70,7 +70,7 @@ def few(images: Tensor, known: Tensor, labels: list[int]) -> Batch:
 def test_loss_of_k_plus_1_classes_is_the_one_worked_by_hand(unsupervised_weight: float) -> None:
     model = game(SGAN, unsupervised_weight=unsupervised_weight).double()
     batch = few(logs([1, 1, 1, 1]), logs([2, 1, 1, 9]), [0])
-    terms = model.discriminator_loss(batch, {}, logs([1, 1, 1, 3]))
+    terms = model.discriminator_loss(batch, {}, logs([1, 1, 1, 3]), model.clock)
     # p(y | x, real) = 2/4; D(x) = 3/4; D(G(z)) = 3/6
     expected = math.log(2) + unsupervised_weight * (math.log(4 / 3) + math.log(2))
     assert terms.loss.item() == pytest.approx(expected)
@@ -84,7 +84,7 @@ def test_loss_of_k_plus_1_classes_is_the_one_worked_by_hand(unsupervised_weight:
 def test_loss_of_k_logits_is_the_one_worked_by_hand(unsupervised_weight: float) -> None:
     model = game(FeatureMatchingSGAN, unsupervised_weight=unsupervised_weight).double()
     batch = few(logs([1, 1, 1]), logs([2, 1, 1]), [0])
-    terms = model.discriminator_loss(batch, {}, logs([0.25, 0.25, 0.5]))
+    terms = model.discriminator_loss(batch, {}, logs([0.25, 0.25, 0.5]), model.clock)
     # p(y | x) = 2/4; D(x) = 3/4; D(G(z)) = 1/2; each half of the game weighs 1/2
     expected = math.log(2) + unsupervised_weight * (math.log(4 / 3) + math.log(2)) / 2
     assert terms.loss.item() == pytest.approx(expected)
@@ -109,7 +109,7 @@ def test_with_every_label_known_the_loss_is_the_likelihood_of_k_plus_1_classes()
     model = game(SGAN).double()
     real, fake = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)).double()
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    terms = model.discriminator_loss(Batch(real, labels), {}, fake)
+    terms = model.discriminator_loss(Batch(real, labels), {}, fake, model.clock)
     expected = F.cross_entropy(real, labels) + F.cross_entropy(fake, torch.full((6,), 3))
     torch.testing.assert_close(terms.loss, expected)
 
@@ -121,11 +121,12 @@ def test_logits_of_100_lose_nothing(kind: type[SGAN], size: float) -> None:
     logits = torch.full((2, 3 + kind.learns_fake_logit), size)
     logits[:, 0] = -size
     batch = few(logits, logits, [0, 1])
-    terms = model.discriminator_loss(batch, {}, logits)
+    terms = model.discriminator_loss(batch, {}, logits, model.clock)
     terms.loss.backward()
     gain = model.discriminator.gain
     assert gain.grad is not None and gain.grad.isfinite()
-    exact = model.double().discriminator_loss(batch.each(_double), {}, logits.double())
+    model.double()
+    exact = model.discriminator_loss(batch.each(_double), {}, logits.double(), model.clock)
     assert terms.loss.item() == pytest.approx(exact.loss.item(), rel=1e-6)
     largest = model.realness(torch.eye(3 + kind.learns_fake_logit)[:1] * 100)
     assert largest.item() == pytest.approx(100)
@@ -181,14 +182,16 @@ def test_noise_is_drawn_for_each_pass_and_tests_have_none() -> None:
     model = noisy_game()
     batch = few(torch.randn(4, 3), torch.randn(4, 3), [0, 1, 2, 0])
     assert model.draws is not None
-    drawn = model.draw(model.draws, batch)
+    drawn = model.draw(model.draws, batch, model.clock)
     noise = [drawn[f"noise/{name}"] for name in ("labelled", "real", "fake", "matched_fake")]
     assert all(part.shape == (4, 3 + 6 + 5) for part in noise)
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(noise, 2))
     losses = []
     for changed in (None, "noise/labelled", "noise/real", "noise/fake"):
         other = drawn if changed is None else drawn | {changed: torch.zeros(4, 14)}
-        losses.append(model.discriminator_loss(batch, other, torch.zeros(4, 3)).loss.item())
+        losses.append(
+            model.discriminator_loss(batch, other, torch.zeros(4, 3), model.clock).loss.item()
+        )
     assert len(set(losses)) == 4
     answers = [model.answers(batch)["logits"] for _ in range(2)]
     assert torch.equal(*answers)

@@ -96,12 +96,15 @@ def test_losses_stay_pure_functions(term: str) -> None:
         model.training_step(batch(k), k)
     assert model.draws is not None
     given = batch(5)
-    drawn = model.draw(model.draws, given)
+    drawn = model.draw(model.draws, given, model.clock)
     assert all(len(d) in (8, 4) for d in drawn.values())
     state = torch.get_rng_state()
     for player in model.players:
         first, second = (
-            model.player_loss(player, given, drawn, model.make(given, drawn)).loss for _ in "ab"
+            model.player_loss(
+                player, given, drawn, model.make(given, drawn, model.clock), model.clock
+            ).loss
+            for _ in "ab"
         )
         assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
@@ -156,8 +159,8 @@ def test_both_players_see_changed_samples_each_by_its_own_draw() -> None:
     model = build(DIFF)
     assert model.draws is not None and model.augment is not None
     given = batch()
-    drawn = model.draw(model.draws, given)
-    fakes = model.make(given, drawn)
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock)
 
     def own(kind: str) -> dict[str, Tensor]:
         return {k: drawn[f"augment.{kind}.{k}"] for k in ("color", "translation", "cutout")}
@@ -166,10 +169,10 @@ def test_both_players_see_changed_samples_each_by_its_own_draw() -> None:
         model.discriminator(model.augment(x, own(kind)))
         for x, kind in ((given.images, "real"), (fakes, "fake"))
     )
-    found = model.player_loss("discriminator", given, drawn, fakes)
+    found = model.player_loss("discriminator", given, drawn, fakes, model.clock)
     torch.testing.assert_close(found.loss, model.loss.discriminator(real, fake))
     seen = model.discriminator(model.augment(fakes, own("generator")))
-    found = model.player_loss("generator", given, drawn, fakes)
+    found = model.player_loss("generator", given, drawn, fakes, model.clock)
     torch.testing.assert_close(found.loss, model.loss.generator(None, seen))
     assert not torch.equal(drawn["augment.fake.cutout"], drawn["augment.generator.cutout"])
 
@@ -222,10 +225,10 @@ def test_lecam_by_hand() -> None:
     lecam = LeCam(weight=1.0, decay=0.75)
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
     assert lecam.of_scores(real, fake).item() == 0  # before any average
-    lecam.learn(torch.tensor(2.0), torch.tensor(-1.0))
+    lecam.load_state_dict(lecam.learned(torch.tensor(2.0), torch.tensor(-1.0)))
     # (1 + 1)^2, (3 + 1)^2 and (0 - 2)^2, (-2 - 2)^2
     assert lecam.of_scores(real, fake).item() == pytest.approx((4 + 16) / 2 + (4 + 16) / 2)
-    lecam.learn(torch.tensor(4.0), torch.tensor(3.0))
+    lecam.load_state_dict(lecam.learned(torch.tensor(4.0), torch.tensor(3.0)))
     assert lecam.anchors.tolist() == pytest.approx([2.5, 0.0])
     assert lecam.of_scores(real, fake).item() == pytest.approx((1 + 9) / 2 + (6.25 + 20.25) / 2)
 
@@ -282,12 +285,12 @@ def test_generator_learns_from_its_best_fakes_alone() -> None:
     model = build(TOP_K)
     assert model.draws is not None
     given = batch()
-    drawn = model.draw(model.draws, given)
+    drawn = model.draw(model.draws, given, model.clock)
     for seen, kept in ((0, 8), (1000, 4), (2000, 2), (9000, 2)):
         model.images_seen = seen
-        fakes = model.make(given, drawn)
+        fakes = model.make(given, drawn, model.clock)
         fakes.retain_grad()
-        found = model.player_loss("generator", given, drawn, fakes).loss
+        found = model.player_loss("generator", given, drawn, fakes, model.clock).loss
         scores = sorted(model.discriminator(fakes).tolist(), reverse=True)[:kept]
         slow = sum(nn.functional.softplus(torch.tensor(-s)).item() for s in scores) / kept
         assert found.item() == pytest.approx(slow, rel=1e-5)
@@ -301,12 +304,12 @@ def test_feature_matching_is_the_squared_distance_of_the_mean_features() -> None
     plain = build()
     assert model.draws is not None
     given = batch()
-    drawn = model.draw(model.draws, given)
-    fakes = model.make(given, drawn)
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock)
     means = [model.discriminator.features(x).mean(0) for x in (given.images, fakes)]  # type: ignore[operator]
     distance = sum(((a - b) ** 2).item() for a, b in zip(*means, strict=True))
-    terms = model.player_loss("generator", given, drawn, fakes)
-    game = plain.player_loss("generator", given, drawn, fakes).loss.item()
+    terms = model.player_loss("generator", given, drawn, fakes, model.clock)
+    game = plain.player_loss("generator", given, drawn, fakes, plain.clock).loss.item()
     assert terms.parts["feature_matching"].item() == pytest.approx(distance, rel=1e-4)
     assert terms.loss.item() == pytest.approx(0.5 * game + 3 * distance, rel=1e-4)
 
@@ -339,7 +342,7 @@ def test_like_samples_are_closest_and_a_lone_one_is_close_to_itself() -> None:
 def test_real_and_generated_samples_are_compared_among_themselves() -> None:
     model = build(HEAD)
     real, fake = batch(1).images, batch(2).images
-    scores = model._score_both(real, fake, None)
+    scores = model._score_both(real, fake, None, model.clock)
     for found, samples in zip(scores, (real, fake), strict=True):
         assert torch.equal(found, model.discriminator(samples))
 

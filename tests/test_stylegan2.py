@@ -136,12 +136,12 @@ def test_mixed_images_follow_each_latent_in_its_own_layers() -> None:
 def test_share_of_mixed_samples_and_their_layers() -> None:
     model = stylegan2("model.mixing=0.9")
     assert model.draws is not None
-    crossover = model.draw(model.draws, batch_of(4000))["crossover"]
+    crossover = model.draw(model.draws, batch_of(4000), model.clock)["crossover"]
     shares = crossover.bincount(minlength=5) / 4000
     assert shares.tolist() == pytest.approx([0, 0.3, 0.3, 0.3, 0.1], abs=0.03)
     unmixed = stylegan2("model.mixing=0")
     assert unmixed.draws is not None
-    assert (unmixed.draw(unmixed.draws, batch_of())["crossover"] == 4).all()
+    assert (unmixed.draw(unmixed.draws, batch_of(), unmixed.clock)["crossover"] == 4).all()
 
 
 class Linear(nn.Module):
@@ -190,16 +190,16 @@ def test_path_penalty_joins_every_kth_loss_of_the_generator_k_times_as_strong() 
     nn.init.constant_(model.path_mean.value, 0.5)
     batch, due = batch_of(), []
     for model.steps in range(1, 18, 2):  # the generator's steps
-        drawn = model.draw(model.draws, batch)
-        fakes = model.make(batch, drawn)
-        terms = model.player_loss("generator", batch, drawn, fakes)
+        drawn = model.draw(model.draws, batch, model.clock)
+        fakes = model.make(batch, drawn, model.clock)
+        terms = model.player_loss("generator", batch, drawn, fakes, model.clock)
         due.append("path_length" in terms.parts)
         if not due[-1]:
             continue
         w, noise = model.generator.styles(drawn["path.z"])
         lengths = path_lengths(model.generator.synthesis, w, noise, drawn["path.y"])
         assert len(lengths) == 4, "half of the batch"
-        plain = model.generator_loss(batch, drawn, fakes).loss
+        plain = model.generator_loss(batch, drawn, fakes, model.clock).loss
         penalty = 2 * 4 * (lengths - 0.5).square().mean()
         torch.testing.assert_close(terms.loss, plain + penalty)
     assert due == [True, False, False, False] * 2 + [True]
@@ -236,12 +236,13 @@ def test_r1_joins_every_kth_loss_of_the_discriminator_k_times_as_strong() -> Non
     lazy, never = stylegan2("model.penalty_interval=3"), stylegan2("~model.penalties.r1")
     assert lazy.draws is not None
     batch = batch_of()
-    drawn = lazy.draw(lazy.draws, batch)
-    fakes = lazy.make(batch, drawn)
+    drawn = lazy.draw(lazy.draws, batch, lazy.clock)
+    fakes = lazy.make(batch, drawn, lazy.clock)
     penalty = lazy.penalties["r1"](lazy.discriminator, batch.images, fakes, {})
     for lazy.steps in range(4):
         with_it, without = (
-            model.player_loss("discriminator", batch, drawn, fakes).loss for model in (lazy, never)
+            model.player_loss("discriminator", batch, drawn, fakes, model.clock).loss
+            for model in (lazy, never)
         )
         share = 3 * 10.0 if lazy.steps % 3 == 0 else 0
         torch.testing.assert_close(with_it, without + share * penalty)

@@ -38,9 +38,11 @@ def batch(seed: int = 0, n: int = 6) -> Batch:
 def gradients_of_generator(model: UnrolledGAN, given: Batch) -> tuple[Tensor, list[Tensor]]:
     assert model.draws is not None
     state = model.draws.generator.get_state()
-    drawn = model.draw(model.draws, given)
+    drawn = model.draw(model.draws, given, model.clock)
     model.draws.generator.set_state(state)
-    loss = model.player_loss("generator", given, drawn, model.make(given, drawn)).loss
+    loss = model.player_loss(
+        "generator", given, drawn, model.make(given, drawn, model.clock), model.clock
+    ).loss
     return loss.detach(), list(torch.autograd.grad(loss, list(model.generator.parameters())))
 
 
@@ -48,7 +50,7 @@ def by_hand(model: UnrolledGAN, given: Batch, steps: int) -> tuple[Tensor, list[
     """Both networks a tanh and a linear layer, the plain gradient steps of D written out."""
     assert model.draws is not None
     state = model.draws.generator.get_state()
-    z = model.draw(model.draws, given)["z"]
+    z = model.draw(model.draws, given, model.clock)["z"]
     model.draws.generator.set_state(state)
     generator = [p.detach().clone().requires_grad_(True) for p in model.generator.parameters()]
     w1, b1, w2, b2 = generator
@@ -105,8 +107,8 @@ def test_adam_steps_ahead_are_those_that_torch_would_make(moves: int) -> None:
         model.training_step(batch(k), k)
     assert model.draws is not None
     given = batch(7)
-    drawn = model.draw(model.draws, given)
-    fakes = model.make(given, drawn).detach()
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock).detach()
     own = model._optimizers["discriminator"]
     copied = copy.deepcopy(model.discriminator)
     optimizer = torch.optim.Adam(copied.parameters(), lr=0.1, betas=(0.5, 0.999))
@@ -116,7 +118,7 @@ def test_adam_steps_ahead_are_those_that_torch_would_make(moves: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    found = model.player_loss("generator", given, drawn, fakes).loss
+    found = model.player_loss("generator", given, drawn, fakes, model.clock).loss
     expected = -model.loss.discriminator(copied(given.images), copied(fakes))
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
@@ -128,10 +130,12 @@ def test_the_discriminator_itself_stays_where_it_is() -> None:
     given = Batch(torch.rand(6, 1, 8, 8, generator=rng, dtype=torch.float64) * 2 - 1)
     model.training_step(given, 0)
     assert model.draws is not None
-    drawn = model.draw(model.draws, given)
+    drawn = model.draw(model.draws, given, model.clock)
     before = copy.deepcopy(model.discriminator.state_dict())
     moments = copy.deepcopy(model._optimizers["discriminator"].state_dict())
-    loss = model.player_loss("generator", given, drawn, model.make(given, drawn)).loss
+    loss = model.player_loss(
+        "generator", given, drawn, model.make(given, drawn, model.clock), model.clock
+    ).loss
     loss.backward(inputs=list(model.generator.parameters()))
     for name, value in model.discriminator.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -157,10 +161,10 @@ def test_one_step_ahead_answers_a_generator_that_moved_to_one_mode() -> None:
     model = build("model.unrolled=sgd", "model.unrolling_steps=1")
     assert model.draws is not None
     given = batch()
-    drawn = model.draw(model.draws, given)
-    fakes = model.make(given, drawn)
-    game = model.player_loss("discriminator", given, drawn, fakes).loss
-    terms = model.player_loss("generator", given, drawn, fakes)
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock)
+    game = model.player_loss("discriminator", given, drawn, fakes, model.clock).loss
+    terms = model.player_loss("generator", given, drawn, fakes, model.clock)
     assert float(terms.parts["unrolled/gain"]) == pytest.approx((game + terms.loss).item())
     assert float(terms.parts["unrolled/gain"]) > 0
 

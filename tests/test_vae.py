@@ -65,8 +65,10 @@ def test_loss_is_the_negative_bound_and_beta_weighs_the_divergence() -> None:
     for beta in (1.0, 4.0):
         model = build(f"model.beta={beta}")
         assert model.draws is not None
-        drawn = model.draw(model.draws, batch)
-        terms = model.player_loss("autoencoder", batch, drawn, model.make(batch, drawn))
+        drawn = model.draw(model.draws, batch, model.clock)
+        terms = model.player_loss(
+            "autoencoder", batch, drawn, model.make(batch, drawn, model.clock), model.clock
+        )
         losses[beta], parts = terms.loss, terms.parts
         torch.testing.assert_close(
             parts["vae/elbo"], -(parts["vae/reconstruction"] + parts["vae/kl"])
@@ -80,7 +82,7 @@ def test_code_is_the_mean_plus_the_drawn_noise_scaled_by_the_deviation() -> None
     mean, log_variance = model.coder.encoder(batch.images).chunk(2, dim=1)
     z = torch.full_like(mean, 2.0)
     expected = model.coder.decoder(mean + 2 * torch.sqrt(torch.exp(log_variance)))
-    torch.testing.assert_close(model.make(batch, {"z": z}), expected)
+    torch.testing.assert_close(model.make(batch, {"z": z}, model.clock), expected)
     torch.testing.assert_close(model.answers(batch)["codes"], mean)
 
 

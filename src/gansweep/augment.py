@@ -213,19 +213,17 @@ class ADA(Augmentation, nn.Module):
     __call__ = nn.Module.__call__
 
     @torch.no_grad()
-    def adapt(self, real_sign: Tensor, images: int) -> None:
-        """After a step of the discriminator's.
+    def adapted(self, real_sign: Tensor, images: int) -> Mapping[str, Tensor]:
+        """What its buffers become after a step of the discriminator's.
 
         real_sign: mean sign of the real scores, over all processes.   images: real ones seen in it.
         """
-        self.signs += real_sign
-        self.batches += 1
-        due = self.batches >= self.every_batches  # a tensor: no wait for the device
+        signs, batches = self.signs + real_sign, self.batches + 1
+        due = batches >= self.every_batches  # a tensor: no wait for the device
         step = images * self.every_batches / (self.kimg * 1000)
-        moved = self.p + torch.sign(self.signs / self.batches - self.target) * step
-        self.p.copy_(torch.where(due, moved.clamp_min(0), self.p))
-        self.signs *= ~due
-        self.batches *= ~due
+        moved = self.p + torch.sign(signs / batches - self.target) * step
+        p = torch.where(due, moved.clamp_min(0), self.p)
+        return {"p": p, "signs": signs * ~due, "batches": batches * ~due}
 
     def parts(self) -> dict[str, Tensor]:
         return {"augment/p": self.p.clone()}

@@ -177,8 +177,11 @@ class ScorePenalty(ABC):
         """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
 
     @abstractmethod
-    def learn(self, real_mean: Tensor, fake_mean: Tensor) -> None:
-        """After the discriminator's step: the means of its scores, over all processes."""
+    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
+        """What its buffers become after the discriminator's step.
+
+        real_mean, fake_mean: of the step's scores, over all processes, 0-dim.
+        """
 
 
 class LeCam(ScorePenalty, nn.Module):
@@ -208,8 +211,7 @@ class LeCam(ScorePenalty, nn.Module):
         return distances.mean() * (self.steps > 0)
 
     @torch.no_grad()
-    def learn(self, real_mean: Tensor, fake_mean: Tensor) -> None:
+    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
         means = torch.stack([real_mean, fake_mean]).to(self.anchors)
         kept = self.decay * (self.steps > 0)
-        self.anchors.copy_(kept * self.anchors + (1 - kept) * means)
-        self.steps += 1
+        return {"anchors": kept * self.anchors + (1 - kept) * means, "steps": self.steps + 1}

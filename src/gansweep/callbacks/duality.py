@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
@@ -35,13 +36,19 @@ class DualityGap(ImageClockWatcher):
     them. game/worst_discriminator is M(u, worst v), game/worst_generator M(worst u, v). The more
     steps, the closer to the true gap, from below.
 
+    The game is that of the moment: schedules stand still, what a model remembers beside its weights
+    too, and lazy terms act in every step with their own weight (see `Clock`), so that the gap is
+    the same at any interval. A discriminator that judges samples together is given whole groups
+    (see `judged_together`); held-out images that fill no group are left out.
+
     The run goes on as if nobody had looked: weights, statistics, optimizers and random numbers
     are left as they are found.
 
     steps, batch_size, learning_rate: of Adam (beta_1 0.5), the same whatever optimizer the run
         has: the gaps of different runs compare, and a discriminator that a run holds still is
-        found out. As published with Sidheekh et al. 2020 (On Duality Gap as a Measure for
-        Monitoring GAN Training): 249 steps of 64 at 5e-4.
+        found out. A batch_size of no whole groups is lowered to whole ones, of at least one. As
+        published with Sidheekh et al. 2020 (On Duality Gap as a Measure for Monitoring GAN
+        Training): 249 steps of 64 at 5e-4.
     Source: Grnarova et al. 2019, arXiv:1811.05512.
     """
 
@@ -60,11 +67,13 @@ class DualityGap(ImageClockWatcher):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raises: UserError for data or a game that have no such gap, before any training."""
         assert isinstance(pl_module, Adversarial)
-        if self.data.n_validation < 4:
+        least = 2 * max(2, pl_module.judged_together)
+        if self.data.n_validation < least:
             raise UserError(
-                f"The duality gap is measured on held-out images, and data={self.data.name} sets "
-                "none aside to validate with. Set data.n_validation to a tenth of the training "
-                "images, say, or leave the gap out with '~callbacks.duality_gap'."
+                "The duality gap is measured on held-out images, and data="
+                f"{self.data.name} sets {self.data.n_validation} aside to validate with, fewer than "
+                f"the {least} that two halves need here. Set data.n_validation to a tenth of the "
+                "training images, say, or leave the gap out with '~callbacks.duality_gap'."
             )
         players = list(pl_module.players)
         makers = set(players) & set(pl_module.makers)
@@ -126,12 +135,14 @@ class DualityGap(ImageClockWatcher):
         draws = Draws(SEED, module.device)
         parameters = [p for p in module.players[player].parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.999))
+        clock = replace(module.clock, lazy=False)
+        size = whole_groups(self.batch_size, module)
         for _ in range(self.steps):
-            batch = self._adversary.draw(self.batch_size, rng, module)
-            drawn = module.draw(draws, batch)
+            batch = self._adversary.draw(size, rng, module)
+            drawn = module.draw(draws, batch, clock)
             with torch.set_grad_enabled(player in module.makers):
-                fakes = module.make(batch, drawn)
-            loss = module.player_loss(player, batch, drawn, fakes).loss
+                fakes = module.make(batch, drawn, clock)
+            loss = module.player_loss(player, batch, drawn, fakes, clock).loss
             optimizer.zero_grad(set_to_none=True)
             loss.backward(inputs=parameters)
             if module.clip_grad_norm is not None:
@@ -142,18 +153,33 @@ class DualityGap(ImageClockWatcher):
     def _value(self, module: Adversarial) -> Tensor:
         """M of the players as they stand, on the judging half, with the same noise every time."""
         draws = Draws(SEED + 1, module.device)
+        clock = replace(module.clock, lazy=False)
         first = next(iter(module.players))
-        total, n = torch.zeros((), dtype=torch.float64, device=module.device), len(self._judging)
-        for rows in torch.arange(n).tensor_split(math.ceil(n / self.batch_size)):
+        total = torch.zeros((), dtype=torch.float64, device=module.device)
+        n = len(self._judging) // module.judged_together * module.judged_together
+        for rows in slices(n, self.batch_size, module.judged_together):
             batch = self._judging.batch(rows, module)
-            drawn = module.draw(draws, batch)
+            drawn = module.draw(draws, batch, clock)
             with torch.no_grad():
-                fakes = module.make(batch, drawn)
+                fakes = module.make(batch, drawn, clock)
             # in the mode and with the weights that play, not with the averages that are sampled
-            scores = module.player_loss(first, batch, drawn, fakes).scores
+            scores = module.player_loss(first, batch, drawn, fakes, clock).scores
             assert scores is not None, "the first player's loss states its scores"
             total += game_value(scores.real, scores.fake, scores.kind) * (len(rows) / n)
         return total
+
+
+def whole_groups(n: int, module: Adversarial) -> int:
+    """The largest number up to n that the discriminator can be given; one group at least."""
+    return max(1, n // module.judged_together) * module.judged_together
+
+
+def slices(n: int, size: int, together: int) -> Iterator[Tensor]:
+    """The numbers below n, a multiple of `together`, in runs of about `size` whole groups of that
+    many neighbours."""
+    groups = torch.arange(n).reshape(-1, together)
+    parts = min(math.ceil(n / size), len(groups))
+    return (part.flatten() for part in groups.tensor_split(parts))
 
 
 @contextlib.contextmanager

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
-from gansweep.models.adversarial import Terms
+from gansweep.models.clock import Clock
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Terms
 from gansweep.ranges import Weight
 
 
@@ -55,13 +56,13 @@ class ACGAN(GAN):
         self.class_weight = class_weight
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """The game's own loss, and `class_weight` times the cross-entropy of the classes.
 
         G learns classes from fakes alone, D from both kinds (Odena et al. 2017, Section 3).
         """
-        terms = super().player_loss(player, batch, drawn, fakes)
+        terms = super().player_loss(player, batch, drawn, fakes, clock)
         if player == "generator":
             loss = self.class_loss(self.shown(fakes, drawn, "generator"), batch.labels)
             parts = {"class_loss/fake": loss.detach()}

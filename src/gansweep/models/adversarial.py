@@ -1,9 +1,10 @@
 """The contract of a model: players, one pure loss for each, and everything else once.
 
 A training procedure names its players and writes, for each, a loss that is a function of the
-networks, a batch and given noise alone. This class owns whose turn it is, gradients over several
-processes, accumulation, clipping, the moving average of the generator, schedules, and the record
-of the losses, which is kept on the device and read only when someone asks.
+networks, its memory, a batch, given noise and a clock alone, and that changes none of them. This
+class owns whose turn it is, gradients over several processes, accumulation, clipping, what the
+memory becomes, the moving average of the generator, schedules, and the record of the losses, which
+is kept on the device and read only when someone asks.
 
 Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,37 +24,14 @@ from torch.optim import Optimizer
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.losses import Kind
 from gansweep.models.averages import MovingAverages
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.ranges import Count, Kimg, Positive
 
 Schedule = Callable[[float, float], float]
-
-
-@dataclass(slots=True)
-class Scores:
-    """What the discriminator says of real and of generated samples, (N,) each.
-
-    kind: "logit" alone can be read as a probability (its sigmoid); a "critic" is unbounded, an
-    "energy" is low for real samples, a "paired_logit" means something only as a difference.
-    gamma: the ratio of the fake to the real energy that the training aims at, where it states one.
-    """
-
-    real: Tensor
-    fake: Tensor
-    kind: Kind
-    gamma: float | None = None
-
-
-@dataclass(slots=True)
-class Terms:
-    """A player's loss (a scalar with its graph), its named detached parts, the scores behind it."""
-
-    loss: Tensor
-    parts: dict[str, Tensor] = field(default_factory=dict)
-    scores: Scores | None = None
 
 
 class Adversarial(pl.LightningModule):
@@ -81,6 +59,7 @@ class Adversarial(pl.LightningModule):
     needs_pairs = False  # whether the sources must be counterparts of the images
     sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
     uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
+    judged_together = 1  # neighbours that the discriminator looks at as one: divides every batch
 
     def __init__(
         self,
@@ -159,19 +138,21 @@ class Adversarial(pl.LightningModule):
         return self.makers
 
     @abstractmethod
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         """Everything random in one step, each with the batch as its first dimension."""
 
     @abstractmethod
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         """What the makers produce for a batch, (N, C, H, W) or (N, D); shared by all losses."""
 
     @abstractmethod
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
-        """The loss of one player: a pure function of networks, batch and draw.
+        """The loss of one player: a pure function of networks, memory, batch, draw and clock.
 
+        It writes nothing: what a step changes beside weights follows from its `Terms`, see
+        `remembered`. The networks' own buffers (batch statistics, power iteration) are theirs.
         A loss that must not reach the makers detaches `fakes` itself.
         """
 
@@ -214,6 +195,14 @@ class Adversarial(pl.LightningModule):
         """What is no network yet decides the next step: modules whose buffers hold it."""
         return {}
 
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        """What buffers of `memory` become after a player's move; those left out stay.
+
+        slices: the terms of the move, one for each slice of the batch; the result is the same on
+            every process.
+        """
+        return {}
+
     def after_move(self, player: str) -> None:
         """What a procedure does to a player's weights after its step (clipping, say)."""
 
@@ -250,28 +239,38 @@ class Adversarial(pl.LightningModule):
         assert self.draws is not None
         if self.lr_schedule is not None:
             self._set_learning_rates()
-        drawn = self.draw(self.draws, batch)
+        clock = self.clock
+        drawn = self.draw(self.draws, batch, clock)
         moving = self.turn()
         shared: Tensor | None = None
         if self.accumulate == 1:
             with torch.set_grad_enabled(any(p in self.makers for p in moving)):
-                shared = self.make(batch, drawn)
+                shared = self.make(batch, drawn, clock)
         for player in moving:
             self._optimizers[player].zero_grad(set_to_none=True)
+            slices = []
             for part, part_drawn in self._slices(batch, drawn):
                 if shared is None:
                     with torch.set_grad_enabled(player in self.makers):
-                        fakes = self.make(part, part_drawn)
+                        fakes = self.make(part, part_drawn, clock)
                 else:
                     fakes = shared
-                terms = self.player_loss(player, part, part_drawn, fakes)
+                terms = self.player_loss(player, part, part_drawn, fakes, clock)
                 loss = terms.loss / self.accumulate
                 loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
-                self._remember(player, terms, fakes)
+                terms.loss = terms.loss.detach()  # its graph is spent
+                slices.append(terms)
+                self._record(player, terms, fakes)
             self._move(player)
+            self._keep(self.remembered(player, slices))
         self.steps += 1
         self.images_seen += len(batch) * self.draws.world
         self._update_averages(moving, len(batch) * self.draws.world)
+
+    @property
+    def clock(self) -> Clock:
+        """The moment before the next step."""
+        return Clock(self.steps, self.images_seen, self.budget_kimg)
 
     def turn(self) -> tuple[str, ...]:
         """The players that move on this batch."""
@@ -292,8 +291,8 @@ class Adversarial(pl.LightningModule):
 
             yield batch.each(part), {name: part(value) for name, value in drawn.items()}
 
-    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
-        self._recent[f"loss/{player}"].append(terms.loss.detach())
+    def _record(self, player: str, terms: Terms, fakes: Tensor) -> None:
+        self._recent[f"loss/{player}"].append(terms.loss)
         for name, value in terms.parts.items():
             self._recent[name].append(value)
         if terms.scores is not None:
@@ -311,6 +310,13 @@ class Adversarial(pl.LightningModule):
         self.after_move(player)
         # autocast keeps 16-bit copies of weights: the next player must meet the moved ones
         torch.clear_autocast_cache()
+
+    @torch.no_grad()
+    def _keep(self, memories: Memories) -> None:
+        for name, contents in memories.items():
+            buffers = dict(self.memory[name].named_buffers())
+            for key, content in contents.items():
+                buffers[key].copy_(content)
 
     def _set_learning_rates(self) -> None:
         assert self.lr_schedule is not None

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Scores, Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Scores, Terms
 from gansweep.ranges import Weight
 
 
@@ -61,15 +62,15 @@ class AdversarialAutoencoder(Coding):
     def to_sample_with(self) -> Coder:
         return Coder(self.sampler("encoder"), self.sampler("decoder"))
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
-        return super().draw(draws, batch) | {"z": z}
+        return super().draw(draws, batch, clock) | {"z": z}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         if player == "discriminator":
             return self.discriminator_loss(batch, drawn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
-from gansweep.models.adversarial import Adversarial, Scores, Terms
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import gathered
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import Reconstruction, reconstruction_error
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.ranges import Count, Weight, Width
 
 
@@ -87,7 +89,7 @@ class Coding(Adversarial):
         assert batch.source is not None, "data that state a source_shape put sources into batches"
         return batch.source
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         shown = self.shown(batch)
         if not self.input_noise:
             return {}
@@ -151,17 +153,17 @@ class Autoencoder(Coding):
     def memory(self) -> dict[str, nn.Module]:
         return {"known": self.known}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        super().training_step(batch, batch_idx)
-        self.known.add(gathered(self.shown(batch)))
-
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
-        return Terms(self.error(fakes, batch.images).mean())
+        return Terms(self.error(fakes, batch.images).mean(), found={"known": self.shown(batch)})
+
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        seen = torch.cat([terms.found["known"] for terms in slices])
+        return {"known": self.known.with_newest(gathered(seen))}
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -197,14 +199,17 @@ class Latest(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def add(self, samples: Tensor) -> None:
-        """samples: (N, ...) in [-1, 1], or points. Nothing waits for the device."""
+    def with_newest(self, samples: Tensor) -> dict[str, Tensor]:
+        """What the buffers become. Nothing waits for the device.
+
+        samples: (N, ...) in [-1, 1], or points.
+        """
         newest = samples[-len(self.kept) :]
         places = (self.seen + torch.arange(len(newest), device=self.seen.device)) % len(self.kept)
         if not self.is_points:
             newest = newest.add(1).mul(127.5).round()
-        self.kept.index_copy_(0, places, newest.to(self.kept.dtype))
-        self.seen += len(newest)
+        kept = self.kept.index_copy(0, places, newest.to(self.kept.dtype))
+        return {"kept": kept, "seen": self.seen + len(newest)}
 
     def rows(self) -> Tensor:
         """(up to `size`, ...) in [-1, 1], or points."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.ranges import Range, Weight
 
 
@@ -36,9 +38,9 @@ class Control(nn.Module):
         self.register_buffer("k", torch.zeros(()))
 
     @torch.no_grad()
-    def follow(self, real: Tensor, fake: Tensor) -> None:
-        """One step of k, from the mean energies of a batch. real, fake: scalars."""
-        self.k.add_(self.rate * (self.gamma * real - fake)).clamp_(0, 1)
+    def followed(self, real: Tensor, fake: Tensor) -> Tensor:
+        """k after one step, from the mean energies of a batch. real, fake: scalars."""
+        return (self.k + self.rate * (self.gamma * real - fake)).clamp(0, 1)
 
 
 class BoundaryEquilibrium(Loss):
@@ -83,9 +85,11 @@ class BEGAN(GAN):
     def memory(self) -> dict[str, nn.Module]:
         return {**super().memory, "control": self.control}
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def discriminator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         """Tells gamma with the scores, and logs k and M_global beside the loss."""
-        terms = super().discriminator_loss(batch, drawn, fakes)
+        terms = super().discriminator_loss(batch, drawn, fakes, clock)
         assert terms.scores is not None
         terms.scores = dataclasses.replace(terms.scores, gamma=self.control.gamma)
         terms.parts |= {
@@ -94,11 +98,14 @@ class BEGAN(GAN):
         }
         return terms
 
-    def after_move(self, player: str) -> None:
-        super().after_move(player)
-        if player == "discriminator" and self.last_scores is not None:
-            real, fake = self.last_scores.real.mean(), self.last_scores.fake.mean()
-            self.control.follow(average(real), average(fake))
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        found = super().remembered(player, slices)
+        if player != "discriminator":
+            return found
+        (terms,) = slices  # the batch is never cut: see `sliceable`
+        assert terms.scores is not None
+        real, fake = average(terms.scores.real.mean()), average(terms.scores.fake.mean())
+        return {**found, "control": {"k": self.control.followed(real, fake)}}
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Terms
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Terms
 from gansweep.ranges import Positive, Weight
 
 
@@ -57,8 +58,10 @@ class BigGAN(GAN):
         self.orthogonal_weight = orthogonal_weight
         self.truncation = truncation
 
-    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
-        terms = super().generator_loss(batch, drawn, fakes)
+    def generator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
+        terms = super().generator_loss(batch, drawn, fakes, clock)
         if self.orthogonal_weight == 0:
             return terms
         penalty = orthogonal_penalty(self.generator)

@@ -15,8 +15,9 @@ from gansweep.data.batch import Batch
 from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
 from gansweep.ranges import Share, Weight
 
@@ -75,17 +76,17 @@ class ContextEncoder(Translator):
         """(..., H, W) -> (..., H/2, W/2)."""
         return images[..., self.middle[0], self.middle[1]]
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         return {}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         """The sources with the whole middle guessed."""
         images = source_of(batch).clone()
         self.middle_of(images).copy_(self.generator(source_of(batch)))
         return images
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """Both players look at the middle alone, which is what is missing and made."""
         real, fake = self.middle_of(batch.images), self.middle_of(fakes)

@@ -8,7 +8,7 @@ Departure: D moves before G here, as in every procedure of this package; both se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import gathered, own_rows
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
 from gansweep.ranges import CountOrNone, Weight
 
@@ -63,11 +64,6 @@ class ImagePool(nn.Module):
             stored[slot] = torch.where(swapped | ~full, image, old)
             filled += (~full).long()
         return own_rows(torch.cat(seen)), stored, filled
-
-    @torch.no_grad()
-    def keep(self, images: Tensor, filled: Tensor) -> None:
-        self.images.copy_(images)
-        self.filled.copy_(filled)
 
 
 class BothWays(nn.Module):
@@ -130,7 +126,6 @@ class CycleGAN(Translator):
             discriminator(sample_shape=a), discriminator(sample_shape=b)
         )
         self.pool_a, self.pool_b = ImagePool(pool_size, a), ImagePool(pool_size, b)
-        self._pools_next: dict[str, tuple[Tensor, Tensor]] = {}
 
     @property
     def players(self) -> dict[str, nn.Module]:
@@ -140,15 +135,15 @@ class CycleGAN(Translator):
     def memory(self) -> dict[str, nn.Module]:
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         n = len(batch)
         return {name: draws.uniform(n, 2, dtype=batch.images.dtype) for name in self.memory}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         return self.generator.ab(source_of(batch))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         if player == "generator":
             return self.generator_loss(batch, fakes)
@@ -158,16 +153,19 @@ class CycleGAN(Translator):
         """The sum over both domains, of fakes out of the pools; the scores are domain B's."""
         with torch.no_grad():
             fake_a = self.generator.ba(batch.images)
-        seen_a, *next_a = self.pool_a.shown(fake_a, drawn["pool_a"])
-        seen_b, *next_b = self.pool_b.shown(fakes.detach(), drawn["pool_b"])
-        self._pools_next = {"pool_a": (next_a[0], next_a[1]), "pool_b": (next_b[0], next_b[1])}
+        seen_a, images_a, filled_a = self.pool_a.shown(fake_a, drawn["pool_a"])
+        seen_b, images_b, filled_b = self.pool_b.shown(fakes.detach(), drawn["pool_b"])
         loss_a, _ = _against(self.discriminator.a, source_of(batch), seen_a)
         loss_b, scores = _against(self.discriminator.b, batch.images, seen_b)
         parts = {
             "loss/discriminator_a": loss_a.detach(),
             "loss/discriminator_b": loss_b.detach(),
         }
-        return Terms(loss_a + loss_b, parts, scores)
+        found = {
+            **{"pool_a.images": images_a, "pool_a.filled": filled_a},
+            **{"pool_b.images": images_b, "pool_b.filled": filled_b},
+        }
+        return Terms(loss_a + loss_b, parts, scores, found)
 
     def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
         """Both translators' least squares, `cycle_weight` times both cycles, and the identities.
@@ -187,10 +185,14 @@ class CycleGAN(Translator):
             total = total + self.cycle_weight * self.identity_weight * identity
         return Terms(total, parts)
 
-    def after_move(self, player: str) -> None:
-        if player == "discriminator":
-            for name, (images, filled) in self._pools_next.items():
-                getattr(self, name).keep(images, filled)
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        if player != "discriminator":
+            return {}
+        (terms,) = slices  # the batch is never cut: see `sliceable`
+        return {
+            name: {key: terms.found[f"{name}.{key}"] for key in ("images", "filled")}
+            for name in self.memory
+        }
 
     def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
         with evaluating(self.sampler()) as generator:

@@ -7,7 +7,8 @@ terms against collapse and overfitting join any of them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -17,10 +18,13 @@ from torch import Tensor, nn
 from gansweep.augment import ADA, Augmentation
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
+from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Adversarial, Schedule, Scores, Terms
+from gansweep.models.adversarial import Adversarial, Schedule
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.penalties import Penalty, ScorePenalty
 from gansweep.ranges import Count, Positive, Range, Weight, Width
 
@@ -86,7 +90,6 @@ class GAN(Adversarial):
         self._learning = nn.ModuleDict(
             {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
         )
-        self._new_scores: list[Scores] = []
 
     def _build_networks(
         self, generator: Callable[..., nn.Module], discriminator: Callable[..., nn.Module]
@@ -111,6 +114,8 @@ class GAN(Adversarial):
         self._scores_together = not compares and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
+        groups = [layer.group for layer in layers if isinstance(layer, MinibatchStddev)]
+        self.judged_together = self.packing * math.lcm(*groups)
         whole = compares or self.top_k is not None or self.feature_matching
         self.sliceable = self.sliceable and not whole
 
@@ -165,7 +170,7 @@ class GAN(Adversarial):
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         """The latents "z", and as "PENALTY.KEY" and "augment.SHOWN.KEY" what its terms need."""
         images = packs(batch.images, self.packing)
         drawn = {"z": self.latents(draws, len(batch), images.dtype)}
@@ -188,29 +193,31 @@ class GAN(Adversarial):
         """Latents of the samples to look at and to measure: those of training."""
         return self.latents(draws, n, dtype)
 
-    def generate(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
+    def generate(
+        self, generator: nn.Module, z: Tensor, labels: Tensor | None, clock: Clock
+    ) -> Tensor:
         """G(z), or G(z, labels) where it is conditional."""
         return generator(z, labels) if self.conditional else generator(z)
 
-    def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+    def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         """D(x), or D(x, labels) where it is conditional, of samples that are packed already."""
         return (
             self.discriminator(samples, labels) if self.conditional else self.discriminator(samples)
         )
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, clock: Clock) -> Tensor:
         """What D's score is a function of, (N, n_features), of samples that are packed already."""
         return self.discriminator.features(samples)  # type: ignore[operator]
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
-        return self.generate(self.generator, drawn["z"], batch.labels)
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+        return self.generate(self.generator, drawn["z"], batch.labels, clock)
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         if player == "generator":
-            return self.generator_loss(batch, drawn, fakes)
-        return self.discriminator_loss(batch, drawn, fakes)
+            return self.generator_loss(batch, drawn, fakes, clock)
+        return self.discriminator_loss(batch, drawn, fakes, clock)
 
     def shown(self, samples: Tensor, drawn: dict[str, Tensor], kind: str) -> Tensor:
         """What D sees of samples in training: augmented, then packed.
@@ -221,71 +228,68 @@ class GAN(Adversarial):
             samples = self.augment(samples, _own(drawn, f"augment.{kind}"))
         return packs(samples, self.packing)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def discriminator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         """The loss's own term, and each penalty with its weight in the steps in which it is due."""
         images = self.shown(batch.images, drawn, "real")
         # detach: the discriminator's step must not reach the generator
         fakes = self.shown(fakes.detach(), drawn, "fake")
-        real, fake = self._score_both(images, fakes, batch.labels)
+        real, fake = self._score_both(images, fakes, batch.labels, clock)
         total = self.loss.discriminator(real, fake)
         parts = {} if self.augment is None else self.augment.parts()
-        due = self.steps % self.penalty_interval == 0
-        for name, penalty in self.penalties.items() if due else ():
+        factor = clock.factor(self.penalty_interval)
+        for name, penalty in self.penalties.items() if factor else ():
             if isinstance(penalty, ScorePenalty):
                 value = penalty.of_scores(real, fake)
             else:
-                judge = partial(self.judge, labels=batch.labels)
+                judge = partial(self.judge, labels=batch.labels, clock=clock)
                 value = penalty(judge, images, fakes, _own(drawn, name))
             parts[f"penalty/{name}"] = value.detach()
-            total = total + penalty.weight * self.penalty_interval * value
+            total = total + penalty.weight * factor * value
         return Terms(total, parts, Scores(real.detach(), fake.detach(), self.loss.kind))
 
-    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def generator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         """`adversarial` times the loss's own term on the best fakes, and feature matching."""
         fakes = self.shown(fakes, drawn, "generator")
         real = None
         if self.loss.pairs_real:
             with torch.no_grad():
-                real = self.judge(self.shown(batch.images, drawn, "real"), batch.labels)
-        fake = self.judge(fakes, batch.labels)
-        total = self.adversarial * self.loss.generator(real, self._best(fake))
+                real = self.judge(self.shown(batch.images, drawn, "real"), batch.labels, clock)
+        fake = self.judge(fakes, batch.labels, clock)
+        total = self.adversarial * self.loss.generator(real, self._best(fake, clock))
         if not self.feature_matching:
             return Terms(total)
-        distance = self._feature_distance(self.shown(batch.images, drawn, "real"), fakes)
+        distance = self._feature_distance(self.shown(batch.images, drawn, "real"), fakes, clock)
         total = total + self.feature_matching * distance
         return Terms(total, {"feature_matching": distance.detach()})
 
-    def _best(self, scores: Tensor) -> Tensor:
+    def _best(self, scores: Tensor, clock: Clock) -> Tensor:
         if self.top_k is None:
             return scores
-        share = self.top_k(self.images_seen / 1000, self.budget_kimg)
+        share = self.top_k(clock.kimg, clock.budget_kimg)
         realistic_is_high = self.loss.kind != "energy"
         return scores.topk(max(1, int(share * len(scores))), largest=realistic_is_high).values
 
-    def _feature_distance(self, images: Tensor, fakes: Tensor) -> Tensor:
+    def _feature_distance(self, images: Tensor, fakes: Tensor, clock: Clock) -> Tensor:
         """|E f(x) - E f(G(z))|^2 over the batch of all processes; no gradient through f(x)."""
         with torch.no_grad():
-            real = average(self.features(images).mean(0))
-        fake = average(self.features(fakes).mean(0))
+            real = average(self.features(images, clock).mean(0))
+        fake = average(self.features(fakes, clock).mean(0))
         return (real - fake).square().sum()
 
     def _score_both(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None
+        self, real: Tensor, fake: Tensor, labels: Tensor | None, clock: Clock
     ) -> tuple[Tensor, Tensor]:
         if not self._scores_together:
-            return self.judge(real, labels), self.judge(fake, labels)
+            return self.judge(real, labels, clock), self.judge(fake, labels, clock)
         both = None if labels is None else torch.cat([labels, labels])
-        scores = self.judge(torch.cat([real, fake]), both)
+        scores = self.judge(torch.cat([real, fake]), both, clock)
         return scores[: len(real)], scores[len(real) :]
 
-    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
-        super()._remember(player, terms, fakes)
-        if self._learning and terms.scores is not None:
-            self._new_scores.append(terms.scores)
-
     def after_move(self, player: str) -> None:
-        if player == "discriminator" and self._new_scores:
-            self._learn_from_scores()
         if self.weight_clip is not None and player == "discriminator":
             with torch.no_grad():
                 weights: list[Tensor] = list(self.discriminator.parameters())
@@ -293,19 +297,23 @@ class GAN(Adversarial):
                 torch._foreach_clamp_min_(weights, -self.weight_clip)
 
     @torch.no_grad()
-    def _learn_from_scores(self) -> None:
-        """Tell the terms that follow the discriminator's scores those of the whole batch."""
-        real = torch.cat([scores.real for scores in self._new_scores])
-        fake = torch.cat([scores.fake for scores in self._new_scores])
-        self._new_scores.clear()
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        """What the terms that follow the discriminator's scores take from those of the batch."""
+        judged = [terms.scores for terms in slices if terms.scores is not None]
+        if not self._learning or not judged:
+            return {}
+        real = torch.cat([scores.real for scores in judged])
+        fake = torch.cat([scores.fake for scores in judged])
         taken = (real - (self.loss.boundary or 0.0)).sign().mean()  # ADA's r_t
         means = average(torch.stack([real.mean(), fake.mean(), taken]))
         world = 1 if self.draws is None else self.draws.world
-        for term in self._terms.values():
+        found: dict[str, Mapping[str, Tensor]] = {}
+        for name, term in self._terms.items():
             if isinstance(term, ScorePenalty):
-                term.learn(means[0], means[1])
+                found[name] = term.learned(means[0], means[1])
             elif isinstance(term, ADA):
-                term.adapt(means[2], len(real) * self.packing * world)
+                found[name] = term.adapted(means[2], len(real) * self.packing * world)
+        return found
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -317,7 +325,7 @@ class GAN(Adversarial):
         first = next(generator.parameters())
         trained = generator.training
         generator.eval()
-        made = self.generate(generator, z.to(first.device, first.dtype), batch.labels)
+        made = self.generate(generator, z.to(first.device, first.dtype), batch.labels, self.clock)
         generator.train(trained)
         return made
 
@@ -330,7 +338,7 @@ class GAN(Adversarial):
         )
         trained = self.discriminator.training
         self.discriminator.eval()
-        real_scores, fake_scores = self._score_both(real, fakes, batch.labels)
+        real_scores, fake_scores = self._score_both(real, fakes, batch.labels, self.clock)
         self.discriminator.train(trained)
         return Scores(real_scores, fake_scores, self.loss.kind)
 

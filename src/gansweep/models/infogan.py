@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
-from gansweep.models.adversarial import Terms
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Terms
 from gansweep.ranges import Count, Range, Weight, Width
 
 
@@ -78,10 +79,10 @@ class InfoGAN(GAN):
         return torch.cat(parts, dim=1)
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """The game's own loss less the weighted bounds on the information that samples keep."""
-        terms = super().player_loss(player, batch, drawn, fakes)
+        terms = super().player_loss(player, batch, drawn, fakes, clock)
         samples = (
             self.shown(fakes, drawn, "generator")
             if player == "generator"
@@ -140,7 +141,7 @@ class InfoGAN(GAN):
             codes[:, start] = torch.linspace(-1, 1, len(batch))
         trained = generator.training
         generator.eval()
-        made = self.generate(generator, z.to(first.device, first.dtype), None)
+        made = self.generate(generator, z.to(first.device, first.dtype), None, self.clock)
         generator.train(trained)
         return made
 

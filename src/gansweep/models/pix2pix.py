@@ -17,8 +17,9 @@ from gansweep.data.batch import Batch
 from gansweep.layers.patchgan import mean_score
 from gansweep.layers.unet import UNet
 from gansweep.losses import Loss
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
+from gansweep.models.terms import Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
 from gansweep.ranges import Weight
 
@@ -55,11 +56,11 @@ class Pix2Pix(Translator):
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         noise = draws.uniform(len(batch), self.generator.n_dropped, dtype=batch.images.dtype)
         return {"dropout": noise}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         return self.generator(source_of(batch), drawn["dropout"])
 
     def judge(self, source: Tensor, images: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class Pix2Pix(Translator):
         return self.discriminator(torch.cat([source, images], dim=1))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         if player == "generator":
             return self.generator_loss(batch, fakes)

@@ -32,9 +32,10 @@ from gansweep.layers.progressive import (
     top_level,
 )
 from gansweep.losses import Wasserstein
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN, packs_around
+from gansweep.models.terms import Scores, Terms
 from gansweep.ranges import KimgOrNone, Weight
 
 
@@ -119,36 +120,38 @@ class ProGAN(GAN):
                 optimizer.state.clear()
         super().training_step(batch, batch_idx)
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
-        return super().draw(draws, self._as_seen(batch))
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+        return super().draw(draws, self._as_seen(batch, clock), clock)
 
-    def generate(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
-        return generator(z, self.present)
+    def generate(
+        self, generator: nn.Module, z: Tensor, labels: Tensor | None, clock: Clock
+    ) -> Tensor:
+        return generator(z, self.stage(clock.images_seen))
 
-    def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        return self.discriminator(samples, self.present)
+    def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
+        return self.discriminator(samples, self.stage(clock.images_seen))
 
-    def features(self, samples: Tensor) -> Tensor:
-        return self.discriminator.features(samples, self.present)
+    def features(self, samples: Tensor, clock: Clock) -> Tensor:
+        return self.discriminator.features(samples, self.stage(clock.images_seen))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
         # real and fake samples may be judged in one call, but no group may hold both
         self.discriminator.spread.check(len(batch) // self.packing)
-        terms = super().player_loss(player, self._as_seen(batch), drawn, fakes)
+        terms = super().player_loss(player, self._as_seen(batch, clock), drawn, fakes, clock)
         if player == "discriminator":
-            stage = self.present
+            stage = self.stage(clock.images_seen)
             terms.parts["growth/level"] = fakes.new_tensor(stage.level)
             terms.parts["growth/alpha"] = fakes.new_tensor(stage.alpha)
         return terms
 
-    def _as_seen(self, batch: Batch) -> Batch:
-        return replace(batch, images=at_stage(batch.images, self.present))
+    def _as_seen(self, batch: Batch, clock: Clock) -> Batch:
+        return replace(batch, images=at_stage(batch.images, self.stage(clock.images_seen)))
 
-    def _remember(self, player: str, terms: Terms, fakes: Tensor) -> None:
-        super()._remember(player, terms, full_size(fakes, self.sample_shape[-1]))
+    def _record(self, player: str, terms: Terms, fakes: Tensor) -> None:
+        super()._record(player, terms, full_size(fakes, self.sample_shape[-1]))
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -160,9 +163,11 @@ class ProGAN(GAN):
         """As each group of samples is judged; the last is filled up with the first samples."""
         whole = filled(batch, self.discriminator.spread.padded(len(batch)))
         fake = self.fakes(whole, rng)
-        small = F.avg_pool2d(fake, fake.shape[-1] // self.present.side)
-        packed = [packs_around(x, self.packing) for x in (self._as_seen(whole).images, small)]
-        real_scores, fake_scores = self._score_both(packed[0], packed[1], None)
+        clock = self.clock
+        small = F.avg_pool2d(fake, fake.shape[-1] // self.stage(clock.images_seen).side)
+        seen = self._as_seen(whole, clock).images
+        packed = [packs_around(x, self.packing) for x in (seen, small)]
+        real_scores, fake_scores = self._score_both(packed[0], packed[1], None, clock)
         n = len(batch)
         return Scores(real_scores[:n], fake_scores[:n], self.loss.kind)
 

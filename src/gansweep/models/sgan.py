@@ -23,10 +23,11 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError, nearest
 from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
 from gansweep.losses import NonSaturating
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Scores, Terms
 from gansweep.ranges import Count, Weight
 
 Head = Callable[[int, int], nn.Module]
@@ -90,17 +91,20 @@ class SGAN(GAN):
         """(N,): the logit of D, log Z - l_fake."""
         return self.class_logits(logits).logsumexp(1) - logits[:, -1]
 
-    def judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+    def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         return self.realness(self.discriminator(samples))
 
     def supervised_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean of -l_y + log Z."""
         return F.cross_entropy(self.class_logits(logits), labels)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def discriminator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         known, labels = _with_labels(batch)
         supervised = self.supervised_loss(self.discriminator(known), labels)
-        return self._weighed(supervised, partial(super().discriminator_loss, batch, drawn, fakes))
+        game = partial(super().discriminator_loss, batch, drawn, fakes, clock)
+        return self._weighed(supervised, game)
 
     def _weighed(self, supervised: Tensor, game: Callable[[], Terms]) -> Terms:
         """The loss of the labels and of the game, which is left out where it weighs nothing."""
@@ -156,8 +160,8 @@ class FeatureMatchingSGAN(SGAN):
         """(N,): log Z."""
         return logits.logsumexp(1)
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
-        drawn = super().draw(draws, batch)
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+        drawn = super().draw(draws, batch, clock)
         passes = ("labelled", "real", "fake", "matched_real", "matched_fake")
         for name in passes if self.noise_width else ():
             drawn[f"noise/{name}"] = draws.normal(
@@ -166,13 +170,15 @@ class FeatureMatchingSGAN(SGAN):
         return drawn
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         if player == "generator":
             return self.matching_loss(batch, drawn, fakes)
-        return super().player_loss(player, batch, drawn, fakes)
+        return super().player_loss(player, batch, drawn, fakes, clock)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def discriminator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         """The classes of labelled samples, and, unless it weighs nothing, the game of log Z."""
 
         def logits(samples: Tensor, name: str) -> Tensor:

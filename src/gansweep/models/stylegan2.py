@@ -13,6 +13,7 @@ models/averages.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -21,11 +22,12 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
-from gansweep.models.adversarial import Scores, Terms
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.progan import filled
+from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.ranges import Count, Decay, Range, Share, Weight
 
 
@@ -42,9 +44,10 @@ class PathMean(nn.Module):
         """Mean squared distance of lengths (N,) from the mean; 0 while there is none."""
         return (lengths - self.value).square().mean() * (self.value > 0)
 
-    def follow(self, length: Tensor, decay: float) -> None:
+    def followed(self, length: Tensor, decay: float) -> Tensor:
+        """The mean after a new length, both scalars."""
         length = length.to(self.value)
-        self.value.copy_(torch.where(self.value > 0, length.lerp(self.value, decay), length))
+        return torch.where(self.value > 0, length.lerp(self.value, decay), length)
 
 
 class StyleGAN2(GAN):
@@ -94,59 +97,61 @@ class StyleGAN2(GAN):
     def memory(self) -> dict[str, nn.Module]:
         return super().memory | {"path_mean": self.path_mean}
 
-    @property
-    def path_is_due(self) -> bool:
-        return self.path_weight > 0 and self.steps // self.n_critic % self.path_interval == 0
+    def path_factor(self, clock: Clock) -> int:
+        """What to multiply the path penalty's weight by; 0 where it is left out."""
+        return clock.factor(self.path_interval, self.n_critic) if self.path_weight > 0 else 0
 
     def latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
         """(n, latent_dim + noise_numbers): the latent and the noise maps of each sample."""
         noise = draws.normal(n, self.generator.synthesis.noise_numbers, dtype=dtype)
         return torch.cat([super().latents(draws, n, dtype), noise], 1)
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         """Beside the latents a second one, and the layer from which its style takes over.
 
         Where the path penalty is due, also its latents and images of noise.
         """
         n, dtype = len(batch), batch.images.dtype
-        drawn = super().draw(draws, batch)
+        drawn = super().draw(draws, batch, clock)
         drawn["other"] = super().latents(draws, n, dtype)
         n_styles = self.generator.synthesis.n_styles
         layer = (draws.uniform(n, dtype=dtype) * (n_styles - 1)).long() + 1
         mixed = draws.uniform(n, dtype=dtype) < self.mixing
         drawn["crossover"] = torch.where(mixed, layer, n_styles)
-        if self.path_is_due:
+        if self.path_factor(clock):
             each = max(1, int(self.path_share * n / self.accumulate))  # of a slice
             rows = each * self.accumulate
             drawn["path.z"] = self.latents(draws, rows, dtype)
             drawn["path.y"] = draws.normal(rows, *self.sample_shape, dtype=dtype)
         return drawn
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         return self.generator.mixed(drawn["z"], drawn["other"], drawn["crossover"])
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
         # real and fake samples may be judged in one call, but no group may hold both
         self.discriminator.spread.check(len(batch) // self.packing)
-        terms = super().player_loss(player, batch, drawn, fakes)
-        if player == "generator" and "path.z" in drawn:
+        terms = super().player_loss(player, batch, drawn, fakes, clock)
+        factor = self.path_factor(clock)
+        if player == "generator" and factor:
             w, noise = self.generator.styles(drawn["path.z"])
             lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
             penalty = self.path_mean.penalty(lengths)
-            terms.loss = terms.loss + self.path_weight * self.path_interval * penalty
+            terms.loss = terms.loss + self.path_weight * factor * penalty
             terms.parts["penalty/path"] = penalty.detach()
-            terms.parts["path_length"] = lengths.detach().mean()
+            terms.parts["path_length"] = terms.found["path_length"] = lengths.detach().mean()
         return terms
 
-    def after_move(self, player: str) -> None:
-        super().after_move(player)
-        lengths = self._recent.get("path_length")
-        if player == "generator" and self.path_is_due and lengths:
-            length = average(torch.stack(list(lengths)[-self.accumulate :]).mean())
-            self.path_mean.follow(length, self.path_decay)
+    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+        found = super().remembered(player, slices)
+        lengths = [terms.found["path_length"] for terms in slices if "path_length" in terms.found]
+        if not lengths:
+            return found
+        length = average(torch.stack(lengths).mean())
+        return {**found, "path_mean": {"value": self.path_mean.followed(length, self.path_decay)}}
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:

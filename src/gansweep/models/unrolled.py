@@ -16,9 +16,10 @@ from torch.optim import Adam
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.adversarial import Terms
+from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
+from gansweep.models.terms import Terms
 from gansweep.ranges import Range
 
 Weights = dict[str, Tensor]
@@ -79,7 +80,9 @@ class UnrolledGAN(GAN):
         self.unrolled = unrolled
         self.sliceable = False  # the k steps are made on the whole batch
 
-    def generator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def generator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> Terms:
         """The negative of D's loss after its next k steps, through which the gradient runs.
 
         "unrolled/gain": by how much those steps lower D's loss.

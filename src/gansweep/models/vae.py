@@ -14,10 +14,11 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.adversarial import Terms
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import Reconstruction
+from gansweep.models.terms import Terms
 from gansweep.ranges import Positive, Weight
 
 
@@ -50,17 +51,17 @@ class VAE(Coding):
         self.spread = spread
         self.reconstruction = reconstruction
 
-    def draw(self, draws: Draws, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
-        return super().draw(draws, batch) | {"z": z}
+        return super().draw(draws, batch, clock) | {"z": z}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         mean, log_variance = self.coder.encoder(self.input(batch, drawn)).chunk(2, dim=1)
         # z = mu + sigma eps, Eq. 10
         return self.coder.decoder(mean + (log_variance / 2).exp() * drawn["z"])
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:
         """-log p(x|z) + beta KL(q(z|x) | p(z)), means over the batch, in nats a sample (Eq. 10)."""
         posterior = self.coder.encoder(self.input(batch, drawn))

@@ -1,0 +1,38 @@
+"""When a loss is asked for: the clock that its schedules and its lazy terms read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A moment of training.
+
+    step: turns of the game made before this one.
+    images_seen: by all processes before this step.   budget_kimg: the whole of training.
+    lazy: whether a term with an interval of k acts in every k-th step with k times its weight, as
+        in training; else every term acts in every step with its own weight, which is the objective
+        that lazy terms approximate (Karras et al. 2020, arXiv:1912.04958, Section 3.1). The worst
+        opponents of the duality gap train against the latter.
+    """
+
+    step: int = 0
+    images_seen: int = 0
+    budget_kimg: float = math.inf
+    lazy: bool = True
+
+    @property
+    def kimg(self) -> float:
+        return self.images_seen / 1000
+
+    def factor(self, interval: int, every: int = 1) -> int:
+        """What to multiply a lazy term's weight by now; 0 where the term is left out.
+
+        interval: moves from one appearance of the term to the next.
+        every: steps from one move of its player to the next.
+        """
+        if not self.lazy:
+            return 1
+        return 0 if self.step // every % interval else interval
