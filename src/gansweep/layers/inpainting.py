@@ -2,8 +2,8 @@
 
 Source: Pathak et al. 2016, arXiv:1604.07379, Section 3.1, with the layers of the released code for
 a square hole: an encoder of 4x4 convolutions that halve 128 pixels down to 4, a bottleneck, and a
-decoder that doubles 4 pixels up to 64; batch normalisation, leaky ReLU 0.2 and ReLU, weights from
-N(0, 0.02). Other sides b * 2^k end at b pixels.
+decoder that doubles 4 pixels up to 64; batch normalisation, leaky ReLU 0.2 up to and after the
+bottleneck and ReLU in the decoder, weights from N(0, 0.02). Other sides b * 2^k end at b pixels.
 """
 
 import torch
@@ -42,7 +42,7 @@ class Inpainter(nn.Module):
         layers += [
             nn.Conv2d(down[-1], codes, base, bias=bias),
             normalization(norm, codes),
-            nn.ReLU(),
+            nn.LeakyReLU(LEAK),
         ]
         # one pixel of codes to b x b, then doubled: at a side of 8 to 14 that is the middle
         for level, (n_in, n_out) in enumerate(zip([codes, *up], [*up, channels], strict=True)):
