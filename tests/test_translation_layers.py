@@ -167,6 +167,13 @@ def test_the_inpainter_at_128_pixels_is_the_released_one() -> None:
     ]  # fmt: skip
 
 
+def test_the_inpainter_leaks_up_to_and_after_its_bottleneck_and_not_beyond() -> None:
+    layers = [m for m in Inpainter((3, 128, 128), width=1, codes=4).modules()
+              if isinstance(m, (nn.LeakyReLU, nn.ReLU))]  # fmt: skip
+    slopes = [m.negative_slope if isinstance(m, nn.LeakyReLU) else 0 for m in layers]
+    assert slopes == [0.2] * 6 + [0] * 4
+
+
 @pytest.mark.parametrize("side", [8, 14, 16, 28, 32])
 def test_the_inpainter_and_its_judge_take_the_middle_of_any_side(side: int) -> None:
     middle = Inpainter((2, side, side), width=4, codes=8)(torch.zeros(2, 2, side, side))
