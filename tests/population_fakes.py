@@ -32,6 +32,7 @@ def _configuration(overrides: list[str]) -> dict[str, Any]:
         "seed": 0,
         "choices": {"data": "digits"},
         "metrics": {"scores": None},
+        "model": {"changeable": {"optimizer": {"*": {"lr": True}}}},
         "callbacks": callbacks or {"other": {"_target_": "other"}},
     }
 

@@ -191,7 +191,7 @@ def test_truncation_narrows_samples_and_leaves_training_alone() -> None:
     assert seen["plain"].abs().max() > 1
     assert 0 < seen["narrow"].abs().max() <= 0.1
     assert math.isclose(float(seen["narrow"].std()), 0.1 / math.sqrt(3), rel_tol=0.1)
-    z = [g.draw(Draws(1, torch.device("cpu")), batch_of(8))["z"] for g in (plain, narrow)]
+    z = [g.draw(Draws(1, torch.device("cpu")), batch_of(8), g.clock)["z"] for g in (plain, narrow)]
     assert torch.equal(*z)
 
 

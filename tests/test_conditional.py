@@ -43,7 +43,7 @@ def batch_of(n: int = 6) -> Batch:
 
 
 def drawn_by(model: GAN, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    drawn = model.draw(Draws(1, torch.device("cpu")), batch)
+    drawn = model.draw(Draws(1, torch.device("cpu")), batch, model.clock)
     return drawn, model.make(batch, drawn, model.clock)
 
 
@@ -227,7 +227,7 @@ def test_q_moves_with_the_discriminator_and_not_with_the_generator() -> None:
 def test_samples_of_one_code_share_their_noise_and_follow_the_first_number() -> None:
     model = built("infogan", "model.generator.norm=none").eval()
     seen: list[torch.Tensor] = []
-    model.generate = lambda generator, z, labels: seen.append(z) or generator(z)
+    model.generate = lambda generator, z, labels, clock: seen.append(z) or generator(z)
     batch = batch_of(5)
     images = [model.fakes_of(k, batch, torch.Generator().manual_seed(0)) for k in (3, 7)]
     assert images[0].shape == batch.images.shape and not torch.equal(*images)

@@ -49,7 +49,7 @@ def one_pixel(a: float, b: float) -> Batch:
 
 
 def drawn_for(model: CycleGAN, batch: Batch) -> dict[str, Tensor]:
-    return model.draw(Draws(0, CPU), batch)
+    return model.draw(Draws(0, CPU), batch, model.clock)
 
 
 # Losses by hand: a = 1 gives G_AB(a) = 2; b = 4 gives G_BA(b) = 1

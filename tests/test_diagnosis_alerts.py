@@ -50,7 +50,7 @@ def evaluate(journal: Journal, kimg: int, counts: Sequence[float]) -> None:
 
 
 def step(alerts: Alerts, kimg: float) -> None:
-    module: Any = SimpleNamespace(images_seen=round(1000 * kimg))
+    module: Any = SimpleNamespace(images_seen=round(1000 * kimg), declared=dict)
     alerts.after_step(MAIN, module, 1)
 
 
@@ -115,6 +115,7 @@ def test_a_verdict_is_put_out_at_the_end(journal: Journal) -> None:
     module = Adversarial.__new__(Adversarial)
     object.__setattr__(module, "images_seen", 3000)
     object.__setattr__(module, "budget_kimg", 20.0)
+    object.__setattr__(module, "declared", dict)
     alerts.on_train_end(MAIN, module)
     assert put_out(journal) == [(3.0, "divergence", "failure")]
 

@@ -56,7 +56,8 @@ def run_of_modes(
         record.append({"kimg": float(kimg), "seconds": 1.0, "loss/generator": 1.0, **scores})
     if status is not None:
         told = {"status": status, "reason": "", "kimg": 10.0, "command": COMMAND, "objective": KL}
-        record.write_result(told | {"model": "gan", "data": "ring"} | result)
+        told |= {"model": "gan", "data": "ring", "game": {"takes": ["loss", "penalties"]}}
+        record.write_result(told | result)
     return record
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 from diagnosis_evidence import BALANCED, EVEN, WINNING, evidence, found, game
 
+from gansweep.losses import Hinge, LeastSquares, Loss, Wasserstein
+
 
 def test_a_discriminator_without_an_error_overpowers() -> None:
     finding = found("discriminator_overpowers", evidence(WINNING))
@@ -42,16 +44,17 @@ def test_winning_by_memory_is_told() -> None:
 @pytest.mark.parametrize(
     ("loss", "value", "fires"),
     [
-        ("Hinge", 0.03, True),
-        ("Hinge", 0.05, False),
-        ("LeastSquares", 0.004, True),
-        ("Wasserstein", 1e-9, False),
+        (Hinge(), 0.03, True),
+        (Hinge(), 0.05, False),
+        (LeastSquares(), 0.004, True),
+        (LeastSquares(fake_target=-1), 0.015, True),  # of 1, not of the default targets' 0.25
+        (LeastSquares(), 0.015, False),
+        (Wasserstein(), 1e-9, False),
     ],
 )
-def test_of_other_losses_the_value_shows_who_wins(loss: str, value: float, fires: bool) -> None:
-    config = {"model": {"loss": {"_target_": f"gansweep.losses.{loss}"}}}
+def test_of_other_losses_the_value_shows_who_wins(loss: Loss, value: float, fires: bool) -> None:
     columns = {"loss/discriminator": [value] * 20, "critic/gap": [2.0] * 20}
-    given = evidence(columns, config=config)
+    given = evidence(columns, game={"loss": loss.declared()})
     assert (found("discriminator_overpowers", given) is not None) == fires
 
 

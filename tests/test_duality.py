@@ -292,8 +292,7 @@ def test_discriminator_that_the_run_holds_still_is_found_out(
 # The game whose gap it is
 
 
-@pytest.mark.parametrize("interval", [1, 4, 16])
-@pytest.mark.parametrize("steps", [0, 1, 16])
+@pytest.mark.parametrize(("interval", "steps"), [(1, 0), (16, 0), (16, 1)])
 def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: int) -> None:
     """max over psi of -psi theta - psi^2 / 2 is at psi = -theta, where M = theta^2 = 1.
 
@@ -301,7 +300,7 @@ def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: in
     """
     model = dirac(1.0, 0.0, Wasserstein(), penalties={"r1": R1(weight=1.0)})
     model.penalty_interval, model.steps = interval, steps
-    assert gap_of(model, steps=300, lr=0.05)["duality_gap"] == pytest.approx(1.0, abs=1e-3)
+    assert gap_of(model, steps=200, lr=0.05)["duality_gap"] == pytest.approx(1.0, abs=1e-3)
 
 
 def gap_of_a_variant(*words: str, batch_size: int) -> dict[str, float]:

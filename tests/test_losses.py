@@ -1,11 +1,17 @@
 """Losses against values worked out by hand, and the Dirac-GAN of Mescheder et al. 2018."""
 
+import json
 import math
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
+from torch.nn import functional as F
 
+from gansweep import config
+from gansweep.build import build_data, build_model
+from gansweep.errors import UserError
 from gansweep.losses import (
     Hinge,
     LeastSquares,
@@ -15,6 +21,8 @@ from gansweep.losses import (
     RelativisticPairing,
     Wasserstein,
 )
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.progan import DriftingWasserstein
 
 LOG2 = math.log(2)
 REAL = torch.tensor([2.0, -0.5, 0.3], dtype=torch.float64)
@@ -65,6 +73,82 @@ def test_only_the_minimax_generator_starves_under_a_winning_discriminator() -> N
     rejected = torch.full((1,), -20.0, dtype=torch.float64)
     assert gradient_of_generator(Minimax(), None, rejected).abs().item() < 1e-8
     assert gradient_of_generator(NonSaturating(), None, rejected).item() == pytest.approx(-1)
+
+
+EVERY = [*LOSSES, LeastSquares(fake_target=-1.0, generator_target=0.0), DriftingWasserstein()]
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: type(loss).__name__)
+def test_declared_value_at_a_tie_is_that_of_equal_scores(loss: Loss) -> None:
+    tied = torch.full((3,), 0.0 if loss.boundary is None else loss.boundary)
+    if loss.tie is None:
+        assert loss.needs_lipschitz, "a loss with a best value tells what it is at a tie"
+    else:
+        assert loss.discriminator(tied, tied).item() == pytest.approx(loss.tie)
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=lambda loss: type(loss).__name__)
+def test_declarations_are_what_the_loss_does(loss: Loss) -> None:
+    # of slices the mean, unless it compares the samples of a batch
+    halves = [loss.discriminator(REAL[k : k + 1], FAKE[k : k + 1]) for k in range(3)]
+    slices_add_up = torch.allclose(loss.discriminator(REAL, FAKE), torch.stack(halves).mean())
+    assert slices_add_up == (not loss.compares_samples) == ("accumulate" in loss.combines_with)
+    rejected = torch.full((1,), -20.0, dtype=torch.float64)
+    gradient = gradient_of_generator(loss, REAL[:1], rejected)
+    assert (gradient.abs().item() < 1e-6) == loss.saturates
+    better = [loss.discriminator(torch.full((1,), x), torch.full((1,), -x)) for x in (1e3, 1e4)]
+    falls = bool(better[1] < better[0] - 100)
+    assert falls == loss.needs_lipschitz or isinstance(loss, DriftingWasserstein)
+    if not loss.pairs_real:
+        assert loss.generator(None, FAKE).isfinite()
+
+
+def test_declarations_are_plain_values() -> None:
+    for loss in EVERY:
+        assert json.loads(json.dumps(loss.declared())) == loss.declared()
+
+
+class RelativisticAverage(Loss):
+    """Each score against the mean of the other kind: Jolicoeur-Martineau 2018, arXiv:1807.00734."""
+
+    kind = "paired_logit"
+    boundary = None
+    tie = 2 * LOG2
+    pairs_real = True
+    compares_samples = True
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        real, fake = real_scores - fake_scores.mean(), fake_scores - real_scores.mean()
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
+        assert real_scores is not None
+        return self.discriminator(fake_scores, real_scores)
+
+
+@pytest.mark.parametrize("model", ["dcgan", "pix2pix", "context_encoder", "aae"])
+def test_a_loss_that_compares_samples_refuses_slices_of_a_batch(model: str) -> None:
+    data = ["data=digits"] if model in ("dcgan", "aae") else ["data=paired", "data.task=hole"]
+    own = ["model.loss._target_=test_losses.RelativisticAverage", "extra_packages=[test_losses]"]
+
+    def build(accumulate: int, *more: str) -> Adversarial:
+        cfg = config.compose([f"model={model}", *data, f"model.accumulate={accumulate}", *more])
+        cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
+        return build_model(cfg, build_data(cfg))
+
+    build(2)
+    assert "accumulate" not in build(1, *own).loss.combines_with  # type: ignore[operator, union-attr]
+    with pytest.raises(UserError, match=r"accumulate=2.*compare the samples.*accumulate=1"):
+        build(2, *own)
+
+
+def test_a_loss_that_compares_samples_refuses_top_k() -> None:
+    cfg = config.compose(["model=dcgan", "data=digits", "term=[top_k]"])
+    cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
+    cfg.model.loss._target_ = "test_losses.RelativisticAverage"
+    cfg.extra_packages = ["test_losses"]
+    with pytest.raises(UserError, match="model.top_k=null"):
+        build_model(cfg, build_data(cfg))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)

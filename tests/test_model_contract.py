@@ -2,7 +2,12 @@
 
 import functools
 import io
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +18,7 @@ from gansweep import config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.sweep.changeable import is_changeable
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 IMAGE, POINTS = (1, 8, 8), (2,)
@@ -127,21 +133,122 @@ def test_first_player_moves_alone_between_the_turns_of_the_others(variant: str) 
     assert turns == [alone, alone, everyone, alone, alone, everyone]
 
 
-def test_loss_is_a_pure_function(variant: str, shape: tuple[int, ...]) -> None:
-    model = build(variant, shape).eval()
+def with_all_its_terms() -> list[tuple[str, tuple[int, ...], str]]:
+    cases = [(v, IMAGE, "") for v in VARIANTS]
+    cases += [(v, POINTS, "") for v in VARIANTS if kind_of(v).takes_points]
+    terms = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
+    return cases + [("dcgan", IMAGE, f"term=[{term}]") for term in terms]
+
+
+@pytest.mark.parametrize(
+    ("game", "data", "term"),
+    with_all_its_terms(),
+    ids=lambda x: x if isinstance(x, str) else str(len(x)),
+)
+def test_loss_in_training_gives_the_same_twice_and_changes_nothing(
+    game: str, data: tuple[int, ...], term: str
+) -> None:
+    """But the buffers of the networks themselves: batch statistics, power iteration."""
+    model = build(game, data, *filter(None, [term]))
+    for k in range(3):
+        model.training_step(batch_of(data, seed=k), k)
     assert model.draws is not None
-    batch = batch_of(shape)
-    drawn = model.draw(model.draws, batch, model.clock)
-    state = torch.get_rng_state()
-    for player in model.players:
-        first, second = (
-            model.player_loss(
-                player, batch, drawn, model.make(batch, drawn, model.clock), model.clock
-            ).loss
-            for _ in "ab"
-        )
-        assert torch.equal(first, second), player
-    assert torch.equal(torch.get_rng_state(), state), "a loss drew from the global generator"
+    batch = batch_of(data)
+    own = [buffer for net in model.players.values() for buffer in net.buffers()]
+    for clock in (replace(model.clock, step=0), replace(model.clock, lazy=False)):
+        drawn = model.draw(model.draws, batch, clock)
+        fakes = model.make(batch, drawn, clock)
+        for player in model.players:
+            before, buffers = described(model, ignored=own), [buffer.clone() for buffer in own]
+            losses, everyones = [], torch.get_rng_state()
+            for _ in range(2):
+                losses.append(model.player_loss(player, batch, drawn, fakes, clock).loss)
+                with torch.no_grad():
+                    for buffer, kept in zip(own, buffers, strict=True):
+                        buffer.copy_(kept)
+            assert torch.equal(losses[0], losses[1]), player
+            assert described(model, ignored=own) == before, player
+            assert torch.equal(torch.get_rng_state(), everyones), "it drew from all's generator"
+
+
+def described(
+    thing: Any, ignored: Sequence[torch.Tensor] = (), seen: dict[int, str] | None = None
+) -> Any:
+    """All that an object holds, as plain values; tensors and generators by their content.
+
+    ignored: tensors that may change.   seen: objects met on the way here, by their identity.
+    """
+    seen = {id(tensor): "ignored" for tensor in ignored} if seen is None else seen
+    if id(thing) in seen:
+        return seen[id(thing)]
+    if isinstance(thing, torch.Tensor):
+        content = thing.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return content, thing.shape, thing.requires_grad, described(thing.grad, (), seen)
+    if isinstance(thing, torch.Generator):
+        return thing.get_state().tolist()
+    if thing is None or isinstance(thing, (bool, int, float, str, bytes, type)):
+        return thing
+    seen[id(thing)] = f"met before: {type(thing).__name__} {len(seen)}"
+    if isinstance(thing, Mapping):
+        named = (k if isinstance(k, str) else type(k).__name__ for k in thing)
+        return list(zip(named, (described(v, (), seen) for v in thing.values()), strict=True))
+    if isinstance(thing, (list, tuple, set, deque)):
+        return [described(value, (), seen) for value in thing]
+    if hasattr(thing, "__dict__"):
+        return type(thing).__name__, described(vars(thing), (), seen)
+    return type(thing).__name__
+
+
+def test_description_of_a_model_shows_what_a_loss_might_write() -> None:
+    """Else the test above could not fail."""
+    model = build("cyclegan", IMAGE)
+    kept = described(model)
+    changes: list[Callable[[], object]] = [
+        lambda: model.memory["pool_a"].images.add_(1),
+        lambda: setattr(model, "anything", torch.zeros(1)),
+        lambda: model._recent["loss"].append(torch.zeros(())),
+        lambda: model.draws is not None and model.draws.uniform(1),
+    ]
+    for change in changes:
+        change()
+        assert (now := described(model)) != kept
+        kept = now
+
+
+def test_what_may_change_while_it_trains_takes_other_values_from_a_checkpoint(variant: str) -> None:
+    """Every number of the variant's own file that its `changeable:` block allows, at once."""
+    shape = smallest(variant)
+    cfg = config.compose([f"model={variant}"]).model
+    declared = OmegaConf.to_container(cfg.changeable)
+    assert isinstance(declared, dict)
+    named = {key for key, allowed in declared.items() if allowed}
+    assert named <= cfg.keys(), "it names options that the model does not have"
+    changed = []
+    for key, value in numbers(OmegaConf.to_container(cfg, resolve=True), "model"):
+        if is_changeable(key, declared):
+            changed.append(f"{key}={value + 1 if isinstance(value, int) else 0.9 * value}")
+    assert len(changed) >= 3
+    model, other = build(variant, shape), build(variant, shape, *changed, seed=9)
+    for k in range(2):
+        model.training_step(batch_of(shape, seed=k), k)
+    other.load_networks(model.game_state())
+    other.load_optimizers(model.game_state())
+    other.training_step(batch_of(shape), 2)
+    assert all(torch.tensor(list(other.recent_means().values())).isfinite())
+
+
+def numbers(node: Any, key: str) -> Iterator[tuple[str, float]]:
+    if isinstance(node, dict):
+        for name, child in node.items():
+            if name not in ("tiny", "search", "changeable", "points"):
+                yield from numbers(child, f"{key}.{name}")
+    elif isinstance(node, (int, float)) and not isinstance(node, bool):
+        yield key, node
+
+
+def test_what_a_game_declares_is_plain_values(variant: str) -> None:
+    declared = build(variant, smallest(variant)).declared()
+    assert json.loads(json.dumps(declared)) == declared
 
 
 def test_fakes_and_scores_keep_their_shapes(variant: str, shape: tuple[int, ...]) -> None:

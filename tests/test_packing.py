@@ -10,7 +10,8 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.metrics.modes import mixture_modes
 from gansweep.models.draws import Draws
-from gansweep.models.gan import GAN, packs
+from gansweep.models.gan import GAN
+from gansweep.models.packing import packs
 from gansweep.training import NOISE_OFFSET
 
 

@@ -89,27 +89,6 @@ def test_a_term_trains_and_its_run_continues_exactly(term: str) -> None:
     assert all(torch.tensor(list(model.recent_means().values())).isfinite())
 
 
-@pytest.mark.parametrize("term", TERMS)
-def test_losses_stay_pure_functions(term: str) -> None:
-    model = build(*TERMS[term])
-    for k in range(2):
-        model.training_step(batch(k), k)
-    assert model.draws is not None
-    given = batch(5)
-    drawn = model.draw(model.draws, given, model.clock)
-    assert all(len(d) in (8, 4) for d in drawn.values())
-    state = torch.get_rng_state()
-    for player in model.players:
-        first, second = (
-            model.player_loss(
-                player, given, drawn, model.make(given, drawn, model.clock), model.clock
-            ).loss
-            for _ in "ab"
-        )
-        assert torch.equal(first, second)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 @pytest.mark.parametrize("term", ["diffaugment", "lecam", "consistency", "packing"])
 def test_a_mean_over_samples_may_be_made_in_slices(term: str) -> None:
     whole, sliced = (build(*TERMS[term], f"model.accumulate={k}").double() for k in (1, 2))
@@ -353,7 +332,7 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model=r3gan", TOP_K], "pairs each with a real sample.*top_k=null"),
+        (["model=r3gan", TOP_K], "compares each with real samples.*top_k=null"),
         (["model=r3gan", ADAPTIVE], "no boundary.*term=diffaugment"),
         (["model.feature_matching=-1"], "0 or more"),
         (["model.adversarial=0"], "not 0 for both"),

@@ -6,7 +6,9 @@ import random
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from gansweep import config
 from gansweep.sweep.changeable import is_changeable
 from gansweep.sweep.domains import Choice, Domain, Interval, Steps
 from gansweep.sweep.perturbation import drawn, explored, perturbed
@@ -128,10 +130,13 @@ def test_same_draw_explores_the_same() -> None:
         ("model.optimizer.generator.momentum", False),
         ("model.optimizer.generator._target_", False),
         ("model.penalties.gradient.weight", True),
-        ("model.cycle_weight", True),
+        ("model.path_weight", True),
         ("model.ema_kimg", True),
         ("model.augment.target", True),
         ("model.augment.start", False),
+        ("model.augment", False),
+        ("model.loss._target_", False),
+        ("model.cycle_weight", False),  # of another model
         ("model.generator.width", False),
         ("model.latent_dim", False),
         ("model.batch_size", False),
@@ -141,4 +146,6 @@ def test_same_draw_explores_the_same() -> None:
     ],
 )
 def test_what_may_change_in_mid_training(key: str, changeable: bool) -> None:
-    assert is_changeable(key) is changeable
+    block = OmegaConf.to_container(config.compose(["model=stylegan2"]).model.changeable)
+    assert is_changeable(key, block) is changeable
+    assert not is_changeable(key, None), "a model that declares nothing allows nothing"

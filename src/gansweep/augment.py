@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +160,8 @@ class ADA(Augmentation, nn.Module):
     Source: Karras et al. 2020, arXiv:2006.06676, Sections 2.2 and 3, Appendix B.
     """
 
+    channels: ClassVar[tuple[int, ...]] = (1, 3)  # of the images that it can change
+
     p: Tensor
     signs: Tensor
     batches: Tensor
@@ -182,7 +184,7 @@ class ADA(Augmentation, nn.Module):
 
     def check(self, sample_shape: tuple[int, ...]) -> None:
         super().check(sample_shape)
-        if sample_shape[0] not in (1, 3):
+        if sample_shape[0] not in self.channels:
             raise UserError(
                 f"ADA changes colours, and the images have {sample_shape[0]} channels: use images "
                 "of 1 or 3 channels, or model.augment of gansweep.augment.DiffAugment."

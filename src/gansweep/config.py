@@ -208,14 +208,15 @@ def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
 def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:
     """What instantiates the model: cfg.model with the networks that fit the data's kind.
 
-    Points take the networks under `points:`; `tiny:`, which only tests merge, `search:`, which
-    sweeps read, and the batch size, which is the data's, are left out.
+    Points take the networks under `points:`; `tiny:`, which only tests merge, `search:` and
+    `changeable:`, which sweeps read, and the batch size, which is the data's, are left out.
     """
     node = OmegaConf.create(OmegaConf.to_container(cfg.model, resolve=True))
     assert isinstance(node, DictConfig)
     points = node.pop("points", {})
     node.pop("tiny", None)
     node.pop("search", None)
+    node.pop("changeable", None)
     node.pop("batch_size", None)
     if is_points:
         for player, network in points.items():

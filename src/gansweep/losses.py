@@ -1,14 +1,14 @@
 """The two-player losses, as functions of the discriminator's scores.
 
 Scores are (N,) and unbounded; D(x) = sigmoid(score) where `kind` is "logit". Every loss is a mean
-over the batch and is minimised by the player whose name its method bears. `kind` says what the
-score means (see Scores in models/adversarial.py): a critic's is never a probability.
-`pairs_real`: the generator's loss needs the scores of real samples too. `boundary`: the score that
-speaks for neither, above which a sample is taken for real; None where only differences count.
+over the batch and is minimised by the player whose name its method bears. What else others need
+to know of a loss, it declares (see Loss): the game refuses by it what does not fit, the record
+keeps it, and the doctor reads it there.
 """
 
+import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,11 +19,57 @@ Kind = Literal["logit", "critic", "energy", "paired_logit"]
 
 
 class Loss(ABC):
-    """What the discriminator's scores cost either player; the attributes are told above."""
+    """What the discriminator's scores cost either player.
+
+    kind: what a score means (see Scores in models/terms.py): a critic's is never a probability.
+    boundary: the score that speaks for neither, above which a sample is taken for real; None where
+        only differences count.
+    tie: the discriminator's loss where it tells nothing, all scores being the boundary or alike;
+        None where the loss has no best value to compare that with.
+    pairs_real: whether the generator's loss needs the scores of real samples too, the i-th beside
+        the i-th fake.
+    compares_samples: whether a sample's part of the loss depends on the batch's other samples, but
+        for its partner's: then the loss of a batch is not the mean of its slices', and each of
+        several processes compares what it has.
+    needs_lipschitz: whether the discriminator's loss falls without bound unless something holds
+        its slope.
+    saturates: whether the generator's gradient is gone where the discriminator is sure.
+    """
 
     kind: ClassVar[Kind]
-    pairs_real: ClassVar[bool] = False
     boundary: float | None = 0.0
+    tie: float | None = None
+    pairs_real: ClassVar[bool] = False
+    compares_samples: ClassVar[bool] = False
+    needs_lipschitz: ClassVar[bool] = False
+    saturates: ClassVar[bool] = False
+
+    @property
+    def combines_with(self) -> frozenset[str]:
+        """Which of "ada", "top_k" and "accumulate" can join it.
+
+        ADA counts the samples beyond the boundary, top-k drops fakes, which must have no partner
+        and no part in the others' loss, and accumulation adds up the losses of slices.
+        """
+        fits = {
+            "ada": self.boundary is not None,
+            "top_k": not self.pairs_real and not self.compares_samples,
+            "accumulate": not self.compares_samples,
+        }
+        return frozenset(term for term, does in fits.items() if does)
+
+    def declared(self) -> dict[str, Any]:
+        """All of this in plain values, for the record."""
+        return {
+            "kind": self.kind,
+            "boundary": self.boundary,
+            "tie": self.tie,
+            "pairs_real": self.pairs_real,
+            "compares_samples": self.compares_samples,
+            "needs_lipschitz": self.needs_lipschitz,
+            "saturates": self.saturates,
+            "combines_with": sorted(self.combines_with),
+        }
 
     @abstractmethod
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -42,6 +88,7 @@ class NonSaturating(Loss):
     """
 
     kind = "logit"
+    tie = math.log(4)
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         # softplus(-l) = -log sigmoid(l), softplus(l) = -log(1 - sigmoid(l))
@@ -56,6 +103,8 @@ class Minimax(NonSaturating):
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, Eq. 1 and Algorithm 1.
     """
+
+    saturates = True
 
     def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
         return -F.softplus(fake_scores).mean()
@@ -82,6 +131,7 @@ class LeastSquares(Loss):
         self.real_target = real_target
         self.generator_target = generator_target
         self.boundary = (fake_target + real_target) / 2
+        self.tie = (real_target - fake_target) ** 2 / 4
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         real = (real_scores - self.real_target).square().mean()
@@ -100,6 +150,7 @@ class Wasserstein(Loss):
 
     kind = "critic"
     boundary = None  # a constant added to f leaves both losses as they are
+    needs_lipschitz = True
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return fake_scores.mean() - real_scores.mean()
@@ -115,6 +166,7 @@ class Hinge(Loss):
     """
 
     kind = "critic"
+    tie = 2.0
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
@@ -133,6 +185,7 @@ class RelativisticPairing(Loss):
     kind = "paired_logit"
     pairs_real = True
     boundary = None
+    tie = math.log(2)
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return F.softplus(fake_scores - real_scores).mean()

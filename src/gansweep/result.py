@@ -61,6 +61,7 @@ class Account:
                 for name, net in self.model.players.items()
             },
             "hardware": hardware(self.accelerator, self.devices),
+            "game": self.model.declared(),
             "command": self._command(),
             "no_command": why_no_command((self.sweep or {}).get("schedule") or ()),
             "config_dir": None if self.config_dir is None else str(self.config_dir),

@@ -33,23 +33,24 @@ class Alerts(GameCallback):
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         if trainer.is_global_zero and self.journal.score_counter > self._scores_seen:
-            self._judge(module.images_seen, "running")
+            self._judge(module, "running")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last scores and the verdict come after the last step."""
         assert isinstance(pl_module, Adversarial)
         if trainer.is_global_zero:
             spent = pl_module.images_seen >= pl_module.budget_kimg * 1000
-            self._judge(pl_module.images_seen, "finished" if spent else "running")
+            self._judge(pl_module, "finished" if spent else "running")
 
-    def _judge(self, images_seen: int, status: str) -> None:
+    def _judge(self, module: Adversarial, status: str) -> None:
         self._scores_seen = self.journal.score_counter
         with self.journal.outside_training():
-            found = {finding.rule: finding for finding in diagnose(self._evidence(status))}
+            findings = diagnose(self._evidence(module, status))
+        found = {finding.rule: finding for finding in findings}
         for rule, finding in found.items():
             severity, _ = self._known.get(rule, ("", 0))
             if severity not in ("failure", finding.severity):
-                self._put_out(images_seen, finding)
+                self._put_out(module.images_seen, finding)
             self._known[rule] = (severity if severity == "failure" else finding.severity, 0)
         for rule in self._known.keys() - found.keys():
             severity, gone = self._known.pop(rule)
@@ -63,7 +64,7 @@ class Alerts(GameCallback):
         print(line, file=sys.stderr, flush=True)
         self.journal.find(images_seen, finding)
 
-    def _evidence(self, status: str) -> Evidence:
+    def _evidence(self, module: Adversarial, status: str) -> Evidence:
         journal = self.journal
         status, reason = journal.verdict or (status, "")
         counts = [
@@ -78,6 +79,7 @@ class Alerts(GameCallback):
             objective=journal.objective if journal.objective in journal.curves else None,
             counts=counts[:1],
             config=self._configuration(),
+            game=module.declared(),
             status=status,
             reason=reason,
         )

@@ -70,10 +70,10 @@ class DualityGap(ImageClockWatcher):
         least = 2 * max(2, pl_module.judged_together)
         if self.data.n_validation < least:
             raise UserError(
-                "The duality gap is measured on held-out images, and data="
-                f"{self.data.name} sets {self.data.n_validation} aside to validate with, fewer than "
-                f"the {least} that two halves need here. Set data.n_validation to a tenth of the "
-                "training images, say, or leave the gap out with '~callbacks.duality_gap'."
+                f"The duality gap is measured on held-out images, and data={self.data.name} sets "
+                f"{self.data.n_validation} aside to validate with, fewer than the {least} that two "
+                "halves need here. Set data.n_validation to a tenth of the training images, say, "
+                "or leave the gap out with '~callbacks.duality_gap'."
             )
         players = list(pl_module.players)
         makers = set(players) & set(pl_module.makers)

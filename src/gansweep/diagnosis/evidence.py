@@ -26,6 +26,8 @@ class Evidence:
     counts: clock -> samples in each mode, of the score mode_counts, oldest first; those of the
         newest evaluations are enough.
     config: the resolved configuration, as in config.yaml.
+    game: what the model declared of itself, as in result.json (`Adversarial.declared`); empty where
+        nothing is known of it, as of records from before.
     status, reason: of result.json; "running" while it trains.
     command: what trains the run again.   directory: of its record. Both for the remedies.
     """
@@ -35,6 +37,7 @@ class Evidence:
     objective: str | None = None
     counts: Sequence[tuple[float, Sequence[float]]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    game: Mapping[str, Any] = field(default_factory=dict)
     status: str = "running"
     reason: str = ""
     command: str = "gansweep train"
@@ -78,15 +81,30 @@ class Evidence:
             node = node.get(part) if isinstance(node, Mapping) else None
         return node
 
-    def target(self, key: str) -> str:
-        """The class that a node of the configuration names, without its package; or ""."""
-        return str(self.setting(f"{key}._target_") or "").rpartition(".")[2]
+    @property
+    def loss(self) -> Mapping[str, Any]:
+        """What the game's loss declared (`Loss.declared`); empty where it has none."""
+        declared = self.game.get("loss")
+        return declared if isinstance(declared, Mapping) else {}
+
+    def takes(self, *terms: str) -> bool:
+        """Whether options can bring all of these into the game (`Adversarial.takes`)."""
+        return set(terms) <= self._terms("takes")
+
+    def uses(self, *terms: str) -> bool:
+        """Whether the game has one of these, with which a loss must combine."""
+        return bool(set(terms) & self._terms("uses"))
+
+    def _terms(self, key: str) -> set[str]:
+        listed = self.game.get(key)
+        return {str(term) for term in listed} if isinstance(listed, (list, tuple)) else set()
 
     @property
     def is_points(self) -> bool:
         """Whether the data are points, whose networks are those of `model.points`."""
-        if str(self.setting("data._target_")).startswith("gansweep.data.toy."):
-            return True
+        shape = self.game.get("sample_shape")
+        if isinstance(shape, Sequence):
+            return len(shape) == 1
         return any("max_sigmas" in protocol for protocol in self.protocols.values())
 
     def network(self, player: str) -> str:

@@ -14,16 +14,7 @@ LOOKS = 6  # of the late part, the least by which the game is judged
 # generator nothing that it could do right by chance.
 WINS = 0.99
 LOST_HOPE = 0.05
-# A loss with a best value of 0 has these values where D tells nothing. At 2 % of it the
-# discriminator is beyond doubt.
-UNDECIDED_LOSS = {
-    "NonSaturating": math.log(4),
-    "Minimax": math.log(4),
-    "LeastSquares": 0.25,
-    "Hinge": 2.0,
-    "RelativisticPairing": math.log(2),
-}
-BEYOND_DOUBT = 0.02
+BEYOND_DOUBT = 0.02  # of D's loss at a tie, where a loss has 0 for its best value
 KNOWN_BY_HEART = 0.8  # r_v: 1 where held-out images look generated to the discriminator
 VANISHED = 0.02  # of its peak: a healthy game at its end keeps a tenth and more
 SEEN_THROUGH = 0.1  # accuracy on generated samples: nearly all pass for real
@@ -77,13 +68,12 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
         )
         columns = ("balance/fake_mean", "balance/fake_accuracy", "balance/real_accuracy")
         return text, columns, fake
-    undecided = UNDECIDED_LOSS.get(evidence.target("model.loss"))
+    tie = evidence.loss.get("tie")
     loss = late(_curve(evidence, "loss/discriminator"), least=LOOKS)
-    if undecided is None or not loss or real or level(loss) > BEYOND_DOUBT * undecided:
+    if tie is None or not loss or real or level(loss) > BEYOND_DOUBT * tie:
         return None
     text = (
-        f"The discriminator's loss is {level(loss):.2g}, where one that cannot tell has "
-        f"{undecided:.2g}"
+        f"The discriminator's loss is {level(loss):.2g}, where one that cannot tell has {tie:.2g}"
     )
     return text, evidence.columns("loss/discriminator", "critic/gap"), loss
 

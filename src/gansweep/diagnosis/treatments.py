@@ -1,13 +1,13 @@
 """The techniques that heal a failing run, and which of them to try against which failure.
 
 A treatment looks at the run's settings and answers with its words and overrides, or with None
-where the run has it already or cannot have it. A new technique is a function here, and its place
-in TREATMENTS.
+where the run has it already or cannot have it: what a game takes, its model and its loss declare.
+A new technique is a function here, and its place in TREATMENTS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from gansweep.diagnosis.evidence import Evidence
 
@@ -17,9 +17,6 @@ Treatment = Callable[[Evidence], Advice]
 GENERATOR_LR = "model.optimizer.generator.lr"
 DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
 RATES = (GENERATOR_LR, DISCRIMINATOR_LR)
-TAKES_SPECTRAL_NORM = ("gansweep.layers.mlp.", "gansweep.layers.dcgan.", "gansweep.layers.resnet.")
-TAKES_A_HEAD = (*TAKES_SPECTRAL_NORM, "gansweep.layers.r3.")
-CROSS_ENTROPY = ("NonSaturating", "Minimax")
 FAR_FASTER = 10.0
 LOW_RATE, USUAL_RATE = 5e-6, 2e-4
 HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
@@ -33,10 +30,10 @@ def _number(evidence: Evidence, key: str) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-def _penalties(evidence: Evidence) -> dict[str, str]:
-    """Name -> class of the penalties in use."""
+def _penalties(evidence: Evidence) -> tuple[str, ...]:
+    """The names of those in use."""
     named = evidence.setting("model.penalties") or {}
-    return {name: evidence.target(f"model.penalties.{name}") for name in named if named[name]}
+    return tuple(name for name in named if named[name])
 
 
 def r1(evidence: Evidence) -> Advice:
@@ -44,14 +41,13 @@ def r1(evidence: Evidence) -> Advice:
 
     A gradient penalty needs a discriminator that keeps the samples of a batch apart.
     """
-    penalties = _penalties(evidence)
-    for name, kind in penalties.items():
-        if kind == "R1":
-            weight = _number(evidence, f"model.penalties.{name}.weight")
-            if 0 < weight < 1:
-                key = f"model.penalties.{name}.weight"
-                return "a stronger R1 penalty", (f"{key}={10 * weight:g}",)
-    if penalties or _number(evidence, "model.weight_clip"):
+    target = _penalised("r1")[0].partition("=")[2]
+    for name in _penalties(evidence):
+        node = f"model.penalties.{name}"
+        weight = _number(evidence, f"{node}.weight")
+        if evidence.setting(f"{node}._target_") == target and 0 < weight < 1:
+            return "a stronger R1 penalty", (f"{node}.weight={10 * weight:g}",)
+    if not _may_penalise(evidence) or _number(evidence, "model.weight_clip"):
         return None
     text = "an R1 penalty, which damps the game around its equilibrium (Mescheder et al. 2018)"
     return text, (*_penalised("r1"), *_without_batch_norm(evidence))
@@ -63,6 +59,11 @@ def _penalised(name: str) -> tuple[str, str]:
     return f"{node}._target_=gansweep.penalties.{kind}", f"{node}.weight={weight}"
 
 
+def _may_penalise(evidence: Evidence) -> bool:
+    """Where the game takes penalties and has none."""
+    return evidence.takes("penalties") and not _penalties(evidence)
+
+
 def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
     norm = f"{evidence.network('discriminator')}.norm"
     return (f"{norm}=none",) if evidence.setting(norm) == "batch" else ()
@@ -70,11 +71,9 @@ def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
 
 def spectral_norm(evidence: Evidence) -> Advice:
     """None where D is bounded already, by it or by clipped weights, or has no option for it."""
-    network = evidence.network("discriminator")
-    target = str(evidence.setting(f"{network}._target_") or "")
-    held = evidence.setting(f"{network}.spectral_norm") or _number(evidence, "model.weight_clip")
-    if held or not target.startswith(TAKES_SPECTRAL_NORM):
+    if not evidence.takes("spectral_norm") or _number(evidence, "model.weight_clip"):
         return None
+    network = evidence.network("discriminator")
     plus = "" if evidence.setting(f"{network}.spectral_norm") is False else "+"
     text = "spectral normalisation of the discriminator (Miyato et al. 2018)"
     return text, (f"{plus}{network}.spectral_norm=true", *_without_batch_norm(evidence))
@@ -82,7 +81,7 @@ def spectral_norm(evidence: Evidence) -> Advice:
 
 def relativistic(evidence: Evidence) -> Advice:
     """The paired loss with R1 and R2: it does not reward the generator for one mode alone."""
-    if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
+    if not _may_replace_cross_entropy(evidence) or evidence.uses("ada", "top_k"):
         return None
     loss = "model.loss._target_=gansweep.losses.RelativisticPairing"
     words = (loss, *_penalised("r1"), *_penalised("r2"))
@@ -90,8 +89,20 @@ def relativistic(evidence: Evidence) -> Advice:
     return text, (*words, *_without_batch_norm(evidence))
 
 
+def _may_replace_cross_entropy(evidence: Evidence) -> bool:
+    """Where a loss of another kind, with penalties, can take the place of one on probabilities."""
+    plain = evidence.loss.get("kind") == "logit" and _has_no_options(evidence)
+    return plain and evidence.takes("loss") and _may_penalise(evidence)
+
+
+def _has_no_options(evidence: Evidence) -> bool:
+    """Whether the loss is set by its class alone, so that another class fits the same node."""
+    return set(evidence.setting("model.loss") or ()) <= {"_target_"}
+
+
 def non_saturating(evidence: Evidence) -> Advice:
-    if evidence.target("model.loss") != "Minimax":
+    replaceable = evidence.takes("loss") and _has_no_options(evidence)
+    if not evidence.loss.get("saturates") or not replaceable:
         return None
     text = "the non-saturating loss, whose gradient lasts while the discriminator wins"
     return text, ("model.loss._target_=gansweep.losses.NonSaturating",)
@@ -99,7 +110,7 @@ def non_saturating(evidence: Evidence) -> Advice:
 
 def wasserstein(evidence: Evidence) -> Advice:
     """A critic may be as good as it can, and still teaches the generator."""
-    if evidence.target("model.loss") not in CROSS_ENTROPY or _penalties(evidence):
+    if not _may_replace_cross_entropy(evidence) or evidence.uses("ada"):
         return None
     words = ("model.loss._target_=gansweep.losses.Wasserstein", *_penalised("gradient"))
     text = "a critic's loss with a gradient penalty (Gulrajani et al. 2017)"
@@ -108,7 +119,7 @@ def wasserstein(evidence: Evidence) -> Advice:
 
 def gradient_penalty(evidence: Evidence) -> Advice:
     """For a critic that nothing holds, or one that is clipped."""
-    if evidence.target("model.loss") != "Wasserstein" or _penalties(evidence):
+    if not evidence.loss.get("needs_lipschitz") or not _may_penalise(evidence):
         return None
     clip = ("model.weight_clip=null",) if _number(evidence, "model.weight_clip") else ()
     text = "a gradient penalty, which keeps the critic's slope near 1 (Gulrajani et al. 2017)"
@@ -179,17 +190,23 @@ def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
 
 
 def fewer_critic_steps(evidence: Evidence) -> Advice:
-    if _number(evidence, "model.n_critic") <= 1:
+    if not _is_game(evidence) or _number(evidence, "model.n_critic") <= 1:
         return None
     return "one discriminator step for each of the generator's", ("model.n_critic=1",)
 
 
 def more_critic_steps(evidence: Evidence) -> Advice:
     steps = int(_number(evidence, "model.n_critic"))
-    if not 1 <= steps < 5:
+    if not _is_game(evidence) or not 1 <= steps < 5:
         return None
     more = 5 if steps > 1 else 2
     return f"{more} discriminator steps for each of the generator's", (f"model.n_critic={more}",)
+
+
+def _is_game(evidence: Evidence) -> bool:
+    """Whether one of several players is a discriminator."""
+    players = evidence.game.get("players") or ()
+    return len(players) > 1 and "discriminator" in players
 
 
 def average(evidence: Evidence) -> Advice:
@@ -283,25 +300,24 @@ MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mn
 
 def packing(evidence: Evidence) -> Advice:
     """Pairs of samples before the discriminator, which two alike give away."""
-    size = evidence.setting("model.packing")
-    if size != 1 or evidence.setting("model.conditional"):
-        return None
-    batch = evidence.setting("model.batch_size")
-    if not isinstance(batch, int) or batch % 2:
+    batch, cuts = evidence.setting("batch_size"), evidence.setting("model.accumulate") or 1
+    together = 2 * (evidence.game.get("judged_together") or 1) * cuts * _devices(evidence)
+    if not evidence.takes("packing") or not isinstance(batch, int) or batch % together:
         return None
     text = "two samples judged together, as a generator that repeats itself cannot hide then"
     return f"{text} (PacGAN, Lin et al. 2018)", ("model.packing=2",)
 
 
+def _devices(evidence: Evidence) -> int:
+    devices = evidence.setting("trainer.devices")
+    return devices if isinstance(devices, int) else 1
+
+
 def minibatch_discrimination(evidence: Evidence) -> Advice:
     """A head that compares the samples of a batch: not beside a penalty on each one's gradient."""
-    target = str(evidence.setting(f"{evidence.network('discriminator')}._target_") or "")
-    network = evidence.network("discriminator")
-    if not target.startswith(TAKES_A_HEAD) or _penalties(evidence):
+    if not evidence.takes("head") or _penalties(evidence):
         return None
-    if evidence.setting(f"{network}.head") is not None:
-        return None
-    node = f"+{network}.head"
+    node = f"+{evidence.network('discriminator')}.head"
     head = "gansweep.layers.minibatch_discrimination.MinibatchDiscrimination"
     words = (f"{node}._target_={head}", f"{node}._partial_=true")
     text = "a discriminator that compares the samples of a batch (Salimans et al. 2016)"
@@ -310,9 +326,7 @@ def minibatch_discrimination(evidence: Evidence) -> Advice:
 
 def adaptive_augmentation(evidence: Evidence) -> Advice:
     """ADA, whose probability is free to reach 1 within a fifth of the budget."""
-    unbounded = ("RelativisticPairing", "Wasserstein", "DriftingWasserstein")
-    no_boundary = evidence.target("model.loss") in unbounded or evidence.target("model") == "BEGAN"
-    if not _may_augment(evidence) or no_boundary:
+    if not evidence.takes("ada"):
         return None
     node = "+model.augment"
     text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"
@@ -322,7 +336,7 @@ def adaptive_augmentation(evidence: Evidence) -> Advice:
 
 def augmentation(evidence: Evidence) -> Advice:
     """DiffAugment with the paper's three changes; None for what cannot be augmented, or is."""
-    if not _may_augment(evidence):
+    if not evidence.takes("augment"):
         return None
     node = "+model.augment"
     text = "augmentation of what the discriminator sees (DiffAugment, Zhao et al. 2020)"
@@ -330,13 +344,6 @@ def augmentation(evidence: Evidence) -> Advice:
         f"{node}._target_=gansweep.augment.DiffAugment",
         f"{node}.policy=[color,translation,cutout]",
     )
-
-
-def _may_augment(evidence: Evidence) -> bool:
-    """Where the model takes an augmentation and has none, and the data are images."""
-    model = evidence.setting("model")
-    takes = isinstance(model, Mapping) and "augment" in model
-    return takes and model["augment"] is None and not evidence.is_points
 
 
 def longer(evidence: Evidence) -> Advice:

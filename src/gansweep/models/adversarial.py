@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
+from gansweep.losses import Loss
 from gansweep.models.averages import MovingAverages
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average_gradients, broadcast
@@ -167,6 +168,32 @@ class Adversarial(pl.LightningModule):
     @abstractmethod
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
         """The discriminator's scores of a batch and of as many fakes, no gradient."""
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What an option can still bring into this game as it is, of the terms that several share:
+
+        "loss", another one in the place of its own; "penalties"; "augment"; "ada"; "packing";
+        "spectral_norm" and "head", those of the discriminator's network.
+        """
+        return frozenset()
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Which terms it has that a loss must combine with (see `Loss.combines_with`)."""
+        return frozenset({"accumulate"} if self.accumulate > 1 else ())
+
+    def declared(self) -> dict[str, Any]:
+        """What others need to know of this game, in plain values, for the record."""
+        loss = getattr(self, "loss", None)
+        return {
+            "players": list(self.players),
+            "sample_shape": list(self.sample_shape),
+            "judged_together": self.judged_together,
+            "takes": sorted(self.takes),
+            "uses": sorted(self.uses),
+            "loss": loss.declared() if isinstance(loss, Loss) else {},
+        }
 
     @property
     def kinds(self) -> int | None:

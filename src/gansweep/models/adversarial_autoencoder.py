@@ -45,7 +45,12 @@ class AdversarialAutoencoder(Coding):
         super().__init__(**coding)
         self.discriminator = discriminator(sample_shape=(self.latent_dim,))
         self.loss = loss
+        self.sliceable = "accumulate" in loss.combines_with
         self.adversarial_weight = adversarial_weight
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"loss"})
 
     @property
     def players(self) -> dict[str, nn.Module]:

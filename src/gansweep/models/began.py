@@ -82,6 +82,10 @@ class BEGAN(GAN):
         self.control = control
 
     @property
+    def takes(self) -> frozenset[str]:
+        return super().takes - {"loss"}
+
+    @property
     def memory(self) -> dict[str, nn.Module]:
         return {**super().memory, "control": self.control}
 

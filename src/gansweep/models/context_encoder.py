@@ -59,6 +59,7 @@ class ContextEncoder(Translator):
                 "loss: use 0 to 1, as 0.001."
             )
         self.loss = loss
+        self.sliceable = "accumulate" in loss.combines_with
         self.adversarial_weight = adversarial_weight
         self.middle = tuple(slice(s // 4, s // 4 + s // 2) for s in (height, width))
         self.hole = hole_span(height), hole_span(width)
@@ -67,6 +68,10 @@ class ContextEncoder(Translator):
         weights = torch.full(self.sample_shape, float(overlap_weight))
         weights[:, self.hole[0], self.hole[1]] = 1
         self.register_buffer("weights", self.middle_of(weights), persistent=False)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"loss"})
 
     @property
     def players(self) -> dict[str, nn.Module]:

@@ -24,6 +24,7 @@ from gansweep.models.adversarial import Adversarial, Schedule
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
+from gansweep.models.packing import packs, packs_around
 from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.penalties import Penalty, ScorePenalty
 from gansweep.ranges import Count, Positive, Range, Weight, Width
@@ -103,6 +104,7 @@ class GAN(Adversarial):
         self.discriminator = discriminator(
             sample_shape=(self.packing * shape[0], *shape[1:]), **classes
         )
+        self._free_options = _free_options(discriminator)
         if self.feature_matching and not hasattr(self.discriminator, "features"):
             raise UserError(
                 f"model.feature_matching={self.feature_matching} needs a discriminator with "
@@ -117,7 +119,7 @@ class GAN(Adversarial):
         groups = [layer.group for layer in layers if isinstance(layer, MinibatchStddev)]
         self.judged_together = self.packing * math.lcm(*groups)
         whole = compares or self.top_k is not None or self.feature_matching
-        self.sliceable = self.sliceable and not whole
+        self.sliceable = self.sliceable and not whole and "accumulate" in self.loss.combines_with
 
     @property
     def _terms(self) -> dict[str, Any]:
@@ -135,10 +137,10 @@ class GAN(Adversarial):
                 f"model.packing={self.packing} and model.penalty_interval={self.penalty_interval} "
                 "count samples and steps: use 1 for no packing and a penalty in every step."
             )
-        if self.top_k is not None and self.loss.pairs_real:
+        if self.top_k is not None and "top_k" not in self.loss.combines_with:
             raise UserError(
-                "model.top_k chooses among the fakes, and this loss pairs each with a real sample. "
-                "Use model.top_k=null, or another loss, as gansweep.losses.NonSaturating."
+                "model.top_k chooses among the fakes, and this loss compares each with real "
+                "samples. Use model.top_k=null, or another loss, as gansweep.losses.NonSaturating."
             )
         if min(self.feature_matching, self.adversarial) < 0 or not (
             self.feature_matching or self.adversarial
@@ -149,7 +151,7 @@ class GAN(Adversarial):
             )
         if self.augment is not None:
             self.augment.check(self.sample_shape)
-            if isinstance(self.augment, ADA) and self.loss.boundary is None:
+            if isinstance(self.augment, ADA) and "ada" not in self.loss.combines_with:
                 raise UserError(
                     "ADA follows how many samples the discriminator takes for real, and the "
                     f"scores of {type(self.loss).__name__} have no boundary that says so. Use "
@@ -161,6 +163,28 @@ class GAN(Adversarial):
                     f"model.penalties.{name} changes images, and the data are points. Leave it "
                     "out, or use image data, as data=digits."
                 )
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Those that the constructor would not refuse, and that are not there yet."""
+        options = self._free_options
+        if self.conditional:
+            options -= {"head"}  # which is what tells D the class, where D has one
+        if self.accumulate > 1:
+            options -= {"head"}  # which may compare the samples of a batch
+        found = {"loss", "penalties", *options}
+        if self.packing == 1 and not self.conditional:
+            found.add("packing")
+        if self.augment is None and len(self.sample_shape) == 3:
+            found.add("augment")
+            if self.sample_shape[0] in ADA.channels and "ada" in self.loss.combines_with:
+                found.add("ada")
+        return frozenset(found)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        found = {"ada"} if isinstance(self.augment, ADA) else set()
+        return super().uses | found | ({"top_k"} if self.top_k is not None else set())
 
     @property
     def memory(self) -> dict[str, nn.Module]:
@@ -354,25 +378,14 @@ def _own(drawn: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {k[len(name) + 1 :]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
 
 
-def packs(samples: Tensor, size: int) -> Tensor:
-    """(N, C, ...) -> (N / size, size C, ...): each `size` neighbours side by side.
-
-    Raises: UserError where N is no multiple of size.
-    """
-    if size == 1:
-        return samples
-    n, channels = samples.shape[:2]
-    if n % size:
-        raise UserError(
-            f"{n} samples cannot be packed by model.packing={size}: use a batch_size that every "
-            f"process can cut into packs, as batch_size={-(-n // size) * size}."
-        )
-    return samples.reshape(n // size, size * channels, *samples.shape[2:])
-
-
-def packs_around(samples: Tensor, size: int) -> Tensor:
-    """(N, C, ...) -> (N, size C, ...): each sample with those after it, the last with the first."""
-    return torch.cat([samples.roll(-k, 0) for k in range(size)], dim=1)
+def _free_options(network: Callable[..., nn.Module]) -> frozenset[str]:
+    """Which of `spectral_norm` and `head` a network has as an option, and was not given."""
+    given: dict[str, Any] = {}
+    while isinstance(network, partial):
+        given = {**network.keywords, **given}
+        network = network.func
+    known = inspect.signature(network).parameters
+    return frozenset(n for n in ("spectral_norm", "head") if n in known and not given.get(n))
 
 
 def _refuse_without_classes(network: Callable[..., nn.Module]) -> None:

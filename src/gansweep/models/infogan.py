@@ -117,6 +117,10 @@ class InfoGAN(GAN):
         return categorical, constant - errors / 2
 
     @property
+    def takes(self) -> frozenset[str]:
+        return super().takes - {"packing"}
+
+    @property
     def kinds(self) -> int | None:
         return self.categories[0] if self.categories else None
 

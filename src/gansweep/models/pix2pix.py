@@ -46,11 +46,16 @@ class Pix2Pix(Translator):
     ) -> None:
         super().__init__(**training)
         self.loss = loss
+        self.sliceable = "accumulate" in loss.combines_with
         self.l1_weight = l1_weight
         assert self.source_shape is not None  # refused above
         self.generator = generator(source_shape=self.source_shape, sample_shape=self.sample_shape)
         channels = self.source_shape[0] + self.sample_shape[0]
         self.discriminator = discriminator(sample_shape=(channels, *self.sample_shape[1:]))
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset({"loss"})
 
     @property
     def players(self) -> dict[str, nn.Module]:

@@ -34,7 +34,8 @@ from gansweep.layers.progressive import (
 from gansweep.losses import Wasserstein
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
-from gansweep.models.gan import GAN, packs_around
+from gansweep.models.gan import GAN
+from gansweep.models.packing import packs_around
 from gansweep.models.terms import Scores, Terms
 from gansweep.ranges import KimgOrNone, Weight
 

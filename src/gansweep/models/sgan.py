@@ -77,6 +77,10 @@ class SGAN(GAN):
         self.unsupervised_weight = unsupervised_weight
 
     @property
+    def takes(self) -> frozenset[str]:
+        return super().takes - {"packing", "loss"}
+
+    @property
     def averaged(self) -> tuple[str, ...]:
         return ("discriminator", "generator")
 
@@ -155,6 +159,10 @@ class FeatureMatchingSGAN(SGAN):
         self.sliceable = False  # it compares means over the batch
         self.matching = matching
         self.noise_width: int = getattr(self.discriminator, "noise_width", 0)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return super().takes - {"penalties", "augment", "ada"}
 
     def realness(self, logits: Tensor) -> Tensor:
         """(N,): log Z."""

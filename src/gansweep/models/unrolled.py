@@ -80,6 +80,10 @@ class UnrolledGAN(GAN):
         self.unrolled = unrolled
         self.sliceable = False  # the k steps are made on the whole batch
 
+    @property
+    def takes(self) -> frozenset[str]:
+        return super().takes - {"penalties"}
+
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> Terms:

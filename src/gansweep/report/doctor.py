@@ -124,13 +124,14 @@ def evidence_of(run: Run) -> Evidence:
             if name not in curves and isinstance(entry.get("value"), (int, float)):
                 curves[name] = [(evaluation.kimg, float(entry["value"]))]
                 protocols[name] = evaluation.protocols.get(name, {})
-    objective = run.result.get("objective")
+    objective, game = run.result.get("objective"), run.result.get("game")
     return Evidence(
         curves=curves,
         protocols=protocols,
         objective=objective if objective in curves else None,
         counts=max(counted, key=len),
         config=run.config,
+        game=game if isinstance(game, dict) else {},
         status=run.status,
         reason=run.reason,
         command=str(run.result.get("command") or _bare_command(run)),

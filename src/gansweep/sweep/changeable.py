@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError
 from gansweep.sweep.domains import Fixed
 from gansweep.sweep.settings import Settings
 from gansweep.sweep.space import Parameter, Space
 
-# Of an optimizer: what its state does not depend on. Momentum of 0 keeps no state, for one.
-OPTIMIZER = ("lr", "betas", "eps", "weight_decay", "alpha")
-# Options of a model that its losses and turns read anew at each step, and no network is built by;
-# all that end in _weight are such too.
-OPTIONS = (
-    *("n_critic", "ema_kimg", "clip_grad_norm", "weight_clip", "penalty_interval"),
-    *("feature_matching", "adversarial", "path_interval", "path_decay", "mixing"),
-    *("gamma", "lambda_k", "beta", "input_noise"),
-)
-PARTS = ("penalties", "augment", "loss", "top_k", "lr_schedule")  # with the numbers in them
-MAY_CHANGE = (
-    "the optimizers' lr, betas, eps and weight_decay, the numbers of penalties, losses, "
-    "augmentation and schedules, weights, n_critic, ema_kimg, clip_grad_norm, weight_clip"
-)
-RULES = ("StopAtEquilibrium", "StopOnPlateau")
+RULES = "gansweep.callbacks.stopping."  # where those that end a run before its budget stand
 
 
-def is_changeable(key: str) -> bool:
-    """Whether a run may go on from a checkpoint with another value of the option `key`."""
+def is_changeable(key: str, declared: Any) -> bool:
+    """Whether a run may go on from a checkpoint with another value of the option `key`.
+
+    declared: the `changeable:` block of the run's model, names as in its configuration; "*" is
+    every name that is not there, true an option or all that a part holds but its class.
+    """
     group, *path = key.split(".")
     if group != "model" or not path or path[-1].startswith("_"):
         return False
-    if path[0] == "optimizer":
-        return len(path) == 3 and path[2] in OPTIMIZER
-    if len(path) == 1:
-        return path[0] in OPTIONS or path[0].endswith("_weight")
-    # what ADA starts with is part of its state soon
-    return path[0] in PARTS and path != ["augment", "start"]
+    node = declared
+    for name in path:
+        if not isinstance(node, Mapping):
+            break
+        node = node.get(name, node.get("*"))
+    return node is True
+
+
+def words(declared: Any) -> str:
+    """What the block allows, as keys of the model."""
+    return ", ".join(_keys(declared, "model")) or "nothing: its file has no `changeable:`"
+
+
+def _keys(node: Any, key: str) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            yield from _keys(child, f"{key}.{name}")
+    elif node is True:
+        yield key
 
 
 def check_population(settings: Settings, space: Space, base: Any) -> None:
@@ -49,8 +52,11 @@ def check_population(settings: Settings, space: Space, base: Any) -> None:
     """
     _check_options(settings.population, settings)
     _check_company(settings)
+    declared = OmegaConf.select(base, "model.changeable")
+    if isinstance(declared, DictConfig):
+        declared = OmegaConf.to_container(declared, resolve=True)
     for parameter in space.parameters:
-        _check_entry(parameter)
+        _check_entry(parameter, declared)
     callbacks = OmegaConf.select(base, "callbacks") or {}
     targets = {
         name: str(node.get("_target_", "")) for name, node in callbacks.items() if node is not None
@@ -61,7 +67,7 @@ def check_population(settings: Settings, space: Space, base: Any) -> None:
             "switched off. Leave it in."
         )
     for name, target in targets.items():
-        if target.endswith(RULES):
+        if target.startswith(RULES):
             raise UserError(
                 f"callbacks.{name} ends runs before their budget is spent, and the members of a "
                 f"population are compared at one clock. Leave it out with '~callbacks.{name}'."
@@ -112,14 +118,14 @@ def _check_company(settings: Settings) -> None:
         )
 
 
-def _check_entry(parameter: Parameter) -> None:
+def _check_entry(parameter: Parameter, declared: Any) -> None:
     if parameter.conditions:
         raise UserError(
             f"The search space's entry {parameter}: a population changes settings while it "
             "trains, and in a block they would come and go. Write the entry outside the block, "
             "or use sweep.sampler.name=random."
         )
-    if isinstance(parameter.domain, Fixed) or is_changeable(parameter.key):
+    if isinstance(parameter.domain, Fixed) or is_changeable(parameter.key, declared):
         return
     why = "networks and data were made with it"
     if parameter.key in ("batch_size", "model.batch_size"):
@@ -127,5 +133,6 @@ def _check_entry(parameter: Parameter) -> None:
     raise UserError(
         f"The search space's entry {parameter} cannot change while a member trains: {why}. Give it "
         f"one value for all, as in {parameter.key}=VALUE on the command line, or use "
-        f"sweep.sampler.name=random. What a population may change: {MAY_CHANGE}."
+        "sweep.sampler.name=random. What a population may change of this model: "
+        f"{words(declared)}."
     )
