@@ -124,6 +124,8 @@ def test_second_process_is_refused_with_the_holder_until_it_dies(
     told = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, which began at {today}"
     with pytest.raises(UserError, match=told):
         record.claimed()
+    with pytest.raises(UserError, match=told):  # rather than that it could be continued
+        records.new_directory(record.directory.parents[1], "group", "run", "gan")
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with record.claimed():

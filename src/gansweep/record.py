@@ -297,6 +297,7 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
     if name is not None:
         directory = parent / name
         if RunRecord(directory).exists:
+            writer.refuse_held(directory)
             raise UserError(
                 f"{directory} holds a run already. Continue it with "
                 f"`{_continuing(directory)}`, or choose another name=."

@@ -151,11 +151,7 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
             if after is not None and number != after:
                 raise _superseded(directory)
             if not free and not take:
-                by = "another process" if before is None else before.told()
-                raise UserError(
-                    f"{directory} is being written by {by}. Wait until it has ended, or stop it; "
-                    "for a run beside it choose another name=."
-                )
+                raise _refusal(directory, before)
             holder = _ourselves(number + 1)
             os.pwrite(descriptor, holder.line(), 0)
             return Claim(directory, descriptor, holder)
@@ -164,6 +160,25 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
             if isinstance(error, OSError) and holds_nothing(directory):
                 _remove_traces(directory)  # a full disk
             raise
+
+
+def refuse_held(directory: Path) -> None:
+    """Raises: UserError where another process writes the run now."""
+    with contextlib.suppress(OSError), _locked(directory):
+        descriptor = os.open(directory / FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not _lock_at_once(descriptor):
+                raise _refusal(directory, Holder.parse(os.pread(descriptor, SIZE, 0)))
+        finally:
+            os.close(descriptor)
+
+
+def _refusal(directory: Path, holder: Holder | None) -> UserError:
+    by = "another process" if holder is None else holder.told()
+    return UserError(
+        f"{directory} is being written by {by}. Wait until it has ended, or stop it; for a run "
+        "beside it choose another name=."
+    )
 
 
 @contextlib.contextmanager
