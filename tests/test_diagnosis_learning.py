@@ -135,10 +135,10 @@ def test_too_few_samples_say_nothing() -> None:
 
 
 def test_a_model_that_is_judged_by_held_out_samples_may_make_none() -> None:
-    given = run_of(*[{"test_error": 0.05, **STATIC}] * 3)
-    judged = Evidence(**{**given_fields(given), "objective": "test_error"})
+    given = run_of(*[{"class_error": 0.05, **STATIC}] * 3)
+    judged = Evidence(**{**given_fields(given), "objective": "class_error"})
     assert found("never_learned", judged) is None and found("divergence", judged) is None
-    result = ended(STATIC | {"test_error": 0.05}, objective="test_error")
+    result = ended(STATIC | {"class_error": 0.05}, objective="class_error")
     assert judged_end(result) == ("finished", "")
 
 
