@@ -19,6 +19,7 @@ from gansweep.callbacks.checkpoint import (
     continued,
     read_checkpoint,
 )
+from gansweep.errors import UserError
 from gansweep.record import ROW_OF_SOURCE, RunRecord
 
 Command = Callable[..., Any]
@@ -120,6 +121,32 @@ def test_run_without_a_whole_checkpoint_is_refused_but_in_a_sweep_begins_again(
     assert continued(record, or_anew=True) is None
     assert "starts again" in record.history()[-1]["note"]
     assert continued(record) is None
+
+
+def test_last_checkpoint_that_made_way_for_one_that_never_came_is_continued(
+    record: RunRecord,
+) -> None:
+    """Killed between two renames, on a file system that knows no links."""
+    record.last.unlink()
+    found = continued(record)
+    assert found is not None and found["game"]["images_seen"] == 2000
+    assert len(record.history()) == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError("no memory"), PermissionError(13, "not yours")])
+def test_whole_checkpoint_that_cannot_be_read_now_is_not_given_up(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    record.keep_last(as_bytes(state(3.0)))
+
+    def load(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises((MemoryError, UserError), match="no memory|cannot be read"):
+        continued(record, or_anew=True)
+    monkeypatch.undo()
+    assert read_checkpoint(record.last)["game"]["images_seen"] == 3000
 
 
 def test_checkpoint_from_before_another_runs_weights_were_taken_over_is_not_gone_on_from(

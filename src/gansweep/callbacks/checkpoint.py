@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import random
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytorch_lightning as pl
@@ -97,27 +99,44 @@ def as_bytes(state: Mapping[str, Any]) -> bytes:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint whose digest is right. One of an older version has none, which is said.
 
-    Raises: UserError where the file is missing; DamagedCheckpointError.
+    Raises: UserError where the file is missing or cannot be read; DamagedCheckpointError.
     """
     try:
         with open(path, "rb") as file:
             is_sealed = digest.is_sealed(file)
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            state = _loaded(file, is_sealed)
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: the run was stopped before its first checkpoint. Start it "
             "again without resume=."
         ) from None
-    except Exception as error:
-        why = str(error) if isinstance(error, digest.DamagedError) else type(error).__name__
+    except (OSError, digest.DamagedError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EIO:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}). Change its permissions, or give the "
+                "same command again once its disk is back."
+            ) from error
         raise DamagedCheckpointError(
-            f"{path} is damaged ({why})",
+            f"{path} is damaged ({error})",
             "Use another checkpoint of the run (checkpoint=last or checkpoint=best), a copy of "
             "yours, or start the run again.",
         ) from error
     if not is_sealed:
         said = "it was saved by an older version without a digest, so damage would not show"
         print(f"gansweep: {path}: {said}.", file=sys.stderr)
+    return state
+
+
+def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
+    """Raises: DamagedError where there is no digest that says that the file is whole."""
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        if is_sealed:
+            raise  # a mistake of ours, or another version of PyTorch
+        raise digest.DamagedError(type(error).__name__) from error
     return state
 
 
@@ -130,7 +149,9 @@ def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | N
     Raises: DamagedCheckpointError.
     """
     if not record.last.exists():
-        return None
+        if not record.previous.exists():
+            return None
+        os.replace(record.previous, record.last)  # killed while the one made way for the other
     try:
         return read_checkpoint(record.last)
     except DamagedCheckpointError as error:
@@ -139,7 +160,7 @@ def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | N
     for path in (record.previous, record.best):
         try:
             state = read_checkpoint(path)
-        except UserError:  # none, or damaged too
+        except UserError:  # there is none, or it is of no use either
             continue
         kimg = state["game"]["images_seen"] / 1000
         if all(kimg > at for at in taken):
@@ -150,7 +171,7 @@ def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | N
     if not or_anew or taken:
         fix = "Put a copy of yours in its place, or start the run again."
         raise DamagedCheckpointError(f"{damage.what}, and no other of the run is whole", fix)
-    record.last.unlink()
+    os.replace(record.last, record.last.with_name("damaged.pt"))
     _note(record, 0.0, 0.0, f"{damage.what}, and no other is whole: the run starts again.")
     return None
 
