@@ -138,6 +138,14 @@ def test_a_run_scored_otherwise_is_not_continued_under_the_same_names(
     assert (run / "history.jsonl").read_text() == before
 
 
+def test_a_run_is_not_continued_on_other_images(run: Path) -> None:
+    """As a half-trained trial of an older sweep would be, whose options are composed anew."""
+    cfg = read_config(RunRecord(run))
+    cfg.budget_kimg, cfg.data.n_validation = 2.56, 0
+    with pytest.raises(UserError, match=r"other images so far.*data\.n_validation"):
+        train(cfg, run_dir=run, progress=False)
+
+
 def test_evaluate_measures_the_test_split(command: Command, run: Path) -> None:
     done = command("evaluate", str(run), "metrics=auto", "metrics.n_fake=40")
     assert done.code == 0, done

@@ -62,10 +62,17 @@ def resumed(
 def refuse_other_scores(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Raises: UserError where a continued run would measure otherwise under the same name.
+    """Raises: UserError where a continued run would train on other images, or measure otherwise
+    under the same name.
 
     before, now: full name of a score -> its protocol.
     """
+    if _trained_on(before) and _trained_on(now) and not _trained_on(before) & _trained_on(now):
+        raise UserError(
+            "This run was trained on other images so far: they changed, or their order and split "
+            "did with another version of gansweep. Continue it where it was begun, with the "
+            "data.n_validation that it had (0 before there was one), or start a new run."
+        )
     for name in before.keys() & now.keys():
         old, new = before[name], now[name]
         if comparable(old, new):
@@ -77,6 +84,11 @@ def refuse_other_scores(
             "curve cannot hold both. Continue it where it was begun, or start a new run; 'gansweep "
             "evaluate' measures the one that is there."
         )
+
+
+def _trained_on(protocols: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The fingerprints of the training images that scores were measured against."""
+    return {str(p["data_fingerprint"]) for p in protocols.values() if p.get("split") == "train"}
 
 
 def _copy(source: DictConfig, target: DictConfig, key: str) -> None:
