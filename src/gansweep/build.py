@@ -15,6 +15,7 @@ from gansweep.config import instantiate, model_node
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
+from gansweep.options import check_options
 from gansweep.record import RunRecord
 from gansweep.run_config import read_config
 
@@ -50,6 +51,9 @@ def load_checkpoint(
 
 
 def build_data(cfg: DictConfig) -> DataSource:
+    """Raises: UserError where an option of the data or the model is not taken: a record's may not
+    be, or that of a configuration which was changed in Python."""
+    check_options(cfg, ("data", "model"))
     data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
     data.prepare()
     return data

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +114,18 @@ such as 'gansweep sync runs'. Log in first with 'wandb login' or WANDB_API_KEY.
 """
 
 
-HYDRA_FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
-    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
-    *("--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
-)
+ANY: tuple[str, ...] = ()  # value
+HYDRA_FLAGS: dict[str, tuple[str, ...] | None] = {  # with the values that it takes; None: no value
+    **dict.fromkeys(("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r")),
+    **dict.fromkeys(("--multirun", "-m", "--shell-completion", "-sc")),
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(("--package", "-p", "--config-path", "-cp", "--config-name", "-cn"), ANY),
+    **dict.fromkeys(("--config-dir", "-cd", "--experimental-rerun"), ANY),
+    **dict.fromkeys(
+        ("--info", "-i"),
+        ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath", ""),
+    ),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,6 +162,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, `| head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        told = f"No file or directory can have so long a name: {str(error.filename)[:80]}..."
+        tell(f"gansweep: {told} Use a shorter one.")
+        return 2
 
 
 def _hide_verb_from_completion() -> None:
@@ -192,16 +206,28 @@ def _train(words: list[str]) -> int:
     return 0
 
 
-def _checked(words: Iterable[str]) -> Iterator[str]:
-    """The words. Raises: UserError for a flag that Hydra does not have."""
-    for word in words:
-        flag = word.partition("=")[0]
-        if flag.startswith("-") and flag not in HYDRA_FLAGS:
+def _checked(words: Iterable[str]) -> list[str]:
+    """The words. Raises: UserError for a flag that Hydra does not have, or not with its value."""
+    known = list(words)
+    for word, following in zip(known, [*known, ""][1:], strict=True):
+        flag, equals, value = word.partition("=")
+        if not flag.startswith("-"):
+            continue
+        if flag not in HYDRA_FLAGS:
             raise UserError(
                 f"'gansweep train' has no flag '{flag}'.{nearest(flag, HYDRA_FLAGS)} "
                 "'gansweep train --help' lists the options."
             )
-        yield word
+        takes = HYDRA_FLAGS[flag]
+        value = value if equals else following
+        if takes is None:
+            fits = not equals
+        else:
+            fits = value in takes if takes else not value.startswith(("-", " ")) and value != ""
+        if not fits:
+            example = "" if takes is None else f" {takes[0]}" if takes else " VALUE"
+            raise UserError(f"'{word}' is not how the flag is given: use '{flag}{example}'.")
+    return known
 
 
 def _train_one(raw: object) -> dict[str, object]:
@@ -304,18 +330,18 @@ def _sweep(words: list[str]) -> int:
 
 
 def _worker(words: list[str]) -> int:
+    if _told_how(words, WORKER_HELP):
+        return 0
     from gansweep import permissions
+    from gansweep.sweep.settings import only_sweep
 
-    places = [word for word in words if not permissions.is_package_option(word)]
-    if len(places) != 1 or places[0] in ("-h", "--help"):
-        print(WORKER_HELP, end="")
-        return 0 if places and places[0] in ("-h", "--help") else 2
-    for word in words:
-        if word is not places[0]:
-            permissions.allow_packages(permissions.packages_in(word.partition("=")[2]))
+    granted = [word for word in words if permissions.is_package_option(word)]
+    directory = only_sweep("worker", [word for word in words if word not in granted])
+    for word in granted:
+        permissions.allow_packages(permissions.packages_in(word.partition("=")[2]))
     from gansweep.sweep.worker import run_worker
 
-    return run_worker(Path(places[0]))
+    return run_worker(directory)
 
 
 def _status(words: list[str]) -> int:
@@ -343,8 +369,8 @@ def _report(words: list[str]) -> int:
 
 
 def _told_how(words: list[str], text: str) -> bool:
-    """Print a verb's help where it is asked for, or where nothing is named; whether it was."""
-    wanted = not words or any(word in ("-h", "--help") for word in words)
+    """Print a verb's help where it is asked for; whether it was."""
+    wanted = any(word in ("-h", "--help") for word in words)
     if wanted:
         print(text, end="")
     return wanted
@@ -352,7 +378,12 @@ def _told_how(words: list[str], text: str) -> bool:
 
 def _evaluate(words: list[str]) -> int:
     if _told_how(words, EVALUATE_HELP):
-        return 0 if words else 2
+        return 0
+    if not words:
+        raise UserError("Name a run, as in 'gansweep evaluate runs/digits/dcgan-001'.")
+    from gansweep.config import compose
+
+    compose([word for word in words if word.lstrip("+~").startswith("metrics")])  # before PyTorch
     from gansweep.evaluate import main as evaluate_main
 
     return evaluate_main(words)
@@ -360,7 +391,9 @@ def _evaluate(words: list[str]) -> int:
 
 def _generate(words: list[str]) -> int:
     if _told_how(words, GENERATE_HELP):
-        return 0 if words else 2
+        return 0
+    if not words:
+        raise UserError("Name a run, as in 'gansweep generate runs/digits/cgan-001 label=7'.")
     from gansweep.generate import main as generate_main
 
     return generate_main(words)
@@ -374,7 +407,12 @@ def _doctor(words: list[str]) -> int:
 
 def _sync(words: list[str]) -> int:
     if _told_how(words, SYNC_HELP):
-        return 0 if words else 2
+        return 0
+    if not words or any(word.startswith("-") for word in words):
+        raise UserError(
+            "'gansweep sync' takes directories that hold runs and no flag, as in "
+            "'gansweep sync runs'."
+        )
     from gansweep.tracking import sync
 
     return sync([Path(word) for word in words])

@@ -34,6 +34,7 @@ from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
+from gansweep.options import check_options
 from gansweep.origin import now
 from gansweep.permissions import allow_packages, allow_variables
 from gansweep.record import RunRecord, Source, claim_new, disk_error
@@ -111,6 +112,7 @@ class _Run:
         until_kimg: float | None = None,
         source: Source | None = None,
     ) -> None:
+        check_options(cfg)  # which may have been changed since it was composed
         self.cfg = cfg
         self.on_score = on_score
         self.sweep = sweep

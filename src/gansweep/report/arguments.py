@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
+
+from gansweep.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that refuses words as the other verbs do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises: UserError; its own would print the usage and exit."""
+        raise UserError(f"{self.prog}: {message}. '{self.prog} --help' lists the options.")
 
 
 def parser_of_paths(verb: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -11,7 +22,7 @@ def parser_of_paths(verb: str, description: str, examples: str) -> argparse.Argu
 
     description, examples: printed above and below the options as they stand.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"gansweep {verb}",
         description=description,
         epilog=examples,

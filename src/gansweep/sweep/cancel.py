@@ -14,7 +14,7 @@ from gansweep.errors import UserError
 from gansweep.record import disk_error, replace_atomically
 from gansweep.report.notation import plural
 from gansweep.sweep.presence import CANCELLED, Present, workers_of
-from gansweep.sweep.settings import Settings
+from gansweep.sweep.settings import Settings, only_sweep
 
 HELP = """\
 gansweep cancel: stop a sweep, wherever its workers run.
@@ -35,10 +35,10 @@ WAIT_SECONDS = 20.0  # for the workers to save
 
 def main(words: list[str]) -> int:
     """The exit code: 0 once all workers have stopped, 1 where some still save."""
-    if len(words) != 1 or words[0] in ("-h", "--help"):
+    if {"-h", "--help"} & {*words}:
         print(HELP, end="")
-        return 0 if words and words[0] in ("-h", "--help") else 2
-    return cancel(Path(words[0]))
+        return 0
+    return cancel(only_sweep("cancel", words))
 
 
 def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:

@@ -171,8 +171,9 @@ def _check_options(cfg: DictConfig) -> None:
     check_record("sweep.", content["sweep"], SWEEP)
     launcher = content["launcher"]
     name = launcher.get("name") if isinstance(launcher, Mapping) else None
-    if name not in LAUNCHERS:
-        raise UserError(refusal("launcher.name", name, OneOf(tuple(LAUNCHERS))))
+    known = OneOf(tuple(LAUNCHERS))
+    if not known.takes(name):
+        raise UserError(refusal("launcher.name", name, known))
     check_record("launcher.", launcher, LAUNCHERS[name])
     for key in cfg:
         if key not in ("sweep", "launcher"):

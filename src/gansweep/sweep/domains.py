@@ -264,6 +264,11 @@ def _parse(line: str, shown: str) -> Override:
 def _domain(shown: str, parsed: Any) -> Domain:
     if isinstance(parsed, ChoiceSweep):
         values = tuple(_plain(v) for v in parsed.list)
+        if any(isinstance(v, float) and not math.isfinite(v) for v in values):
+            raise UserError(
+                f"The search space's entry '{shown}' has a choice that is no finite number. Leave "
+                "it out."
+            )
         # 1, 1.0 and true are one value to Optuna, and to Python
         if len({_stored(v) for v in values}) < len(values):
             raise UserError(f"The search space's entry '{shown}' names a value twice.")

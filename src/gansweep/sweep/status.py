@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, nearest, visible
 from gansweep.record import RunRecord
 from gansweep.sweep.constraints import met_by
 from gansweep.sweep.damage import damaged_files
@@ -19,7 +19,7 @@ from gansweep.sweep.failures import Stop
 from gansweep.sweep.locks import is_alive
 from gansweep.sweep.outcome import GAVE_UP, SUCCEEDED, outcome_of
 from gansweep.sweep.presence import STOPPING, Present, is_cancelled, workers_of
-from gansweep.sweep.settings import Settings
+from gansweep.sweep.settings import Settings, only_sweep
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -73,16 +73,19 @@ class Status:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0, or 2 for words that it does not take. A UserError is left to the caller."""
+    """Run the verb. A UserError is left to the caller."""
     flags = {word for word in words if word.startswith("-")}
     places = [word for word in words if not word.startswith("-")]
     if flags & {"-h", "--help"}:
         print(HELP, end="")
         return 0
-    if len(places) != 1 or flags - {"--json"}:
-        print(HELP, end="")
-        return 2
-    status = status_of(Path(places[0]))
+    for flag in sorted(flags - {"--json"}):
+        raise UserError(
+            f"'gansweep status' has no flag '{flag}'.{nearest(flag, ['--json'])} "
+            "'gansweep status --help' lists what it takes."
+        )
+    place = only_sweep("status", places)
+    status = status_of(place)
     if flags:
         print(json.dumps(asdict(status), indent=2))
     else:
