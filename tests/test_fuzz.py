@@ -200,7 +200,7 @@ def complaint(done: Finished) -> str:
     paragraphs = done.err.strip().splitlines()
     if done.code != 2:
         return f"exit code {done.code}"
-    if done.out:
+    if done.out and not done.out.startswith("[1/1] "):  # which record is looked at
         return f"says on stdout: {done.out[:200]}"
     if len(paragraphs) != 1 or not paragraphs[0].startswith("gansweep: "):
         return f"says: {done.err[:300]}"

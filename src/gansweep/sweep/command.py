@@ -174,7 +174,7 @@ def _check_options(cfg: DictConfig) -> None:
     known = OneOf(tuple(LAUNCHERS))
     if not known.takes(name):
         raise UserError(refusal("launcher.name", name, known))
-    check_record("launcher.", launcher, LAUNCHERS[name])
+    check_record("launcher.", launcher, LAUNCHERS[str(name)])
     for key in cfg:
         if key not in ("sweep", "launcher"):
             value = cfg[key]
