@@ -334,12 +334,12 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
     [
         (["model=r3gan", TOP_K], "compares each with real samples.*top_k=null"),
         (["model=r3gan", ADAPTIVE], "no boundary.*term=diffaugment"),
-        (["model.feature_matching=-1"], "0 or more"),
+        (["model.feature_matching=-1"], "not a number from 0"),
         (["model.adversarial=0"], "not 0 for both"),
         (["model.penalty_interval=0"], "penalty_interval=0"),
         (["model.augment={_target_: gansweep.augment.DiffAugment, policy: [cutot]}"], "cutout"),
         ([LECAM.replace("weight", "decay: 1, weight")], "decay=1"),
-        ([CONSISTENT.replace("weight", "of: all, weight")], "of=real or of=fake"),
+        ([CONSISTENT.replace("weight", "of: all, weight")], "one of real, fake"),
         ([HEAD.replace("n_kernels: 3", "n_kernels: 0")], "n_kernels=0"),
     ],
 )
