@@ -58,7 +58,7 @@ def test_fid_infinity_and_the_interval_stand_beside_their_fid(tmp_path: Path) ->
     assert (first.bias, first.error, second.row.model) == (2.0, pytest.approx(0.4), "gan")
     assert (first.endless_error, second.endless_error) == (None, pytest.approx(0.7))
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
-    of_fid = "<small>4.6 to 5.4, 95 % for the mean FID of 10,000 samples</small>"
+    of_fid = "<small>4.60 to 5.40, 95 % for the mean FID of 10,000 samples</small>"
     assert f"{of_fid}<small>FID-infinity 3 (fit ± 0.1)</small>" in text
     assert "<small>FID-infinity 6.5 ± 0.7 (95 %; fit ± 0.1)</small>" in text
     (figure,) = fid_and_its_errors(board, variants(board))

@@ -7,7 +7,7 @@ from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
 from gansweep.report.bands import band
-from gansweep.report.notation import duration, mean_and_std, number, short_names
+from gansweep.report.notation import duration, mean_and_std, number, short_names, spread_words
 from gansweep.report.read import load
 from gansweep.report.statistics import Board, leader, leaderboard, summarize
 from gansweep.report.verdict import verdict
@@ -293,6 +293,23 @@ def test_a_mean_has_the_digits_its_spread_supports(
     mean: float, std: float | None, text: str
 ) -> None:
     assert mean_and_std(mean, std) == text
+
+
+@pytest.mark.parametrize(
+    ("std", "interval", "words"),
+    [
+        (None, None, ""),
+        (0.0812, None, "± 0.081"),
+        (8.7e-15, None, "± 0"),
+        (None, (62.2865, 62.2865), "± 0"),
+        (0.1, (61.9, 62.7), "61.90 to 62.70"),
+        (None, (62.2855, 62.2875), "62.2855 to 62.2875"),
+    ],
+)
+def test_the_error_of_a_measurement_is_0_where_it_is_rounding(
+    std: float | None, interval: tuple[float, float] | None, words: str
+) -> None:
+    assert spread_words(62.2865, std, interval) == words
 
 
 def test_numbers_and_durations_are_written_for_people() -> None:

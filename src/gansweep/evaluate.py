@@ -25,6 +25,7 @@ from gansweep.evaluation import Evaluated, keep
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
 from gansweep.record import RunRecord, find_records
+from gansweep.report.notation import spread_words
 from gansweep.run_config import read_config
 from gansweep.writer import newest
 
@@ -203,10 +204,8 @@ def _show(scores: Mapping[str, Score]) -> None:
     for name, score in scores.items():
         if isinstance(score.value, list):
             continue
-        if score.interval is not None:
+        spread = spread_words(score.value, score.std, score.interval)
+        if " to " in spread:
             holds = interval_holds(score.protocol)
-            spread = f"  95 % within {score.interval[0]:.3g} to {score.interval[1]:.3g}"
-            spread += f" ({holds})" if holds else ""
-        else:
-            spread = f" ± {score.std:.2g}" if score.std is not None else ""
-        print(f"  {name:<{width}}  {score.value:.4g}{spread}")
+            spread = f" 95 % within {spread}" + (f" ({holds})" if holds else "")
+        print(f"  {name:<{width}}  {score.value:.4g} {spread}".rstrip())

@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# Numbers that differ by less than this share are equal but for rounding: features are of 32 bits,
+# with seven digits.
+ROUNDING = 1e-6
+
 
 def number(value: float | None) -> str:
     """Four significant digits, or all before the point; a dash where there is no number."""
@@ -35,6 +39,19 @@ def bracketed(low: float, high: float, std: float) -> str:
     std: the spread that the interval comes of, not 0.
     """
     return f"[{rounded(low, std)}, {rounded(high, std)}]"
+
+
+def spread_words(value: float, std: float | None, interval: tuple[float, float] | None) -> str:
+    """The error of one measurement: "1.61 to 1.70", "± 0.08", "± 0" for one of rounding size, or
+    "" where none was measured. An interval comes first."""
+    size = (interval[1] - interval[0]) / 4 if interval else std
+    if size is None:
+        return ""
+    if size <= ROUNDING * abs(value):
+        return "± 0"
+    if interval:
+        return " to ".join(rounded(bound, size) for bound in interval)
+    return f"± {size:.2g}"
 
 
 def rounded(value: float, std: float) -> str:

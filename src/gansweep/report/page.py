@@ -337,11 +337,9 @@ def _endless(one: Measured) -> str:
 
 def spread(value: Value, protocol: Mapping[str, Any]) -> str:
     """The error of a measurement, as far as it was measured; "" where it was not."""
-    if value.interval:
-        holds = interval_holds(protocol)
-        within = " to ".join(notation.number(bound) for bound in value.interval)
-        return f"{within}, 95 % for {holds}" if holds else within
-    return "" if value.std is None else f"spread {notation.number(value.std)}"
+    words = notation.spread_words(value.value, value.std, value.interval)
+    holds = interval_holds(protocol) if " to " in words else ""
+    return f"{words}, 95 % for {holds}" if holds else words
 
 
 def _tables(board: Board) -> list[BoardTable]:

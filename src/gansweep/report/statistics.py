@@ -13,7 +13,7 @@ from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.protocol import scores_called
 from gansweep.report.labels import label, settings_of
-from gansweep.report.notation import bracketed, listing, mean_and_std, plural
+from gansweep.report.notation import ROUNDING, bracketed, listing, mean_and_std, plural
 from gansweep.report.objectives import column_of
 from gansweep.report.protocols import Refusal, refusals
 from gansweep.report.read import Run
@@ -26,9 +26,6 @@ PREFERENCE = (
     *("precision", "recall", "density", "coverage", "memorisation"),
 )
 LOST = {"diverged", "collapsed", "failed", NEVER_LEARNED}
-# Values that differ by less than this share of the largest are equal but for rounding: features are
-# of 32 bits, with seven digits.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
