@@ -365,3 +365,24 @@ def test_copies_of_a_test_image_are_not_trained_on(tmp_path: Path) -> None:
         for split in ("train", "test")
     )
     assert test and train and not train & test
+
+
+def test_what_is_no_file_of_an_image_is_told_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(4):
+        Image.new("L", (8, 8), 60 * k).save(tmp_path / f"{k}.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").symlink_to(tmp_path / "nowhere")
+    shutil.copy(tmp_path / "0.png", os.fsencode(tmp_path) + b"/\xff.png")
+    with pytest.raises(UserError, match="4 of 8 images"):
+        ImageFolder(tmp_path, image_size=8, workers=0).count("train")
+    folder = ImageFolder(tmp_path, image_size=8, workers=0, on_corrupt="skip", test_every=0)
+    assert folder.count("train") == 4
+    faults = {file.name: file.fault for file in examine(tmp_path)}
+    assert faults["pipe.png"] == faults["zero.png"] == "it is no regular file"
+    assert faults["\udcff.png"] == "its name is not UTF-8"
+    capsys.readouterr()
+    with pytest.raises(UnreadableImageError, match="no regular file"):
+        open_image(tmp_path / "pipe.png")

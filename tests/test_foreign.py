@@ -14,10 +14,13 @@ import pytest
 import sweep_studies
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from gansweep import config, environment, permissions, targets
+from gansweep.callbacks.sheet import save
+from gansweep.drafts import drafted
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
+from gansweep.record import RunRecord, replace_atomically
 from gansweep.run_config import read_config
 from gansweep.sweep.child import trial_config
 from gansweep.training import train
@@ -352,3 +355,34 @@ def test_a_sweep_that_the_user_starts_passes_on_what_it_allows(
     words = ["model=gan", "data=ring", "extra_packages=[my_nets]", "tracker=csv", tag]
     run_sweep(["sweep=seeds", *words])
     assert "my_nets" in trial_config(words, None).extra_packages
+
+
+# Where files are written
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "link", "pipe"])
+def test_a_device_or_a_pipe_is_not_replaced(
+    command: Command, trained: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "link").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe")
+    before = os.lstat(tmp_path / place)
+    command("generate", str(trained), "n=1", "-o", place).is_refused_with("device or a pipe")
+    command("report", str(trained), "-o", place).is_refused_with("device or a pipe")
+    assert os.lstat(tmp_path / place).st_ino == before.st_ino
+
+
+def test_a_draft_follows_no_link(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("kept")
+    for name in (".a.png", f".a.png.{os.getpid()}", f".clock-{os.getpid()}"):
+        (tmp_path / name).symlink_to(target)
+    replace_atomically(tmp_path / "a.png", b"new")
+    save(Image.new("L", (8, 8)), tmp_path / "a.png")
+    assert target.read_text() == "kept"
+    names = set()
+    for _ in range(2):
+        with drafted(tmp_path / "a.png") as draft:
+            names.add(draft.name)
+            draft.write_bytes(b"")
+    assert len(names) == 2

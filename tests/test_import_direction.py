@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "drafts": set(),
     "digest": set(),
     "plain_values": {"errors"},
-    "record": {"errors", "drafts", "plain_values", "writer"},
+    "directory_names": {"errors"},
+    "record": {"errors", "directory_names", "drafts", "plain_values", "writer"},
     # What the user allows, and what somebody else's files may thus call and read.
     "permissions": {"errors"},
     "environment": {"errors", "permissions"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "targets": {"errors", "permissions", *PARTS_OF_A_RUN},
     "devices": {"errors", "ranges"},
     "origin": {"errors"},
-    "config": {"errors", "environment", "options", "targets"},
+    "config": {"errors", "directory_names", "environment", "options", "targets"},
     "resume": {"errors", "permissions", "record", "run_config", "metrics.protocol"},
     "multirun": {"errors", "record", "signals"},
     "data": {"errors", "drafts", "ranges"},
@@ -72,6 +73,7 @@ MAY_IMPORT = {
         *("errors", "ranges", "kinds", "options", "drafts", "record", "writer", "signals"),
         *("config", "origin", "tracking", "training", "scores", "report", "metrics.protocol"),
         *("permissions", "environment", "plain_values", "stored_yaml", "run_config"),
+        "directory_names",
         "diagnosis.learning",  # one fact for the doctor, the report and a sweep
     },
 }

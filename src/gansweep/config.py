@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gansweep import environment as environment  # its resolver of ${oc.env:NAME}
+from gansweep.directory_names import checked_name
 from gansweep.errors import UserError, nearest
 from gansweep.options import check_options
 from gansweep.targets import instantiate as instantiate
@@ -110,6 +111,9 @@ def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
             if type(cfg[key]) is int:
                 cfg[key] = str(cfg[key])
     check_options(cfg)
+    for key in ("group", "name"):
+        if cfg[key] is not None:
+            checked_name(key, cfg[key])
     return cfg
 
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep import writer
+from gansweep.directory_names import checked_name
 from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
 from gansweep.plain_values import DamagedError, result_of, row_of
@@ -292,7 +293,9 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
     Without a name it is the stem and the first free number, as in dcgan-001.
     Raises: UserError where a run of that name exists; OSError where nothing can be written.
     """
-    parent = Path(runs_dir) / group
+    parent = Path(runs_dir) / checked_name("group", group)
+    if name is not None:
+        name = checked_name("name", name)
     parent.mkdir(parents=True, exist_ok=True)
     if name is not None:
         directory = parent / name
@@ -302,7 +305,7 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
                 f"{directory} holds a run already. Continue it with "
                 f"`{_continuing(directory)}`, or choose another name=."
             )
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         return directory
     for number in itertools.count(1):
         directory = parent / f"{stem}-{number:03d}"

@@ -15,6 +15,7 @@ from torch import Tensor
 from gansweep.data.batch import Batch, joined
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
+from gansweep.drafts import drafted
 from gansweep.models.adversarial import Adversarial
 
 GRID_SIDE = 512
@@ -172,6 +173,5 @@ def as_png(picture: Image.Image) -> bytes:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a PNG whole or not at all."""
-    draft = path.with_name(f".{path.name}")
-    picture.save(draft, format="PNG")
-    draft.replace(path)
+    with drafted(path) as draft:
+        draft.write_bytes(as_png(picture))

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def examine(root: Path) -> list[ImageFile]:
     Raises: UserError for a folder that is missing, empty or cannot be listed.
     """
     names = _list(root)
-    key = hashlib.blake2b(f"{root.resolve()} {PIL.__version__}".encode(), digest_size=8)
+    key = hashlib.blake2b(os.fsencode(f"{root.resolve()} {PIL.__version__}"), digest_size=8)
     store = _cache_folder() / f"{key.hexdigest()}.json"
     with locked(store.with_suffix(".lock")):
         known = _load(store)
@@ -71,7 +72,7 @@ def _list(root: Path) -> list[str]:
             f"{', '.join(extension[1:] for extension in EXTENSIONS)}. Set data.root= to a folder "
             "that does."
         )
-    return sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest())
+    return sorted(names, key=lambda name: hashlib.blake2b(os.fsencode(name)).digest())
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -108,7 +109,10 @@ def _examine_all(root: Path, names: list[str], known: dict[str, ImageFile]) -> I
 def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
     path = root / name
     try:
-        status = path.stat()
+        name.encode()
+        status = path.stat()  # of what a link leads to
+        if not stat.S_ISREG(status.st_mode):  # a pipe gives no byte, /dev/zero no end of them
+            return ImageFile(name, "", (-1, -1), False, "it is no regular file")
         stamp = (status.st_size, status.st_mtime_ns)
         if known is not None and known.stamp == stamp:
             return known
@@ -116,6 +120,8 @@ def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
         return ImageFile(name, content, stamp, open_image(path).mode == "L", "")
     except UnreadableImageError as error:
         return ImageFile(name, content, stamp, False, str(error))
+    except UnicodeEncodeError:
+        return ImageFile(name, "", (-1, -1), False, "its name is not UTF-8")
     except OSError as error:  # a dead link, no permission: not kept, the mend leaves no new stamp
         return ImageFile(name, "", (-1, -1), False, error.strerror or str(error))
 

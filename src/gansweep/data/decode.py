@@ -21,6 +21,8 @@ def open_image(path: Path) -> Image.Image:
     Raises: UnreadableImageError for everything that cannot be decoded to its last row.
     """
     try:
+        if not path.is_file():
+            raise UnreadableImageError("it is no regular file")
         with Image.open(path) as image:
             image.load()
             return _plain(ImageOps.exif_transpose(image))

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from gansweep.directory_names import checked_name
 from gansweep.errors import UserError, nearest
 from gansweep.kinds import OneOf
 from gansweep.options import check_record, refusal
@@ -145,7 +146,7 @@ def settings_of(
     sweep["objective"] = with_direction(sweep["objective"], base)
     sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
     settings = Settings(
-        name=_given_name(cfg.name) if cfg.name is not None else _default_name(words, base),
+        name=checked_name("name", cfg.name) if cfg.name is not None else _default_name(words, base),
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
         budget_kimg=float(base["budget_kimg"]),
         base_seed=int(base["seed"]),
@@ -302,17 +303,6 @@ def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
         )
     assert isinstance(wanted, int)
     return wanted
-
-
-def _given_name(name: Any) -> str:
-    """Raises: UserError for what is no name of a directory below runs_dir."""
-    parts = name.split("/") if isinstance(name, str) else [str(name)]
-    if not isinstance(name, (str, int)) or isinstance(name, bool) or {"", ".", ".."} & {*parts}:
-        raise UserError(
-            f"name={override_text(name)} is no name of a directory. Use letters, digits, - and _, "
-            "as in name=first; where it is made says runs_dir=."
-        )
-    return str(name)
 
 
 def _given_place(runs_dir: Any) -> str:
