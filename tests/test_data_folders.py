@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -380,7 +381,7 @@ def test_what_is_no_file_of_an_image_is_told_and_not_read(
         ImageFolder(tmp_path, image_size=8, workers=0).count("train")
     folder = ImageFolder(tmp_path, image_size=8, workers=0, on_corrupt="skip", test_every=0)
     assert folder.count("train") == 4
-    faults = {file.name: file.fault for file in examine(tmp_path)}
+    faults = {file.name: file.fault for file in census.examine(tmp_path)}
     assert faults["pipe.png"] == faults["zero.png"] == "it is no regular file"
     assert faults["\udcff.png"] == "its name is not UTF-8"
     capsys.readouterr()
