@@ -15,8 +15,8 @@ from torch import Tensor
 from gansweep.data.batch import Batch, joined
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
-from gansweep.drafts import drafted
 from gansweep.models.adversarial import Adversarial
+from gansweep.record import replace_atomically
 
 GRID_SIDE = 512
 POINTS_AN_IMAGE = 10  # points are drawn so many times as often
@@ -173,5 +173,4 @@ def as_png(picture: Image.Image) -> bytes:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a PNG whole or not at all."""
-    with drafted(path) as draft:
-        draft.write_bytes(as_png(picture))
+    replace_atomically(path, as_png(picture))
