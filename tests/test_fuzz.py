@@ -36,7 +36,7 @@ NO_NUMBER = ["abc", "nan", "inf", "-inf", "true", "''", "'3'", "1e999", "--5", "
 MALFORMED: dict[type, list[str]] = {
     bool: ["abc", "5", "-1", "1.5", "nan", "null", "'true'", *PAIRS],
     int: [*NO_NUMBER, "1.5", "-7", "1e30", "9" * 30, "-" + "9" * 400, "1e-3"],
-    float: [*NO_NUMBER, "9" * 30, "1e308"],
+    float: NO_NUMBER,
     str: ["true", "1.5", *PAIRS],
     list: ["abc", "5", "nan", "true", "{a:1}"],
     type(None): ["true", "{a:{b:1}}", "[[1]]"],
@@ -123,7 +123,7 @@ def of_sweep(rng: random.Random) -> Call:
 
 
 NO_INTERVAL = ["interval(1,0)", "interval(a,b)", "interval(0,inf)", "interval(-1,1)", "choice()"]
-NO_INTERVAL += ["tag(log,interval(0,1))", "tag(log,interval(-1,1))", "interval(1e-4,1e9)"]
+NO_INTERVAL += ["tag(log,interval(0,1))", "tag(log,interval(-1,1))", "interval(1e309,1)"]
 WORDS = ["nope", "5", "[a,b]", "null", "''", "../x", "/etc/passwd", "été", LONG, "a,b", "{a:1}"]
 STRANGE = ["=", "=3", "word", "", " ", "~nope", "~model.nope", "model..x=3", ".=3", "model.=3"]
 STRANGE += ["++=3", "+=3", "model@x=gan", "--nope", "-x", "--cfg", "--cfg=nope", "--package"]

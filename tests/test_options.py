@@ -34,13 +34,13 @@ from gansweep.ranges import Range
         (
             "model.optimizer.generator.lr=inf",
             "model.optimizer.generator.lr=inf",
-            "a number from 0 to 100",
+            "a number from 0 up",
             "model.optimizer.generator.lr=0.0002",
         ),
         (
             "model.optimizer.generator.lr=abc",
             "model.optimizer.generator.lr=abc",
-            "a number from 0 to 100",
+            "a number from 0 up",
             "model.optimizer.generator.lr=0.0002",
         ),
         (
@@ -226,7 +226,7 @@ except SystemExit as ended:
     [
         ("model.n_critic=choice(1,2,0)", "model.n_critic=0 is not a whole number from 1"),
         ("model.n_critic=choice(1,abc)", "model.n_critic=abc is not a whole number"),
-        ("model.optimizer.generator.lr=interval(1e-4,1000)", "lr=1000.0 is not a number from 0"),
+        ("model.optimizer.generator.lr=interval(-1,1)", "lr=-1.0 is not a number from 0"),
         ("model.batch_size=range(0,5)", "model.batch_size=0 is not a whole number from 1"),
         ("model.latent_distribution=normal,unifrm", "Did you mean 'uniform'?"),
         ("model.n_critic=range(1,1000000000)", "999,999,999 values, more than 100,000"),

@@ -46,7 +46,7 @@ Positive = Annotated[float, Range(0, 1e9, above=True)]
 Kimg = Annotated[float, Range(0, 1e9, above=True, such_as=10)]
 KimgOrNone = Annotated[float, Range(0, 1e9)]  # 0: at once, or no wait
 Seconds = Annotated[float, Range(0, 1e9)]
-Rate = Annotated[float, Range(0, 100, such_as=2e-4)]  # of learning; 0: the player stands still
+Rate = Annotated[float, Range(0, such_as=2e-4)]  # of learning; 0: the player stands still
 Share = Annotated[float, Range(0, 1)]
 Decay = Annotated[float, Range(0, 1, below=True)]  # of a running mean, for each step
 
