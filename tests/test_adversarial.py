@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from gansweep import config, schedules
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial, Schedule
+from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.record import RunRecord
 from gansweep.training import train
@@ -67,6 +69,18 @@ def weights(network: nn.Module) -> list[Tensor]:
         (functools.partial(schedules.halving, every_kimg=20, floor=0.2), 60, 0.2),
     ],
 )
+@pytest.mark.parametrize(
+    ("interval", "every", "factors"),
+    [(1, 1, [1] * 8), (4, 1, [4, 0, 0, 0, 4, 0, 0, 0]), (2, 2, [2, 2, 0, 0, 2, 2, 0, 0])],
+)
+def test_a_lazy_term_acts_every_kth_move_k_times_as_strong_or_always_once(
+    interval: int, every: int, factors: list[int]
+) -> None:
+    clocks = [Clock(step=step) for step in range(8)]
+    assert [clock.factor(interval, every) for clock in clocks] == factors
+    assert all(replace(clock, lazy=False).factor(interval, every) == 1 for clock in clocks)
+
+
 def test_schedule_by_hand(schedule: Schedule, kimg: float, factor: float) -> None:
     assert schedule(kimg, 100) == pytest.approx(factor, abs=1e-12)
 

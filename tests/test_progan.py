@@ -1,5 +1,6 @@
 """ProGAN: its layers against slow references, its clock against worked values, its growth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,20 @@ def test_only_the_present_levels_learn_and_fakes_are_always_full_size() -> None:
     assert not any(map(torch.equal, top, model.generator.blocks[1].parameters()))
     means = model.recent_means()
     assert means["growth/level"] == 0.5 and means["growth/alpha"] == 0.75  # of the two steps
+
+
+def test_growth_follows_the_clock_that_a_loss_is_given() -> None:
+    """4x4 at the start, and full-grown at 8 kimg, whatever the model itself has seen."""
+    model, batch = progan(), Batch(normal(8, 1, 16, 16))
+    assert model.draws is not None
+    for images_seen, side in ((0, 4), (8000, 16)):
+        clock = replace(model.clock, images_seen=images_seen)
+        drawn = model.draw(model.draws, batch, clock)
+        fakes = model.make(batch, drawn, clock)
+        terms = model.player_loss("discriminator", batch, drawn, fakes, clock)
+        assert fakes.shape == (8, 1, side, side)
+        assert terms.parts["growth/level"] == model.stage(images_seen).level
+    assert model.images_seen == 0
 
 
 def test_optimizers_forget_at_each_new_level_and_only_there() -> None:
