@@ -1,5 +1,6 @@
 """The panel of scores: what it measures, under which protocol, and what it refuses."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -376,12 +377,13 @@ def test_neighbourhoods_are_named_by_the_count_of_either_side() -> None:
 
 
 def unequal() -> Tensors:
-    """Squares of which a fifth of the training images are of class 1."""
+    """Squares of which a third of the training images are of class 1, and half of the others."""
     whole = squares(400)
     assert whole.labels is not None
     images = torch.cat([whole.images["test"], whole.images["train"]])
     labels = torch.cat([whole.labels["test"], whole.labels["train"]])
-    kept = (labels == 0) | (torch.arange(len(labels)) % 4 == 1)
+    number = torch.arange(len(labels))
+    kept = (labels == 0) | (number % 4 == 1) | (number < len(whole.labels["test"]))
     return Tensors("squares", images[kept], labels[kept])
 
 
@@ -407,6 +409,23 @@ def test_balanced_asking_is_compared_with_equal_classes() -> None:
     assert found[False].protocol["asked"] == "labels of the training split"
     assert found[True].protocol["asked"] == "every class alike"
     assert not comparable(found[False].protocol, found[True].protocol)
+
+
+@pytest.mark.usefixtures("short_training")
+def test_the_floor_is_that_of_the_labels_that_are_asked_for() -> None:
+    """Asked as in training, two to one, and compared with test images of equal classes."""
+    data = unequal()
+    common = {"n_fake": 400, "split": "test", "scores": ["modes"], "min_test_accuracy": 0}
+    floors = {}
+    for conditional in (False, True):
+        made = Panel(data, conditional=conditional, **common)  # type: ignore[arg-type]
+        made.prepare("cpu")
+        floors[conditional] = made.names()["reverse_kl_400"]["floor"]
+    assert data.labels is not None
+    share = (data.labels["train"] == 1).double().mean().item()
+    apart = share * math.log(2 * share) + (1 - share) * math.log(2 * (1 - share))
+    assert apart > 0.05
+    assert floors[True] - floors[False] == pytest.approx(apart, abs=1e-4)
 
 
 def test_balanced_asking_needs_a_generator_that_follows_labels() -> None:
