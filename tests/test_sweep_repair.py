@@ -205,6 +205,32 @@ def test_workers_take_what_the_study_lacks_from_the_records_without_any_repair(
         assert state(worked(directory)) == expected, kept
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"param_value_internal":1.', '"param_value_internal":1.7', "has other parameters"),
+        ('"state":1,"values":[1.', '"state":1,"values":[9.', "has another value"),
+        ('"state":1,"values":[1.', '"state":3,"values":[1.', "cannot both be finished and fail"),
+        ('\\"high\\": 2', '\\"high\\": 3', "range before|not those of the space"),
+        ('"datetime_complete":"20', '"datetime_complete":"2x', "no line before it has made"),
+        ('"op_code":6', '"op_code":66', "nothing that a study knows"),
+        ('"key":"t0003"', '"key":"t0013"', "t0013 is out of turn"),
+        ("interval(1.0,2.0)", "interval(1.0,2.1)", "another search than sweep.yaml"),
+    ],
+)
+def test_line_that_can_be_read_and_is_not_true_is_found(
+    whole: tuple[Path, list[bytes]], before: str, after: str, said: str
+) -> None:
+    directory, lines = whole
+    journal, text = directory / "study.journal", b"".join(lines).decode()
+    journal.write_text(text)
+    expected = state(SweepStudy(directory))
+    first, last = text.rsplit(before, 1)
+    journal.write_text(first + after + last)
+    assert re.search(said, repair(directory))
+    assert state(worked(directory)) == expected
+
+
 @pytest.mark.slow
 def test_database_that_is_damaged_is_made_anew_from_the_records(tmp_path: Path) -> None:
     directory = tmp_path / "s"

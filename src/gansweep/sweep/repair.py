@@ -11,17 +11,20 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from gansweep.errors import UserError
-from gansweep.record import replace_atomically
+from gansweep.record import RunRecord, replace_atomically
 from gansweep.report.notation import plural
 from gansweep.sweep import presence
+from gansweep.sweep.attempt import run_names
 from gansweep.sweep.disk import writing
-from gansweep.sweep.journal_check import JournalCheck
+from gansweep.sweep.journal_check import JournalCheck, Recorded
+from gansweep.sweep.outcome import outcome_of
 from gansweep.sweep.restoring import restore
-from gansweep.sweep.settings import Settings
+from gansweep.sweep.settings import Settings, merged_identity
 from gansweep.sweep.space import Space
 from gansweep.sweep.storage import JournalFile
 from gansweep.sweep.study import SweepStudy
@@ -84,7 +87,7 @@ def repair(directory: Path) -> str:
                 f"that is to be repaired. Stop them first: `gansweep cancel {place}`."
             )
         damaged = _journal if settings.storage == "journal" else _database
-        damage = damaged(directory, space)
+        damage = damaged(directory, settings, space)
         sweep = SweepStudy.made(directory, settings, space)
         restored = restore(sweep)
     return _told(directory, settings, damage, restored)
@@ -104,7 +107,7 @@ def _told(directory: Path, settings: Settings, damage: Damage | None, restored: 
     return " ".join(words) + f"\nnext: {settings.command}"
 
 
-def _journal(directory: Path, space: Space) -> Damage | None:
+def _journal(directory: Path, settings: Settings, space: Space) -> Damage | None:
     """Cut the journal where it cannot be trusted any more."""
     file = JournalFile(directory / "study.journal")
     with file.turns:
@@ -112,22 +115,41 @@ def _journal(directory: Path, space: Space) -> Damage | None:
             return None
         written = file.path.read_bytes()
         lines = written.splitlines(keepends=True)
-        check, kept, why = JournalCheck(space), 0, ""
-        for line in lines:
-            why = check.fault(line) if line.endswith(b"\n") else "it has no end"
-            if why:
-                break
-            kept += 1
+        recorded = partial(_recorded, directory, settings, space)
+        check = JournalCheck(space, recorded)
+        faults = (check.fault(line) if line.endswith(b"\n") else "it has no end" for line in lines)
+        why = next(filter(None, faults), "")
+        if not why and recorded("t0000").params is not None:  # sweep.yaml is the one that is right
+            why = check.fault_of_search(merged_identity(settings, space.canonical()))
         if not why:
             return None
         backup = _free_name(file.path)
         shutil.copyfile(file.path, backup)
-        replace_atomically(file.path, b"".join(lines[:kept]))
-    what = f"{file.path} is cut before line {kept + 1} of {len(lines)}: {why}."
+        replace_atomically(file.path, b"".join(lines[: check.good]))
+    what = f"{file.path} is cut before line {check.good + 1} of {len(lines)}: {why}."
     return Damage(what, backup)
 
 
-def _database(directory: Path, space: Space) -> Damage | None:
+def _recorded(directory: Path, settings: Settings, space: Space, key: str) -> Recorded:
+    """What the records of a trial or a confirmation run say. Those of a population's member are at
+    its last unit; a confirmation that draws another sample has scores of other names."""
+    if key.startswith("c-"):
+        records = [RunRecord(directory / key)]
+        if settings.confirm.get("n_fake") is not None:
+            return Recorded()
+    elif settings.sampler["name"] == "population":
+        return Recorded()
+    else:
+        records = [RunRecord(directory / name) for name in run_names(key, settings.seeds)]
+    values = tuple(m.value for m in outcome_of(records, settings.objectives).measured)
+    entry = (records[0].result() or {}).get("sweep") or {}
+    try:
+        return Recorded(space.pinned(entry["params"]), values)
+    except (KeyError, UserError):
+        return Recorded(None, values)
+
+
+def _database(directory: Path, settings: Settings, space: Space) -> Damage | None:
     """Move the database away where SQLite finds it damaged."""
     path = directory / "study.db"
     if not path.exists():

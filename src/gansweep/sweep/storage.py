@@ -116,7 +116,7 @@ def open_storage(directory: Path, where: str) -> Storage:
         file = JournalFile(directory / "study.journal")
         # threads meet here before they come to the lock that Optuna's storage has for them: in a
         # section they take the two in this order
-        optuna: BaseStorage = PatientStorage(JournalStorage(file), patience, file.turns.threads)
+        optuna: BaseStorage = PatientStorage(_replayed(file), patience, file.turns.threads)
         return Storage(optuna, file.turns, "", patience, file.flush)
     if where.startswith("sqlite"):
         own = where == "sqlite"
@@ -138,7 +138,7 @@ def serve_storage(where: str) -> BaseStorage:
     if "://" not in where:
         path = Path(where).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFile(path))
+        return _replayed(JournalFile(path))
     where = canonical(where)
     patience = Patience(where)
     if where.startswith("sqlite"):
@@ -276,10 +276,11 @@ class JournalFile(JournalFileBackend):
         logs = [log for log in map(log_in, lines) if log is not None]
         if len(logs) < len(lines):
             number = self._read + 1 + [log_in(line) for line in lines].index(None)
-            raise UserError(f"Line {number} of {self.path} was damaged on the disk. {self._mend()}")
+            raise UserError(f"Line {number} of {self.path} was damaged on the disk. {self.mend()}")
         return logs
 
-    def _mend(self) -> str:
+    def mend(self) -> str:
+        """What to do where the file was damaged."""
         if (self.path.parent / "sweep.yaml").is_file():
             return (
                 f"`gansweep repair {shlex.quote(str(self.path.parent))}` repairs it: what the file "
@@ -297,6 +298,17 @@ class JournalFile(JournalFileBackend):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _replayed(file: JournalFile) -> JournalStorage:
+    """Raises: UserError where a line that can be read says what cannot be."""
+    try:
+        return JournalStorage(file)
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file.path} was damaged on the disk: what a line of it says cannot be "
+            f"({type(error).__name__}: {error}). {file.mend()}"
+        ) from error
 
 
 def _cut_torn_tail(descriptor: int) -> None:
