@@ -169,8 +169,8 @@ def test_triples_of_digits_take_few_labels_too() -> None:
     [
         (1295, ["1294 training images", "data.n_labels=1294"]),
         (9, ["10 classes", "data.n_labels=10"]),
-        (0, ["data.n_labels=10"]),
-        (12.5, ["no whole number"]),
+        (0, ["from 1 to", "data.n_labels=1"]),
+        (12.5, ["not a whole number"]),
     ],
 )
 def test_impossible_numbers_are_refused_with_the_mend(n_labels: float, words: list[str]) -> None:

@@ -207,7 +207,7 @@ def test_a_config_says_what_its_class_does_without_it(config: Path, tmp_path: Pa
     required = {p.name for p in parameters if p.default is p.empty} | {"_target_", "root"}
     # records of earlier versions lack it: they trained on all, and so they go on
     apart = {"n_validation"} & node.keys()
-    built = instantiate(node | dict.fromkeys(apart, 0))
+    built = instantiate({**node, **dict.fromkeys(apart, 0)})
     bare = instantiate({key: node[key] for key in node if key in required})
     assert described(built) == described(bare)
     assert config.read_text().startswith("# ")
