@@ -148,7 +148,7 @@ def test_acgan_judges_without_the_label() -> None:
         ("acgan", "model.conditional=false", "leave model.conditional=true"),
         ("infogan", "model.conditional=true", "leave model.conditional=false"),
         ("infogan", "model.packing=2", "packing=1"),
-        ("infogan", "model.categories=[1]", "2 or more values"),
+        ("infogan", "model.categories=[1]", "from 2 to 10,000"),
         ("cgan", "model.packing=2", "packing=1"),
         ("dcgan", "model.conditional=true", "Use model=cgan"),
     ],

@@ -124,8 +124,8 @@ def test_interpolations_are_resolved_and_their_source_is_named() -> None:
 
 
 def test_the_networks_for_points_are_checked_too() -> None:
-    with pytest.raises(UserError, match=r"model\.points\.generator\.depth=0"):
-        config.compose(["model.points.generator.depth=0"])
+    with pytest.raises(UserError, match=r"model\.points\.generator\.width=0"):
+        config.compose(["model.points.generator.width=0"])
 
 
 def test_options_handed_on_are_checked_by_who_takes_them() -> None:

@@ -296,8 +296,8 @@ def test_convolutional_networks_learn_from_few_labels(variant: str, weight: str)
     ],
 )
 def test_impossible_options_are_refused(words: list[str], says: str) -> None:
-    cfg = compose(words)
     with pytest.raises(UserError, match=says):
+        cfg = compose(words)
         build_model(cfg, build_data(cfg))
 
 

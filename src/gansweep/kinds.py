@@ -13,7 +13,7 @@ from gansweep.errors import nearest
 from gansweep.ranges import Range
 
 MOST_SHOWN = 60  # characters of a value in a message
-_MEANS_MORE = re.compile(r"[+-]?\.?\d.*|null|true|false|nan|inf|", re.IGNORECASE)
+_MEANS_MORE = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?|null|true|false|nan|inf|", re.IGNORECASE)
 
 
 class Kind(ABC):

@@ -36,6 +36,7 @@ Count = Annotated[int, Range(1, 10_000_000)]
 CountOrNone = Annotated[int, Range(0, 10_000_000)]  # 0: none of it
 Width = Annotated[int, Range(1, 16_384, such_as=64)]  # features of a layer, or numbers of a code
 Depth = Annotated[int, Range(1, 1_000)]  # layers or blocks
+Hidden = Annotated[int, Range(0, 1_000)]  # layers; 0: a linear map
 Side = Annotated[int, Range(1, 4_096, such_as=32)]  # of an image, in pixels
 Modes = Annotated[int, Range(1, 10_000, such_as=8)]
 Seed = Annotated[int, Range(0, 4_294_967_295)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gansweep.errors import UserError, nearest
 from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
-from gansweep.ranges import Depth, Width
+from gansweep.ranges import Hidden, Width
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
 Initialize = Callable[[Tensor], object]  # of torch.nn.init, in place
@@ -76,7 +76,7 @@ class Generator(nn.Module):
         latent_dim: int,
         *,
         width: Width,
-        depth: Depth,
+        depth: Hidden,
         activation: Activation,
         norm: NormName,
         initialize: Initialize | None = None,
@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: Width,
-        depth: Depth,
+        depth: Hidden,
         activation: Activation,
         norm: NormName,
         spectral_norm: bool = False,
