@@ -254,3 +254,15 @@ def test_a_grid_too_large_to_list_is_refused(
     done = command("sweep", "sweep=grid", "data=digits", "tracker=none", *space)
     done.is_refused_with("sampler.name=random")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_record_and_python_are_checked_before_anything_is_built(tmp_path: Path) -> None:
+    from gansweep.build import build_data
+    from gansweep.training import train
+
+    cfg = config.compose(["tracker=none", "metrics=none", f"runs_dir={tmp_path}"])
+    cfg.model.n_critic = -1
+    for build in (build_data, train):
+        with pytest.raises(UserError, match=r"model\.n_critic=-1 is not a whole number from 1"):
+            build(cfg)
+    assert not list(tmp_path.iterdir())
