@@ -59,6 +59,7 @@ def rewritten(path: Path, **changes: Any) -> None:
         ({"last": {FID: {"value": "x", "kimg": 1}}}, f'last.{FID} holds "x"'),
         ({"last": {FID: {"value": 1.0, "interval": 3}}}, f"the interval of last.{FID} is 3"),
         ({"protocols": {FID: {"direction": "up"}}}, f'the direction of {FID} is "up"'),
+        ({"protocols": {FID: {"data": []}}}, f"data in the protocol of {FID} is []"),
         ({"overrides": [1]}, "overrides holds what is no text"),
         ({"sweep": {"params": [1]}}, "sweep.params is [1]"),
         ({"sweep": [1]}, "sweep is [1]"),

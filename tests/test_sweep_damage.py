@@ -224,5 +224,5 @@ def test_file_in_place_of_the_runs_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs" / "s").write_text("mine")
     with pytest.raises(UserError, match="Move away the file that stands where"):
         made(words_of_a_sweep(tmp_path))
-    with pytest.raises(UserError, match="Choose a shorter name="):
+    with pytest.raises(UserError, match="choose a shorter one"):
         made([*words_of_a_sweep(tmp_path / "b"), f"name={'n' * 300}"])

@@ -42,5 +42,5 @@ def _why_not(name: Any) -> str:
     if visible(text) != text or "\n" in text or "\t" in text:
         return "it holds control characters, or bytes that are not UTF-8"
     if max(len(os.fsencode(part)) for part in parts) > LONGEST:
-        return f"it has more than {LONGEST} bytes"
+        return f"it has a part of more than {LONGEST} bytes, so choose a shorter one"
     return ""

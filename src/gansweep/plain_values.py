@@ -126,8 +126,9 @@ def _check_protocols(protocols: Any) -> None:
             raise DamagedError(f"the protocol of {name} is {_told(protocol)}")
         if protocol.get("direction") not in (None, "minimize", "maximize"):
             raise DamagedError(f"the direction of {name} is {_told(protocol['direction'])}")
-        if not isinstance(protocol.get("score", ""), (str, type(None))):
-            raise DamagedError(f"the score of {name} is {_told(protocol['score'])}")
+        for key in ("score", "data"):
+            if not isinstance(protocol.get(key), (str, type(None))):
+                raise DamagedError(f"{key} in the protocol of {name} is {_told(protocol[key])}")
 
 
 def _check_sweep(entry: dict[str, Any]) -> None:
