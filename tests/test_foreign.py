@@ -386,3 +386,9 @@ def test_a_draft_follows_no_link(tmp_path: Path) -> None:
             names.add(draft.name)
             draft.write_bytes(b"")
     assert len(names) == 2
+
+
+def test_a_word_that_is_not_utf8_is_refused(command: Command, tmp_path: Path) -> None:
+    for verb, word in (("report", "runs\udcff"), ("train", "data.root=\udcff"), ("\udcff", "")):
+        command(verb, word).is_refused_with("\\udcff", "not UTF-8")
+    assert not list(tmp_path.iterdir())

@@ -140,6 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         print(f"gansweep {__version__}")
         return 0
+    if (wrong := next((w for w in words if not _is_utf8(w)), None)) is not None:
+        tell(f"gansweep: '{wrong}' is not UTF-8, which names and options must be: rename the file.")
+        return 2
     verb, rest = words[0], words[1:]
     if verb == "-sc":  # the shell's completion calls the program without its verb
         verb, rest = "train", words
@@ -168,6 +171,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = f"No file or directory can have so long a name: {str(error.filename)[:80]}..."
         tell(f"gansweep: {told} Use a shorter one.")
         return 2
+
+
+def _is_utf8(word: str) -> bool:
+    """Whether the shell gave text, not other bytes, which Python keeps as surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hide_verb_from_completion() -> None:
