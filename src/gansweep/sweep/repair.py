@@ -24,7 +24,7 @@ from gansweep.sweep.disk import writing
 from gansweep.sweep.journal_check import JournalCheck, Recorded
 from gansweep.sweep.outcome import outcome_of
 from gansweep.sweep.restoring import restore
-from gansweep.sweep.settings import Settings, merged_identity
+from gansweep.sweep.settings import Settings, merged_identity, only_sweep
 from gansweep.sweep.space import Space
 from gansweep.sweep.storage import JournalFile
 from gansweep.sweep.study import SweepStudy
@@ -55,11 +55,11 @@ class Damage:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0, or 2 for words that it does not take. A UserError is left to the caller."""
-    if len(words) != 1 or words[0] in ("-h", "--help"):
+    """Run the verb: 0. A UserError is left to the caller."""
+    if {"-h", "--help"} & {*words}:
         print(HELP, end="")
-        return 0 if words and words[0] in ("-h", "--help") else 2
-    print(repair(Path(words[0])))
+        return 0
+    print(repair(only_sweep("repair", words)))
     return 0
 
 
