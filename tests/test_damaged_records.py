@@ -280,7 +280,7 @@ def test_no_damage_of_a_record_takes_a_page_down(
     run = group / "run-1"
     files = [p for p in run.rglob("*") if p.is_file() and p.suffix in (".json", ".jsonl", ".yaml")]
     whole = {path: path.read_bytes() for path in files}
-    for attempt in range(60):
+    for attempt in range(32):
         path = files[attempt % len(files)]
         path.write_bytes(mangled(path, whole[path], rng))
         try:

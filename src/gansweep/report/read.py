@@ -15,7 +15,6 @@ from gansweep.plain_values import DamagedError
 from gansweep.record import RunRecord, find_records
 from gansweep.report.columns import add_columns
 from gansweep.report.sweep_part import SweepPart, sweep_part
-from gansweep.stored_yaml import yaml_mapping
 
 COMPLETE = ("finished", "equilibrium", "plateau")
 NO_RESULT = "no result"
@@ -264,6 +263,8 @@ def read_run(record: RunRecord) -> Run:
 
 def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
     """The settings, and why they cannot be read; "" where they can."""
+    from gansweep.stored_yaml import yaml_mapping  # yaml: not for a verb's help
+
     try:
         return yaml_mapping(record.config_path), ""
     except OSError as error:
