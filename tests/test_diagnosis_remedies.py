@@ -152,18 +152,32 @@ def step(model: Adversarial, batch_size: int) -> dict[str, float]:
 def test_nothing_is_offered_that_is_refused(name: str) -> None:
     """Each treatment of each kind of run is a command that composes, builds and makes a step."""
     given = evidence_of(RUNS[name])
-    seen = set()
-    for treatment in {one for many in TREATMENTS.values() for one in many}:
-        advice = treatment(given)
-        if advice is None or (command := command_with(given, advice[1])) in seen:
-            continue
-        seen.add(command)
+    treatments = {one for many in TREATMENTS.values() for one in many}
+    offered = {advice[1] for treatment in treatments if (advice := treatment(given))}
+    for overrides in combined(offered):
+        command = command_with(given, overrides)
         cfg = composed(command)
         if cfg.resume is None:
             losses = step(built(cfg), cfg.batch_size)
             assert torch.tensor(list(losses.values())).isfinite().all(), command
             assert OmegaConf.to_container(cfg, resolve=True) != given.config, command
-    assert len(seen) >= 5
+    assert len(offered) >= 5
+
+
+def combined(offered: set[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rates, steps, averages and sizes in few commands; what brings a term in has its own."""
+    alone, together = [], list[dict[str, str]]()
+    for words in sorted(offered):
+        keys = {word.split("=")[0]: word for word in words}
+        if any(word.startswith(("+", "resume")) or "_target_" in word for word in words):
+            alone.append(words)
+            continue
+        free = [one for one in together if not one.keys() & keys.keys()]
+        if free:
+            free[0].update(keys)
+        else:
+            together.append(keys)
+    return [*alone, *(tuple(one.values()) for one in together)]
 
 
 @pytest.mark.parametrize("name", ["dcgan", "gan with a strong r1", "wgan"])
@@ -201,6 +215,10 @@ def test_the_command_keeps_the_runs_own_words_and_replaces_what_changes() -> Non
     command = command_with(given, ("model.n_critic=1",))
     assert command == "gansweep train --config-dir 'my conf' model=gan seed=3 model.n_critic=1"
     added = Evidence(curves={}, command="gansweep train +model.penalties.r1.weight=10")
+    either = Evidence(curves={}, command="gansweep train ++model.generator.width=4")
+    assert command_with(either, ("model.generator.width=8",)) == (
+        "gansweep train ++model.generator.width=8"
+    )
     command = command_with(added, ("model.penalties.r1.weight=1",))
     assert command == "gansweep train +model.penalties.r1.weight=1"
     assert command_with(given, ("resume=a b", "budget_kimg=9")) == (

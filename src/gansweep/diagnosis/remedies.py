@@ -32,9 +32,10 @@ def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:
     replaced = {_key(word) for word in overrides}
     words = shlex.split(evidence.command)
     kept = [w for w in words if "=" not in w or w.startswith("--") or _key(w) not in replaced]
-    # an option that the run itself added is known to no file: it needs its plus again
-    added = {_key(word) for word in words if word.startswith("+")}
-    plus = ["+" if _key(w) in added and not w.startswith("+") else "" for w in overrides]
+    # an option that the run itself added is known to no file: it needs its plus again, and one that
+    # it added or replaced ("++") may be known to one
+    added = {_key(w): w[: len(w) - len(w.lstrip("+"))] for w in words if w.startswith("+")}
+    plus = ["" if w.startswith("+") else added.get(_key(w), "") for w in overrides]
     return shlex.join([*kept, *map("".join, zip(plus, overrides, strict=True))])
 
 
