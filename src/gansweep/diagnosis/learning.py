@@ -28,7 +28,7 @@ READ = (*RESEMBLING, "in_no_mode", "is")
 # generator that is far from the modes has one or two in them by chance.
 LEAST, LEAST_POINTS = 100, 1000
 STANDS = 0.01  # share of a saturated score by which it may still move
-MOVES = 1e-4  # share of it that shows a run begin to learn: static on digits moves by 3e-6
+MOVES = 2e-3  # share of it that shows a run begin to learn: static on digits moves by 1.3e-3
 
 Protocols = Mapping[str, Mapping[str, Any]]
 
