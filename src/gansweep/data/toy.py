@@ -121,7 +121,7 @@ class FlatMixture(MixtureSource):
         inner_dim: Annotated[int, Range(1, 4_096)] = 700,
         dim: Annotated[int, Range(1, 4_096)] = 1200,
         sigma: Positive = 0.05,
-        n_train: Count = 20_000,
+        n_train: Annotated[int, Range(1, 200_000)] = 20_000,
     ) -> None:
         if modes < 1:
             raise UserError(f"data.modes={modes} leaves no mode in the mixture: set 1 or more.")
