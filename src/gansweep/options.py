@@ -188,11 +188,21 @@ def _model(node: Any, batch_size: Kind) -> Iterator[Option]:
     yield from _node("model", own, GIVEN["model"])
     if "batch_size" in node:
         yield Option("model.batch_size", node["batch_size"], batch_size)
+    yield from _flags("model.changeable", node.get("changeable", {}))
     points = node.get("points", {})
     if isinstance(points, Mapping):
         yield from _node("model.points", {"_target_": node["_target_"], **points}, GIVEN["model"])
     else:
         yield Option("model.points", points, MappingOf(Object()))
+
+
+def _flags(name: str, value: Any) -> Iterator[Option]:
+    """true or false, in mappings within mappings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flags(f"{name}.{key}", inner)
+    else:
+        yield Option(name, value, Flag())
 
 
 def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Option]:
