@@ -52,8 +52,10 @@ class TrialServer:
         resource_tracker.ensure_running()  # first: it would lift the mask
         with self._hearing():
             signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OFF)
-            forkserver.ensure_running()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
 
     def fork(self, target: Callable[..., None], order: Any, answers: Connection) -> Any:
         """Start target(order, answers) in a child, with a new server where it needs one; the child.
