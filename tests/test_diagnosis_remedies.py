@@ -78,7 +78,7 @@ def every_kind_of_run() -> dict[str, list[str]]:
         "conditional dcgan's like": [*runs["cgan_mlp"], "term=[ada]"],
         "stylegan2 on a small batch": [*runs["stylegan2"], "model.batch_size=4"],
         "lsgan in three channels": [*runs["lsgan"], "data=stacked_digits"],
-        **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began", "unrolled_gan")},
+        **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began")},
         "sngan on points": COMMANDS["sngan"],
         "wgan without a bound": COMMANDS["wgan without a bound"],
         "gan with far rates": COMMANDS["gan with far rates"],
