@@ -164,7 +164,7 @@ def _missing_choice(error: MissingConfigException) -> str:
     if not known:
         return _flat(error)
     return (
-        f"There is no '{wanted}' in the group '{group}'.{nearest(wanted, known)} "
+        f"There is no '{wanted[:80]}' in the group '{group}'.{nearest(wanted, known)} "
         f"It has: {', '.join(known)}."
     )
 
