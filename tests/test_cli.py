@@ -81,7 +81,7 @@ def test_help_of_train_lists_every_group_and_every_option(command: Command) -> N
         assert groups[group].split(", ") == sorted(
             p.stem for p in (conf_dir() / group).glob("*.yaml")
         )
-    keys = {line.split(":")[0].strip() for line in shown.out.splitlines()}
+    keys = {line.split(":")[0].strip(" '") for line in shown.out.splitlines()}
     options = {key.split(".")[-1] for key in dotted_keys(gansweep.compose())} - {"choices"}
     assert options - set(gansweep.compose().choices) <= keys
 

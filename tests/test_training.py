@@ -226,7 +226,13 @@ def test_last_checkpoint_is_kept_up_while_the_objective_keeps_improving(
     now = [0.0]
     saved: list[str] = []
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(checkpoint, "replace_atomically", lambda path, _: saved.append(path.name))
+    save = Checkpoint.save
+
+    def kept(self: Checkpoint, trainer: Any, module: Any, name: str) -> None:
+        saved.append(name)
+        save(self, trainer, module, name)
+
+    monkeypatch.setattr(Checkpoint, "save", kept)
     monkeypatch.setattr(
         "gansweep.callbacks.journal.Journal.objective_just_improved", property(lambda self: True)
     )
