@@ -69,6 +69,10 @@ def weights(network: nn.Module) -> list[Tensor]:
         (functools.partial(schedules.halving, every_kimg=20, floor=0.2), 60, 0.2),
     ],
 )
+def test_schedule_by_hand(schedule: Schedule, kimg: float, factor: float) -> None:
+    assert schedule(kimg, 100) == pytest.approx(factor, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("interval", "every", "factors"),
     [(1, 1, [1] * 8), (4, 1, [4, 0, 0, 0, 4, 0, 0, 0]), (2, 2, [2, 2, 0, 0, 2, 2, 0, 0])],
@@ -79,10 +83,6 @@ def test_a_lazy_term_acts_every_kth_move_k_times_as_strong_or_always_once(
     clocks = [Clock(step=step) for step in range(8)]
     assert [clock.factor(interval, every) for clock in clocks] == factors
     assert all(replace(clock, lazy=False).factor(interval, every) == 1 for clock in clocks)
-
-
-def test_schedule_by_hand(schedule: Schedule, kimg: float, factor: float) -> None:
-    assert schedule(kimg, 100) == pytest.approx(factor, abs=1e-12)
 
 
 def test_schedule_moves_the_rates_of_both_players_on_the_image_clock(tmp_path: Path) -> None:

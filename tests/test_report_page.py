@@ -273,7 +273,7 @@ def test_parallel_coordinates_colour_the_best_trial_blue_and_a_failed_one_grey(
 
 def test_names_reasons_and_settings_are_escaped(tmp_path: Path) -> None:
     record = lively_run(tmp_path / "t0", "dcgan", 0, {"model": "dcgan", "lr": EVIL})
-    rewrite(record, model=EVIL, data=EVIL, hardware={EVIL: EVIL}, git_commit=EVIL, seed=EVIL)
+    rewrite(record, model=EVIL, data=EVIL, hardware={EVIL: EVIL}, git_commit=EVIL)
     lively_run(tmp_path / "t1", "gan", 0, status="failed", reason=EVIL)
     lively_run(tmp_path / "t2", "gan", 0, {"model": "gan", "lr": 0.1})
     page = Page(write_report([tmp_path], tmp_path / "report.html"))

@@ -111,7 +111,6 @@ def test_cost_is_read_from_the_result_and_averaged_over_seeds(tmp_path: Path) ->
         ),
         ({"objective": {**TWO, "at": "best"}}, "no network has them all. Use at=last"),
         ({"objective": {**ONE, "metric": ["fid", "fid"]}}, "names one twice"),
-        ({"sampler": sampler("cmaess")}, "Did you mean 'cmaes'"),
         ({"objective": {**ONE, "metric": "second"}}, "Did you mean 'seconds'"),
     ],
 )

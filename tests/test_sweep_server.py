@@ -28,6 +28,7 @@ def no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importable_fakes
     ours: Any = forkserver._forkserver
     ours._stop()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.environ["PYTHONPATH"], str(tmp_path)]))
+    monkeypatch.setenv("GANSWEEP_EXTRA_PACKAGES", "loaded_first")
     monkeypatch.setattr(server, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
