@@ -1,5 +1,7 @@
 """What is shipped: the wheel's files, the pins, and that each dependency has its reason."""
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -127,3 +129,24 @@ def test_licence_is_apache_2() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text and "Version 2.0, January 2004" in text
     assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    """One that another dependency happens to bring would be gone with that one."""
+    provided = importlib.metadata.packages_distributions()
+    declared = {canonicalize_name(requirement.name) for requirement, _ in dependencies()}
+    wanted: dict[str, str] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            wanted |= {name.split(".")[0]: str(path) for name in names}
+    foreign = wanted.keys() - sys.stdlib_module_names - {"gansweep"}
+    assert {"torch", "optuna", "yaml"} <= foreign
+    missing = {
+        name: wanted[name]
+        for name in foreign
+        if not {canonicalize_name(one) for one in provided.get(name, [name])} & declared
+    }
+    assert not missing
