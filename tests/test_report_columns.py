@@ -71,7 +71,7 @@ ASKED = {"asked": "labels of the training split"}
     [
         ("modes", CONFIDENT, EVERY),
         ("reverse_kl", CONFIDENT, EVERY),
-        ("fid", {}, ASKED),
+        ("fid", {}, {"asked": "every class alike"}),
         ("class_agreement", {"asked": "as often as in training"}, ASKED),
         ("support", {"real_support": 1e5}, {"real_support": 1e5, "real_copies": 0}),
         ("recall", {"n_fake": 2000, "n_real": 1437}, {"n_fake": 1437, "n_real": 1437}),

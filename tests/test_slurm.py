@@ -242,7 +242,7 @@ def test_commands_show_and_cancel_the_jobs(
         (["launcher.partition=hihg"], "Invalid partition.*launcher.partition=.*high \\(3 nodes"),
         (["launcher.constraint=a100"], "Invalid feature.*launcher.constraint="),
         (["launcher.memory=100G"], "Memory.*memory="),
-        (["workers=5000"], "Invalid job array.*workers="),
+        (["workers=4000"], "Invalid job array.*workers="),
         (["launcher.gpus=9"], "not available.*gpus="),
         (["launcher.partition=high", "launcher.time=9-0"], "PartitionTimeLimit.*launcher.time="),
         (["launcher.setup=['module load cuda']"], "exit code 2.*\n.*setup line 'module load cuda'"),

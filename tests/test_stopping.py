@@ -336,10 +336,11 @@ def test_collapsed_discriminator_is_no_equilibrium(
                     weight.zero_()
 
     monkeypatch.setattr(Balance, "look", collapse)
-    result = run(tmp_path / "alive", *AT_EQUILIBRIUM, "budget_kimg=13")
+    words = [*AT_EQUILIBRIUM, "budget_kimg=13", "callbacks.stop_at_equilibrium.improved=0.4"]
+    result = run(tmp_path / "alive", *words)
     assert (result["status"], result["stopped_by"]) == ("finished", None), result["reason"]
     monkeypatch.setattr(stopping, "ALIVE", -1)  # all else looks like an equilibrium
-    result = run(tmp_path / "any", *AT_EQUILIBRIUM, "budget_kimg=13")
+    result = run(tmp_path / "any", *words)
     assert result["status"] == "equilibrium", result["reason"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -143,6 +144,13 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
         raise UserError(_unknown_key(error, overrides, config_name)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"The configuration does not fit together: {_flat(error)}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(
+            "A choice on the command line is longer than the name of a file can be. 'gansweep "
+            "train --help' lists the choices of each group."
+        ) from error
     except ValueError as error:
         if "Config group override" not in str(error):
             raise

@@ -94,6 +94,8 @@ class Agreement(Measure):
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         own: Protocol = {}
+        if not setting.balanced:
+            own["asked"] = "labels of the training split"
         if word != "class_agreement":
             own["class_names"] = setting.data.class_names
         if word == "confusion":

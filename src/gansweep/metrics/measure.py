@@ -66,6 +66,7 @@ class Measure(ABC):
     words: tuple[str, ...]
     lists: tuple[str, ...] = ()
     needs_features = False  # of each real image, not their moments alone
+    needs_held_out = False  # samples that the generator was not trained on
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         """Why it cannot be measured on the data under that choice of backbone; "" if it can."""
@@ -89,10 +90,3 @@ class Measure(ABC):
     def protocol(self, setting: Setting, word: str) -> Protocol:
         """What one of its numbers depends on beyond what all scores share."""
         return {}
-
-
-def needs_held_out(data: DataSource) -> str:
-    """The misfit of a measure that compares with held-out samples; "" where there are some."""
-    if data.n_test or data.n_validation:
-        return ""
-    return "it compares with held-out samples, and the data have no split of them"

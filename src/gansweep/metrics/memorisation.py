@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gansweep.data.source import DataSource
-from gansweep.metrics.measure import Measure, Setting, needs_held_out
+from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.prdc import nearest
 from gansweep.metrics.protocol import Protocol
@@ -86,9 +85,7 @@ class Copying(Measure):
 
     choices = ("memorisation",)
     words = ("memorisation",)
-
-    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        return needs_held_out(data) or super().misfit(data, backbone, conditional)
+    needs_held_out = True
 
     def build(self, setting: Setting) -> Metric:
         assert setting.backbone is not None

@@ -297,9 +297,15 @@ class Panel:
                 "that ends in no tanh this means that its training has diverged."
             )
 
+    def _no_held_out(self, measure: Measure) -> str:
+        if not measure.needs_held_out or self.data.count(self.held_out):
+            return ""
+        return f"it compares with {self.held_out} samples, and the data have none"
+
     def _chosen_scores(self, scores: Iterable[str] | str | None) -> tuple[str, ...]:
         misfits = {
-            word: measure.misfit(self.data, self.backbone_choice, self.conditional)
+            word: self._no_held_out(measure)
+            or measure.misfit(self.data, self.backbone_choice, self.conditional)
             for measure in MEASURES
             for word in measure.choices
         }
@@ -356,12 +362,6 @@ class Panel:
                 stated[word] = protocol | {"score": word, "direction": DIRECTIONS.get(word)}
         return stated
 
-    def _asked(self) -> str | None:
-        """For which classes a generator that follows labels is asked."""
-        if not self.conditional:
-            return None
-        return "every class alike" if self.balanced else "labels of the training split"
-
     def _shared_protocol(self, setting: Setting) -> Protocol:
         backbone = setting.backbone
         return {
@@ -378,7 +378,8 @@ class Panel:
             "weights_hash": backbone.weights_hash if backbone else None,
             "resizer": backbone.resizer if backbone else None,
             "noise_seed": self.noise_seed,
-            "asked": self._asked(),
+            # one that is asked as in training compares with one that is asked for nothing
+            "asked": "every class alike" if self.balanced else None,
             **(backbone.extras if backbone else {}),
         }
 
