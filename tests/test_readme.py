@@ -76,7 +76,9 @@ def test_every_model_has_an_experiment_with_its_figure() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_figures_are_those_of_the_experiments(name: str) -> None:
     lines = (config.conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
-    seconds, score = re.search(r"^# (\d+) s .*: \w+ ([\d.]+) at", lines[2]).groups()  # type: ignore[union-attr]
+    stated = re.search(r"^# (\d+) s .*: \w+ ([\d.]+) (?:at the end|of the best)", lines[2])
+    assert stated is not None, lines[2]
+    seconds, score = stated.groups()
     cells = [cell.strip() for cell in ROWS[name].split("|")]
     assert cells[-2].endswith(f" {score}") and cells[-1] == seconds
     assert lines[1].startswith(f"# gansweep train experiment={name}")

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Gap
@@ -237,7 +238,9 @@ def _symptom_words(symptom: Symptom) -> str:
 
 def _print_patient(patient: Patient, page: Page) -> None:
     run = patient.run
-    print(visible(str(run.directory)))
+    here = Path.cwd().resolve()
+    inside = run.directory.is_relative_to(here)
+    print(visible(str(run.directory.relative_to(here) if inside else run.directory)))
     state = f"{run.model} on {run.data}, {run.status} at {run.kimg:.4g} kimg"
     unfinished = f": {run.reason}" if run.reason and not run.complete else ""
     print(page.fill(f"{state}{unfinished}", 2))
