@@ -20,6 +20,7 @@ from gansweep.data.images import MNIST, Digits, FashionMNIST, ImageSet
 from gansweep.metrics.classifier_training import (
     RECIPE,
     SEED,
+    SHIPPED_WIDTHS,
     accuracy,
     train_classifier,
 )
@@ -42,7 +43,12 @@ def make(name: str) -> None:
     images, labels = zip(*data.arrays("train"), strict=True)
     started, used = time.monotonic(), time.process_time()
     network = train_classifier(
-        path.stem, torch.cat(images), torch.cat(labels), data.n_classes or 0, torch.device("cpu")
+        path.stem,
+        torch.cat(images),
+        torch.cat(labels),
+        data.n_classes or 0,
+        torch.device("cpu"),
+        SHIPPED_WIDTHS,
     )
     seconds, used = time.monotonic() - started, time.process_time() - used
     weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}

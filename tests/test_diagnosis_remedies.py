@@ -78,7 +78,7 @@ def every_kind_of_run() -> dict[str, list[str]]:
         "conditional dcgan's like": [*runs["cgan_mlp"], "term=[ada]"],
         "stylegan2 on a small batch": [*runs["stylegan2"], "model.batch_size=4"],
         "lsgan in three channels": [*runs["lsgan"], "data=stacked_digits"],
-        **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began")},
+        **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began", "unrolled_gan")},
         "sngan on points": COMMANDS["sngan"],
         "wgan without a bound": COMMANDS["wgan without a bound"],
         "gan with far rates": COMMANDS["gan with far rates"],
@@ -285,7 +285,7 @@ def test_a_model_that_takes_no_term_is_offered_none() -> None:
         assert "penalties" not in offered(name), name
     for name in ("sgan", "infogan", "acgan", "cgan", "dcgan on an odd batch"):
         assert "packing" not in offered(name), name
-    for name in ("acgan", "infogan", "sgan", "dcgan with slices"):
+    for name in ("acgan", "infogan", "sgan", "dcgan with slices", "unrolled_gan"):
         assert "head" not in offered(name), name
     assert "losses" not in offered("sgan") + offered("dcgan with ada")
     assert "n_critic" not in offered("vae")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,16 @@ def test_mistakes_name_the_mend(
     command: Command, runs: Path, run: str, words: list[str], message: str
 ) -> None:
     command("generate", str(runs / run), *words).is_refused_with(message)
+
+
+@pytest.mark.parametrize("word", ["n=abc", "n=0", "seed=-1", "checkpoint=first"])
+def test_values_are_checked_before_pytorch_is_imported(tmp_path: Path, word: str) -> None:
+    code = "import sys; from gansweep.cli import main; main(sys.argv[1:])"
+    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
+    words = [sys.executable, "-c", code, "generate", str(tmp_path), word]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert word.partition("=")[2] in done.stderr
+    assert done.stdout.strip() == "False"
 
 
 def test_help_is_there_without_a_run(command: Command) -> None:

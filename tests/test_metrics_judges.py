@@ -40,9 +40,7 @@ def size_of(judge: Judge) -> int:
 
 
 def network_of(judge: Judge) -> ClassifierNet:
-    network = ClassifierNet((1, size_of(judge), size_of(judge)), 10)
-    network.load_state_dict(judge.weights())
-    return network.eval()
+    return ClassifierNet.holding(judge.weights(), (1, size_of(judge), size_of(judge)))
 
 
 def test_each_is_small_and_says_how_it_was_made() -> None:

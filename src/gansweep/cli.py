@@ -406,9 +406,12 @@ def _generate(words: list[str]) -> int:
         return 0
     if not words:
         raise UserError("Name a run, as in 'gansweep generate runs/digits/cgan-001 label=7'.")
+    from gansweep import picture_request
+
+    request = picture_request.read(words)
     from gansweep.generate import main as generate_main
 
-    return generate_main(words)
+    return generate_main(request)
 
 
 def _doctor(words: list[str]) -> int:

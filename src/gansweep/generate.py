@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,37 +15,13 @@ from gansweep.data.source import DataSource
 from gansweep.devices import accelerator as choose_accelerator
 from gansweep.errors import UserError, nearest
 from gansweep.models.adversarial import Adversarial
+from gansweep.picture_request import Request, whole
 from gansweep.record import RunRecord
 from gansweep.run_config import read_config
 
-CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
-OPTIONS = ("label", "code", "n", "seed", *CHOICES, permissions.OPTION)
-OUTPUT_FLAGS = ("-o", "--output")
-MOST = 4096  # images that one picture holds
 
-
-@dataclass
-class Request:
-    """What was asked for.
-
-    label: of a class, its name or number.   code: a value of the code that a model learnt.
-    output: the PNG; None for a name after the run's.   extra_packages: that the run may call.
-    """
-
-    run: Path
-    label: str | None = None
-    code: str | None = None
-    n: int = 16
-    seed: int = 0
-    output: Path | None = None
-    checkpoint: str = "best"
-    accelerator: str = "auto"
-    extra_packages: tuple[str, ...] = ()
-
-
-def main(words: Sequence[str]) -> int:
+def main(request: Request) -> int:
     """Run the verb. A UserError is left to the caller."""
-    request = read(words)
     permissions.allow_packages(request.extra_packages)
     record = RunRecord(request.run)
     cfg = read_config(record)
@@ -66,66 +40,6 @@ def main(words: Sequence[str]) -> int:
     print(f"read {checkpoint}")
     print(f"wrote {path}")
     return 0
-
-
-def read(words: Sequence[str]) -> Request:
-    """Raises: UserError for words that are no option, and for values that no option takes."""
-    runs, given, output = [], {}, None
-    left = iter(words)
-    for word in left:
-        key, equals, value = word.partition("=")
-        if key in OUTPUT_FLAGS:
-            output = value if equals else next(left, "")
-            if not output:
-                raise UserError(f"{key} needs the name of a file, as in '{key} sevens.png'.")
-        elif word.startswith("-"):
-            raise UserError(
-                f"'gansweep generate' has no flag '{word}'.{nearest(word, OUTPUT_FLAGS)} "
-                "'gansweep generate --help' lists the options."
-            )
-        elif not equals or Path(word).exists():
-            runs.append(Path(word))
-        elif key in OPTIONS:
-            given[key] = value
-        else:
-            raise UserError(
-                f"'{word}' does not fit 'gansweep generate'.{nearest(key, OPTIONS)} "
-                f"Options are: {', '.join(OPTIONS)}, -o FILE."
-            )
-    if len(runs) != 1:
-        raise UserError(
-            f"{len(runs)} runs were named: give one, as in 'gansweep generate "
-            "runs/digits/cgan-001 label=7'."
-        )
-    return _request(runs[0], given, output)
-
-
-def _request(run: Path, given: dict[str, str], output: str | None) -> Request:
-    for key, known in CHOICES.items():
-        if key in given and given[key] not in known:
-            raise UserError(
-                f"{key}={given[key]} is not known.{nearest(given[key], known)} "
-                f"Choose {key}={' or '.join(known)}."
-            )
-    if "label" in given and "code" in given:
-        raise UserError("label= asks for a class, code= for a value of a learnt code: give one.")
-    return Request(
-        run,
-        given.get("label"),
-        given.get("code"),
-        _whole("n", given.get("n", "16"), 1, MOST),
-        _whole("seed", given.get("seed", "0"), 0, 2**63 - 1),
-        None if output is None else Path(output),
-        given.get("checkpoint", "best"),
-        given.get("accelerator", "auto"),
-        tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),
-    )
-
-
-def _whole(key: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise UserError(f"{key}={text} is no whole number from {least} to {most}: use {key}=16.")
-    return int(text)
 
 
 def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:
@@ -176,7 +90,7 @@ def _code_number(module: Adversarial, code: str, model: str) -> int:
             f"code={code}: model={model} has learnt no code of its own. Use {mend}, or train "
             "one that does: gansweep train model=infogan."
         )
-    return _whole("code", code, 0, module.kinds - 1)
+    return whole("code", code, 0, module.kinds - 1)
 
 
 def _path_of(request: Request) -> Path:

@@ -41,11 +41,8 @@ class DatasetClassifier(Backbone):
         self.weights_hash = content["hash"]
         self.extras = {"backbone_test_accuracy": round(content["test_accuracy"], 4)}
         self.n_classes = data.n_classes
-        with torch.random.fork_rng(devices=[]):
-            network = ClassifierNet(data.shape, content["weights"]["linear.bias"].shape[0])
-        network.load_state_dict(content["weights"])
-        network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
-        self.network = network.to(device).eval().requires_grad_(False)
+        network = ClassifierNet.holding(content["weights"], data.shape)
+        self.network = network.to(device).requires_grad_(False)
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         pool, logits = self.network(scaled(images))

@@ -82,7 +82,8 @@ class UnrolledGAN(GAN):
 
     @property
     def takes(self) -> frozenset[str]:
-        return super().takes - {"penalties"}
+        # a head that compares samples has tables of N^2 entries, kept here for each of the k steps
+        return super().takes - {"penalties", "head"}
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
