@@ -25,10 +25,10 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
 
-from gansweep.record import RunRecord
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
 
 SPACE: dict[str, Any] = {
     "model": "choice(gan, wgan)",
@@ -105,7 +105,7 @@ def measure(
     chosen = settings(n_trials + workers, storage, sampler)  # the first of each is not timed
     SweepStudy.create(directory, chosen, Space.parse(chosen.space))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gansweep.sweep.study", "grpc", "sqlalchemy.orm", "psycopg"])
+    context.set_forkserver_preload(["gansweep.engine.study", "grpc", "sqlalchemy.orm", "psycopg"])
     barrier, answers = context.Barrier(workers + 1), context.Queue()
     processes = [
         context.Process(target=work, args=(directory, pace, barrier, answers))
@@ -132,7 +132,7 @@ def measure(
 @contextlib.contextmanager
 def proxy(folder: Path) -> Iterator[str]:
     """A proxy over a journal file, as a user would start it."""
-    command = [sys.executable, "-m", "gansweep.sweep.serve", str(folder / "proxy.journal")]
+    command = [sys.executable, "-m", "gansweep.engine.storage.serve", str(folder / "proxy.journal")]
     server = subprocess.Popen([*command, "--port", "13013"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

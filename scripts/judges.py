@@ -17,14 +17,14 @@ import torch
 from safetensors.torch import save_file
 
 from gansweep.data.images import MNIST, Digits, FashionMNIST, ImageSet
-from gansweep.metrics.classifier_training import (
+from gansweep.metrics.features.classifier_training import (
     RECIPE,
     SEED,
     SHIPPED_WIDTHS,
     accuracy,
     train_classifier,
 )
-from gansweep.metrics.judges import FOLDER, weights_hash
+from gansweep.metrics.features.judges import FOLDER, weights_hash
 
 SETS: dict[str, tuple[int, Callable[[], ImageSet]]] = {  # the version, and the data
     "digits": (1, Digits),

@@ -17,7 +17,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from gansweep import config
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws

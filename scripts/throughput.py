@@ -26,10 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch.nn.functional import softplus
 
 from gansweep import compose, train
-from gansweep.build import build_data
 from gansweep.callbacks.journal import Journal
-from gansweep.config import instantiate, model_node
-from gansweep.devices import accelerator
+from gansweep.config.compose import instantiate, model_node
+from gansweep.run.build import build_data
+from gansweep.run.devices import accelerator
 
 GAMES = {
     "MLP GAN, ring, batch 512": (

@@ -24,9 +24,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gansweep.record import RunRecord
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.study import SweepStudy
+from gansweep.cli.sweep import run_sweep
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 PROTOCOL = {"score": "fid", "direction": "minimize", "n_fake": 1, "noise_seed": 0}
 
@@ -136,7 +136,7 @@ def measure_utilisation(n_trials: int, workers: int, shortest: float) -> None:
 
 def measure_overhead(n_trials: int, workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        trials = slept(sweep(Path(folder), n_trials, workers, 1e-3, ["gansweep.sweep.warm"]))
+        trials = slept(sweep(Path(folder), n_trials, workers, 1e-3, ["gansweep.engine.warm"]))
     found = gaps(trials)
     print(
         f"{workers} worker{'s' if workers > 1 else ''}: {statistics.median(found):.2f} s for each "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from postgres import Postgres
     from processes import Processes
 
-    from gansweep.sweep.launch.slurm import SlurmLauncher
+    from gansweep.engine.launch.slurm import SlurmLauncher
 
 SLURM_CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
 
@@ -60,7 +60,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifiers that judge samples learn for twenty epochs, of two batches or so."""
-    monkeypatch.setattr("gansweep.metrics.classifier_training.MOST_EPOCHS", 20)
+    monkeypatch.setattr("gansweep.metrics.features.classifier_training.MOST_EPOCHS", 20)
 
 
 class Finished(NamedTuple):
@@ -88,7 +88,7 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Finished]:
     """`command("train", "model=gan")`: the command line in this process, in an empty folder."""
-    from gansweep.cli import main
+    from gansweep.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", list(sys.argv))
@@ -169,7 +169,7 @@ def no_job_left(tmp_path: Path) -> Iterator[None]:
     """The jobs of a test that failed leave their nodes to the next."""
     yield
     for submitted in tmp_path.glob("**/workers/slurm.json"):
-        from gansweep.sweep.launch import slurm
+        from gansweep.engine.launch import slurm
 
         for job in slurm.queue(submitted.parents[1]):
             subprocess.run(["scancel", job.id], check=False)

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from sweep_fakes import PROTOCOL, composing, note, values_of
 
-from gansweep.record import RunRecord, Source, replace_atomically
+from gansweep.records.record import RunRecord, Source, replace_atomically
 
 BUDGET = 8
 RATE = "model.optimizer.generator.lr"

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from PIL import Image, ImageDraw
 
-from gansweep.record import RunRecord
-from gansweep.writer import newest
+from gansweep.records.record import RunRecord
+from gansweep.records.writer import newest
 
 FID = "fid_digitsnet_2k_train"
 MODES = "modes_2k"

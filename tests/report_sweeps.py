@@ -7,7 +7,7 @@ from typing import Any
 
 from report_records import FID, PROTOCOLS, part_of_sweep, protocol, write_run
 
-from gansweep.record import RunRecord
+from gansweep.records.record import RunRecord
 
 COVERAGE = "coverage_digitsnet_2k_train"
 BIG = "fid_digitsnet_10k_train"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sweep_processes import UNCONFIRMED, lines, sweep, words_of_a_sweep
 
-from gansweep.sweep.launch.slurm import SlurmLauncher
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.launch.slurm import SlurmLauncher
+from gansweep.engine.study import SweepStudy
 
 
 def on(node: str) -> str:

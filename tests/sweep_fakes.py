@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gansweep.errors import UserError
-from gansweep.record import RunRecord, replace_atomically
+from gansweep.records.record import RunRecord, replace_atomically
 
 STEPS = 5
 HELD_AT = 2  # steps that a run has saved when it waits while the file HELD names it
@@ -40,13 +40,13 @@ KEYS = (
 
 
 def composing(of_trials: Callable[[list[str]], dict[str, Any]]) -> Callable[..., Any]:
-    """gansweep.config.compose for sweeps; for trials, what `of_trials` makes of their words."""
+    """`compose` for sweeps; for trials, what `of_trials` makes of their words."""
 
     def compose(
         overrides: list[str], config_name: str = "train", config_dir: str | None = None
     ) -> Any:
         if config_name == "sweep":
-            from gansweep.config import compose as real
+            from gansweep.config.compose import compose as real
 
             return real(overrides, config_name=config_name, config_dir=config_dir)
         return OmegaConf.create(of_trials(overrides))

@@ -12,10 +12,10 @@ import pytest
 import sweep_fakes
 from processes import Processes, free_port, wait_until
 
+from gansweep.cli.sweep import run_sweep
+from gansweep.engine.launch import local
+from gansweep.engine.worker import EXIT_FINISHED, Worker
 from gansweep.errors import UserError
-from gansweep.sweep.launch import local
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.worker import EXIT_FINISHED, Worker
 
 SWEEP = """
 n_trials: 4
@@ -27,8 +27,8 @@ space:
 UNCONFIRMED = "sweep.confirm.top=0"
 COMMAND = (  # python's words for `gansweep sweep`
     "-c",
-    "import sys, sweep_fakes; from gansweep.cli import VERBS, main\n"
-    "from gansweep.sweep.run import run_sweep\n"
+    "import sys, sweep_fakes; from gansweep.cli.main import VERBS, main\n"
+    "from gansweep.cli.sweep import run_sweep\n"
     "VERBS['sweep'] = lambda words: run_sweep(\n"
     "    words, compose=sweep_fakes.compose, target='sweep_fakes.trial') and 0\n"
     "sys.exit(main(['sweep', *sys.argv[1:]]))",
@@ -81,7 +81,15 @@ def serve(processes: Processes, storage: str) -> tuple[subprocess.Popen[str], in
     """Optuna's proxy before a storage, and its port."""
     while True:
         port = free_port()
-        words = ["-m", "gansweep.sweep.serve", storage, "--host", "127.0.0.1", "--port", str(port)]
+        words = [
+            "-m",
+            "gansweep.engine.storage.serve",
+            storage,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         server = processes(*words)
         assert server.stdout is not None and server.stderr is not None
         if f"storage=grpc://127.0.0.1:{port}" in server.stdout.readline():

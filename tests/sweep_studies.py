@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gansweep.record import RunRecord
-from gansweep.sweep.attempt import Attempt
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.attempt import Attempt
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
 
 SPACE: dict[str, Any] = {"model": "choice(gan, wgan)", "lr": "interval(1, 2)"}
 BLOCKS: dict[str, Any] = {

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial_autoencoder import AdversarialAutoencoder
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import squared_error
+from gansweep.run.build import build_data, build_model
 
 IMAGE = (1, 8, 8)
 
@@ -68,7 +68,7 @@ def test_encoder_learns_to_help_the_decoder_and_to_be_taken_for_the_prior() -> N
 
 @pytest.mark.parametrize("loss", ["LeastSquares", "RelativisticPairing", "Wasserstein"])
 def test_other_losses_reach_the_encoder(loss: str) -> None:
-    model = build(f"model.loss._target_=gansweep.losses.{loss}", "model.adversarial_weight=1")
+    model = build(f"model.loss._target_=gansweep.terms.losses.{loss}", "model.adversarial_weight=1")
     model.training_step(batch_of(), 0)
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert model.last_scores is not None and model.last_scores.kind == model.loss.kind

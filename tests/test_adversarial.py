@@ -11,13 +11,14 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gansweep import config, schedules
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial, Schedule
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
+from gansweep.terms import schedules
 
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
 TINY += ["tracker=none", "metrics=none", "trainer=cpu", "callbacks.losses.every_steps=1"]
@@ -88,7 +89,7 @@ def test_a_lazy_term_acts_every_kth_move_k_times_as_strong_or_always_once(
 def test_schedule_moves_the_rates_of_both_players_on_the_image_clock(tmp_path: Path) -> None:
     """Whatever the batch size: here 50 batches of 32 images, the rate of the batch being
     that of the images seen before it."""
-    linear = "{_target_: gansweep.schedules.linear_decay, _partial_: true, start: 0.5}"
+    linear = "{_target_: gansweep.terms.schedules.linear_decay, _partial_: true, start: 0.5}"
     words = [f"model.lr_schedule={linear}", "budget_kimg=1.6"]
     words += ["model.optimizer.discriminator.lr=8e-4"]
     train(config.compose([*TINY, *words]), run_dir=tmp_path / "r", progress=False)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansweep.augment import (
+from gansweep.errors import UserError
+from gansweep.terms.augment import (
     ADA,
     Augmentation,
     DiffAugment,
@@ -20,7 +21,6 @@ from gansweep.augment import (
     shifted,
     shifts,
 )
-from gansweep.errors import UserError
 
 ALL = ["color", "translation", "cutout"]
 

@@ -9,12 +9,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
-from gansweep.metrics.held_out import HeldOut
+from gansweep.metrics.scores.held_out import HeldOut
 from gansweep.models.autoencoder import Autoencoder, Coding, Latest, evaluating
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import (
@@ -23,6 +22,7 @@ from gansweep.models.reconstruction import (
     reconstruction_error,
     squared_error,
 )
+from gansweep.run.build import build_data, build_model
 
 IMAGE = (1, 8, 8)
 CPU = torch.device("cpu")

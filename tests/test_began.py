@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansweep import config
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.began import Discriminator, Encoder, Generator
 from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Scores
-from gansweep.training import train
+from gansweep.run.train import train
 
 IMAGE = (1, 8, 8)
 
@@ -73,7 +73,7 @@ def test_ratio_beyond_the_real_energy_is_refused() -> None:
 def test_generator_learns_from_the_fakes_of_the_least_energy() -> None:
     """The energy is low for what looks real: top-k training must keep the lowest."""
     model = build(
-        "model.top_k={_target_: gansweep.schedules.geometric, _partial_: true, factor: 0.5, "
+        "model.top_k={_target_: gansweep.terms.schedules.geometric, _partial_: true, factor: 0.5, "
         "every_kimg: 1}"
     )
     assert model.draws is not None
@@ -89,7 +89,7 @@ def test_generator_learns_from_the_fakes_of_the_least_energy() -> None:
 def test_augmentation_that_follows_the_signs_of_scores_is_refused() -> None:
     """Energies are all positive: its probability would rise without end."""
     with pytest.raises(UserError, match="no boundary.*term=diffaugment"):
-        build("model.augment={_target_: gansweep.augment.ADA}")
+        build("model.augment={_target_: gansweep.terms.augment.ADA}")
 
 
 def test_losses_by_hand() -> None:

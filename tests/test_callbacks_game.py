@@ -10,22 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gansweep import config
 from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
-from gansweep.callbacks.guard import StopOnFailure, worsened
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.overfitting import Overfitting
 from gansweep.callbacks.quality import Quality
+from gansweep.callbacks.stop_on_failure import StopOnFailure, worsened
 from gansweep.callbacks.watcher import GameCallback
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Scores
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 TRAINER: Any = SimpleNamespace(world_size=1, is_global_zero=True)
 

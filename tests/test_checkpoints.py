@@ -20,7 +20,7 @@ from gansweep.callbacks.checkpoint import (
     read_checkpoint,
 )
 from gansweep.errors import UserError
-from gansweep.record import ROW_OF_SOURCE, RunRecord
+from gansweep.records.record import ROW_OF_SOURCE, RunRecord
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import gansweep
-from gansweep.cli import VERBS
-from gansweep.config import conf_dir, dotted_keys
-from gansweep.record import RunRecord
+from gansweep.cli.main import VERBS
+from gansweep.config.compose import conf_dir, dotted_keys
+from gansweep.records.record import RunRecord
 
 Command = Callable[..., Any]
 EXAMPLE = Path(__file__).parent / "example"
@@ -46,14 +46,14 @@ def test_unknown_verb_is_refused_with_the_nearest(command: Command) -> None:
 
 def test_help_answers_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Under 0.4 s is promised; a loaded machine is slower, so the imports are what is tested."""
-    code = "import sys; from gansweep.cli import main; main(['--help']); print(*sys.modules)"
+    code = "import sys; from gansweep.cli.main import main; main(['--help']); print(*sys.modules)"
     times = []
     for _ in range(5):
         started = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         times.append(time.perf_counter() - started)
         loaded = set(done.stdout.splitlines()[-1].split())
-        assert "gansweep.cli" in loaded
+        assert "gansweep.cli.main" in loaded
         assert not loaded & {"torch", "pytorch_lightning", "wandb", "hydra", "numpy", "optuna"}
     with capsys.disabled():
         print(f"\ngansweep --help: {min(times):.3f} s")
@@ -91,7 +91,7 @@ def test_cfg_job_prints_what_was_chosen_and_trains_nothing(
 ) -> None:
     shown = command("train", "--cfg", "job", "model=wgan_gp", "seed=7")
     assert shown.code == 0
-    assert "seed: 7" in shown.out and "gansweep.losses.Wasserstein" in shown.out
+    assert "seed: 7" in shown.out and "gansweep.terms.losses.Wasserstein" in shown.out
     assert names(tmp_path) == []
 
 

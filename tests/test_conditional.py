@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gansweep.callbacks.sheet import grid, sheet, starts_from_sources, translations
-from gansweep.config import compose, instantiate, model_node
+from gansweep.config.compose import compose, instantiate, model_node
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
@@ -317,7 +317,7 @@ def test_a_grid_is_square_unless_columns_are_given() -> None:
 @pytest.mark.slow
 def test_cgan_draws_the_digit_that_is_asked_for(tmp_path: Path) -> None:
     """Measured: see conf/experiment/digits_cgan.yaml."""
-    from gansweep.training import train
+    from gansweep.run.train import train
 
     words = ["experiment=digits_cgan", "tracker=none", "trainer=cpu", "trainer.threads=1"]
     words += ["callbacks=none", "metrics.scores=[class_agreement]", "budget_kimg=80"]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from gansweep import config
+from gansweep.config import compose as config
+from gansweep.config.kinds import Anything, Either, Kind, ListOf, MappingOf, Number
+from gansweep.config.options import options_of
 from gansweep.errors import UserError
-from gansweep.kinds import Anything, Either, Kind, ListOf, MappingOf, Number
-from gansweep.options import options_of
 
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"

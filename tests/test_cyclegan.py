@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.cyclegan import BothJudges, BothWays, CycleGAN, ImagePool
 from gansweep.models.draws import Draws
+from gansweep.run.build import build_data, build_model
 
 CPU = torch.device("cpu")
 

@@ -16,14 +16,14 @@ import sweep_studies
 import yaml
 from report_records import FID, lively_run, part_of_sweep, protocol, write_evaluation, write_run
 
-from gansweep.cli import main
+from gansweep.cli.main import main
+from gansweep.engine.lease.locks import is_alive, remove_dead
+from gansweep.engine.lease.workers import Present, workers_of
+from gansweep.engine.status import status_of
 from gansweep.errors import visible
-from gansweep.record import RunRecord, find_records
-from gansweep.report.page import write_report
-from gansweep.report.read import load
-from gansweep.sweep.locks import is_alive, remove_dead
-from gansweep.sweep.presence import Present, workers_of
-from gansweep.sweep.status import status_of
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord, find_records
+from gansweep.report.page.page import write_report
 
 Command = Callable[..., Any]
 ESCAPE = "\x1b[2J\x1b]0;owned\x07"

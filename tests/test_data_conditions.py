@@ -15,7 +15,7 @@ from gansweep.data.pairs import Unpaired
 from gansweep.data.source import DataSource
 from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import Ring
-from gansweep.metrics.modes import ModeCoverage, divergence, reverse_kl_floor
+from gansweep.metrics.scores.modes import ModeCoverage, divergence, reverse_kl_floor
 
 N = 26_000  # samples that modes are counted of
 

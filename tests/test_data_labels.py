@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gansweep.build import build_data, build_model
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.data.batch import Batch
 from gansweep.data.few_labels import known_rows
 from gansweep.data.folders import ImageFolder
@@ -19,6 +18,7 @@ from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Split
 from gansweep.data.stacked import StackedDigits
 from gansweep.errors import UserError
+from gansweep.run.build import build_data, build_model
 
 
 class Numbered(ResidentSource):

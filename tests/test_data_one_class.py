@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from gansweep import config
-from gansweep.build import build_data
+from gansweep.config import compose as config
 from gansweep.data.folders import ImageFolder
 from gansweep.data.images import Digits
 from gansweep.data.one_class import OneClass
 from gansweep.data.source import DataSource
 from gansweep.data.toy import Ring
 from gansweep.errors import UserError
-from gansweep.metrics.classifier import dataset_classifier, is_readable
+from gansweep.metrics.features.classifier import dataset_classifier, is_readable
+from gansweep.run.build import build_data
 
 
 def whole(source: DataSource, split: str) -> tuple[torch.Tensor, torch.Tensor]:

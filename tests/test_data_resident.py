@@ -11,7 +11,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from torch import Tensor
 
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.order import EndlessOrder, generator_for

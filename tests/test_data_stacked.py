@@ -10,8 +10,12 @@ import torch
 from gansweep.data.images import Digits
 from gansweep.data.stacked import StackedDigits, StackedMNIST
 from gansweep.errors import UserError
-from gansweep.metrics.classifier import DatasetClassifier, StackedClassifier, dataset_classifier
-from gansweep.metrics.modes import class_modes, class_shares, confident_modes
+from gansweep.metrics.features.classifier import (
+    DatasetClassifier,
+    StackedClassifier,
+    dataset_classifier,
+)
+from gansweep.metrics.scores.modes import class_modes, class_shares, confident_modes
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gansweep import config
-from gansweep.build import build_data
+from gansweep.config import compose as config
 from gansweep.data import tasks
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
@@ -18,7 +17,8 @@ from gansweep.data.pair_folders import PairedFolders, UnpairedFolders
 from gansweep.data.pairs import Paired, Unpaired
 from gansweep.data.resident import ResidentSource
 from gansweep.errors import UserError
-from gansweep.metrics.held_out import HeldOut
+from gansweep.metrics.scores.held_out import HeldOut
+from gansweep.run.build import build_data
 
 
 class Colours(ResidentSource):

@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gansweep.build import build_data
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.data.folders import ImageFolder
 from gansweep.data.images import Digits
 from gansweep.data.one_class import OneClass
@@ -21,6 +20,7 @@ from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import Ring
 from gansweep.data.validation import validation_count, validation_rows
 from gansweep.errors import UserError
+from gansweep.run.build import build_data
 
 TENTH = Digits(n_validation=None)  # read once for all tests here
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from diagnosis_evidence import scored
 
-from gansweep import config
 from gansweep.callbacks.alerts import Alerts
 from gansweep.callbacks.journal import Journal
+from gansweep.config import compose as config
 from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.protocol import Score
 from gansweep.models.adversarial import Adversarial
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 MAIN: Any = SimpleNamespace(is_global_zero=True)
 GOOD, BAD = [125.0] * 8, [1000.0, *[0.0] * 7]

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from report_records import lively_run, part_of_sweep, protocol
 
+from gansweep.cli.doctor import Page, evidence_of, examined, main
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.report.doctor import Page, evidence_of, examined, main
-from gansweep.report.read import load
-from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
-from gansweep.report.symptoms import symptoms
-from gansweep.writer import newest
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.records.writer import newest
+from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
+from gansweep.report.page.symptoms import symptoms
 
 COMMAND = "gansweep train model=gan 'data.names=[a, b]' model.optimizer.generator.lr=0.001"
 MODES, KL, COUNTS = "modes_1k", "reverse_kl_1k", "mode_counts_1k"
@@ -43,7 +43,7 @@ def run_of_modes(
     content: dict[str, Any] = {
         "budget_kimg": 10,
         "choices": {"model": "gan", "data": "ring"},
-        "model": rate | {"loss": {"_target_": "gansweep.losses.NonSaturating"}},
+        "model": rate | {"loss": {"_target_": "gansweep.terms.losses.NonSaturating"}},
         **(config or {}),
     }
     record = RunRecord.create(directory, yaml.safe_dump(content))
@@ -263,7 +263,7 @@ def test_a_place_without_runs_is_explained(tmp_path: Path) -> None:
 
 def test_help_teaches_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from gansweep.report.doctor import parser; print(parser().format_help());"
+        "import sys; from gansweep.cli.doctor import parser; print(parser().format_help());"
         "print({'numpy', 'plotly', 'jinja2', 'sklearn', 'torch', 'yaml'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from diagnosis_evidence import BALANCED, EVEN, WINNING, evidence, found, game
 
-from gansweep.losses import Hinge, LeastSquares, Loss, Wasserstein
+from gansweep.terms.losses import Hinge, LeastSquares, Loss, Wasserstein
 
 
 def test_a_discriminator_without_an_error_overpowers() -> None:

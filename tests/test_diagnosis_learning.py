@@ -13,21 +13,21 @@ from optuna.trial import TrialState
 from report_records import part_of_sweep, protocol, write_run
 from sweep_studies import begin, make, settings
 
+from gansweep.cli.doctor import examined
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.learning import by_word, judged_end, why_nothing
 from gansweep.diagnosis.rules import diagnose
+from gansweep.engine.confirm import winners
+from gansweep.engine.leaderboard import write_leaderboard
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.judging.outcomes import outcomes
+from gansweep.judging.statistics import leaderboard
+from gansweep.judging.trials import sweeps_of
+from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, ON_REQUEST, QUICK
-from gansweep.record import RunRecord
-from gansweep.report.doctor import examined
-from gansweep.report.outcomes import outcomes
-from gansweep.report.read import load
-from gansweep.report.statistics import leaderboard
-from gansweep.report.trials import sweeps_of
-from gansweep.report.verdict import verdict
-from gansweep.sweep.confirm import winners
-from gansweep.sweep.given_up import with_worst
-from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.search.failed_as_worst import with_worst
 
 # grey static on digits, as it was measured there
 STATIC = {"fid": 62.2865, "precision": 0.0, "in_no_mode": 1.0}

@@ -10,8 +10,7 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.diagnosis.evidence import Evidence
@@ -20,6 +19,7 @@ from gansweep.diagnosis.rules import RULES
 from gansweep.diagnosis.treatments import TREATMENTS
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.run.build import build_data, build_model
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 TERMS = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
@@ -30,11 +30,11 @@ SMALL_POINTS = [
 COMMANDS = {
     "dcgan": ["model=dcgan", *SMALL_IMAGES],
     "gan with far rates": [
-        *("model=gan", *SMALL_POINTS, "model.loss._target_=gansweep.losses.Minimax"),
+        *("model=gan", *SMALL_POINTS, "model.loss._target_=gansweep.terms.losses.Minimax"),
         *("model.optimizer.discriminator.lr=3e-2", "model.optimizer.generator.lr=1e-3"),
     ],
     "gan with a strong r1": [
-        *("model=gan", *SMALL_POINTS, "+model.penalties.r1._target_=gansweep.penalties.R1"),
+        *("model=gan", *SMALL_POINTS, "+model.penalties.r1._target_=gansweep.terms.penalties.R1"),
         *("+model.penalties.r1.weight=10", "++callbacks.samples.count=16"),
     ],
     "lsgan": ["model=lsgan", *SMALL_IMAGES],
@@ -84,7 +84,7 @@ def every_kind_of_run() -> dict[str, list[str]]:
         "gan with far rates": COMMANDS["gan with far rates"],
         "gan with a strong r1": COMMANDS["gan with a strong r1"],
         "saturating pix2pix": [
-            *(*runs["pix2pix"], "model.loss._target_=gansweep.losses.Minimax"),
+            *(*runs["pix2pix"], "model.loss._target_=gansweep.terms.losses.Minimax"),
         ],
     }
 
@@ -229,7 +229,7 @@ def test_the_command_keeps_the_runs_own_words_and_replaces_what_changes() -> Non
 def test_what_a_run_has_is_not_advised_again() -> None:
     plain = evidence_of(COMMANDS["dcgan"])
     first = remedies_for("mode_collapse", plain)[0]
-    assert first.overrides[0].endswith("gansweep.penalties.R1")
+    assert first.overrides[0].endswith("gansweep.terms.penalties.R1")
     assert "model.discriminator.norm=none" in first.overrides  # a penalty needs samples apart
     again = remedies_for("mode_collapse", evidence_of(shlex.split(first.command)[2:]))
     assert again[0].overrides == ("model.penalties.r1.weight=1",)
@@ -304,5 +304,5 @@ def test_augmentation_is_advised_against_copying_images_and_never_twice() -> Non
     assert advised("model=r3gan", "data=digits") == {"DiffAugment"}  # its scores have no zero
     assert advised("model=began", "data=digits") == {"DiffAugment"}  # nor have energies
     assert not advised("model=gan", "data=ring")
-    ada = "+model.augment._target_=gansweep.augment.ADA"
+    ada = "+model.augment._target_=gansweep.terms.augment.ADA"
     assert not advised("model=dcgan", "data=digits", ada)

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from gansweep import config
+from gansweep.cli.doctor import evidence_of
+from gansweep.config import compose as config
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import diagnose
-from gansweep.record import RunRecord
-from gansweep.report.doctor import evidence_of
-from gansweep.report.read import load
-from gansweep.training import train
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -51,14 +51,14 @@ FEW_DIGITS = [
 
 def r1(weight: float) -> list[str]:
     node = "+model.penalties.r1"
-    return [f"{node}._target_=gansweep.penalties.R1", f"{node}.weight={weight}"]
+    return [f"{node}._target_=gansweep.terms.penalties.R1", f"{node}.weight={weight}"]
 
 
 # rule -> a run that shows it
 FAILING = {
     "mode_collapse": ["model=gan", *RING, f"{GENERATOR}=1e-3", "budget_kimg=100"],
     "vanishing_gradient": [
-        *("model=gan", *RING, NARROW, "model.loss._target_=gansweep.losses.Minimax"),
+        *("model=gan", *RING, NARROW, "model.loss._target_=gansweep.terms.losses.Minimax"),
         *(f"{GENERATOR}=1e-5", f"{DISCRIMINATOR}=3e-3", "budget_kimg=80"),
     ],
     "discriminator_overpowers": [

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gansweep.directory_names import LONGEST, checked_name
+from gansweep.config.directory_names import LONGEST, checked_name
 from gansweep.errors import UserError
-from gansweep.record import new_directory
+from gansweep.records.record import new_directory
 
 WRONG = ["", " ", ".", "..", "/", "/tmp/x", "a//b", "a/", "a/../b", "./a", "x" * 300, "é" * 150]
 WRONG += ["a\x1b[2Jb", "a\nb", "a\tb", "a\0b", "\udcff", "a\u202eb"]

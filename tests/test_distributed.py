@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import compose as config
 from gansweep.errors import UserError
 from gansweep.models.distributed import Ranks
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 BARE = [
     "metrics=none",

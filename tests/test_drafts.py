@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gansweep.drafts import ABANDONED_SECONDS, drafted, remove_drafts
+from gansweep.records.drafts import ABANDONED_SECONDS, drafted, remove_drafts
 
 
 def test_draft_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -13,24 +13,24 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gansweep import config
-from gansweep.build import build_data, build_model
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.callbacks.duality import DualityGap, slices, unchanged
 from gansweep.callbacks.journal import Journal
-from gansweep.callbacks.rows import Rows
+from gansweep.callbacks.real_samples import Rows
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.data.toy import Ring
 from gansweep.errors import UserError
-from gansweep.losses import Hinge, Loss, Minimax, RelativisticPairing, Wasserstein
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.penalties import R1, Penalty
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.build import build_data, build_model
+from gansweep.run.train import train
+from gansweep.terms.losses import Hinge, Loss, Minimax, RelativisticPairing, Wasserstein
+from gansweep.terms.penalties import R1, Penalty
 
 # The Dirac-GAN: the data are the point 0, the generator makes the point theta, and the
 # discriminator is x -> psi x.

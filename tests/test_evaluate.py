@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from gansweep.config import compose
-from gansweep.record import RunRecord
-from gansweep.report.read import load
-from gansweep.training import train
+from gansweep.config.compose import compose
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 QUICK = ["metrics.n_fake=200", "metrics.n_real=200", "metrics.scores=[fid,fid_error,recall]"]

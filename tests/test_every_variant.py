@@ -17,16 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 from states import same
 from torch import Tensor
 
-from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.cli.sweep import run_sweep
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
+from gansweep.engine.study import SweepStudy
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.sweep.own_space import own_space
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
-from gansweep.training import train
+from gansweep.run.train import train
+from gansweep.search.own_space import own_space
+from gansweep.search.space import Space
 
 pytestmark = pytest.mark.slow
 

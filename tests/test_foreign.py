@@ -16,14 +16,15 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gansweep import config, environment, permissions, targets
 from gansweep.callbacks.sheet import save
-from gansweep.drafts import drafted
+from gansweep.config import compose as config
+from gansweep.config import environment, permissions, targets
+from gansweep.engine.child import trial_config
 from gansweep.errors import UserError
-from gansweep.record import RunRecord, replace_atomically
-from gansweep.run_config import read_config
-from gansweep.sweep.child import trial_config
-from gansweep.training import train
+from gansweep.records.drafts import drafted
+from gansweep.records.record import RunRecord, replace_atomically
+from gansweep.records.run_config import read_config
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 TINY = ["model=gan", "data=ring", "tracker=none", "trainer=cpu", "metrics=none", "batch_size=32"]
@@ -32,7 +33,12 @@ KEEPER = ["+callbacks.checkpoint._target_=gansweep.callbacks.checkpoint.Checkpoi
 KEEPER += ["+callbacks.checkpoint.every_seconds=1000"]
 CHAINS = [
     *("torch.hub.load", "torch.load", "torch.ops.load_library", "torch.utils.collect_env.run"),
-    *("torch.os.system", "gansweep.cli.os.system", "gansweep.cli.main", "gansweep.training.train"),
+    *(
+        "torch.os.system",
+        "gansweep.cli.main.os.system",
+        "gansweep.cli.main.main",
+        "gansweep.run.train.train",
+    ),
     *("gansweep.layers.mlp.nn.Linear", "gansweep.layers.mlp.torch.hub.load", "os.system"),
     *("torch.nn.modules.module.torch.load", "torch.nn.Module.load_state_dict", "builtins.eval"),
     *("torch.nn.functional.torch.os.system", "torch.nn.init.torch", "torch.optim.adam.cast"),
@@ -40,8 +46,8 @@ CHAINS = [
     *("hydra.utils.get_method", "hydra.utils.get_class", "hydra.utils.call", "functools.partial"),
     *("gansweep.callbacks.takeover.take_over", "gansweep.callbacks.checkpoint.torch.save"),
     *(
-        "gansweep.record.replace_atomically",
-        "gansweep.sweep.warm.warm_up",
+        "gansweep.records.record.replace_atomically",
+        "gansweep.engine.warm.warm_up",
         "gansweep.__main__.main",
     ),
     *("torchvision.datasets.folder.default_loader", "pytorch_lightning.Trainer", "eval", "a b.c"),
@@ -59,7 +65,11 @@ def test_only_what_is_meant_as_a_part_of_a_run_may_be_named(target: str) -> None
     [
         *("torch.nn.Linear", "torch.nn.modules.linear.Linear", "torch.optim.Adam"),
         *("torch.optim.lr_scheduler.StepLR", "torch.nn.init.normal_", "gansweep.models.gan.GAN"),
-        *("gansweep.schedules.cosine", "gansweep.tracking.csv_logger", "gansweep.losses.Minimax"),
+        *(
+            "gansweep.terms.schedules.cosine",
+            "gansweep.callbacks.tracking.csv_logger",
+            "gansweep.terms.losses.Minimax",
+        ),
     ],
 )
 def test_parts_of_a_run_may_be_named(target: str) -> None:
@@ -163,7 +173,7 @@ class Payload:
         {"_target_": "torch.ops.load_library", "path": "evil.so"},
         {"_target_": "torch.utils.collect_env.run", "command": "touch executed"},
         {"_target_": "torch.os.system", "command": "touch executed"},
-        {"_target_": "gansweep.cli.os.system", "command": "touch executed"},
+        {"_target_": "gansweep.cli.main.os.system", "command": "touch executed"},
         {"_target_": "evil.make"},
         {"_target_": "hydra.utils.get_method", "path": "evil.make"},
         {"_target_": "torch.nn.Identity", "_args_": [{"_target_": "evil.make", "_partial_": True}]},
@@ -296,7 +306,7 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(command: Command, fore
     [
         {"target": "evil_sweep.trial"},
         {"preload": ["evil_sweep"]},
-        {"target": "gansweep.cli.os.system"},
+        {"target": "gansweep.cli.main.os.system"},
         {"preload": ["gansweep.__main__"]},
     ],
     ids=str,
@@ -345,8 +355,8 @@ def test_files_of_a_foreign_sweeps_folder_are_held_to_the_same(
 def test_a_sweep_that_the_user_starts_passes_on_what_it_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gansweep.sweep.launch.local import LocalLauncher
-    from gansweep.sweep.run import run_sweep
+    from gansweep.cli.sweep import run_sweep
+    from gansweep.engine.launch.local import LocalLauncher
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANSWEEP_TEST_TAG", "mine")

@@ -20,7 +20,7 @@ import pytest
 from conftest import Finished
 from omegaconf import OmegaConf
 
-from gansweep import config
+from gansweep.config import compose as config
 
 Command = Callable[..., Finished]
 Call = list[str]
@@ -215,11 +215,11 @@ def test_malformed_calls_are_refused_in_one_paragraph(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import gansweep.evaluate  # noqa: F401  # the first import of PyTorch takes seconds, whatever the call
+    import gansweep.run.evaluate  # noqa: F401  # the first import of PyTorch takes seconds, whatever the call
 
-    monkeypatch.setattr("gansweep.training.train", accepted)
-    monkeypatch.setattr("gansweep.sweep.launch.local.LocalLauncher.run", accepted)
-    monkeypatch.setattr("gansweep.sweep.worker.Worker.run", accepted)
+    monkeypatch.setattr("gansweep.run.train.train", accepted)
+    monkeypatch.setattr("gansweep.engine.launch.local.LocalLauncher.run", accepted)
+    monkeypatch.setattr("gansweep.engine.worker.Worker.run", accepted)
     make, many = CALLS[verb]
     rng = random.Random(f"malformed calls of {verb}")
     before = sorted(tmp_path.rglob("*"))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gansweep.config import compose
-from gansweep.training import train
+from gansweep.config.compose import compose
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 TINY = ["tracker=none", "trainer=cpu", "metrics=none", "budget_kimg=1", "callbacks=none"]
@@ -124,7 +124,7 @@ def test_mistakes_name_the_mend(
 
 @pytest.mark.parametrize("word", ["n=abc", "n=0", "seed=-1", "checkpoint=first"])
 def test_values_are_checked_before_pytorch_is_imported(tmp_path: Path, word: str) -> None:
-    code = "import sys; from gansweep.cli import main; main(sys.argv[1:])"
+    code = "import sys; from gansweep.cli.main import main; main(sys.argv[1:])"
     code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
     words = [sys.executable, "-c", code, "generate", str(tmp_path), word]
     done = subprocess.run(words, capture_output=True, text=True)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from gansweep import config
-from gansweep.build import build_data
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import compose as config
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.build import build_data
+from gansweep.run.train import train
 
 pytestmark = pytest.mark.gpu
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gansweep.record import RunRecord
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
@@ -88,8 +88,8 @@ def test_mistaken_sweep(
 def test_sweep_whose_study_has_another_space(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gansweep.report import command as report
-    from gansweep.sweep.launch.local import LocalLauncher
+    from gansweep.cli import report
+    from gansweep.engine.launch.local import LocalLauncher
 
     monkeypatch.setattr(LocalLauncher, "run", lambda *_: True)
     monkeypatch.setattr(report, "conclude", lambda *_: None)
@@ -201,7 +201,7 @@ def test_no_write_permission(
 def test_tracker_whose_package_is_missing_leaves_no_run(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gansweep import tracking
+    from gansweep.callbacks import tracking
 
     def missing(*args: object, **kwargs: object) -> None:
         raise ModuleNotFoundError("No module named 'mlflow'")

@@ -85,7 +85,7 @@ MEETING_PLACES |= {"scores", "evaluation"}
 TRAINING = {"torch", "torchvision", "pytorch_lightning", "torchmetrics", "torch_fidelity", "wandb"}
 HEAVY = TRAINING | {"optuna", "plotly", "sklearn", "scipy"}
 LIGHT = ["__init__.py", "__main__.py", "cli.py", "errors.py", "record.py", "writer.py"]
-LIGHT += ["signals.py", "report/read.py"]
+LIGHT += ["signals.py", "records/read.py"]
 NO_TRAINING = ["sweep/*.py", "sweep/launch/*.py", "report/*.py", "diagnosis/*.py"]
 
 
@@ -172,7 +172,7 @@ def test_what_answers_at_once_imports_nothing_heavy(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files(NO_TRAINING), ids=name)
 def test_sweep_and_report_start_without_the_training_stack(path: Path) -> None:
-    _imports_none_at_module_level(path, TRAINING | {"gansweep.training"})
+    _imports_none_at_module_level(path, TRAINING | {"gansweep.run.train"})
 
 
 def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
@@ -186,15 +186,15 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
     ("module", "absent"),
     [
         ("gansweep", HEAVY),
-        ("gansweep.cli", HEAVY),
-        ("gansweep.record", HEAVY),
-        ("gansweep.report.read", HEAVY),
-        ("gansweep.report.statistics", HEAVY),
+        ("gansweep.cli.main", HEAVY),
+        ("gansweep.records.record", HEAVY),
+        ("gansweep.records.read", HEAVY),
+        ("gansweep.judging.statistics", HEAVY),
         ("gansweep.metrics.protocol", HEAVY),
-        ("gansweep.metrics.missing", HEAVY),
+        ("gansweep.metrics.scores.missing", HEAVY),
         ("gansweep.diagnosis.rules", HEAVY),
-        ("gansweep.report.doctor", HEAVY),
-        ("gansweep.sweep.worker", TRAINING),
+        ("gansweep.cli.doctor", HEAVY),
+        ("gansweep.engine.worker", TRAINING),
     ],
 )
 def test_importing_leaves_the_heavy_packages_alone(module: str, absent: set[str]) -> None:
@@ -218,7 +218,7 @@ def test_the_reader_of_imports_tells_import_time_from_call_time() -> None:
         ("torch", True),
         ("wandb", False),
         ("gansweep.report", True),
-        ("gansweep.training", True),
+        ("gansweep.run.train", True),
         ("optuna", False),
         ("a.b", True),
     }

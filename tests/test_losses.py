@@ -9,10 +9,12 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional as F
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.errors import UserError
-from gansweep.losses import (
+from gansweep.models.adversarial import Adversarial
+from gansweep.models.progan import DriftingWasserstein
+from gansweep.run.build import build_data, build_model
+from gansweep.terms.losses import (
     Hinge,
     LeastSquares,
     Loss,
@@ -21,8 +23,6 @@ from gansweep.losses import (
     RelativisticPairing,
     Wasserstein,
 )
-from gansweep.models.adversarial import Adversarial
-from gansweep.models.progan import DriftingWasserstein
 
 LOG2 = math.log(2)
 REAL = torch.tensor([2.0, -0.5, 0.3], dtype=torch.float64)

@@ -19,11 +19,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from gansweep.metrics.frechet import FrechetScore, gaussian_of
-from gansweep.metrics.inception import Inception
-from gansweep.metrics.inception_score import InceptionScore
-from gansweep.metrics.kernel import KernelDistance, KernelScore
-from gansweep.metrics.prdc import Neighbours
+from gansweep.metrics.features.inception import Inception
+from gansweep.metrics.scores.frechet import FrechetScore, gaussian_of
+from gansweep.metrics.scores.inception_score import InceptionScore
+from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
+from gansweep.metrics.scores.prdc import Neighbours
 
 N = 64
 SUBSETS, SUBSET_SIZE = 20, 40

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP
 
 from gansweep.errors import UserError
-from gansweep.metrics import clip, dinov2, inception
-from gansweep.metrics.backbones import BACKBONES, WITH_CLASSES, load_backbone
-from gansweep.metrics.clip import Clip
-from gansweep.metrics.dinov2 import DinoV2, vision_transformer
-from gansweep.metrics.features import Backbone
-from gansweep.metrics.resizing import pillow_bicubic
-from gansweep.metrics.weights import Published, State
+from gansweep.metrics.features import clip, dinov2, inception
+from gansweep.metrics.features.backbone import Backbone
+from gansweep.metrics.features.backbones import BACKBONES, WITH_CLASSES, load_backbone
+from gansweep.metrics.features.clip import Clip
+from gansweep.metrics.features.dinov2 import DinoV2, vision_transformer
+from gansweep.metrics.features.resizing import pillow_bicubic
+from gansweep.metrics.features.weights import Published, State
 
 CPU = torch.device("cpu")
 WIDTH, DEPTH, PATCH = 128, 2, 14  # of the small DINOv2: two heads

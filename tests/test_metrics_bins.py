@@ -13,7 +13,7 @@ from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
 from gansweep.data.toy import Grid
 from gansweep.errors import UserError
-from gansweep.metrics.bins import (
+from gansweep.metrics.scores.bins import (
     BinCounts,
     bin_centres,
     bin_counts,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gansweep.data.images import Digits
-from gansweep.metrics.birthday import (
+from gansweep.metrics.scores.birthday import (
     MOST_REAL,
     Birthday,
     copy_count,
@@ -90,7 +90,7 @@ def test_real_features_beyond_ten_thousand_are_a_fixed_subset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert MOST_REAL == 10_000
-    monkeypatch.setattr("gansweep.metrics.birthday.MOST_REAL", 1000)
+    monkeypatch.setattr("gansweep.metrics.scores.birthday.MOST_REAL", 1000)
     real = torch.rand(1500, 2, generator=torch.Generator().manual_seed(0))
     twins = real_twins(real)
     assert twins.real_support == 1000 * 999 / 20

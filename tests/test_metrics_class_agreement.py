@@ -10,8 +10,8 @@ from tensor_data import Tensors, squares
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.metrics.agreement import ClassAgreement
 from gansweep.metrics.panel import Panel
+from gansweep.metrics.scores.agreement import ClassAgreement
 
 Generate = Callable[[int, torch.Generator], Batch]
 

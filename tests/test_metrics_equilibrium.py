@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from gansweep.errors import UserError
-from gansweep.losses import Loss, Minimax, NonSaturating, Wasserstein
-from gansweep.metrics.equilibrium import balance, game_value, overfitting
-from gansweep.penalties import R1, R2, Penalty
+from gansweep.metrics.scores.equilibrium import balance, game_value, overfitting
+from gansweep.terms.losses import Loss, Minimax, NonSaturating, Wasserstein
+from gansweep.terms.penalties import R1, R2, Penalty
 
 LOG_3 = 1.0986123  # sigmoid(log 3) = 3/4
 

@@ -7,7 +7,7 @@ from tensor_data import noise, some_images
 from torch import Tensor
 
 from gansweep.errors import UserError
-from gansweep.metrics.features import Backbone, as_rgb, full_precision
+from gansweep.metrics.features.backbone import Backbone, as_rgb, full_precision
 
 CPU = torch.device("cpu")
 

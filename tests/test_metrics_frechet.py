@@ -6,7 +6,7 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from gansweep.data.order import generator_for
-from gansweep.metrics.frechet import (
+from gansweep.metrics.scores.frechet import (
     SEED,
     FrechetInfinity,
     FrechetScore,

@@ -12,10 +12,10 @@ from gansweep.data.images import Digits
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.data.toy import Ring
-from gansweep.metrics.classifier import dataset_classifier
-from gansweep.metrics.held_out import NEIGHBOURS, HeldOut, judged
+from gansweep.metrics.features.classifier import dataset_classifier
 from gansweep.metrics.panel import to_uint8
 from gansweep.metrics.protocol import Score, comparable
+from gansweep.metrics.scores.held_out import NEIGHBOURS, HeldOut, judged
 
 CPU = torch.device("cpu")
 

@@ -16,10 +16,10 @@ from torch_fidelity.interpolate_compat_tensorflow import (
 )
 
 from gansweep.errors import UserError
-from gansweep.metrics import inception
-from gansweep.metrics.inception import PUBLISHED, Inception
-from gansweep.metrics.inception_network import folded
-from gansweep.metrics.resizing import tensorflow1_bilinear
+from gansweep.metrics.features import inception
+from gansweep.metrics.features.inception import PUBLISHED, Inception
+from gansweep.metrics.features.inception_network import folded
+from gansweep.metrics.features.resizing import tensorflow1_bilinear
 
 CPU = torch.device("cpu")
 

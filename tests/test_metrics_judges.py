@@ -12,11 +12,11 @@ from gansweep.data.images import MNIST, Digits, FashionMNIST, ImageSet
 from gansweep.data.one_class import OneClass
 from gansweep.data.pairs import Paired, Unpaired
 from gansweep.errors import UserError
-from gansweep.metrics import judges as shipped
-from gansweep.metrics.classifier import DatasetClassifier, dataset_classifier
-from gansweep.metrics.classifier_training import ClassifierNet, accuracy, scaled, strangers
-from gansweep.metrics.judges import FOLDER, Judge, judge_of, judges
-from gansweep.metrics.modes import min_confidence
+from gansweep.metrics.features import judges as shipped
+from gansweep.metrics.features.classifier import DatasetClassifier, dataset_classifier
+from gansweep.metrics.features.classifier_training import ClassifierNet, accuracy, scaled, strangers
+from gansweep.metrics.features.judges import FOLDER, Judge, judge_of, judges
+from gansweep.metrics.scores.modes import min_confidence
 
 CPU = torch.device("cpu")
 NAMES = ["digitsnet1", "fashion_mnistnet1", "mnistnet1"]
@@ -28,7 +28,7 @@ def no_training(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(*_: object) -> None:
         raise AssertionError("a classifier is trained")
 
-    monkeypatch.setattr("gansweep.metrics.classifier.train_classifier", trained)
+    monkeypatch.setattr("gansweep.metrics.features.classifier.train_classifier", trained)
 
 
 def named(name: str) -> Judge:

@@ -3,7 +3,7 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from gansweep.metrics.memorisation import Memorisation, share_below
+from gansweep.metrics.scores.memorisation import Memorisation, share_below
 
 
 def normal(n: int, seed: int, d: int = 16) -> Tensor:

@@ -10,8 +10,8 @@ from gansweep.data.resident import ResidentSource
 from gansweep.data.source import Mixture
 from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import FlatMixture, Grid, Ring
-from gansweep.metrics.missing import missing_words
-from gansweep.metrics.modes import (
+from gansweep.metrics.scores.missing import missing_words
+from gansweep.metrics.scores.modes import (
     class_modes,
     class_shares,
     confident_modes,

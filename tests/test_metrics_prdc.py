@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from gansweep.metrics import prdc
-from gansweep.metrics.prdc import Neighbours, nearest, neighbour_scores, radii
+from gansweep.metrics.scores import prdc
+from gansweep.metrics.scores.prdc import Neighbours, nearest, neighbour_scores, radii
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 SCORES = ("precision", "recall", "density", "coverage")
@@ -150,7 +150,7 @@ def test_equal_normals_of_1000_dimensions_give_the_published_values(
 FULL_SIZE = """
 import torch
 from pathlib import Path
-from gansweep.metrics.prdc import neighbour_scores
+from gansweep.metrics.scores.prdc import neighbour_scores
 draw = torch.Generator().manual_seed(0)
 real, fake = (torch.randn(10_000, 2048, generator=draw) for _ in range(2))
 def peak():  # in KiB; ru_maxrss would count what the parent held when it started this process

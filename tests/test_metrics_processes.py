@@ -9,20 +9,20 @@ import pytest
 import torch
 from torchmetrics import Metric
 
-from gansweep.build import build_data
-from gansweep.config import compose
-from gansweep.metrics.agreement import ClassAgreement
-from gansweep.metrics.frechet import (
+from gansweep.config.compose import compose
+from gansweep.metrics.panel import Panel
+from gansweep.metrics.scores.agreement import ClassAgreement
+from gansweep.metrics.scores.frechet import (
     FrechetInfinity,
     FrechetScore,
     FrechetSpread,
     IntraFrechet,
     gaussian_of,
 )
-from gansweep.metrics.inception_score import InceptionScore, ModeScore
-from gansweep.metrics.kernel import KernelDistance, KernelScore
-from gansweep.metrics.panel import Panel
-from gansweep.metrics.prdc import Neighbours
+from gansweep.metrics.scores.inception_score import InceptionScore, ModeScore
+from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
+from gansweep.metrics.scores.prdc import Neighbours
+from gansweep.run.build import build_data
 
 N, WIDTH, CLASSES = 151, 10, 3
 # the numbers that each of two processes brings: every other one but for the odd last, few against

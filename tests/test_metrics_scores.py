@@ -7,9 +7,14 @@ import torch
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gansweep.metrics.inception_score import InceptionScore, ModeScore, inception_score, mode_score
-from gansweep.metrics.kernel import KernelDistance, KernelScore, subset_sums
 from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.scores.inception_score import (
+    InceptionScore,
+    ModeScore,
+    inception_score,
+    mode_score,
+)
+from gansweep.metrics.scores.kernel import KernelDistance, KernelScore, subset_sums
 
 THREE = torch.tensor([0, 1, 2])
 

@@ -14,11 +14,11 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from gansweep import config
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.sweep.changeable import is_changeable
+from gansweep.search.changeable import is_changeable
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 IMAGE, POINTS = (1, 8, 8), (2,)

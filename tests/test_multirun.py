@@ -12,9 +12,9 @@ import pytest
 from hydra.errors import MissingConfigException
 from processes import Processes, children, said_by, wait_until
 
-from gansweep.config import explained
+from gansweep.config.compose import explained
 from gansweep.errors import UserError
-from gansweep.record import find_records
+from gansweep.records.record import find_records
 
 TINY = ["model=gan", "model.generator.width=4", "model.discriminator.width=4", "metrics=none"]
 TINY += ["trainer=cpu", "~callbacks.overfitting", "~callbacks.neighbours", "~callbacks.samples"]

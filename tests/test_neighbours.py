@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from gansweep import compose
-from gansweep.build import build_data
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.neighbours import GAP, LABELS, LINE, Neighbours
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.metrics.features import Backbone
-from gansweep.record import RunRecord
+from gansweep.metrics.features.backbone import Backbone
+from gansweep.records.record import RunRecord
+from gansweep.run.build import build_data
 
 SIDE = 56  # of a digit on a sheet: 8 pixels, 7 times
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import Finished
 
-from gansweep import config, signatures
+from gansweep.config import compose as config
+from gansweep.config import signatures
+from gansweep.config.kinds import Number, OneOf, Text, shown
+from gansweep.config.options import check_options, check_values, refusal
+from gansweep.config.ranges import Range
 from gansweep.errors import UserError
-from gansweep.kinds import Number, OneOf, Text, shown
-from gansweep.options import check_options, check_values, refusal
-from gansweep.ranges import Range
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_new_file_is_checked_by_its_annotation_alone(
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "from typing import Annotated, Any, Literal\n"
-        "from gansweep.ranges import Range, Share\n"
+        "from gansweep.config.ranges import Range, Share\n"
         "from gansweep.base import Base\n"
         'Mode = Literal["soft", "hard"]\n'
         "class Mine(Base):\n"
@@ -210,7 +211,7 @@ def test_words_that_would_be_read_as_something_else_are_shown_quoted() -> None:
 def test_a_mistake_is_answered_without_pytorch() -> None:
     code = """
 import sys
-from gansweep.cli import main
+from gansweep.cli.main import main
 try:
     main(["train", "model.optimizer.generator.lr=abc"])
 except SystemExit as ended:
@@ -257,8 +258,8 @@ def test_a_grid_too_large_to_list_is_refused(
 
 
 def test_a_record_and_python_are_checked_before_anything_is_built(tmp_path: Path) -> None:
-    from gansweep.build import build_data
-    from gansweep.training import train
+    from gansweep.run.build import build_data
+    from gansweep.run.train import train
 
     cfg = config.compose(["tracker=none", "metrics=none", f"runs_dir={tmp_path}"])
     cfg.model.n_critic = -1

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.metrics.modes import mixture_modes
+from gansweep.metrics.scores.modes import mixture_modes
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.packing import packs
-from gansweep.training import NOISE_OFFSET
+from gansweep.run.build import build_data, build_model
+from gansweep.run.train import NOISE_OFFSET
 
 
 def build(*overrides: str, shape: tuple[int, ...] = (2,), n_classes: int | None = None) -> GAN:

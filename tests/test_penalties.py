@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.layers import dcgan, mlp, resnet
-from gansweep.losses import Loss, Minimax, NonSaturating, Wasserstein
-from gansweep.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty
+from gansweep.terms.losses import Loss, Minimax, NonSaturating, Wasserstein
+from gansweep.terms.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty
 
 PENALTIES = [
     GradientPenalty(weight=10.0),

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.losses import NonSaturating
 from gansweep.models.context_encoder import ContextEncoder
 from gansweep.models.draws import Draws
 from gansweep.models.pix2pix import Pix2Pix
+from gansweep.run.build import build_data, build_model
+from gansweep.terms.losses import NonSaturating
 
 CPU = torch.device("cpu")
 OPTIMIZER = {name: torch.optim.SGD for name in ("generator", "discriminator")}

@@ -11,14 +11,14 @@ from states import same
 
 from gansweep import compose, train
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.record import RunRecord, Source
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.study import SweepStudy
+from gansweep.cli.sweep import run_sweep
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord, Source
 
 RATE = "model.optimizer.generator.lr"
 TINY = ["model=gan", "data=ring", "model.batch_size=50", "metrics.n_fake=100", "tracker=none"]
 TINY += [f"model.points.{player}.width=8" for player in ("generator", "discriminator")]
-DECAY = ["+model.lr_schedule._target_=gansweep.schedules.linear_decay"]
+DECAY = ["+model.lr_schedule._target_=gansweep.terms.schedules.linear_decay"]
 DECAY += ["+model.lr_schedule._partial_=true"]
 
 

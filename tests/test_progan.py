@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gansweep import config
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import equalized
@@ -25,7 +25,7 @@ from gansweep.layers.progressive import (
 )
 from gansweep.models.draws import Draws
 from gansweep.models.progan import DriftingWasserstein, ProGAN
-from gansweep.training import train
+from gansweep.run.train import train
 
 TINY = [
     "model=progan",

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gansweep import config
-from gansweep.build import build_data, build_model
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import dcgan, mlp, r3, resnet
@@ -15,6 +14,7 @@ from gansweep.layers.conditional_norm import CodeBatchNorm2d, ConditionalBatchNo
 from gansweep.layers.heads import Projection
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.run.build import build_data, build_model
 
 N_CLASSES = 3
 

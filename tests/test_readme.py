@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gansweep import config
-from gansweep.sweep.command import check_engine, flags, settings_of, split
+from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
+from gansweep.config import compose as config
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")

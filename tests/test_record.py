@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gansweep.errors import UserError
-from gansweep.record import (
+from gansweep.records.record import (
     RunRecord,
     disk_error,
     find_records,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import sweep_fakes
 
-from gansweep.report.read import load
-from gansweep.report.statistics import leaderboard
-from gansweep.sweep.run import run_sweep
+from gansweep.cli.sweep import run_sweep
+from gansweep.judging.statistics import leaderboard
+from gansweep.records.read import load
 
 SWEEP = """
 n_trials: 3

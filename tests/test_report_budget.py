@@ -10,17 +10,17 @@ import pytest
 from report_records import FID, MODES, PROTOCOLS, write_run
 from report_sweeps import BIG, write_confirmations, write_trial
 
-from gansweep.report.expected_best import expected_best, families
-from gansweep.report.figures import Figure
-from gansweep.report.outcomes import outcomes
-from gansweep.report.page import write_report
-from gansweep.report.palette import variants
-from gansweep.report.read import load
-from gansweep.report.section import Section
-from gansweep.report.sections import sections
-from gansweep.report.statistics import leader, leaderboard
-from gansweep.report.trials import sweeps_of, trials_of
-from gansweep.report.verdict import verdict
+from gansweep.judging.expected_best import expected_best, families
+from gansweep.judging.outcomes import outcomes
+from gansweep.judging.statistics import leader, leaderboard
+from gansweep.judging.trials import sweeps_of, trials_of
+from gansweep.judging.verdict import verdict
+from gansweep.records.read import load
+from gansweep.report.figures.figures import Figure
+from gansweep.report.figures.palette import variants
+from gansweep.report.page.page import write_report
+from gansweep.report.page.section import Section
+from gansweep.report.page.sections import sections
 
 
 def section(directory: Path, anchor: str) -> Section | None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from report_records import FID, PROTOCOLS, protocol, write_evaluation, write_run
 
-from gansweep.record import RunRecord
-from gansweep.report.class_figures import confusions
-from gansweep.report.figures import Figure
-from gansweep.report.palette import variants
-from gansweep.report.read import load
-from gansweep.report.statistics import leaderboard
+from gansweep.judging.statistics import leaderboard
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.report.figures.classes import confusions
+from gansweep.report.figures.figures import Figure
+from gansweep.report.figures.palette import variants
 
 CONFUSION = "confusion_digitsnet_20"
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from report_records import COUNTS, FID, PROTOCOLS, protocol, write_evaluation, write_run
 
+from gansweep.judging.statistics import leaderboard
 from gansweep.metrics.protocol import score_name
-from gansweep.report.read import load
-from gansweep.report.statistics import leaderboard
+from gansweep.records.read import load
 
 BIG = "fid_digitsnet_10k_test"
 BIG_PROTOCOL = protocol("fid", "minimize", n_fake=10_000, split="test", n_real=360)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from report_records import FID, MODES, protocol, write_run
 
+from gansweep.cli.report import conclude, main
 from gansweep.errors import UserError
-from gansweep.report.command import conclude, main
 
 
 def test_report_writes_the_page_into_its_path_and_says_so(
@@ -101,7 +101,7 @@ def test_variants_that_the_table_does_not_show_are_named_with_the_reason(
 
 def test_help_teaches_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from gansweep.report.command import parser; print(parser().format_help());"
+        "import sys; from gansweep.cli.report import parser; print(parser().format_help());"
         "print({'numpy', 'plotly', 'jinja2', 'sklearn', 'torch', 'yaml'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,10 +10,10 @@ from report_records import FID, write_run
 from scipy.special import stdtrit
 from scipy.stats import ttest_ind, ttest_rel
 
-from gansweep.report.comparison import Comparison, compare, holm
-from gansweep.report.read import load
-from gansweep.report.statistics import leaderboard
-from gansweep.report.verdict import verdict
+from gansweep.judging.comparison import Comparison, compare, holm
+from gansweep.judging.statistics import leaderboard
+from gansweep.judging.verdict import verdict
+from gansweep.records.read import load
 
 
 def seeds(*values: float, first: int = 0) -> dict[int, float]:

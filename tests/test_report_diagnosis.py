@@ -8,12 +8,12 @@ from report_records import FID, write_run, write_sweep
 
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Remedy
-from gansweep.report.diagnosis import diagnosis
-from gansweep.report.page import neighbour_sheets, write_report
-from gansweep.report.palette import variants
-from gansweep.report.read import load
-from gansweep.report.sections import sections
-from gansweep.report.statistics import leaderboard
+from gansweep.judging.statistics import leaderboard
+from gansweep.records.read import load
+from gansweep.report.figures.palette import variants
+from gansweep.report.page.diagnosis import diagnosis
+from gansweep.report.page.page import neighbour_sheets, write_report
+from gansweep.report.page.sections import sections
 
 COMMAND = "gansweep train model=gan '+model.penalties.r1={weight: 0.1}'"
 FINDING = Finding(
@@ -36,7 +36,7 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> None:
         last = evidence.curves[FID][-1][1]
         return [FINDING] if last > 100 else [WARNING] if last > 50 else []
 
-    monkeypatch.setattr("gansweep.report.diagnosis.diagnose", diagnose)
+    monkeypatch.setattr("gansweep.report.page.diagnosis.diagnose", diagnose)
 
 
 def test_a_finding_comes_with_its_curve_the_judged_stretch_and_the_commands(

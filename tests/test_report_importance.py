@@ -4,10 +4,10 @@ from typing import Any
 
 from report_records import FID, part_of_sweep, write_run
 
-from gansweep.report.importance import hyperparameter_importance
-from gansweep.report.read import Run, load
-from gansweep.report.statistics import leaderboard
-from gansweep.report.sweep_figures import remarks
+from gansweep.judging.statistics import leaderboard
+from gansweep.records.read import Run, load
+from gansweep.report.figures.sweep import remarks
+from gansweep.report.page.importance import hyperparameter_importance
 
 
 def trials(directory: Path, outcomes: list[tuple[dict[str, Any], float, str]]) -> list[Run]:

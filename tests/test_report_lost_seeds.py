@@ -10,13 +10,13 @@ import pytest
 from report_records import FID, write_run
 from report_sweeps import COVERAGE, COVERED, write_confirmations, write_trial
 
-from gansweep.report.cautions import cautions
-from gansweep.report.expected_best import families
-from gansweep.report.pareto import fronts
-from gansweep.report.read import load
-from gansweep.report.statistics import leader, leaderboard
-from gansweep.report.trials import trials_of
-from gansweep.report.verdict import verdict
+from gansweep.judging.expected_best import families
+from gansweep.judging.pareto import fronts
+from gansweep.judging.statistics import leader, leaderboard
+from gansweep.judging.trials import trials_of
+from gansweep.judging.verdict import verdict
+from gansweep.records.read import load
+from gansweep.report.page.cautions import cautions
 
 
 @pytest.mark.parametrize("spoilt", [math.nan, math.inf])

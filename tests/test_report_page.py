@@ -24,13 +24,13 @@ from report_records import (
     write_sweep,
 )
 
-from gansweep.record import RunRecord
-from gansweep.report.page import data_block, rerun_command, write_report
-from gansweep.report.palette import variants
-from gansweep.report.read import load
-from gansweep.report.sections import sections
-from gansweep.report.statistics import leaderboard
-from gansweep.report.sweep_figures import ABSENT, axis_of, parallel_coordinates
+from gansweep.judging.statistics import leaderboard
+from gansweep.records.read import load
+from gansweep.records.record import RunRecord
+from gansweep.report.figures.palette import variants
+from gansweep.report.figures.sweep import ABSENT, axis_of, parallel_coordinates
+from gansweep.report.page.page import data_block, rerun_command, write_report
+from gansweep.report.page.sections import sections
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 

@@ -7,15 +7,15 @@ import pytest
 from report_records import FID
 from report_sweeps import BIG, COVERAGE, COVERED, GOALS, write_confirmations, write_trial
 
-from gansweep.report.objectives import pareto_front
-from gansweep.report.page import write_report
-from gansweep.report.palette import variants
-from gansweep.report.pareto import fronts
-from gansweep.report.pareto_figures import pareto_figures
-from gansweep.report.read import load
-from gansweep.report.section import Section
-from gansweep.report.sections import sections
-from gansweep.report.statistics import Board, leaderboard
+from gansweep.judging.goals import pareto_front
+from gansweep.judging.pareto import fronts
+from gansweep.judging.statistics import Board, leaderboard
+from gansweep.records.read import load
+from gansweep.report.figures.palette import variants
+from gansweep.report.figures.pareto import pareto_figures
+from gansweep.report.page.page import write_report
+from gansweep.report.page.section import Section
+from gansweep.report.page.sections import sections
 from gansweep.report.tables import leaderboard_text
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from report_sweeps import write_trial
 
-from gansweep.report.palette import variants
-from gansweep.report.population import lineage, takeovers
-from gansweep.report.read import load
-from gansweep.report.section import Section
-from gansweep.report.sections import sections
-from gansweep.report.statistics import leaderboard
-from gansweep.report.trials import trials_of
+from gansweep.judging.statistics import leaderboard
+from gansweep.judging.trials import trials_of
+from gansweep.records.read import load
+from gansweep.report.figures.palette import variants
+from gansweep.report.page.population import lineage, takeovers
+from gansweep.report.page.section import Section
+from gansweep.report.page.sections import sections
 
 
 def step(kimg: float, lr: float, source: str | None = None, **more: Any) -> dict[str, Any]:

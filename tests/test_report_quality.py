@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from report_records import FID, protocol, write_evaluation, write_run
 
-from gansweep.report.cautions import cautions, measured
-from gansweep.report.fidelity_figures import fid_and_its_errors, fidelity_against_diversity
-from gansweep.report.page import write_report
-from gansweep.report.palette import variants
-from gansweep.report.protocols import measured_with
-from gansweep.report.read import load
-from gansweep.report.statistics import Board, leaderboard
+from gansweep.judging.protocols import measured_with
+from gansweep.judging.statistics import Board, leaderboard
+from gansweep.records.read import load
+from gansweep.report.figures.fidelity import fid_and_its_errors, fidelity_against_diversity
+from gansweep.report.figures.palette import variants
+from gansweep.report.page.cautions import cautions, measured
+from gansweep.report.page.page import write_report
 
 BIG = "fid_digitsnet_10k_test"
 INFINITY = "fid_infinity_digitsnet_10k_test"

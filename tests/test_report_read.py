@@ -5,7 +5,7 @@ import pytest
 from report_records import FID, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
-from gansweep.report.read import load
+from gansweep.records.read import load
 
 
 def test_a_run_keeps_its_scores_protocols_and_sweep(tmp_path: Path) -> None:

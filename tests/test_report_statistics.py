@@ -6,11 +6,11 @@ import pytest
 from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
-from gansweep.report.bands import band
-from gansweep.report.notation import duration, mean_and_std, number, short_names, spread_words
-from gansweep.report.read import load
-from gansweep.report.statistics import Board, leader, leaderboard, summarize
-from gansweep.report.verdict import verdict
+from gansweep.judging.bands import band
+from gansweep.judging.notation import duration, mean_and_std, number, short_names, spread_words
+from gansweep.judging.statistics import Board, leader, leaderboard, summarize
+from gansweep.judging.verdict import verdict
+from gansweep.records.read import load
 
 OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from report_records import FID, MODES, PROTOCOLS, write_run
 
-from gansweep.record import RunRecord
-from gansweep.report.summary import summary
+from gansweep.records.record import RunRecord
+from gansweep.run.summary import summary
 
 PRECISION = "precision_digitsnet_2k_train"
 

@@ -7,8 +7,8 @@ import pytest
 from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
-from gansweep.report.read import load
-from gansweep.report.statistics import Board, leaderboard
+from gansweep.judging.statistics import Board, leaderboard
+from gansweep.records.read import load
 from gansweep.report.tables import (
     latex_escape,
     leaderboard_csv,

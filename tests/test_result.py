@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gansweep.result import why_no_command
+from gansweep.run.result import why_no_command
 
 START = {"kimg": 0.0, "params": {"lr": 1.0}, "from": None}
 CHANGE = {"kimg": 2.0, "params": {"lr": 2.0}, "from": None}

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from processes import PATIENCE_SECONDS, Processes, wait_until
 
-from gansweep import writer
 from gansweep.callbacks.checkpoint import Checkpoint, read_checkpoint
-from gansweep.record import RunRecord
+from gansweep.records import writer
+from gansweep.records.record import RunRecord
 from gansweep.signals import stop_signals
 
 Command = Callable[..., Any]
@@ -266,7 +266,7 @@ def test_killed_run_continues_as_if_it_had_not_been(
 
 ON_ITS_TERMINAL = (  # a session leader gets the first terminal that it opens
     "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR))\n"
-    "from gansweep.cli import main; sys.exit(main(sys.argv[1:]))"
+    "from gansweep.cli.main import main; sys.exit(main(sys.argv[1:]))"
 )
 
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
-from gansweep.build import build_data, build_model
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers import noisy
-from gansweep.losses import NonSaturating
 from gansweep.models import sgan
 from gansweep.models.draws import Draws
 from gansweep.models.sgan import SGAN, FeatureMatchingSGAN
+from gansweep.run.build import build_data, build_model
+from gansweep.terms.losses import NonSaturating
 
 KINDS = [SGAN, FeatureMatchingSGAN]
 

@@ -26,14 +26,14 @@ from sweep_processes import (
     wait_until_held,
 )
 
-from gansweep.cli import main
+from gansweep.cli.main import main
+from gansweep.cli.status import text_of
+from gansweep.engine.launch import slurm
+from gansweep.engine.launch.slurm import SlurmLauncher, seconds_of
+from gansweep.engine.status import status_of
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep.launch import slurm
-from gansweep.sweep.launch.slurm import SlurmLauncher, seconds_of
-from gansweep.sweep.status import status_of
-from gansweep.sweep.status_text import text_of
-from gansweep.sweep.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes", "no_job_left")
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from gansweep import config
-from gansweep.callbacks import stopping
+from gansweep.callbacks import stop_when_done as stopping
 from gansweep.callbacks.balance import Balance
-from gansweep.callbacks.guard import worsened
 from gansweep.callbacks.journal import Journal
-from gansweep.callbacks.stopping import StopAtEquilibrium, StopOnPlateau
+from gansweep.callbacks.stop_on_failure import worsened
+from gansweep.callbacks.stop_when_done import StopAtEquilibrium, StopOnPlateau
+from gansweep.config import compose as config
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import Score
 from gansweep.models.adversarial import Adversarial
-from gansweep.training import train
+from gansweep.run.train import train
 
 Script = Callable[[float], float]
 
@@ -294,7 +294,7 @@ AT_EQUILIBRIUM = [
     "callbacks.stop_at_equilibrium.window_kimg=3",
     "callbacks.stop_at_equilibrium.flat=0.1",
     "model.optimizer.generator.lr=2e-3",
-    "+model.penalties.r1._target_=gansweep.penalties.R1",
+    "+model.penalties.r1._target_=gansweep.terms.penalties.R1",
     "+model.penalties.r1.weight=10",
     "budget_kimg=16",
 ]

@@ -7,29 +7,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gansweep import config
-from gansweep.augment import ADA
-from gansweep.build import build_data, build_model
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_discrimination import MinibatchDiscrimination
-from gansweep.losses import Hinge, LeastSquares, Loss, NonSaturating
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.penalties import Consistency, LeCam
-from gansweep.schedules import geometric
-from gansweep.training import train
+from gansweep.run.build import build_data, build_model
+from gansweep.run.train import train
+from gansweep.terms.augment import ADA
+from gansweep.terms.losses import Hinge, LeastSquares, Loss, NonSaturating
+from gansweep.terms.penalties import Consistency, LeCam
+from gansweep.terms.schedules import geometric
 
 IMAGE = (1, 8, 8)
 DIFF = (
-    "model.augment={_target_: gansweep.augment.DiffAugment, policy: [color, translation, cutout]}"
+    "model.augment={_target_: gansweep.terms.augment.DiffAugment, "
+    "policy: [color, translation, cutout]}"
 )
-ADAPTIVE = "model.augment={_target_: gansweep.augment.ADA, kimg: 0.1, every_batches: 2}"
-LECAM = "+model.penalties.lecam={_target_: gansweep.penalties.LeCam, weight: 0.3}"
-CONSISTENT = "+model.penalties.cr={_target_: gansweep.penalties.Consistency, weight: 10}"
+ADAPTIVE = "model.augment={_target_: gansweep.terms.augment.ADA, kimg: 0.1, every_batches: 2}"
+LECAM = "+model.penalties.lecam={_target_: gansweep.terms.penalties.LeCam, weight: 0.3}"
+CONSISTENT = "+model.penalties.cr={_target_: gansweep.terms.penalties.Consistency, weight: 10}"
 TOP_K = (
-    "model.top_k={_target_: gansweep.schedules.geometric, _partial_: true, factor: 0.5, "
+    "model.top_k={_target_: gansweep.terms.schedules.geometric, _partial_: true, factor: 0.5, "
     "every_kimg: 1, floor: 0.25}"
 )
 HEAD = (
@@ -337,7 +338,10 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
         (["model.feature_matching=-1"], "not a number from 0"),
         (["model.adversarial=0"], "not 0 for both"),
         (["model.penalty_interval=0"], "penalty_interval=0"),
-        (["model.augment={_target_: gansweep.augment.DiffAugment, policy: [cutot]}"], "cutout"),
+        (
+            ["model.augment={_target_: gansweep.terms.augment.DiffAugment, policy: [cutot]}"],
+            "cutout",
+        ),
         ([LECAM.replace("weight", "decay: 1, weight")], "decay=1"),
         ([CONSISTENT.replace("weight", "of: all, weight")], "one of real, fake"),
         ([HEAD.replace("n_kernels: 3", "n_kernels: 0")], "n_kernels=0"),

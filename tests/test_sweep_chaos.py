@@ -30,12 +30,12 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.record import RunRecord
-from gansweep.sweep.launch import local
-from gansweep.sweep.presence import workers_of
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.cli.sweep import run_sweep
+from gansweep.engine.launch import local
+from gansweep.engine.lease.workers import workers_of
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 KILL_SECONDS = 2.0
@@ -61,7 +61,7 @@ class Workers:
             self._start(f"w{i}")
 
     def _start(self, name: str) -> None:
-        command = [sys.executable, "-m", "gansweep.sweep", str(self.directory)]
+        command = [sys.executable, "-m", "gansweep.engine", str(self.directory)]
         with open(self.directory / "log.txt", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 [*command, "--name", name, "--threads", "1"], stdout=log, stderr=log

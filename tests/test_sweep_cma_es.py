@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sweep_studies import ONE, begin, finish_with, make, sampler
 
-from gansweep.sweep.cma_es import carried_state
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.search.cma_es import carried_state
 
 VALLEY = {
     "lr": "tag(log, interval(1e-5, 1e-1))",

@@ -12,7 +12,7 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.study import SweepStudy
 
 
 @pytest.fixture

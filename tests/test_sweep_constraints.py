@@ -18,13 +18,13 @@ from sweep_studies import (
     sampler,
 )
 
+from gansweep.cli.sweep_table import Watch
+from gansweep.engine.confirm import front, winners
+from gansweep.engine.leaderboard import write_leaderboard
+from gansweep.engine.study import latest
 from gansweep.errors import UserError
-from gansweep.sweep import samplers
-from gansweep.sweep.confirm import front, winners
-from gansweep.sweep.constraints import Constraint, broken, met_by
-from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.study import latest
-from gansweep.sweep.table import Watch
+from gansweep.judging.constraints import Constraint, broken, met_by
+from gansweep.search import samplers
 
 
 def test_constraint_is_read_strictly_and_keeps_its_bound() -> None:

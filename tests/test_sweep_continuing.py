@@ -11,11 +11,11 @@ import pytest
 from sweep_processes import made, sweep, words_of_a_sweep
 from sweep_studies import begin, finish, make, record
 
+from gansweep.engine.lease.workers import Presence
+from gansweep.engine.status import status_of
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep.presence import Presence
-from gansweep.sweep.status import status_of
-from gansweep.sweep.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 

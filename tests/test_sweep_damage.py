@@ -11,12 +11,12 @@ import pytest
 from sweep_processes import made, sweep, words_of_a_sweep
 from sweep_studies import begin, make
 
+from gansweep.engine import worker
+from gansweep.engine.storage.disk import writing
+from gansweep.engine.storage.storage import JournalFile
+from gansweep.engine.worker import run_worker
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep import worker
-from gansweep.sweep.disk import writing
-from gansweep.sweep.storage import JournalFile
-from gansweep.sweep.worker import run_worker
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 

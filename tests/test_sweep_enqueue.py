@@ -18,10 +18,10 @@ from sweep_studies import (
     sampler,
 )
 
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.errors import UserError
-from gansweep.sweep.enqueue import starting_points
-from gansweep.sweep.space import Space
+from gansweep.search.enqueue import starting_points
+from gansweep.search.space import Space
 
 
 def points(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from gansweep import config
-from gansweep.sweep.changeable import is_changeable
-from gansweep.sweep.domains import Choice, Domain, Interval, Steps
-from gansweep.sweep.perturbation import drawn, explored, perturbed
-from gansweep.sweep.population import exploited
-from gansweep.sweep.space import Space
+from gansweep.config import compose as config
+from gansweep.search.changeable import is_changeable
+from gansweep.search.domains import Choice, Domain, Interval, Steps
+from gansweep.search.perturbation import drawn, explored, perturbed
+from gansweep.search.population import exploited
+from gansweep.search.space import Space
 
 
 def sign(value: float) -> float:

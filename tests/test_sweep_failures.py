@@ -15,10 +15,8 @@ import sweep_fakes
 from sweep_processes import UNCONFIRMED, made, one_worker_here, words_of_a_sweep
 from sweep_processes import sweep as run_to_its_end
 
-from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep import worker
-from gansweep.sweep.failures import (
+from gansweep.engine import worker
+from gansweep.engine.failures import (
     BUG,
     KILLED,
     MISTAKE,
@@ -32,8 +30,10 @@ from gansweep.sweep.failures import (
     oom_kills,
     signal_of,
 )
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.worker import Worker
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.worker import Worker
+from gansweep.errors import UserError
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 

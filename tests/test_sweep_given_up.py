@@ -13,10 +13,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sweep_studies import begin, make, record, settings
 
-from gansweep.sweep.given_up import with_worst
-from gansweep.sweep.samplers import make_sampler
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.study import SweepStudy
+from gansweep.search.failed_as_worst import with_worst
+from gansweep.search.samplers import make_sampler
+from gansweep.search.space import Space
 
 RATES = {
     "generator": "tag(log, interval(1e-5, 1e-1))",

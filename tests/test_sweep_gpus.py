@@ -23,10 +23,17 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
+from gansweep.engine.lease.gpus import (
+    Gpu,
+    GpuShare,
+    HeldGpus,
+    take_gpus,
+    told_holders,
+    visible_gpus,
+)
+from gansweep.engine.lease.workers import workers_of
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep.gpus import Gpu, GpuShare, HeldGpus, take_gpus, told_holders, visible_gpus
-from gansweep.sweep.presence import workers_of
+from gansweep.records.record import RunRecord
 
 A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
 PART, OTHER_PART = "MIG-cccc0000-3333", "MIG-dddd0000-4444"
@@ -43,7 +50,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: {B})
 ONE = GpuShare()
 TAKE = (
     "import sys, time; from pathlib import Path\n"
-    "from gansweep.sweep.gpus import *\n"
+    "from gansweep.engine.lease.gpus import *\n"
     "slots, per_trial, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])\n"
     "share = GpuShare(slots, per_trial)\n"
     "while (held := take_gpus(visible_gpus(), share, Path('runs/s'))) is None: time.sleep(0.01)\n"

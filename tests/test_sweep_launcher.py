@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gansweep.engine.launch import local
+from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
-from gansweep.sweep.gpus import GpuShare
-from gansweep.sweep.launch import local
 
 
 def test_worker_count_follows_gpus_then_cores(monkeypatch: pytest.MonkeyPatch) -> None:

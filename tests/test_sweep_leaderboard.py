@@ -9,10 +9,10 @@ import optuna
 import pytest
 from sweep_studies import begin, finish, make, record, settings
 
-from gansweep.record import RunRecord
-from gansweep.sweep.confirm import winners
-from gansweep.sweep.leaderboard import BEATEN, write_leaderboard
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.engine.confirm import winners
+from gansweep.engine.leaderboard import BEATEN, write_leaderboard
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.records.record import RunRecord
 
 Measure = Callable[[str, str], dict[str, Any]]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gansweep.sweep import locks
-from gansweep.sweep.locks import LEASE_SECONDS, Lease, is_alive, remove_dead
+from gansweep.engine.lease import locks
+from gansweep.engine.lease.locks import LEASE_SECONDS, Lease, is_alive, remove_dead
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from processes import Processes
 
-from gansweep.sweep.locks import Lease, is_alive, share_lease
+from gansweep.engine.lease.locks import Lease, is_alive, share_lease
 
 
 def test_lock_is_released_by_the_death_of_its_holder(tmp_path: Path, processes: Processes) -> None:
     path = tmp_path / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from gansweep.sweep.locks import KernelLock\n"
+        "import sys, time; from pathlib import Path\n"
+        "from gansweep.engine.lease.locks import KernelLock\n"
         "with KernelLock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     holder = processes("-c", code, str(path))
@@ -38,9 +39,9 @@ def test_lease_lives_with_its_holder(tmp_path: Path) -> None:
 def test_lease_of_another_host_dies_when_untouched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gansweep.sweep.locks.TOUCH_SECONDS", 3600)
+    monkeypatch.setattr("gansweep.engine.lease.locks.TOUCH_SECONDS", 3600)
     lease = Lease(tmp_path / "leases" / "trials-0", "w0")
-    monkeypatch.setattr("gansweep.sweep.locks.kernel_id", lambda: "another host's")
+    monkeypatch.setattr("gansweep.engine.lease.locks.kernel_id", lambda: "another host's")
     assert is_alive(lease.path)
     os.utime(lease.path, (0, 0))
     assert not is_alive(lease.path)

@@ -10,9 +10,9 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
+from gansweep.engine.storage import databases
+from gansweep.engine.storage.retrying_storage import is_outage
 from gansweep.errors import UserError
-from gansweep.sweep import databases
-from gansweep.sweep.patience import is_outage
 
 if TYPE_CHECKING:
     from postgres import Postgres

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sweep_processes import made, words_of_a_sweep
 
-from gansweep.cli import main
+from gansweep.cli import cancel as cancelling
+from gansweep.cli.main import main
+from gansweep.engine.launch.local import EXIT_USER_ERROR, LocalLauncher
+from gansweep.engine.lease.workers import STOPPING, Presence
+from gansweep.engine.status import status_of
 from gansweep.errors import COLUMNS, UserError, folded, tell
-from gansweep.sweep import cancel as cancelling
-from gansweep.sweep.launch.local import EXIT_USER_ERROR, LocalLauncher
-from gansweep.sweep.presence import STOPPING, Presence
-from gansweep.sweep.status import status_of
 
 
 @pytest.fixture

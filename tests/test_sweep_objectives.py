@@ -22,14 +22,14 @@ from sweep_studies import (
     settings,
 )
 
+from gansweep.cli.sweep_table import EventLines, LiveTable, Watch
+from gansweep.engine.confirm import front, winners
+from gansweep.engine.study import SweepStudy, latest
 from gansweep.errors import UserError
+from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
 from gansweep.metrics.panel import MEASURES
 from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
-from gansweep.sweep.confirm import front, winners
-from gansweep.sweep.objective import Objective, direction_of_runs, refuse_unmeasured
-from gansweep.sweep.search import with_direction
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.table import EventLines, LiveTable, Watch
+from gansweep.search.default_search import with_direction
 
 
 def test_objective_finds_its_score_by_protocol_or_name() -> None:

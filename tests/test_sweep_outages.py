@@ -27,11 +27,17 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.sweep import patience, reporting
-from gansweep.sweep.patience import Patience, PatientStorage, StorageOutageError, View
-from gansweep.sweep.reporting import Reporter
-from gansweep.sweep.storage import open_storage
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine import reporting
+from gansweep.engine.reporting import Reporter
+from gansweep.engine.storage import retrying_storage as patience
+from gansweep.engine.storage.retrying_storage import (
+    Patience,
+    PatientStorage,
+    StorageOutageError,
+    View,
+)
+from gansweep.engine.storage.storage import open_storage
+from gansweep.engine.study import SweepStudy
 
 if TYPE_CHECKING:
     from postgres import Postgres

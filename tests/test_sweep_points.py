@@ -11,11 +11,11 @@ import pytest
 from optuna.trial import FixedTrial
 from sweep_studies import NO_CONFIRMATION, ONE, make, record, sampler, settings
 
+from gansweep.engine.attempt import Attempt
+from gansweep.engine.study import SweepStudy, latest
 from gansweep.errors import UserError
-from gansweep.sweep import samplers
-from gansweep.sweep.attempt import Attempt
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.search import samplers
+from gansweep.search.space import Space
 
 NESTED: dict[str, Any] = {
     "model": "choice(a, b, c)",

@@ -20,17 +20,17 @@ from rich.console import Console
 from sweep_processes import one_worker_here
 from sweep_studies import begin, settings
 
+from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_table import LiveTable, Watch
+from gansweep.engine.attempt import Attempt
+from gansweep.engine.status import status_of
+from gansweep.engine.storage.repair import repair
+from gansweep.engine.study import SweepStudy, latest
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep.attempt import Attempt
-from gansweep.sweep.population import units_of
-from gansweep.sweep.repair import repair
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
-from gansweep.sweep.status import status_of
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.table import LiveTable, Watch
+from gansweep.records.record import RunRecord
+from gansweep.search.population import units_of
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 EVERY = 2  # kimg of a generation  # kimg of a generation
@@ -295,7 +295,7 @@ def test_workers_killed_in_the_middle_change_nothing(
     settings = Settings.load(undisturbed.directory)
     settings.overrides.append("pace=0.03")
     study = SweepStudy.create(tmp_path / "s", settings, undisturbed.space)
-    command = [sys.executable, "-m", "gansweep.sweep", str(study.directory)]
+    command = [sys.executable, "-m", "gansweep.engine", str(study.directory)]
     rng, many, kills = random.Random(0), 0, 0
     with contextlib.ExitStack() as stack:
 
@@ -342,7 +342,7 @@ def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> 
         (["sweep.objective.at=best"], "Use sweep.objective.at=last"),
         (["~callbacks.checkpoint"], "Leave it in"),
         (
-            ["callbacks.stop_on_plateau._target_=gansweep.callbacks.stopping.StopOnPlateau"],
+            ["callbacks.stop_on_plateau._target_=gansweep.callbacks.stop_when_done.StopOnPlateau"],
             "~callbacks.stop_on_plateau",
         ),
     ],

@@ -22,12 +22,12 @@ from sweep_studies import (
     settings,
 )
 
-from gansweep.record import RunRecord
-from gansweep.sweep.attempt import Attempt
-from gansweep.sweep.presence import Presence
-from gansweep.sweep.pruning import Hyperband, PeerPruner, make_pruner
-from gansweep.sweep.study import SweepStudy
-from gansweep.sweep.worker import Worker
+from gansweep.engine.attempt import Attempt
+from gansweep.engine.lease.workers import Presence
+from gansweep.engine.study import SweepStudy
+from gansweep.engine.worker import Worker
+from gansweep.records.record import RunRecord
+from gansweep.search.pruning import Hyperband, PeerPruner, make_pruner
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])

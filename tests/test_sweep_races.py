@@ -21,12 +21,12 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
+from gansweep.engine import worker as working
+from gansweep.engine.status import status_of
+from gansweep.engine.study import SweepStudy
+from gansweep.engine.worker import EXIT_FAILED_ALIKE, EXIT_STOPPED, Worker
 from gansweep.errors import UserError
-from gansweep.sweep import worker as working
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.status import status_of
-from gansweep.sweep.study import SweepStudy
-from gansweep.sweep.worker import EXIT_FAILED_ALIKE, EXIT_STOPPED, Worker
+from gansweep.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 
@@ -99,7 +99,7 @@ def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
     """As of `scancel --signal=INT --full`, before its training handles signals."""
     directory = made(words_of_a_sweep(tmp_path, "n_trials=1", "workers=1", UNCONFIRMED))
     run, hold = directory / "t0000", held(tmp_path, "t0000")
-    worker = processes("-m", "gansweep.sweep", str(directory))
+    worker = processes("-m", "gansweep.engine", str(directory))
     wait_until_held(directory, "t0000")
     os.kill(pid_of(directory, "t0000"), signal.SIGINT)
     wait_until(lambda: len(lines(run / "starts")) == 2)
@@ -117,7 +117,7 @@ def test_trials_that_all_end_before_they_begin_stop_the_sweep(
     directory = made(words_of_a_sweep(tmp_path, "n_trials=6"))
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "import sys; from gansweep.sweep.worker import run_worker\n"
+        "import sys; from gansweep.engine.worker import run_worker\n"
         f"sys.exit(run_worker({str(directory)!r}))\n"
     )
     worker = processes(str(script))

@@ -13,15 +13,15 @@ import pytest
 import sweep_fakes
 from sweep_studies import ONE, make, pruner, sampler
 
-from gansweep.cli import main
+from gansweep.cli.main import main
+from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.leaderboard import write_leaderboard
+from gansweep.engine.lease.workers import Presence
+from gansweep.engine.storage.repair import repair
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
-from gansweep.sweep.attempt import Attempt, PlannedRun
-from gansweep.sweep.leaderboard import write_leaderboard
-from gansweep.sweep.presence import Presence
-from gansweep.sweep.repair import repair
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.worker import Worker
+from gansweep.search.settings import Settings
 
 KILLED = "t0001"  # at its second score, once
 Damaged = Callable[[list[bytes], int], list[bytes]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep_studies import ONE, TWO, begin, finish_with, make
 
-from gansweep.sweep.leaderboard import write_leaderboard
+from gansweep.engine.leaderboard import write_leaderboard
 
 
 def rows(directory: Path, objective: dict[str, Any]) -> list[tuple[str, str]]:

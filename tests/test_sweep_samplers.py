@@ -25,11 +25,11 @@ from sweep_studies import (
     settings,
 )
 
+from gansweep.engine.study import SweepStudy, latest
 from gansweep.errors import UserError
-from gansweep.sweep import samplers
-from gansweep.sweep.samplers import make_sampler
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.search import samplers
+from gansweep.search.samplers import make_sampler
+from gansweep.search.space import Space
 
 VALLEY = {
     "lr": "tag(log, interval(1e-5, 1e-1))",
@@ -149,7 +149,7 @@ def test_parameters_outlive_an_attempt_that_did_not_come_to_read_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gansweep.sweep.study.make_sampler", lambda *_: optuna.samplers.RandomSampler()
+        "gansweep.engine.study.make_sampler", lambda *_: optuna.samplers.RandomSampler()
     )
     study = make(tmp_path / "s", n_trials=1)
     first = begin(study)

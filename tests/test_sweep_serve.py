@@ -11,7 +11,7 @@ from processes import Processes, free_port, said_by
 
 pytest.importorskip("grpc")
 pytestmark = pytest.mark.slow  # it imports Optuna's server
-SERVE = ("-m", "gansweep.sweep.serve")
+SERVE = ("-m", "gansweep.engine.storage.serve")
 
 
 @pytest.mark.parametrize(

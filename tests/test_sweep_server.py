@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from sweep_processes import UNCONFIRMED, ends, made, words_of_a_sweep
 
+from gansweep.engine.failures import Failure
+from gansweep.engine.storage import server
+from gansweep.engine.study import SweepStudy
+from gansweep.engine.worker import EXIT_FINISHED, Worker
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep import server
-from gansweep.sweep.failures import Failure
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.study import SweepStudy
-from gansweep.sweep.worker import EXIT_FINISHED, Worker
+from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
 
 
 @pytest.fixture(autouse=True)

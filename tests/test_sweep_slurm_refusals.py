@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from slurm_sweeps import launcher_of
 
+from gansweep.engine.launch import slurm
+from gansweep.engine.launch.slurm_queue import Job, NoAnswerError, ask_slurm
+from gansweep.engine.lease.workers import CANCELLED
 from gansweep.errors import UserError
-from gansweep.sweep.launch import slurm
-from gansweep.sweep.launch.slurm_queue import Job, NoAnswerError, ask_slurm
-from gansweep.sweep.presence import CANCELLED
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from gansweep.sweep.launch.slurm import SCRIPT
+from gansweep.engine.launch.slurm import SCRIPT
 
 WARNED = "kill -USR1 $$"  # a set-up line, which the script's own shell runs
 MAX_RETRIES = 2

@@ -12,10 +12,10 @@ from slurm_sweeps import assert_each_ended_once, launcher_of, logs, on
 from sweep_fakes import HELD_AT
 from sweep_processes import held, steps_at_start, wait_until_held
 
+from gansweep.engine.launch.slurm import SlurmLauncher
+from gansweep.engine.lease.workers import workers_of
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.sweep.launch.slurm import SlurmLauncher
-from gansweep.sweep.presence import workers_of
-from gansweep.sweep.study import SweepStudy
 
 pytestmark = [pytest.mark.usefixtures("importable_fakes", "no_job_left"), pytest.mark.slow]
 

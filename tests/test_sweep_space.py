@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import FixedTrial
 
 from gansweep.errors import UserError
-from gansweep.sweep.domains import override_text
-from gansweep.sweep.space import Space, difference, narrowed, with_command_line
+from gansweep.search.domains import override_text
+from gansweep.search.space import Space, difference, narrowed, with_command_line
 
 FAMILY = {
     "model": "choice(gan, wgan, wgan_gp)",

@@ -30,18 +30,18 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
+from gansweep.cli.cancel import cancel
+from gansweep.cli.status import text_of
+from gansweep.engine.lease import workers as presence
+from gansweep.engine.lease.locks import Lease, is_alive
+from gansweep.engine.lease.workers import CANCELLED, Presence, launching, workers_of
+from gansweep.engine.status import Status, status_of
+from gansweep.engine.worker import EXIT_CANCELLED
 from gansweep.errors import UserError
-from gansweep.sweep import presence
-from gansweep.sweep.cancel import cancel
-from gansweep.sweep.locks import Lease, is_alive
-from gansweep.sweep.presence import CANCELLED, Presence, launching, workers_of
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.status import Status, status_of
-from gansweep.sweep.status_text import text_of
-from gansweep.sweep.worker import EXIT_CANCELLED
+from gansweep.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
-WORKER = ("-m", "gansweep.sweep")  # python's words for one
+WORKER = ("-m", "gansweep.engine")  # python's words for one
 
 
 @pytest.fixture
@@ -180,7 +180,8 @@ def test_worker_says_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_file_of_a_killed_worker_counts_for_nobody_and_is_removed(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from gansweep.sweep.presence import Presence\n"
+        "import os, sys; from pathlib import Path\n"
+        "from gansweep.engine.lease.workers import Presence\n"
         f"Presence(Path({str(tmp_path)!r}), 'w0'); os.kill(os.getpid(), 9)"
     )
     died = subprocess.run([sys.executable, "-c", code])

@@ -21,13 +21,14 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.record import RunRecord
-from gansweep.sweep.storage import JournalFile, open_storage
-from gansweep.sweep.study import SweepStudy
+from gansweep.engine.storage.storage import JournalFile, open_storage
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 HOLD = (
-    "import sys, time; from pathlib import Path; from gansweep.sweep.storage import open_storage\n"
+    "import sys, time; from pathlib import Path\n"
+    "from gansweep.engine.storage.storage import open_storage\n"
     "with open_storage(Path(sys.argv[1]), sys.argv[2]).lock: print('held', flush=True); "
     "time.sleep(600)"
 )
@@ -119,7 +120,7 @@ def test_proxy_ends_when_asked_and_refuses_a_taken_port(
 ) -> None:
     pytest.importorskip("grpc")
     server, port = serve(processes, str(tmp_path / "j"))
-    other = ["-m", "gansweep.sweep.serve", str(tmp_path / "k"), "--host", "127.0.0.1"]
+    other = ["-m", "gansweep.engine.storage.serve", str(tmp_path / "k"), "--host", "127.0.0.1"]
     second = processes(*other, "--port", str(port))
     _, error = said_by(second)
     assert second.returncode == 2 and "Use another --port" in error

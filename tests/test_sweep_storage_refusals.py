@@ -18,9 +18,9 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
+from gansweep.engine.lease.locks import Lease, is_alive
+from gansweep.engine.storage.storage import canonical, keep_name, open_storage
 from gansweep.errors import UserError
-from gansweep.sweep.locks import Lease, is_alive
-from gansweep.sweep.storage import canonical, keep_name, open_storage
 
 if TYPE_CHECKING:
     from postgres import Postgres
@@ -67,7 +67,7 @@ def test_servers_that_refuse_say_what_to_mend(
     tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, port = postgres.database("refusals"), free_port()
-    monkeypatch.setattr("gansweep.sweep.storage.SERVER_SECONDS", 0.5)
+    monkeypatch.setattr("gansweep.engine.storage.storage.SERVER_SECONDS", 0.5)
     refusals = {
         f"postgresql://127.0.0.1:{port}/db": "cannot be reached .*refused.*Start the server",
         f"{url}x": "refuses us .*refusalsx.*createdb",

@@ -16,9 +16,9 @@ from sweep_studies import (
     record,
 )
 
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 
 def test_budget_is_not_overshot_by_many_claims(tmp_path: Path) -> None:

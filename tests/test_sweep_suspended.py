@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from processes import Processes, children, descendants, running, said_by, suspend, wait_until
 
-from gansweep.record import RunRecord
-from gansweep.sweep.launch import local
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.study import SweepStudy
+from gansweep.cli.sweep import run_sweep
+from gansweep.engine.launch import local
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
 
 TINY = [
     *("sweep=random", "model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100"),
@@ -25,9 +25,9 @@ TINY = [
     *("sweep.confirm.top=0", "workers=1", "name=s"),
 ]
 HOST = (  # a worker whose locks are, as far as others can tell, kept by another kernel than theirs
-    "import sys; from gansweep.sweep import locks\n"
+    "import sys; from gansweep.engine import locks\n"
     "locks.kernel_id, locks.LEASE_SECONDS = lambda: sys.argv[1], 3.0\n"
-    "from gansweep.sweep.worker import run_worker\n"
+    "from gansweep.engine.worker import run_worker\n"
     "sys.exit(run_worker(sys.argv[2], sys.argv[1], 1))"
 )
 

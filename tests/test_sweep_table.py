@@ -6,11 +6,11 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
-from gansweep.sweep import table
-from gansweep.sweep.objective import Objective
-from gansweep.sweep.status import Status
-from gansweep.sweep.status_text import text_of
-from gansweep.sweep.table import EventLines, LiveTable, Row, Watch
+from gansweep.cli import sweep_table as table
+from gansweep.cli.status import text_of
+from gansweep.cli.sweep_table import EventLines, LiveTable, Row, Watch
+from gansweep.engine.status import Status
+from gansweep.judging.objective import Objective
 
 
 class Ended(Watch):

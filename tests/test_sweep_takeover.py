@@ -30,14 +30,14 @@ from sweep_processes import (
 )
 from sweep_studies import begin, finish, make, record, sampler
 
+from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.lease import locks
+from gansweep.engine.lease.locks import Lease
+from gansweep.engine.lease.workers import launching, refuse_second
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep import locks
-from gansweep.sweep.attempt import Attempt, PlannedRun
-from gansweep.sweep.locks import Lease
-from gansweep.sweep.presence import launching, refuse_second
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.worker import Worker
+from gansweep.records.record import RunRecord
 
 
 def drain(study: SweepStudy, value: float = 1.0) -> list[str]:
@@ -113,7 +113,7 @@ def test_dead_trial_is_settled_before_another_is_drawn(tmp_path: Path, name: str
             drawn.append([t.state for t in study.trials])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gansweep.sweep.study.make_sampler", lambda *_: Watching())
+        patch.setattr("gansweep.engine.study.make_sampler", lambda *_: Watching())
         assert begin(study).key == "t0001"
     assert drawn == [[TrialState.FAIL, TrialState.RUNNING]]
 

@@ -12,12 +12,12 @@ import pytest
 import sweep_studies
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from gansweep.sweep.launch import slurm
-from gansweep.sweep.launch.slurm_queue import Job
-from gansweep.sweep.presence import WAITS_FOR_GPU, Presence
-from gansweep.sweep.status import status_of
-from gansweep.sweep.study import SweepStudy
-from gansweep.sweep.time_left import makespan, seconds_left
+from gansweep.engine.launch import slurm
+from gansweep.engine.launch.slurm_queue import Job
+from gansweep.engine.lease.workers import WAITS_FOR_GPU, Presence
+from gansweep.engine.status import status_of
+from gansweep.engine.study import SweepStudy
+from gansweep.engine.time_left import makespan, seconds_left
 
 RATE = "model.optimizer.generator.lr"
 POPULATION = {

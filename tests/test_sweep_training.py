@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansweep.config import compose, conf_dir
-from gansweep.record import RunRecord
-from gansweep.sweep.command import settings_of, split
-from gansweep.sweep.failures import OUT_OF_MEMORY, Failure
-from gansweep.sweep.own_space import OWN, own_space
-from gansweep.sweep.run import run_sweep
-from gansweep.sweep.space import Space
-from gansweep.sweep.study import SweepStudy
+from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_options import settings_of, split
+from gansweep.config.compose import compose, conf_dir
+from gansweep.engine.failures import OUT_OF_MEMORY, Failure
+from gansweep.engine.study import SweepStudy
+from gansweep.records.record import RunRecord
+from gansweep.search.own_space import OWN, own_space
+from gansweep.search.space import Space
 
 SWEEPS = sorted(p.stem for p in (conf_dir() / "sweep").glob("*.yaml"))
 
@@ -95,6 +95,6 @@ def test_want_of_memory_in_pytorch_is_no_bug(device: str) -> None:
 def test_server_of_trials_ends_at_once() -> None:
     """A trial dies with it, so that none runs on for seconds after its worker was killed: nothing
     of what it has imported is torn down."""
-    code = "import atexit; atexit.register(print, 'torn down'); import gansweep.sweep.warm"
+    code = "import atexit; atexit.register(print, 'torn down'); import gansweep.engine.warm"
     server = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert server.stdout == b""

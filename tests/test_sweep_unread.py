@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sweep_processes import COMMAND, words_of_a_sweep
 
+from gansweep.engine.launch import local
 from gansweep.errors import UserError
-from gansweep.sweep.launch import local
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from sweep_studies import NO_CONFIRMATION, begin, make, record
 
-from gansweep.sweep.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy, latest
 
 BUDGET = 9
 # rungs of successive halving at 1, 3 and 9 kimg: the last one is the end

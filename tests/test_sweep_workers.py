@@ -32,14 +32,14 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.record import RunRecord
-from gansweep.sweep.attempt import Attempt
-from gansweep.sweep.launch import local
-from gansweep.sweep.locks import Lease
-from gansweep.sweep.presence import STOPPING, workers_of
-from gansweep.sweep.study import SweepStudy, latest
-from gansweep.sweep.table import EventLines, LiveTable, Watch
-from gansweep.sweep.worker import EXIT_STOPPED, Worker
+from gansweep.cli.sweep_table import EventLines, LiveTable, Watch
+from gansweep.engine.attempt import Attempt
+from gansweep.engine.launch import local
+from gansweep.engine.lease.locks import Lease
+from gansweep.engine.lease.workers import STOPPING, workers_of
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.worker import EXIT_STOPPED, Worker
+from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 AT_ONCE_SECONDS = 15.0  # far less than a trial of these tests computes or sleeps
@@ -153,7 +153,7 @@ def test_worker_whose_terminal_is_closed_saves_its_trial(
     """A terminal tells all of its processes: the worker, and the server of its child."""
     made(words)
     held(tmp_path, "t0000")
-    worker = processes("-m", "gansweep.sweep", str(directory), start_new_session=True)
+    worker = processes("-m", "gansweep.engine", str(directory), start_new_session=True)
     wait_until_held(directory, "t0000")
     os.killpg(worker.pid, signal.SIGHUP)
     said_by(worker)
@@ -268,7 +268,7 @@ def test_failed_trials_cost_no_worker(
 
 def test_worker_without_a_sweep_says_so(tmp_path: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "gansweep.sweep", str(tmp_path)], capture_output=True, text=True
+        [sys.executable, "-m", "gansweep.engine", str(tmp_path)], capture_output=True, text=True
     )
     assert found.returncode == 2
     assert "holds no sweep" in found.stderr
@@ -305,7 +305,7 @@ def test_threads_are_options_of_the_trial_unless_given(words: list[str], own: li
 def test_worker_process_imports_no_torch(finished: tuple[Path, str]) -> None:
     directory, _ = finished
     code = (
-        "import sys; from gansweep.sweep.worker import run_worker\n"
+        "import sys; from gansweep.engine.worker import run_worker\n"
         f"assert run_worker({str(directory)!r}) == 0\n"
         "assert not {'torch', 'pytorch_lightning', 'wandb'} & sys.modules.keys()"
     )

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from gansweep import config, tracking
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.callbacks import tracking
+from gansweep.config import compose as config
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]

@@ -13,12 +13,13 @@ import torch
 from omegaconf import DictConfig
 from states import same
 
-from gansweep import config, load_run
+from gansweep import load_run
 from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.train import train
 
 SMALL = [
     "model.generator.width=4",
@@ -209,7 +210,7 @@ def test_resume_is_exact_in_double_precision(tmp_path: Path) -> None:
 
 
 def test_continued_run_keeps_its_precision(tmp_path: Path) -> None:
-    from gansweep.resume import resumed
+    from gansweep.run.resume import resumed
 
     train(small("budget_kimg=0.1"), run_dir=tmp_path / "run", progress=False)
     cfg = config.compose([f"resume={tmp_path / 'run'}", "trainer.precision=64-true"])

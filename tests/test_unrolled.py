@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep import config
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
@@ -175,6 +175,9 @@ def test_what_cannot_be_unrolled_is_refused() -> None:
     with pytest.raises(UserError, match="unrolled=lbfgs"):
         build("model.unrolled=lbfgs")
     with pytest.raises(UserError, match="no penalties.*model=gan"):
-        build("+model.penalties.r1._target_=gansweep.penalties.R1", "+model.penalties.r1.weight=1")
+        build(
+            "+model.penalties.r1._target_=gansweep.terms.penalties.R1",
+            "+model.penalties.r1.weight=1",
+        )
     with pytest.raises(UserError, match="torch.optim.Adam.*unrolled=sgd"):
         build("+model.optimizer.discriminator.weight_decay=0.1")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
-from gansweep import config
+from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws

@@ -9,14 +9,14 @@ import torch
 from conftest import Finished
 from omegaconf import open_dict
 
-from gansweep.build import read_config
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.config import compose
+from gansweep.config.compose import compose
 from gansweep.data.resident import ResidentSource
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
-from gansweep.record import RunRecord
-from gansweep.training import train
+from gansweep.records.record import RunRecord
+from gansweep.run.build import read_config
+from gansweep.run.train import train
 
 Command = Callable[..., Finished]
 WORDS = [

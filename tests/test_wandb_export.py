@@ -13,19 +13,23 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from gansweep.config import conf_dir
+from gansweep.config.compose import conf_dir
+from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.sweep import wandb_engine
-from gansweep.sweep.gpus import GpuShare
-from gansweep.sweep.settings import Settings
-from gansweep.sweep.space import Space
-from gansweep.sweep.wandb_engine import Agents
-from gansweep.sweep.wandb_export import SweepFile, export
+from gansweep.integrations import wandb_engine
+from gansweep.integrations.wandb_engine import Agents
+from gansweep.integrations.wandb_export import SweepFile, export
+from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
 
 Command = Callable[..., Any]
 METRIC = "fid_digitsnet_1k_train"
-TRACKER = {"_target_": "gansweep.tracking.wandb_logger", "project": "gans", "mode": "auto"}
+TRACKER = {
+    "_target_": "gansweep.callbacks.tracking.wandb_logger",
+    "project": "gans",
+    "mode": "auto",
+}
 PRESETS, MODELS = (sorted(conf_dir().glob(f"{group}/*.yaml")) for group in ("sweep", "model"))
 SCHEMA = json.loads((Path(__file__).parent / "wandb_sweep_schema.json").read_text())
 
@@ -140,7 +144,7 @@ VALUES += ["[z]", "a=b", "{q: 1}", "naïve", [0.5, 0.9], ["a", "b c"], [None], {
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_value_reaches_hydra_as_it_is_through_the_agent(value: Any) -> None:
     """The agent writes KEY=str(value), which makes None of a null and loses quotes."""
-    from gansweep.sweep.domains import override_text
+    from gansweep.search.domains import override_text
 
     (file,) = exported({"model.x": f"choice({override_text(value)}, 7)"})
     # as the server sends it: the file is kept as JSON

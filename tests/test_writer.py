@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from processes import Processes
 
-from gansweep import record as records
-from gansweep import writer
 from gansweep.errors import UserError
-from gansweep.record import RunRecord
-from gansweep.writer import SupersededError, adding, claim, newest
+from gansweep.records import record as records
+from gansweep.records import writer
+from gansweep.records.record import RunRecord
+from gansweep.records.writer import SupersededError, adding, claim, newest
 
 HOLDS = (
-    "import sys; from pathlib import Path; from gansweep.record import RunRecord\n"
+    "import sys; from pathlib import Path; from gansweep.records.record import RunRecord\n"
     "with RunRecord(Path(sys.argv[1])).claimed():\n"
     "    print('held', flush=True); sys.stdin.readline()"
 )
 
 BEGINS = (
     "import sys; from gansweep.errors import UserError\n"
-    "from gansweep.record import RunRecord, claim_new\n"
+    "from gansweep.records.record import RunRecord, claim_new\n"
     "kept = []\n"
     "for number in range(16):\n"
     "    sys.stdin.readline()\n"

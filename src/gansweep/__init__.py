@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gansweep.build import load_run as load_run
-    from gansweep.config import compose as compose
-    from gansweep.record import RunRecord as RunRecord
-    from gansweep.training import train as train
+    from gansweep.config.compose import compose as compose
+    from gansweep.records.record import RunRecord as RunRecord
+    from gansweep.run.build import load_run as load_run
+    from gansweep.run.train import train as train
 
 _HOMES = {
-    "compose": "gansweep.config",
-    "train": "gansweep.training",
-    "load_run": "gansweep.build",
-    "RunRecord": "gansweep.record",
+    "compose": "gansweep.config.compose",
+    "train": "gansweep.run.train",
+    "load_run": "gansweep.run.build",
+    "RunRecord": "gansweep.records.record",
 }
 
 

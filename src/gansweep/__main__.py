@@ -1,5 +1,5 @@
 import sys
 
-from gansweep.cli import main
+from gansweep.cli.main import main
 
 sys.exit(main())

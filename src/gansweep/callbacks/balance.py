@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gansweep.callbacks.watcher import Watcher
-from gansweep.metrics.equilibrium import balance
+from gansweep.metrics.scores.equilibrium import balance
 from gansweep.models.adversarial import Adversarial
 
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from gansweep import digest
 from gansweep.callbacks.watcher import GameCallback
+from gansweep.config.ranges import Seconds
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Seconds
-from gansweep.record import ROW_OF_SOURCE, RunRecord
+from gansweep.records import digest
+from gansweep.records.record import ROW_OF_SOURCE, RunRecord
 
 
 class Checkpoint(GameCallback):

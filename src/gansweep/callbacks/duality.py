@@ -11,16 +11,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from gansweep.callbacks.rows import Rows
+from gansweep.callbacks.real_samples import Rows
 from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.config.ranges import Count, Kimg, Rate
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.cache import say
-from gansweep.metrics.equilibrium import game_value
+from gansweep.metrics.scores.equilibrium import game_value
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.ranges import Count, Kimg, Rate
 
 ROWS_KEPT = 6400  # of the validation split, half for the worst opponents and half for the scores
 SEED = 20181112

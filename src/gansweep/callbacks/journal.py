@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.metrics.protocol import Protocol, Score
-from gansweep.record import RunRecord
+from gansweep.records.record import RunRecord
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -96,7 +96,7 @@ class Journal:
         if self.record is not None:
             self.record.append(self._stamp(self._pending_images) | row)
         if self.logger is not None:
-            from gansweep.tracking import log_scalars
+            from gansweep.callbacks.tracking import log_scalars
 
             log_scalars(self.logger, self._pending_images, row)
 
@@ -146,14 +146,14 @@ class Journal:
             words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
             self.record.append(self._stamp(images_seen) | {"finding": words})
         if self.logger is not None:
-            from gansweep.tracking import alert
+            from gansweep.callbacks.tracking import alert
 
             alert(self.logger, finding.title, finding.text, finding.severity)
 
     def show(self, name: str, images_seen: int, path: Path) -> None:
         """Show a picture of the record in the tracker, under a name such as samples."""
         if self.logger is not None:
-            from gansweep.tracking import log_picture
+            from gansweep.callbacks.tracking import log_picture
 
             log_picture(self.logger, name, images_seen, path)
 

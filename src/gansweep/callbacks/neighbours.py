@@ -12,14 +12,14 @@ from torch import Tensor
 from gansweep.callbacks.samples import NOISE_SEED
 from gansweep.callbacks.sheet import as_png
 from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.config.ranges import Count, Kimg, Range
 from gansweep.data.conditions import Conditions
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.panel import Panel, to_uint8
-from gansweep.metrics.prdc import nearest
 from gansweep.metrics.reference import real_side
+from gansweep.metrics.scores.prdc import nearest
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Count, Kimg, Range
 
 MOST_REAL_BYTES = 2**28  # of pixels kept in memory
 GAUGE_SAMPLES = 500  # real images whose own nearest neighbours say how far apart they lie

@@ -7,14 +7,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from gansweep.callbacks.rows import Rows
+from gansweep.callbacks.real_samples import Rows
 from gansweep.callbacks.watcher import Watcher
+from gansweep.config.ranges import Count
 from gansweep.data.batch import Batch, joined
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
-from gansweep.metrics.equilibrium import overfitting
+from gansweep.metrics.scores.equilibrium import overfitting
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Count
 
 ROWS_KEPT = 2048  # of each split, so that a folder of images is read once
 SEED = 20200611

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 
 from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.config.ranges import Kimg
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.cache import say
-from gansweep.metrics.held_out import HeldOut, judged
 from gansweep.metrics.panel import Panel, Progress
 from gansweep.metrics.protocol import Score
+from gansweep.metrics.scores.held_out import HeldOut, judged
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Kimg
 
 
 class Quality(ImageClockWatcher):

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from gansweep.callbacks.sheet import as_png, sheet
 from gansweep.callbacks.watcher import ImageClockWatcher
+from gansweep.config.ranges import Kimg, Range
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Kimg, Range
 
 NOISE_SEED = 20140610
 

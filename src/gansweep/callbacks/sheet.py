@@ -16,7 +16,7 @@ from gansweep.data.batch import Batch, joined
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
-from gansweep.record import replace_atomically
+from gansweep.records.record import replace_atomically
 
 GRID_SIDE = 512
 POINTS_AN_IMAGE = 10  # points are drawn so many times as often

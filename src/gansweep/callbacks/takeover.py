@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gansweep.callbacks.checkpoint import as_bytes, continued, read_checkpoint
-from gansweep.record import ROW_OF_SOURCE, RunRecord, Source
+from gansweep.records.record import ROW_OF_SOURCE, RunRecord, Source
 
 
 def take_over(record: RunRecord, source: Source) -> None:

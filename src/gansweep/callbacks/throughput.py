@@ -9,8 +9,8 @@ import time
 import torch
 
 from gansweep.callbacks.watcher import Watcher
+from gansweep.config.ranges import Count
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Count
 
 
 class Throughput(Watcher):

@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gansweep.callbacks.journal import Journal
+from gansweep.config.ranges import Count, Kimg
 from gansweep.models.adversarial import Adversarial
-from gansweep.ranges import Count, Kimg
 
 
 class GameCallback(pl.Callback):

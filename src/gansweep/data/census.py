@@ -18,8 +18,8 @@ import PIL
 
 from gansweep.data.decode import UnreadableImageError, open_image
 from gansweep.data.download import locked
-from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
+from gansweep.records.drafts import drafted, remove_drafts
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gansweep.config.ranges import Count, CountOrNone, Range, Seed, Side
 from gansweep.data.batch import Batch
 from gansweep.data.census import ImageFile, examine
 from gansweep.data.decode import UnreadableImageError, open_image, square
@@ -26,7 +27,6 @@ from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
 from gansweep.errors import UserError, nearest
-from gansweep.ranges import Count, CountOrNone, Range, Seed, Side
 
 CHUNK = 256
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from gansweep.config.ranges import Side
 from gansweep.data.decode import UnreadableImageError, open_image, resize_all, square
 from gansweep.data.download import Archive, fetch, locked
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
-from gansweep.drafts import drafted, remove_drafts
 from gansweep.errors import UserError
-from gansweep.ranges import Side
+from gansweep.records.drafts import drafted, remove_drafts
 
 
 class ImageSet(ResidentSource):

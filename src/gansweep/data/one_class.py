@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from gansweep.config.ranges import CountOrNone
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
-from gansweep.ranges import CountOrNone
 
 
 class OneClass(ResidentSource):

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
+from gansweep.config.ranges import Side
 from gansweep.data.census import ImageFile
 from gansweep.data.folders import ImageFolder
 from gansweep.data.pairs import Translation
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
-from gansweep.ranges import Side
 
 SHOWN = 5  # names in an error
 

@@ -14,13 +14,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Share, Split
 from gansweep.data.tasks import TaskName, same, task_named
 from gansweep.errors import UserError
-from gansweep.ranges import Weight
 
 HALVES_SEED = 20170330
 Rows = Callable[[int], Tensor]  # how many images there are -> the numbers of some of them

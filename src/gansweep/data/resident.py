@@ -12,12 +12,12 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from gansweep.config.ranges import Count, CountOrNone, Range, Seed
 from gansweep.data.batch import Batch
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
-from gansweep.ranges import Count, CountOrNone, Range, Seed
 
 CHUNK = 1000
 Arrays = tuple[Tensor, Tensor | None]

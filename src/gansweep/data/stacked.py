@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from gansweep.config.ranges import CountOrNone, Range, Side
 from gansweep.data.images import MNIST, Digits, ImageSet
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.errors import UserError
-from gansweep.ranges import CountOrNone, Range, Side
 
 CHANNELS = 3
 N_TRAIN = 128_000  # of VEEGAN and of PacGAN's comparison with it

@@ -8,11 +8,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from gansweep.config.ranges import Count, Modes, Positive, Range, Weight
 from gansweep.data.order import generator_for
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Mixture, Split
 from gansweep.errors import UserError
-from gansweep.ranges import Count, Modes, Positive, Range, Weight
 
 N_HELD_OUT = 10_000  # of either kind
 SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, late, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
-from gansweep.metrics.missing import missing_words
+from gansweep.metrics.scores.missing import missing_words
 
 NAME = ("mode_collapse", "Mode collapse")
 # exp(-reverse KL) is the share of the modes that are evenly filled: K - m of K modes, all alike,

@@ -56,7 +56,7 @@ def r1(evidence: Evidence) -> Advice:
 def _penalised(name: str) -> tuple[str, str]:
     kind, weight = PENALTIES[name]
     node = f"+model.penalties.{name}"
-    return f"{node}._target_=gansweep.penalties.{kind}", f"{node}.weight={weight}"
+    return f"{node}._target_=gansweep.terms.penalties.{kind}", f"{node}.weight={weight}"
 
 
 def _may_penalise(evidence: Evidence) -> bool:
@@ -83,7 +83,7 @@ def relativistic(evidence: Evidence) -> Advice:
     """The paired loss with R1 and R2: it does not reward the generator for one mode alone."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada", "top_k"):
         return None
-    loss = "model.loss._target_=gansweep.losses.RelativisticPairing"
+    loss = "model.loss._target_=gansweep.terms.losses.RelativisticPairing"
     words = (loss, *_penalised("r1"), *_penalised("r2"))
     text = "the relativistic pairing loss with R1 and R2 (Huang et al. 2024)"
     return text, (*words, *_without_batch_norm(evidence))
@@ -105,14 +105,14 @@ def non_saturating(evidence: Evidence) -> Advice:
     if not evidence.loss.get("saturates") or not replaceable:
         return None
     text = "the non-saturating loss, whose gradient lasts while the discriminator wins"
-    return text, ("model.loss._target_=gansweep.losses.NonSaturating",)
+    return text, ("model.loss._target_=gansweep.terms.losses.NonSaturating",)
 
 
 def wasserstein(evidence: Evidence) -> Advice:
     """A critic may be as good as it can, and still teaches the generator."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada"):
         return None
-    words = ("model.loss._target_=gansweep.losses.Wasserstein", *_penalised("gradient"))
+    words = ("model.loss._target_=gansweep.terms.losses.Wasserstein", *_penalised("gradient"))
     text = "a critic's loss with a gradient penalty (Gulrajani et al. 2017)"
     return text, (*words, *_without_batch_norm(evidence))
 
@@ -222,7 +222,7 @@ def decay(evidence: Evidence) -> Advice:
     if evidence.setting("model.lr_schedule") is not None:
         return None
     node = "+model.lr_schedule"
-    words = (f"{node}._target_=gansweep.schedules.linear_decay", f"{node}._partial_=true")
+    words = (f"{node}._target_=gansweep.terms.schedules.linear_decay", f"{node}._partial_=true")
     return "learning rates that fall to 0 over the budget", words
 
 
@@ -331,7 +331,7 @@ def adaptive_augmentation(evidence: Evidence) -> Advice:
     node = "+model.augment"
     text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"
     kimg = min(500, evidence.budget_kimg / 5)
-    return text, (f"{node}._target_=gansweep.augment.ADA", f"{node}.kimg={kimg:g}")
+    return text, (f"{node}._target_=gansweep.terms.augment.ADA", f"{node}.kimg={kimg:g}")
 
 
 def augmentation(evidence: Evidence) -> Advice:
@@ -341,7 +341,7 @@ def augmentation(evidence: Evidence) -> Advice:
     node = "+model.augment"
     text = "augmentation of what the discriminator sees (DiffAugment, Zhao et al. 2020)"
     return text, (
-        f"{node}._target_=gansweep.augment.DiffAugment",
+        f"{node}._target_=gansweep.terms.augment.DiffAugment",
         f"{node}.policy=[color,translation,cutout]",
     )
 

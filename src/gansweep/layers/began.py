@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Width
 from gansweep.layers import mlp
 from gansweep.layers.autoencoder import Codes
 from gansweep.layers.spatial import stages
-from gansweep.ranges import Width
 
 
 def _stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:

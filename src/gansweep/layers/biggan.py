@@ -12,13 +12,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Side, Width
 from gansweep.errors import UserError
 from gansweep.layers import resnet
 from gansweep.layers.conditional_norm import CodeBatchNorm2d
 from gansweep.layers.heads import Projection
 from gansweep.layers.normalization import normalize_weights
 from gansweep.layers.spatial import stages
-from gansweep.ranges import Side, Width
 
 
 class Generator(resnet.Generator):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansweep.ranges import Width
+from gansweep.config.ranges import Width
 
 Network = Callable[..., nn.Module]
 

@@ -10,11 +10,11 @@ one doubling only, get one 3x3 convolution more at the smallest map.
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Width
 from gansweep.layers import heads
 from gansweep.layers.heads import Head
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
 from gansweep.layers.spatial import stages
-from gansweep.ranges import Width
 
 INITIAL_SPREAD = 0.02
 LEAK = 0.2

@@ -9,10 +9,10 @@ bottleneck and ReLU in the decoder, weights from N(0, 0.02). Other sides b * 2^k
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Width
 from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import NormName, normalization
 from gansweep.layers.spatial import stages
-from gansweep.ranges import Width
 
 
 class Inpainter(nn.Module):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Width
 from gansweep.errors import UserError
-from gansweep.ranges import Width
 
 
 class MinibatchDiscrimination(nn.Module):

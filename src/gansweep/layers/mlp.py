@@ -11,10 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Hidden, Width
 from gansweep.errors import UserError, nearest
 from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
-from gansweep.ranges import Hidden, Width
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
 Initialize = Callable[[Tensor], object]  # of torch.nn.init, in place

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Weight, Width
 from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization
-from gansweep.ranges import Weight, Width
 
 WEIGHT_SPREAD = 0.1
 

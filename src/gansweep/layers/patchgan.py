@@ -9,10 +9,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Range, Width
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import NormName, normalization
-from gansweep.ranges import Range, Width
 
 PATCHES = {1: 16, 2: 34, 3: 70}  # halvings -> the side of the patch that one score sees
 WIDEST = 8  # times `width`

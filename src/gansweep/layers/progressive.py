@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Count, Width
 from gansweep.errors import UserError
 from gansweep.layers import equalized
 from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.layers.spatial import channels_at
-from gansweep.ranges import Count, Width
 
 START_SIDE, LARGEST_SIDE = 4, 1024
 

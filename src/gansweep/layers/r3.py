@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Depth, Width
 from gansweep.layers import heads
 from gansweep.layers.heads import Head
 from gansweep.layers.spatial import channels_at, stages
-from gansweep.ranges import Depth, Width
 
 LEAK = 0.2
 LEAKY_GAIN = math.sqrt(2 / (1 + LEAK**2))

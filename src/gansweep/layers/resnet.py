@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Side, Width
 from gansweep.errors import UserError
 from gansweep.layers import heads
 from gansweep.layers.attention import SelfAttention, attending_side
@@ -26,7 +27,6 @@ from gansweep.layers.heads import Head
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
 from gansweep.layers.residual import DownBlock, Norm, UpBlock, convolution
 from gansweep.layers.spatial import FULL_WIDTH_SIDE, channels_at, stages
-from gansweep.ranges import Side, Width
 
 SMALL_MAP = 8  # the discriminator halves its maps down to this side
 

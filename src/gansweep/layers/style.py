@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Count, Depth, Positive, Width
 from gansweep.layers import equalized
 from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.layers.progressive import START_SIDE, top_level
 from gansweep.layers.spatial import channels_at
-from gansweep.ranges import Count, Depth, Positive, Width
 
 
 def _widths(top: int, width: int) -> list[int]:

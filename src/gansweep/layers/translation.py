@@ -10,10 +10,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Range, Width
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import initialize
 from gansweep.layers.normalization import NormName, normalization
-from gansweep.ranges import Range, Width
 
 LARGE_SIDE = 256
 BLOCKS, LARGE_BLOCKS = 6, 9

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Width
 from gansweep.errors import UserError
 from gansweep.layers.dcgan import LEAK, initialize
 from gansweep.layers.normalization import NormName, normalization
-from gansweep.ranges import Width
 
 DEEPEST = 8  # halvings, 256 pixels down to one
 WIDEST = 8  # times `width`

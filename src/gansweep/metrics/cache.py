@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gansweep.data.download import locked
-from gansweep.drafts import drafted, remove_drafts
+from gansweep.records.drafts import drafted, remove_drafts
 
 Content = dict[str, Any]  # tensors, numbers, strings: what weights_only=True reads back
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Split
-from gansweep.metrics.features import Backbone
+from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import RealSide
 

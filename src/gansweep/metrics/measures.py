@@ -8,13 +8,16 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.source import DataSource
-from gansweep.metrics.agreement import Agreement
-from gansweep.metrics.backbones import WITH_CLASSES
-from gansweep.metrics.bins import N_BINS, BinCounts, real_bins
-from gansweep.metrics.birthday import LEAST_REAL, Birthday, copy_count, real_twins
 from gansweep.metrics.cache import Content, say
-from gansweep.metrics.fifty_fifty import Fresh
-from gansweep.metrics.frechet import (
+from gansweep.metrics.features.backbones import WITH_CLASSES
+from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
+from gansweep.metrics.protocol import CONFIDENT_WORDS, MODE_WORDS, Protocol
+from gansweep.metrics.reference import RealSide
+from gansweep.metrics.scores.agreement import Agreement
+from gansweep.metrics.scores.bins import N_BINS, BinCounts, real_bins
+from gansweep.metrics.scores.birthday import LEAST_REAL, Birthday, copy_count, real_twins
+from gansweep.metrics.scores.fifty_fifty import Fresh
+from gansweep.metrics.scores.frechet import (
     GROUPS,
     INFINITY_SIZES,
     FrechetInfinity,
@@ -23,12 +26,11 @@ from gansweep.metrics.frechet import (
     IntraFrechet,
     gaussian_of,
 )
-from gansweep.metrics.inception_score import InceptionScore, ModeScore
-from gansweep.metrics.kernel import KernelDistance, KernelScore
-from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
-from gansweep.metrics.memorisation import Copying
-from gansweep.metrics.mode_counts import ModeCounts
-from gansweep.metrics.modes import (
+from gansweep.metrics.scores.inception_score import InceptionScore, ModeScore
+from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
+from gansweep.metrics.scores.memorisation import Copying
+from gansweep.metrics.scores.mode_counts import ModeCounts
+from gansweep.metrics.scores.modes import (
     class_modes,
     class_shares,
     confident_modes,
@@ -37,9 +39,7 @@ from gansweep.metrics.modes import (
     mixture_modes,
     reverse_kl_floor,
 )
-from gansweep.metrics.prdc import KS, Neighbours, radii
-from gansweep.metrics.protocol import CONFIDENT_WORDS, MODE_WORDS, Protocol
-from gansweep.metrics.reference import RealSide
+from gansweep.metrics.scores.prdc import KS, Neighbours, radii
 
 IS_SPLITS = 10
 KID_SUBSETS = 100

@@ -11,18 +11,18 @@ import torch.distributed as dist
 from torch import Tensor
 from torchmetrics import Metric
 
+from gansweep.config.ranges import Count, Seed, Share
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
-from gansweep.metrics.backbones import BACKBONES, load_backbone
-from gansweep.metrics.classifier import is_readable, refuse_unfit
-from gansweep.metrics.features import Backbone
+from gansweep.metrics.features.backbone import Backbone
+from gansweep.metrics.features.backbones import BACKBONES, load_backbone
+from gansweep.metrics.features.classifier import is_readable, refuse_unfit
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DIRECTIONS, QUICK, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
-from gansweep.ranges import Count, Seed, Share
 
 # their published tables are measured under Inception-v3, whatever their size here
 PUBLISHED_UNDER_INCEPTION = ("cifar10", "stl10", "celeba")

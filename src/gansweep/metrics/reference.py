@@ -12,8 +12,8 @@ from torch import Tensor
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.cache import Content, kept, say
-from gansweep.metrics.features import Backbone
-from gansweep.metrics.frechet import Gaussian, Moments
+from gansweep.metrics.features.backbone import Backbone
+from gansweep.metrics.scores.frechet import Gaussian, Moments
 
 SUBSET_SEED = 20_190_415
 

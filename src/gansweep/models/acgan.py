@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models.clock import Clock
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Terms
-from gansweep.ranges import Weight
 
 
 class ACGAN(GAN):

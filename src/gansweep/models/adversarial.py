@@ -22,15 +22,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gansweep.config.ranges import Count, Kimg, Positive
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.losses import Loss
 from gansweep.models.averages import MovingAverages
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.ranges import Count, Kimg, Positive
+from gansweep.terms.losses import Loss
 
 Schedule = Callable[[float, float], float]
 

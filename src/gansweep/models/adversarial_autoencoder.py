@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
-from gansweep.losses import Loss
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Scores, Terms
-from gansweep.ranges import Weight
+from gansweep.terms.losses import Loss
 
 
 class AdversarialAutoencoder(Coding):

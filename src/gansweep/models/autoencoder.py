@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Count, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
@@ -24,7 +25,6 @@ from gansweep.models.distributed import gathered
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import Reconstruction, reconstruction_error
 from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.ranges import Count, Weight, Width
 
 
 class Coding(Adversarial):

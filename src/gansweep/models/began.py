@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Range, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.losses import Loss
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.ranges import Range, Weight
+from gansweep.terms.losses import Loss
 
 
 class Control(nn.Module):

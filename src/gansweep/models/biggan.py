@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Terms
-from gansweep.ranges import Positive, Weight
 
 
 class BigGAN(GAN):

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Share, Weight
 from gansweep.data.batch import Batch
 from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
-from gansweep.losses import Loss
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
-from gansweep.ranges import Share, Weight
+from gansweep.terms.losses import Loss
 
 
 class ContextEncoder(Translator):

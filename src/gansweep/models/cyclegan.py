@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import CountOrNone, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
@@ -22,7 +23,6 @@ from gansweep.models.distributed import gathered, own_rows
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Memories, Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
-from gansweep.ranges import CountOrNone, Weight
 
 
 class ImagePool(nn.Module):

@@ -15,19 +15,19 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gansweep.augment import ADA, Augmentation
+from gansweep.config.ranges import Count, Positive, Range, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
-from gansweep.losses import Loss
 from gansweep.models.adversarial import Adversarial, Schedule
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.packing import packs, packs_around
 from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.penalties import Penalty, ScorePenalty
-from gansweep.ranges import Count, Positive, Range, Weight, Width
+from gansweep.terms.augment import ADA, Augmentation
+from gansweep.terms.losses import Loss
+from gansweep.terms.penalties import Penalty, ScorePenalty
 
 
 class GAN(Adversarial):
@@ -140,7 +140,8 @@ class GAN(Adversarial):
         if self.top_k is not None and "top_k" not in self.loss.combines_with:
             raise UserError(
                 "model.top_k chooses among the fakes, and this loss compares each with real "
-                "samples. Use model.top_k=null, or another loss, as gansweep.losses.NonSaturating."
+                "samples. Use model.top_k=null, or another loss, as "
+                "gansweep.terms.losses.NonSaturating."
             )
         if min(self.feature_matching, self.adversarial) < 0 or not (
             self.feature_matching or self.adversarial
@@ -155,7 +156,7 @@ class GAN(Adversarial):
                 raise UserError(
                     "ADA follows how many samples the discriminator takes for real, and the "
                     f"scores of {type(self.loss).__name__} have no boundary that says so. Use "
-                    "term=diffaugment, or another loss, as gansweep.losses.NonSaturating."
+                    "term=diffaugment, or another loss, as gansweep.terms.losses.NonSaturating."
                 )
         for name, penalty in self.penalties.items():
             if len(self.sample_shape) == 1 and not penalty.takes_points:

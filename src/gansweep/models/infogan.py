@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Count, Range, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
@@ -19,7 +20,6 @@ from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Terms
-from gansweep.ranges import Count, Range, Weight, Width
 
 
 class InfoGAN(GAN):

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.patchgan import mean_score
 from gansweep.layers.unet import UNet
-from gansweep.losses import Loss
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.terms import Scores, Terms
 from gansweep.models.translation import Translator, evaluating, source_of
-from gansweep.ranges import Weight
+from gansweep.terms.losses import Loss
 
 
 class Pix2Pix(Translator):

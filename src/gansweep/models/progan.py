@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import KimgOrNone, Weight
 from gansweep.data.batch import Batch, joined
 from gansweep.errors import UserError
 from gansweep.layers.progressive import (
@@ -31,13 +32,12 @@ from gansweep.layers.progressive import (
     stage_at,
     top_level,
 )
-from gansweep.losses import Wasserstein
 from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.packing import packs_around
 from gansweep.models.terms import Scores, Terms
-from gansweep.ranges import KimgOrNone, Weight
+from gansweep.terms.losses import Wasserstein
 
 
 class DriftingWasserstein(Wasserstein):

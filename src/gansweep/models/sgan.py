@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansweep.config.ranges import Count, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError, nearest
 from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
-from gansweep.losses import NonSaturating
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Scores, Terms
-from gansweep.ranges import Count, Weight
+from gansweep.terms.losses import NonSaturating
 
 Head = Callable[[int, int], nn.Module]
 MATCHINGS = ("squared", "absolute")

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Count, Decay, Range, Share, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
@@ -28,7 +29,6 @@ from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.progan import filled
 from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.ranges import Count, Decay, Range, Share, Weight
 
 
 class PathMean(nn.Module):

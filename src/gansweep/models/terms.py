@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from gansweep.losses import Kind
+from gansweep.terms.losses import Kind
 
 
 @dataclass(slots=True)

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Adam
 
+from gansweep.config.ranges import Range
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.clock import Clock
 from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
 from gansweep.models.terms import Terms
-from gansweep.ranges import Range
 
 Weights = dict[str, Tensor]
 

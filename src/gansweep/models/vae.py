@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder
@@ -19,7 +20,6 @@ from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.reconstruction import Reconstruction
 from gansweep.models.terms import Terms
-from gansweep.ranges import Positive, Weight
 
 
 class VAE(Coding):

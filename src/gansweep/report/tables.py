@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.report.notation import number, plural
-from gansweep.report.pareto import front_table, fronts
-from gansweep.report.protocols import protocols_of
-from gansweep.report.section import Table
-from gansweep.report.statistics import Board, Row, leader, mend
-from gansweep.report.verdict import verdict
+from gansweep.judging.notation import number, plural
+from gansweep.judging.pareto import front_table, fronts
+from gansweep.judging.protocols import protocols_of
+from gansweep.judging.statistics import Board, Row, leader, mend
+from gansweep.judging.verdict import verdict
+from gansweep.report.page.section import Table
 
 LEGEND = "± standard deviation over seeds; [ ] 95 % interval of the mean (Student's t)"
 MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}

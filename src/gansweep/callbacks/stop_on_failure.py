@@ -1,0 +1,112 @@
+"""Stop a run that cannot recover, and say when it broke."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Annotated
+
+from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.watcher import Watcher
+from gansweep.config.ranges import Count, KimgOrNone, Range, Weight
+from gansweep.models.adversarial import Adversarial
+
+RULE = "stop_on_failure"
+LEAST_SCORES = 5  # evaluations that must agree, whatever the cadence
+SHARE_OF_RUN = 0.2  # of the run so far: a long run is given longer to come back
+LOST_SHARE = 0.25  # of what the score had gained: near 0 a factor alone says little
+
+
+class StopOnFailure(Watcher):
+    """Ends a run with status "diverged" or "collapsed".
+
+    Diverged: a loss is not finite; or the objective, a positive score to minimise, has stayed
+    worse than `worse_factor` times its best and has lost a quarter of all that it had gained, for
+    `worse_kimg`, a fifth of the run so far and five evaluations at least.
+    Collapsed: the generator's output has hardly varied over a batch for long, whatever the noise.
+    It logs spread/fakes, the number by which that is judged.
+
+    collapse_spread: mean over pixels of the standard deviation over the batch, in units of the
+        data ([-1, 1] for images), under which the fakes count as constant.
+    collapse_kimg, worse_kimg: thousands of images through which it must stay so.
+    """
+
+    def __init__(
+        self,
+        every_steps: Count,
+        collapse_spread: Weight = 1e-3,
+        collapse_kimg: KimgOrNone = 5.0,
+        worse_factor: Annotated[float, Range(1, 1e9)] = 2.0,
+        worse_kimg: KimgOrNone = 50.0,
+    ) -> None:
+        super().__init__(every_steps)
+        self.collapse_spread = collapse_spread
+        self.collapse_kimg = collapse_kimg
+        self.worse_factor = worse_factor
+        self.worse_kimg = worse_kimg
+        self.constant_since: int | None = None
+
+    def look(self, module: Adversarial) -> None:
+        """Judge the latest means of the losses, the objective's curve, and the latest fakes."""
+        # Means over many batches: one bad loss among them makes its mean bad too.
+        for name, value in self.journal.latest.items():
+            if name.startswith(("loss/", "penalty/")) and not math.isfinite(value):
+                self._stop("diverged", f"{name} is {value}", module)
+        reason = worsened(self.journal, self.worse_factor, self.worse_kimg)
+        if reason is not None:
+            self._stop("diverged", reason, module)
+        if module.last_fakes is not None and len(module.last_fakes) > 1:
+            self._judge_spread(float(module.last_fakes.float().std(dim=0).mean()), module)
+
+    def _judge_spread(self, spread: float, module: Adversarial) -> None:
+        self.journal.log(module.images_seen, {"spread/fakes": spread})
+        if not math.isfinite(spread):
+            self._stop("diverged", "the generator's output is not finite", module)
+        elif spread >= self.collapse_spread:
+            self.constant_since = None
+        elif self.constant_since is None:
+            self.constant_since = module.images_seen
+        elif module.images_seen - self.constant_since >= self.collapse_kimg * 1000:
+            self._stop(
+                "collapsed",
+                f"the generator's output has been constant (spread {spread:.1e}) since "
+                f"{self.constant_since / 1000:.1f} kimg",
+                module,
+            )
+
+    def _stop(self, status: str, reason: str, module: Adversarial) -> None:
+        self.journal.stop(status, reason, module.images_seen, rule=RULE)
+
+    def state_dict(self) -> dict[str, int | None]:
+        return {"constant_since": self.constant_since}
+
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
+        self.constant_since = state_dict["constant_since"]
+
+
+def worsened(journal: Journal, factor: float, kimg: float) -> str | None:
+    """Why the objective says that training has failed; None where it does not say so."""
+    name = journal.objective
+    if name is None or journal.protocols[name]["direction"] != "minimize":
+        return None
+    curve = [(k, v) for k, v in journal.curves.get(name, []) if math.isfinite(v)]
+    if len(curve) <= LEAST_SCORES or min(value for _, value in curve) <= 0:
+        return None
+    # the best of medians of three in a row, since one lucky evaluation binds nobody
+    medians = [(curve[n][0], statistics.median(v for _, v in curve[n - 1 : n + 2]))
+               for n in range(1, len(curve) - 1)]  # fmt: skip
+    best_kimg, best = min(medians, key=lambda point: point[1])
+    limit = max(factor * best, best + LOST_SHARE * (curve[0][1] - best))
+    bad = []
+    for point in reversed(curve):
+        if point[1] <= limit:
+            break
+        bad.append(point)
+    now = curve[-1][0]
+    if len(bad) < LEAST_SCORES or now - bad[-1][0] < max(kimg, SHARE_OF_RUN * now):
+        return None
+    level = statistics.median(value for _, value in bad)
+    return (
+        f"{name} has stayed near {level:.4g} since {bad[-1][0]:.1f} kimg, {level / best:.1f} times "
+        f"its best of {best:.4g} at {best_kimg:.1f} kimg"
+    )

@@ -1,0 +1,279 @@
+"""Stop a run that has nothing more to gain: its game is at rest, or its quality no longer moves."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import pytorch_lightning as pl
+
+from gansweep.callbacks.balance import Balance
+from gansweep.callbacks.gradients import GradientNorms
+from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.quality import Quality
+from gansweep.callbacks.watcher import GameCallback
+from gansweep.config.ranges import Kimg, Share, Weight
+from gansweep.diagnosis.learning import by_word, why_nothing
+from gansweep.errors import UserError, nearest
+from gansweep.metrics.protocol import scores_called
+from gansweep.models.adversarial import Adversarial
+
+Curve = list[tuple[float, float]]
+Curves = dict[str, Curve]
+
+LEAST_SCORES = 4  # evaluations that a judgement on a stretch needs
+BETTER_THAN_CHANCE = 0.6  # accuracy that no untrained discriminator keeps up
+ALIVE = 1e-3  # of the usual gradient: under a dead discriminator it is 0
+MODES_KEPT = 0.9  # of all modes, or of the most that were ever captured
+BALANCE_CURVES = ("balance/", "critic/")  # what the callback of that name writes
+NOISE_FLOOR = 0.02  # of what a score has gained: what is flat for a score that ends near 0
+
+
+class _ScoreRule(GameCallback):
+    """Judges the run whenever it was scored, by the journal's curves alone.
+
+    Nothing is remembered between two judgements, so that a continued run stops where an
+    uninterrupted one does.
+    """
+
+    status: str
+    rule: str
+    reads: tuple[tuple[str, type[GameCallback]], ...]  # key in conf/callbacks, what it names
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        present = trainer.callbacks  # type: ignore[attr-defined]
+        for key, kind in self.reads:
+            if not any(isinstance(callback, kind) for callback in present):
+                why = " and a score (not metrics=none)" if kind is Quality else ""
+                raise UserError(
+                    f"callbacks.{self.rule} judges a run by what callbacks.{key} writes, which "
+                    f"is switched off here. Leave callbacks.{key}{why} in, or leave the rule out "
+                    f"with '~callbacks.{self.rule}'."
+                )
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        name = self.judges(self.journal)
+        curve = self.journal.curves.get(name, []) if name is not None else []
+        # a score of this step, or of the last one where the scorer stands behind the rule
+        if not curve or round(curve[-1][0] * 1000) < module.images_seen - images:
+            return
+        reason = self.reason(self.journal, module.makers)
+        if reason is not None:
+            self.journal.stop(self.status, reason, module.images_seen, rule=self.rule)
+
+    def judges(self, journal: Journal) -> str | None:
+        """The curve whose every new value is a time to judge."""
+        return journal.objective
+
+    def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
+        """Why the run should stop now, with the numbers; None where it should not."""
+        raise NotImplementedError
+
+
+class StopOnPlateau(_ScoreRule):
+    """Ends a run with status "plateau" where its objective has long not improved.
+
+    patience_kimg: thousands of images without an improvement, three evaluations at least.
+    min_relative: what counts as one, as a share of the value that it improves on; small steps
+        that add up to it count.
+    watch: a logged curve to judge by instead, the lower the better, as BEGAN's measure of
+        convergence critic/global_measure; by its means over quarters of the patience, since what
+        is logged is of one batch.
+    """
+
+    status = "plateau"
+    rule = "stop_on_plateau"
+    reads: tuple[tuple[str, type[GameCallback]], ...] = (("quality", Quality),)
+
+    def __init__(self, patience_kimg: Kimg, min_relative: Weight, watch: str | None = None) -> None:
+        self.patience_kimg = patience_kimg
+        self.min_relative = min_relative
+        self.watch = watch
+        if watch is not None:
+            self.reads = (("balance", Balance),) if watch.startswith(BALANCE_CURVES) else ()
+
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if trainer.is_global_zero and module.images_seen >= self.patience_kimg * 1000:
+            self._refuse_unknown()
+        super().after_step(trainer, module, images)
+
+    def _refuse_unknown(self) -> None:
+        """Raises: UserError where nothing writes the curve to watch; sooner it cannot be known."""
+        curves = self.journal.curves
+        if self.watch is not None and self.watch not in curves:
+            raise UserError(
+                f"callbacks.{self.rule}.watch={self.watch} is no curve of this run."
+                f"{nearest(self.watch, curves)} It logs {', '.join(sorted(curves))}."
+            )
+
+    def judges(self, journal: Journal) -> str | None:
+        return self.watch or journal.objective
+
+    def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
+        """The best value and how long ago it was reached; None while there is patience left."""
+        if self.watch is not None:
+            step = self.patience_kimg / LEAST_SCORES
+            sign, curve = 1, _quarters(journal.curves[self.watch], step)
+        else:
+            sign, curve = _objective(journal)
+        if not curve:
+            return None
+        since, held = curve[0]
+        waited = 0
+        for kimg, value in curve[1:]:
+            if sign * (held - value) > self.min_relative * abs(held):
+                since, held, waited = kimg, value, 0
+            else:
+                waited += 1
+        now, last = curve[-1]
+        if now - since < self.patience_kimg or waited < LEAST_SCORES - 1:
+            return None
+        told = (
+            f"{self.judges(journal)} has not improved by {self.min_relative:.1%} since it was "
+            f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
+            f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
+        )
+        why = why_nothing(by_word(_last_values(journal), journal.protocols))
+        if not why:
+            return told
+        return f"{told}; no sample resembles the data ({why}), so this plateau is saturation"
+
+
+class StopAtEquilibrium(_ScoreRule):
+    """Ends a run with status "equilibrium" where the game is balanced and its quality at rest.
+
+    Over the last `window_kimg` thousand images all of these must hold:
+    - balanced: the discriminator's outputs lie near 1/2 (mean |D - 1/2| at most `tolerance`); the
+      gap of a critic, which has no such scale, is at most `tolerance` times its largest;
+    - flat: the objective's means over the two halves of the window differ by at most `flat`;
+    - good: the objective is better than its first value by the share `improved` of it, and nine
+      tenths of the modes are there, where modes are counted;
+    - earned: the discriminator was once clearly better than chance;
+    - alive: the generator still receives a gradient.
+    The last three tell an equilibrium from an untrained discriminator, which says 50:50 from the
+    start, and from a collapsed one, which says so of everything: the generator that learns from
+    either may stand as still as at an equilibrium.
+    """
+
+    status = "equilibrium"
+    rule = "stop_at_equilibrium"
+    reads = (("quality", Quality), ("balance", Balance), ("gradients", GradientNorms))
+
+    def __init__(self, window_kimg: Kimg, tolerance: Share, flat: Weight, improved: Weight) -> None:
+        self.window_kimg = window_kimg
+        self.tolerance = tolerance
+        self.flat = flat
+        self.improved = improved
+
+    def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
+        """What was balanced and at rest over the window; None where all was not, or not yet."""
+        now = journal.curves[journal.objective or ""][-1][0]
+        start = now - self.window_kimg
+        if start < self.window_kimg:
+            return None
+        if not all(
+            _is_taught(journal.curves.get(f"grad_norm/{maker}", []), start) for maker in makers
+        ):
+            return None
+        balanced = self._balance(journal.curves, start)
+        rested = self._rest(journal, start)
+        if balanced is None or rested is None or not _modes_are_there(journal, start):
+            return None
+        return f"over the last {self.window_kimg:g} kimg {balanced}, and {rested}"
+
+    def _balance(self, curves: Curves, start: float) -> str | None:
+        """How balanced the game was since `start`; None where it was not, or never was a game."""
+        distances = _values(curves.get("balance/distance", []), start)
+        if distances:
+            right = [
+                (kimg, (real + fake) / 2)
+                for (kimg, real), (_, fake) in zip(
+                    curves["balance/real_accuracy"], curves["balance/fake_accuracy"], strict=True
+                )
+            ]
+            distance, best = statistics.fmean(distances), max(self._stretches(right, 0, start))
+            if distance > self.tolerance or best < BETTER_THAN_CHANCE:
+                return None
+            return (
+                f"the discriminator's outputs were {distance:.3f} from 1/2 (it was right on "
+                f"{best:.0%} at its best)"
+            )
+        gaps = _values(curves.get("critic/gap", []), start)
+        if not gaps:
+            return None
+        gap = abs(statistics.fmean(gaps))
+        largest = max(map(abs, self._stretches(curves["critic/gap"], 0, start)))
+        if largest == 0 or gap > self.tolerance * largest:
+            return None
+        return f"the critic's gap was {gap:.3g}, {gap / largest:.1%} of its largest"
+
+    def _stretches(self, curve: Curve, after: float, until: float) -> list[float]:
+        """Means over stretches of a quarter of the window: what was kept up, not one batch."""
+        step = self.window_kimg / 4
+        ends = [until - n * step for n in range(math.ceil((until - after) / step))]
+        stretches = [_values(curve, max(after, end - step), end) for end in ends]
+        return [statistics.fmean(values) for values in stretches if values] or [0.0]
+
+    def _rest(self, journal: Journal, start: float) -> str | None:
+        """Where the objective rested since `start`; None where it moved, or is not yet good."""
+        sign, curve = _objective(journal)
+        values = _values(curve, start)
+        if len(values) < LEAST_SCORES:
+            return None
+        first, level, half = curve[0][1], statistics.fmean(values), len(values) // 2
+        moved = abs(statistics.fmean(values[half:]) - statistics.fmean(values[:half]))
+        gained = sign * (first - level)
+        if gained < self.improved * abs(first):
+            return None
+        if moved > self.flat * max(abs(level), NOISE_FLOOR * gained):
+            return None
+        return (
+            f"{journal.objective} rested at {level:.4g} (it moved by {moved:.2g}; its first value "
+            f"was {first:.4g})"
+        )
+
+
+def _objective(journal: Journal) -> tuple[int, Curve]:
+    """1 for a score to minimise and -1 for one to maximise, and its finite values."""
+    name = journal.objective
+    assert name is not None
+    sign = 1 if journal.protocols[name]["direction"] == "minimize" else -1
+    return sign, [(k, v) for k, v in journal.curves[name] if math.isfinite(v)]
+
+
+def _last_values(journal: Journal) -> dict[str, float]:
+    values = {name: entry["value"] for name, entry in journal.last.items()}
+    return {name: v for name, v in values.items() if isinstance(v, (int, float))}
+
+
+def _quarters(curve: Curve, step: float) -> Curve:
+    """(end, mean) of each stretch of `step` kimg that is over; what is not finite is left out."""
+    means: Curve = []
+    for n in range(1, math.floor(curve[-1][0] / step) + 1):
+        values = _values(curve, (n - 1) * step, n * step)
+        if values:
+            means.append((n * step, statistics.fmean(values)))
+    return means
+
+
+def _values(curve: Curve, after: float, until: float = math.inf) -> list[float]:
+    return [value for kimg, value in curve if after < kimg <= until and math.isfinite(value)]
+
+
+def _is_taught(gradients: Curve, start: float) -> bool:
+    """Whether a generator's gradient has not once vanished since `start`."""
+    before, since = _values(gradients, 0, start), _values(gradients, start)
+    return bool(before and since) and min(since) > ALIVE * statistics.median(before)
+
+
+def _modes_are_there(journal: Journal, start: float) -> bool:
+    words = ("confident_modes", "modes")  # of images, those that the classifier is sure of
+    names = (scores_called(journal.protocols, word) for word in words)
+    for name in next(filter(None, names), []):
+        curve = journal.curves[name]
+        whole = max(value for _, value in curve)
+        for counts in scores_called(journal.protocols, "mode_counts"):
+            whole = len(journal.last[counts]["value"])
+        if statistics.fmean(_values(curve, start)) < MODES_KEPT * whole:
+            return False
+    return True

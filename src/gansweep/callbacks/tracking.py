@@ -1,0 +1,176 @@
+"""Experiment trackers: Lightning's loggers, set up for runs whose clock is images seen."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+from pytorch_lightning.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
+
+from gansweep.errors import UserError
+from gansweep.records.record import RunRecord
+
+MODES = ("online", "offline", "disabled")
+
+
+def wandb_logger(
+    *,
+    directory: Path,
+    group: str,
+    name: str,
+    tags: Sequence[str],
+    project: str = "gansweep",
+    entity: str | None = None,
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+) -> Logger:
+    """Weights & Biases; "auto" is offline unless the user is logged in. WANDB_MODE goes first.
+
+    The run's id is drawn when it begins and kept in its record, so that a continued run stays one
+    run, and no two runs share one.
+    """
+    import wandb
+
+    if mode == "auto":
+        mode = "online" if logged_in_to_wandb() else "offline"
+    if os.environ.get("WANDB_MODE") in MODES:
+        mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
+    in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # whose agent has chosen the place
+    run = wandb.init(
+        project=None if in_sweep else project,
+        entity=None if in_sweep else entity,
+        id=None if in_sweep else _wandb_id(directory),
+        group=group,
+        name=name,
+        tags=list(tags),
+        dir=str(directory),
+        mode=mode,
+        resume="allow",
+        settings=wandb.Settings(silent=mode == "offline", console="off"),
+    )
+    run.define_metric("kimg")
+    run.define_metric("*", step_metric="kimg")
+    # Lightning would set an option at its own start that wandb warns of.
+    return WandbLogger(experiment=run)
+
+
+def _wandb_id(directory: Path) -> str:
+    """The run's id, as W&B has it in the folders of a run that was begun by an older version."""
+    folders = directory.glob("wandb/*run-*-*")
+    begun = sorted(folder.name.partition("run-")[2] for folder in folders)
+    return RunRecord(directory).tracker_id("wandb", begun[-1].partition("-")[2] if begun else None)
+
+
+def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
+    """csv/version_0/metrics.csv in the run's directory; each continuation counts one up.
+
+    Lightning's logger empties a version's folder when it opens it.
+    """
+    return CSVLogger(str(directory), name="csv")
+
+
+def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
+    """Event files in the run's directory: `tensorboard --logdir runs` compares all runs."""
+    try:
+        return TensorBoardLogger(str(directory), name="tensorboard", version="")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "tracker=tensorboard needs a package more: pip install 'gansweep[tensorboard]'."
+        ) from error
+
+
+def mlflow_logger(
+    *, directory: Path, group: str, name: str, tags: Sequence[str], uri: str | None = None
+) -> Logger:
+    """MLflow; without a server's `uri` a local store beside the runs."""
+    try:
+        return MLFlowLogger(
+            experiment_name=group,
+            run_name=name,
+            tracking_uri=uri or f"sqlite:///{directory.resolve().parent / 'mlflow.db'}",
+            tags={tag: "true" for tag in tags},
+        )
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "tracker=mlflow needs a package more: pip install 'gansweep[mlflow]'."
+        ) from error
+
+
+def logged_in_to_wandb() -> bool:
+    """Whether a key for Weights & Biases is at hand, found without the network."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
+    """Log the row's plain numbers at the clock's position."""
+    numbers = {k: float(v) for k, v in row.items() if isinstance(v, (int, float))}
+    logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
+
+
+def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None:
+    """Show a picture, such as a sample grid, under its name where the tracker can hold one."""
+    if isinstance(logger, WandbLogger):
+        import wandb
+
+        logger.experiment.log({name: wandb.Image(str(path)), "kimg": images_seen / 1000})
+    elif isinstance(logger, TensorBoardLogger):
+        import numpy as np
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        logger.experiment.add_image(name, pixels, images_seen, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_artifact(logger.run_id, str(path), name)
+
+
+def alert(logger: Logger, title: str, text: str, severity: str) -> None:
+    """Tell the person who follows the run, where the tracker can: severity warning or failure."""
+    if isinstance(logger, WandbLogger):
+        level = "ERROR" if severity == "failure" else "WARN"
+        logger.experiment.alert(title=title, text=text, level=level)
+
+
+def finish(logger: Logger, status: str) -> None:
+    """Close the tracker's run, so that the next run of this process begins its own."""
+    logger.finalize("success" if status in ("finished", "paused") else "failed")
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
+
+
+def sync(paths: Sequence[Path]) -> int:
+    """Upload the offline Weights & Biases runs at or below the paths; the exit code."""
+    found = sorted({d for path in paths for d in path.rglob("offline-run-*") if d.is_dir()})
+    if not found:
+        raise UserError(
+            f"No offline Weights & Biases run lies under {', '.join(map(str, paths))}: runs made "
+            "with tracker=wandb keep theirs in RUN/wandb/offline-run-*."
+        )
+    if not logged_in_to_wandb():
+        raise UserError(
+            "You are not logged in to Weights & Biases: run 'wandb login' or set WANDB_API_KEY, "
+            f"then 'gansweep sync {paths[0]}' again. {len(found)} run(s) wait to be uploaded."
+        )
+    failed = 0
+    for number, directory in enumerate(found, start=1):
+        print(f"[{number}/{len(found)}] {directory}", flush=True)
+        done = subprocess.run([sys.executable, "-m", "wandb", "sync", str(directory)], check=False)
+        failed += done.returncode != 0
+    print(f"{len(found) - failed} of {len(found)} runs uploaded.")
+    return 1 if failed else 0

@@ -1,0 +1,292 @@
+"""`gansweep doctor`: say in words what is wrong with runs, and what to try next."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gansweep.cli.paths import parser_of_paths
+from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.findings import Finding, Gap
+from gansweep.diagnosis.gaps import gaps
+from gansweep.diagnosis.rules import RULES, diagnose
+from gansweep.errors import visible
+from gansweep.judging.notation import plural
+from gansweep.records.read import DAMAGED, Run, load
+from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
+from gansweep.report.page.symptoms import Symptom, symptoms
+
+DESCRIPTION = """\
+Say in words what is wrong with runs, by what numbers, and what to try next.
+
+Known are: a run that never learned, mode collapse, a vanishing generator
+gradient, a discriminator that overpowers or is fooled, divergence, oscillation,
+over-generalisation, memorisation and slow convergence. Judged is mainly the
+last third of a run: one that has recovered is not ill. Running and killed runs
+are judged by what they wrote so far."""
+
+EXAMPLES = """\
+examples:
+  gansweep doctor runs/digits/dcgan-001      one run: findings, curves, commands
+  gansweep doctor runs/demo-digits           a sweep: which settings go wrong
+  gansweep doctor runs/demo-digits --show 9  nine of its runs in full
+
+A finding is a failure (the run is of no use as it is) or a warning (worth a
+look). Each remedy is a whole command; it trains a new run beside the old one.
+What no number of the run can show is listed under "not judged", with the way to
+measure it.
+"""
+
+WIDTH = 80
+SHOWN = 3  # runs of many that are told in full
+CURVES = 3  # of a finding
+SPARK = 30
+COLOURS = {"failure": "\033[1;31m", "warning": "\033[1;33m", "healthy": "\033[1;32m"}
+COLOURS[DAMAGED] = COLOURS["failure"]
+PLAIN = "\033[0m"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A run with what was found in it, and what could not be judged."""
+
+    run: Run
+    evidence: Evidence
+    findings: list[Finding]
+    gaps: list[Gap]
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its findings: "failure", "warning" or "healthy"; or "damaged"."""
+        if self.run.status == DAMAGED:
+            return DAMAGED
+        return self.findings[0].severity if self.findings else "healthy"
+
+    @property
+    def badness(self) -> tuple[int, int]:
+        failures = sum(finding.severity == "failure" for finding in self.findings)
+        return failures, len(self.findings)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its options: which runs to examine, and how many of them to tell in full."""
+    made = parser_of_paths("doctor", DESCRIPTION, EXAMPLES)
+    made.add_argument(
+        "--show",
+        type=int,
+        default=SHOWN,
+        metavar="N",
+        help=f"runs to tell in full, the worst first (default: {SHOWN})",
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; a UserError is left to the caller."""
+    options = parser().parse_args(argv)
+    patients = [examined(run) for run in load(options.paths)]
+    page = Page.of_terminal()
+    if len(patients) > 1:
+        _print_summary(patients, page)
+        patients = sorted(patients, key=lambda one: one.badness, reverse=True)
+        patients = [one for one in patients if one.findings][: options.show]
+    for patient in patients:
+        _print_patient(patient, page)
+    return 0
+
+
+def examined(run: Run) -> Patient:
+    evidence = evidence_of(run)
+    return Patient(run, evidence, diagnose(evidence), gaps(evidence))
+
+
+def evidence_of(run: Run) -> Evidence:
+    """A run's record as the rules read it: `diagnose(evidence_of(run))`."""
+    curves: dict[str, Points] = {}
+    counted: list[list[tuple[float, list[float]]]] = [[]]
+    for name, curve in run.curves.items():
+        pairs = list(zip(curve.kimg, curve.values, strict=True))
+        lists = [(k, v) for k, v in pairs if isinstance(v, list) and None not in v]
+        numbers = [(k, v) for k, v in pairs if not isinstance(v, list)]
+        if len(numbers) == len(pairs):
+            curves[name] = [(kimg, float("nan") if v is None else float(v)) for kimg, v in pairs]
+        elif lists and run.protocols.get(name, {}).get("score") == "mode_counts":
+            counted.append(lists)
+    protocols = dict(run.protocols)
+    for evaluation in run.evaluations:
+        for name, entry in evaluation.scores.items():
+            if name not in curves and isinstance(entry.get("value"), (int, float)):
+                curves[name] = [(evaluation.kimg, float(entry["value"]))]
+                protocols[name] = evaluation.protocols.get(name, {})
+    objective, game = run.result.get("objective"), run.result.get("game")
+    return Evidence(
+        curves=curves,
+        protocols=protocols,
+        objective=objective if objective in curves else None,
+        counts=max(counted, key=len),
+        config=run.config,
+        game=game if isinstance(game, dict) else {},
+        status=run.status,
+        reason=run.reason,
+        command=str(run.result.get("command") or _bare_command(run)),
+        directory=str(run.directory),
+    )
+
+
+def _bare_command(run: Run) -> str:
+    """Where no one command trains the run again, one with the settings that it ended with; where
+    the record is too young to hold any, the choices alone."""
+    told, folder = run.result.get("overrides") or (), run.result.get("config_dir")
+    words = [word for word in told if word.partition("=")[0] not in ("group", "name")]
+    words = words or [f"model={run.model}", f"data={run.data}"]
+    return shlex.join(["gansweep", "train", *(["--config-dir", folder] if folder else []), *words])
+
+
+@dataclass(frozen=True)
+class Page:
+    """How the terminal takes text. levels: the characters of a sparkline, from low to high."""
+
+    width: int = WIDTH
+    coloured: bool = False
+    levels: str = BLOCKS
+
+    @classmethod
+    def of_terminal(cls) -> Page:
+        """That of standard output: 60 to 100 columns of a terminal, else `WIDTH` without colours.
+
+        Sparklines are drawn in ASCII where the output's encoding has no blocks.
+        """
+        is_terminal = sys.stdout.isatty()
+        try:
+            BLOCKS.encode(sys.stdout.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            levels = ASCII
+        else:
+            levels = BLOCKS
+        return cls(
+            width=max(60, min(100, shutil.get_terminal_size().columns)) if is_terminal else WIDTH,
+            coloured=is_terminal
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM") != "dumb",
+            levels=levels,
+        )
+
+    def mark(self, word: str, verdict: str) -> str:
+        return f"{COLOURS[verdict]}{word}{PLAIN}" if self.coloured else word
+
+    def fill(self, text: str, indent: int, hanging: int = 0) -> str:
+        """The text over lines of the page, all by `indent`, all but the first by `hanging` more."""
+        return textwrap.fill(
+            text,
+            self.width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + hanging),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _print_summary(patients: Sequence[Patient], page: Page) -> None:
+    counts = {word: sum(p.verdict == word for p in patients) for word in COLOURS}
+    damaged = f", {counts[DAMAGED]} damaged" if counts[DAMAGED] else ""
+    print(
+        f"{plural(len(patients), 'run')}: {counts['failure']} with failures, {counts['warning']} "
+        f"with warnings only, {counts['healthy']} without a finding{damaged}."
+    )
+    for one in patients:
+        if one.verdict == DAMAGED:
+            print(page.fill(f"{one.run.name}: {one.run.reason}", 2, 4))
+    for rule in RULES:
+        ill = _having(rule, patients)
+        if ill:
+            _print_symptom(ill, patients, page)
+    print()
+
+
+def _having(rule: str, patients: Sequence[Patient]) -> list[tuple[Patient, Finding]]:
+    return [(one, f) for one in patients for f in one.findings if f.rule == rule]
+
+
+def _print_symptom(
+    ill: Sequence[tuple[Patient, Finding]], patients: Sequence[Patient], page: Page
+) -> None:
+    failures = sum(finding.severity == "failure" for _, finding in ill)
+    kinds = f"{failures} failures" if failures != 1 else "1 failure"
+    if not failures:
+        kinds = "warnings"
+    title = ill[0][1].title
+    names = {one.run.name for one, _ in ill}
+    told = symptoms([(one.run, one.run.name in names) for one in patients])
+    words = "; ".join(_symptom_words(one) for one in told)
+    line = f"{title}: {len(ill)} of {len(patients)} ({kinds}){f', {words}' if words else ''}"
+    print(page.fill(line, 2, 4))
+
+
+def _symptom_words(symptom: Symptom) -> str:
+    return (
+        f"{symptom.ill_inside} of {symptom.inside} with {symptom.setting}, "
+        f"{symptom.ill_outside} of {symptom.outside} without"
+    )
+
+
+def _print_patient(patient: Patient, page: Page) -> None:
+    run = patient.run
+    here = Path.cwd().resolve()
+    inside = run.directory.is_relative_to(here)
+    print(visible(str(run.directory.relative_to(here) if inside else run.directory)))
+    state = f"{run.model} on {run.data}, {run.status} at {run.kimg:.4g} kimg"
+    unfinished = f": {run.reason}" if run.reason and not run.complete else ""
+    print(page.fill(f"{state}{unfinished}", 2))
+    for note in run.notes:
+        print(page.fill(f"note: {note}", 2, 2))
+    if not patient.findings and patient.verdict == "healthy":
+        print(f"  {page.mark('healthy', 'healthy')}: none of the known failures shows")
+    told: set[str] = set()
+    for finding in patient.findings:
+        _print_finding(finding, patient.evidence, page, told)
+    if patient.gaps:
+        print("\n  not judged")
+    for gap in patient.gaps:
+        title = gap.rule.replace("_", " ")
+        print(page.fill(f"{title}: {gap.text}. {gap.mend}", 4, 2))
+    print()
+
+
+def _print_finding(finding: Finding, evidence: Evidence, page: Page, told: set[str]) -> None:
+    """told: the commands that stand on the page already; those of this finding are added."""
+    print(f"\n  {page.mark(finding.severity, finding.severity)}: {finding.title}")
+    print(page.fill(finding.text, 4))
+    shown = finding.columns[:CURVES]
+    longest = max(map(len, shown), default=0)
+    for name in shown:
+        line = sparkline(evidence.curves[name], SPARK, page.levels)
+        print(f"    {name:<{longest}}  {line.drawn}  {line.low:.3g} to {line.high:.3g}")
+    if finding.remedies:
+        print("    worth trying:")
+    for remedy in finding.remedies:
+        again = " (the command above)" if remedy.command in told else ""
+        print(page.fill(f"- {remedy.text}{again}", 4, 2))
+        if not again:
+            print(_wrapped(remedy.command, page))
+        told.add(remedy.command)
+
+
+def _wrapped(command: str, page: Page) -> str:
+    """The command over lines that a shell takes as one."""
+    lines = [" " * 6]
+    for word in map(shlex.quote, shlex.split(command)):
+        if not lines[-1].strip():
+            lines[-1] += word
+        elif len(lines[-1]) + len(word) + 3 <= page.width:  # a blank, and one before the backslash
+            lines[-1] += f" {word}"
+        else:
+            lines[-1] += " \\"
+            lines.append(" " * 8 + word)
+    return "\n".join(lines)

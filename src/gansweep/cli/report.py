@@ -1,0 +1,156 @@
+"""`gansweep report`: compare runs on one page or in a table."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gansweep.cli.paths import parser_of_paths
+from gansweep.errors import UserError
+from gansweep.records.plain_values import DamagedError, parsed
+from gansweep.records.record import content_of
+
+if TYPE_CHECKING:
+    from gansweep.judging.statistics import Row
+
+DESCRIPTION = """\
+Compare runs: one HTML page that needs no network, or a table.
+
+The page has the leaderboard (mean, standard deviation and 95 % interval over
+seeds), learning curves, samples side by side, discriminator balance, mode
+coverage, and the command that repeats each run; of a sweep the best score
+expected of a budget, the Pareto front of several objectives, a population's
+schedules, its hyperparameters and what its budget went to. Runs that differ in
+nothing but their seed are one configuration. Scores that were measured under
+different protocols are never put in one column."""
+
+EXAMPLES = """\
+examples:
+  gansweep report runs/demo-digits                a sweep, to its report.html
+  gansweep report runs/digits runs/ring -o ab.html  two groups on one page
+  gansweep report runs --metric fid_10k_train     ranked by another score
+  gansweep report runs --latex table.tex --csv -  tables; "-" is the terminal
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its options: what to read, where to write to, what to rank by."""
+    made = parser_of_paths("report", DESCRIPTION, EXAMPLES)
+    made.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: report.html inside PATH; in the working directory for several)",
+    )
+    made.add_argument("--csv", metavar="FILE", help="write the leaderboard as CSV, not the page")
+    made.add_argument(
+        "--latex", metavar="FILE", help="write the leaderboard as a booktabs table, not the page"
+    )
+    made.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="the score that ranks (default: the sweep's objective, else the score that most "
+        "runs have); tables then have this score alone",
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; a UserError is left to the caller."""
+    options = parser().parse_args(argv)
+    if options.csv or options.latex:
+        _write_tables(options)
+        if options.out is None:
+            return 0
+    from gansweep.report.page.page import write_report
+
+    out = options.out or _default_page(options.paths)
+    page = write_report(options.paths, out, options.metric)
+    size = page.stat().st_size / 1e6
+    print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
+    return 0
+
+
+def conclude(sweep: Path) -> None:
+    """The end of a sweep: write its page, print its leaderboard and where to look next."""
+    from gansweep.judging.statistics import leaderboard
+    from gansweep.records.read import load
+    from gansweep.report.page.page import write_report
+    from gansweep.report.tables import leaderboard_text
+
+    # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    board = leaderboard(load([sweep]))
+    table = leaderboard_text(board, width)
+    print(table)
+    for note in _left_out(sweep, table):
+        print(textwrap.fill(note, width))
+    page = write_report([sweep], _default_page([sweep]))
+    print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
+    if board.ranked and (again := _command_of(board.ranked[0])):
+        print(f"\ntrain {board.ranked[0].name} again:\n{_continued(again, width)}")
+
+
+def _command_of(row: Row) -> str:
+    """Trains a configuration; "" for a population's, whose settings changed on the way."""
+    run = row.shown[0]
+    scheduled = any(one.sweep and one.sweep.schedule for one in row.runs)
+    return "" if scheduled else str(run.result.get("command") or "").strip()
+
+
+def _continued(command: str, width: int) -> str:
+    """The command over several lines, none wider than `width` where no word is, to be copied."""
+    lines = ["   "]
+    for word in map(shlex.quote, shlex.split(command)):
+        if len(lines[-1]) + len(word) + 3 > width:  # a blank before it, a blank and \\ behind
+            lines.append("       ")
+        lines[-1] += f" {word}"
+    return " \\\n".join(lines)
+
+
+def _left_out(sweep: Path, table: str) -> list[str]:
+    """A sentence for each variant that the sweep tried and the table does not show."""
+    try:
+        reasons = parsed(content_of(sweep / "leaderboard.json"))["left_out"].items()
+    except (OSError, DamagedError, KeyError, TypeError, AttributeError):
+        return []
+    return [f"{name} is not ranked: {why}." for name, why in reasons if name not in table]
+
+
+def _default_page(paths: Sequence[Path]) -> Path:
+    return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
+
+
+def _write_tables(options: argparse.Namespace) -> None:
+    from gansweep.judging.statistics import leaderboard
+    from gansweep.records.read import load
+    from gansweep.report.tables import leaderboard_csv, leaderboard_latex
+
+    board = leaderboard(load(options.paths), options.metric)
+    if options.csv:
+        _write(options.csv, leaderboard_csv(board, options.metric), "")
+    if options.latex:
+        hint = r" Put \usepackage{booktabs} into the preamble and \input this file."
+        _write(options.latex, leaderboard_latex(board, options.metric), hint)
+
+
+def _write(target: str, text: str, hint: str) -> None:
+    """To a file with a word on what was written, or to the terminal as it is for "-"."""
+    if target == "-":
+        print(text, end="")
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"The table cannot be written to {target}: {error.strerror}. Choose another file, or "
+            '"-" for the terminal.'
+        ) from error
+    print(f"Wrote {target}.{hint}")

@@ -1,0 +1,116 @@
+"""What `gansweep status` prints for a person: at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import Any
+
+from gansweep.cli.sweep_table import clock
+from gansweep.engine.failures import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
+from gansweep.engine.status import Status
+from gansweep.errors import folded
+
+COLUMNS = 80
+MOST_WORKERS = 16  # that are listed one by one
+FAILED = {  # the words of failures.FAILURES for a person
+    OUT_OF_MEMORY: "out of memory",
+    BUG: "by a bug",
+    MISTAKE: "by a mistake",
+    KILLED: "killed too often",
+}
+STATES = {
+    "running": "at work",
+    "stopping": "its workers save and stop",
+    "queued": "its workers wait in the queue of SLURM",
+    "finished": "finished",
+    "cancelled": "cancelled, and nobody works on it",
+    "stopped": "stopped, because its first trials failed alike",
+    "idle": "nobody works on it",
+}
+
+
+def text_of(status: Status) -> str:
+    """Blocks of 80 columns at most: the sweep, its runs, workers and jobs, what to run next."""
+    left = ""
+    if status.seconds_left and status.state in ("running", "queued"):
+        left = f", about {clock(status.seconds_left)} left"
+    # "auto" stands for a score that no run has measured yet
+    goal = "" if status.objective.endswith(" auto") else f" ({status.objective})"
+    head = [f"sweep {status.sweep}{goal}", f"{STATES[status.state]}{left}"]
+    if status.storage_error:
+        head += folded(f"its storage does not answer: {status.storage_error}").splitlines()
+        head += ["what follows is by the runs' own records"]
+    head += [f"damaged: {line}" for line in status.damaged]
+    blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
+    if status.stopped:
+        blocks.append(_folded(status.stopped))
+    text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
+    return f"{text}\n\n{_commands(status.next)}"
+
+
+def _commands(commands: dict[str, str]) -> str:
+    """What each does, then the command, whole: to be copied."""
+    width = max(map(len, commands.values()))
+    return "\n".join(f"{does:<{width}}   {command}" for command, does in commands.items())
+
+
+def _runs(status: Status) -> list[str]:
+    lines = [f"trials   {_counts(status.trials)}"]
+    if status.failures:
+        told = {FAILED.get(kind, kind): many for kind, many in status.failures.items()}
+        lines.append(f"failed   {_counts(told)}")
+    if status.confirmations:
+        lines.append(f"confirm  {_counts(status.confirmations)}")
+    if status.best:
+        best = status.best
+        words = f"best     {best['value']:.5g} ({best['trial']}) {best['parameters']}"
+        lines += textwrap.wrap(words, COLUMNS, subsequent_indent=" " * 9)
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{many} {state}" for state, many in counts.items())
+
+
+def _workers(workers: list[dict[str, Any]]) -> list[str]:
+    if not workers:
+        return []
+    columns = {
+        "worker": [w["name"] for w in workers],
+        "on": [w["host"] for w in workers],
+        "job": [w["job"] or "" for w in workers],
+        "GPU": [w["gpus"] or "" for w in workers],
+        "doing": [w["doing"] for w in workers],
+        "for": [clock(w["seconds"]) for w in workers],
+    }
+    shown = {head: cells for head, cells in columns.items() if any(cells)}
+    rows = [list(shown), *map(list, zip(*shown.values(), strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    more = len(workers) - MOST_WORKERS
+    return lines[: MOST_WORKERS + 1] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _jobs(status: Status) -> list[str]:
+    if status.queue_error:
+        return folded(f"SLURM   {status.queue_error}").splitlines()
+    words = (j["state"].lower() + (f" ({j['reason']})" if j["reason"] else "") for j in status.jobs)
+    lines = [f"SLURM   {_counts(dict(Counter(words)))}"] if status.jobs else []
+    for job in status.jobs[:MOST_WORKERS]:
+        if job["node"]:
+            lines.append(f"        {job['id']} on {job['node']}, {job['time_left']} left")
+    return lines
+
+
+def _folded(text: str) -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(line, COLUMNS, subsequent_indent=indent) or [""]
+    return lines
+
+
+def _cut(line: str) -> str:
+    line = line.rstrip()
+    return line if len(line) <= COLUMNS else line[: COLUMNS - 1] + "…"

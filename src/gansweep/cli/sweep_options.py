@@ -1,0 +1,317 @@
+"""The command of a sweep: its words, and the settings that they come to, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.config.directory_names import checked_name
+from gansweep.config.kinds import OneOf
+from gansweep.config.options import check_record, refusal
+from gansweep.config.ranges import Count, Name, Workers
+from gansweep.engine.confirm import FIRST_SEED
+from gansweep.engine.storage.storage import canonical
+from gansweep.errors import UserError, nearest
+from gansweep.search.changeable import check_population
+from gansweep.search.default_search import as_list, settle_search, with_direction
+from gansweep.search.domains import override_text
+from gansweep.search.own_space import OWN, own_space
+from gansweep.search.samplers import SAMPLERS
+from gansweep.search.settings import SWEEP, Settings
+from gansweep.search.space import Space, narrowed, with_command_line
+
+OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
+ENGINES = ("optuna", "wandb")
+SWEEP_KEYS: dict[str, tuple[str, ...]] = {
+    "n_trials": (),
+    "overrides": (),
+    "space": (),
+    "objective": ("metric", "direction", "at"),
+    "sampler": ("name", "seed", "startup_trials"),
+    "pruner": ("name", "warmup_fraction", "startup_trials", "reduction_factor"),
+    "confirm": ("top", "per", "seeds", "n_fake"),
+    "max_retries": (),
+    "seeds": (),
+    "constraints": (),
+    "enqueue": (),
+    "population": ("every_kimg", "share", "factors", "resample"),
+    "stop_after_alike": (),
+}
+COMMAND = "gansweep.cli.sweep_options.CommandOptions"
+LAUNCHERS = {
+    "local": "gansweep.engine.launch.local.LocalOptions",
+    "slurm": "gansweep.engine.launch.slurm.SlurmOptions",
+}
+
+
+class CommandOptions(TypedDict):
+    """The root of conf/sweep.yaml."""
+
+    n_trials: Count | None
+    workers: Workers
+    name: Name | None
+    runs_dir: Name
+    storage: str
+    engine: Literal["optuna", "wandb"]
+
+
+def check_engine(engine: str, dry_run: bool) -> None:
+    """Raises: UserError for an engine that is not known, or that --dry-run has nothing for."""
+    if engine not in ENGINES:
+        raise UserError(
+            f"engine={engine} is not known.{nearest(engine, ENGINES)} Use {' or '.join(ENGINES)}."
+        )
+    if dry_run and engine == "optuna":
+        raise UserError(
+            "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "
+            "of our own engine use --cfg job."
+        )
+
+
+def flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
+    """(overrides, --config-dir, whether --cfg and whether --dry-run was asked for)."""
+    words: list[str] = []
+    config_dir, shows_config, dry_run = None, False, False
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        flag, _, value = word.partition("=")
+        if flag in ("--config-dir", "-cd", "--cfg", "-c"):
+            value = value or (rest.pop(0) if rest else "")
+            if flag in ("--cfg", "-c"):
+                shows_config = True
+            elif not Path(value).is_dir():
+                raise UserError(f"--config-dir {value} is no folder. Give one that exists.")
+            else:
+                config_dir = str(Path(value).resolve())
+        elif word == "--dry-run":
+            dry_run = True
+        elif word.startswith("-"):
+            known = ("--config-dir", "--cfg", "--dry-run", "--help")
+            raise UserError(
+                f"`gansweep sweep` has no flag {word}.{nearest(word, known)} "
+                "`gansweep sweep --help` lists them."
+            )
+        else:
+            words.append(word)
+    return words, config_dir, shows_config, dry_run
+
+
+def split(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """(the sweep's own overrides, the rest: key -> text after the =)."""
+    own: list[str] = []
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals and not key.startswith("~"):
+            raise UserError(
+                f"'{word}' is no option: an option is KEY=VALUE, with no spaces around the '='. "
+                "`gansweep sweep --help` lists those of a sweep."
+            )
+        bare = key.lstrip("+~")
+        if bare in OWN_KEYS or bare.split(".")[0].split("@")[0] in ("sweep", "launcher"):
+            own.append(word)
+        else:
+            given[key] = value if equals else ""
+    return own, given
+
+
+def settings_of(
+    cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
+) -> tuple[Settings, Space, list[str]]:
+    """The settings and the space, checked against the configurations they lead to; remarks."""
+    _check_options(cfg)
+    sweep = _sweep_node(cfg)
+    fixed, searched = _by_kind(given)
+    entries = sweep.pop("space") or {}
+    if entries == OWN:
+        plain = _merged(list(sweep["overrides"]), fixed, ())
+        entries = own_space(searched, lambda words: check([*plain, *words]))
+    entries = narrowed(with_command_line(entries, fixed), searched)
+    space = Space.parse(entries)
+    in_space = space.keys()
+    overrides = _merged(list(sweep.pop("overrides")), fixed, in_space)
+    base = _checked_base(overrides, given, check)
+    space.check(lambda branch: check([*overrides, *branch]))
+    if int(sweep["confirm"]["top"]) > 0:
+        check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
+        _check_groups(str(sweep["confirm"]["per"]), in_space)
+    if "auto" in as_list(sweep["objective"]["metric"]):
+        _refuse_unlike_models(space, lambda model: check([*overrides, f"model={model}"]))
+    sweep["objective"] = with_direction(sweep["objective"], base)
+    sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
+    settings = Settings(
+        name=checked_name("name", cfg.name) if cfg.name is not None else _default_name(words, base),
+        n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
+        budget_kimg=float(base["budget_kimg"]),
+        base_seed=int(base["seed"]),
+        space=entries,
+        overrides=overrides,
+        runs_dir=_given_place(cfg.runs_dir),
+        storage=canonical(str(cfg.storage)),
+        launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
+        uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
+        evaluation_kimg=OmegaConf.select(base, "callbacks.quality.every_kimg"),
+        **sweep,
+    )
+    if settings.sampler["name"] == "population":
+        check_population(settings, space, base)
+    remarks = settle_search(settings, space, base, lambda words: check([*overrides, *words]))
+    return settings, space, remarks
+
+
+def _check_options(cfg: DictConfig) -> None:
+    """Raises: UserError for an option of the sweep, its launcher or the root that is not taken."""
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    check_record("sweep.", content["sweep"], SWEEP)
+    launcher = content["launcher"]
+    name = launcher.get("name") if isinstance(launcher, Mapping) else None
+    known = OneOf(tuple(LAUNCHERS))
+    if not known.takes(name):
+        raise UserError(refusal("launcher.name", name, known))
+    check_record("launcher.", launcher, LAUNCHERS[str(name)])
+    for key in cfg:
+        if key not in ("sweep", "launcher"):
+            value = cfg[key]
+            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            check_record("", {str(key): plain}, COMMAND)
+
+
+def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
+    """The node `sweep`, without what the root has taken from it.
+
+    Raises: UserError for a key that nothing reads: Hydra lets a file bring any.
+    """
+    content = OmegaConf.to_container(cfg.sweep, resolve=False)
+    assert isinstance(content, dict)
+    node: dict[str, Any] = {str(k): v for k, v in content.items()}
+    for key, value in node.items():
+        _check_key(f"sweep.{key}", key, SWEEP_KEYS)
+        known = SWEEP_KEYS[key]
+        if known and not isinstance(value, Mapping):
+            raise UserError(f"sweep.{key}={value} must be a mapping of {', '.join(known)}.")
+        for inner in value if known else ():
+            _check_key(f"sweep.{key}.{inner}", inner, known)
+        _refuse_missing(f"sweep.{key}.", known, value)
+    _refuse_missing("sweep.", SWEEP_KEYS, node)
+    del node["n_trials"]
+    node["overrides"] = [str(word) for word in as_list(node["overrides"] or [])]
+    _check_values(node)
+    return node
+
+
+def _check_values(node: Mapping[str, Any]) -> None:
+    space = node["space"]
+    if space and space != OWN and not isinstance(space, Mapping):
+        raise UserError(
+            f"sweep.space={override_text(space)} is no search space. Use {OWN}, or entries KEY: "
+            "DOMAIN, as in 'model.batch_size: choice(32, 64)'."
+        )
+    metrics = as_list(node["objective"]["metric"])
+    if not metrics or not all(isinstance(metric, str) for metric in metrics):
+        raise UserError(
+            f"sweep.objective.metric={override_text(node['objective']['metric'])} names no score. "
+            "Use auto, fid, or a list of several scores."
+        )
+
+
+def _refuse_missing(group: str, known: Iterable[str], given: Container[str]) -> None:
+    for key in known:
+        if key not in given:
+            raise UserError(f"The sweep has no {group}{key} any more. Leave ~{group}{key} out.")
+
+
+def _check_key(option: str, key: str, known: Collection[str]) -> None:
+    if key not in known:
+        raise UserError(f"There is no option '{option}'.{nearest(key, known)}")
+
+
+def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(plain values, those that name several: these are searched)."""
+    fixed: dict[str, str] = {}
+    searched: dict[str, str] = {}
+    for key, text in given.items():
+        try:
+            many = (
+                not key.startswith("~")
+                and OverridesParser.create().parse_override(f"{key}={text}").is_sweep_override()
+            )
+        except HydraException:
+            many = "choice(" in text  # a null in it; the space knows what to do with that
+        (searched if many else fixed)[key] = text
+    return fixed, searched
+
+
+def _merged(own: list[str], fixed: Mapping[str, str], in_space: Sequence[str]) -> list[str]:
+    """The overrides of every trial: the sweep's, those of the command line on top of them."""
+    merged = {word.partition("=")[0]: word for word in own}
+    for key, text in fixed.items():
+        if key.lstrip("+") not in in_space:
+            merged[key] = key if key.startswith("~") and not text else f"{key}={text}"
+    return [word for key, word in merged.items() if key.lstrip("+") not in in_space]
+
+
+def _checked_base(
+    overrides: list[str], given: Mapping[str, str], check: Callable[[list[str]], Any]
+) -> Any:
+    try:
+        return check(overrides)
+    except UserError as error:
+        for key in given:
+            hint = nearest(key, OWN_KEYS)
+            if hint and f"'{key}'" in str(error):
+                raise UserError(f"`gansweep sweep` has no option '{key}'.{hint}") from error
+        raise
+
+
+def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> None:
+    """Raises: UserError where models would be ranked by scores that do not compare."""
+    judges: dict[str, str] = {}
+    for model in space.values("model"):
+        words = OmegaConf.select(compose_model(model), "model.judged_by") or ["quality"]
+        judges[model] = str(words[0])
+    if len(set(judges.values())) > 1:
+        told = ", ".join(f"{model} by {word}" for model, word in judges.items())
+        raise UserError(
+            f"These models are judged by scores that do not compare ({told}). Name one score that "
+            "all of them have, as in sweep.objective.metric=fid, or sweep them one by one."
+        )
+
+
+def _check_groups(per: str, in_space: Sequence[str]) -> None:
+    if per not in ("config", "model", *in_space):
+        raise UserError(
+            f"sweep.confirm.per={per} is no entry of the search space."
+            f"{nearest(per, ['config', *in_space])} Use 'config', or one of {', '.join(in_space)}."
+        )
+
+
+def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
+    if sampler["name"] == "grid":
+        points = len(space.grid())
+        return points if wanted is None else min(int(wanted), points)
+    if wanted is None:
+        raise UserError(
+            f"n_trials=null stands for every point of a grid, and the sampler is "
+            f"'{sampler['name']}' (one of {', '.join(SAMPLERS)}). Use n_trials=20, say."
+        )
+    assert isinstance(wanted, int)
+    return wanted
+
+
+def _given_place(runs_dir: Any) -> str:
+    if not runs_dir or not isinstance(runs_dir, (str, int)):
+        raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
+    return str(runs_dir)
+
+
+def _default_name(words: list[str], base: Any) -> str:
+    chosen = [word.partition("=")[2] for word in words if word.startswith("sweep=")]
+    data = base["choices"]["data"]
+    return f"{chosen[-1] if chosen else 'random'}-{data}"

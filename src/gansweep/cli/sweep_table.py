@@ -1,0 +1,319 @@
+"""The live view of a sweep: a table on a terminal, else one line for each event."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TextIO
+
+from optuna.trial import FrozenTrial, TrialState
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from gansweep.engine.confirm import front
+from gansweep.engine.study import SweepStudy, latest, protocols_in
+from gansweep.engine.time_left import seconds_left
+from gansweep.judging.constraints import broken
+from gansweep.judging.status import GAVE_UP, SUCCEEDED
+from gansweep.records.record import RunRecord
+
+STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "equilibrium": "green",
+    "pruned": "yellow",
+    **dict.fromkeys(GAVE_UP, "red"),
+    "failed": "bold red",
+}
+WAITS = ("waiting", "interrupted")
+LOOK_SECONDS = 5.0  # between two looks at who is at work
+
+
+@dataclass
+class Row:
+    """One trial or confirmation run as it stands."""
+
+    key: str
+    status: str
+    worker: str
+    params: str
+    kimg: float
+    score: str | None  # the objective's full name
+    value: float | None  # its latest value
+    images_per_second: float | None
+    seconds: float
+    reason: str
+    confirms: bool
+    breaks: str = ""  # which constraints, and by what
+
+
+class Watch:
+    """Reads the study and the run records; each file again only after it has changed."""
+
+    def __init__(self, study: SweepStudy) -> None:
+        self.study = study
+        self.started = time.monotonic()
+        self._done_before = -1
+        self._histories: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self._settled: dict[tuple[str, int], Row] = {}
+
+    def rows(self) -> list[Row]:
+        studies = (self.study.trials, self.study.confirms)
+        return [self._row(t, s is studies[1]) for s in studies for t in latest(s)]
+
+    def shown(self, rows: list[Row]) -> list[Row]:
+        """One row for each trial; of a population's members, that of their latest generation."""
+        if self.study.population is None:
+            return rows
+        members = {self.study.population.member_of(r.key): r for r in rows if not r.confirms}
+        latest_units = [replace(row, key=member) for member, row in sorted(members.items())]
+        return [*latest_units, *(r for r in rows if r.confirms)]
+
+    def best(self, rows: list[Row]) -> Row | None:
+        done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
+        done = [r for r in done if r.value is not None and not r.breaks]
+        key = self.study.objective.sort_key
+        return min(done, key=lambda r: key(r.value or 0.0)) if done else None
+
+    def front_size(self) -> int | None:
+        """How many trials the Pareto front has so far; None where there is one objective."""
+        settings = self.study.settings
+        several = len(settings.objectives) > 1
+        return len(front(latest(self.study.trials), settings)) if several else None
+
+    def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
+        """Runs that have ended, and how many there will be."""
+        confirm = self.study.settings.confirm
+        ended = [r for r in rows if r.status not in (*WAITS, "running")]
+        known = {r.key for r in rows if r.confirms}
+        if sum(not r.confirms for r in ended) >= self.study.n_trials:
+            confirms = len(known | {c.name for c in self.study.confirmations()})
+        else:
+            confirms = max(len(known), int(confirm["top"]) * int(confirm["seeds"]))
+        return len(ended), self.study.n_trials + confirms
+
+    def _row(self, trial: FrozenTrial, confirms: bool) -> Row:
+        key = str(trial.user_attrs["key"])
+        known = self._settled.get((key, trial.number))
+        if known is not None:
+            return known
+        records = [RunRecord(self.study.run_dir(name)) for name in self.study.run_names(key)]
+        histories = [self._history(record) for record in records]
+        record, history = next(
+            (pair for pair in zip(reversed(records), reversed(histories), strict=True) if pair[1]),
+            (records[0], []),
+        )
+        name = self.study.objective.find(
+            {k: v for row in history for k, v in row.items()},
+            protocols_in(history),
+            (record.result() or {}).get("objective"),
+        )
+        values = [row[name] for row in history if name is not None and row.get(name) is not None]
+        speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
+        row = Row(
+            key=key,
+            status=state_of(trial),
+            worker=str(trial.user_attrs.get("worker", "")),
+            params=self._params(trial),
+            kimg=sum(max((row.get("kimg", 0.0) for row in h), default=0.0) for h in histories),
+            score=name,
+            value=trial.values[0] if trial.values else (values[-1] if values else None),
+            images_per_second=speeds[-1] if speeds else None,
+            seconds=_seconds(trial),
+            reason=str(trial.user_attrs.get("reason", "")),
+            confirms=confirms,
+            breaks=broken(trial),
+        )
+        if trial.state.is_finished():
+            self._settled[key, trial.number] = row
+        return row
+
+    def _params(self, trial: FrozenTrial) -> str:
+        of = trial.user_attrs.get("of")
+        if of is not None:
+            return f"seed={trial.user_attrs['seed']} of {of}"
+        source = trial.user_attrs.get("from")
+        taken = [] if source is None else [f"from {source}"]
+        return " ".join([*self.study.described(trial), *taken])
+
+    def _history(self, record: RunRecord) -> list[dict[str, Any]]:
+        try:
+            changed = record.history_path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        key = str(record.directory)
+        if self._histories.get(key, (0, []))[0] != changed:
+            self._histories[key] = (changed, record.history())
+        return self._histories[key][1]
+
+
+class LiveTable:
+    """The table that a person watches."""
+
+    def __init__(self, watch: Watch, workers: int, console: Console) -> None:
+        self.watch, self.workers, self.console = watch, workers, console
+        self._live = Live(console=console, auto_refresh=False)
+        self._left: float | None = None  # seconds
+        self._look_at = -math.inf
+
+    def __enter__(self) -> Callable[[], None]:
+        self._live.__enter__()
+        return self.update
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def update(self) -> None:
+        self._live.update(self.render(), refresh=True)
+
+    def _goal(self, rows: list[Row]) -> str:
+        """What is sought; "" while "auto" stands for what no run has measured yet."""
+        objective = self.watch.study.objective
+        score = next((r.score for r in rows if r.score), objective.metric)
+        return "" if score == "auto" else f": {objective.direction} {score}"
+
+    def _seconds_left(self) -> float | None:
+        # to see which workers of other hosts live costs a file for each of them and its trial
+        if time.monotonic() >= self._look_at:
+            self._left = seconds_left(self.watch.study, self.workers)
+            self._look_at = time.monotonic() + LOOK_SECONDS
+        return self._left
+
+    def render(self) -> Table:
+        """The runs that fit the terminal: what trains and the best, marked "*", before others."""
+        rows = self.watch.rows()
+        shown = self.watch.shown(rows)
+        best = self.watch.best(shown)
+        table = Table(
+            title=f"sweep {self.watch.study.settings.name}{self._goal(rows)}",
+            caption=_progress(self.watch, rows, self._seconds_left(), best),
+            expand=True,
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        for heading in ("run", "status"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("parameters", no_wrap=True, ratio=1)
+        for heading in ("kimg", "score", "img/s"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in _fitting(shown, best, self.console.height - 8):
+            star = "* " if best is not None and row.key == best.key else ""
+            table.add_row(
+                row.key,
+                f"[{STYLES.get(row.status, 'dim')}]{_where(row)}",
+                row.params,
+                f"{row.kimg:.4g}",
+                "" if row.value is None else f"{star}{row.value:.4g}",
+                "" if row.images_per_second is None else f"{row.images_per_second:.0f}",
+            )
+        return table
+
+
+class EventLines:
+    """One line per event, at most 80 columns, for logs and pipes."""
+
+    def __init__(self, watch: Watch, workers: int, out: TextIO | None = None) -> None:
+        self.watch, self.workers = watch, workers
+        self._out = out or sys.stdout
+        self._seen: dict[str, str] = {}
+
+    def __enter__(self) -> Callable[[], None]:
+        for row in self.watch.rows():
+            if row.status != "running":
+                self._seen[row.key] = row.status
+        return self.update
+
+    def __exit__(self, *error: Any) -> None:
+        self._out.flush()
+
+    def update(self) -> None:
+        rows = self.watch.rows()
+        for row in rows:
+            before = self._seen.get(row.key)
+            if row.status != before and row.status != "waiting":
+                self._seen[row.key] = row.status
+                line = f"{time.strftime('%H:%M:%S')} {row.key} {self._words(row, rows)}"
+                print(line if len(line) <= 80 else line[:79] + "…", file=self._out, flush=True)
+
+    def _words(self, row: Row, rows: list[Row]) -> str:
+        if row.status == "running":
+            return f"started    {row.worker} {row.params}"
+        if row.status == "interrupted":
+            return f"interrupted at {row.kimg:.4g} kimg, to be continued"
+        done, due = self.watch.done_and_due(rows)
+        score = "" if row.value is None else f" {row.value:.4g} {row.score}"
+        seconds = seconds_left(self.watch.study, self.workers)
+        left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
+        reason = row.reason if row.status in GAVE_UP else row.breaks
+        reason = f" ({reason})" if reason else ""
+        # what is long comes last: a line that does not fit loses its end
+        return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"
+
+
+def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
+    """What suits where the output goes: a live table on a terminal, else lines."""
+    console = Console()
+    watch = Watch(study)
+    if console.is_terminal:
+        return LiveTable(watch, workers, console)
+    return EventLines(watch, workers)
+
+
+def _where(row: Row) -> str:
+    return f"running {row.worker}" if row.status == "running" else row.status
+
+
+def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | None) -> str:
+    done, due = watch.done_and_due(rows)
+    parts = [f"{done}/{due} runs", f"{clock(time.monotonic() - watch.started)} elapsed"]
+    if left is not None and done < due:
+        parts.append(f"about {clock(left)} left")
+    if best is not None and best.value is not None:
+        parts.append(f"best {best.value:.4g} ({best.key})")
+    size = watch.front_size()
+    if size is not None:
+        parts.append(f"{size} on the Pareto front")
+    return " · ".join(parts)
+
+
+def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
+    """The rows that matter most where not all fit, in their usual order."""
+
+    def weight(row: Row) -> int:
+        if row.status == "running":
+            return 0
+        if best is not None and row.key == best.key:
+            return 1
+        return 2 if row.confirms else 3
+
+    kept = sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i))[: max(5, height)]
+    return [rows[i] for i in sorted(kept)]
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """waiting, interrupted (to be taken up again), running, or how it ended."""
+    if trial.state == TrialState.WAITING:
+        return "waiting" if trial.user_attrs["attempt"] == 1 else "interrupted"
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    return str(trial.user_attrs.get("status", "failed"))
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    if trial.datetime_start is None:
+        return 0.0
+    end = trial.datetime_complete
+    now = end.timestamp() if end is not None else time.time()
+    return now - trial.datetime_start.timestamp()
+
+
+def clock(seconds: float) -> str:
+    """As in 0:07, 12:30 or 1:00:00."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,235 @@
+"""Compose, check, instantiate; every configuration error is explained here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from gansweep.config.directory_names import checked_name
+from gansweep.config.options import check_options
+from gansweep.config.targets import instantiate as instantiate
+from gansweep.errors import UserError, nearest
+
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
+RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
+    installed = Path(__file__).parents[1] / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def offered_groups() -> str:
+    """The groups that `gansweep train` chooses from and their files, for its help: 80 columns.
+
+    Those of a sweep, and what other files of a group build upon, are left out. "" where no Hydra
+    application runs.
+    """
+    hydra = GlobalHydra.instance().hydra
+    if hydra is None:
+        return ""
+    listed = hydra.format_config_groups(
+        lambda group: (
+            group.split("/")[0] not in ("hydra", "sweep", "launcher")
+            and not group.endswith("/base")
+        )
+    )
+    wrapped = (textwrap.wrap(line, 80, subsequent_indent="  ") for line in listed.splitlines())
+    return "".join(f"{line}\n" for lines in wrapped for line in lines)
+
+
+OmegaConf.register_new_resolver("offered_groups", offered_groups, replace=True)
+
+
+def compose(
+    overrides: Sequence[str] = (),
+    config_name: str = "train",
+    config_dir: str | Path | None = None,
+) -> DictConfig:
+    """The configuration that `gansweep train OVERRIDES...` would use.
+
+    overrides: Hydra's grammar, such as ["model=wgan_gp", "model.n_critic=1"].
+    config_dir: a folder of the user's own groups, searched beside the package's.
+    Raises: UserError that names the mistaken key or choice and the nearest one that exists.
+    """
+    words = list(overrides)
+    if config_dir is not None:
+        words.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+    with _hydra(), explained(words, config_name):
+        raw = hydra_compose(config_name, overrides=words, return_hydra_config=True)
+        choices = dict(raw.hydra.runtime.choices)
+        with open_dict(raw):
+            del raw["hydra"]
+        return settled(raw, choices) if config_name == "train" else raw
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra's global state, set for one composition and put back as it was."""
+    holder = GlobalHydra.instance()
+    outer = holder.hydra
+    holder.clear()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            yield
+    finally:
+        holder.clear()
+        if outer is not None:
+            holder.initialize(outer)
+
+
+def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
+    """`cfg` with the names of the chosen groups in it, every option checked.
+
+    choices: group -> option, as in hydra.runtime.choices.
+    Raises: UserError for an option without a value, or whose value it does not take.
+    """
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{key} has no value, and this choice needs one: add {key}=VALUE.")
+    with open_dict(cfg):
+        cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
+        for key in ("runs_dir", "group", "name", "resume"):
+            if type(cfg[key]) is int:
+                cfg[key] = str(cfg[key])
+    check_options(cfg)
+    for key in ("group", "name"):
+        if cfg[key] is not None:
+            checked_name(key, cfg[key])
+    return cfg
+
+
+@contextlib.contextmanager
+def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's errors into one paragraph with the mend."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise UserError(_missing_choice(error)) from error
+    except YAMLError as error:
+        raise UserError(
+            f"A file of the configuration cannot be read: {_flat(error)}. Correct that line."
+        ) from error
+    except OverrideParseException as error:
+        if not error.override.isascii():
+            raise UserError(
+                f"'{error.override}' cannot be read: letters beyond ASCII need quotes of their own "
+                "within those of the shell, as in \"name='été'\"."
+            ) from error
+        raise UserError(
+            f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. An option is "
+            "key=value with no spaces around '='; quote values with brackets or commas for the "
+            "shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
+        ) from error
+    except ConfigCompositionException as error:
+        raise UserError(_unknown_key(error, overrides, config_name)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"The configuration does not fit together: {_flat(error)}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(
+            "A choice on the command line is longer than the name of a file can be. 'gansweep "
+            "train --help' lists the choices of each group."
+        ) from error
+    except ValueError as error:
+        if "Config group override" not in str(error):
+            raise
+        raise UserError(
+            f"A group of the configuration is given none of its files ({_flat(error)}). Name one, "
+            "as in model=dcgan."
+        ) from error
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
+    known = [o for o in error.options or [] if not o.startswith("base")]
+    if group == "hydra/launcher" and wanted in LAUNCHERS:
+        return f"hydra/launcher={wanted} needs a package more: pip install 'gansweep[multirun]'."
+    if not known:
+        return _flat(error)
+    return (
+        f"There is no '{wanted[:80]}' in the group '{group}'.{nearest(wanted, known)} "
+        f"It has: {', '.join(known)}."
+    )
+
+
+def _unknown_key(
+    error: ConfigCompositionException, overrides: Sequence[str], config_name: str
+) -> str:
+    found = re.search(
+        r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)
+    )
+    if not found:
+        cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
+        return f"The configuration does not fit together: {_flat(error)}{cause}"
+    key = re.split(r"[@=]", found.group(1).lstrip("+~"))[0]
+    if isinstance(error.__cause__, OmegaConfBaseException) and "struct" not in str(error.__cause__):
+        return f"{key} cannot be set so: {str(error.__cause__).splitlines()[0]}."
+    return (
+        f"There is no option '{key}'.{nearest(key, _known_keys(overrides, key, config_name))} "
+        f"'gansweep {config_name} --cfg job' prints every option; a new one of your own needs a "
+        f"plus sign: '+{key}=...'."
+    )
+
+
+def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:
+    """Every dotted key under the choices that were made, and every group."""
+    groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
+    choices = [o for o in overrides if o.split("=")[0] in groups and o.split("=")[0] != unknown]
+    try:
+        with _hydra():
+            raw = hydra_compose(config_name, overrides=choices)
+    except HydraException:
+        return groups
+    return groups + list(dotted_keys(raw))
+
+
+def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in cfg:
+        name = f"{prefix}{key!s}"
+        yield name
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from dotted_keys(node, f"{name}.")
+
+
+def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:
+    """What instantiates the model: cfg.model with the networks that fit the data's kind.
+
+    Points take the networks under `points:`; `tiny:`, which only tests merge, `search:` and
+    `changeable:`, which sweeps read, and the batch size, which is the data's, are left out.
+    """
+    node = OmegaConf.create(OmegaConf.to_container(cfg.model, resolve=True))
+    assert isinstance(node, DictConfig)
+    points = node.pop("points", {})
+    node.pop("tiny", None)
+    node.pop("search", None)
+    node.pop("changeable", None)
+    node.pop("batch_size", None)
+    if is_points:
+        for player, network in points.items():
+            node[player] = network
+    return node

@@ -1,0 +1,121 @@
+"""Environment variables in a configuration: read when it is used, kept as words in a record.
+
+`${oc.env:NAME}` resolves where the user's own command line or files name it. What is written to a
+record, and sent to a tracker, has the interpolation itself, so that no secret lands there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.config.permissions import VARIABLES, allowed_variables
+from gansweep.errors import UserError
+
+NO_DEFAULT = object()
+_reading: ContextVar[Literal["use", "record", "foreign"]] = ContextVar("reading", default="use")
+_variable = re.compile(
+    r"""\$\{\s*oc\.env:\s*(\w+)\s*(?:,(?:[^${}'"\\]|'[^'$\\]*'|"[^"$\\]*")*)?\}"""
+)
+_other_key = re.compile(r"\$\{[\w.\[\]/-]+\}")
+
+
+def _env(key: str, default: Any = NO_DEFAULT) -> Any:
+    mode = _reading.get()
+    if mode == "record":
+        return "${oc.env:" + key + ("" if default is NO_DEFAULT else f",{_word(default)}") + "}"
+    if mode == "foreign" and key not in allowed_variables():
+        raise refusal(key, "A file of this directory")
+    if key in os.environ:
+        return os.environ[key]
+    if default is NO_DEFAULT:
+        raise KeyError(f"Environment variable '{key}' not found")
+    return None if default is None else str(default)
+
+
+OmegaConf.register_new_resolver("oc.env", _env, replace=True, use_cache=False)
+
+
+@contextlib.contextmanager
+def as_foreign() -> Iterator[None]:
+    """Within it a configuration reads only the variables that the user allows."""
+    token = _reading.set("foreign")
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def recorded(cfg: DictConfig) -> dict[str, Any]:
+    """All values of `cfg` resolved but environment variables, which stay words."""
+    token = _reading.set("record")
+    try:
+        content = OmegaConf.to_container(cfg, resolve=True)
+    finally:
+        _reading.reset(token)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def variables_of(content: Any) -> set[str]:
+    """The environment variables that the strings of plain values read."""
+    if isinstance(content, str):
+        return set(_variable.findall(content))
+    if isinstance(content, dict):
+        content = list(content.values())
+    return set().union(*map(variables_of, content)) if isinstance(content, list) else set()
+
+
+def check_foreign(content: Any, place: str) -> None:
+    """Refuse what the strings of plain values from somebody else's file would read or call.
+
+    Allowed are other keys of the file, ${seed}, and the variables that the user allows.
+    Raises: UserError.
+    """
+    if isinstance(content, dict):
+        for key, value in content.items():
+            check_foreign(key, place)
+            check_foreign(value, place)
+    elif isinstance(content, list):
+        for value in content:
+            check_foreign(value, place)
+    elif isinstance(content, str) and "${" in content:
+        _check_text(content, place)
+
+
+def _check_text(text: str, place: str) -> None:
+    rest, before = text, ""
+    while rest != before:  # a default may hold another interpolation
+        before = rest
+        for name in _variable.findall(rest):
+            if name not in allowed_variables():
+                raise refusal(name, place)
+        rest = _other_key.sub(" ", _variable.sub(" ", rest))
+    if "${" in rest:
+        raise UserError(
+            f"{place} holds the interpolation {text!r}. A run's or a sweep's directory is data: "
+            "only other keys, as in ${seed}, are looked up for it. Write the value itself."
+        )
+
+
+def refusal(name: str, place: str) -> UserError:
+    """What is said of a variable that a foreign file asks for."""
+    return UserError(
+        f"{place} reads the environment variable {name}. A run's or a sweep's directory is data, "
+        f"which may not do that unasked. If you trust it, allow it with {VARIABLES}={name}."
+    )
+
+
+def _word(value: Any) -> str:
+    """A default as OmegaConf's grammar reads it."""
+    if value is None:
+        return "null"
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*|\$\{.*\}", value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,301 @@
+"""Refuse an option whose value its declaration does not take, before anything heavy is imported.
+
+An option is declared by who reads it: the parameter of a constructor that a `_target_` names, with
+its type and range as an annotation (config/ranges.py), or a key of a TypedDict where no constructor
+takes it (`trainer`, `sweep`, `launcher`, the root). Both are read from the source, so that a new
+model with a new option is checked by its annotation alone and a typo is answered within a second.
+A class of the user's own is not read; what it is given from gansweep and PyTorch is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.config.kinds import Either, Flag, Kind, MappingOf, Nothing, Object, Record, shown
+from gansweep.config.ranges import Decay, Finite, Name, Range, Rate, Seed, Share, Weight
+from gansweep.config.signatures import Parameter, fields, names_in, signature
+from gansweep.errors import UserError, nearest
+
+
+class RunOptions(TypedDict):
+    """The root of conf/train.yaml."""
+
+    seed: Seed
+    budget_kimg: Annotated[float, Range(0, 1e9, above=True, such_as=100)]
+    batch_size: Annotated[int, Range(1, 10_000_000, such_as=64)]
+    runs_dir: Name
+    group: Name | None
+    name: Name | None
+    resume: Name | None
+    extra_packages: list[str]
+
+
+class OptimizerOptions(TypedDict):
+    """What optimizers of PyTorch take, by the names that they share."""
+
+    lr: Rate
+    betas: tuple[Decay, Decay]
+    eps: Weight
+    weight_decay: Weight
+    momentum: Share
+    dampening: Share
+    alpha: Decay
+    amsgrad: bool
+    centered: bool
+    nesterov: bool
+    maximize: bool
+    fused: bool | None
+    foreach: bool | None
+    capturable: bool
+    differentiable: bool
+
+
+class InitializerOptions(TypedDict):
+    """What functions of torch.nn.init take."""
+
+    mean: Finite
+    std: Weight
+    gain: Finite
+    val: Finite
+
+
+PYTORCH = {
+    "torch.optim": "gansweep.config.options.OptimizerOptions",
+    "torch.nn.init": "gansweep.config.options.InitializerOptions",
+}
+ROOT = "gansweep.config.options.RunOptions"
+TRAINER = "gansweep.run.devices.TrainerOptions"
+HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+# What code gives, so that a configuration cannot: whose name stands here is no option.
+GIVEN = {
+    "model": ("sample_shape", "n_classes", "source_shape"),
+    "metrics": ("data", "conditional"),
+    "tracker": ("directory", "group", "name"),
+}
+# Of conf/model/, beside the model's own options: `points` has networks, the rest is read elsewhere.
+BESIDE_A_MODEL = ("points", "tiny", "search", "batch_size", "changeable")
+
+
+@dataclass(frozen=True)
+class Option:
+    """kind: None where nothing declares it.   mistake: why there is no such option, or ""."""
+
+    name: str
+    value: Any
+    kind: Kind | None
+    mistake: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """The paragraph that refuses it; "" where it is taken."""
+        if self.mistake or self.kind is None or self.kind.takes(self.value):
+            return self.mistake
+        return refusal(self.name, self.value, self.kind)
+
+
+def check_options(cfg: DictConfig, groups: Collection[str] | None = None) -> None:
+    """Raises: UserError for the first option that is not taken, interpolations resolved.
+
+    cfg: a configuration of `gansweep train`.   groups: look at these alone; None: at all.
+    """
+    refused = [
+        option
+        for option in options_of(_resolved(cfg))
+        if option.refusal and (groups is None or option.name.split(".")[0] in groups)
+    ]
+    if refused:  # what was given, rather than what follows it
+        raise UserError(min(refused, key=lambda one: _follows(cfg, one.name)).refusal)
+
+
+def check_values(cfg: DictConfig, name: str, values: Sequence[Any]) -> None:
+    """Raises: UserError for the first of `values` that the option `name` of `cfg` does not take."""
+    given = options_of(_resolved(cfg))
+    kinds = [option.kind for option in given if option.name == name and option.kind]
+    for value in values:
+        for kind in kinds:
+            if not kind.takes(value):
+                raise UserError(refusal(name, value, kind))
+
+
+def check_record(prefix: str, content: Mapping[str, Any], declared: str) -> None:
+    """Raises: UserError for a key that the TypedDict `declared` lacks, or whose value it refuses.
+
+    prefix: "launcher.", say.
+    """
+    for option in _record(prefix, content, fields(declared)):
+        if option.refusal:
+            raise UserError(option.refusal)
+
+
+def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
+    """Every option of a configuration of `gansweep train`, its interpolations resolved."""
+    root = fields(ROOT)
+    for key, value in plain.items():
+        if key in root:
+            yield Option(key, value, root[key])
+        elif key == "trainer":
+            yield from _record("trainer.", value, fields(TRAINER))
+        elif key == "callbacks":
+            yield from _values("callbacks", value, MappingOf(Either((Object(), Nothing()))))
+        elif key == "model":
+            yield from _model(value, root["batch_size"])
+        elif isinstance(value, Mapping) and "_target_" in value:
+            yield from _node(key, value, GIVEN.get(key, ()))
+        elif key != "choices":
+            yield from _undeclared(key, value)
+
+
+def refusal(name: str, value: Any, kind: Kind) -> str:
+    said = f"{name}={shown(value)} is not {kind}."
+    if hint := kind.hint(value):
+        return said + hint
+    instead = kind.instead(value)
+    if instead is None or not kind.takes(instead):
+        mend = f"Use {name}=null." if kind.takes(None) else "Leave it out for its usual value."
+        return f"{said} {mend}"
+    word = f"{name}={shown(instead)}"
+    return f"{said} Use {word!r}." if set(word) & set("[]{}, '") else f"{said} Use {word}."
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _follows(cfg: DictConfig, name: str) -> bool:
+    """Whether an option's value is that of another one, or stands in what is."""
+    node: Any = cfg
+    for part in name.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        raw = node._get_node(part)
+        if OmegaConf.is_interpolation(node, part):
+            return True
+        node = raw
+    return False
+
+
+def _model(node: Any, batch_size: Kind) -> Iterator[Option]:
+    if not (isinstance(node, Mapping) and isinstance(node.get("_target_"), str)):
+        yield Option("model", node, Object())
+        return
+    own = {key: value for key, value in node.items() if key not in BESIDE_A_MODEL}
+    yield from _node("model", own, GIVEN["model"])
+    if "batch_size" in node:
+        yield Option("model.batch_size", node["batch_size"], batch_size)
+    yield from _flags("model.changeable", node.get("changeable", {}))
+    points = node.get("points", {})
+    if isinstance(points, Mapping):
+        yield from _node("model.points", {"_target_": node["_target_"], **points}, GIVEN["model"])
+    else:
+        yield Option("model.points", points, MappingOf(Object()))
+
+
+def _flags(name: str, value: Any) -> Iterator[Option]:
+    """true or false, in mappings within mappings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flags(f"{name}.{key}", inner)
+    else:
+        yield Option(name, value, Flag())
+
+
+def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Option]:
+    """The options of a mapping with a `_target_`, those of the mappings in it too."""
+    target = node["_target_"]
+    if target is None:
+        return
+    takes = signature(str(target), node)
+    if takes is None and str(target).startswith("gansweep."):
+        yield Option(f"{name}._target_", target, None, _no_such_class(name, str(target)))
+        return
+    for key, value in node.items():
+        inner = f"{name}.{key}"
+        if key in HYDRAS:
+            if key == "_partial_":
+                yield Option(inner, value, Flag())
+            continue
+        if takes is None:
+            yield from _values(inner, value, _of_pytorch(str(target)).get(key))
+        elif key in takes.parameters and _settable(takes.parameters[key], node, given):
+            yield from _values(inner, value, takes.parameters[key].kind)
+        elif takes.is_open:
+            yield from _values(inner, value, None)
+        else:
+            known = [k for k, p in takes.parameters.items() if _settable(p, node, given)]
+            yield Option(inner, value, None, _unknown(takes.name, inner, key, known))
+
+
+def _settable(parameter: Parameter, node: Mapping[str, Any], given: Collection[str]) -> bool:
+    """Whether a configuration gives it, not who calls what the node makes."""
+    if parameter.name in given:
+        return False
+    called_later = parameter.by_position or parameter.name == "n_classes"
+    return not (node.get("_partial_") and called_later)
+
+
+def _unknown(owner: str, name: str, key: str, known: Collection[str]) -> str:
+    has = f"It has: {', '.join(known)}." if known else "It has none."
+    return f"{owner} has no option '{key}', which {name} gives it.{nearest(key, known)} {has}"
+
+
+def _no_such_class(name: str, target: str) -> str:
+    home, _, wanted = target.rpartition(".")
+    known = names_in(home)
+    where = f"{home} has none" if known else f"there is no {home}"
+    return f"{name}._target_={target} is no class or function: {where}.{nearest(wanted, known)}"
+
+
+def _of_pytorch(target: str) -> Mapping[str, Kind]:
+    home = target.rpartition(".")[0]
+    return fields(PYTORCH[home]) if home in PYTORCH else {}
+
+
+def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:
+    """An option, or where it is a mapping those in it."""
+    if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
+        if kind is not None and not kind.takes(value):
+            yield Option(name, value, kind)
+        yield from _node(name, value)
+    elif isinstance(value, Mapping) and value and (kind is None or _inner(kind) is not None):
+        for key, inner in value.items():
+            yield from _values(f"{name}.{key}", inner, None if kind is None else _inner(kind))
+    else:
+        yield Option(name, value, kind)
+
+
+def _inner(kind: Kind) -> Kind | None:
+    """What the values of a mapping are, where the option takes one."""
+    kinds = kind.kinds if isinstance(kind, Either) else (kind,)
+    return next((one.value for one in kinds if isinstance(one, MappingOf)), None)
+
+
+def _record(prefix: str, content: Any, declared: Mapping[str, Kind]) -> Iterator[Option]:
+    if not isinstance(content, Mapping):
+        yield Option(prefix.rstrip("."), content, Record(declared))
+        return
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if key not in declared:
+            told = f"There is no option '{name}'.{nearest(str(key), declared)} "
+            yield Option(name, value, None, f"{told}There are: {', '.join(declared)}.")
+            continue
+        kind = declared[key]
+        if isinstance(kind, Record) and isinstance(value, Mapping):
+            yield from _record(f"{name}.", value, kind.keys)
+        else:
+            yield Option(name, value, kind)
+
+
+def _undeclared(name: str, value: Any) -> Iterator[Option]:
+    """What is nobody's option: a variable of the user's own, for interpolations."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _undeclared(f"{name}.{key}", inner)
+    else:
+        yield Option(name, value, None)

@@ -1,0 +1,315 @@
+"""What a class or function of gansweep takes, read from its source without importing it.
+
+Importing a model imports PyTorch, which takes seconds, so signatures are parsed. A constructor's
+annotations are then the one place where an option's type and range stand: mypy reads them, a
+contributor who adds an option writes them anyway, and a new file is checked with no list to extend.
+`**options` are followed to what they are handed on to: a base class, a class, or the network that
+another option names.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gansweep.config import ranges
+from gansweep.config.kinds import (
+    Anything,
+    Flag,
+    Kind,
+    ListOf,
+    MappingOf,
+    Nothing,
+    Number,
+    Object,
+    OneOf,
+    Record,
+    Text,
+    either,
+)
+
+SOURCE = Path(__file__).parents[1]
+PLAIN: dict[str, Kind] = {
+    "int": Number(whole=True),
+    "float": Number(whole=False),
+    "bool": Flag(),
+    "str": Text(),
+    "Path": Text(),
+    "None": Nothing(),
+    "Any": Anything(),
+    "object": Anything(),
+}
+LISTS = ("Sequence", "Iterable", "Collection", "list")
+MAPPINGS = ("Mapping", "dict")
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    kind: Kind
+    by_position: bool  # before the *: a `_partial_` node leaves it to who calls it
+
+
+@dataclass(frozen=True)
+class Signature:
+    """parameters: those that a configuration may name.   is_open: whether there may be others."""
+
+    name: str
+    parameters: Mapping[str, Parameter]
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file's imports (name -> dotted path) and what it defines."""
+
+    imports: Mapping[str, str]
+    definitions: Mapping[str, Definition]
+    aliases: Mapping[str, ast.expr]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A definition and the module whose names its annotations use."""
+
+    module: Module
+    node: Definition
+
+
+def signature(target: str, node: Mapping[str, Any]) -> Signature | None:
+    """What `target` may be given; None where it is not gansweep's.
+
+    node: the options that it is given, whose networks may decide what else it takes.
+    """
+    found = _find(target)
+    if found is None:
+        return None
+    parameters, is_open = _parameters(found, node)
+    return Signature(target.rpartition(".")[2], parameters, is_open)
+
+
+def names_in(module: str) -> list[str]:
+    """What a module of gansweep defines; [] where there is none of that name."""
+    found = _module(module)
+    return [] if found is None else [n for n in found.definitions if not n.startswith("_")]
+
+
+def fields(target: str) -> dict[str, Kind]:
+    """The keys of a TypedDict and what each takes."""
+    found = _find(target)
+    assert found is not None, target
+    return _keys(found)
+
+
+def _keys(found: _Found) -> dict[str, Kind]:
+    return {
+        line.target.id: _kind(line.annotation, found.module)
+        for line in found.node.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+    }
+
+
+def _find(dotted: str) -> _Found | None:
+    """The class or function of that name, wherever the module that is named took it from."""
+    name, _, attribute = dotted.rpartition(".")
+    module = _module(name)
+    if module is None:
+        return None
+    if attribute in module.definitions:
+        return _Found(module, module.definitions[attribute])
+    return _find(module.imports[attribute]) if attribute in module.imports else None
+
+
+@functools.cache
+def _module(name: str) -> Module | None:
+    package, *parts = name.split(".")
+    path = SOURCE.joinpath(*parts)
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if package != "gansweep" or not path.is_file():
+        return None
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imports |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Import):
+            imports |= {a.asname or a.name: a.name for a in node.names}
+    aliases = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    definitions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return Module(imports, definitions, aliases)
+
+
+def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Parameter], bool]:
+    """By name; and whether `**options` go where they cannot be followed."""
+    function, module = _constructor(found)
+    if function is None:
+        return {}, False
+    arguments = function.args
+    own = {}
+    for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+        if argument.arg != "self":
+            kind = _kind(argument.annotation, module) if argument.annotation else Anything()
+            by_position = argument not in arguments.kwonlyargs
+            own[argument.arg] = Parameter(argument.arg, kind, by_position)
+    if arguments.kwarg is None:
+        return own, False
+    handed: dict[str, Parameter] = {}
+    is_open = True
+    for call in _calls_with(function, arguments.kwarg.arg):
+        callee = _callee(call.func, found, module, own, node)
+        if callee is None:
+            continue
+        theirs, is_open = _parameters(callee, node)
+        bound = {keyword.arg for keyword in call.keywords}
+        bound |= set(list(theirs)[: len(call.args)])
+        handed |= {name: one for name, one in theirs.items() if name not in bound}
+    return {**own, **{name: one for name, one in handed.items() if name not in own}}, is_open
+
+
+def _constructor(found: _Found) -> tuple[ast.FunctionDef | None, Module]:
+    """The function itself, or the nearest __init__ of a class, and its module."""
+    if isinstance(found.node, ast.FunctionDef):
+        return found.node, found.module
+    for line in found.node.body:
+        if isinstance(line, ast.FunctionDef) and line.name == "__init__":
+            return line, found.module
+    for base in _bases(found):
+        function, module = _constructor(base)
+        if function is not None:
+            return function, module
+    return None, found.module
+
+
+def _bases(found: _Found) -> Iterator[_Found]:
+    assert isinstance(found.node, ast.ClassDef)
+    for base in found.node.bases:
+        known = _resolve(base, found.module)
+        if known is not None:
+            yield known
+
+
+def _resolve(expression: ast.expr, module: Module) -> _Found | None:
+    """The definition that a name or `module.name` stands for."""
+    dotted = ast.unparse(expression)
+    if dotted in module.definitions:
+        return _Found(module, module.definitions[dotted])
+    first, _, rest = dotted.partition(".")
+    if first not in module.imports:
+        return None
+    return _find(f"{module.imports[first]}.{rest}" if rest else module.imports[first])
+
+
+def _calls_with(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
+    """The calls that hand **name on."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and any(
+            keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == name
+            for keyword in node.keywords
+        ):
+            yield node
+
+
+def _callee(
+    called: ast.expr,
+    found: _Found,
+    module: Module,
+    own: Mapping[str, Parameter],
+    node: Mapping[str, Any],
+) -> _Found | None:
+    """What a call inside a constructor calls, where that can be told."""
+    if isinstance(called, ast.Name) and called.id in own:
+        given = node.get(called.id)
+        target = given.get("_target_") if isinstance(given, Mapping) else None
+        return _find(target) if isinstance(target, str) else None
+    if ast.unparse(called) != "super().__init__":
+        return _resolve(called, module)
+    defining = _defining(found)
+    return None if defining is None else next(_bases(defining), None)
+
+
+def _defining(found: _Found) -> _Found | None:
+    """The class, or the base of it, that has an __init__ of its own."""
+    assert isinstance(found.node, ast.ClassDef)
+    if any(isinstance(n, ast.FunctionDef) and n.name == "__init__" for n in found.node.body):
+        return found
+    return next(filter(None, map(_defining, _bases(found))), None)
+
+
+def _kind(annotation: ast.expr, module: Module) -> Kind:
+    """What an annotation takes; a class that is not plain data is an object."""
+    if isinstance(annotation, ast.Constant):
+        if isinstance(annotation.value, str):
+            return _kind(ast.parse(annotation.value, mode="eval").body, module)
+        return Nothing() if annotation.value is None else Anything()
+    if isinstance(annotation, ast.BinOp):
+        return either([_kind(annotation.left, module), _kind(annotation.right, module)])
+    if isinstance(annotation, ast.Subscript):
+        return _subscripted(ast.unparse(annotation.value), annotation.slice, module)
+    name = ast.unparse(annotation)
+    if name in PLAIN:
+        return PLAIN[name]
+    if name in LISTS or name in MAPPINGS:
+        return ListOf(Anything()) if name in LISTS else MappingOf(Anything())
+    if name in module.aliases:
+        return _kind(module.aliases[name], module)
+    return _imported_kind(name, module)
+
+
+def _imported_kind(name: str, module: Module) -> Kind:
+    """A name from elsewhere: an alias of a type, a TypedDict, or the class of an object."""
+    dotted = module.imports.get(name, "")
+    home, _, attribute = dotted.rpartition(".")
+    there = _module(home)
+    if there is not None and attribute in there.aliases:
+        return _kind(there.aliases[attribute], there)
+    found = _find(dotted) if dotted else None
+    if found is None and name in module.definitions:
+        found = _Found(module, module.definitions[name])
+    if found is not None and isinstance(found.node, ast.ClassDef) and _is_typed_dict(found.node):
+        return Record(_keys(found))
+    return Object()
+
+
+def _is_typed_dict(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base) == "TypedDict" for base in node.bases)
+
+
+def _subscripted(name: str, inner: ast.expr, module: Module) -> Kind:
+    parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    name = name.rpartition(".")[2]
+    if name == "Literal":
+        return OneOf(tuple(ast.literal_eval(part) for part in parts))
+    if name == "Annotated":
+        return _ranged(_kind(parts[0], module), parts[1:])
+    if name in ("Optional", "Union"):
+        kinds = [_kind(part, module) for part in parts]
+        return either([*kinds, Nothing()] if name == "Optional" else kinds)
+    if name == "tuple":
+        endless = isinstance(parts[-1], ast.Constant) and parts[-1].value is ...
+        return ListOf(_kind(parts[0], module), None if endless else len(parts))
+    if name in LISTS:
+        return ListOf(_kind(parts[0], module))
+    if name in MAPPINGS:
+        return MappingOf(_kind(parts[1], module))
+    return Object()
+
+
+def _ranged(kind: Kind, notes: list[ast.expr]) -> Kind:
+    for note in notes:
+        if isinstance(note, ast.Call) and ast.unparse(note.func).rpartition(".")[2] == "Range":
+            given = [ast.literal_eval(value) for value in note.args]
+            named = {k.arg: ast.literal_eval(k.value) for k in note.keywords if k.arg}
+            assert isinstance(kind, Number), ast.unparse(note)
+            return Number(kind.whole, ranges.Range(*given, **named))
+    return kind

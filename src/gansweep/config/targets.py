@@ -1,0 +1,213 @@
+"""What a configuration may call: the one list of what `_target_` may name, and its calls.
+
+A configuration is data. Of gansweep it may name the classes that are meant as parts of a run and
+the functions listed here, of PyTorch the classes of torch.nn and torch.optim and the initialisers,
+of the packages that the user allows what these define themselves. A target is imported and judged
+by what it is, before anything is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gansweep.config.permissions import allowed_packages
+from gansweep.errors import UserError
+
+ROOMS = (
+    *("augment", "callbacks", "data", "layers", "losses", "metrics", "models", "penalties"),
+    *("schedules", "tracking"),
+)
+TORCH = ("torch.nn", "torch.optim")
+FUNCTIONS = {
+    "gansweep.terms.schedules": ("cosine", "geometric", "halving", "linear_decay"),
+    "gansweep.callbacks.tracking": (
+        "csv_logger",
+        "mlflow_logger",
+        "tensorboard_logger",
+        "wandb_logger",
+    ),
+    "torch.nn.init": (
+        *("constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_"),
+        *("ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_"),
+        *("xavier_uniform_", "zeros_"),
+    ),
+}
+SPECIAL = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+Factory = Callable[..., Any]
+
+
+def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any) -> Any:
+    """Build the object that a node's `_target_` names; `kwargs` are added to its arguments.
+
+    A nested node with a `_target_` is built first; `_partial_: true` gives the function of what
+    is left to be given, `_args_` the arguments by position, `_recursive_: false` leaves nested
+    nodes as they are.
+    extra_packages: allowed by this call, beside those that the user allows for the process.
+    Raises: UserError where some `_target_` is not on the list, with nothing called, and where its
+        arguments do not fit.
+    """
+    content = (
+        OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        if OmegaConf.is_config(node)
+        else node
+    )
+    packages = (*extra_packages, *allowed_packages())
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as `python -m` does: the user's package may lie here
+    found: dict[str, Factory] = {}
+    for target in _targets_in(content):
+        found[target] = resolved(target, packages)
+    return _built(content, found, kwargs)
+
+
+def resolved(target: str, extra_packages: Sequence[str] = ()) -> Factory:
+    """The class or function that a `_target_` names.
+
+    Raises: UserError where it is not on the list, or cannot be imported.
+    """
+    parts = target.split(".")
+    if not all(re.fullmatch(r"[^\W\d]\w*", part) for part in parts) or len(parts) < 2:
+        raise UserError(f"_target_ '{target}' is no path such as torch.optim.Adam.")
+    if parts[0] in extra_packages:
+        return _of_package(target, parts)
+    module_name = ".".join(parts[:-1])
+    is_own = parts[0] == "gansweep" and parts[1] in ROOMS
+    if is_own or module_name in TORCH or module_name.startswith(tuple(f"{m}." for m in TORCH)):
+        try:
+            found = getattr(importlib.import_module(module_name), parts[-1])
+        except (ImportError, AttributeError) as error:
+            raise _unknown(target, error) from error
+        if parts[-1] in FUNCTIONS.get(module_name, ()) or _is_part(found):
+            return found
+    fix = (
+        "Name one of these."
+        if parts[0] in ("gansweep", "torch")
+        else f"If you trust it, allow it with 'extra_packages=[{parts[0]}]' on the command line."
+    )
+    raise UserError(
+        f"_target_ '{target}' is nothing that a configuration may call: that are gansweep's own "
+        "parts of a run, the classes of torch.nn and torch.optim, the initialisers of "
+        f"torch.nn.init, and gansweep's schedules and trackers. {fix}"
+    )
+
+
+def _unknown(target: str, error: Exception) -> UserError:
+    return UserError(f"_target_ cannot be imported: '{target}' ({' '.join(str(error).split())}).")
+
+
+def _is_part(found: Any) -> bool:
+    """Whether it is a class that gansweep or PyTorch define as a part of a run."""
+    if not inspect.isclass(found):
+        return False
+    if found.__module__.startswith("torch."):
+        from torch import nn, optim
+
+        kinds: tuple[type, ...] = (nn.Module, optim.Optimizer, optim.lr_scheduler.LRScheduler)
+        return found.__module__.startswith(TORCH) and issubclass(found, kinds)
+    if found.__module__.partition(".")[0] != "gansweep":
+        return False
+    return issubclass(found, _own_kinds())
+
+
+@functools.cache
+def _own_kinds() -> tuple[type, ...]:
+    """The kinds of object that a run is composed of."""
+    from pytorch_lightning import Callback
+    from torch import nn
+
+    from gansweep.data.source import DataSource
+    from gansweep.metrics.panel import Panel
+    from gansweep.terms.augment import Augmentation
+    from gansweep.terms.losses import Loss
+    from gansweep.terms.penalties import Penalty, ScorePenalty
+
+    return nn.Module, Loss, Penalty, ScorePenalty, Augmentation, DataSource, Panel, Callback
+
+
+def _of_package(target: str, parts: Sequence[str]) -> Factory:
+    """What a package of the user's defines itself: not what it has imported from elsewhere."""
+    found: Any = None
+    try:
+        found = importlib.import_module(parts[0])
+        for number, name in enumerate(parts[1:], start=2):
+            if isinstance(found, ModuleType) and not hasattr(found, name):
+                importlib.import_module(".".join(parts[:number]))
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise _unknown(target, error) from error
+    home = str(getattr(found, "__module__", None))
+    if not callable(found) or home.partition(".")[0] != parts[0]:
+        raise UserError(
+            f"_target_ '{target}' is nothing that the package {parts[0]} defines (it comes from "
+            f"{home}). Name the package that does in extra_packages=, if you trust it."
+        )
+    return found
+
+
+def _targets_in(content: Any) -> list[str]:
+    """Every `_target_`, however deep, in the order of the file."""
+    if isinstance(content, list):
+        return [target for value in content for target in _targets_in(value)]
+    if not isinstance(content, Mapping):
+        return []
+    inside = [target for value in content.values() for target in _targets_in(value)]
+    if "_target_" not in content:
+        return inside
+    if not isinstance(content["_target_"], str):
+        raise UserError(f"_target_={content['_target_']} is no dotted path of a class.")
+    for key in content:
+        if re.fullmatch(r"_\w+_", str(key)) and key not in SPECIAL:
+            raise UserError(f"{key} of {content['_target_']} is no key that is known.")
+    return [content["_target_"], *inside]
+
+
+def _built(content: Any, found: Mapping[str, Factory], more: Mapping[str, Any]) -> Any:
+    if isinstance(content, list):
+        return [_built(value, found, {}) for value in content]
+    if not isinstance(content, Mapping):
+        return content
+    given = {str(k): v for k, v in content.items() if k not in SPECIAL}
+    positional = content.get("_args_", [])
+    if content.get("_recursive_", True):
+        given = {key: _built(value, found, {}) for key, value in given.items()}
+        positional = _built(positional, found, {})
+    if "_target_" not in content:
+        return given | dict(more)
+    factory = found[content["_target_"]]
+    if not isinstance(positional, list):
+        raise UserError(f"_args_ of {content['_target_']} is no list.")
+    if content.get("_partial_", False):
+        return functools.partial(factory, *positional, **given, **more)
+    try:
+        return factory(*positional, **{**given, **more})
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise _misfit(content["_target_"], error) from error
+
+
+def _misfit(target: str, error: Exception) -> UserError:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown:
+        return UserError(
+            f"{target} has no option '{unknown.group(1)}'. Remove it, or see the options with "
+            "'gansweep train --cfg job'."
+        )
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return UserError(
+        f"{target} cannot be built with these options: {' '.join(str(error).split())} "
+        f"({Path(place.filename).name}, line {place.lineno}). 'gansweep train --cfg job' shows "
+        "them."
+    )

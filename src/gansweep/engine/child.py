@@ -1,0 +1,229 @@
+"""What runs in the process of one trial: a child of its own, so that a crash costs one trial.
+
+The process is forked from a server that has imported the training stack. It imports nothing heavy
+itself, so that the server decides what is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from gansweep.config.environment import as_foreign, check_foreign
+from gansweep.config.permissions import allowed_packages, is_package_option
+from gansweep.engine.failures import (
+    EXIT_NO_SPACE,
+    EXIT_SUPERSEDED,
+    is_disk_full,
+    record_exception,
+    reopen,
+)
+from gansweep.engine.lease.gpus import HeldGpus
+from gansweep.engine.lease.locks import share_lease
+from gansweep.errors import UserError
+from gansweep.records.record import RunRecord, Source
+from gansweep.records.writer import SupersededError, newest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PR_SET_PDEATHSIG = 1
+BEGUN = "begun"  # what a child says first: from now on its end is the trial's
+HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
+# folders of YAML files; what else Hydra finds by this option, it imports
+FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
+OWN = ("gansweep.engine.child.train_trial", "gansweep.engine.warm")
+OnScore = Callable[[float, dict[str, float]], bool]
+
+
+def may_run(path: str) -> bool:
+    """Whether what a sweep's directory names, a function or a module, may be imported for it."""
+    return path in OWN or path.partition(".")[0] in allowed_packages()
+
+
+@dataclass
+class Order:
+    """What a worker asks of its child."""
+
+    target: str
+    overrides: list[str]
+    config_dir: str | None
+    run_dir: str
+    lease: str
+    sweep: dict[str, Any]
+    until_kimg: float | None = None  # where the run pauses
+    source: Source | None = None  # whose weights it begins with
+    gpus: HeldGpus | None = None  # that the child computes on, and keeps until it ends
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process signal `number` when its parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
+def run_order(order: Order, connection: Connection) -> None:
+    """Train one trial; exits with 0 where its record says how it ended, else with 1."""
+    die_with_parent(signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training a kill, and no bug
+    _let_server_end_with_worker()
+    os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
+    _write_output_to(Path(order.run_dir) / "log.txt")
+    with contextlib.suppress(OSError):  # a worker that has gone hears nothing
+        connection.send(BEGUN)
+    if order.gpus is not None:
+        order.gpus.pass_on()
+    try:
+        with _claimed(order) as record:
+            _train(order, record, connection)
+    except SupersededError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_SUPERSEDED)
+
+
+@contextlib.contextmanager
+def _claimed(order: Order) -> Iterator[RunRecord]:
+    """The record of the run, which this process alone may write.
+
+    Who settles an attempt removes its lease and then takes a number of the record. So what the
+    number was before we found the lease, it is still, or the attempt is not ours any more.
+    """
+    record = RunRecord(order.run_dir)
+    number = newest(record.directory)
+    if share_lease(Path(order.lease)) is None:
+        raise SupersededError("The lease of this attempt is gone: another worker has the trial.")
+    with record.claimed(take=True, after=number):
+        yield record
+
+
+def _train(order: Order, record: RunRecord, connection: Connection) -> None:
+    try:
+        _load(order.target)(
+            order.overrides,
+            config_dir=order.config_dir,
+            run_dir=record.directory,
+            on_score=_asking(connection),
+            sweep=order.sweep,
+            **_part_of_a_run(order),
+        )
+    except SupersededError:
+        raise
+    except Exception as error:
+        if is_disk_full(error):  # the log cannot be written either
+            with contextlib.suppress(OSError):
+                reopen(record)
+            os._exit(EXIT_NO_SPACE)
+        traceback.print_exc()
+        record_exception(record, error, order.sweep)
+        sys.exit(1)
+
+
+def train_trial(
+    overrides: list[str],
+    *,
+    config_dir: str | None,
+    run_dir: Path,
+    on_score: OnScore,
+    sweep: dict[str, Any],
+    until_kimg: float | None = None,
+    source: Source | None = None,
+) -> None:
+    """Compose the trial's configuration and train it, or a part of it: see run.train."""
+    from gansweep.run.train import train
+
+    with as_foreign():  # also while it trains: `config_dir` is named by the sweep's directory
+        train(
+            trial_config(overrides, config_dir),
+            run_dir=run_dir,
+            on_score=on_score,
+            sweep=sweep,
+            progress=False,
+            overrides=overrides,
+            config_dir=config_dir,
+            until_kimg=until_kimg,
+            source=source,
+        )
+
+
+def trial_config(overrides: list[str], config_dir: str | None) -> DictConfig:
+    """The configuration of a trial, whose words and folder stand in the sweep's directory.
+
+    Its word on extra_packages= counts for nothing: see permissions.py.
+    Raises: UserError where a word reads or sets what it may not.
+    """
+    from gansweep.config.compose import compose
+
+    check_foreign(overrides, "An option of the sweep")
+    for word in overrides:
+        if word.lstrip("+~").startswith("hydra") and not FOLDERS.fullmatch(word):
+            raise UserError(
+                f"The sweep sets {word}, an option of Hydra itself, which trials do not take. "
+                "Start a sweep without it; a folder of your own groups is named by --config-dir."
+            )
+    words = [word for word in overrides if not is_package_option(word)]
+    cfg = compose(words, config_dir=config_dir)
+    check_foreign(OmegaConf.to_container(cfg, resolve=False), "A file of the sweep")
+    cfg.extra_packages = allowed_packages()
+    return cfg
+
+
+def _part_of_a_run(order: Order) -> dict[str, Any]:
+    """What is said to a target of runs that pause, and only to these."""
+    given = {"until_kimg": order.until_kimg, "source": order.source}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _let_server_end_with_worker() -> None:
+    """Close our copy of the pipe by which the server sees that it is still needed.
+
+    Our parent is the server, and it ends with the last holder of that pipe: without this copy, with
+    the worker. A worker killed by SIGKILL thus ends the server, and the kernel ends us, even in the
+    middle of a computation. It comes after `die_with_parent`, so that no moment is left between.
+    """
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_alive_fd = None
+
+
+def _asking(connection: Connection) -> OnScore:
+    def on_score(kimg: float, scores: dict[str, float]) -> bool:
+        try:
+            connection.send((kimg, scores))
+            return bool(connection.recv())
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            os._exit(1)  # no worker, no trial: the checkpoint stays for whoever takes it up
+
+    return on_score
+
+
+def _load(path: str) -> Callable[..., object]:
+    assert may_run(path), path
+    module, _, name = path.rpartition(".")
+    target: Callable[..., object] = getattr(importlib.import_module(module), name)
+    return target
+
+
+def _write_output_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    faulthandler.enable()  # a crash in C tells where

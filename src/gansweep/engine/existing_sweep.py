@@ -1,0 +1,142 @@
+"""Whether a command continues the sweep that its directory holds, and what becomes of one that it
+does not: refused, or set aside where nothing of it finished."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from gansweep.engine import failures
+from gansweep.engine.lease.locks import is_alive
+from gansweep.engine.lease.workers import workers_of
+from gansweep.engine.storage.storage import Storage, keep_name, open_storage
+from gansweep.errors import UserError, tell
+from gansweep.judging.status import GAVE_UP
+from gansweep.search.pruning import last_attempts
+from gansweep.search.settings import Settings
+from gansweep.search.space import difference
+
+STUDIES = ("trials", "confirm")  # of a sweep, by the ends of their names
+RUN = re.compile(r"t\d{4,}(-s\d+)?")  # the directories of trials' runs
+FINISHED = ("pruned", *(status for status in GAVE_UP if status != "failed"))
+
+
+def refuse_another_storage(directory: Path, settings: Settings) -> None:
+    """Raises: UserError where the sweep was begun with another `storage=`."""
+    if not (directory / "sweep.yaml").exists():
+        return
+    kept = Settings.load(directory).storage
+    if kept != settings.storage:
+        raise UserError(
+            f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
+            f"Give storage={kept}, or start a new sweep with {_other_name(settings)}."
+        )
+
+
+def make_room(
+    storage: Storage, directory: Path, settings: Settings, identity: Mapping[str, Any]
+) -> None:
+    """See to it that no study of another search is in the way; call it under the sweep's lock.
+
+    One that never began is removed. One of the same search whose fixed overrides were mistaken is
+    set aside where none of its trials finished or could go on.
+    Raises: UserError where it must stay.
+    """
+    try:
+        study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
+    except KeyError:
+        return
+    if storage.is_shared:
+        keep_name(study, directory)
+    old = study.user_attrs.get("identity")
+    if old is None or old == identity:
+        return
+    told = difference(old, identity)
+    if study.get_trials(deepcopy=False):
+        why = _why_kept(study, directory, old, identity)
+        if why:
+            raise UserError(
+                f"The sweep {directory} exists with another search: {told}. {why} Start a new one "
+                f"with {_other_name(settings)}, or continue the old one by giving the old values."
+            )
+        aside = _set_aside(storage, directory)
+        tell(
+            f"The sweep {directory} was begun with other options ({told}), and none of its trials "
+            f"finished. They are set aside in {aside}, and it begins anew.",
+            sys.stdout,
+        )
+    for name in STUDIES:
+        with contextlib.suppress(KeyError):  # of who was killed here
+            optuna.delete_study(study_name=storage.prefix + name, storage=storage.optuna)
+
+
+def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a begun study of another search is not set aside; "" where it may be."""
+    trials = study.get_trials(deepcopy=False)
+    last = last_attempts(trials)
+    ended = [t for t in last if t.state.is_finished()]
+    if any(t.state == TrialState.COMPLETE or t.user_attrs.get("status") in FINISHED for t in ended):
+        return "Results of two searches do not belong into one study."
+    if {**old, "overrides": ""} != {**new, "overrides": ""}:
+        return "Only its fixed options may change while none of its trials finished."
+    leases = (directory / "leases" / f"trials-{t.number}" for t in trials)
+    if workers_of(directory) or any(map(is_alive, leases)):
+        return (
+            "None of its trials finished, but its workers are still at it: after `gansweep cancel "
+            f"{shlex.quote(str(directory))}` this command sets them aside."
+        )
+    names = [t.user_attrs["key"].partition("-")[0] for t in last if t not in ended]
+    saved = [n for n in names if any(directory.glob(f"{n}*/checkpoints/*.pt"))]
+    if saved:
+        return f"Its {saved[0]} has a checkpoint to go on from, which is not to be lost."
+    return ""
+
+
+def _set_aside(storage: Storage, directory: Path) -> Path:
+    """Move the runs of a sweep into a directory beside its own, with a copy of its study, where
+    `gansweep status` and `gansweep report` read it; that directory."""
+    shared = storage.is_shared  # then we hold its lock already
+    numbered = (f"{directory.resolve().name}-set-aside-{i}" for i in itertools.count(1))
+    places = (directory.resolve().with_name(name) for name in numbered)
+    # a shared storage may know one whose directory was removed
+    known = optuna.get_all_study_names(storage.optuna) if shared else []
+    aside = next(p for p in places if not p.exists() and f"{p.name}/{STUDIES[0]}" not in known)
+    aside.mkdir()
+    settings = Settings.load(directory)
+    settings.name = aside.name
+    settings.command += " " + shlex.quote(f"name={aside.name}")  # of two the last one counts
+    settings.save(aside)
+    target = storage.optuna if shared else open_storage(aside, settings.storage).optuna
+    prefix = f"{aside.name}/" if shared else ""
+    for name in STUDIES:
+        _copy_study(storage.optuna, storage.prefix + name, target, prefix + name, aside)
+    for path in directory.iterdir():
+        if RUN.fullmatch(path.name) or path.name == failures.STOPPED:
+            path.rename(aside / path.name)
+    return aside
+
+
+def _copy_study(
+    source: BaseStorage, name: str, target: BaseStorage, new_name: str, aside: Path
+) -> None:
+    with contextlib.suppress(KeyError):  # of who was killed between deleting the two
+        optuna.copy_study(
+            from_study_name=name, from_storage=source, to_storage=target, to_study_name=new_name
+        )
+        copied = optuna.load_study(study_name=new_name, storage=target)
+        copied.set_user_attr("directory", str(aside))
+
+
+def _other_name(settings: Settings) -> str:
+    return shlex.quote(f"name={settings.name}-2")

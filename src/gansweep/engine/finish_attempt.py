@@ -1,0 +1,310 @@
+"""How an attempt ends: what the study is told of it, and whether its trial comes again.
+
+All of this is done by one process at a time, within the storage's critical section.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+
+from gansweep.engine import failures
+from gansweep.engine.confirm import params_of
+from gansweep.engine.lease.gpus import GpuShare
+from gansweep.errors import UserError
+from gansweep.judging.constraints import note_measured
+from gansweep.judging.objective import Objective
+from gansweep.judging.status import SUCCEEDED, Measured, Outcome, outcome_of
+from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
+from gansweep.records.record import RunRecord
+from gansweep.search.cma_es import carried_state
+from gansweep.search.domains import Scalar
+from gansweep.search.population import UNIT
+from gansweep.search.pruning import last_attempts
+from gansweep.search.samplers import KNOWS_CONSTRAINTS
+from gansweep.search.space import difference
+
+if TYPE_CHECKING:
+    from gansweep.engine.study import SweepStudy
+
+# the options of a run that neither the sweep's words nor its parameters are
+ADDED = ("trainer.threads", "trainer.devices", "group", "name", "seed")
+
+
+def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
+    """Tell the study how an attempt ended; the status that it was given.
+
+    study: that of the trials, or of the confirmation runs.   ended, reason: see SweepStudy.settle.
+    """
+    if trial.state.is_finished():  # another host took us for dead: its word stands
+        return str(trial.user_attrs.get("status", "interrupted"))
+    records = [] if _has_successor(study, trial) else _records(sweep, trial)
+    with contextlib.ExitStack() as claims:
+        for record in records:  # who trained them may only be suspended: from now on it is refused
+            if record.directory.is_dir():
+                claims.enter_context(record.claimed(take=True))
+        outcome = _outcome(sweep, study, trial, records, ended, reason)
+        return _tell(sweep, study, trial, outcome, reason)
+
+
+def _tell(
+    sweep: SweepStudy, study: Study, trial: FrozenTrial, outcome: Outcome, reason: str
+) -> str:
+    attrs: dict[str, Any] = {"status": outcome.status}
+    if outcome.reason or reason:
+        attrs["reason"] = outcome.reason or reason
+    if outcome.failure:
+        attrs |= {"failure": outcome.failure, "alike": outcome.alike}
+    for key, value in attrs.items():
+        sweep.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
+    population = sweep.population if study is sweep.trials else None
+    if outcome.measured:
+        if population is not None:  # first: who hears of a unit may take its weights over
+            population.keep_snapshot(sweep.directory, trial)
+        study.tell(trial.number, [m.value for m in outcome.measured])
+    else:
+        state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
+        study.tell(trial.number, state=state)
+    if population is not None:
+        population.drop_snapshots(sweep.directory, study.get_trials(deepcopy=False))
+    if outcome.alike and study is sweep.trials:
+        _stop_where_alike(sweep)
+    return str(outcome.status)
+
+
+def _records(sweep: SweepStudy, trial: FrozenTrial) -> list[RunRecord]:
+    names = sweep.run_names(trial.user_attrs["key"])
+    return [RunRecord(sweep.run_dir(name)) for name in names]
+
+
+def _outcome(
+    sweep: SweepStudy,
+    study: Study,
+    trial: FrozenTrial,
+    records: Sequence[RunRecord],
+    ended: str,
+    reason: str,
+) -> Outcome:
+    """How the attempt ended; where that is "interrupted", the next one is queued.
+
+    records: of its runs; none where they are the next attempt's.
+    """
+    if not records:
+        return Outcome("interrupted", reason)
+    outcome = outcome_of(records, _objectives(sweep, study))
+    if outcome.status is not None and _lacks_params(sweep, study, trial):
+        # the study lost its end: the next attempt takes them from the record, and is told of this
+        _queue_again(sweep, study, trial, trial.user_attrs["kills"])
+        return Outcome("interrupted", reason)
+    refusal = ""
+    if study is sweep.trials and outcome.measured:
+        refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
+    if refusal:
+        outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
+    elif ended == "pruned" and outcome.status is None:
+        _record_pruned(records, reason)
+        outcome = Outcome("pruned", reason)
+    elif outcome.status is None:
+        outcome = _unfinished(sweep, study, trial, records, ended, reason)
+    elif _neighbour_took_memory(sweep, trial, outcome):
+        outcome = _unfinished(sweep, study, trial, records, "out_of_memory", outcome.reason)
+    return outcome
+
+
+def _objectives(sweep: SweepStudy, study: Study) -> list[Objective]:
+    """By what a study's runs are read. A full name says how large the sample of the trials was;
+    runs that confirm with another sample are read by the name of the score alone."""
+    objectives = sweep.settings.objectives
+    if study is sweep.trials or sweep.settings.confirm.get("n_fake") is None:
+        return objectives
+    tried: dict[str, Protocol] = sweep.trials.user_attrs.get("protocols") or {}
+    words = [str(tried.get(str(i), {}).get("score", o.metric)) for i, o in enumerate(objectives)]
+    return [replace(o, metric=word) for o, word in zip(objectives, words, strict=True)]
+
+
+def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
+    """Why these scores cannot be ranked among those of the other trials; "" where they can."""
+    first: dict[str, Protocol] = sweep.trials.user_attrs.get("protocols") or {}
+    for position, m in enumerate(measured):
+        other = first.get(str(position))
+        if other is not None and not comparable(other, m.protocol):
+            same = dict.fromkeys(REPEATABLE)
+            return "measured by another protocol than the first trial: " + difference(
+                {**other, **same}, {**m.protocol, **same}
+            )
+    if not first:
+        protocols = {str(i): m.protocol for i, m in enumerate(measured)}
+        sweep.trials.set_user_attr("protocols", protocols)
+    return ""
+
+
+def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
+    """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
+    heeded = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
+    results = [record.result() or {} for record in records]
+    return note_measured(sweep.trials, trial, sweep.settings.limits, results, heeded)
+
+
+def _record_pruned(records: Sequence[RunRecord], reason: str) -> None:
+    """Have the runs say it that had begun and not ended."""
+    for record in records:
+        result = record.result() or {}
+        if result.get("status") in ("running", "interrupted"):
+            record.write_result({**result, "status": "pruned", "reason": reason})
+
+
+def _unfinished(
+    sweep: SweepStudy,
+    study: Study,
+    trial: FrozenTrial,
+    records: Sequence[RunRecord],
+    ended: str,
+    reason: str,
+) -> Outcome:
+    """Queue another attempt at an unfinished trial, unless it was killed too often."""
+    kills = trial.user_attrs["kills"] + (ended in failures.RETRIED)
+    if ended == "itself" or kills > sweep.settings.max_retries:
+        if ended != "itself":
+            reason = f"killed {kills} times; the last time {reason}"
+        record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
+        failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
+        return outcome_of([record], sweep.settings.objectives)
+    _reopen(records)
+    _queue_again(sweep, study, trial, kills)
+    return Outcome("interrupted", reason)
+
+
+def _has_successor(study: Study, trial: FrozenTrial) -> bool:
+    """Whether the next attempt is queued, or further: who did that died before telling so."""
+    key, attempt = trial.user_attrs["key"], trial.user_attrs["attempt"]
+    return any(
+        t.user_attrs["key"] == key and t.user_attrs["attempt"] > attempt
+        for t in study.get_trials(deepcopy=False)
+    )
+
+
+def _lacks_params(sweep: SweepStudy, study: Study, trial: FrozenTrial) -> bool:
+    """Whether a trial was trained with parameters that the study does not know."""
+    if study is not sweep.trials or params_of(trial, sweep.space) is not None:
+        return False
+    return recorded_params(sweep, trial.user_attrs["key"]) is not None
+
+
+def _reopen(records: Sequence[RunRecord]) -> None:
+    for record in records:
+        failures.reopen(record)
+
+
+def _queue_again(sweep: SweepStudy, study: Study, trial: FrozenTrial, kills: int) -> None:
+    attrs = trial.user_attrs
+    identity = ("of", "seed", "source", *UNIT)
+    kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
+    queued = {"key": attrs["key"], "attempt": attrs["attempt"] + 1, "kills": kills, **kept}
+    fixed = _drawn(sweep, trial)
+    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed))
+
+
+def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outcome) -> bool:
+    """Whether a trial that ran out of memory may do better beside others, or alone."""
+    return (
+        outcome.failure == failures.OUT_OF_MEMORY
+        and GpuShare.of(sweep.settings.launcher).slots > 1
+        and trial.user_attrs["kills"] < sweep.settings.max_retries
+    )
+
+
+def _stop_where_alike(sweep: SweepStudy) -> None:
+    """Stop the sweep where the first trials that ended all failed by one bug."""
+    alike = failures.first_alike(_latest(sweep), sweep.settings.stop_after_alike)
+    if alike:
+        failures.Stop.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
+
+
+def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:
+    """The run that a trial failed by; its first where its records do not say."""
+    folders = [sweep.run_dir(name) for name in sweep.run_names(trial.user_attrs["key"])]
+    failed = (d for d in folders if (RunRecord(d).result() or {}).get("status") == "failed")
+    return next(failed, folders[0])
+
+
+def queue_failed(sweep: SweepStudy) -> None:
+    """Queue the trials again that failed alike while none fared better: who gives the command
+    again has corrected what they failed by."""
+    trials = _latest(sweep)
+    ended = sum(t.state.is_finished() for t in trials)
+    for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
+        _reopen(_records(sweep, trial))
+        _queue_again(sweep, sweep.trials, trial, kills=0)
+    (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
+
+
+def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
+    """What a trial that the study does not know was run with: the study, or the end of it, was
+    lost, and the record's scores must not be told of other parameters. None: it was not run.
+
+    Raises: UserError where that was in another search.
+    """
+    if sweep.population is not None:
+        return None
+    run_dir = sweep.run_dir(sweep.run_names(key)[0])
+    result = RunRecord(run_dir).result() or {}
+    params = (result.get("sweep") or {}).get("params")
+    if params is None:
+        return None
+    try:
+        fixed = sweep.space.pinned(params)
+        if sweep.space.suggest(FixedTrial(fixed)) == params and _has_options(sweep, result):
+            return fixed
+    except ValueError:
+        pass
+    raise UserError(
+        f"{run_dir} holds a run of another search, of which the study is gone. Move it away, or "
+        "start a new sweep with another name=."
+    )
+
+
+def pin_recorded(sweep: SweepStudy, waiting: FrozenTrial) -> None:
+    """Give a queued trial that is still to draw its parameters those that it was run with: the
+    study lost them. Raises: as `recorded_params`."""
+    fixed = waiting.system_attrs.get("fixed_params", {})
+    if _is_complete(sweep, fixed):
+        return
+    recorded = recorded_params(sweep, waiting.user_attrs["key"])
+    if recorded is not None and recorded != fixed:
+        sweep.storage.optuna.set_trial_system_attr(waiting._trial_id, "fixed_params", recorded)
+
+
+def _is_complete(sweep: SweepStudy, params: Mapping[str, Any]) -> bool:
+    try:
+        sweep.space.suggest(FixedTrial(dict(params)))
+    except ValueError:
+        return False
+    return True
+
+
+def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
+    """Whether a run with this result was given the sweep's options beside its parameters."""
+    if "overrides" not in result:  # it failed before it was trained
+        return True
+    asked = {*sweep.settings.overrides, *sweep.space.overrides(result["sweep"]["params"])}
+    differing = asked.symmetric_difference(result["overrides"] or ())
+    return all(word.lstrip("+").partition("=")[0] in ADDED for word in differing)
+
+
+def _drawn(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes by which the next attempt takes over what was drawn. Of a trial killed while
+    its parameters were being drawn nothing is kept but what was queued with it: the sampler will
+    draw the same again."""
+    if params_of(trial, sweep.space) is None:
+        return {"fixed_params": trial.system_attrs.get("fixed_params", {})}
+    return {"fixed_params": trial.params, **carried_state(trial)}
+
+
+def _latest(sweep: SweepStudy) -> list[FrozenTrial]:
+    return last_attempts(sweep.trials.get_trials(deepcopy=False))

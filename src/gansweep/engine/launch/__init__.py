@@ -1,0 +1,54 @@
+"""What starts workers, and keeps them running: chosen by `launcher=`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from gansweep.engine.lease.gpus import GpuShare
+
+
+class Launcher(Protocol):
+    """Starts the workers of a sweep."""
+
+    def run(self, tick: Callable[[], None]) -> bool:
+        """Until all is done: True; or until stopped by a signal: False. Calls `tick` meanwhile.
+
+        Raises: UserError where the workers cannot work, with what they said.
+        """
+
+
+class Detached(Exception):  # noqa: N818  # no error
+    """The launcher ends and its workers go on; its words tell how to find them again."""
+
+
+def make_launcher(directory: Path, options: Mapping[str, Any], workers: int) -> Launcher:
+    """The launcher that `options`, a file of conf/launcher/, names."""
+    if options.get("name") == "slurm":
+        from gansweep.engine.launch.slurm import SlurmLauncher
+
+        return SlurmLauncher(directory, options, workers)
+    from gansweep.engine.launch.local import LocalLauncher
+
+    return LocalLauncher(directory, workers)
+
+
+def worker_count(
+    options: Mapping[str, Any], wanted: str | int, n_trials: int, *, uses_gpus: bool = True
+) -> int:
+    """How many workers `workers=` asks the launcher for.
+
+    uses_gpus: whether the trials compute on GPUs where there are any.
+
+    Raises: UserError where the launcher's options do not go together, or this machine lacks what
+        they ask for.
+    """
+    if options.get("name") == "slurm":
+        from gansweep.engine.launch import slurm
+
+        return slurm.worker_count(options, wanted, n_trials)
+    from gansweep.engine.launch import local
+
+    share = GpuShare.of(options)
+    return local.worker_count(wanted, n_trials, share, uses_gpus=uses_gpus)

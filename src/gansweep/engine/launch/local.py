@@ -1,0 +1,234 @@
+"""Workers as processes of this machine, with its cores divided among them; the GPUs they take
+themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypedDict
+
+from gansweep.config.ranges import Range, Workers
+from gansweep.engine.failures import KILLED, Stop, end_of, signal_of
+from gansweep.engine.launch.stop_requests import StopRequests
+from gansweep.engine.lease.gpus import GpuShare
+from gansweep.engine.lease.workers import is_cancelled
+from gansweep.engine.study import SweepStudy
+from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_FINISHED, EXIT_STOPPED
+from gansweep.errors import UserError, tell
+
+GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
+QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
+QUICK_DEATHS = 3  # of a worker, one after the other
+FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ended in between
+BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
+SAVE_SECONDS = 30.0  # for the other workers, where one cannot work
+LAST_LINES = 5  # of a log that is told
+MOST_CHARACTERS = 4000  # of a worker's error that is told
+EXIT_USER_ERROR = 2
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+ENDED = (EXIT_FINISHED, EXIT_FAILED_ALIKE, EXIT_CANCELLED)  # exit codes of who is not needed again
+
+
+@dataclass
+class Slot:
+    """The place of one worker: its name, its present process, and how those before it died."""
+
+    name: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    fruitless_deaths: int = 0
+    ended_before: int = 0  # trials, at the last death
+    start_at: float | None = None  # when a dead worker is started again
+
+
+def cores() -> int:
+    """The cores that this process may use, by its affinity and its control group's quota."""
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = min(allowed, max(1, int(quota) // int(period)))
+    return allowed
+
+
+def worker_count(
+    wanted: str | int, n_trials: int, share: GpuShare, *, uses_gpus: bool = True
+) -> int:
+    """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without one, one per
+    core, as far as the memory goes; no more than trials.
+
+    Raises: UserError where the GPUs are too few for one trial.
+    """
+    gpus = len(share.usable_gpus()) if uses_gpus else 0
+    if wanted == "auto":
+        by_memory = int(_free_gib() // GIB_PER_WORKER)
+        return max(1, min(share.fits(gpus) or min(cores(), by_memory), n_trials))
+    assert isinstance(wanted, int)
+    if gpus and wanted > share.fits(gpus):
+        tell(
+            f"{share.fits(gpus)} of the {wanted} workers fit on the GPUs at a time; the others "
+            f"wait.\nlauncher.slots_per_gpu=N lets N small trials share a GPU."
+        )
+    return wanted
+
+
+class LocalOptions(TypedDict):
+    """conf/launcher/local.yaml."""
+
+    name: Literal["local"]
+    workers: Workers
+    slots_per_gpu: Annotated[int, Range(1, 1_024)]
+    gpus_per_trial: Annotated[int, Range(1, 1_024)]
+
+
+class LocalLauncher:
+    """Starts workers and keeps them running until the sweep is finished or stopped."""
+
+    def __init__(self, directory: Path, workers: int) -> None:
+        self.directory = directory
+        self.threads = max(1, cores() // workers)
+        self.stops = StopRequests()
+        logs = directory / "workers"
+        logs.mkdir(exist_ok=True)
+        self.slots = [Slot(f"w{i}", logs / f"w{i}.log") for i in range(workers)]
+
+    def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
+        """Until all is done: True; or until stopped, by a signal or `gansweep cancel`: False.
+        Calls `tick` meanwhile.
+
+        The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
+        Raises: UserError where the workers cannot work, with what they said, and where the first
+            trials failed alike.
+        """
+        with self.stops:
+            try:
+                for slot in self.slots:
+                    self._start(slot)
+                while self._attend():
+                    tick()
+                    time.sleep(every_seconds)
+                tick()
+            except (UserError, OSError):  # of a worker, a disk or the view: the others save
+                self._signal_all(signal.SIGTERM)
+                self._await_all(SAVE_SECONDS)
+                raise
+            finally:
+                self._kill_all()
+        stop = Stop.of(self.directory)
+        if stop is not None:
+            raise UserError(stop.told(self.directory))
+        return not self.stops and not is_cancelled(self.directory)
+
+    def _attend(self) -> bool:
+        """Look after every worker once; whether any still runs."""
+        if stops := self.stops.new():
+            self._signal_all(signal.SIGTERM if stops == 1 else signal.SIGKILL)
+        running = 0
+        for slot in self.slots:
+            if slot.process is not None and (code := slot.process.poll()) is not None:
+                slot.process = None
+                if code not in ENDED and not self.stops:
+                    self._mourn(slot, code)
+            if self.stops:
+                slot.start_at = None
+            if slot.start_at is not None and time.monotonic() >= slot.start_at:
+                self._start(slot)
+            running += slot.process is not None or slot.start_at is not None
+        return running > 0
+
+    def _mourn(self, slot: Slot, code: int) -> None:
+        """Have a worker that died started again, unless it cannot do anything.
+
+        Raises: UserError with what it said where it cannot.
+        """
+        if code == EXIT_STOPPED:
+            slot.start_at = time.monotonic()
+            return
+        ended, quick = self._ended(), time.monotonic() - slot.started < QUICK_SECONDS
+        fruitless = ended <= slot.ended_before
+        slot.ended_before = ended
+        slot.fruitless_deaths = slot.fruitless_deaths + 1 if fruitless else 0
+        # killed from outside, it may have had no time for more
+        by_itself = quick and fruitless and -code not in (signal.SIGKILL, signal.SIGTERM)
+        slot.quick_deaths = slot.quick_deaths + 1 if by_itself else 0
+        if (
+            code == EXIT_USER_ERROR
+            or slot.quick_deaths >= QUICK_DEATHS
+            or slot.fruitless_deaths >= FRUITLESS_DEATHS
+        ):
+            raise UserError(self._obituary(slot, code))
+        slot.start_at = time.monotonic() + BACKOFF_SECONDS * (2**slot.fruitless_deaths - 1)
+
+    def _obituary(self, slot: Slot, code: int) -> str:
+        said = end_of(slot.log, LAST_LINES)
+        if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the mend
+            said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
+        unable = f"it could write nothing: see that {slot.log} is there, and space on its disk"
+        said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]
+        killed = f"killed by {signal_of(code)}; " if code < 0 else ""
+        return (
+            f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
+            + "".join(f"\n    {line}" for line in said[1:])
+            + f"\n(all that it said is in {slot.log})"
+        )
+
+    def _ended(self) -> int:
+        """Trials and confirmation runs that ended otherwise than with their worker."""
+        try:
+            study = SweepStudy(self.directory)
+        except UserError:
+            return 0
+        trials = [t for s in (study.trials, study.confirms) for t in s.get_trials(deepcopy=False)]
+        killed = [t.user_attrs.get("failure") == KILLED for t in trials]
+        ends = [t.user_attrs.get("status", "interrupted") for t in trials]
+        return sum(e != "interrupted" and not k for e, k in zip(ends, killed, strict=True))
+
+    def _start(self, slot: Slot) -> None:
+        environment = dict(os.environ)
+        environment.update(dict.fromkeys(THREAD_VARIABLES, str(self.threads)))
+        command = [sys.executable, "-m", "gansweep.engine", str(self.directory)]
+        command += ["--name", slot.name, "--threads", str(self.threads), "--launched"]
+        with open(slot.log, "ab") as log:
+            slot.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
+            )
+        slot.started, slot.start_at = time.monotonic(), None
+
+    def _signal_all(self, number: int) -> None:
+        for slot in self.slots:
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.send_signal(number)
+
+    def _await_all(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for slot in self.slots:
+            if slot.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    slot.process.wait(max(0.0, deadline - time.monotonic()))
+
+    def _kill_all(self) -> None:
+        self._signal_all(signal.SIGKILL)
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.wait()
+
+
+def _free_gib() -> float:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 2**20
+    raise AssertionError("/proc/meminfo names MemAvailable since Linux 3.14")

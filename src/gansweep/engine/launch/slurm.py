@@ -1,0 +1,367 @@
+"""Workers as one job array of SLURM. Each job runs one worker, which takes trial after trial, and
+outlives this process: the same command finds the jobs again."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+from gansweep.config.ranges import Name, Range, Workers
+from gansweep.engine.failures import Stop
+from gansweep.engine.launch import Detached
+from gansweep.engine.launch.slurm_queue import (
+    Job,
+    NoAnswerError,
+    ask_slurm,
+    cancel,
+    comment_of,
+    partitions,
+    queue,
+    remember,
+    require,
+)
+from gansweep.engine.leaderboard import write_leaderboard
+from gansweep.engine.lease.locks import KernelLock
+from gansweep.engine.lease.workers import is_cancelled
+from gansweep.engine.study import SweepStudy
+from gansweep.errors import UserError
+from gansweep.judging.notation import plural
+from gansweep.search.settings import Settings
+
+__all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
+
+SCRIPT = Path(__file__).with_name("slurm_worker.sh")
+MOST_BY_DEFAULT = 8
+TICK_SECONDS = 0.5
+CANNOT_WORK = (2, 126, 127)  # exit codes of workers that another start does not mend
+ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), if not told otherwise
+LAST_LINES = 5  # of a log that is told
+# What squeue gives as the reason of a job that no waiting helps.
+HOPELESS = (
+    "AccountNotAllowed",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+    "JobHeldAdmin",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "launch failed requeued held",
+)
+MENDS = (  # (words of SLURM, what mends it)
+    (
+        "violates accounting|submit limit",
+        "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=).",
+    ),
+    ("unrecognized|node name|qos", "Correct the words of launcher.options= (`sbatch --help`)."),
+    ("array", "Submit fewer jobs with workers=."),
+    ("time limit|TimeLimit", "Ask for less with launcher.time=."),
+    ("partition", "Choose one with launcher.partition=."),
+    ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
+    (
+        r"feature|constraint|configuration|mem\b|memory|cpu|gres",
+        "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
+    ),
+    (
+        "requeued held",
+        "Give the same command again; `scontrol show node` may say why they failed to start.",
+    ),
+)
+
+
+def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
+    """How many jobs `workers=` asks for; auto: one per trial, but no more than MOST_BY_DEFAULT.
+
+    Raises: UserError where the times do not go together, or where there is no SLURM.
+    """
+    require("sbatch")
+    _check_times(options["time"], options["warn_seconds"])
+    if wanted == "auto":
+        return min(n_trials, MOST_BY_DEFAULT)
+    assert isinstance(wanted, int)
+    return wanted
+
+
+class SlurmOptions(TypedDict):
+    """conf/launcher/slurm.yaml."""
+
+    name: Literal["slurm"]
+    workers: Workers
+    max_running: Annotated[int, Range(1, 4_096)] | None
+    partition: Name | None
+    account: Name | None
+    constraint: Name | None
+    time: Name | None
+    warn_seconds: Annotated[int, Range(1, 86_400, such_as=120)]
+    gpus: Name | None
+    cpus: Annotated[int, Range(1, 4_096)] | None
+    memory: Name | None
+    setup: list[str]
+    options: list[str]
+    wait: bool
+    every_seconds: Annotated[float, Range(0, 86_400, above=True, such_as=10)]
+
+
+class SlurmLauncher:
+    """Submits workers, and watches them until the sweep is finished or the user leaves."""
+
+    def __init__(self, directory: Path, options: Mapping[str, Any], workers: int) -> None:
+        self.given = directory
+        self.directory = directory.resolve()
+        self.options = options
+        self.workers = workers
+        self.max_running = min(workers, options["max_running"] or workers)
+        self.every_seconds = float(options["every_seconds"])
+        (self.directory / "workers").mkdir(exist_ok=True)
+        self._arrays: set[str] = set()  # whose workers we look after
+        self._told = ""
+
+    def run(self, tick: Callable[[], None]) -> bool:
+        """Submit the workers that are missing; until the sweep is finished: True; or cancelled:
+        False. Calls `tick` meanwhile.
+
+        Raises: Detached where the user leaves the jobs to themselves (Ctrl-C, or wait=false);
+            UserError where SLURM refuses them or they cannot work, with what was said.
+        """
+        study = SweepStudy(self.directory)
+        if not study.finished():
+            self.submit_missing()
+            if not self.options["wait"]:
+                raise Detached(self._how_to_return("submitted"))
+        try:
+            return self._watch(study, tick)
+        except KeyboardInterrupt:
+            raise Detached(self._how_to_return("left to themselves")) from None
+
+    def submit_missing(self) -> int:
+        """Submit as many workers as neither run nor wait already; how many those were.
+
+        Raises: UserError where SLURM refuses them.
+        """
+        with KernelLock(self.directory / "workers" / "slurm.lock"):  # of two shells at once
+            jobs = self._settled()
+            self._arrays = {job.array for job in jobs}
+            missing = self.workers - len(jobs)
+            room = self.max_running - len(jobs)
+            if missing <= 0 or room <= 0:
+                found = plural(len(jobs), "worker")
+                print(f"in SLURM already: {found} (job {_listed(self._arrays)})")
+                return 0
+            self._submit(missing, room)
+            return missing
+
+    def _settled(self) -> list[Job]:
+        """The jobs that run or wait, once each is known to: one that ends may have been cancelled,
+        or go back into the queue."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while True:
+            jobs = queue(self.directory)
+            ending = [job for job in jobs if job.state == "COMPLETING"]
+            if not ending or time.monotonic() > deadline:
+                return [job for job in jobs if job not in ending]
+            time.sleep(TICK_SECONDS)
+
+    def _submit(self, many: int, at_once: int) -> None:
+        command = self._command(many, at_once)
+        try:
+            array = ask_slurm(command).strip().partition(";")[0]
+        except NoAnswerError:
+            raise
+        except UserError as error:
+            raise _refused(str(error)) from None
+        remember(self.directory, array, command)
+        self._arrays.add(array)
+        print(f"submitted to SLURM: {plural(many, 'worker')} (job {array})")
+
+    def _command(self, many: int, at_once: int) -> list[str]:
+        """The sbatch command, word by word."""
+        options = self.options
+        logs = str(self.directory / "workers").replace("%", "%%")
+        asked = {
+            "partition": options["partition"],
+            "account": options["account"],
+            "constraint": options["constraint"],
+            "time": options["time"],
+            "cpus-per-task": options["cpus"],
+            "mem": options["memory"],
+            "gres": f"gpu:{options['gpus']}" if options["gpus"] else None,
+        }
+        return [
+            "sbatch",
+            "--parsable",
+            f"--job-name=gansweep-{self.directory.name}",
+            f"--comment={comment_of(self.directory)}",
+            f"--array=0-{many - 1}%{at_once}",
+            "--ntasks=1",
+            "--requeue",
+            f"--signal=B:USR1@{options['warn_seconds']}",
+            "--open-mode=append",
+            f"--output={logs}/slurm-%A_%a.log",
+            *(f"--{name}={value}" for name, value in asked.items() if value is not None),
+            *(str(word) for word in options["options"]),
+            str(SCRIPT),
+            sys.executable,
+            str(self.directory),
+            str(Settings.load(self.directory).max_retries),
+            *options["setup"],
+        ]
+
+    def _watch(self, study: SweepStudy, tick: Callable[[], None]) -> bool:
+        """Until the sweep is finished (True) or cancelled (False)."""
+        next_look = time.monotonic()
+        while True:
+            if time.monotonic() >= next_look:
+                jobs = self._jobs()  # before `finished`: a worker that ends has told its last trial
+                if study.finished():
+                    break
+                if jobs is not None:
+                    if is_cancelled(self.directory) and all(job.waits for job in jobs):
+                        if jobs:  # SLURM did not answer when that was asked
+                            cancel(self.directory)
+                        return False
+                    self._complain_where_stuck(jobs)
+                    self._tell_where_all_wait(jobs)
+                next_look = time.monotonic() + self.every_seconds
+            tick()
+            time.sleep(TICK_SECONDS)
+        self._cancel_waiting()
+        if (stop := Stop.of(self.directory)) is not None:  # and no trial was left
+            raise UserError(stop.told(self.given))
+        write_leaderboard(study)  # a worker that saw the end may still be at it
+        tick()
+        return True
+
+    def _jobs(self) -> list[Job] | None:
+        """The jobs that run or wait; None where SLURM does not answer, which stops no worker."""
+        try:
+            return queue(self.directory)
+        except UserError:
+            return None
+
+    def _complain_where_stuck(self, jobs: list[Job]) -> None:
+        """Raises: UserError where no worker runs and none will, once the waiting are cancelled."""
+        if any(not job.waits for job in jobs):
+            return
+        codes = self._exit_codes(jobs)
+        stop = Stop.of(self.directory)
+        if stop is not None:
+            told = stop.told(self.given)
+        elif not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
+            told = self._obituary(codes)
+        elif all(any(word in job.reason for word in HOPELESS) for job in jobs):
+            told = f"SLURM cannot start the workers ({jobs[0].reason}). {_mend(jobs[0].reason)}"
+        else:
+            return
+        if jobs:
+            cancel(self.directory)
+        raise UserError(told)
+
+    def _tell_where_all_wait(self, jobs: list[Job]) -> None:
+        reasons = {job.reason for job in jobs if job.reason}
+        told = f"waiting in SLURM: {plural(len(jobs), 'worker')} ({_listed(reasons)})"
+        if reasons and all(job.waits for job in jobs) and told != self._told:
+            print(told)
+            self._told = told
+
+    def _exit_codes(self, jobs: list[Job]) -> dict[str, int]:
+        """Of the workers that have ended, by their job."""
+        alive = {job.id for job in jobs}
+        ended = {}
+        for path in self._written("exit"):
+            name, text = path.stem.removeprefix("slurm-"), path.read_text().strip()
+            if name not in alive and text:
+                ended[name] = int(text)
+        return ended
+
+    def _written(self, kind: str) -> list[Path]:
+        """The files slurm-JOB.KIND of the arrays we look after."""
+        found = (self.directory / "workers").glob(f"slurm-*.{kind}")
+        return [p for p in found if p.stem.removeprefix("slurm-").split("_")[0] in self._arrays]
+
+    def _obituary(self, codes: Mapping[str, int]) -> str:
+        """What is told when all workers are gone before the sweep is finished."""
+        logs = self._written("log")
+        if not logs:
+            return (
+                "The workers in SLURM are gone and left no log in "
+                f"{self.directory / 'workers'}: is that on a file system that the nodes share, and "
+                "writable there? If not, choose another place with runs_dir=."
+            )
+        newest = max(logs, key=lambda path: path.stat().st_mtime)
+        last = newest.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]
+        ends = sorted(set(codes.values()))
+        how = f" (exit code {', '.join(map(str, ends))})" if ends else ""
+        return (
+            f"The workers in SLURM are gone{how}, and the sweep is not finished. {newest} ends:\n  "
+            + "\n  ".join(last)
+            + "\nMend what that names; the same command then submits new workers and goes on."
+        )
+
+    def _cancel_waiting(self) -> None:
+        """Of a finished sweep, the jobs that need not start; those that run end by themselves."""
+        waiting = [job.id for job in self._jobs() or [] if job.waits]
+        if waiting:
+            with contextlib.suppress(NoAnswerError):  # they find nothing left to do
+                ask_slurm(["scancel", *waiting])
+
+    def _how_to_return(self, jobs: str) -> str:
+        place = shlex.quote(str(self.given))
+        return (
+            f"The workers are {jobs}; they need neither this process nor this terminal.\n"
+            f"  gansweep status {place}   how they fare\n"
+            f"  gansweep cancel {place}   stops them\n"
+            "The same command shows the table again, and submits no worker twice."
+        )
+
+
+def _listed(words: Collection[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def seconds_of(limit: Any) -> int | None:
+    """A time limit as SLURM writes it, in seconds; None where it is none that it would take.
+
+    limit: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS.   Source: sbatch(1), --time.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", str(limit))
+    if found is None:
+        return None
+    days, *rest = found.groups()
+    first, second, third = (int(part or 0) for part in rest)
+    if days is not None:
+        return int(days) * 86400 + first * 3600 + second * 60 + third
+    if rest[2] is not None:
+        return first * 3600 + second * 60 + third
+    return first * 60 + second
+
+
+def _check_times(limit: Any, warn_seconds: int) -> None:
+    if limit is None or str(limit).lower() in ("infinite", "unlimited"):
+        return
+    seconds = seconds_of(limit)
+    if not seconds:
+        raise UserError(
+            f"launcher.time={limit} is no time limit. Use minutes (90), HH:MM:SS (04:00:00) or "
+            "D-HH:MM:SS (2-00:00:00)."
+        )
+    if warn_seconds >= seconds:
+        raise UserError(
+            f"launcher.warn_seconds={warn_seconds} leaves no time to train before the limit of "
+            f"launcher.time={limit}. Use a longer time, or a warning well below it."
+        )
+
+
+def _refused(said: str) -> UserError:
+    """sbatch's refusal in its own words, with the mend and the partitions that there are."""
+    words = " ".join(said.replace("sbatch: error:", "").split())
+    return UserError(" ".join(filter(None, [f"SLURM refuses the workers: {words}.", _mend(said)])))
+
+
+def _mend(said: str) -> str:
+    fitting = (mend for words, mend in MENDS if re.search(words, said, re.IGNORECASE))
+    return " ".join(filter(None, [next(fitting, ""), partitions()]))

@@ -1,0 +1,220 @@
+"""The leaderboard: a sweep's winners by their runs under fresh seeds, and what has no row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from gansweep.diagnosis.learning import judged_end
+from gansweep.engine.confirm import Confirmation, group_of, params_of
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.judging.constraints import breaking, broken
+from gansweep.judging.goals import pareto_front
+from gansweep.judging.objective import Objective
+from gansweep.judging.statistics import summarize
+from gansweep.judging.status import SUCCEEDED, Measured
+from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
+from gansweep.records.record import RunRecord, replace_atomically
+from gansweep.search.domains import override_text
+from gansweep.search.settings import Settings
+
+BEATEN = "confirmed, but another one is as good in every objective and better in one"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A confirmation run that ended well, and what it measured of each objective."""
+
+    run: Confirmation
+    result: Mapping[str, Any]
+    model: str
+    measured: tuple[Measured, ...]
+
+
+def write_leaderboard(study: SweepStudy) -> Path | None:
+    """leaderboard.json: the winners by the mean over their fresh seeds; None without winners.
+
+    Configurations of which every seed ran to its end, and that meet the constraints under fresh
+    seeds too, come first: a mean over the survivors alone would reward those that often fail. With
+    several objectives the rows are the Pareto front of the means, the best in the first objective
+    first. "left_out" says what has no row, and why.
+    """
+    objectives = study.settings.objectives
+    runs = study.confirmations()
+    fresh = _comparable(list(filter(None, (_fresh(study, run) for run in runs))))
+    rows = []
+    for key in dict.fromkeys(one.run.key for one in fresh):
+        planned = sum(run.key == key for run in runs)
+        members = [one for one in fresh if one.run.key == key]
+        rows.append(_row(members, planned, study.settings))
+    if not rows:
+        return None
+    first = study.objective
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, float]:
+        return _is_flawed(row), first.sort_key(row["mean"])
+
+    rows.sort(key=place)
+    best = _front(rows, objectives) if len(objectives) > 1 else rows
+    places = [place(row) for row in best]  # equal rows share their rank
+    known = {row["trial"] for row in rows}
+    beaten = known - {row["trial"] for row in best}
+    content = {
+        "sweep": study.settings.name,
+        "objective": {"metric": first.metric, "direction": first.direction},
+        "read_at": first.at,
+        "rows": [{"rank": 1 + places.index(place(row)), **row} for row in best],
+        "left_out": _left_out(study, known - beaten, beaten, {run.key for run in runs}),
+    }
+    path = study.directory / "leaderboard.json"
+    replace_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    return path
+
+
+def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
+    """None where the run has not ended well, learnt nothing or lacks a value of some objective."""
+    result = RunRecord(study.directory / run.name).result() or {}
+    found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
+    known = tuple(one for one in found if one is not None)
+    status, _ = judged_end(result, study.objective.at)
+    if status not in SUCCEEDED or len(known) < len(found):
+        return None
+    return Fresh(run, result, str(result.get("model", run.params.get("model", ""))), known)
+
+
+def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measured | None:
+    """An objective of a confirmation run, whose sample may be larger than that of the trials.
+
+    A full name says how large the sample of the trials was: then it is the same score that counts.
+    """
+    objective = study.settings.objectives[index]
+    tried: Mapping[str, Protocol] = study.trials.user_attrs.get("protocols") or {}
+    word = str(tried.get(str(index), {}).get("score", objective.metric))
+    score = objective.read(result) or replace(objective, metric=word).read(result)
+    if score is None:
+        return None
+    return Measured(*score, (result.get("protocols") or {}).get(score[0], {}))
+
+
+def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
+    """Those that were measured as the first of them: comparable with it in every objective."""
+    return [
+        one
+        for one in fresh
+        if all(
+            comparable(a.protocol, b.protocol)
+            for a, b in zip(fresh[0].measured, one.measured, strict=True)
+        )
+    ]
+
+
+def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, Any]:
+    """One configuration over its fresh seeds, of which `planned` were run."""
+    first, run = fresh[0].measured[0], fresh[0].run
+    told = [_told(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
+    breaks = breaking(settings.limits, [one.result for one in fresh])
+    row = {
+        "model": fresh[-1].model,
+        "trial": run.key,
+        "params": run.params,
+        "score": first.score,
+        "protocol": {k: v for k, v in first.protocol.items() if k not in REPEATABLE},
+        **{key: told[0][key] for key in ("mean", "std", "interval")},
+        "n_seeds": len(fresh),
+        "n_failed": planned - len(fresh),
+        "values": told[0]["values"],
+        "runs": [one.run.name for one in fresh],
+        "selection_value": run.selection_value,
+    }
+    several = {"objectives": told} if len(told) > 1 else {}
+    return row | several | ({"breaks": breaks} if breaks else {})
+
+
+def _is_flawed(row: Mapping[str, Any]) -> bool:
+    return row["n_failed"] > 0 or "breaks" in row
+
+
+def _told(measured: Sequence[Measured]) -> dict[str, Any]:
+    """std: of the sample, n - 1; interval: holds the mean with 95 % confidence (Student's t). Both
+    are None for a single seed."""
+    summary = summarize([one.value for one in measured])
+    assert summary is not None, "a row has a run"
+    return {
+        "metric": measured[0].score,
+        "mean": summary.mean,
+        "std": summary.std,
+        "interval": summary.interval,
+        "values": list(summary.values),
+    }
+
+
+def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+    """The rows that no other one beats; one that lost a seed or breaks a constraint beats none
+    that did not."""
+    points = [
+        [*(told["mean"] for told in row["objectives"]), float(_is_flawed(row))] for row in rows
+    ]
+    directions = [*(objective.direction for objective in objectives), "minimize"]
+    return [rows[place] for place in pareto_front(points, directions)]
+
+
+def _left_out(
+    study: SweepStudy, ranked: set[str], beaten: set[str], confirmed: set[str]
+) -> dict[str, str]:
+    """What has no row -> why: values of the key that `confirm.per` names, else winners.
+
+    ranked, beaten, confirmed: the trials with a row, those that others beat in every objective,
+    and those that were run again.
+    """
+    per, top = str(study.settings.confirm["per"]), study.settings.confirm["top"]
+    if per == "config":
+        breaks = {t.user_attrs["key"]: broken(t) for t in latest(study.trials) if broken(t)}
+        lost = {
+            key: BEATEN if key in beaten else _not_confirmed(study, key)
+            for key in sorted(confirmed - ranked)
+        }
+        return lost | breaks
+    trials = [t for t in latest(study.trials) if params_of(t, study.space) is not None]
+    groups: dict[str, list[FrozenTrial]] = {
+        value: [] for value in study.space.values(per) if isinstance(value, str)
+    }
+    for trial in trials:
+        group = group_of(trial, study.space, per)
+        groups.setdefault(_shown(group), []).append(trial)
+    reasons = {}
+    for group, members in groups.items():
+        keys = {t.user_attrs["key"] for t in members}
+        if not members:
+            reasons[group] = "no trial took this value"
+        elif not any(t.state == TrialState.COMPLETE for t in members):
+            reasons[group] = f"none of its trials ran to its end: {_tally(members)}"
+        elif all(broken(t) for t in members if t.state == TrialState.COMPLETE):
+            told = next(f"{t.user_attrs['key']} {broken(t)}" for t in members if broken(t))
+            reasons[group] = f"none of its trials meets the constraints: {told}"
+        elif not keys & confirmed:
+            reasons[group] = f"its best trial is not among the {top} that were confirmed"
+        elif not keys & ranked and keys & beaten:
+            reasons[group] = BEATEN
+        elif not keys & ranked:
+            reasons[group] = _not_confirmed(study, *(keys & confirmed))
+    return reasons
+
+
+def _not_confirmed(study: SweepStudy, key: str) -> str:
+    runs = [t for t in latest(study.confirms) if t.user_attrs["of"] == key]
+    return f"no run with a fresh seed of {key} ended with a score: {_tally(runs)}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else override_text(value)
+
+
+def _tally(trials: Sequence[FrozenTrial]) -> str:
+    statuses = Counter(str(t.user_attrs.get("status")) for t in trials)
+    return ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))

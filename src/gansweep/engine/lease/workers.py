@@ -1,0 +1,231 @@
+"""Who works on a sweep: a file for every worker, locked for as long as that worker lives."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from gansweep.engine.lease.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
+from gansweep.errors import UserError
+from gansweep.judging.notation import plural
+from gansweep.records.plain_values import DamagedError, parsed
+from gansweep.records.record import content_of
+
+LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
+LOOK_SECONDS = 0.05
+LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
+IDLE = "idle"  # what a worker does that has no trial: another may die and leave it one
+WAITS_FOR_GPU = "waiting for a GPU"  # what a worker does whose trial needs one
+STOPPING = "stopping"  # what a worker does that was asked to save and end
+CANCELLED = "cancelled"  # the file by which workers everywhere hear of `gansweep cancel`
+
+
+@dataclass(frozen=True)
+class Present:
+    """One process that is at work on a sweep, by its file."""
+
+    path: Path
+    worker: str
+    pid: int
+    kernel: str
+    host: str
+    job: str | None  # of SLURM, as in 17_3
+    gpus: str | None  # as CUDA_VISIBLE_DEVICES names them; None: not restricted
+    started: float  # seconds since 1970
+    doing: str  # the key of a trial, IDLE, WAITS_FOR_GPU, STOPPING
+    since: float
+
+    @classmethod
+    def read(cls, path: Path) -> Present | None:
+        """What the file says; None where there is none, nothing in it yet, or what is no notice."""
+        try:
+            first, _, second = content_of(path).partition(b"\n")
+            fixed = parsed(first)
+        except (OSError, DamagedError):
+            return None
+        try:
+            now = parsed(second)
+        except DamagedError:  # it is being rewritten
+            now = {"doing": "", "since": time.time(), "gpus": None}
+        if not (isinstance(fixed, dict) and isinstance(now, dict)):
+            return None
+        found: dict[str, Any] = {**fixed, **now}
+        kinds = {f.name: str(f.type) for f in fields(cls) if f.name != "path"}
+        if not all(_fits(found.get(name), kind) for name, kind in kinds.items()):
+            return None
+        known: dict[str, Any] = {name: found.get(name) for name in kinds}
+        return cls(path=path, **known)
+
+    def is_process_of_this_host(self) -> bool:
+        """Whether `pid` is, here and now, the process that holds this file open.
+
+        A number alone may have gone to another process, or be that of another container.
+        """
+        if self.kernel != kernel_id():
+            return False
+        try:
+            ours = self.path.stat()
+            for link in Path(f"/proc/{self.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(link.stat(), ours):
+                        return True
+        except OSError:  # ended meanwhile, or somebody else's
+            pass
+        return False
+
+
+class Presence:
+    """Announces this process in the sweep's directory until `leave`, or until it dies.
+
+    Where the name is taken by a worker that lives, a number is added: w0, w0-2, w0-3.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        folder = directory / "workers"
+        folder.mkdir(exist_ok=True)
+        for path in folder.glob("*.alive"):
+            remove_dead(path)  # whoever finds a dead one
+        names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+        self._lease = next(filter(None, (_claimed(_path(directory, n), n) for n in names)))
+        self.name = self._lease.path.stem
+        self._noted: tuple[str, str | None] | None = None
+        self.note(IDLE)
+
+    def note(self, doing: str) -> None:
+        """Say what this worker is at from now on."""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if self._noted == (doing, gpus):
+            return
+        self._noted = doing, gpus
+        with contextlib.suppress(OSError):  # a full disk: that it lives is told by the lock
+            self._lease.note(doing=doing, since=time.time(), gpus=gpus)
+
+    def leave(self) -> None:
+        self._lease.release()
+
+
+@contextlib.contextmanager
+def launching(directory: Path) -> Iterator[None]:
+    """Be the one `gansweep sweep` that keeps a sweep's workers running on its machine.
+
+    Raises: UserError where another one is.
+    """
+    path = _launcher_path(directory)
+    lease = _claimed(path, LAUNCHER)
+    if lease is None:
+        refuse_second(directory)
+        raise UserError(f"Another process holds {path}. Try again in {LEASE_SECONDS:g} s.")
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def refuse_second(directory: Path) -> None:
+    """Raises: UserError where a `gansweep sweep` looks after the sweep already."""
+    launcher = launcher_of(directory)
+    if launcher is None:
+        return
+    many, place = plural(len(workers_of(directory)), "worker"), shlex.quote(str(directory))
+    raise UserError(
+        f"The sweep {directory} is at work already: since {_moment(launcher.started)}, started on "
+        f"{launcher.host} by process {launcher.pid}, with {many} now. To "
+        f"watch it: `gansweep status {place}`. To add a worker: `gansweep worker {place}`. "
+        f"To give it other options, stop it first: `gansweep cancel {place}`. For another sweep "
+        "choose another name=."
+    )
+
+
+def told_of_others(directory: Path) -> str:
+    """A line on the workers that are at work on a sweep which is about to get more; "" for none."""
+    others = [w for w in workers_of(directory) if w.doing != STOPPING]
+    if not others:
+        return ""
+    since = _moment(min(w.started for w in others))
+    shown = ", ".join(w.worker for w in others[:3]) + (", ..." if len(others) > 3 else "")
+    workers = "worker is" if len(others) == 1 else "workers are"
+    return f"{len(others)} {workers} at work on it since {since}: {shown}\n"
+
+
+def is_cancelled(directory: Path) -> bool:
+    """Whether `gansweep cancel` stopped the sweep, and nobody has continued it since."""
+    return (directory / CANCELLED).exists()
+
+
+def workers_of(directory: Path) -> list[Present]:
+    """The workers that live, by name."""
+    found = []
+    for path in (directory / "workers").glob("*.alive"):
+        present = Present.read(path)
+        if present is not None and is_alive(path):
+            found.append(present)
+    return sorted(found, key=lambda w: _in_words(w.worker))
+
+
+def launcher_of(directory: Path) -> Present | None:
+    """The `gansweep sweep` that looks after the sweep now."""
+    path = _launcher_path(directory)
+    present = Present.read(path)
+    return present if present is not None and is_alive(path) else None
+
+
+def _fits(value: Any, kind: str) -> bool:
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "None": (type(None),),
+    }
+    return any(isinstance(value, kinds[name]) for name in kind.split(" | "))
+
+
+def _in_words(name: str) -> list[str | int]:
+    """w2 comes before w10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _moment(seconds: float) -> str:
+    days = time.strftime("%F ", time.localtime(seconds))
+    return (days if days != time.strftime("%F ") else "") + time.strftime(
+        "%H:%M:%S", time.localtime(seconds)
+    )
+
+
+def _path(directory: Path, name: str) -> Path:
+    return directory / "workers" / f"{name}.alive"
+
+
+def _launcher_path(directory: Path) -> Path:
+    return directory / "launcher.alive"
+
+
+def _claimed(path: Path, name: str) -> Lease | None:
+    """The lease at `path`; None where another process that lives holds it."""
+    for _ in range(LOOKS):
+        try:
+            # exclusively: of two that come at once, one gets it
+            remove_dead(path)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            return Lease(path, name, **_facts())
+        except FileExistsError:
+            time.sleep(LOOK_SECONDS)
+    return None
+
+
+def _facts() -> dict[str, Any]:
+    job = os.environ.get("SLURM_JOB_ID")
+    array, task = (os.environ.get(f"SLURM_ARRAY_{k}") for k in ("JOB_ID", "TASK_ID"))
+    return {
+        "host": socket.gethostname(),
+        "job": f"{array}_{task}" if array and task else job,
+        "started": time.time(),
+    }

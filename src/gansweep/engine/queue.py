@@ -1,0 +1,79 @@
+"""What a sweep runs next: its trials in their order, then the runs that confirm the winners."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from gansweep.search.domains import Scalar
+from gansweep.search.population import Population
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
+
+# what is fixed of a trial's parameters, and its attributes
+Planned = tuple[dict[str, Scalar], dict[str, Any]]
+
+
+class Queue:
+    """The trials of a sweep in their order: those enqueued, then points of a grid or what the
+    sampler proposes."""
+
+    def __init__(self, settings: Settings, space: Space) -> None:
+        self._points: list[dict[str, Scalar]] = []
+        self._first: list[dict[str, Any]] = settings.enqueue
+        self.n_trials = settings.n_trials
+        self.population: Population | None = None
+        if settings.sampler["name"] == "population":
+            self.population = Population(settings, space)
+            self.n_trials *= self.population.generations
+        if settings.sampler["name"] == "grid":
+            self._points = space.grid()
+            # shuffled, so that a sweep stopped early has seen a bit of everything
+            random.Random(int(settings.sampler["seed"])).shuffle(self._points)
+            self.n_trials = min(self.n_trials, len(self._points))
+
+    def next_trial(self, trials: Sequence[FrozenTrial]) -> Planned | None:
+        """The trial to queue after `trials`; None where the budget has none left."""
+        if self.population is not None:
+            return self._next_unit(self.population, trials)
+        number = len({t.user_attrs["key"] for t in trials})
+        if number >= self.n_trials:
+            return None
+        attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
+        first = self._next_enqueued(trials)
+        if first is not None:
+            return first["params"], {**attrs, **_taken(first)}
+        return self._points[number] if number < len(self._points) else {}, attrs
+
+    def _next_unit(self, population: Population, trials: Sequence[FrozenTrial]) -> Planned | None:
+        planned = population.next_unit(trials)
+        if planned is None or planned[1]["generation"] > 0:
+            return planned
+        first = self._next_enqueued(trials)
+        if first is None:
+            return planned
+        return first["params"], {**planned[1], **_taken(first)}
+
+    def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """The first of the enqueued configurations that is not among `trials`.
+
+        Told by what they fix: an earlier sweep that they come from may have grown meanwhile.
+        """
+        begun = {
+            # "enqueued" is not there in studies that were begun before it was kept
+            json.dumps(t.user_attrs.get("enqueued", t.system_attrs["fixed_params"]), sort_keys=True)
+            for t in trials
+            if "source" in t.user_attrs and t.user_attrs["attempt"] == 1
+        }
+        unseen = (f for f in self._first if json.dumps(f["params"], sort_keys=True) not in begun)
+        return next(unseen, None)
+
+
+def _taken(first: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a trial that begins with an enqueued configuration. What is fixed of its
+    parameters may come to be more, where a record has them all."""
+    return {"source": first["source"], "enqueued": first["params"]}

@@ -1,0 +1,101 @@
+"""What a running trial tells its study, without ever waiting long for the study's storage."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from gansweep.search.settings import Settings
+
+# that a child waits at most, once in an outage: then it goes on, and hears the answer next time
+ANSWER_SECONDS = 2.0
+
+Score = tuple[float, float]
+
+
+def tell_score(
+    settings: Settings, trial: Trial, reported: set[int], kimg: float, value: float
+) -> bool:
+    """Tell the study a score of a running trial; whether the pruner wants the trial stopped.
+
+    reported: the steps that the study knows already; this one joins them.
+    Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+    """
+    unpromising = tell_value(settings, trial, reported, settings.step(kimg), value)
+    # what has spent its budget is told with its value: stopping it would save nothing
+    return unpromising and kimg < settings.budget_kimg
+
+
+def tell_value(
+    settings: Settings, trial: Trial, reported: set[int], step: int, value: float
+) -> bool:
+    """As `tell_score`, of a step: of a curve, or the position of a seed."""
+    if len(settings.objectives) > 1 or step in reported or value != value:
+        return False
+    reported.add(step)
+    trial.report(value, step)
+    return settings.pruner["name"] != "none" and trial.should_prune()
+
+
+class Reporter:
+    """Delivers the scores of one run to the study, in their order, in a thread of its own.
+
+    report: tells the study (kimg, value); True where the pruner wants the run stopped.
+    """
+
+    def __init__(self, report: Callable[[float, float], bool]) -> None:
+        self._report = report
+        self._scores: queue.SimpleQueue[Score | None] = queue.SimpleQueue()
+        self._news = threading.Condition()
+        self._asked = self._delivered = 0
+        self._wants_stop = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._deliver, daemon=True)
+
+    def ask(self, kimg: float, value: float) -> bool:
+        """Hand over a score; whether the run is to stop, by this score or by an earlier one.
+
+        Raises: what `report` raised, now or for an earlier score.
+        """
+        if not self._asked:
+            self._thread.start()
+        with self._news:
+            patience = ANSWER_SECONDS if self._delivered == self._asked else 0.0
+            self._asked += 1
+            self._scores.put((kimg, value))
+            self._news.wait_for(
+                lambda: self._delivered == self._asked or self._error is not None, patience
+            )
+            return self._verdict()
+
+    def join(self) -> bool:
+        """Wait until every score is delivered; answers and raises as `ask` does."""
+        if self._asked:
+            self._scores.put(None)
+            self._thread.join()
+        return self._verdict()
+
+    def _verdict(self) -> bool:
+        if self._error is not None:
+            raise self._error
+        return self._wants_stop
+
+    def _deliver(self) -> None:
+        while (score := self._scores.get()) is not None:
+            error, wants_stop = None, False
+            try:
+                wants_stop = self._report(*score)
+            except Exception as raised:
+                error = raised
+            with self._news:
+                self._delivered += 1
+                self._wants_stop |= wants_stop
+                self._error = error
+                self._news.notify()
+            if error is not None:
+                return

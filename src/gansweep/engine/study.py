@@ -1,0 +1,402 @@
+"""The state of a sweep: an Optuna study of trials and one of confirmation runs in one storage.
+
+Any number of processes work on it at once. A trial goes through one or more attempts, each an
+Optuna trial of its own with the same `key`; an attempt is claimed by a lease, and whoever finds a
+dead lease settles the attempt by what its run record says, or puts the trial back into the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from gansweep.engine import failures
+from gansweep.engine.attempt import Attempt, PlannedRun, run_names
+from gansweep.engine.confirm import Confirmation, confirmation, confirmations, group_of
+from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
+from gansweep.engine.finish_attempt import pin_recorded, queue_failed, recorded_params, settle
+from gansweep.engine.lease.locks import Lease, is_alive
+from gansweep.engine.queue import Planned, Queue
+from gansweep.engine.reporting import tell_score, tell_value
+from gansweep.engine.storage.storage import Storage, keep_name, open_storage
+from gansweep.errors import UserError
+from gansweep.judging.notation import short_names
+from gansweep.judging.status import SUCCEEDED, Outcome, outcome_of
+from gansweep.records.drafts import remove_drafts
+from gansweep.records.record import RunRecord
+from gansweep.search.domains import override_text
+from gansweep.search.population import open_record
+from gansweep.search.pruning import PeerPruner, last_attempts, make_pruner
+from gansweep.search.samplers import make_sampler
+from gansweep.search.settings import Settings, merged_identity
+from gansweep.search.space import Space
+
+UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class SweepStudy:
+    """A sweep's directory, opened by a worker, a launcher or a reader."""
+
+    def __init__(self, directory: Path, storage: Storage | None = None) -> None:
+        self.directory = directory
+        self.settings = Settings.load(directory)
+        self.objective = self.settings.objectives[0]
+        self.space = Space.parse(self.settings.space)
+        self.storage = storage or open_storage(directory, self.settings.storage)
+        self.trials = self._study("trials", PeerPruner(make_pruner(self.settings), self._kind))
+        self.confirms = self._study("confirm", optuna.pruners.NopPruner())
+        self.queue = Queue(self.settings, self.space)
+        self.population = self.queue.population
+
+    @classmethod
+    def create(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
+        """Make the study, or open one to be continued with the same search; trials that failed
+        alike, as by a bug that was corrected since, are queued again.
+
+        Raises: UserError, with nothing written, where the directory's study has another search of
+            which a trial finished.
+        """
+        sweep = cls.made(directory, settings, space)
+        sweep.storage.exclusively(lambda: queue_failed(sweep))
+        return sweep
+
+    @classmethod
+    def made(cls, directory: Path, settings: Settings, space: Space) -> SweepStudy:
+        """As `create`, and no trial that has ended is queued."""
+        identity = merged_identity(settings, space.canonical())
+        refuse_another_storage(directory, settings)
+        storage = open_storage(directory, settings.storage)
+
+        def make() -> None:
+            make_room(storage, directory, settings, identity)
+            (directory / "leases").mkdir(parents=True, exist_ok=True)
+            for name in STUDIES:
+                study = optuna.create_study(
+                    storage=storage.optuna,
+                    study_name=storage.prefix + name,
+                    directions=[o.direction for o in settings.objectives],
+                    load_if_exists=True,
+                )
+                if storage.is_shared:
+                    keep_name(study, directory)
+                if study.user_attrs.get("identity") != identity:
+                    study.set_user_attr("identity", identity)
+            settings.save(directory)
+            remove_drafts(directory)
+
+        storage.exclusively(make)
+        return cls(directory, storage)
+
+    @property
+    def n_trials(self) -> int:
+        return self.queue.n_trials
+
+    def claim(self, worker: str, is_ready: Callable[[], bool] = lambda: True) -> Attempt | None:
+        """The next thing to run, or None where there is nothing now.
+
+        is_ready: asked where there is something; where it says no, that is left to others.
+        """
+        return self.storage.exclusively(lambda: self._claim(worker, is_ready))
+
+    def _claim(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
+        # first: a sampler keeps away from what runs, and what is dead does not
+        self._reap(self.trials)
+        self._reap(self.confirms)
+        return self._next(worker, is_ready)
+
+    def _next(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
+        if failures.is_stopped(self.directory):
+            return None
+        for study, planned in (
+            (self.trials, self.planned_trial),
+            (self.confirms, self._planned_confirmation),
+        ):
+            waiting = self._waiting(study)
+            new = planned() if waiting is None else None
+            if (waiting is not None or new is not None) and not is_ready():
+                return None
+            if new is not None:  # for ourselves
+                study.enqueue_trial(new[0], user_attrs={**new[1], "worker": worker})
+                waiting = self._waiting(study)
+            if waiting is not None:
+                return self.start(study, waiting, worker)
+            if not self.trials_told():
+                return None
+        return None
+
+    def suggest(self, attempt: Attempt) -> None:
+        """Fill in a trial's parameters, as the sampler proposes them, and its runs."""
+        if attempt.role == "trial":
+            attempt.params = self.space.suggest(attempt.trial)
+            self.storage.flush()  # a record on the disk shall have its parameters in the study
+            overrides = self.space.overrides(attempt.params)
+            if self.population is not None:
+                trials = self.trials.get_trials(deepcopy=False)
+                unit = next(t for t in trials if t.number == attempt.trial.number)
+                attempt.runs = [self.population.planned(self.directory, unit, overrides)]
+                schedule = self.population.schedule(trials, attempt.runs[0].name)
+                attempt.schedule = [stretch.entry() for stretch in schedule]
+                return
+            attempt.runs = [
+                PlannedRun(name, [*overrides, *self._seed_words(seed)], seed)
+                for name, seed in zip(self.run_names(attempt.key), self._seeds(), strict=True)
+            ]
+
+    def report(self, attempt: Attempt, kimg: float, value: float) -> bool:
+        """Tell the study an intermediate value; True where the pruner wants the trial stopped.
+
+        Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+        """
+        if self.settings.compares_seeds or attempt.role != "trial":
+            return False
+        return tell_score(self.settings, attempt.trial, attempt.reported, kimg, value)
+
+    def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
+        """Tell the study the final value of one seed's run, where the pruner compares those.
+
+        Returns and raises as `report` does.
+        """
+        if not self.settings.compares_seeds or attempt.role != "trial":
+            return False
+        outcome = outcome_of([RunRecord(self.run_dir(run.name))], self.settings.objectives)
+        if not outcome.measured:
+            return False
+        step, value = attempt.runs.index(run), outcome.measured[0].value
+        return tell_value(self.settings, attempt.trial, attempt.reported, step, value)
+
+    def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
+        """Tell the study how an attempt ended; the status that it was given.
+
+        ended: "itself" (its records say how), a word of failures.RETRIED, "interrupted" (on our
+            demand), or "pruned" (between two seeds).
+        """
+
+        def told() -> str:
+            frozen = self.storage.optuna.get_trial(attempt.trial._trial_id)
+            return settle(self, attempt.study, frozen, ended, reason)
+
+        status = self.storage.exclusively(told)
+        attempt.lease.release()
+        self.storage.flush()
+        return status
+
+    def finished(self) -> bool:
+        """Whether every trial is told, and every confirmation run of the winners too."""
+        if not self.trials_told():
+            return False
+        planned = {c.name for c in self.confirmations()}
+        told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
+        return planned <= told
+
+    def confirmations(self) -> list[Confirmation]:
+        return confirmations(latest(self.trials), self.space, self.settings)
+
+    def is_done(self, run: PlannedRun) -> bool:
+        """Whether a run came as far as it shall."""
+        result = RunRecord(self.run_dir(run.name)).result() or {}
+        if result.get("status") == "paused" and run.until_kimg is not None:
+            return bool((result.get("kimg") or 0.0) >= run.until_kimg)
+        return result.get("status") in SUCCEEDED
+
+    def has_ended(self, attempt: Attempt) -> bool:
+        """Whether the records say already how the trial ended, as where the study was lost."""
+        return self._outcome_of([run.name for run in attempt.runs]).status is not None
+
+    def _outcome_of(self, names: list[str]) -> Outcome:
+        records = [RunRecord(self.run_dir(name)) for name in names]
+        return outcome_of(records, self.settings.objectives)
+
+    def run_names(self, key: str) -> list[str]:
+        """The runs of the trial or the confirmation run `key`."""
+        if self.population is not None and not key.startswith("c-"):
+            return [self.population.member_of(key)]
+        return run_names(key, 1 if key.startswith("c-") else self.settings.seeds)
+
+    def run_dir(self, key: str) -> Path:
+        """Raises: UserError where a damaged study names a place outside the sweep's directory."""
+        if "/" in key or key in ("", ".", ".."):
+            raise UserError(
+                f"The study of {self.directory} names the run {key!r}, which is no name of a "
+                "directory in it: it was damaged, or is none of gansweep's."
+            )
+        return self.directory / key
+
+    def replayed(self, attempt: Attempt) -> bool:
+        """Report the values that the run's record has already: the pruner compares whole curves.
+        Whether it wants the trial stopped after the last of them.
+
+        The attempt before may have ended between the pruner's word and its own, and would pass by.
+        What the pruner now says of the values before the last, the trial had answered already.
+        """
+        if attempt.role != "trial":
+            return False
+        return self._replay(attempt.trial, attempt.key, attempt.reported)
+
+    def _replay(self, trial: Trial, key: str, reported: set[int]) -> bool:
+        if self.settings.compares_seeds or self.population is not None:
+            return False
+        record = RunRecord(self.run_dir(self.run_names(key)[0]))
+        history, unpromising = record.history(), False
+        protocols = protocols_in(history)
+        for row in history:
+            name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
+            if name is None or not isinstance(row[name], (int, float)):
+                continue
+            if self.settings.step(row["kimg"]) not in reported:
+                unpromising = tell_score(self.settings, trial, reported, row["kimg"], row[name])
+        return unpromising
+
+    def described(self, trial: FrozenTrial) -> list[str]:
+        """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""
+        found = {p.key: p for p in self.space.parameters if p.name in trial.params}
+        names = short_names(self.space.keys())
+        words = []
+        for key, parameter in found.items():
+            value = parameter.domain.decode(trial.params[parameter.name])
+            text = f"{value:.3g}" if isinstance(value, float) else override_text(value)
+            words.append(text if key == "model" else f"{names[key]}={text}")
+        return words
+
+    def _study(self, name: str, pruner: optuna.pruners.BasePruner) -> Study:
+        try:
+            return optuna.load_study(
+                study_name=self.storage.prefix + name, storage=self.storage.optuna, pruner=pruner
+            )
+        except KeyError as error:
+            raise UserError(
+                f"{self.directory} holds no study. Start the sweep with `gansweep sweep` first."
+            ) from error
+
+    def _kind(self, trial: FrozenTrial) -> object:
+        """Trials of one kind are pruned by comparison: where the best of each value of a key is to
+        be confirmed, those with one value of it."""
+        per = str(self.settings.confirm["per"])
+        return None if per == "config" else group_of(trial, self.space, per)
+
+    def _waiting(self, study: Study) -> FrozenTrial | None:
+        trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return trials[0] if trials else None
+
+    def trials_told(self) -> bool:
+        """Whether every trial has ended, and none is to come."""
+        trials = self.trials.get_trials(deepcopy=False)
+        told = all(t.state not in UNFINISHED for t in last_attempts(trials))
+        return told and self.queue.next_trial(trials) is None
+
+    def planned_trial(self) -> Planned | None:
+        """The trial to queue next, where the budget has one left."""
+        planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
+        if planned is None:
+            return None
+        fixed, attrs = planned
+        return recorded_params(self, attrs["key"]) or fixed, attrs
+
+    def _planned_confirmation(self) -> Planned | None:
+        """The confirmation run to queue next, where one of the winners' is not yet begun: by the
+        next time, with more trials or other options, others may win."""
+        known = {t.user_attrs["key"] for t in self.confirms.get_trials(deepcopy=False)}
+        c = next((c for c in self.confirmations() if c.name not in known), None)
+        if c is None:
+            return None
+        return {}, self.attrs_of(c)
+
+    def attrs_of(self, c: Confirmation) -> dict[str, Any]:
+        """What the study keeps with the first attempt at a confirmation run."""
+        return {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+
+    def start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
+        """Begin a queued attempt, for that worker; call it under the storage's lock."""
+        lease = Lease(self.lease_path(study, waiting.number), worker)
+        try:
+            return self._started(study, waiting, worker, lease)
+        except BaseException:
+            lease.release()
+            raise
+
+    def _started(self, study: Study, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
+        if study is self.trials:
+            number = int(waiting.user_attrs["key"].partition("-")[0][1:])
+            study.sampler = make_sampler(self.settings, self.space, number)
+            if self.population is not None:
+                key = waiting.user_attrs["key"]
+                open_record(RunRecord(self.run_dir(self.population.member_of(key))), key)
+        attrs = waiting.user_attrs
+        if study is self.trials:
+            pin_recorded(self, waiting)
+        study._thread_local.cached_all_trials = None  # what follows is Study.ask, for this trial
+        taken = self.storage.optuna.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+        assert taken, "only the holder of the lock asks"
+        trial = Trial(study, waiting._trial_id)
+        if attrs.get("worker") != worker:
+            trial.set_user_attr("worker", worker)
+        attempt = Attempt(
+            role="trial" if study is self.trials else "confirm",
+            key=attrs["key"],
+            number=attrs["attempt"],
+            params={},
+            runs=[],
+            trial=trial,
+            study=study,
+            lease=lease,
+            taken_from=attrs.get("source"),
+        )
+        if attempt.role == "confirm":
+            c = confirmation(
+                latest(self.trials), attrs["of"], attrs["seed"], self.space, self.settings
+            )
+            attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
+        return attempt
+
+    def lease_path(self, study: Study, number: int) -> Path:
+        """The lease of whoever works on Optuna's trial `number` of the study."""
+        name = "trials" if study is self.trials else "confirm"
+        return self.directory / "leases" / f"{name}-{number}"
+
+    def _reap(self, study: Study) -> None:
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            lease = self.lease_path(study, trial.number)
+            if not is_alive(lease):
+                # first: who wakes up under it takes no new number of the records
+                lease.unlink(missing_ok=True)
+                self.settle_dead(study, trial, "killed", "its worker was killed")
+
+    def settle_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
+        """Settle an attempt that nobody works on any more; call it under the storage's lock.
+
+        ended, reason: as of `settle`, for where its records do not say how it ended.
+        """
+        key = trial.user_attrs["key"]
+        if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
+            # the others are measured against its curve, whose end was not reported yet
+            self._replay(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
+            trial = self.storage.optuna.get_trial(trial._trial_id)
+        settle(self, study, trial, ended, reason)
+
+    def _seeds(self) -> list[int | None]:
+        settings = self.settings
+        if settings.seeds == 1:
+            return [None]
+        return [settings.base_seed + i for i in range(settings.seeds)]
+
+    def _seed_words(self, seed: int | None) -> list[str]:
+        return [] if seed is None else [f"seed={seed}"]
+
+
+def latest(study: Study) -> list[FrozenTrial]:
+    """The last attempt of every key, in the order of the keys' first attempts."""
+    return last_attempts(study.get_trials(deepcopy=False))
+
+
+def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """score's full name -> protocol, from the rows of a run's history."""
+    found: dict[str, Any] = {}
+    for row in history:
+        found.update(row.get("protocol") or {})
+    return found

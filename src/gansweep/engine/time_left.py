@@ -1,0 +1,130 @@
+"""How long a sweep will take from now on, by what its runs have taken so far."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from gansweep.engine.lease.locks import is_alive
+from gansweep.engine.lease.workers import STOPPING, WAITS_FOR_GPU, workers_of
+from gansweep.judging.status import SPENT
+from gansweep.search.pruning import last_attempts
+
+if TYPE_CHECKING:
+    from gansweep.engine.study import SweepStudy
+
+Chain = list[float]  # seconds of work, of which each begins when the one before it has ended
+
+
+def seconds_left(study: SweepStudy, workers: int) -> float | None:
+    """Seconds until the last confirmation run ends; None before the first trial has ended.
+
+    workers: that there will be, where none is at work yet.
+    """
+    trials = study.trials.get_trials(deepcopy=False)
+    spent = _spent(study, study.trials, trials)
+    last = last_attempts(trials)
+    took = [spent[_key(t)] for t in last if t.state.is_finished()]
+    if not took:
+        return None
+    absent = (WAITS_FOR_GPU, STOPPING)
+    workers = sum(w.doing not in absent for w in workers_of(study.directory)) or workers
+    begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
+    mean = statistics.fmean(took)
+    if study.population is None:
+        chains = begun + [[mean]] * (study.n_trials - len(last))
+    else:
+        chains = _of_members(study, last, spent, took)
+    run = _whole_run(study, last, spent, mean)
+    return makespan(chains, workers) + makespan(_confirmations(study, run), workers)
+
+
+def makespan(chains: Iterable[Chain], workers: int) -> float:
+    """Seconds until all is done, where each worker that is free takes what has waited longest."""
+    ready = [(0.0, number, chain) for number, chain in enumerate(chains) if chain]
+    free = [0.0] * max(1, workers)
+    end, numbers = 0.0, itertools.count(len(ready))
+    while ready:
+        since, _, (seconds, *rest) = heapq.heappop(ready)
+        ended = max(since, heapq.heappop(free)) + seconds
+        heapq.heappush(free, ended)
+        if rest:
+            heapq.heappush(ready, (ended, next(numbers), rest))
+        end = max(end, ended)
+    return end
+
+
+def _rest(spent: float, took: Sequence[float]) -> float:
+    """What is left of a run: as much as to those that took longer than it has so far."""
+    longer = [seconds for seconds in took if seconds > spent]
+    return statistics.fmean(longer) - spent if longer else 0.0
+
+
+def _of_members(
+    study: SweepStudy, last: Sequence[FrozenTrial], spent: dict[str, float], took: Sequence[float]
+) -> list[Chain]:
+    """A chain for each member of a population; those that train come first."""
+    assert study.population is not None
+    mean, units = statistics.fmean(took), study.population.generations
+    chains = {member: [mean] * units for member in study.population.members}
+    for trial in sorted(last, key=lambda t: int(t.user_attrs["generation"])):
+        left = [mean] * (units - 1 - int(trial.user_attrs["generation"]))
+        now = [] if trial.state.is_finished() else [_rest(spent[_key(trial)], took)]
+        chains[trial.user_attrs["member"]] = now + left
+    training = {t.user_attrs["member"] for t in last if t.state == TrialState.RUNNING}
+    return [chains[m] for m in sorted(chains, key=lambda m: (m not in training, -len(chains[m])))]
+
+
+def _whole_run(
+    study: SweepStudy, last: Sequence[FrozenTrial], spent: dict[str, float], mean: float
+) -> float:
+    """Seconds of one run over the whole budget: neither all seeds of a trial, nor a generation of
+    a population's member, nor what was pruned."""
+    if study.population is not None:
+        return mean * study.population.generations
+    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
+    return (statistics.fmean(whole) if whole else mean) / study.settings.seeds
+
+
+def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
+    """The runs that confirm the winners and have not ended, a chain each.
+
+    whole_run: seconds of one, where none has ended yet.
+    """
+    attempts = study.confirms.get_trials(deepcopy=False)
+    spent = _spent(study, study.confirms, attempts)
+    last = last_attempts(attempts)
+    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
+    took = took or [whole_run]
+    begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
+    if study.trials_told():
+        to_come = len({c.name for c in study.confirmations()} - {_key(t) for t in last})
+    else:
+        confirm = study.settings.confirm
+        to_come = max(0, int(confirm["top"]) * int(confirm["seeds"]) - len(last))
+    return begun + [[statistics.fmean(took)]] * to_come
+
+
+def _spent(study: SweepStudy, of: Study, attempts: Iterable[FrozenTrial]) -> dict[str, float]:
+    """Seconds that were spent on each key so far, in all attempts at it."""
+    found: dict[str, float] = {}
+    for trial in attempts:
+        begin, end = trial.datetime_start, trial.datetime_complete
+        seconds = 0.0
+        if begin is not None and end is not None:
+            seconds = (end - begin).total_seconds()
+        elif begin is not None and is_alive(study.lease_path(of, trial.number)):
+            seconds = time.time() - begin.timestamp()
+        found[_key(trial)] = found.get(_key(trial), 0.0) + seconds
+    return found
+
+
+def _key(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs["key"])

@@ -1,0 +1,356 @@
+"""A worker: asks the study for a trial, trains it in a child, obeys the pruner, tells the result.
+
+Start as many as you like, wherever the sweep's directory can be reached; end them as you like.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import FrameType
+
+from optuna.exceptions import UpdateFinishedTrialError
+
+from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.child import BEGUN, Order, may_run, run_order
+from gansweep.engine.failures import (
+    CRASHES,
+    EXIT_NO_SPACE,
+    EXIT_SUPERSEDED,
+    Stop,
+    end_of,
+    is_stopped,
+    oom_kills,
+    signal_of,
+)
+from gansweep.engine.leaderboard import write_leaderboard
+from gansweep.engine.lease.gpus import GpuShare, GpuTurns
+from gansweep.engine.lease.locks import Lease, remove_dead
+from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
+from gansweep.engine.reporting import Reporter
+from gansweep.engine.storage.disk import writing
+from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outage
+from gansweep.engine.storage.server import ServerDiedError, TrialServer
+from gansweep.engine.study import SweepStudy, protocols_in
+from gansweep.errors import UserError
+from gansweep.records.record import RunRecord
+from gansweep.search.population import is_untouched
+from gansweep.search.settings import Settings
+from gansweep.signals import note_hangup, stop_signals
+
+EXIT_FINISHED = 0
+EXIT_FAILED_ALIKE = 3  # the first trials failed by one bug
+EXIT_CANCELLED = 4  # by `gansweep cancel`
+EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
+EXIT_UNKNOWN = 255  # what multiprocessing says of a child whose server was killed
+IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
+NO_SPACE = "no space left on its disk"
+STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
+OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
+LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped
+
+
+class Worker:
+    """One process's work on one sweep."""
+
+    def __init__(self, directory: Path, name: str | None = None, threads: int = 1) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.threads = threads
+        self.stops = 0  # how often we were asked to stop
+        self._looked = 0.0
+        self.study = _opened(directory)
+        self.study.storage.patience.ends = lambda: self.stops > 0
+        gc.freeze()  # the libraries stay; looking through them again takes half of our time
+        settings = self.study.settings
+        _refuse_foreign_code(directory, settings)
+        module = settings.target.rpartition(".")[0]
+        preload = [*settings.preload, module, run_order.__module__]
+        self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
+        share = GpuShare.of(settings.launcher)
+        self._gpus = GpuTurns(share, directory, uses_gpus=settings.uses_gpus)
+        self._waits = self._told = False  # for a GPU; that we do
+
+    def run(self) -> int:
+        """Work until nothing is left, or until asked to stop; one of the exit codes above."""
+        for number in (*stop_signals(), signal.SIGUSR1):
+            signal.signal(number, self._stop)
+        self.presence = Presence(self.study.directory, self.name)
+        self.name = self.presence.name
+        try:
+            if self._gpus.take():
+                self._server.start()  # it imports while we ask for the first trial
+            self._work()
+            return self._exit_code()
+        except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
+            return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
+        finally:
+            self.presence.leave()
+            self._gpus.give_back()
+
+    def _work(self) -> None:
+        pause = IDLE_SECONDS[0]
+        while not self._must_stop():
+            self._waits = False
+            attempt = self.study.claim(self.name, self._has_gpus)
+            if attempt is not None:
+                self._attempt(attempt)
+                pause = IDLE_SECONDS[0]
+            elif is_stopped(self.study.directory) or self.study.finished():
+                return
+            else:  # another worker may die and leave us its trial
+                if pause == IDLE_SECONDS[1]:
+                    self._gpus.give_back()  # somebody else may have work for it
+                self.presence.note(WAITS_FOR_GPU if self._waits else IDLE)
+                time.sleep(pause)
+                pause = min(2 * pause, IDLE_SECONDS[1])
+
+    def _has_gpus(self) -> bool:
+        """Whether we have the GPUs that a trial needs, where it needs any; taken where free."""
+        if self._gpus.take():
+            self._told = False
+            return True
+        self._waits = True
+        if not self._told:
+            print(f"Waiting for a GPU: {self._gpus.told_holders()}", flush=True)
+            self._told = True
+        return False
+
+    def _exit_code(self) -> int:
+        directory = self.study.directory
+        stop = Stop.of(directory)
+        if stop is not None:
+            print(f"{directory}: {stop.told(directory)}", flush=True)
+            return EXIT_FAILED_ALIKE
+        if self.stops or not self.study.finished():
+            return EXIT_CANCELLED if is_cancelled(directory) else EXIT_STOPPED
+        for lease in (directory / "leases").glob("[!.]*"):
+            remove_dead(lease)  # of who was killed between its last word and the lease's end
+        write_leaderboard(self.study)
+        return EXIT_FINISHED
+
+    def _must_stop(self) -> bool:
+        """Whether a signal asks us to stop, or, on whatever machine, `gansweep cancel` or a bug."""
+        if not self.stops and time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            directory = self.study.directory
+            if is_cancelled(directory) or is_stopped(directory):
+                self.stops = max(1, self.stops)  # a signal may have come meanwhile
+        return self.stops > 0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        note_hangup(number)
+        # a second Ctrl-C hurries; the others are one request however often they come: SLURM sends
+        # SIGTERM to all processes of a job, and the job's script asks us too
+        self.stops = self.stops + 1 if number == signal.SIGINT else max(1, self.stops)
+
+    def _attempt(self, attempt: Attempt) -> None:
+        ended, reason = "interrupted", ""
+        self.presence.note(attempt.key)
+        try:
+            self.study.suggest(attempt)
+            unpromising = self.study.replayed(attempt)
+            if self.study.has_ended(attempt):
+                ended = "itself"
+            elif unpromising:
+                ended, reason = "pruned", "the pruner judged it unpromising"
+            else:
+                ended, reason = self._train_all(attempt)
+        except UpdateFinishedTrialError:
+            pass  # another host took us for dead and the trial over
+        except ServerDiedError as error:
+            self.study.settle(attempt, "interrupted", "its process could not be started")
+            raise error from None
+        status = self.study.settle(attempt, ended, reason)
+        self.presence.note(IDLE)
+        print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
+        if reason == NO_SPACE:
+            raise UserError(
+                f"No space is left on the disk of {self.study.directory}. Free some, then give the "
+                "same command again: the sweep goes on."
+            )
+
+    def _train_all(self, attempt: Attempt) -> tuple[str, str]:
+        """Train the runs of an attempt that have not ended yet; how it ended, and why."""
+        for run in attempt.runs:
+            if not self.study.is_done(run):
+                ended, reason = self._train(attempt, run)
+                if ended != "itself" or not self.study.is_done(run):
+                    return ended, reason
+            if self.study.report_seed(attempt, run) and run is not attempt.runs[-1]:
+                return "pruned", f"no better than the best trial over {run.name}"
+        return "itself", ""
+
+    def _train(self, attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
+        """Train a run in a child; how it ended, and why. No child is left in any case."""
+        ours, theirs = self._server.context.Pipe()
+        order, killed_before = self._order(attempt, run), oom_kills()
+        child = self._server.fork(run_order, order, theirs)
+        theirs.close()
+        reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
+        try:
+            begun = self._accompany(
+                child,
+                ours,
+                attempt.lease,
+                lambda *said: self._wants_it_stopped(reporter, attempt, run, *said),
+            )
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            child.join()
+            ours.close()
+        reporter.join()
+        exit_code, out_of_memory = child.exitcode or 0, oom_kills() > killed_before
+        if begun:
+            self._server.lived()
+        elif exit_code < 0 or exit_code == EXIT_UNKNOWN:
+            if not self.stops:
+                self._server.died(exit_code if exit_code < 0 else None)
+            return "interrupted", "its process ended before the trial began"
+        return self._how_it_ended(exit_code, Path(order.run_dir), out_of_memory)
+
+    def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
+        settings = self.study.settings
+        overrides, held = [*settings.overrides, *run.overrides], self._gpus.held
+        if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
+            threads = max(1, self.threads // (1 if held is None else len(held.names)))
+            overrides.append(f"trainer.threads={threads}")  # recorded: they move last digits
+        sweep = attempt.sweep_entry(settings, run, self.study.directory)
+        if held is not None:
+            held.touch()
+            sweep["gpus"] = held.names
+            if len(held.names) > 1:
+                overrides.append(f"trainer.devices={len(held.names)}")
+        names = [f"group={settings.name}", f"name={run.name}"]
+        record = RunRecord(self.study.run_dir(run.name))
+        return Order(
+            target=settings.target,
+            overrides=[*overrides, *names],
+            config_dir=settings.config_dir,
+            run_dir=str(record.directory),
+            until_kimg=run.until_kimg,
+            source=run.source if is_untouched(record) else None,
+            lease=str(attempt.lease.path),
+            sweep=sweep,
+            gpus=held,
+        )
+
+    def _accompany(
+        self,
+        child: ForkServerProcess,
+        ours: Connection,
+        lease: Lease,
+        wants_it_stopped: Callable[[float, dict[str, float]], bool],
+    ) -> bool:
+        """Answer the child's scores until it ends; pass a request to stop on to it. Whether it came
+        to begin the trial.
+
+        Raises: UpdateFinishedTrialError where another host has taken the trial over.
+        """
+        deadline, begun = None, False
+        waiting_for: list[Connection | int] = [ours, child.sentinel]
+        while True:
+            ready = wait(waiting_for, timeout=0.2)
+            if ours in ready:
+                try:
+                    said = ours.recv()
+                    if said == BEGUN:
+                        begun = True
+                    else:
+                        ours.send(wants_it_stopped(*said))
+                except (EOFError, ConnectionResetError, BrokenPipeError):
+                    waiting_for.remove(ours)
+            elif child.sentinel in ready:
+                return begun
+            if lease.is_lost:  # two would write into one record
+                raise UpdateFinishedTrialError(f"{lease.path} was removed")
+            if self._must_stop() and deadline is None:
+                self.presence.note(STOPPING)
+                child.terminate()
+                deadline = time.monotonic() + STOP_SECONDS
+            if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):
+                child.kill()
+
+    def _wants_it_stopped(
+        self,
+        reporter: Reporter,
+        attempt: Attempt,
+        run: PlannedRun,
+        kimg: float,
+        scores: dict[str, float],
+    ) -> bool:
+        if run is not attempt.runs[0]:
+            return False  # the curves of the first seed are compared, those of the others not
+        if attempt.score is None:
+            record = RunRecord(self.study.run_dir(run.name))
+            judged_by = (record.result() or {}).get("objective")
+            protocols = protocols_in(record.history())
+            attempt.score = self.study.objective.find(scores, protocols, judged_by)
+        if attempt.score not in scores:
+            return False
+        return reporter.ask(kimg, scores[attempt.score])
+
+    def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
+        if self.stops:
+            return "interrupted", ""
+        if exit_code == EXIT_NO_SPACE:
+            return "interrupted", NO_SPACE
+        if exit_code == EXIT_SUPERSEDED:
+            return "interrupted", "another process has taken its run over"
+        if exit_code == EXIT_UNKNOWN:
+            return "killed", "with the server of the trials' processes"
+        if exit_code < 0:
+            by = signal_of(exit_code)
+            if by == "SIGKILL" and out_of_memory:
+                return "out_of_memory", "for want of host memory, by the kernel"
+            return "crashed" if by in CRASHES else "killed", f"by {by}"
+        if (RunRecord(run_dir).result() or {}).get("status") == "interrupted":
+            return "killed", "interrupted by a signal"
+        if exit_code == 0:
+            return "itself", ""
+        said = "".join(end_of(run_dir / "log.txt", 1)).strip()
+        return "itself", said or f"ended with {exit_code} before it began: see workers/*.server.log"
+
+
+def _opened(directory: Path) -> SweepStudy:
+    """The sweep; where its storage is away it may be back in a moment, as after its restart."""
+    deadline = time.monotonic() + OPEN_SECONDS
+    while True:
+        try:
+            return SweepStudy(directory)
+        except UserError as error:
+            if not is_outage(error.__cause__) or time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_SECONDS)
+
+
+def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
+    """Raises: UserError where the sweep's directory names code that the user has not allowed."""
+    for option, path in [("target", settings.target), *(("preload", p) for p in settings.preload)]:
+        if not may_run(path):
+            raise UserError(
+                f"{directory / 'sweep.yaml'} names {option}={path}, which is not gansweep's own. A "
+                "sweep's directory is data and runs no other code. If you trust it, allow that "
+                f"with 'extra_packages=[{path.partition('.')[0]}]'."
+            )
+
+
+def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:
+    """Work on a sweep that `gansweep sweep` has made; the exit code of the process.
+
+    threads: for each trial; by default those of OMP_NUM_THREADS, or one per core of this process.
+    Raises: UserError where the directory holds no sweep, or cannot be written.
+    """
+    if threads is None:
+        given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": of nested loops
+        threads = int(given) if given.isdigit() else len(os.sched_getaffinity(0))
+    with writing(Path(directory), ", then give the same command again: the sweep goes on."):
+        return Worker(Path(directory), name, threads).run()

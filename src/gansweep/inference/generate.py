@@ -1,0 +1,98 @@
+"""Pictures out of a trained run: of one class, of a value of a learnt code, or of all it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from gansweep.callbacks.sheet import grid, of_kind, point_map, save, sheet
+from gansweep.cli.generate import Request, whole
+from gansweep.config import permissions
+from gansweep.data.conditions import Conditions
+from gansweep.data.source import DataSource
+from gansweep.errors import UserError, nearest
+from gansweep.models.adversarial import Adversarial
+from gansweep.records.record import RunRecord
+from gansweep.records.run_config import read_config
+from gansweep.run.build import build_data, load_checkpoint
+from gansweep.run.devices import accelerator as choose_accelerator
+
+
+def main(request: Request) -> int:
+    """Run the verb. A UserError is left to the caller."""
+    permissions.allow_packages(request.extra_packages)
+    record = RunRecord(request.run)
+    cfg = read_config(record)
+    data = build_data(cfg)
+    module, checkpoint = load_checkpoint(record, cfg, data, request.checkpoint)
+    module.to(torch.device(choose_accelerator(request.accelerator)))
+    picture = drawn(module, data, request, str(cfg.choices.model))
+    path = request.output or _path_of(request)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(picture, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}). Name another file with -o FILE.png."
+        ) from error
+    print(f"read {checkpoint}")
+    print(f"wrote {path}")
+    return 0
+
+
+def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:
+    """The picture that is asked for.
+
+    Raises: UserError where the model cannot be asked for it.
+    """
+    conditions = Conditions(data)
+    if request.label is not None:
+        kind = _class_number(module, data, request.label, model)
+    elif request.code is not None:
+        kind = _code_number(module, request.code, model)
+    else:
+        return sheet(module, data, conditions, request.n, request.seed)
+    rng = torch.Generator().manual_seed(request.seed)
+    made = of_kind(module, kind, conditions, request.n, rng)
+    if data.is_points:
+        return point_map(conditions.draw(request.n, rng).images, made)
+    return grid(made)
+
+
+def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:
+    names = data.class_names
+    if not module.conditional or names is None:
+        hint = ", or code=, which it learnt by itself" if module.kinds is not None else ""
+        raise UserError(
+            f"label={label}: model={model} was trained without classes, so it cannot be asked for "
+            f"one. Leave label= out{hint}, or train one that follows labels: "
+            "gansweep train model=cgan."
+        )
+    alike = [number for number, name in enumerate(names) if name.lower() == label.lower()]
+    if alike:
+        return alike[0]
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    guess = "" if label.isdecimal() else nearest(label, names)
+    raise UserError(
+        f"label={label} is no class of data={data.name}.{guess} "
+        f"Its classes are: {shown}; or give a number from 0 to {len(names) - 1}."
+    )
+
+
+def _code_number(module: Adversarial, code: str, model: str) -> int:
+    if module.conditional or module.kinds is None:
+        mend = "label=, which names a class" if module.conditional else "no code="
+        raise UserError(
+            f"code={code}: model={model} has learnt no code of its own. Use {mend}, or train "
+            "one that does: gansweep train model=infogan."
+        )
+    return whole("code", code, 0, module.kinds - 1)
+
+
+def _path_of(request: Request) -> Path:
+    kind = request.label or request.code
+    return Path("-".join(filter(None, [request.run.resolve().name, kind])) + ".png")

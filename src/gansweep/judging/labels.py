@@ -1,0 +1,118 @@
+"""What tells configurations apart, and the names that say so everywhere on the page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gansweep.judging.notation import settings_text, short_names
+from gansweep.records.read import Run
+
+if TYPE_CHECKING:
+    from gansweep.judging.statistics import Row
+
+# Keys of the configuration that name or place a run, but do not change what it learns.
+BOOKKEEPING = {
+    *("name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"),
+    "callbacks",
+}
+SEEDS = {"seed", "noise_seed"}
+LONG = 40  # letters; a name beyond is too long for a sentence, a legend or a column
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The configuration as dotted keys, without what only names, places, seeds or watches the run.
+
+    Of the callbacks, which change no gradient, only the rules that end a run are told.
+    """
+    flat: dict[str, Any] = {}
+    watchers = run.config.get("callbacks")
+    for name, options in watchers.items() if isinstance(watchers, dict) else ():
+        if str(name).startswith("stop_") and options:
+            flat[f"callbacks.{name}"] = "on"
+
+    def visit(prefix: str, node: dict[str, Any]) -> None:
+        for key, value in node.items():
+            if key in SEEDS or (not prefix and key in BOOKKEEPING):
+                continue
+            if isinstance(value, dict):
+                visit(f"{prefix}{key}.", value)
+            elif not (isinstance(value, str) and f"/{run.directory.name}" in value):
+                flat[f"{prefix}{key}"] = value
+
+    visit("", run.config)
+    return flat
+
+
+def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that take different values among these; an absent key is a value too."""
+    keys = dict.fromkeys(key for one in settings for key in one)
+    return [k for k in keys if len({json.dumps(one.get(k), default=str) for one in settings}) > 1]
+
+
+def parameters(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What a sweep searched -> the settings that go with it, itself first.
+
+    What differs only between models, such as the width that each of them was given, cannot be
+    told from the model and goes with it.   trials: the parameters of each.
+    """
+    differing = varied(trials)
+    if "model" not in differing:
+        return {key: [key] for key in differing}
+    of_model: dict[str, list[Mapping[str, Any]]] = {}
+    for params in trials:
+        of_model.setdefault(str(params.get("model")), []).append(params)
+    within = {key for alike in of_model.values() for key in varied(alike)}
+    tied = [key for key in differing if key not in within and key != "model"]
+    found = {key: [key] for key in differing if key not in tied}
+    return {**found, "model": ["model", *tied]}
+
+
+def label(rows: Sequence[Row]) -> dict[str, str]:
+    """Name each row by its model and by the settings in which the rows of that model differ.
+
+    Returns the short name of every key.
+    """
+    names = short_names(key for row in rows for key in row.settings)
+    several_data = len({row.runs[0].data for row in rows}) > 1
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        alike.setdefault((row.model, row.runs[0].data), []).append(row)
+    for (_, data), same in alike.items():
+        keys = [key for key in varied([row.settings for row in same]) if key != "model"]
+        for row in same:
+            row.settings = {key: row.settings[key] for key in keys if key in row.settings}
+            told = [f"on {data}" if several_data else "", settings_text(row.settings, names)]
+            row.detail = ", ".join(filter(None, told))
+    counts = Counter((row.model, row.detail) for row in rows)
+    for row in rows:
+        if counts[row.model, row.detail] > 1:
+            row.detail = ", ".join(filter(None, [row.detail, row.runs[0].name]))
+        row.label = f"{row.model} ({row.detail})" if row.detail else row.model
+    _shorten(rows)
+    return names
+
+
+def _shorten(rows: Sequence[Row]) -> None:
+    """A long label gives way to the trial's name, as `gansweep sweep` shows it while it runs."""
+    for row in rows:
+        row.name = row.label
+    long = [row for row in rows if len(row.label) > LONG]
+    for told in (_sweep_and_trial, _trial):
+        names = {row.key: told(row) for row in long}
+        counts = Counter(names.values())
+        for row in long:
+            if names[row.key] and counts[names[row.key]] == 1:
+                row.name = names[row.key]
+
+
+def _trial(row: Row) -> str:
+    """ "gan t0004"; "" for what no sweep has tried."""
+    return f"{row.model} {row.trial}" if row.trial else ""
+
+
+def _sweep_and_trial(row: Row) -> str:
+    part = row.runs[0].sweep
+    return f"{row.model} {part.name}/{row.trial}" if part and row.trial else ""

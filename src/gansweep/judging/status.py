@@ -1,0 +1,93 @@
+"""How an attempt ended, by what the records of its runs say."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.diagnosis.learning import NEVER_LEARNED, judged_end
+from gansweep.engine.failures import BUG, MISTAKE
+from gansweep.judging.objective import Objective
+from gansweep.metrics.protocol import Protocol
+from gansweep.records.record import RunRecord
+
+SUCCEEDED = ("finished", "equilibrium", "plateau")
+SPENT = (*SUCCEEDED, NEVER_LEARNED)  # their whole budget, or what they needed of it
+GAVE_UP = ("diverged", "collapsed", "failed", NEVER_LEARNED)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The value of one objective: the mean over the runs of a trial."""
+
+    score: str  # its full name
+    value: float
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to. `status` is None where some run has not ended yet."""
+
+    status: str | None
+    reason: str = ""
+    measured: tuple[Measured, ...] = ()  # one for each objective, where the trial succeeded
+    failure: str = ""  # one of FAILURES, where the status is "failed"
+    alike: str = ""  # equal for failures that have one cause
+
+
+def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) -> Outcome:
+    """The outcome of a trial whose runs have these records.
+
+    One run that gave up or was pruned decides: a mean over the others would flatter the trial. So
+    does one whose samples resemble nothing, though it ran to its end: many such have one and the
+    same score, which is worth nothing.
+    """
+    results = [record.result() or {} for record in records]
+    for result in results:
+        status, reason = judged_end(result, objectives[0].at)
+        if status in (*GAVE_UP, "pruned"):
+            return _given_up(status, reason, result)
+    if not all(_has_succeeded(result) for result in results):
+        return Outcome(None)
+    try:
+        measured = tuple(_measured(results, objective) for objective in objectives)
+    except ValueError as error:
+        return Outcome("failed", str(error), failure=MISTAKE, alike=str(error))
+    last = results[-1]
+    return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
+
+
+def _given_up(status: str, reason: str, result: dict[str, Any]) -> Outcome:
+    if status != "failed":
+        return Outcome(status, reason)
+    # a child killed in the moment between training's word and its own has not said which
+    kind, alike = result.get("failure", BUG), result.get("failed_at", "")
+    return Outcome(status, reason, failure=str(kind), alike=str(alike))
+
+
+def _has_succeeded(result: dict[str, Any]) -> bool:
+    """A trial's run that pauses has ended a unit of a population; one that confirms goes on."""
+    if result.get("status") == "paused":
+        return bool((result.get("sweep") or {}).get("role") == "trial")
+    return result.get("status") in SUCCEEDED
+
+
+def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measured:
+    """Raises: ValueError where the objective cannot be read from every run."""
+    found = [objective.read(result) for result in results]
+    values = [value for _, value in filter(None, found)]
+    if len(values) < len(found) or found[0] is None:
+        raise ValueError(f"no value of the objective '{objective.metric}'")
+    score = found[0][0]
+    protocol: Protocol = (results[0].get("protocols") or {}).get(score, {})
+    if objective.metric == "auto" and protocol.get("direction", objective.direction) != (
+        objective.direction
+    ):
+        raise ValueError(
+            f"{score} is to be {protocol['direction']}d, and this sweep {objective.direction}s. "
+            f"Start another with sweep.objective.metric={protocol['score']}"
+        )
+    return Measured(score, statistics.fmean(values), protocol)

@@ -1,0 +1,163 @@
+"""The trials of a sweep: one for each key, over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gansweep.diagnosis.learning import NEVER_LEARNED
+from gansweep.judging.goals import column_of, value_of
+from gansweep.records.read import DAMAGED, NO_RESULT, Run
+from gansweep.records.sweep_part import Goal
+
+OPEN = ("running", "paused", "interrupted", NO_RESULT, DAMAGED)  # more may come of these
+BEYOND = "beyond a constraint"  # of the sweep, which it broke
+GIVEN_UP = ("diverged", "collapsed", NEVER_LEARNED, "failed", "pruned", BEYOND)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One configuration that a sweep tried, under one seed or several.
+
+    planned: how many seeds the sweep gives to each trial.
+    """
+
+    runs: list[Run]
+    planned: int = 1
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @property
+    def name(self) -> str:
+        part = self.first.sweep
+        several = part is not None and len(self.runs) > 1
+        return part.key if part and several else self.first.directory.name
+
+    @property
+    def model(self) -> str:
+        return self.first.model
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.first.params
+
+    @property
+    def status(self) -> str:
+        """One run that gave up or was pruned decides, as it does for the sweep.
+
+        A trial of which every run ended well before all seeds had run was pruned between two; one
+        that ended well and breaks a constraint of its sweep is no winner.
+        """
+        statuses = [run.status for run in self.runs]
+        for decisive in (GIVEN_UP, OPEN):
+            found = [status for status in statuses if status in decisive]
+            if found:
+                return found[0]
+        if len(self.runs) < self.planned:
+            return "pruned"
+        return BEYOND if limits_broken(self.runs) else statuses[-1]
+
+    @property
+    def told(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status not in OPEN
+
+    @property
+    def complete(self) -> bool:
+        return self.told and self.status not in GIVEN_UP
+
+    @property
+    def has_score(self) -> bool:
+        """Whether all its seeds came to a score that stands for what it cost: where it was stopped
+        early, the score that it had by then."""
+        return self.complete or (self.status == "pruned" and len(self.runs) == self.planned)
+
+    @property
+    def decisive(self) -> Run:
+        """The run whose status is the trial's."""
+        return next((run for run in self.runs if run.status == self.status), self.runs[-1])
+
+    @property
+    def kimg(self) -> float:
+        """Images seen over all seeds, in thousands."""
+        return math.fsum(run.kimg for run in self.runs)
+
+    @property
+    def seconds(self) -> float | None:
+        """Training time over all seeds; None where a record has none."""
+        found = [run.number("seconds") for run in self.runs]
+        known = [value for value in found if value is not None]
+        return math.fsum(known) if len(known) == len(found) else None
+
+    def value(self, metric: str, at: str) -> float | None:
+        """The mean over the seeds; None where a run has no such value."""
+        found = [run.value(metric, at) for run in self.runs]
+        known = [value for value in found if value is not None]
+        return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+
+
+def limits_broken(runs: Sequence[Run]) -> list[str]:
+    """What their sweep demands and the mean over these runs, at their end, is beyond:
+    ["seconds <= 60 (81.2)"]."""
+    found = []
+    for limit in runs[0].sweep.limits if runs and runs[0].sweep else ():
+        goal = Goal(limit.metric, "minimize", "last")
+        columns = [column_of(run, limit.metric, runs) for run in runs]
+        pairs = zip(runs, columns, strict=True)
+        values = [value_of(run, goal, column) for run, column in pairs if column]
+        known = [value for value in values if value is not None]
+        mean = math.fsum(known) / len(known) if known else None
+        if mean is not None and limit.broken_by(mean):
+            found.append(f"{limit} ({mean:.4g})")
+    return found
+
+
+@dataclass
+class Sweep:
+    """The runs of one sweep: its trials in the order of their names, and what confirms them."""
+
+    name: str
+    trials: list[Trial] = field(default_factory=list)
+    confirmations: list[Run] = field(default_factory=list)
+
+    @property
+    def scheduled(self) -> list[Trial]:
+        """The members of a population that wrote down their schedule."""
+        return [t for t in self.trials if t.first.sweep and t.first.sweep.schedule]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        runs = [*(trial.first for trial in self.trials), *self.confirmations]
+        return next((run.sweep.goals for run in runs if run.sweep), ())
+
+
+def sweeps_of(runs: Sequence[Run]) -> list[Sweep]:
+    """Every sweep among these runs."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.sweep:
+            groups.setdefault((str(run.directory.parent), run.sweep.name), []).append(run)
+    return [_sweep(name, members) for (_, name), members in groups.items()]
+
+
+def _sweep(name: str, runs: Sequence[Run]) -> Sweep:
+    keys: dict[str, list[Run]] = {}
+    confirmations = []
+    for run in runs:
+        assert run.sweep is not None
+        if run.sweep.role == "trial":
+            keys.setdefault(run.sweep.key or run.directory.name, []).append(run)
+        else:
+            confirmations.append(run)
+    planned = max(map(len, keys.values()), default=1)
+    trials = [Trial(members, planned) for members in keys.values()]
+    return Sweep(name, trials, confirmations)
+
+
+def trials_of(runs: Sequence[Run]) -> list[Trial]:
+    """The trials of every sweep among these runs."""
+    return [trial for sweep in sweeps_of(runs) for trial in sweep.trials]

@@ -1,0 +1,181 @@
+"""Who leads a leaderboard, in words, and whether the seeds can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gansweep.diagnosis.learning import NEVER_LEARNED
+from gansweep.judging.comparison import Comparison, compare, holm
+from gansweep.judging.notation import listing, number, plural, rounded
+from gansweep.judging.statistics import Board, Row, Summary
+
+NAMED = 2  # of the rows of which one thing is said; more are counted
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A row that may be as good as the first, and how it compares with it."""
+
+    row: Row
+    summary: Summary
+    against: Comparison
+
+    @property
+    def named_with_p(self) -> str:
+        return f"{self.row.name}{_p_words(self.against, ' (', ')')}"
+
+
+def verdict(board: Board) -> str:
+    """A few sentences: who has the best mean, by how much, and whether the seeds can tell.
+
+    A leader is called one only where a t-test tells it from every other row, by Holm's correction
+    for all of them: it was picked as the best, and one of many is soon best by chance.
+    """
+    goals = max((len(run.sweep.goals) for run in board.runs if run.sweep), default=1)
+    if not board.ranked:
+        return _nobody(board)
+    first = board.ranked[0]
+    told = _leader(board, first) + (f" {first.name} {first.flaw}." if first.flaw else "")
+    if goals == 1:
+        return told
+    return (
+        f"{told} This ranks by the first of {goals} objectives; the Pareto front weighs "
+        "all of them."
+    )
+
+
+def rivals_of(board: Board, first: Row) -> list[Rival]:
+    """Every other row that is compared with the first: those of its stage without a flaw."""
+    found = [row for row in _others(board, first) if not row.flaw]
+    base = first.by_seed(board.ranks(first.stage) or "", board.at)
+    tested = holm(
+        [compare(base, row.by_seed(board.ranks(row.stage) or "", board.at)) for row in found]
+    )
+    pairs = [(row, board.judged(row), one) for row, one in zip(found, tested, strict=True)]
+    return [Rival(row, summary, one) for row, summary, one in pairs if summary is not None]
+
+
+def _others(board: Board, first: Row) -> list[Row]:
+    """What was confirmed is not compared with trials, whose values are the best of many."""
+    rows = [row for row in board.ranked if row is not first]
+    return [row for row in rows if first.stage == "trial" or row.stage != "trial"]
+
+
+def _leader(board: Board, first: Row) -> str:
+    summary, metric = board.judged(first), board.ranks(first.stage)
+    assert summary is not None, "it is ranked"
+    better = "higher" if board.direction == "maximize" else "lower"
+    reached = f"{metric} {summary} over {plural(summary.n, 'seed')} ({better} is better)"
+    others = _others(board, first)
+    if not others:
+        alone = (
+            ""
+            if len(board.ranked) == 1
+            else " No other configuration was confirmed with fresh seeds, so none is compared "
+            "with it."
+        )
+        return f"{first.name} reaches {reached}.{alone}"
+    rivals = rivals_of(board, first)
+    level = [one for one in rivals if not one.against.apart]
+    clear = [one for one in rivals if one.against.apart]
+    if level:
+        told = f"No clear winner: {first.name} has the best mean, {reached}. {_contested(level)}"
+        told += f" It is clear of {_named(clear)}." if clear else ""
+    else:
+        told = f"{first.name} leads with {reached}. {_behind(board, clear, others)}"
+    nearest = level[0].row if level else others[0]
+    return f"{told}{_left_out(others)}{_method(rivals)}{_unequal_clocks(first, nearest)}"
+
+
+def _nobody(board: Board) -> str:
+    if any(row.excluded and board.judged(row) for row in board.rows):
+        return "There is no winner yet: no trial has all its seeds and meets every constraint."
+    if any(run.complete for run in board.runs):
+        return "There is no winner: no score is comparable over these runs."
+    ended = [run for run in board.runs if run.status == NEVER_LEARNED]
+    if ended:
+        return f"There is no winner: {plural(len(ended), 'run')} ended, and never learned."
+    return "There is no winner yet: no run has finished."
+
+
+def _behind(board: Board, clear: Sequence[Rival], others: Sequence[Row]) -> str:
+    """What is said of the second where the leader is clear of all that kept their seeds."""
+    if not clear:
+        summary = board.judged(others[0])
+        return f"{others[0].name} comes next with {summary}, but {others[0].flaw}."
+    second = clear[0]
+    told = f"{second.row.name} follows with {second.summary}, {_distance(second)}"
+    least = max(clear, key=lambda one: one.against.p or 0.0)
+    if least is not second:
+        return f"{told}; the least certain of the {len(clear)} is {least.named_with_p}."
+    return f"{told}."
+
+
+def _contested(level: Sequence[Rival]) -> str:
+    """What is said of the rows that may be as good as the first, the nearest of them by name."""
+    nearest, more = level[0], level[1:]
+    also = f" The same holds for {_named(more)}." if more else ""
+    told = f"{nearest.row.name} follows with {nearest.summary}"
+    if nearest.against.difference == 0:
+        return f"{nearest.row.name} has the same.{also}"
+    if nearest.against.error is None:
+        return f"{told}; with a single seed, their order may be chance.{also}"
+    return f"{told}, {_distance(nearest)}: run more seeds before calling one better.{also}"
+
+
+def _named(rivals: Sequence[Rival]) -> str:
+    if len(rivals) > NAMED:
+        return f"{len(rivals)} others"
+    return listing([one.named_with_p for one in rivals], "and")
+
+
+def _distance(rival: Rival) -> str:
+    """ "worse by 1.31, [0.42, 2.20], p = 0.012"."""
+    one = rival.against
+    if not one.error or one.interval is None:
+        return f"worse by {number(abs(one.difference))}, and neither varies over its seeds"
+    low, high = sorted(_sign(one) * bound for bound in one.interval)
+    bounds = f"[{rounded(low, one.error)}, {rounded(high, one.error)}]"
+    return f"worse by {rounded(abs(one.difference), one.error)} {bounds}{_p_words(one, ', ', '')}"
+
+
+def _sign(one: Comparison) -> float:
+    """Turns the difference into one that is worse the larger it is: the first is the best."""
+    return -1.0 if one.difference < 0 else 1.0
+
+
+def _p_words(one: Comparison, before: str, after: str) -> str:
+    if one.p is None:
+        return ""
+    return f"{before}p = {one.p:.2g}{after}" if one.p >= 1e-4 else f"{before}p < 0.0001{after}"
+
+
+def _left_out(others: Sequence[Row]) -> str:
+    """Which rows are not compared, since their means are over what is left of them."""
+    flawed = [f"{row.name}, which {row.flaw}" for row in others if row.flaw]
+    if not flawed or len(flawed) == len(others):
+        return ""
+    if len(flawed) > NAMED:
+        return f" Not compared are {len(flawed)} that lost seeds or break a constraint."
+    return f" Not compared: {'; '.join(flawed)}."
+
+
+def _method(rivals: Sequence[Rival]) -> str:
+    """The test behind each p and interval; "" where there was none."""
+    tested = [one.against for one in rivals if one.against.p is not None]
+    if not tested:
+        return ""
+    kinds = {one.paired for one in tested}
+    words = "Paired t-test over shared seeds" if True in kinds else "Welch's t-test"
+    words += ", Welch's where they differ" if len(kinds) > 1 else ""
+    if len(tested) == 1:
+        return f" ({words}; in brackets the 95 % interval of the difference.)"
+    return f" ({words}; p and the interval in brackets with Holm's correction for {len(tested)}.)"
+
+
+def _unequal_clocks(first: Row, second: Row) -> str:
+    a, b = first.mean_of("kimg") or 0.0, second.mean_of("kimg") or 0.0
+    if abs(a - b) <= 0.05 * max(a, b):
+        return ""
+    return f" They did not see equally many images: {number(a)} and {number(b)} kimg."

@@ -1,0 +1,49 @@
+"""The choice of a feature space by name; each is imported only when it is chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from gansweep.data.source import DataSource
+from gansweep.errors import UserError, nearest
+from gansweep.metrics.features.backbone import Backbone
+
+BACKBONES = ("classifier", "inception", "dinov2", "clip")
+WITH_CLASSES = ("classifier", "inception")  # their logits predict classes, as IS and modes need
+
+
+def load_backbone(
+    choice: str,
+    data: DataSource,
+    device: torch.device,
+    weights_path: str | Path | None = None,
+    min_test_accuracy: float = 0.9,
+) -> Backbone:
+    """The backbone of that name, its weights downloaded, read or (classifier) trained on `data`.
+
+    weights_path: a file of other weights than the published ones; not for the classifier.
+    Raises: UserError for an unknown name, weights that cannot be had, a classifier of `data` below
+        `min_test_accuracy`.
+    """
+    if choice == "classifier":
+        from gansweep.metrics.features.classifier import dataset_classifier
+
+        return dataset_classifier(data, device, min_test_accuracy)
+    if choice == "inception":
+        from gansweep.metrics.features.inception import Inception
+
+        return Inception(device, weights_path)
+    if choice == "dinov2":
+        from gansweep.metrics.features.dinov2 import DinoV2
+
+        return DinoV2(device, weights_path)
+    if choice == "clip":
+        from gansweep.metrics.features.clip import Clip
+
+        return Clip(device, weights_path)
+    raise UserError(
+        f"metrics.backbone knows no '{choice}'.{nearest(choice, BACKBONES)} "
+        f"Choose of: {', '.join(BACKBONES)}."
+    )

@@ -1,0 +1,173 @@
+"""A classifier of the data set itself, the feature space for small labelled images.
+
+For the sets that everyone uses one is shipped (see judges.py). For any other it is trained once on
+the training split, validation images among them, measured on the test split and kept by the content
+of both.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from gansweep.data.source import DataSource
+from gansweep.errors import UserError
+from gansweep.metrics.cache import Content, kept, say
+from gansweep.metrics.features.backbone import Backbone
+from gansweep.metrics.features.classifier_training import (
+    RECIPE,
+    ClassifierNet,
+    accuracy,
+    scaled,
+    train_classifier,
+)
+from gansweep.metrics.features.judges import judge_of, weights_hash
+
+
+class DatasetClassifier(Backbone):
+    """The classifier of one data set as a feature space named after it.
+
+    digitsnet1 is one that is shipped, iconsnet one that was trained on this machine.
+    """
+
+    resizer = "none"
+    batch_size = 100  # fits into a CPU's cache
+
+    def __init__(self, name: str, data: DataSource, content: Content, device: torch.device) -> None:
+        super().__init__(device)
+        self.name = name
+        self.weights_hash = content["hash"]
+        self.extras = {"backbone_test_accuracy": round(content["test_accuracy"], 4)}
+        self.n_classes = data.n_classes
+        network = ClassifierNet.holding(content["weights"], data.shape)
+        self.network = network.to(device).requires_grad_(False)
+
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        pool, logits = self.network(scaled(images))
+        return pool, logits
+
+
+class StackedClassifier(Backbone):
+    """The base set's classifier on each channel of a stacked image, which it reads as one image.
+
+    Features: the channels' side by side, (N, 3 * 64). Logits: the joint log-probabilities of the
+    triples of classes, (N, K^3), the first channel's class counting most, as in the labels.
+    """
+
+    resizer = "none"
+
+    def __init__(self, base: DatasetClassifier, stacked: DataSource) -> None:
+        super().__init__(base.device)
+        self.name, self.weights_hash, self.extras = base.name, base.weights_hash, base.extras
+        self.batch_size = base.batch_size
+        self.n_classes = stacked.n_classes
+        self.base = base
+
+    def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        n, channels = images.shape[:2]
+        pool, logits = self.base.extract(images.flatten(0, 1).unsqueeze(1))
+        joint = torch.zeros(n, 1, device=logits.device)
+        for channel in logits.log_softmax(1).view(n, channels, -1).unbind(1):
+            joint = (joint[:, :, None] + channel[:, None, :]).flatten(1)
+        return pool.view(n, -1), joint
+
+
+def dataset_classifier(
+    data: DataSource, device: torch.device, min_test_accuracy: float = 0.9
+) -> DatasetClassifier | StackedClassifier:
+    """The classifier of `data`: shipped, from the cache, or trained now (it says so on stderr).
+
+    A stacked set is read by the classifier of the set that its channels are taken from, and any
+    other that names a set as its `classifier_from` by that set's.
+    Raises: UserError for data without labels, of a size it cannot read, or where its accuracy on
+        the test split is below `min_test_accuracy`.
+    """
+    if data.classifier_from is not None:
+        return dataset_classifier(data.classifier_from, device, min_test_accuracy)
+    if data.stacked_from is not None:
+        base = dataset_classifier(data.stacked_from, device, min_test_accuracy)
+        assert isinstance(base, DatasetClassifier), "a stacked set is not stacked again"
+        return StackedClassifier(base, data)
+    refuse_unfit(data)
+    data = data.undivided  # the same classifier, whatever a run sets aside to validate with
+    train, test = data.fingerprint("train"), data.fingerprint("test")
+    judge = judge_of(train, test)
+    if judge is not None:
+        name = judge.name
+        content: Content = {
+            "weights": judge.weights(),
+            "hash": judge.weights_hash,
+            "test_accuracy": judge.test_accuracy,
+        }
+    else:
+        name = f"{data.name}net"
+        content = kept(
+            f"classifiers/{name}-{train}-{test}-r{RECIPE}.pt",
+            lambda: _train_and_measure(data, device),
+            _is_sound,
+        )
+    right: float = content["test_accuracy"]
+    if right < min_test_accuracy:
+        raise UserError(
+            f"The classifier trained on data={data.name} is right on {right:.1%} of its test "
+            f"images, below metrics.min_test_accuracy={min_test_accuracy}: scores in its feature "
+            "space would mean little. Use metrics=inception, or accept it with "
+            f"metrics.min_test_accuracy={int(right * 100) / 100}."
+        )
+    return DatasetClassifier(name, data, content, device)
+
+
+def refuse_unfit(data: DataSource) -> None:
+    """Raises: UserError for data that no classifier can be trained and measured on."""
+    if problem := _problem(data):
+        raise UserError(
+            f"metrics.backbone=classifier trains a classifier on the data, but data={data.name} "
+            f"{problem}. Use metrics=inception for images, metrics=auto otherwise."
+        )
+
+
+def is_readable(data: DataSource) -> bool:
+    """Whether a classifier can be trained and measured on the data."""
+    return not _problem(data)
+
+
+def _problem(data: DataSource) -> str:
+    if data.classifier_from is not None:
+        return _problem(data.classifier_from)
+    if data.stacked_from is not None:
+        return _problem(data.stacked_from)
+    if data.is_points:
+        return "consists of points, which need no feature space"
+    if data.n_classes is None or data.n_classes < 2:
+        return "has no labels of two or more classes to train one on"
+    if not 8 <= min(data.shape[1:]) <= max(data.shape[1:]) <= 64:
+        return f"has images of {data.shape[1]}x{data.shape[2]}; it reads 8x8 to 64x64"
+    if data.count("test") == 0:
+        return "has no test split to measure its accuracy on"
+    return ""
+
+
+def _train_and_measure(data: DataSource, device: torch.device) -> Content:
+    images, labels = zip(*data.arrays("train"), strict=True)
+    name = f"{data.name}net"
+    say(
+        f"training {name}, the classifier that scores are measured with, once on "
+        f"{data.n_train:,} images of data={data.name}."
+    )
+    started = time.monotonic()
+    whole, numbers = torch.cat(images), torch.cat(labels)
+    network = train_classifier(name, whole, numbers, data.n_classes or 0, device)
+    right = accuracy(network, data)
+    say(
+        f"{name} is right on {right:.1%} of the test images "
+        f"({time.monotonic() - started:.1f} s). It is kept for later runs."
+    )
+    weights = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
+    return {"weights": weights, "test_accuracy": right, "hash": weights_hash(weights)}
+
+
+def _is_sound(content: Content) -> bool:
+    found: str = weights_hash(content["weights"])
+    return bool(content["hash"] == found)

@@ -1,0 +1,106 @@
+"""Memorisation: do generated samples lie nearer to the training set than fresh real ones?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from gansweep.metrics.measure import Measure, Setting
+from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.reference import real_side
+from gansweep.metrics.scores.prdc import nearest
+
+
+class Memorisation(OrderedSamples):
+    """Share of pairs (generated, held out) of which the generated sample lies nearer to training.
+
+    P(d(fake) < d(test)), where d is the distance in feature space to the nearest training sample;
+    a tie counts half. 0.5: generated samples are as near as held-out real ones. Towards 1: copies
+    of training samples. Towards 0: samples far from all real ones.
+
+    This is U / (n m) of Mann and Whitney's test, on which the data-copying test rests; the test's
+    own statistic is its z-score, which grows with the number of samples, this does not.
+    `compute` gives "memorisation" and "memorisation_std", its standard error over both samples.
+
+    train_features: (n_train, d).   test_features: (m, d), of at least 2 held-out samples. Both on
+    the metric's device.   update: numbers (n,), features (n, d).
+    Raises: ValueError where either holds too few, where their widths differ, or, in `compute`,
+        for fewer than 2 generated samples.
+    Source: Meehan et al. 2020, arXiv:2004.05675 (the global test); the standard error is that of
+    DeLong et al. 1988, Biometrics 44(3).
+    """
+
+    def __init__(self, train_features: Tensor, test_features: Tensor, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if train_features.shape[1] != test_features.shape[1]:
+            raise ValueError(
+                f"train_features have {train_features.shape[1]} numbers a sample, test_features "
+                f"{test_features.shape[1]}: take both from one feature space."
+            )
+        if len(train_features) < 1 or len(test_features) < 2:
+            raise ValueError(
+                f"{len(train_features)} training and {len(test_features)} held-out samples are "
+                "too few to compare distances: give at least 1 and 2."
+            )
+        self.train_features = train_features
+        self.test_distances = nearest(test_features, train_features)[0][:, 0]
+
+    def compute(self) -> dict[str, Tensor]:
+        """{"memorisation", "memorisation_std"}.   Raises: ValueError for fewer than 2 samples."""
+        features = self.ordered()
+        if len(features) < 2:
+            raise ValueError(
+                f"{len(features)} generated samples are too few for a standard error: give 2."
+            )
+        distances = nearest(features, self.train_features)[0][:, 0]
+        share, error = share_below(distances, self.test_distances)
+        return {"memorisation": share, "memorisation_std": error}
+
+
+def share_below(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """P(a < b) + P(a = b) / 2 over all pairs, and its standard error, as 0-dim float64.
+
+    a: (n,).   b: (m,).   n, m >= 2.   In O((n + m) log(n + m)) time.
+    """
+    of_a = 1 - _share_under(a, b)
+    of_b = _share_under(b, a)
+    error = (of_a.var() / len(a) + of_b.var() / len(b)).sqrt()
+    return of_a.mean(), error
+
+
+def _share_under(values: Tensor, others: Tensor) -> Tensor:
+    """For each value the share of `others` below it, ties half; (n,) float64."""
+    values, ordered = values.contiguous(), others.sort().values
+    below = torch.searchsorted(ordered, values)
+    up_to = torch.searchsorted(ordered, values, right=True)
+    return (below + up_to).double() / (2 * len(others))
+
+
+class Copying(Measure):
+    """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
+
+    choices = ("memorisation",)
+    words = ("memorisation",)
+    needs_held_out = True
+
+    def build(self, setting: Setting) -> Metric:
+        assert setting.backbone is not None
+        sides = [
+            real_side(setting.data, split, None, setting.backbone, with_features=True).features
+            for split in ("train", setting.held_out)
+        ]
+        train, held_out = (side.to(setting.device) for side in sides if side is not None)
+        return Memorisation(train, held_out)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        data, split = setting.data, setting.held_out
+        return {
+            "n_real": data.count(split),
+            "split": split,
+            "n_validation": data.n_set_aside or None,
+            "data_fingerprint": f"{data.fingerprint('train')}-{data.fingerprint(split)}",
+        }

@@ -1,0 +1,209 @@
+"""Precision, recall, density and coverage: whose neighbourhoods hold whom.
+
+Distances come from products of float32 in blocks of bounded size. Where rounding could decide a
+comparison, they are worked out again from differences in float64: copies are at distance 0, and
+what lies exactly on the edge of a neighbourhood is outside of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gansweep.metrics.features.backbone import full_precision
+from gansweep.metrics.ordered import OrderedSamples
+
+KS = (3, 5)  # neighbours of precision and recall, and of density and coverage: as published
+BLOCK = 2**23  # distances at once: 32 MiB
+PAIRS = 4096  # differences at once: 64 MiB at d = 2048
+SPARE = 2  # further neighbours to choose among, since rounding may swap the last ones
+
+
+def radii(x: Tensor, ks: Sequence[int] = KS) -> Tensor:
+    """Distances of every sample to its k-th nearest other ones: (n, len(ks)) float64.
+
+    x: (n, d), n > max(ks). An exact copy of a sample is another sample, at distance 0.
+    """
+    k = max(ks)
+    if len(x) <= k:
+        raise ValueError(
+            f"{len(x)} samples are too few for neighbourhoods of the {k} nearest others: give at "
+            f"least {k + 1}."
+        )
+    rows = _nearest_others(x, min(k + SPARE, len(x) - 1))
+    distances = _distances(x, x, rows).sort(1).values
+    return distances[:, [each - 1 for each in ks]]
+
+
+def nearest(points: Tensor, reference: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of `reference` of each point.
+
+    points: (n, d).   reference: (m, d), m >= k.
+    Returns: distances (n, k) float64, increasing, and their rows (n, k) int64.
+    """
+    center = _center(reference)
+    centered = reference.float() - center
+    squares = _squares(centered)
+    found = []
+    for span in _spans(len(points), len(reference)):
+        part = points[span].float() - center
+        block = _squared_distances(part, centered, _squares(part), squares)
+        found.append(block.topk(min(k + SPARE, len(reference)), largest=False).indices)
+    rows = torch.cat(found)
+    distances, places = _distances(points, reference, rows).sort(stable=True, dim=1)
+    return distances[:, :k], rows.gather(1, places)[:, :k]
+
+
+@torch.no_grad()
+def neighbour_scores(
+    real: Tensor, fake: Tensor, real_radii: Tensor | None = None, ks: tuple[int, int] = KS
+) -> dict[str, Tensor]:
+    """Precision, recall, density and coverage, each a 0-dim float64 tensor.
+
+    real: (n, d), n > max(ks).   fake: (m, d), m > ks[0].
+    real_radii: `radii(real, ks)`, where it is at hand.
+    precision: share of fakes nearer to some real sample than its ks[0]-th nearest other real one.
+    recall: the same with real and fake exchanged.
+    density: real neighbourhoods (to the ks[1]-th nearest) that a fake is in, over ks[1]; mean over
+        the fakes, 1 for equal distributions, more where fakes crowd among real samples.
+    coverage: share of these neighbourhoods that hold a fake.
+    "Nearer" is strict, and a sample is not among its own neighbours, as in the published code.
+    Source: Kynkaanniemi et al. 2019, arXiv:1904.06991, Eq. 1-2; Naeem et al. 2020,
+    arXiv:2002.09797, Eq. 3-4.
+    """
+    of_real = radii(real, ks) if real_radii is None else real_radii
+    of_fake = radii(fake, ks[:1])[:, 0]
+    precise = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
+    recalled, covered, inside = [], [], 0
+    for narrow, wide, around_fake in _inside(real, fake, of_real, of_fake):
+        precise |= narrow.any(0)
+        recalled.append(around_fake.any(1))
+        covered.append(wide.any(1))
+        inside += int(wide.count_nonzero())
+    return {
+        "precision": precise.double().mean(),
+        "recall": torch.cat(recalled).double().mean(),
+        "density": precise.new_tensor(inside / (ks[1] * len(fake)), dtype=torch.float64),
+        "coverage": torch.cat(covered).double().mean(),
+    }
+
+
+class Neighbours(OrderedSamples):
+    """`neighbour_scores` of the features of all processes: precision, recall, density, coverage.
+
+    Equally many of either side: neighbourhoods shrink and coverage grows with the number of fakes.
+    real: (n, d) on the metric's device.   real_radii: `radii(real)`, worked out here if None.
+    update: numbers (m,), features (m, d); those numbered n or more are left out.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, real: Tensor, real_radii: Tensor | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.real = real
+        self.real_radii = radii(real) if real_radii is None else real_radii
+
+    def update(self, numbers: Tensor, values: Tensor) -> None:
+        few = numbers < len(self.real)
+        super().update(numbers[few], values[few])
+
+    def compute(self) -> dict[str, Tensor]:
+        return neighbour_scores(self.real, self.ordered(), self.real_radii)
+
+
+def _inside(
+    real: Tensor, fake: Tensor, of_real: Tensor, of_fake: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Which pairs are nearer than the radii, block by block of real samples: three (c, m) of bool.
+
+    of_real: (n, 2), hence the first two.   of_fake: (m,), hence the third.
+    """
+    # float32 keeps 24 bits; a sum of d products loses as many more as its random walk is long
+    slack = 2**-22 * max(4.0, real.shape[1] ** 0.5)
+    center = _center(real)
+    centered = fake.float() - center
+    squares = _squares(centered)
+    for span in _spans(len(real), len(fake)):
+        part = real[span].float() - center
+        part_squares = _squares(part)
+        band = slack * (part_squares[:, None] + squares)
+        far = _squared_distances(part, centered, part_squares, squares).add_(band)
+        near = far - band.mul_(2)
+        limits = *of_real[span].split(1, 1), of_fake[None]
+        masks = [far < limit.square().float() for limit in limits]
+        unsure = torch.zeros_like(masks[0])
+        for mask, limit in zip(masks, limits, strict=True):
+            unsure |= mask ^ (near < limit.square().float())
+        i, j = unsure.nonzero(as_tuple=True)
+        exact = _pair_distances(real[span], fake, i, j)
+        for mask, limit in zip(masks, limits, strict=True):
+            mask[i, j] = exact < limit.expand_as(mask)[i, j]
+        yield masks[0], masks[1], masks[2]
+
+
+def _nearest_others(x: Tensor, k: int) -> Tensor:
+    """The k other rows nearest to each row: (n, k) int64, in no order.
+
+    Each pair is worked out once: a block's rows meet the rows from the first of them on, and
+    what is found stands for both.
+    """
+    x = x.float() - _center(x)
+    squares = _squares(x)
+    best = torch.full((len(x), k), torch.inf, device=x.device)
+    rows = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
+
+    def merge(part: slice, block: Tensor, first: int) -> None:
+        values, columns = block.topk(min(k, block.shape[1]), largest=False)
+        values = torch.cat([best[part], values], 1)
+        candidates = torch.cat([rows[part], columns + first], 1)
+        best[part], places = values.topk(k, largest=False)
+        rows[part] = candidates.gather(1, places)
+
+    for span in _spans(len(x), len(x)):
+        start, stop = span.start, span.stop
+        block = _squared_distances(x[span], x[start:], squares[span], squares[start:])
+        block.diagonal().fill_(torch.inf)
+        merge(span, block, start)
+        if stop < len(x):
+            merge(slice(stop, len(x)), block[:, stop - start :].T, start)
+    return rows
+
+
+def _spans(n: int, m: int) -> Iterator[slice]:
+    """Parts of n rows, such that one part's distances to m others fit a block."""
+    step = max(1, BLOCK // m)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def _center(x: Tensor) -> Tensor:
+    """A point amid the samples: near the origin, products lose fewer digits.
+
+    The median of some, which one far outlier cannot draw away from the others.
+    """
+    return x[:: max(1, len(x) // 500)].float().median(0).values
+
+
+def _squares(x: Tensor) -> Tensor:
+    return x.square().sum(1)
+
+
+def _squared_distances(x: Tensor, y: Tensor, x_squares: Tensor, y_squares: Tensor) -> Tensor:
+    """(n, m) float32 of x (n, d) to y (m, d), rounded: below 0 too."""
+    with full_precision():
+        return torch.addmm(y_squares, x, y.T, alpha=-2).add_(x_squares[:, None])
+
+
+def _distances(x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    """|x[i] - y[rows[i, j]]| from differences: (n, k) float64."""
+    first = torch.arange(len(x), device=x.device).repeat_interleave(rows.shape[1])
+    return _pair_distances(x, y, first, rows.flatten()).view(rows.shape)
+
+
+def _pair_distances(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """|x[i] - y[j]| from differences: (p,) float64."""
+    parts = zip(i.split(PAIRS), j.split(PAIRS), strict=True)
+    return torch.cat([(x[a].double() - y[b].double()).square().sum(1).sqrt() for a, b in parts])

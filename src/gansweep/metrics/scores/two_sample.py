@@ -1,0 +1,197 @@
+"""The 50:50 test: can a fresh discriminator tell generated samples from held-out real ones?
+
+The discriminator of a game says 50:50 at an equilibrium, but also where it never learnt or has
+collapsed. One that is trained anew, and judged on samples that it was not trained on, has no such
+history.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.data.order import generator_for
+from gansweep.metrics.features.classifier_training import one_thread
+
+STEPS = 300
+BATCH = 64  # of each side
+LEARNING_RATE = 1e-3
+LEAST = 20  # samples of each side
+TEST_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSample:
+    """Accuracy of a fresh discriminator on `n_test` unseen samples, half of them real.
+
+    0.5 is a guess, 1 perfect; low, high: its 95 % interval.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    n_test: int
+
+
+def fifty_fifty(
+    real: Tensor,
+    fake: Tensor,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> TwoSample:
+    """Train a discriminator on half of each side, measure its accuracy on the other halves.
+
+    real: samples that the generator was not trained on.   fake: generated ones. Both (n, C, H, W)
+        uint8, or floats in [-1, 1], which are rounded as a file would hold them, lest the
+        rounding of the real images give them away; or points (n, D). Of the larger side as many
+        are used as the smaller one has.
+    steps: of Adam with 64 samples of each side; the budget belongs to the protocol, since a longer
+        training tells more apart.   seed: of the halves, the weights and the batches.
+    The same result every time on one machine; global random state is never touched.
+    Raises: ValueError for shapes that differ, fewer than 20 samples, values that are not finite
+        or images outside [-1, 1].
+    Source: Lopez-Paz and Oquab 2017, arXiv:1610.06545, Section 3.
+    """
+    _refuse_unfit(real, fake)
+    n = min(len(real), len(fake))
+    half = n // 2
+    sides = []
+    for number, side in enumerate((real, fake)):
+        rows = torch.randperm(len(side), generator=generator_for(seed, number))[: 2 * half]
+        sides.append(_as_file(side.detach()[rows.to(side.device)]).to(device))
+    train, test = ([side[part] for side in sides] for part in (slice(half), slice(half, None)))
+    # whoever asks may stand in a no-grad, inference or autocast block
+    full_precision = torch.autocast(torch.device(device).type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
+        network = _train(train[0].clone(), train[1].clone(), steps, seed)
+        right = _right(network, test[0], 0) + _right(network, test[1], 1)
+    low, high = wilson_interval(right, 2 * half)
+    return TwoSample(right / (2 * half), low, high, 2 * half)
+
+
+def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval of a share `right` of `n`, 95 % by default.
+
+    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
+    """
+    share = right / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return centre - reach, centre + reach
+
+
+def _refuse_unfit(real: Tensor, fake: Tensor) -> None:
+    if real.shape[1:] != fake.shape[1:] or real.ndim not in (2, 4):
+        raise ValueError(
+            f"real {tuple(real.shape)} and fake {tuple(fake.shape)} must both be images "
+            "(n, C, H, W) or points (n, D) of one shape."
+        )
+    for name, side in (("real", real), ("fake", fake)):
+        if len(side) < LEAST:
+            raise ValueError(
+                f"{len(side)} {name} samples are too few for the 50:50 test, half of which only "
+                f"train the discriminator: give {LEAST} or more of each side."
+            )
+        if not side.is_floating_point():
+            continue
+        if not side.isfinite().all():
+            raise ValueError(f"The {name} samples are not all finite: nothing can be learnt of it.")
+        if side.ndim == 4 and side.abs().max() > 1 + 1e-3:
+            raise ValueError(
+                f"The {name} images reach {side.abs().max():.3g}: give uint8, or floats in [-1, 1]."
+            )
+
+
+def _as_file(samples: Tensor) -> Tensor:
+    """Images as uint8, points as float32."""
+    if samples.ndim == 2:
+        return samples.float()
+    if samples.is_floating_point():
+        samples = samples.float().clamp(-1, 1).add(1).mul(127.5).round()
+    return samples.to(torch.uint8)
+
+
+class _Discriminator(nn.Module):
+    """Two logits a sample, real and fake; (N, 2).
+
+    Points are standardised by the samples that it is trained on.
+    """
+
+    def __init__(self, samples: Tensor) -> None:
+        super().__init__()
+        self.is_points = samples.ndim == 2
+        if self.is_points:
+            dims = samples.shape[1]
+            self.shift, self.scale = samples.mean(0), samples.std(0).clamp_min(1e-6)
+            layers = [nn.Linear(dims, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()]
+            self.body: nn.Module = nn.Sequential(*layers, nn.Linear(128, 2))
+        else:
+            self.body = _Convolutions(tuple(samples.shape[1:]))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        if self.is_points:
+            samples = (samples - self.shift) / self.scale
+        else:
+            samples = samples.float() / 127.5 - 1
+        logits: Tensor = self.body(samples)
+        return logits
+
+
+class _Convolutions(nn.Module):
+    """3x3 convolutions down to 4x4 or less, their mean over places, two logits.
+
+    shape: (C, H, W).   x: (N, C, H, W) in [-1, 1].
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        size = max(shape[1:])
+        stride = 2 if size > 16 else 1
+        size = -(-size // stride)
+        layers = [_convolution(shape[0], 32, stride), _convolution(32, 64)]
+        while size > 4:
+            layers += [nn.MaxPool2d(2, ceil_mode=True), _convolution(64, 64)]
+            size = -(-size // 2)
+        self.convolutions = nn.Sequential(*layers)
+        self.linear = nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.convolutions(x).mean((2, 3)))
+        return logits
+
+
+def _convolution(channels: int, width: int, stride: int = 1) -> nn.Module:
+    convolution = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> _Discriminator:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the GPUs' too
+        network = _Discriminator(torch.cat([real, fake]))
+    network.to(real.device).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    draw = generator_for(seed, 2)
+    size = min(BATCH, len(real))
+    labels = torch.arange(2, device=real.device).repeat_interleave(size)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        for _ in range(steps):
+            rows = [torch.randperm(len(real), generator=draw)[:size] for _ in range(2)]
+            batch = torch.cat([real[rows[0].to(real.device)], fake[rows[1].to(fake.device)]])
+            loss = F.cross_entropy(network(batch), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+    return network.eval()
+
+
+@torch.no_grad()
+def _right(network: _Discriminator, samples: Tensor, label: int) -> int:
+    parts = samples.split(TEST_BATCH)
+    return sum(int((network(part).argmax(1) == label).sum()) for part in parts)

@@ -1,0 +1,347 @@
+"""Finished and unfinished runs, read from their records into plain values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gansweep.diagnosis.learning import judged_end
+from gansweep.errors import UserError, visible
+from gansweep.metrics.protocol import scores_called
+from gansweep.records.columns import add_columns
+from gansweep.records.plain_values import DamagedError
+from gansweep.records.record import RunRecord, find_records
+from gansweep.records.sweep_part import SweepPart, sweep_part
+
+COMPLETE = ("finished", "equilibrium", "plateau")
+NO_RESULT = "no result"
+DAMAGED = "damaged"
+ABSENT = (
+    "There is no result.json: the run is in its first steps, or its process ended before it could "
+    "write one."
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A score and the clock at which it was measured (kimg is nan where the record has none).
+
+    std: the value's spread over its splits, subsets or draws.   interval: bounds at 95 % confidence
+    of what `protocol.interval_holds` says. Both None where nothing of the kind was measured.
+    """
+
+    value: float
+    kimg: float
+    std: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One scoring of a run's checkpoint after its training, by `gansweep evaluate`.
+
+    scores: name -> the record's entry, whose "value" is a number or a list of numbers.
+    """
+
+    checkpoint: str
+    kimg: float
+    scores: dict[str, dict[str, Any]]
+    protocols: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One column of the history; a missing measurement is None. Lists keep their length."""
+
+    kimg: list[float]
+    values: list[Any]
+
+
+@dataclass
+class Run:
+    """One run of the record, without its networks.
+
+    status: one of the record's; "never learned" where it ended well and its samples resemble
+        nothing; "no result" where result.json is missing; "damaged" where that or config.yaml
+        cannot be read, and the reason names the file.
+    evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
+        report makes of them, in the form of the result's "last".
+    notes: what was wrong with the record, one sentence each.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    result: dict[str, Any]
+    curves: dict[str, Curve]
+    protocols: dict[str, dict[str, Any]]
+    status: str
+    reason: str
+    sweep: SweepPart | None
+    grids: list[tuple[float, Path]]
+    sheets: list[tuple[float, Path]] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluated: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return visible(f"{self.directory.parent.name}/{self.directory.name}")
+
+    @property
+    def complete(self) -> bool:
+        return self.status in COMPLETE
+
+    @property
+    def model(self) -> str:
+        return self._choice("model")
+
+    @property
+    def data(self) -> str:
+        return self._choice("data")
+
+    def _choice(self, group: str) -> str:
+        """The file of conf/ that was chosen in `group`."""
+        chosen = self.result.get(group) or _mapping(self.config.get("choices")).get(group)
+        return str(chosen or "unknown")
+
+    @property
+    def seed(self) -> Any:
+        return self.result.get("seed", self.config.get("seed"))
+
+    @property
+    def kimg(self) -> float:
+        if self.result.get("kimg") is not None:
+            return float(self.result["kimg"])
+        return max((curve.kimg[-1] for curve in self.curves.values()), default=0.0)
+
+    def number(self, key: str) -> float | None:
+        """A number of result.json such as "seconds" or "images_per_second"."""
+        value = self.result.get(key)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def direction(self, score: str) -> str | None:
+        return self.protocols.get(score, {}).get("direction")
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The name of the rule that ended the run before its budget was spent."""
+        rule = self.result.get("stopped_by")
+        return str(rule) if rule else None
+
+    def last(self, score: str) -> Value | None:
+        """The newest value: of an evaluation, else of result.json, else of the history.
+
+        None where the last one was no finite number: an earlier one would flatter the run.
+        """
+        ended = _mapping(self.result.get("last"))
+        recorded = _value(self.evaluated, score) or _value(ended, score)
+        if recorded is not None or score in ended:
+            return recorded
+        points = self._points(score)
+        return points[-1] if points else None
+
+    def lost(self, score: str) -> bool:
+        """Whether the last value of a scalar score was no finite number."""
+        return score in _mapping(self.result.get("last")) and self.last(score) is None
+
+    def best(self, score: str) -> Value | None:
+        """The best value: the one of result.json, else of the history by the score's direction.
+
+        What was evaluated after training has one value.
+        """
+        recorded = _value(self.evaluated, score) or _value(self.result.get("best"), score)
+        if recorded is not None:
+            return recorded
+        points = self._points(score)
+        if not points or self.direction(score) is None:
+            return None
+        choose = min if self.direction(score) == "minimize" else max
+        return choose(points, key=lambda point: point.value)
+
+    def value(self, score: str, at: str) -> float | None:
+        """The score as the leaderboard reads it: "last", or "best" on the way."""
+        found = self.best(score) if at == "best" else self.last(score)
+        return found.value if found else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What its sweep set; empty outside a sweep."""
+        return self.sweep.params if self.sweep else {}
+
+    def scores(self) -> list[str]:
+        """The scalar scores that this run has a value of."""
+        recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
+        named = dict.fromkeys([*self.protocols, *recorded, *self.evaluated])
+        return [score for score in named if self.last(score) is not None]
+
+    def called(self, word: str) -> list[str]:
+        """The columns of a score such as "fid" or "mode_counts", as their protocols name it."""
+        return scores_called(self.protocols, word)
+
+    def numbers(self, score: str) -> list[float | None]:
+        """The newest of the lists of numbers that were measured as `score`; [] without one.
+
+        None stands for what could not be measured.
+        """
+        if score in self.evaluated:
+            found: Any = self.evaluated[score].get("value")
+        else:
+            values = self.curves[score].values if score in self.curves else []
+            found = next((value for value in reversed(values) if isinstance(value, list)), None)
+        listed = found if isinstance(found, list) else []
+        return [float(n) if isinstance(n, (int, float)) else None for n in listed]
+
+    def _points(self, score: str) -> list[Value]:
+        curve = self.curves.get(score, Curve([], []))
+        pairs = zip(curve.kimg, curve.values, strict=True)
+        return [Value(float(v), k) for k, v in pairs if isinstance(v, (int, float))]
+
+
+def load(paths: Iterable[str | Path]) -> list[Run]:
+    """The runs at or below each path: a run, a group of runs or a sweep's directory.
+
+    Raises: UserError if a path does not exist or holds no run.
+    """
+    tops = [Path(path) for path in paths]
+    for top in tops:
+        if not top.exists():
+            raise UserError(
+                f"{top} does not exist. Give the directory of a run, of a group of runs or of a "
+                "sweep: `gansweep report runs/NAME`."
+            )
+        if not find_records([top]):
+            raise UserError(
+                f"No run was found under {top}. A run is a directory with a config.yaml, as "
+                "`gansweep train` and `gansweep sweep` write it. Give the directory of a run, of "
+                "a group of runs or of a sweep, for instance `gansweep report runs`."
+            )
+    runs = [read_run(record) for record in find_records(tops)]
+    add_columns(runs)
+    return runs
+
+
+def read_run(record: RunRecord) -> Run:
+    """One run; what is missing or damaged becomes a note, never an error."""
+    notes: list[str] = []
+    config, fault = _config(record)
+    damaged = [f"config.yaml: {fault}"] if fault else []
+    found, fault = record.read_result()
+    damaged += [f"result.json: {fault}"] if fault else []
+    result = found or {}
+    curves, protocols = _history(record, notes)
+    recorded = _mapping(result.get("protocols"))
+    protocols |= {score: dict(value) for score, value in recorded.items() if value}
+    sweep = sweep_part(result.get("sweep"))
+    status, reason = NO_RESULT, ""
+    if result.get("status"):
+        status, reason = judged_end(result, sweep.at if sweep else "last")
+    if status == "running":
+        reason = "It is still training, or its process was killed."
+    if status == NO_RESULT:
+        reason = ABSENT
+    if damaged:
+        status, reason = DAMAGED, f"damaged: {'; '.join(damaged)}."
+    notes = [*([reason] if status in (DAMAGED, NO_RESULT) else []), *notes]
+    return Run(
+        directory=record.directory,
+        config=config,
+        result=result,
+        curves=curves,
+        protocols=protocols,
+        status=status,
+        reason=reason,
+        sweep=sweep,
+        grids=record.sample_grids(),
+        sheets=record.sheet_files(),
+        evaluations=_evaluations(record, notes),
+        notes=notes,
+    )
+
+
+def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
+    """The settings, and why they cannot be read; "" where they can."""
+    from gansweep.records.stored_yaml import yaml_mapping  # yaml: not for a verb's help
+
+    try:
+        return yaml_mapping(record.config_path), ""
+    except OSError as error:
+        return {}, str(error.strerror)
+    except DamagedError as error:
+        return {}, str(error)
+
+
+def _history(
+    record: RunRecord, notes: list[str]
+) -> tuple[dict[str, Curve], dict[str, dict[str, Any]]]:
+    """Columns by name, and the protocols announced in the history."""
+    rows = _readable(record.history, "history.jsonl", notes)
+    # A run continued from a checkpoint may have written a clock twice: the later row counts.
+    columns: dict[str, dict[float, Any]] = {}
+    protocols: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kimg = row.get("kimg")
+        if not isinstance(kimg, (int, float)):
+            continue
+        protocols |= _mapping(row.get("protocol"))
+        for name, value in row.items():
+            if name not in ("kimg", "protocol") and not isinstance(value, (dict, str)):
+                columns.setdefault(name, {})[float(kimg)] = value
+    curves = {}
+    for name, column in columns.items():
+        clocks = sorted(column)
+        curves[name] = Curve(clocks, [column[clock] for clock in clocks])
+    return curves, protocols
+
+
+def _readable(
+    read: Callable[[], list[dict[str, Any]]], file: str, notes: list[str]
+) -> list[dict[str, Any]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = read()
+    if caught:
+        lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
+        why = str(caught[0].message).rpartition(": ")[2]
+        notes.append(f"{file}: skipped {lines}, as a killed process leaves ({why}).")
+    return rows
+
+
+def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
+    found = []
+    for row in _readable(record.evaluations, "evaluations.jsonl", notes):
+        kimg = row.get("kimg")
+        found.append(
+            Evaluation(
+                checkpoint=str(row.get("checkpoint") or "unknown"),
+                kimg=float(kimg) if isinstance(kimg, (int, float)) else float("nan"),
+                scores={k: _mapping(v) for k, v in _mapping(row.get("scores")).items()},
+                protocols={k: _mapping(v) for k, v in _mapping(row.get("protocols")).items()},
+            )
+        )
+    return found
+
+
+def _value(scores: Any, score: str) -> Value | None:
+    entry = _mapping(_mapping(scores).get(score))
+    value = entry.get("value")
+    if not isinstance(value, (int, float)):
+        return None
+    clock, std = entry.get("kimg"), entry.get("std")
+    return Value(
+        float(value),
+        float(clock) if isinstance(clock, (int, float)) else float("nan"),
+        float(std) if isinstance(std, (int, float)) else None,
+        _interval(entry.get("interval")),
+    )
+
+
+def _interval(content: Any) -> tuple[float, float] | None:
+    bounds = [float(b) for b in content if isinstance(b, (int, float))] if content else []
+    return (bounds[0], bounds[1]) if len(bounds) == 2 else None
+
+
+def _mapping(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}

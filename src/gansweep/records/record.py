@@ -1,0 +1,392 @@
+"""The run record: the one format on disk, and the only file that knows it.
+
+runs/<group>/<run>/
+  config.yaml     fully resolved configuration
+  history.jsonl   append-only, one object a line
+  result.json     replaced atomically
+  samples/        <images seen, 9 digits>.png
+  neighbours/     the same, generated images beside their nearest real ones
+  checkpoints/    last.pt, the one before it as previous.pt, best.pt
+  evaluations.jsonl  append-only, one object for each scoring of the finished run
+  tracker.json    what a tracker knows the run by
+  .writer         who writes it: see writer.py
+
+Every change is made through writer.py, so that one process at a time makes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import math
+import os
+import re
+import secrets
+import shlex
+import stat
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gansweep.config.directory_names import checked_name
+from gansweep.errors import UserError
+from gansweep.records import writer
+from gansweep.records.drafts import drafted, remove_drafts
+from gansweep.records.plain_values import DamagedError, result_of, row_of
+
+SCHEMA = 1
+ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
+# of a run, by gansweep and by the trackers
+FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard", "mlruns")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+STATUSES = (
+    "running",
+    "finished",
+    "equilibrium",
+    "plateau",
+    "paused",
+    "pruned",
+    "diverged",
+    "collapsed",
+    "failed",
+    "interrupted",
+)
+
+
+def replace_atomically(
+    path: Path, content: bytes, allowed: contextlib.AbstractContextManager[None] | None = None
+) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    allowed: within it the file takes its place; what it raises leaves the old one.
+    Raises: OSError (a full disk, no permission); the old file is then untouched.
+    """
+    with drafted(path, allowed) as draft, open(draft, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a regular file: a pipe or a device in its place is not waited for.
+
+    Raises: OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose weights a run goes on with: the name of another run, and a checkpoint of it."""
+
+    run: str
+    checkpoint: Path
+
+
+class RunRecord:
+    """One run's directory, for its writer and its readers."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.config_path = self.directory / "config.yaml"
+        self.history_path = self.directory / "history.jsonl"
+        self.result_path = self.directory / "result.json"
+        self.evaluations_path = self.directory / "evaluations.jsonl"
+        self.samples = self.directory / "samples"
+        self.sheets = self.directory / "neighbours"
+        self.checkpoints = self.directory / "checkpoints"
+        self.tracker_path = self.directory / "tracker.json"
+        self.traceback_path = self.directory / "traceback.txt"
+
+    @classmethod
+    def create(cls, directory: str | Path, config_yaml: str) -> RunRecord:
+        """Make the directory of a new run, or open the one of a run to be continued."""
+        record = cls(directory)
+        record.samples.mkdir(parents=True, exist_ok=True)
+        record.checkpoints.mkdir(exist_ok=True)
+        record.write(record.config_path, config_yaml.encode())
+        return record
+
+    def claimed(self, *, take: bool = False, after: int | None = None) -> writer.Claim:
+        """The right to write this run, whose directory is there: see writer.claim.
+
+        The drafts of who was killed or suspended while it wrote are removed, so that even a write
+        that was under way comes to nothing.
+        """
+        claim = writer.claim(self.directory, take=take, after=after)
+        for folder in (self.directory, self.checkpoints, self.samples, self.sheets):
+            remove_drafts(folder, older_than=0.0)
+        return claim
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make or replace a file of the record, as `replace_atomically` does.
+
+        Raises: SupersededError where another process has taken the run over, like all that writes.
+        """
+        replace_atomically(path, content, writer.writing(self.directory))
+
+    def keep_last(self, content: bytes) -> None:
+        """Make this the last checkpoint; the one that was becomes the previous one."""
+        replace_atomically(self.last, content, self._making_way())
+
+    @contextlib.contextmanager
+    def _making_way(self) -> Iterator[None]:
+        with writer.writing(self.directory):
+            with contextlib.suppress(FileNotFoundError):
+                _link_over(self.last, self.previous)
+            yield
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        return self.checkpoints / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.pt"
+
+    @property
+    def exists(self) -> bool:
+        return self.config_path.is_file()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one line to the history. NaN and infinities are stored as null.
+
+        A line that an earlier writer left torn is closed first, so that it spoils no other.
+        Raises: OSError (a full disk, no permission); nothing of the line is then left.
+        """
+        _append(self.history_path, row, writer.writing(self.directory))
+
+    def append_evaluation(self, evaluation: dict[str, Any], number: int) -> None:
+        """Add the scores of one evaluation of the trained model, as `append` adds a row.
+
+        number: `writer.newest` of the directory when its checkpoint was read.
+        """
+        _append(self.evaluations_path, evaluation, writer.adding(self.directory, number))
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Every readable evaluation, oldest first."""
+        return list(_rows(self.evaluations_path))
+
+    def truncate_history(self, kimg: float) -> None:
+        """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
+        if not self.history_path.exists():
+            return
+        rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        self.write(self.history_path, lines.encode())
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every readable row, oldest first; a torn line is skipped with a warning."""
+        return list(_rows(self.history_path))
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        assert result["status"] in STATUSES, result["status"]
+        content = json.dumps(_finite({"schema": SCHEMA, **result}), indent=2) + "\n"
+        self.write(self.result_path, content.encode())
+
+    def tracker_id(self, tracker: str, earlier: str | None = None) -> str:
+        """What the tracker knows this run by: drawn once, and the same when it is continued.
+
+        earlier: what it was known by before records kept that.
+        """
+        known: Any = None
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            known = json.loads(self.tracker_path.read_bytes())
+        known = known if isinstance(known, dict) else {}
+        found = known.get(tracker)
+        if not isinstance(found, str) or not found.isalnum():
+            found = earlier or secrets.token_hex(8)
+            content = json.dumps({**known, tracker: found}) + "\n"
+            self.write(self.tracker_path, content.encode())
+        return found
+
+    def result(self) -> dict[str, Any] | None:
+        """The content of result.json, or None where the run wrote none yet, or it is damaged."""
+        return self.read_result()[0]
+
+    def read_result(self) -> tuple[dict[str, Any] | None, str]:
+        """What `result` gives, and why the file is damaged; "" where it is not."""
+        try:
+            return result_of(content_of(self.result_path)), ""
+        except FileNotFoundError:
+            return None, ""
+        except OSError as error:
+            return None, str(error.strerror)
+        except DamagedError as error:
+            return None, str(error)
+
+    def sample_grids(self) -> list[tuple[float, Path]]:
+        """(kimg, path) of every sample grid, oldest first."""
+        return _pictures(self.samples)
+
+    def sheet_files(self) -> list[tuple[float, Path]]:
+        """(kimg, path) of every sheet of nearest neighbours, oldest first."""
+        return _pictures(self.sheets)
+
+
+def _pictures(folder: Path) -> list[tuple[float, Path]]:
+    named = [p for p in folder.glob("*.png") if re.fullmatch("[0-9]{1,12}", p.stem)]
+    return [(int(p.stem) / 1000, p) for p in sorted(named)]
+
+
+def _link_over(path: Path, other: Path) -> None:
+    """Have `other` be what `path` is; it stays there, unless the file system knows no links."""
+    try:
+        with drafted(other) as draft:
+            os.link(path, draft)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        os.replace(path, other)
+
+
+def _append(
+    path: Path, row: dict[str, Any], allowed: contextlib.AbstractContextManager[None]
+) -> None:
+    line = json.dumps(_finite(row)).encode() + b"\n"
+    # opened first: who takes the run over puts another file there, and leaves this one to us
+    with open(path, "ab+", buffering=0) as file, allowed:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        try:
+            while line:  # an almost full disk takes a part of it, and says so at the rest alone
+                line = line[file.write(line) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                file.truncate(size)
+            raise
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        content = content_of(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        warnings.warn(f"{path} cannot be read: {error.strerror}", stacklevel=3)
+        return
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            yield row_of(line)
+        except DamagedError as error:
+            warnings.warn(f"{path}, line {number} is torn and was skipped: {error}", stacklevel=3)
+
+
+def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str) -> Path:
+    """RUNS_DIR/GROUP/NAME, made now so that no other run takes the same name.
+
+    Without a name it is the stem and the first free number, as in dcgan-001.
+    Raises: UserError where a run of that name exists; OSError where nothing can be written.
+    """
+    parent = Path(runs_dir) / checked_name("group", group)
+    if name is not None:
+        name = checked_name("name", name)
+    parent.mkdir(parents=True, exist_ok=True)
+    if name is not None:
+        directory = parent / name
+        if RunRecord(directory).exists:
+            writer.refuse_held(directory)
+            raise UserError(
+                f"{directory} holds a run already. Continue it with "
+                f"`{_continuing(directory)}`, or choose another name=."
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+    for number in itertools.count(1):
+        directory = parent / f"{stem}-{number:03d}"
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+            return directory
+    raise AssertionError("numbers do not end")
+
+
+def claim_new(
+    runs_dir: str | Path, group: str, name: str | None, stem: str
+) -> tuple[RunRecord, writer.Claim]:
+    """A `new_directory`, and the right to write it.
+
+    Raises: as `new_directory`, and UserError where another process has just begun a run there.
+    """
+    while True:
+        record = RunRecord(new_directory(runs_dir, group, name, stem))
+        try:
+            claim = record.claimed()
+        except FileNotFoundError:  # a run that failed at once has cleared it away
+            continue
+        except OSError:
+            with contextlib.suppress(OSError):
+                record.directory.rmdir()  # where it is empty, it was of use to nobody
+            raise
+        if not record.exists:
+            return record, claim
+        claim.release()  # begun and ended since we looked
+
+
+def disk_error(error: OSError, directory: Path) -> UserError | None:
+    """What the user can do about a write to `directory` that failed; None for another error."""
+    place = error.filename or directory
+    if error.errno in FULL:
+        if (directory / "checkpoints" / "last.pt").exists():
+            return UserError(
+                f"No space is left on the disk of {place}. Free some, then continue with "
+                f"`{_continuing(directory)}`; what the last checkpoint holds is kept."
+            )
+        return UserError(
+            f"No space is left on the disk of {place}, and the run had no checkpoint yet. Free "
+            "some, or choose another disk with runs_dir=, then start it again."
+        )
+    if error.errno is None or error.filename is None:
+        return None
+    return UserError(
+        f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
+        "change its permissions."
+    )
+
+
+def _continuing(directory: Path) -> str:
+    return shlex.join(["gansweep", "train", f"resume={directory}"])
+
+
+def find_records(paths: list[Path]) -> list[RunRecord]:
+    """The runs at or below each path, sorted by directory, each once.
+
+    What a tracker keeps inside a run is no run, and a run that was put into a directory of runs
+    hides none of them.
+    """
+    found = {p.parent.resolve() for top in paths for p in top.rglob("config.yaml")}
+    return [RunRecord(d) for d in sorted(found) if _is_run(d, found)]
+
+
+def _is_run(directory: Path, found: set[Path]) -> bool:
+    """Whether a directory with a config.yaml is a run, where these have one."""
+    around = next((d for d in directory.parents if d in found), None)
+    if around is None:
+        return True
+    inside = directory.relative_to(around).parts[0]
+    marks = ("samples", "checkpoints", "history.jsonl", "result.json")
+    return inside not in FOLDERS and any((directory / mark).exists() for mark in marks)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value

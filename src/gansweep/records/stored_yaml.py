@@ -1,0 +1,61 @@
+"""The YAML files of a run or a sweep, read as data that somebody else may have made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gansweep.records.plain_values import DamagedError, plain
+from gansweep.records.record import content_of
+
+MOST_BYTES = 4_000_000
+DEEPEST = 64  # levels of mappings and lists
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def yaml_text(path: Path) -> str:
+    """The text of a file that may be parsed: small, in UTF-8, not deep, with no aliases.
+
+    gansweep writes no alias, and a few of them in each other stand for more nodes than fit into
+    memory.
+    Raises: OSError; DamagedError with the reason.
+    """
+    content = content_of(path)
+    if len(content) > MOST_BYTES:
+        raise DamagedError(f"it has {len(content):,} bytes")
+    try:
+        text = content.decode()
+        depth = 0
+        for event in yaml.parse(text, Loader=Loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise DamagedError(f"it holds the alias *{event.anchor}")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEEPEST:
+                raise DamagedError(f"it is nested deeper than {DEEPEST} levels")
+    except UnicodeDecodeError as error:
+        raise DamagedError("it is not UTF-8") from error
+    except yaml.YAMLError as error:
+        raise DamagedError(" ".join(str(error).split())) from error
+    return text
+
+
+def yaml_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a file as plain values; nothing in it is looked up.
+
+    Raises: OSError; DamagedError with the reason.
+    """
+    try:
+        content = yaml.load(yaml_text(path), Loader=Loader)
+    except DamagedError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date, an unhashable key
+        raise DamagedError(" ".join(str(error).split())) from error
+    if not isinstance(content, dict):
+        raise DamagedError("it is no mapping")
+    found: dict[str, Any] = plain(content)
+    return found

@@ -1,0 +1,121 @@
+"""Figures of conditional runs: which class was asked for, and which one the classifier saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gansweep.records.read import Run
+from gansweep.report.figures.figures import Figure, plain
+from gansweep.report.figures.palette import Variant
+
+WORDED = 12  # classes; the cells of more have no room for a number
+WORST = 3  # confusions that the note names
+CELL = 26  # pixels
+
+
+def confusions(variants: Sequence[Variant]) -> list[Figure]:
+    """A table of shares for each variant: a row for each asked class, a column for each seen."""
+    figures = []
+    for variant in variants:
+        score = _largest(variant.row.shown)
+        seeds = [table for run in variant.row.shown if (table := _shares(run, score))]
+        seeds = [table for table in seeds if len(table) == len(seeds[0])]
+        if seeds:
+            protocol = next(p for run in variant.row.shown if (p := run.protocols.get(score)))
+            figures.append(_table(variant, _means(seeds), protocol))
+    return figures
+
+
+def _largest(runs: Sequence[Run]) -> str:
+    """The confusion over the most samples; "" where there is none."""
+    found = {score: run for run in runs for score in run.called("confusion") if run.numbers(score)}
+    sizes = {score: float(run.protocols[score].get("n_fake") or 0) for score, run in found.items()}
+    return max(sizes, key=lambda score: sizes[score], default="")
+
+
+def _shares(run: Run, score: str) -> list[list[float | None]]:
+    """Row by row, each of sum 1; None in the row of a class that was not asked for."""
+    counts = [count or 0.0 for count in run.numbers(score)]
+    k = math.isqrt(len(counts))
+    if not counts or k * k != len(counts):
+        return []
+    rows = [counts[start : start + k] for start in range(0, len(counts), k)]
+    return [[n / sum(row) if sum(row) else None for n in row] for row in rows]
+
+
+def _means(seeds: Sequence[list[list[float | None]]]) -> list[list[float | None]]:
+    k = len(seeds[0])
+    cells = [[[table[i][j] for table in seeds] for j in range(k)] for i in range(k)]
+    known = [[[v for v in values if v is not None] for values in row] for row in cells]
+    return [[sum(v) / len(v) if v else None for v in row] for row in known]
+
+
+def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[str, Any]) -> Figure:
+    k = len(shares)
+    given = protocol.get("class_names")
+    names = [str(name) for name in given] if given and len(given) == k else list(map(str, range(k)))
+    note = _worst(shares, names)
+    labels = [plain(name) for name in names]
+    cells = {
+        "type": "heatmap",
+        "x": labels,
+        "y": labels,
+        "z": shares,
+        "zmin": 0,
+        "zmax": 1,
+        "xgap": 1,
+        "ygap": 1,
+        "meta": variant.index,
+        "showscale": False,
+        "colorscale": [[0, variant.fill(0.04)], [1, variant.colour]],
+        "hovertemplate": "asked %{y}, seen %{x}: %{z:.1%}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"title": {"text": "seen"}, "type": "category", "showgrid": False},
+        "yaxis": {
+            "title": {"text": "asked for"},
+            "type": "category",
+            "autorange": "reversed",
+            "showgrid": False,
+        },
+        "hovermode": "closest",
+        "annotations": _percents(shares) if k <= WORDED else [],
+    }
+    title = variant.row.name
+    alt = f"{title}: of the samples asked to be of each class, how many percent are seen as each."
+    height = 110 + CELL * min(k, 24)
+    return Figure(title, f"{alt} {note}", [cells], layout, height, variant=variant.index, note=note)
+
+
+def _percents(shares: list[list[float | None]]) -> list[dict[str, Any]]:
+    """The share in each cell of 1 % or more; in the page's ink but for the filled cells."""
+    return [
+        {
+            "x": column,
+            "y": row,
+            "text": f"{100 * share:.0f}",
+            "showarrow": False,
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 10, **({"color": "#fff"} if share > 0.5 else {})},
+        }
+        for row, line in enumerate(shares)
+        for column, share in enumerate(line)
+        if share is not None and share >= 0.01
+    ]
+
+
+def _worst(shares: list[list[float | None]], names: Sequence[str]) -> str:
+    """ "Most often missed: 8, seen as 1 in 9 %; ...", or that nothing is."""
+    wrong = [
+        (share, names[i], names[j])
+        for i, row in enumerate(shares)
+        for j, share in enumerate(row)
+        if i != j and share is not None and share >= 0.01
+    ]
+    if not wrong:
+        return "Every class is seen as it was asked for."
+    worst = sorted(wrong, key=lambda found: -found[0])[:WORST]
+    told = "; ".join(f"{asked} seen as {seen} in {share:.0%}" for share, asked, seen in worst)
+    return f"Most often confused: {told}."

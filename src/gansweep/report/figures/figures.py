@@ -1,0 +1,254 @@
+"""Figures of runs over images seen, as Plotly's JSON: {"data": [...], "layout": {...}}.
+
+Colours of text and grid are left to the page, which follows the reader's light or dark scheme.
+Every trace carries its variant's index as `meta`, so that the page can hide a variant everywhere.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gansweep.judging.bands import band
+from gansweep.judging.notation import number
+from gansweep.judging.statistics import summarize
+from gansweep.records.read import Run
+from gansweep.report.figures.palette import NEUTRAL, Variant
+
+
+@dataclass
+class Figure:
+    """A figure of the page. `alt` says in words what it shows; `variant` where it is of one."""
+
+    title: str
+    alt: str
+    data: list[dict[str, Any]]
+    layout: dict[str, Any] = field(default_factory=dict)
+    height: int = 300
+    min_width: int = 0
+    wide: bool = False
+    variant: int | None = None
+    note: str = ""
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return {"data": self.data, "layout": {**self.layout, "height": self.height}}
+
+
+def plain(text: str) -> str:
+    """Text for Plotly, which reads some HTML tags."""
+    return html.escape(text, quote=False)
+
+
+def name_of(variant: Variant) -> str:
+    return plain(variant.row.name)
+
+
+def value_axis(values: Sequence[float], unit: str = "") -> dict[str, Any]:
+    """An axis for these values, with a logarithmic scale where their ratios matter."""
+    log = _wants_log(values)
+    title = ", ".join(filter(None, [unit, "log scale" if log else ""]))
+    axis = {"title": {"text": plain(title)}, "type": "log" if log else "linear"}
+    return axis | (log_ticks(values) if log else {})
+
+
+def axes(y_title: str) -> dict[str, Any]:
+    return {
+        "xaxis": {"title": {"text": "images seen (thousands)"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": plain(y_title)}, "type": "linear"},
+        "hovermode": "x unified",
+    }
+
+
+def line(x: list[float], y: list[float], variant: Variant, **extra: Any) -> dict[str, Any]:
+    """A curve in its variant's colour and dash, as Plotly takes it; short ones show their points.
+
+    extra: further keys of Plotly's, which come before these.
+    """
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(x) < 30 else "lines",
+        "marker": {"size": 5},
+        "x": x,
+        "y": y,
+        "name": name_of(variant),
+        "meta": variant.index,
+        "line": {"color": variant.colour, "dash": variant.dash, "width": 2},
+        "hovertemplate": "%{y:.4g}",
+        "showlegend": False,
+        **extra,
+    }
+
+
+def banded(variant: Variant, column: str, **extra: Any) -> list[dict[str, Any]]:
+    """Mean line and the band from the lowest to the highest seed; [] without the column."""
+    found = band(variant.row.shown, column)
+    if found is None:
+        return []
+    traces = []
+    if found.seeds > 1:
+        edge = {
+            "type": "scatter",
+            "mode": "lines",
+            "x": found.kimg,
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "meta": variant.index,
+        }
+        fill = {"fill": "tonexty", "fillcolor": variant.fill(0.18)}
+        traces = [{**edge, "y": found.low}, {**edge, "y": found.high, **fill}]
+    traces.append(line(found.kimg, found.mean, variant, **extra))
+    return traces
+
+
+def span(start: float, end: float) -> dict[str, Any]:
+    """Shades a stretch of the clock, whatever the values."""
+    place = {"xref": "x", "x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1}
+    return {
+        "type": "rect",
+        **place,
+        "fillcolor": "rgba(213,94,0,0.12)",
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def label_end(trace: dict[str, Any], text: str, shift: int) -> dict[str, Any]:
+    """A word beside the end of a line, in place of a legend."""
+    place = {"x": trace["x"][-1], "y": trace["y"][-1], "xanchor": "left", "xshift": 6}
+    return {
+        **place,
+        "yshift": shift,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11},
+    }
+
+
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """1, 2, 5 of each decade, written out; only the powers of ten where there are many."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    ticks = [step * 10.0**decade for decade in range(low, high + 1) for step in steps]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _wants_log(values: Sequence[float]) -> bool:
+    """A positive quantity that spans more than a factor of 15 is read better by its ratios."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) > 15
+
+
+def curve(
+    variants: Sequence[Variant],
+    column: str,
+    title: str = "",
+    *,
+    wide: bool = False,
+    unit: str = "",
+    mark: float | None = None,
+    note: str = "",
+) -> Figure | None:
+    """One column of the history over kimg, a line with a band for each variant.
+
+    mark: a value that a dashed line marks; `note` says which it is.
+    """
+    traces = [trace for variant in variants for trace in banded(variant, column)]
+    if not traces:
+        return None
+    layout = axes("")
+    layout["yaxis"] = value_axis([value for trace in traces for value in trace["y"]], unit)
+    if mark is not None and (mark > 0 or layout["yaxis"]["type"] == "linear"):
+        layout["shapes"] = [level(mark)]
+    ends = [
+        f"{t['name']} ends at {number(t['y'][-1])}" for t in traces if t["line"]["width"] and t["y"]
+    ]
+    return Figure(
+        title=title or column,
+        alt=f"{title or column} over images seen. {'; '.join(ends)}.",
+        data=traces,
+        layout=layout,
+        height=380 if wide else 280,
+        wide=wide,
+        note=note,
+    )
+
+
+def columns(variants: Sequence[Variant], prefix: str) -> list[str]:
+    """The history's columns that start with `prefix`, over all variants."""
+    runs = [run for variant in variants for run in variant.row.shown]
+    return sorted({name for run in runs for name in run.curves if name.startswith(prefix)})
+
+
+def losses(variants: Sequence[Variant]) -> list[Figure]:
+    found = [curve(variants, c, f"{c[5:]} loss") for c in columns(variants, "loss/")]
+    found += [curve(variants, c, f"penalty {c[8:]}") for c in columns(variants, "penalty/")]
+    return [figure for figure in found if figure]
+
+
+def level(y: float) -> dict[str, Any]:
+    line = {"color": NEUTRAL, "width": 1, "dash": "dash"}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
+
+
+def throughput(variants: Sequence[Variant]) -> list[Figure]:
+    """Bars of images per second and of peak memory, with a dot for each seed."""
+    kinds: list[tuple[str, str, Callable[[Run], float | None]]] = [
+        ("Images per second", "images/s", lambda run: run.number("images_per_second")),
+        ("Peak memory", "MiB", lambda run: run.number("peak_memory_mib")),
+    ]
+    found = [_bars(variants, *kind) for kind in kinds]
+    return [figure for figure in found if figure]
+
+
+def _bars(
+    variants: Sequence[Variant], title: str, unit: str, read: Callable[[Run], float | None]
+) -> Figure | None:
+    data: list[dict[str, Any]] = []
+    words: list[str] = []
+    names: list[str] = []
+    for variant in variants:
+        values = [value for run in variant.row.shown if (value := read(run))]
+        summary = summarize(values)
+        if summary is None:
+            continue
+        common = {"meta": variant.index, "name": name_of(variant), "showlegend": False}
+        y = len(words)
+        names.append(two_lines(variant))
+        data.append(
+            {
+                **common,
+                "type": "bar",
+                "orientation": "h",
+                "x": [summary.mean],
+                "y": [y],
+                "marker": {"color": variant.fill(0.75)},
+                "hovertemplate": "%{x:.4g} " + unit,
+            }
+        )
+        if summary.n > 1:
+            dots = {"color": variant.colour, "size": 6, "line": {"width": 1, "color": "#fff"}}
+            seeds = {"x": values, "y": [y] * summary.n, "mode": "markers", "marker": dots}
+            data.append({**common, **seeds, "type": "scatter", "hovertemplate": "%{x:.4g} " + unit})
+        words.append(f"{variant.row.name} {number(summary.mean)}")
+    if not data:
+        return None
+    places = list(range(len(names)))
+    layout = {
+        "xaxis": {"title": {"text": unit}, "rangemode": "tozero"},
+        "yaxis": {"range": [len(names) - 0.5, -0.5], "tickvals": places, "ticktext": names},
+        "barmode": "overlay",
+        "bargap": 0.35,
+    }
+    height = 90 + 42 * len(words)
+    return Figure(title, f"{title}: {'; '.join(words)}.", data, layout, height=height)
+
+
+def two_lines(variant: Variant) -> str:
+    """The model, and below it what tells the configuration apart, as far as there is room."""
+    detail = variant.row.detail
+    cut = detail if len(detail) <= 24 else detail[:23] + "…"
+    return plain(variant.row.model) + (f"<br>{plain(cut)}" if cut else "")

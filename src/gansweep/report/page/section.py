@@ -1,0 +1,37 @@
+"""A section of the page: a heading, how to read it, figures and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gansweep.report.figures.figures import Figure
+
+
+@dataclass
+class Table:
+    """Text in cells. The first `words` columns are words, the others are numbers.
+
+    caption: what the table shows; the page prints it where `titled`, and reads it out anyway.
+    """
+
+    caption: str
+    heads: list[str]
+    rows: list[list[str]]
+    words: int = 1
+    titled: bool = False
+
+
+@dataclass
+class Section:
+    """A heading, how to read what follows, and the figures. `note` stands below them."""
+
+    anchor: str
+    title: str
+    reading: str
+    figures: list[Figure] = field(default_factory=list)
+    note: str = ""
+    tables: list[Table] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.figures or self.note or self.tables)

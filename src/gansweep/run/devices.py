@@ -1,0 +1,60 @@
+"""What a run trains on, checked before anything is built."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+import torch
+
+from gansweep.config.ranges import Range
+from gansweep.errors import UserError
+
+Accelerator = Literal["auto", "cpu", "cuda"]
+
+
+class TrainerOptions(TypedDict):
+    """conf/trainer/."""
+
+    accelerator: Accelerator
+    devices: Annotated[int, Range(1, 1024)] | Literal["auto"]
+    precision: Literal["32-true", "bf16-mixed", "64-true"]
+    compile: bool
+    threads: Annotated[int, Range(1, 1024)] | None
+
+
+def accelerator(wanted: str) -> str:
+    """ "cuda" or "cpu" for trainer.accelerator.   Raises: UserError where there is no GPU."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "trainer.accelerator=cuda, but PyTorch sees no GPU here: use trainer=cpu, or check "
+            "the driver with 'nvidia-smi'."
+        )
+    return wanted
+
+
+def device_count(wanted: int | str, accelerator: str) -> int:
+    """Processes of a run for trainer.devices.   Raises: UserError for more GPUs than there are."""
+    available = torch.cuda.device_count() if accelerator == "cuda" else None
+    if wanted == "auto":
+        return available or 1
+    count = int(wanted)
+    if available is not None and count > available:
+        raise UserError(f"trainer.devices={count}, but this machine has {available} GPU(s).")
+    return count
+
+
+def check_precision(precision: str, accelerator: str) -> None:
+    """Raises: UserError for a trainer.precision that would fail or crawl."""
+    if precision not in ("32-true", "64-true", "bf16-mixed"):
+        raise UserError(
+            f"trainer.precision={precision} is not supported: use 32-true, bf16-mixed (GPU) or "
+            "64-true. Gradient penalties overflow in 16-bit floats."
+        )
+    slow = accelerator == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if precision == "bf16-mixed" and slow:
+        raise UserError(
+            "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
+            "Use trainer.precision=32-true."
+        )

@@ -1,0 +1,76 @@
+"""Where a result comes from: the versions, the commit, the machine, the time."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("gansweep", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
+
+
+def origin() -> dict[str, Any]:
+    """`versions` of what computed the run and the `git_commit` of a checkout, or None."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"versions": versions, "git_commit": _git_commit()}
+
+
+@functools.cache
+def _git_commit() -> str | None:
+    top = Path(__file__).parents[3]
+    if not (top / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def hardware(accelerator: str, devices: int) -> dict[str, Any]:
+    """The machine a run was trained on; `device` names the GPU or the processor."""
+    if accelerator == "cuda":
+        import torch
+
+        device = torch.cuda.get_device_name()
+    else:
+        device = _processor()
+    return {
+        "accelerator": accelerator,
+        "device": device,
+        "devices": devices,
+        "cpu_cores": os.cpu_count(),
+        "system": platform.system(),
+    }
+
+
+def now() -> str:
+    """The time in UTC to the second, as ISO 8601 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

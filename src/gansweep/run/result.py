@@ -1,0 +1,111 @@
+"""What a run's result.json says: how it ended, its scores, its speed, and where it was made."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.throughput import peak_memory_mib
+from gansweep.models.adversarial import Adversarial
+from gansweep.run.origin import hardware, now, origin
+
+
+@dataclass
+class Account:
+    """All that is known of a run beside what its journal holds.
+
+    accelerator, devices: what it trains on.   started: when this process took it up.
+    sweep: what a sweep knows of it; None for a run of its own.
+    overrides, config_dir: what its configuration was composed of.
+    images_before: seen by the model when the run was started or last continued.
+    """
+
+    cfg: DictConfig
+    model: Adversarial
+    accelerator: str
+    devices: int
+    started: str
+    sweep: dict[str, Any] | None
+    overrides: Sequence[str]
+    config_dir: str | Path | None
+    images_before: int = 0
+
+    def result(self, directory: Path, journal: Journal, status: str, reason: str) -> dict[str, Any]:
+        """The content of the result.json in the run's `directory` as things stand now."""
+        result = {
+            "status": status,
+            "reason": reason,
+            "stopped_by": journal.stopped_by,
+            "group": directory.parent.name,
+            "name": directory.name,
+            "model": self.cfg.choices.model,
+            "data": self.cfg.choices.data,
+            "seed": self.cfg.seed,
+            "budget_kimg": self.cfg.budget_kimg,
+            "kimg": self.model.images_seen / 1000,
+            "objective": journal.objective,
+            "best": journal.best,
+            "last": journal.last,
+            "protocols": journal.protocols,
+            "seconds": round(journal.seconds, 3),
+            "images_per_second": round(self._images_per_second(journal), 1),
+            "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
+            "parameters": {
+                name: sum(p.numel() for p in net.parameters())
+                for name, net in self.model.players.items()
+            },
+            "hardware": hardware(self.accelerator, self.devices),
+            "game": self.model.declared(),
+            "command": self._command(),
+            "no_command": why_no_command((self.sweep or {}).get("schedule") or ()),
+            "config_dir": None if self.config_dir is None else str(self.config_dir),
+            "overrides": list(self.overrides),
+            "started": self.started,
+            "ended": now(),
+            **origin(),
+        }
+        return result if self.sweep is None else result | {"sweep": self.sweep}
+
+    def _command(self) -> str:
+        """What trains this run again from nothing, beside it rather than over it.
+
+        "" where no one command does: see `why_no_command`.
+        """
+        if why_no_command((self.sweep or {}).get("schedule") or ()):
+            return ""
+        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
+        places = ("name",) if self.sweep is None else ("name", "group")
+        words = [w for w in self.overrides if w.split("=")[0] not in places]
+        return shlex.join(["gansweep", "train", *folder, *words])
+
+    def _images_per_second(self, journal: Journal) -> float:
+        """Mean since the run was started or last continued, evaluations left out."""
+        return (self.model.images_seen - self.images_before) / journal.training_seconds
+
+
+def why_no_command(schedule: Sequence[Mapping[str, Any]]) -> str:
+    """Why no one command trains a run again; "" where one does.
+
+    schedule: of a population's member, or of a run that confirms one: from which kimg on which
+        settings held, and whose weights were taken over then.
+    """
+    taken = [f"those of {s['from']} at {s['kimg']:g} kimg" for s in schedule if s["from"]]
+    changes = [f"{s['kimg']:g}" for s in schedule[1:]]
+    told = [f"its settings changed at {_listed(changes)} kimg"] if changes else []
+    told += [f"its weights were replaced by {_listed(taken)}"] if taken else []
+    if not told:
+        return ""
+    return (
+        f"No one command trains this run again: {', and '.join(told)}. The settings of each part "
+        "are in its result.json, as the schedule of its sweep."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -1,0 +1,78 @@
+"""What a run says at its end: its scores at two moments, each with its clock."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gansweep.diagnosis.learning import judged_end
+from gansweep.judging.notation import number
+from gansweep.records.record import RunRecord
+
+Scores = Mapping[str, float]
+
+
+def summary(result: Mapping[str, Any], directory: Path) -> str:
+    """How a run ended, its scores at the end and at its best moment, and what to run next.
+
+    result: the content of its result.json.   directory: of its record, whose history has the
+    scores of the best moment: a best of each score would be of no one network.
+    """
+    ended = f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"
+    status, reason = judged_end(result)
+    place = shlex.quote(str(directory))
+    return "\n".join(
+        [
+            ended,
+            *([] if status == result["status"] else [f"{status}: {reason}"]),
+            *_table(result, RunRecord(directory)),
+            f"wrote {directory}",
+            f"next: gansweep report {place}",
+            f"      gansweep doctor {place}",
+            f"      gansweep train {shlex.quote(f'resume={directory}')} budget_kimg=MORE",
+        ]
+    )
+
+
+def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
+    """A line for each score that has a better end, the objective first; empty without any."""
+    protocols, objective = result["protocols"], result.get("objective")
+    entries = {
+        name: entry
+        for name, entry in result["last"].items()
+        if protocols.get(name, {}).get("direction") and not isinstance(entry["value"], list)
+    }
+    names = sorted(entries, key=lambda name: name != objective)
+    if not names:
+        return []
+    moments = {"last": max(entries[name]["kimg"] for name in names)}
+    best = result["best"].get(objective)
+    if best is not None:
+        moments = {"best": best["kimg"], **moments}
+    if len(set(moments.values())) < len(moments):
+        moments = {"best and last": moments["last"]}
+    columns = [_scores_at(kimg, entries, record) for kimg in moments.values()]
+    heads = [f"{word}, {kimg:.4g} kimg" for word, kimg in moments.items()]
+    first = "score" if best is None else "score (best by the first)"
+    cells = [[first, *heads], *([name, *(number(c.get(name)) for c in columns)] for name in names)]
+    return [f"  {line}" for line in _aligned(cells)]
+
+
+def _scores_at(kimg: float, entries: Mapping[str, Any], record: RunRecord) -> Scores:
+    """The scores that were measured at one clock."""
+    found = {name: one["value"] for name, one in entries.items() if one["kimg"] == kimg}
+    if len(found) < len(entries):
+        for row in record.history():
+            if row.get("kimg") == kimg:
+                found |= {name: row[name] for name in entries if name in row}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in cells
+    ]

@@ -1,0 +1,414 @@
+"""One run: the only place where all rooms meet."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from gansweep.callbacks.checkpoint import continued, restore_rng
+from gansweep.callbacks.end_of_run import Stop
+from gansweep.callbacks.journal import Journal, OnScore
+from gansweep.callbacks.progress import ProgressBar
+from gansweep.callbacks.takeover import take_over
+from gansweep.callbacks.tracking import finish
+from gansweep.config.compose import instantiate
+from gansweep.config.environment import recorded, variables_of
+from gansweep.config.options import check_options
+from gansweep.config.permissions import allow_packages, allow_variables
+from gansweep.data.conditions import Conditions
+from gansweep.errors import UserError
+from gansweep.metrics.panel import Panel
+from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
+from gansweep.models.draws import Draws
+from gansweep.models.feed import Feed
+from gansweep.records.record import RunRecord, Source, claim_new, disk_error
+from gansweep.records.run_config import read_config
+from gansweep.records.writer import Claim, SupersededError, holds_nothing
+from gansweep.run.build import build_data, build_model
+from gansweep.run.devices import accelerator, check_precision, device_count
+from gansweep.run.evaluation import REPORTED, report_test
+from gansweep.run.origin import now
+from gansweep.run.result import Account
+from gansweep.run.resume import refuse_other_scores
+
+# Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
+# more than the step of a small network.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+NOISE_OFFSET = 10_000_019  # the stream of noise is not the one that drew the weights
+
+
+def train(
+    cfg: DictConfig,
+    *,
+    run_dir: str | Path | None = None,
+    on_score: OnScore | None = None,
+    sweep: dict[str, Any] | None = None,
+    progress: bool = True,
+    overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
+    until_kimg: float | None = None,
+    source: Source | None = None,
+) -> dict[str, Any]:
+    """Train one GAN; the content of its result.json.
+
+    cfg: from `gansweep.compose`.
+    run_dir: where the record goes, by default RUNS_DIR/GROUP/NAME. A directory with a checkpoint
+        is continued exactly from it.
+    on_score: told (kimg, {score: value}) after each evaluation; True stops the run as pruned.
+    sweep: what a sweep knows of this run, stored with the result.
+    overrides, config_dir: what `compose` made `cfg` of, for the command to run it again.
+    until_kimg: where the run pauses, with its last checkpoint written; schedules still see the
+        whole budget. None: it goes on to its end.
+    source: another run's checkpoint, which takes the place of this one's before it goes on.
+    Raises: UserError for anything that the user can mend, before anything is written.
+    """
+    run = _Run(
+        cfg,
+        on_score=on_score,
+        sweep=sweep,
+        progress=progress,
+        overrides=overrides,
+        config_dir=config_dir,
+        until_kimg=until_kimg,
+        source=source,
+    )
+    return run.go(Path(run_dir) if run_dir is not None else None)
+
+
+def join_ranks(run_dir: str, until_kimg: str) -> None:
+    """What the second and later processes of a data-parallel run execute."""
+    cfg = read_config(RunRecord(run_dir))
+    run = _Run(cfg, progress=False, until_kimg=float(until_kimg))
+    report_ready()
+    run.follow(Path(run_dir))
+
+
+class _Run:
+    """The objects of one run, from the configuration to the result."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        *,
+        on_score: OnScore | None = None,
+        sweep: dict[str, Any] | None = None,
+        progress: bool = True,
+        overrides: Sequence[str] = (),
+        config_dir: str | Path | None = None,
+        until_kimg: float | None = None,
+        source: Source | None = None,
+    ) -> None:
+        check_options(cfg)  # which may have been changed since it was composed
+        self.cfg = cfg
+        self.on_score = on_score
+        self.sweep = sweep
+        self.progress = progress
+        self.source = source
+        started = now()
+        if cfg.trainer.threads is not None:
+            torch.set_num_threads(cfg.trainer.threads)
+        self.accelerator = accelerator(cfg.trainer.accelerator)
+        self.world = device_count(cfg.trainer.devices, self.accelerator)
+        self._check_divisible()
+        check_precision(cfg.trainer.precision, self.accelerator)
+        self.data = build_data(cfg)
+        if self.data.is_points and progress:
+            _note_idle_options(overrides)
+        self.model = build_model(cfg, self.data)
+        self.model.until_kimg = math.inf if until_kimg is None else until_kimg
+        if cfg.trainer.precision == "64-true":
+            self.model.double()  # before a checkpoint of doubles is loaded into it
+        self.account = Account(
+            cfg,
+            self.model,
+            self.accelerator,
+            self.world,
+            started=started,
+            sweep=sweep,
+            overrides=overrides,
+            config_dir=config_dir,
+        )
+        self.feed = Feed(self.data, self.model, cfg)
+        self.data.check_sizes(cfg.batch_size, self.world)
+
+    def _check_divisible(self) -> None:
+        cuts = self.world * self.cfg.model.accumulate
+        if self.cfg.batch_size % cuts:
+            raise UserError(
+                f"batch_size={self.cfg.batch_size} is not divisible by {cuts} ({self.world} "
+                f"device(s) x accumulate={self.cfg.model.accumulate}): use "
+                f"batch_size={math.ceil(self.cfg.batch_size / cuts) * cuts}."
+            )
+
+    def go(self, run_dir: Path | None) -> dict[str, Any]:
+        """Train in `run_dir`, or in a new directory, and give the content of its result.json.
+
+        A new directory with nothing in it to continue goes again where an error ends the run.
+        """
+        if "LOCAL_RANK" in os.environ:
+            raise UserError(
+                "LOCAL_RANK is set, as torchrun does: gansweep starts the processes of a "
+                "data-parallel run itself. Run the command once, without torchrun, with "
+                "trainer=ddp or trainer.devices=N."
+            )
+        panel = self._panel()
+        directory = run_dir or Path(self.cfg.runs_dir)
+        try:
+            record, claim = self._claimed(run_dir)
+            directory = record.directory
+            with claim:
+                return self._go(record, claim, panel, is_new=run_dir is None)
+        except OSError as error:
+            explained = disk_error(error, directory)
+            if explained is None:
+                raise  # a mistake of ours
+            raise explained from error
+
+    def _claimed(self, run_dir: Path | None) -> tuple[RunRecord, Claim]:
+        if run_dir is None:
+            return claim_new(
+                self.cfg.runs_dir,
+                self.cfg.group or str(self.cfg.choices.data),
+                self.cfg.name,
+                str(self.cfg.choices.model),
+            )
+        run_dir.mkdir(parents=True, exist_ok=True)
+        record = RunRecord(run_dir)
+        return record, record.claimed()
+
+    def _go(
+        self, record: RunRecord, claim: Claim, panel: Panel | None, *, is_new: bool
+    ) -> dict[str, Any]:
+        is_ours = is_new and holds_nothing(record.directory)
+        try:
+            if self.source is not None:
+                take_over(record, self.source)
+            checkpoint = None if is_new else self._checkpoint(record)
+            if checkpoint is not None and panel is not None:
+                panel.prepare(torch.device(self.accelerator))
+                refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
+            record = RunRecord.create(record.directory, OmegaConf.to_yaml(recorded(self.cfg)))
+            return self._train(record, panel, checkpoint)
+        except (OSError, UserError) as error:
+            told = isinstance(error, UserError) or disk_error(error, record.directory) is not None
+            if told and is_ours and not record.last.exists():
+                claim.discard()  # nothing of it could be continued
+            raise
+
+    def _checkpoint(self, record: RunRecord) -> dict[str, Any] | None:
+        """The last checkpoint of a run, its networks loaded; None where there is none yet."""
+        checkpoint = continued(record, or_anew=self.sweep is not None)
+        if checkpoint is None:
+            return None
+        self._load_networks(checkpoint["game"], record.directory)
+        self.account.images_before = self.model.images_seen
+        return checkpoint
+
+    def follow(self, run_dir: Path) -> None:
+        """Train and score beside the main process, writing nothing."""
+        checkpoint = self._checkpoint(RunRecord(run_dir))
+        journal = Journal(None, None)
+        watchers = self._callbacks(journal, self._panel())
+        shared = [c for c in watchers if getattr(c, "on_every_process", False)]
+        self._fit([*shared, Stop()], journal, checkpoint)
+
+    def _train(
+        self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        logger = self._logger(record)
+        journal = Journal(record, logger, on_score=self.on_score)
+        record.truncate_history(self.model.images_seen / 1000)
+        if checkpoint is not None:
+            journal.load(checkpoint["journal"])
+        record.write_result(self.account.result(record.directory, journal, "running", ""))
+        status, reason = "finished", "the budget was spent"
+        try:
+            told = (str(record.directory), str(self.model.until_kimg))
+            if self.world > 1:  # the others read the configuration from the record
+                allow_packages(self.cfg.extra_packages)
+                allow_variables(variables_of(recorded(self.cfg)))
+            if len(self.feed):
+                with Ranks(self.world, "gansweep.run.train:join_ranks", *told):
+                    self._fit(self._callbacks(journal, panel), journal, checkpoint)
+            if self.model.paused:
+                status, reason = "paused", f"to go on from {self.model.until_kimg:g} kimg"
+            elif self.model.images_seen < self.feed.budget_images:
+                reason = "a callback ended it before its budget was spent"
+            status, reason = journal.verdict or (status, reason)
+            seen = self.model.images_seen
+            if panel is not None and status in REPORTED and seen > self.account.images_before:
+                report_test(record, self.cfg, self.data, panel, self.model.device)
+        except (KeyboardInterrupt, SystemExit):
+            status, reason = "interrupted", "interrupted at once"
+            raise KeyboardInterrupt from None  # Lightning makes a plain exit of it
+        except SupersededError:
+            status = ""  # the record is another's
+            raise
+        except BaseException as error:
+            status, reason = "failed", f"{type(error).__name__}: {error}"
+            record.write(record.traceback_path, traceback.format_exc().encode())
+            raise
+        finally:
+            try:
+                if status:
+                    result = self.account.result(record.directory, journal, status, reason)
+                    record.write_result(result)
+            finally:
+                if logger is not None and status:
+                    finish(logger, status)
+        return result
+
+    def _panel(self) -> Panel | None:
+        if self.cfg.metrics.get("_target_") is None:
+            return None
+        panel: Panel = instantiate(
+            self.cfg.metrics,
+            extra_packages=self.cfg.extra_packages,
+            data=self.data,
+            conditional=self.model.conditional,
+            held_out="validation",
+        )
+        # its weights may be missing: better known now
+        if panel.backbone_choice not in (None, "classifier"):
+            panel.prepare(torch.device(self.accelerator))
+        return panel
+
+    def _load_networks(self, game: dict[str, Any], run_dir: Path) -> None:
+        try:
+            self.model.load_networks(game)
+        except (RuntimeError, KeyError) as error:
+            raise UserError(
+                f"{run_dir} was made with other networks than this configuration builds "
+                f"({str(error).splitlines()[0]}). Continue it without changing model. or data. "
+                "options, or start a new run."
+            ) from error
+
+    def _logger(self, record: RunRecord) -> Logger | None:
+        if self.cfg.tracker.get("_target_") is None:
+            return None
+        logger: Logger = instantiate(
+            self.cfg.tracker,
+            extra_packages=self.cfg.extra_packages,
+            directory=record.directory,
+            group=record.directory.parent.name,
+            name=record.directory.name,
+            tags=self._tags(),
+        )
+        logger.log_hyperparams(recorded(self.cfg))
+        return logger
+
+    def _tags(self) -> list[str]:
+        """The user's own, and what runs are most often filtered by."""
+        choices = self.cfg.choices
+        tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
+        if self.sweep is not None:
+            tags += [str(self.sweep["name"]), str(self.sweep["role"])]
+        return tags
+
+    def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
+        """A callback is given what its class declares: journal, panel, conditions, data."""
+        tools = {
+            "journal": journal,
+            "panel": panel,
+            "conditions": Conditions(self.data),
+            "data": self.data,
+        }
+        watchers: list[pl.Callback] = []
+        for node in self.cfg.callbacks.values():
+            if node is None:
+                continue
+            callback = instantiate(node, extra_packages=self.cfg.extra_packages)
+            wanted = _declared(callback)
+            if "panel" not in wanted or panel is not None:
+                watchers.append(callback)
+        bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
+        watchers = [*watchers, *bar, Stop()]
+        for callback in watchers:
+            for name in _declared(callback) & tools.keys():
+                setattr(callback, name, tools[name])
+        return watchers
+
+    def _fit(
+        self, callbacks: list[pl.Callback], journal: Journal, checkpoint: dict[str, Any] | None
+    ) -> None:
+        for callback in callbacks:
+            if isinstance(callback, Stop):
+                callback.journal = journal
+        # Its notes are on hardware and limits that our own lines state.
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        trainer = pl.Trainer(
+            accelerator=self.accelerator,
+            devices=self.world,
+            strategy=GameDDPStrategy() if self.world > 1 else "auto",
+            plugins=[LightningEnvironment()],  # within a SLURM job too, the processes are ours
+            precision=self.cfg.trainer.precision,
+            max_epochs=1,
+            logger=False,
+            callbacks=[*callbacks, _Start(self, checkpoint)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        if self.cfg.trainer.compile:
+            self.model.compile_networks()
+        with warnings.catch_warnings():
+            # Lightning 2.6 on torch 2.15, its own affair
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            # where SLURM is installed: we start our processes ourselves
+            warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
+            trainer.fit(self.model, train_dataloaders=self.feed)
+
+
+class _Start(pl.Callback):
+    """Puts the streams of randomness in place once the device and the optimizers exist."""
+
+    def __init__(self, run: _Run, checkpoint: dict[str, Any] | None) -> None:
+        self.run = run
+        self.checkpoint = checkpoint
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Lightning begins to iterate before the hooks of training are called.
+        self.run.feed.rank, self.run.feed.world = trainer.global_rank, trainer.world_size
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make the stream of noise, and of a continued run restore what the checkpoint held."""
+        model, rank, world = self.run.model, trainer.global_rank, trainer.world_size
+        model.draws = Draws(self.run.cfg.seed + NOISE_OFFSET, model.device, rank, world)
+        if self.checkpoint is not None:
+            model.load_optimizers(self.checkpoint["game"])
+            restore_rng(self.checkpoint["rng"])
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                state = self.checkpoint["callbacks"].get(type(callback).__name__)
+                if state:
+                    callback.load_state_dict(state)
+
+
+def _note_idle_options(overrides: Sequence[str]) -> None:
+    """Say which options speak of networks that points do not use."""
+    for word in overrides:
+        key = word.lstrip("+~").split("=")[0]
+        if key.startswith(("model.generator.", "model.discriminator.")):
+            mend = key.replace("model.", "model.points.", 1)
+            print(f"gansweep: {key} does nothing on points: use {mend}.", file=sys.stderr)
+
+
+def _declared(callback: pl.Callback) -> set[str]:
+    return {
+        name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})
+    }

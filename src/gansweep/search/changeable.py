@@ -1,0 +1,138 @@
+"""What a population may change while its members train, and what must not be combined with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.errors import UserError
+from gansweep.search.domains import Fixed
+from gansweep.search.settings import Settings
+from gansweep.search.space import Parameter, Space
+
+RULES = "gansweep.callbacks.stop_when_done."  # where those that end a run before its budget stand
+
+
+def is_changeable(key: str, declared: Any) -> bool:
+    """Whether a run may go on from a checkpoint with another value of the option `key`.
+
+    declared: the `changeable:` block of the run's model, names as in its configuration; "*" is
+    every name that is not there, true an option or all that a part holds but its class.
+    """
+    group, *path = key.split(".")
+    if group != "model" or not path or path[-1].startswith("_"):
+        return False
+    node = declared
+    for name in path:
+        if not isinstance(node, Mapping):
+            break
+        node = node.get(name, node.get("*"))
+    return node is True
+
+
+def words(declared: Any) -> str:
+    """What the block allows, as keys of the model."""
+    return ", ".join(_keys(declared, "model")) or "nothing: its file has no `changeable:`"
+
+
+def _keys(node: Any, key: str) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            yield from _keys(child, f"{key}.{name}")
+    elif node is True:
+        yield key
+
+
+def check_population(settings: Settings, space: Space, base: Any) -> None:
+    """Raises: UserError where members could not take over from each other, or would not compare.
+
+    base: the configuration of every member.
+    """
+    _check_options(settings.population, settings)
+    _check_company(settings)
+    declared = OmegaConf.select(base, "model.changeable")
+    if isinstance(declared, DictConfig):
+        declared = OmegaConf.to_container(declared, resolve=True)
+    for parameter in space.parameters:
+        _check_entry(parameter, declared)
+    callbacks = OmegaConf.select(base, "callbacks") or {}
+    targets = {
+        name: str(node.get("_target_", "")) for name, node in callbacks.items() if node is not None
+    }
+    if callbacks and "checkpoint" not in targets:
+        raise UserError(
+            "sweep.sampler.name=population copies checkpoints, and callbacks.checkpoint is "
+            "switched off. Leave it in."
+        )
+    for name, target in targets.items():
+        if target.startswith(RULES):
+            raise UserError(
+                f"callbacks.{name} ends runs before their budget is spent, and the members of a "
+                f"population are compared at one clock. Leave it out with '~callbacks.{name}'."
+            )
+
+
+def _check_options(options: Mapping[str, Any], settings: Settings) -> None:
+    every, share = options["every_kimg"], options["share"]
+    if every >= settings.budget_kimg:
+        raise UserError(
+            f"sweep.population.every_kimg={every} leaves no time at which members could be "
+            f"compared. Use a part of budget_kimg={settings.budget_kimg:g}: "
+            f"sweep.population.every_kimg={settings.budget_kimg / 10:g}, say."
+        )
+    if share * settings.n_trials + 1e-9 < 1:
+        least = max(2, settings.n_trials)
+        raise UserError(
+            f"sweep.population.share={share} of n_trials={settings.n_trials} members is nobody. "
+            "Use 1 / n_trials or more, as in "
+            f"n_trials={least} sweep.population.share={max(0.25, 1 / least):.3g}."
+        )
+    factors = options["factors"]
+    if not factors:
+        raise UserError(
+            "sweep.population.factors=[] are no numbers to multiply by. Use positive ones, as in "
+            "'sweep.population.factors=[0.8,1.25]'."
+        )
+
+
+def _check_company(settings: Settings) -> None:
+    for option, value, only in (
+        ("sweep.seeds", settings.seeds, 1),
+        ("sweep.constraints", list(settings.constraints), []),
+        ("sweep.pruner.name", settings.pruner["name"], "none"),
+        ("sweep.objective.at", settings.objectives[0].at, "last"),
+        ("sweep.confirm.per", settings.confirm["per"], "config"),
+    ):
+        if value != only:
+            raise UserError(
+                f"{option}={value} does not go with sweep.sampler.name=population, whose members "
+                f"replace each other by their latest scores. Use {option}={only}, or another "
+                "sampler."
+            )
+    if len(settings.objectives) > 1:
+        raise UserError(
+            f"The {len(settings.objectives)} objectives of this sweep put its members in no one "
+            "order, by which a population lets the best take over. Use one."
+        )
+
+
+def _check_entry(parameter: Parameter, declared: Any) -> None:
+    if parameter.conditions:
+        raise UserError(
+            f"The search space's entry {parameter}: a population changes settings while it "
+            "trains, and in a block they would come and go. Write the entry outside the block, "
+            "or use sweep.sampler.name=random."
+        )
+    if isinstance(parameter.domain, Fixed) or is_changeable(parameter.key, declared):
+        return
+    why = "networks and data were made with it"
+    if parameter.key in ("batch_size", "model.batch_size"):
+        why = "the order of the data goes by it"
+    raise UserError(
+        f"The search space's entry {parameter} cannot change while a member trains: {why}. Give it "
+        f"one value for all, as in {parameter.key}=VALUE on the command line, or use "
+        "sweep.sampler.name=random. What a population may change of this model: "
+        f"{words(declared)}."
+    )

@@ -1,0 +1,166 @@
+"""What a sweep tries first: the models' defaults, an earlier sweep's best, or what is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gansweep.engine.confirm import params_of, winners
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.errors import UserError, nearest
+from gansweep.records.record import RunRecord
+from gansweep.records.run_config import stored_settings
+from gansweep.search.domains import override_text
+from gansweep.search.settings import Settings
+from gansweep.search.space import ABSENT, Space
+
+DEFAULTS = "defaults"
+BEST = 5  # of an earlier sweep
+Compose = Callable[[list[str]], Any]
+Plain = Callable[[str | None, str], Any]
+
+
+def starting_points(
+    entries: Sequence[Any], space: Space, compose: Compose, directory: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(what `Settings.enqueue` keeps, a line for each entry that is not tried as it is named).
+
+    entries: "defaults", the directory of an earlier sweep, or a mapping from searched keys to
+        values; the sampler draws the keys that a mapping leaves out.
+    compose: overrides -> the configuration of a trial with them.
+    directory: of the sweep itself.
+    Each point is {"source": what it was taken from, "params": Optuna's name -> stored value}.
+    Raises: UserError for an entry that is none of these, and for a mapping outside the space.
+    """
+    plain = _plain_values(compose)
+    points: dict[str, dict[str, Any]] = {}
+    remarks = []
+    for entry in entries:
+        fitting, misfits = 0, []
+        for source, values in _configurations(entry, space, plain, directory):
+            try:
+                params = space.pinned(values)
+            except UserError as error:
+                if isinstance(entry, Mapping):
+                    shown = override_text(dict(entry))
+                    raise UserError(f"sweep.enqueue cannot begin with {shown}: {error}") from error
+                misfits.append((source, str(error)))
+                continue
+            if not params:
+                misfits.append((source, "None of the searched keys has a value there."))
+                continue
+            fitting += 1
+            text = json.dumps(params, sort_keys=True)  # twice the same is tried once
+            points.setdefault(text, {"source": source, "params": params})
+            if fitting == BEST and entry != DEFAULTS:
+                break
+        if misfits:
+            more = f" and {len(misfits) - 1} more" if misfits[1:] else ""
+            remarks.append(f"Not tried first: {misfits[0][0]}{more}. {misfits[0][1]}")
+        elif not fitting:
+            remarks.append(f"Not tried first: {entry}. None of its trials ran to its end.")
+    return list(points.values()), remarks
+
+
+def refuse_too_many(settings: Settings) -> None:
+    """Raises: UserError where the trials cannot start with what is enqueued."""
+    count = len(settings.enqueue)
+    if count and settings.sampler["name"] == "grid":
+        raise UserError(
+            "sweep.enqueue names what to try first, and sweep.sampler.name=grid tries every point "
+            "anyway. Drop one of the two."
+        )
+    if count > settings.n_trials:
+        raise UserError(
+            f"sweep.enqueue names {count} configurations to try first, and n_trials="
+            f"{settings.n_trials} has no room for all. Use n_trials={count} or more."
+        )
+
+
+def _configurations(
+    entry: Any, space: Space, plain: Plain, directory: Path
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(source, key -> value) of each configuration that an entry stands for."""
+    if isinstance(entry, Mapping):
+        yield "given", {str(key): value for key, value in entry.items()}
+    elif entry == DEFAULTS:
+        yield from _defaults(space, plain)
+    elif (Path(str(entry)) / "sweep.yaml").is_file():
+        yield from _best_of(Path(str(entry)), space, plain, directory)
+    else:
+        raise UserError(
+            f"sweep.enqueue: {override_text(entry)} is no sweep's directory, for there is no "
+            f"sweep.yaml in it.{nearest(str(entry), [DEFAULTS])} Use {DEFAULTS}, the directory of "
+            "an earlier sweep, or a mapping {KEY: VALUE}."
+        )
+
+
+def _defaults(space: Space, plain: Plain) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The values that a run without the sweep would have; once for every model that is tried."""
+    for model in space.values("model") or [None]:
+
+        def default(key: str, model: Any = model) -> Any:
+            return plain(model, key)
+
+        yield DEFAULTS if model is None else f"{DEFAULTS} of {model}", space.with_defaults(default)
+
+
+def _best_of(
+    earlier: Path, space: Space, plain: Plain, directory: Path
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The configurations of an earlier sweep that ran to their end, best first."""
+    if earlier.resolve() == directory.resolve():
+        raise UserError(
+            f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
+        )
+    study = SweepStudy(earlier)
+    every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
+    settings = replace(study.settings, confirm=every)
+    for trial in winners(latest(study.trials), study.space, settings):
+        run = RunRecord(study.run_dir(study.run_names(trial.user_attrs["key"])[0]))
+        cfg = stored_settings(run) if run.exists else OmegaConf.create()
+        values = _as_here(params_of(trial, study.space) or {}, cfg, space, plain)
+        yield f"{earlier}/{trial.user_attrs['key']}", values
+
+
+def _as_here(
+    searched: Mapping[str, Any], cfg: Any, space: Space, plain: Plain
+) -> Mapping[str, Any]:
+    """The values of an earlier trial for the keys of this search.
+
+    searched: what the earlier sweep had searched; keys that this one does not are left out where
+        every trial here has the same value.
+    cfg: the whole configuration of the earlier run, which has the other keys of this search.
+    """
+
+    def before(key: str) -> Any:
+        return searched[key] if key in searched else _value_in(cfg, key)
+
+    here = space.with_defaults(before)
+    model = here.get("model") if here.get("model") in space.values("model") else None
+    differing = {k: v for k, v in searched.items() if k in here or plain(model, k) != v}
+    return {**here, **differing}
+
+
+def _plain_values(compose: Compose) -> Plain:
+    """(model, or None for that of the overrides; key) -> the key's value where nothing is searched;
+    ABSENT where there is no such key."""
+
+    @cache
+    def composed(model: str | None) -> Any:
+        return compose([] if model is None else [f"model={override_text(model)}"])
+
+    return lambda model, key: _value_in(composed(model), key)
+
+
+def _value_in(cfg: Any, key: str) -> Any:
+    if key in (cfg.get("choices") or {}):  # a group, such as model
+        return cfg.choices[key]
+    found = OmegaConf.select(cfg, key, default=ABSENT)
+    return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found

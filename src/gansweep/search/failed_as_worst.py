@@ -1,0 +1,163 @@
+"""What a sampler that learns sees of trials that came to nothing: the worst value of all.
+
+Optuna's samplers leave failed trials out. Where settings diverge they would so learn nothing, and
+come back: a Gaussian process to the very same point, for the rest of the budget.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Container, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from gansweep.engine.failures import KILLED
+from gansweep.judging.status import GAVE_UP
+from gansweep.search.pruning import last_attempts
+
+
+class LearnsOfGivenUp(BaseSampler):
+    """A sampler to which trials that gave up (GAVE_UP) are as bad as the worst.
+
+    pruned: whether that goes for pruned trials too, for a sampler that leaves those out as well.
+    """
+
+    def __init__(self, sampler: BaseSampler, pruned: bool = False) -> None:
+        self._sampler, self._pruned = sampler, pruned
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(self._seen(study), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(self._seen(study), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._sampler.sample_independent(
+            self._seen(study), trial, param_name, param_distribution
+        )
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        self._sampler.after_trial(study, trial, state, values)
+
+    def _seen(self, study: Study) -> Study:
+        return _StudyAsLearned(study, self._pruned)
+
+
+class _StudyAsLearned(Study):
+    def __init__(self, study: Study, pruned: bool) -> None:
+        self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
+        self._with_pruned = pruned
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        # every attempt is needed to tell which is the last, so the states are chosen afterwards
+        trials = super()._get_trials(deepcopy, None, use_cache)
+        shown = with_worst(trials, self.directions, self._with_pruned)
+        return [t for t in shown if states is None or t.state in states]
+
+
+def with_worst(
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection], pruned: bool
+) -> list[FrozenTrial]:
+    """`trials`, of which those that gave up are complete with the worst value of each objective,
+    and of each constraint, that any ended with. As they are where none has ended yet.
+
+    pruned: whether the pruned gave up too. Where they did not, TPE holds each of them for worse
+    than all that are complete: what gave up is then shown as pruned before its first score, behind
+    them.
+    """
+    ended = [t for t in trials if t.state == TrialState.COMPLETE]
+    if not ended or not any(_gave_up(t, pruned) for t in trials):
+        return trials
+    columns = zip(*(t.values for t in ended), strict=True)
+    worst: list[float] | None = [
+        _worst(column, -1.0 if direction == StudyDirection.MAXIMIZE else 1.0)
+        for direction, column in zip(directions, columns, strict=True)
+    ]
+    if not pruned and any(t.state == TrialState.PRUNED for t in trials):
+        worst = None
+    constraints = _worst_constraints(ended)
+    last = {t.number for t in last_attempts(trials)}  # what was repeated says nothing
+    return [
+        _as_worst(t, worst, constraints) if t.number in last and _gave_up(t, pruned) else t
+        for t in trials
+    ]
+
+
+def _worst(values: Sequence[float], sign: float) -> float:
+    """The worst of the values; where all are alike, worse than they: what gave up is no tie of
+    the only trial that came to something.
+
+    sign: 1 where less is better, else -1.
+    """
+    worst = sign * max(sign * value for value in values)
+    return worst if min(values) < max(values) else worst + sign * (abs(worst) or 1.0)
+
+
+def _gave_up(trial: FrozenTrial, pruned: bool) -> bool:
+    attrs = trial.user_attrs
+    if trial.state == TrialState.PRUNED:
+        return pruned
+    # what was killed from outside says nothing of its settings
+    return (
+        trial.state == TrialState.FAIL
+        and attrs.get("status") in GAVE_UP
+        and attrs.get("failure") != KILLED
+    )
+
+
+def _worst_constraints(ended: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """The system attributes by which Optuna knows constraints: one number each since Optuna 5,
+    a list of them before."""
+    found: dict[str, Any] = {}
+    for trial in ended:
+        for key, over in trial.system_attrs.items():
+            if key.partition(":")[0] != "constraints":
+                continue
+            both = [over, found.get(key, over)]
+            found[key] = (
+                [max(pair) for pair in zip(*both, strict=True)]
+                if isinstance(over, (list, tuple))
+                else max(both)
+            )
+    return found
+
+
+def _as_worst(
+    trial: FrozenTrial, values: Sequence[float] | None, constraints: dict[str, Any]
+) -> FrozenTrial:
+    """values: with which it ended; None: it was pruned before it had any."""
+    shown = copy.copy(trial)  # it is the storage's
+    shown.system_attrs = {**trial.system_attrs, **constraints}
+    if values is None:
+        shown.state, shown.intermediate_values = TrialState.PRUNED, {}
+    else:
+        shown.state, shown.values = TrialState.COMPLETE, list(values)
+    return shown

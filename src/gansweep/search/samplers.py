@@ -1,0 +1,229 @@
+"""Where a trial's parameters come from: Optuna's samplers, made anew for every trial.
+
+A sampler is seeded by the trial and not by the worker: workers that restart would draw the same
+again, and a second attempt at a trial draws what the first did.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from optuna import __version__
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from gansweep.errors import UserError
+from gansweep.judging.constraints import TELLS_OPTUNA, excesses
+from gansweep.judging.notation import plural, short_names
+from gansweep.search.cma_es import RepeatableCmaEs
+from gansweep.search.domains import Choice, Fixed, Interval
+from gansweep.search.failed_as_worst import LearnsOfGivenUp
+from gansweep.search.space import Parameter, Space
+
+if TYPE_CHECKING:
+    from gansweep.search.settings import Settings
+
+SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "population", "grid"]
+SAMPLERS: tuple[str, ...] = get_args(SamplerName)
+# these take constraints into account; the others search as if there were none
+KNOWS_CONSTRAINTS = ("tpe", "gp")
+
+
+def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
+    """The sampler of trial `number`, counted by keys."""
+    options = settings.sampler
+    name, startup = options["name"], int(options["startup_trials"])
+    seed = (int(options["seed"]) * 1_000_003 + number) % 2**32
+    # Optuna 4 asks for the constraints, Optuna 5 finds them with the trial
+    asked: dict[str, Any] = (
+        {} if TELLS_OPTUNA or not settings.constraints else {"constraints_func": excesses}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if name == "tpe":
+            tpe = TPESampler(
+                n_startup_trials=startup,
+                multivariate=True,
+                group=True,  # conditional parameters are modelled with their companions
+                constant_liar=True,  # two workers do not try the same point at once
+                seed=seed,
+                **asked,
+            )
+            return LearnsOfGivenUp(tpe)
+        if name == "gp":
+            # it says once in each worker that greenlet would save it some tenths of a second
+            logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
+            gp = GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
+            return LearnsOfGivenUp(gp, pruned=True)
+        if name == "cmaes":
+            # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the
+            # stopped trials inform the search, with the median they mislead it
+            halving = settings.pruner["name"] in ("asha", "hyperband")
+            return RepeatableCmaEs(seed, number, consider_pruned_trials=halving)
+        if name == "qmc":
+            return QuasiRandom(space, int(options["seed"]), number)
+        # a grid's points are fixed when the trial is created, whatever the sampler, and so is what
+        # a population's members go on with: only its first settings are drawn
+        return RandomSampler(seed=seed)
+
+
+class QuasiRandom(BaseSampler):
+    """The points of a scrambled Sobol sequence, trial by trial (Owen 1998).
+
+    Trial `number` takes the point of that number: workers need not agree on who takes which, and
+    a second attempt takes its own again. Optuna's sampler counts in the study instead, which two
+    workers may read at once, and it draws conditional parameters at random; here every entry of
+    the space has an axis of its own, which a trial without that entry passes over.
+    """
+
+    def __init__(self, space: Space, seed: int, number: int) -> None:
+        from scipy.stats import qmc  # slow to import
+
+        names = [p.name for p in space.parameters if not isinstance(p.domain, Fixed)]
+        engine = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
+        if number > 0:
+            engine.fast_forward(number)
+        self._point = dict(zip(names, engine.random(1)[0].tolist(), strict=False))
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return _at(self._point[param_name], param_distribution)
+
+
+def refuse_unfit(settings: Settings, space: Space) -> None:
+    """Raises: UserError where the sampler cannot search this space for these objectives."""
+    name = settings.sampler["name"]
+    if name == "cmaes" and len(settings.objectives) > 1:
+        metrics = ", ".join(o.metric for o in settings.objectives)
+        raise UserError(
+            f"sweep.sampler.name=cmaes follows one objective, and this sweep has "
+            f"{len(settings.objectives)} ({metrics}). Use tpe, gp, qmc or random, or make all but "
+            "one of them constraints, as in sweep.constraints=['coverage >= 0.5']."
+        )
+    if name == "gp" and len(settings.objectives) > 1 and _version() < (4, 5):
+        raise UserError(
+            f"sweep.sampler.name=gp takes several objectives from Optuna 4.5 on, and {__version__} "
+            "is installed. Use tpe, or pip install --upgrade optuna."
+        )
+    if name in ("gp", "cmaes") and not _modelled(name, space):
+        kind = "numbers" if name == "cmaes" else "parameters"
+        raise UserError(
+            f"sweep.sampler.name={name} searches {kind} that every trial has, and this space "
+            "has none: it would draw everything at random. Use sweep.sampler.name=tpe."
+        )
+
+
+def remarks(settings: Settings, space: Space) -> list[str]:
+    """What a person should hear once about how the sampler treats this sweep."""
+    name, found = settings.sampler["name"], []
+    if name in ("gp", "cmaes"):
+        inside = {p.key for p in _modelled(name, space)}
+        short = short_names(space.keys())
+        searched = [short[k] for k in _searched(space) if k in inside]
+        outside = [short[k] for k in _searched(space) if k not in inside]
+        if outside:
+            verb = "is" if len(outside) == 1 else "are"
+            kind = "a number" if name == "cmaes" else "a value"
+            found.append(
+                f"{name} searches {_listed(searched)}; {_listed(outside)} {verb} drawn at random, "
+                f"since not every trial has {kind} there. tpe searches all."
+            )
+    count = _size(space, settings.n_trials)
+    if count is not None and name not in ("grid", "population"):
+        found.append(
+            f"The space has {plural(count, 'point')}: some of {settings.n_trials} trials will be "
+            "repeated, seed and all. sweep.sampler.name=grid takes each point once."
+        )
+    if settings.constraints and name not in KNOWS_CONSTRAINTS:
+        found.append(
+            f"{name} searches as if there were no constraints; they decide who may win. "
+            "tpe and gp heed them."
+        )
+    return found
+
+
+def _size(space: Space, limit: int) -> int | None:
+    """How many points a space has; None for `limit` or more."""
+    domains = [parameter.domain for parameter in space.parameters]
+    if any(isinstance(d, Interval) and not d.spans_less_than(limit) for d in domains):
+        return None
+    count = sum(1 for _ in itertools.islice(space.points(), limit))
+    return count if count < limit else None
+
+
+def _modelled(name: str, space: Space) -> list[Parameter]:
+    """The parameters that the sampler models; Optuna draws the others at random."""
+    left_out: tuple[type, ...] = (Fixed, Choice) if name == "cmaes" else (Fixed,)
+    return [
+        p
+        for p in space.parameters
+        if not p.conditions
+        and space.entries_of(p.key) == 1
+        and not isinstance(p.domain, left_out)
+        and (p.domain.options() is None or len(p.domain.options() or []) > 1)
+    ]
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in __version__.split(".")[:2])
+
+
+def _searched(space: Space) -> list[str]:
+    keys = [p.key for p in space.parameters if not isinstance(p.domain, Fixed)]
+    return list(dict.fromkeys(keys))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def _quietly(sampler: type[BaseSampler]) -> Mapping[str, Any]:
+    """Keeps Optuna from warning of each parameter that it draws at random: we say so once."""
+    option = "warn_independent_sampling"  # Optuna 4.3 has no such option for GP, and no warning
+    return {option: False} if option in inspect.signature(sampler).parameters else {}
+
+
+def _at(position: float, distribution: BaseDistribution) -> Any:
+    """The value at `position` in [0, 1) of the way through a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(position * len(distribution.choices))]
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    low, high = float(distribution.low), float(distribution.high)
+    if isinstance(distribution, IntDistribution):
+        low, high = low - 0.5, high + 0.5  # every integer has an equal share
+    if distribution.log:
+        value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+    else:
+        value = low + position * (high - low)
+    if isinstance(distribution, IntDistribution):
+        return min(max(math.floor(value + 0.5), distribution.low), distribution.high)
+    return min(max(value, low), high)

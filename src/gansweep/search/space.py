@@ -1,0 +1,415 @@
+"""A search space: which keys of a configuration are tried with which values, and when."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+from optuna.trial import BaseTrial
+
+from gansweep.config.options import check_values
+from gansweep.errors import UserError, nearest
+from gansweep.metrics.protocol import REPEATABLE
+from gansweep.search.domains import (
+    Domain,
+    Fixed,
+    Scalar,
+    override_text,
+    parse_condition,
+    parse_entry,
+)
+
+MOST_POINTS = 100_000  # of a grid
+ABSENT = object()  # in place of the value that a key does not have
+
+
+@dataclass(frozen=True)
+class Condition:
+    key: str
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key}=" + ",".join(override_text(v) for v in self.values)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry; it exists only where every one of its conditions holds."""
+
+    name: str  # Optuna's name: the key, with its conditions where the key has several entries
+    key: str
+    prefix: str  # "", "+" or "++", as in a Hydra override
+    domain: Domain
+    conditions: tuple[Condition, ...]
+
+    def __str__(self) -> str:
+        where = "".join(f" in the block '{c}'" for c in self.conditions[-1:])
+        return f"'{self.key}: {self.domain.canonical()}'{where}"
+
+
+class Space:
+    """The entries of a `space:` mapping.
+
+        model: choice(gan, wgan_gp)
+        model.optimizer.generator.lr: tag(log, interval(1e-5, 1e-3))
+        "model=wgan_gp":
+          model.n_critic: choice(1, 5)
+
+    Of several entries for one key, that of the innermost block that holds counts.
+    """
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        self.parameters = parameters
+        self._candidates: dict[str, list[Parameter]] = {}
+        for parameter in parameters:
+            self._candidates.setdefault(parameter.key, []).append(parameter)
+        for candidates in self._candidates.values():
+            candidates.sort(key=lambda p: len(p.conditions), reverse=True)
+        self._refuse_impossible_conditions()
+        self._refuse_circles()
+        self._refuse_other_protocols()
+
+    @classmethod
+    def parse(cls, entries: Mapping[str, Any]) -> Space:
+        """Raises: UserError naming the entry that cannot be read, and the mend."""
+        found = list(_entries(entries, ()))
+        if not found:
+            raise UserError(
+                "The search space is empty, so every trial would be the same. Add at least one "
+                "entry under `space:`, as in `model.batch_size: choice(32, 64)`."
+            )
+        keys = [key for _, key, _, _ in found]
+        parameters = []
+        for prefix, key, domain, conditions in found:
+            where = " & ".join(str(c) for c in conditions)
+            name = f"{key} [{where}]" if keys.count(key) > 1 and where else key
+            parameters.append(Parameter(name, key, prefix, domain, conditions))
+        names = [p.name for p in parameters]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"The search space names '{name}' twice. Remove one of them.")
+        return cls(parameters)
+
+    def keys(self) -> list[str]:
+        return list(self._candidates)
+
+    def entries_of(self, key: str) -> int:
+        """How many entries there are for `key`, of different blocks."""
+        return len(self._candidates.get(key, []))
+
+    def values(self, key: str) -> list[Any]:
+        """Every value that `key` may take; none where there are infinitely many."""
+        domains = [p.domain for p in self._candidates.get(key, [])]
+        return [d.decode(o) for d in domains for o in d.options() or []]
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """The values of a trial: key -> value, for the keys that exist under these values."""
+
+        def pick(parameter: Parameter) -> Any:
+            domain = parameter.domain
+            if isinstance(domain, Fixed):
+                return domain.value
+            return domain.decode(domain.suggest(trial, parameter.name))
+
+        return self._resolve(pick)
+
+    def with_defaults(self, default: Callable[[str], Any]) -> dict[str, Any]:
+        """The values of the trial whose every searched key is at its default: key -> value.
+
+        default: key -> its value; ABSENT where it has none, and the trial then lacks the key.
+        """
+
+        def pick(parameter: Parameter) -> Any:
+            fixed = isinstance(parameter.domain, Fixed)
+            return parameter.domain.example() if fixed else default(parameter.key)
+
+        return {k: v for k, v in self._resolve(pick).items() if v is not ABSENT}
+
+    def pinned(self, values: Mapping[str, Any]) -> dict[str, Scalar]:
+        """What Optuna fixes so that a trial takes `values` (by key): name -> stored value.
+
+        A key whose block hangs on a choice that `values` leaves open is fixed wherever it may come.
+        Raises: UserError naming the first that the space does not take, and its domain.
+        """
+        found: dict[str, Scalar] = {}
+        for key, value in values.items():
+            if key not in self._candidates:
+                raise UserError(
+                    f"'{key}' is no entry of the search space.{nearest(key, self._candidates)}"
+                )
+            entries = self._possible(key, values)
+            if not entries:
+                blocks = (str(p.conditions[-1]) for p in self._candidates[key])
+                raise UserError(f"'{key}' stands only in the block '{next(blocks)}'.")
+            for entry in entries:
+                try:
+                    stored = entry.domain.encode(value)
+                except ValueError:
+                    raise UserError(f"{key}={override_text(value)} is outside {entry}.") from None
+                if not isinstance(entry.domain, Fixed):
+                    found[entry.name] = stored
+        return found
+
+    def grid(self) -> list[dict[str, Scalar]]:
+        """Every point, as what Optuna stores of it: name -> stored value.
+
+        Raises: UserError where an entry has infinitely many values, or there are too many points.
+        """
+        points = list(itertools.islice(self.points(), MOST_POINTS + 1))
+        if len(points) > MOST_POINTS:
+            raise UserError(
+                f"The search space has more than {MOST_POINTS:,} points, and the grid sampler "
+                "tries every one. Use fewer values, or sweep.sampler.name=random."
+            )
+        return points
+
+    def points(self) -> Iterator[dict[str, Scalar]]:
+        """The points of `grid`, one by one."""
+        open_prefixes: list[tuple[int, ...]] = [()]
+        while open_prefixes:
+            prefix = open_prefixes.pop()
+            point: dict[str, Scalar] = {}
+            path: list[int] = []
+
+            def pick(
+                parameter: Parameter,
+                prefix: tuple[int, ...] = prefix,
+                point: dict[str, Scalar] = point,
+                path: list[int] = path,
+            ) -> Any:
+                if isinstance(parameter.domain, Fixed):
+                    return parameter.domain.value
+                options = _finite_options(parameter)
+                position = prefix[len(path)] if len(path) < len(prefix) else 0
+                if len(path) >= len(prefix):
+                    later = range(len(options) - 1, 0, -1)
+                    open_prefixes.extend((*path, other) for other in later)
+                path.append(position)
+                point[parameter.name] = options[position]
+                return parameter.domain.decode(options[position])
+
+            self._resolve(pick)
+            yield point
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The Hydra overrides that set `params`; choices of config groups come first."""
+        texts = [
+            f"{self._candidates[key][0].prefix}{key}={override_text(value)}"
+            for key, value in params.items()
+        ]
+        return sorted(texts, key=lambda text: "." in text.partition("=")[0])
+
+    def check(self, compose: Callable[[list[str]], object]) -> None:
+        """Compose every branch once, so that a typo is found before the first trial.
+
+        compose: raises UserError for overrides that fit no configuration.
+        Raises: UserError naming the entry.
+        """
+        composed: dict[tuple[str, ...], object] = {}
+        for parameter in self.parameters:
+            for value in parameter.domain.branch_values():
+                pins = {c.key: c.values[0] for c in parameter.conditions}
+                pins[parameter.key] = value
+                params = self._example(pins)
+                overrides = self.overrides(params)
+                branch = tuple(overrides)
+                try:
+                    if branch not in composed:
+                        composed[branch] = compose(overrides)
+                    _refuse_values(composed[branch], parameter)
+                except UserError as error:
+                    culprit = self._culprit(str(error), params, parameter)
+                    raise UserError(f"The search space's entry {culprit}: {error}") from error
+
+    def canonical(self) -> dict[str, str]:
+        """One line per entry; equal for two spellings of the same space."""
+        return {
+            " & ".join([*(str(c) for c in p.conditions), p.prefix + p.key]): p.domain.canonical()
+            for p in self.parameters
+        }
+
+    def _example(self, pins: Mapping[str, Any]) -> dict[str, Any]:
+        return self._resolve(lambda p: pins[p.key] if p.key in pins else p.domain.example())
+
+    def _resolve(self, pick: Callable[[Parameter], Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        seen: set[str] = set()
+
+        def settle(key: str) -> None:
+            if key in seen:
+                return
+            seen.add(key)
+            for parameter in self._candidates[key]:
+                for condition in parameter.conditions:
+                    settle(condition.key)
+                if all(values.get(c.key, ABSENT) in c.values for c in parameter.conditions):
+                    values[key] = pick(parameter)
+                    return
+
+        for key in self._candidates:
+            settle(key)
+        return {key: values[key] for key in self._candidates if key in values}
+
+    def _possible(self, key: str, values: Mapping[str, Any]) -> list[Parameter]:
+        """The entries of `key` that may hold where a trial takes `values`, the innermost first."""
+        found = []
+        for parameter in self._candidates[key]:
+            choices = [(c, self._choices(c.key, values)) for c in parameter.conditions]
+            if all(any(v in c.values for v in open_ones) for c, open_ones in choices):
+                found.append(parameter)
+                if all(v in c.values for c, open_ones in choices for v in open_ones):
+                    break
+        return found
+
+    def _choices(self, key: str, values: Mapping[str, Any]) -> list[Any]:
+        return [values[key]] if key in values else self.values(key)
+
+    def _culprit(self, message: str, params: Mapping[str, Any], default: Parameter) -> Parameter:
+        named = [key for key in params if key in message or override_text(params[key]) in message]
+        if not named or default.key in named:
+            return default
+        return self._candidates[max(named, key=len)][0]
+
+    def _refuse_impossible_conditions(self) -> None:
+        for parameter in self.parameters:
+            for condition in parameter.conditions:
+                if condition.key not in self._candidates:
+                    raise UserError(
+                        f"The search space's block '{condition}' hangs on '{condition.key}', which "
+                        f"is no entry of the space.{nearest(condition.key, self._candidates)} Add "
+                        f"an entry for it, as in '{condition.key}: "
+                        f"choice({override_text(condition.values[0])}, ...)'."
+                    )
+                # a value given on the command line may leave a block without its branch
+                if any(isinstance(p.domain, Fixed) for p in self._candidates[condition.key]):
+                    continue
+                known = self.values(condition.key)
+                for value in condition.values:
+                    if value not in known:
+                        words = [str(k) for k in known]
+                        raise UserError(
+                            f"The search space's block '{condition}' can never hold: "
+                            f"'{condition.key}' takes {', '.join(words)}."
+                            f"{nearest(str(value), words)}"
+                        )
+
+    def _refuse_other_protocols(self) -> None:
+        """Two trials' scores compare only where both are measured alike on the same data."""
+        for parameter in self.parameters:
+            group, _, option = parameter.key.partition(".")
+            if group.split("@")[0] not in ("data", "metrics") or option in REPEATABLE:
+                continue
+            if not isinstance(parameter.domain, Fixed) or parameter.conditions:
+                raise UserError(
+                    f"The search space's entry {parameter} would rank scores of different "
+                    "protocols in one table: what a score is measured on and with must be the same "
+                    f"for every trial. Run one sweep for each value, with {parameter.key}=VALUE on "
+                    "the command line."
+                )
+
+    def _refuse_circles(self) -> None:
+        needs = {
+            key: {c.key for p in candidates for c in p.conditions}
+            for key, candidates in self._candidates.items()
+        }
+
+        def visit(key: str, above: tuple[str, ...]) -> None:
+            if key in above:
+                raise UserError(
+                    f"The search space's entry '{key}' stands inside a block that hangs on it "
+                    f"({' > '.join((*above, key))}). Move it out of that block."
+                )
+            for needed in needs[key]:
+                visit(needed, (*above, key))
+
+        for key in needs:
+            visit(key, ())
+
+
+def with_command_line(entries: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`entries` with the values `given` for keys that it searches or that its blocks hang on."""
+    asked = set(entries) | {parse_condition(heading)[0] for heading in _headings(entries)}
+    return {**entries, **{key: value for key, value in given.items() if key in asked}}
+
+
+def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """`entries`, searched as the command line says, without blocks for choices that it left out.
+
+    A block for what was no choice before stays, to be refused as a mistake.
+    """
+    left_out: dict[str, set[Any]] = {}
+    for key in entries.keys() & searched.keys():
+        before, now = (parse_entry(key, each[key])[2].options() for each in (entries, searched))
+        left_out[key] = set(before or ()) - set(now or ()) if now else set()
+    return {**_kept(entries, left_out), **searched}
+
+
+def _kept(entries: Mapping[str, Any], left_out: Mapping[str, set[Any]]) -> dict[str, Any]:
+    kept = {}
+    for key, value in entries.items():
+        if not (isinstance(value, Mapping) and "=" in str(key)):
+            kept[str(key)] = value
+            continue
+        of, values = parse_condition(str(key))
+        if stays := tuple(v for v in values if v not in left_out.get(of, ())):
+            heading = str(key) if stays == values else str(Condition(of, stays))
+            kept[heading] = _kept(value, left_out)
+    return kept
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """One line naming what differs between two flat mappings."""
+    parts = []
+    for key in [*old, *(k for k in new if k not in old)]:
+        if old.get(key) != new.get(key):
+            before = _shown(old[key]) if key in old else "absent"
+            after = _shown(new[key]) if key in new else "absent"
+            parts.append(f"{key}: {before} there, {after} here")
+    return "; ".join(parts)
+
+
+def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> Any:
+    for key, value in entries.items():
+        if not isinstance(value, Mapping):
+            prefix, bare, domain = parse_entry(str(key), value)
+            yield prefix, bare, domain, conditions
+        elif "=" in str(key):
+            yield from _entries(value, (*conditions, Condition(*parse_condition(str(key)))))
+        else:
+            raise UserError(
+                f"The search space's entry '{key}' is a mapping. Only a block may be one, and its "
+                f'heading names a choice, as in "model=wgan_gp":. Write nested keys with dots, as '
+                "in 'model.optimizer.generator.lr'."
+            )
+
+
+def _headings(entries: Mapping[str, Any]) -> list[str]:
+    found = []
+    for key, value in entries.items():
+        if isinstance(value, Mapping) and "=" in str(key):
+            found += [str(key), *_headings(value)]
+    return found
+
+
+def _refuse_values(cfg: object, parameter: Parameter) -> None:
+    """Raises: UserError for a value of the entry that the option of that name does not take."""
+    if isinstance(cfg, DictConfig):
+        check_values(cfg, parameter.key, parameter.domain.extremes())
+
+
+def _finite_options(parameter: Parameter) -> list[Scalar]:
+    options = parameter.domain.options()
+    if options is None:
+        raise UserError(
+            f"The search space's entry {parameter} has infinitely many values, and the grid "
+            "sampler tries every one. Use choice(...) or range(...), or sweep.sampler.name=random."
+        )
+    return options
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,328 @@
+"""Differentiable augmentation: what the discriminator sees instead of the samples themselves.
+
+An augmentation changes real and generated samples alike, in the losses of both players, so that
+the discriminator cannot know few images by heart and the generator need not imitate the changes.
+It is called as augmentation(images, draw) and gives images of the same shape, differentiable with
+respect to them. `noise(n)` says which random tensors that takes, as name -> (distribution, shape)
+with "uniform" on [0, 1) or "normal", the batch first; the caller draws them, so that the
+augmentation itself is a pure function.
+
+Shapes: N batch, C channels, H and W pixels. Images are in [-1, 1]; results may leave that range.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansweep.config.ranges import Count, Kimg, Share
+from gansweep.errors import UserError, nearest
+
+Noise = dict[str, tuple[str, tuple[int, ...]]]
+POLICIES = ("color", "translation", "cutout")
+
+
+class Augmentation(ABC):
+    """A differentiable change of images, random only by the draw that it is given."""
+
+    @abstractmethod
+    def noise(self, n: int) -> Noise:
+        """The random tensors that a call with n images needs."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+
+    def check(self, sample_shape: tuple[int, ...]) -> None:
+        """Raises: UserError for samples that it cannot change."""
+        if len(sample_shape) != 3:
+            raise UserError(
+                "model.augment changes images, and the data are points. Use model.augment=null, "
+                "or image data, as data=digits."
+            )
+
+    def parts(self) -> dict[str, Tensor]:
+        """Numbers to log beside the losses, 0-dim each."""
+        return {}
+
+
+class DiffAugment(Augmentation):
+    """Colour, translation and cutout, each on every image.
+
+    policy: those in use. "color": brightness + U(-1/2, 1/2), saturation times U(0, 2) around the
+    mean of the channels, contrast times U(1/2, 3/2) around the image's mean; "translation": up to
+    an eighth of the side, in whole pixels; "cutout": a square of half the side, its centre
+    anywhere. What comes in is 0, as in the authors' code: mid-grey.
+    Source: Zhao et al. 2020, arXiv:2006.10738, Section 3.2.
+    """
+
+    def __init__(self, *, policy: Sequence[Literal["color", "translation", "cutout"]]) -> None:
+        for name in policy:
+            if name not in POLICIES:
+                raise UserError(
+                    f"policy={name} is none of DiffAugment's.{nearest(name, POLICIES)} "
+                    f"Use some of {', '.join(POLICIES)}."
+                )
+        self.policy = tuple(policy)
+
+    def noise(self, n: int) -> Noise:
+        counts = {"color": 3, "translation": 2, "cutout": 2}
+        return {name: ("uniform", (n, counts[name])) for name in self.policy}
+
+    def __call__(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+        if "color" in self.policy:
+            images = recoloured(images, draw["color"].to(images))
+        height, width = images.shape[2:]
+        if "translation" in self.policy:
+            images = shifted(images, shifts(draw["translation"], reach_of(images)))
+        if "cutout" in self.policy:
+            sides = int(height / 2 + 0.5), int(width / 2 + 0.5)
+            images = images * _outside_square(draw["cutout"], (height, width), sides).to(images)
+        return images
+
+
+def recoloured(images: Tensor, draw: Tensor) -> Tensor:
+    """DiffAugment's colours.   draw: (N, 3) on [0, 1): brightness, saturation, contrast."""
+    brightness, saturation, contrast = (draw[:, k, None, None, None] for k in range(3))
+    images = images + brightness - 0.5
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + (images - grey) * 2 * saturation
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (images - mean) * (contrast + 0.5)
+
+
+def shifted(images: Tensor, by: Tensor, *, reflect: bool = False) -> Tensor:
+    """Each image moved by its own whole pixels; 0 comes in, or what is reflected at the border.
+
+    by: (N, 2) int64, down and right, each smaller than its side.
+    """
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device) - by[:, :1]
+    columns = torch.arange(width, device=images.device) - by[:, 1:]
+    n = torch.arange(len(images), device=images.device)[:, None, None]
+    y, x = _reflected(rows, height)[:, :, None], _reflected(columns, width)[:, None, :]
+    moved = images.permute(0, 2, 3, 1)[n, y, x].permute(0, 3, 1, 2)
+    if reflect:
+        return moved
+    inside = (y == rows[:, :, None]) & (x == columns[:, None, :])
+    return moved * inside[:, None].to(images)
+
+
+def _reflected(places: Tensor, n: int) -> Tensor:
+    """Places beyond 0 ... n - 1 mirrored at the outermost pixels' centres."""
+    return (n - 1) - ((n - 1) - places.abs()).abs()
+
+
+def reach_of(images: Tensor) -> tuple[int, int]:
+    """An eighth of the height and of the width in whole pixels."""
+    return int(images.shape[2] / 8 + 0.5), int(images.shape[3] / 8 + 0.5)
+
+
+def shifts(draw: Tensor, reach: tuple[int, int]) -> Tensor:
+    """(N, 2) on [0, 1) -> int64, uniform on -reach ... reach of each axis."""
+    most = torch.tensor(reach, device=draw.device)
+    return (draw * (2 * most + 1)).floor().long() - most
+
+
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """Left and right exchanged in the images that are chosen, (N,) bool."""
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def _outside_square(draw: Tensor, size: tuple[int, int], sides: tuple[int, int]) -> Tensor:
+    """(N, 1, H, W), False in a rectangle whose centre is anywhere in the image, borders clipped."""
+    within = []
+    for axis, (n, side) in enumerate(zip(size, sides, strict=True)):
+        start = (draw[:, axis, None] * (n + 1 - side % 2)).floor() - side // 2
+        k = torch.arange(n, device=draw.device)
+        within.append((k >= start) & (k < start + side))
+    return ~(within[0][:, None, :, None] & within[1][:, None, None, :])
+
+
+class ADA(Augmentation, nn.Module):
+    """Random changes, each with a probability p that follows how much the discriminator overfits.
+
+    p rises while r_t = E[sign D(x)] of the (changed) real samples is above `target`, and falls
+    below it, by as much as takes it from 0 to 1 in `kimg`; it is never below 0. r_t is the mean
+    over `every_batches` batches of the discriminator's, and over the processes.
+
+    The changes are the paper's pixel blitting, geometry and colours ("bgc"), in its strengths:
+    mirroring, quarter turns and shifts by whole pixels (up to an eighth); scaling, rotation,
+    stretching and shifts by fractions; brightness, contrast, luma flip, hue and saturation (the
+    last two do not show in grey images). Left out, as in bgc: filtering, noise and cutout.
+    Ours: all geometry is one bilinear resampling with reflected borders, without the paper's
+    wavelet filter around it.
+    Source: Karras et al. 2020, arXiv:2006.06676, Sections 2.2 and 3, Appendix B.
+    """
+
+    channels: ClassVar[tuple[int, ...]] = (1, 3)  # of the images that it can change
+
+    p: Tensor
+    signs: Tensor
+    batches: Tensor
+
+    def __init__(
+        self, *, target: Share = 0.6, kimg: Kimg = 500.0, every_batches: Count = 4, start: Share = 0
+    ) -> None:
+        nn.Module.__init__(self)
+        if not -1 <= target <= 1:
+            raise UserError(f"augment.target={target} is no mean of signs: set it within -1 to 1.")
+        if kimg <= 0 or every_batches < 1 or start < 0:
+            raise UserError(
+                f"ADA cannot adapt with kimg={kimg}, every_batches={every_batches} and "
+                f"start={start}: use kimg above 0, every_batches of 1 or more, start of 0 or more."
+            )
+        self.target, self.kimg, self.every_batches = target, kimg, every_batches
+        self.register_buffer("p", torch.tensor(float(start)))
+        self.register_buffer("signs", torch.tensor(0.0))
+        self.register_buffer("batches", torch.tensor(0.0))
+
+    def check(self, sample_shape: tuple[int, ...]) -> None:
+        super().check(sample_shape)
+        if sample_shape[0] not in self.channels:
+            raise UserError(
+                f"ADA changes colours, and the images have {sample_shape[0]} channels: use images "
+                "of 1 or 3 channels, or model.augment of gansweep.terms.augment.DiffAugment."
+            )
+
+    def noise(self, n: int) -> Noise:
+        return {"chance": ("uniform", (n, 13)), "u": ("uniform", (n, 8)), "v": ("normal", (n, 7))}
+
+    def forward(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+        # places of pixels need more digits than the 16-bit numbers of autocast have
+        with torch.autocast(device_type=images.device.type, enabled=False):
+            wide = images.to(torch.promote_types(images.dtype, torch.float32))
+            return self._changed(wide, draw).to(images.dtype)
+
+    def _changed(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+        chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
+        p = self.p.to(images)
+        # two rotations together shall happen with the probability p
+        limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
+        happens = chance < limits
+        moved, coloured = (
+            part.any(1)[:, None, None, None] for part in (happens[:, :8], happens[:, 8:])
+        )
+        warp = geometry(happens[:, :8], u, v, images.shape[2:])
+        images = torch.where(moved, resampled(images, warp), images)
+        return torch.where(coloured, mixed(images, colours(happens[:, 8:], u, v)), images)
+
+    __call__ = nn.Module.__call__
+
+    @torch.no_grad()
+    def adapted(self, real_sign: Tensor, images: int) -> Mapping[str, Tensor]:
+        """What its buffers become after a step of the discriminator's.
+
+        real_sign: mean sign of the real scores, over all processes.   images: real ones seen in it.
+        """
+        signs, batches = self.signs + real_sign, self.batches + 1
+        due = batches >= self.every_batches  # a tensor: no wait for the device
+        step = images * self.every_batches / (self.kimg * 1000)
+        moved = self.p + torch.sign(signs / batches - self.target) * step
+        p = torch.where(due, moved.clamp_min(0), self.p)
+        return {"p": p, "signs": signs * ~due, "batches": batches * ~due}
+
+    def parts(self) -> dict[str, Tensor]:
+        return {"augment/p": self.p.clone()}
+
+
+def geometry(happens: Tensor, u: Tensor, v: Tensor, size: Sequence[int]) -> Tensor:
+    """ADA's blitting and geometry, as the map from places in the result to places in the image.
+
+    happens: (N, 8) bool: mirroring, quarter turn, shift by whole pixels, scaling, rotation before
+        and after stretching, stretching, shift by fractions.   u: (N, 8) on [0, 1); v: (N, 7)
+        normal.   size: (H, W).
+    Returns: (N, 3, 3), for pixels counted from the image's centre, right and down.
+    """
+    height, width = size
+    side = torch.tensor([width, height], device=u.device)
+    one = torch.ones_like(u[:, 0])
+
+    def where(k: int, value: Tensor, otherwise: Tensor) -> Tensor:
+        chosen = happens[:, k] if value.dim() == 1 else happens[:, k, None]
+        return torch.where(chosen, value, otherwise)
+
+    zero = torch.zeros_like(one)
+    mirror = where(0, 1 - 2 * (u[:, 0] * 2).floor(), one)
+    quarters = where(1, (u[:, 1] * 4).floor() * (torch.pi / 2), zero)
+    whole = where(2, ((2 * u[:, 2:4] - 1) * side / 8).round(), torch.zeros_like(u[:, 2:4]))
+    scale = where(3, torch.exp2(0.2 * v[:, 0]), one)
+    before = where(4, (2 * u[:, 4] - 1) * torch.pi, zero)
+    after = where(5, (2 * u[:, 5] - 1) * torch.pi, zero)
+    stretch = where(6, torch.exp2(0.2 * v[:, 1]), one)
+    part = where(7, v[:, 2:4] * side / 8, torch.zeros_like(v[:, 2:4]))
+    steps = (
+        _scaling(mirror, one),
+        _rotation(quarters),
+        _translation(-whole),
+        _scaling(1 / scale, 1 / scale),
+        _rotation(before),
+        _scaling(1 / stretch, stretch),
+        _rotation(after),
+        _translation(-part),
+    )
+    warp = torch.eye(3, device=u.device, dtype=u.dtype)
+    for matrix in steps:
+        warp = warp @ matrix
+    return warp
+
+
+def _scaling(x: Tensor, y: Tensor) -> Tensor:
+    return torch.diag_embed(torch.stack([x, y, torch.ones_like(x)], 1))
+
+
+def _rotation(angle: Tensor) -> Tensor:
+    c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], 1).unflatten(1, (3, 3))
+
+
+def _translation(by: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(by[:, 0]), torch.ones_like(by[:, 0])
+    rows = [one, zero, by[:, 0], zero, one, by[:, 1], zero, zero, one]
+    return torch.stack(rows, 1).unflatten(1, (3, 3))
+
+
+def resampled(images: Tensor, warp: Tensor) -> Tensor:
+    """Each image read at warp (3, 3) of every pixel's place, bilinear, borders reflected."""
+    height, width = images.shape[2:]
+    halves = torch.tensor([width / 2, height / 2, 1.0]).to(warp)
+    theta = warp * halves / halves[:, None]  # affine_grid counts in halves of the sides
+    grid = F.affine_grid(theta[:, :2], list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def colours(happens: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """ADA's colours as one affine map of (red, green, blue).
+
+    happens: (N, 5) bool: brightness, contrast, luma flip, hue, saturation.   u, v: as for geometry.
+    Returns: (N, 3, 4).
+    """
+    one, zero = torch.ones_like(u[:, 0]), torch.zeros_like(u[:, 0])
+    brightness = torch.where(happens[:, 0], 0.2 * v[:, 4], zero)
+    contrast = torch.where(happens[:, 1], torch.exp2(0.5 * v[:, 5]), one)
+    flip = torch.where(happens[:, 2], 1 - 2 * (u[:, 6] * 2).floor(), one)
+    hue = torch.where(happens[:, 3], (2 * u[:, 7] - 1) * torch.pi, zero)
+    saturation = torch.where(happens[:, 4], torch.exp2(v[:, 6]), one)
+    # along the grey axis luma flip acts; around it hue turns and saturation stretches
+    identity = torch.eye(3).to(u)
+    along = torch.full((3, 3), 1 / 3).to(u)
+    turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]).to(u) / 3**0.5
+    c, s = (saturation * hue.cos())[:, None, None], (saturation * hue.sin())[:, None, None]
+    linear = flip[:, None, None] * along + c * (identity - along) + s * turn
+    linear = contrast[:, None, None] * linear
+    offset = linear @ brightness[:, None, None].expand(-1, 3, 1)
+    return torch.cat([linear, offset], dim=2)
+
+
+def mixed(images: Tensor, matrix: Tensor) -> Tensor:
+    """The colours of (N, 3, H, W), or the greys of (N, 1, H, W), through affine maps (N, 3, 4)."""
+    if images.shape[1] == 1:  # what grey, (g, g, g), becomes: the maps keep it grey
+        gain, offset = matrix[:, :, :3].sum(2).mean(1), matrix[:, :, 3].mean(1)
+        return images * gain[:, None, None, None] + offset[:, None, None, None]
+    pixels = torch.einsum("nij,njhw->nihw", matrix[:, :, :3], images)
+    return pixels + matrix[:, :, 3, None, None]

@@ -1,0 +1,217 @@
+"""Penalties on the discriminator: on its gradient with respect to its input, on its consistency.
+
+A penalty is called as penalty(discriminator, real, fake, draw) and returns an unweighted scalar;
+the discriminator's loss adds weight * penalty. `noise(real)` says which random tensors it needs, as
+name -> (distribution, shape) with "uniform" on [0, 1) or "normal", the leading dimension being the
+batch; the caller draws them, so that a penalty itself is a pure function. A ScorePenalty is called
+with the scores that the loss has anyway.
+
+real, fake: (N, C, H, W) or (N, D). The computation leaves autocast and keeps the dtype of `real`;
+no gradient reaches the generator. A discriminator with batch normalisation mixes the samples of a
+batch: then the gradient is that of the batch's sum, not of each sample's score.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.config.ranges import Decay, Weight
+from gansweep.errors import UserError
+from gansweep.terms.augment import mirrored, reach_of, shifted, shifts
+
+Discriminator = Callable[[Tensor], Tensor]
+Noise = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def _input_gradients(discriminator: Discriminator, points: Tensor) -> Tensor:
+    """Gradient of each sample's score, flattened: (N, features), differentiable once more."""
+    points = points.detach().requires_grad_(True)
+    with torch.autocast(device_type=points.device.type, enabled=False):
+        scores = discriminator(points)
+        (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+    return gradients.flatten(1)
+
+
+def _squared_distance_from(target: float, gradients: Tensor) -> Tensor:
+    return (torch.linalg.vector_norm(gradients, dim=1) - target).square().mean()
+
+
+def _per_sample(real: Tensor) -> tuple[int, ...]:
+    return (real.shape[0],) + (1,) * (real.dim() - 1)
+
+
+class Penalty(ABC):
+    """A term of the discriminator's loss that looks at how its scores change with its input."""
+
+    takes_points: ClassVar[bool] = True
+    of_gradients: ClassVar[bool] = True  # whether it differentiates the discriminator's gradient
+
+    def __init__(self, *, weight: Weight) -> None:
+        self.weight = weight
+
+    def noise(self, real: Tensor) -> Noise:
+        """The random tensors that a call with this batch needs."""
+        return {}
+
+    @abstractmethod
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The penalty of one batch.   Returns: scalar, unweighted."""
+
+
+class GradientPenalty(Penalty):
+    """E(|grad f(x^)| - 1)^2 at x^ = e x + (1 - e) G(z), one e ~ U[0, 1] a sample.
+
+    weight: the paper's lambda, 10.
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3 and Algorithm 1.
+    """
+
+    def noise(self, real: Tensor) -> Noise:
+        return {"epsilon": ("uniform", _per_sample(real))}
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        between = torch.lerp(fake.detach().to(real.dtype), real, draw["epsilon"].to(real))
+        return _squared_distance_from(1.0, _input_gradients(discriminator, between))
+
+
+class DRAGAN(Penalty):
+    """E(|grad f(x^)| - 1)^2 at x^ = x + a 0.5 std(x) U, near the real samples.
+
+    U is uniform on [0, 1) in each feature, a ~ U[0, 1] one a sample, std(x) the one standard
+    deviation of all features of the batch: the authors' published code. Their paper
+    writes a normal perturbation instead. Under DDP the standard deviation is that of the process's
+    own slice of the batch, so the result differs slightly from one process with the whole batch.
+    weight: the paper's lambda, 10.
+    Source: Kodali et al. 2017, arXiv:1705.07215.
+    """
+
+    def noise(self, real: Tensor) -> Noise:
+        return {
+            "perturbation": ("uniform", tuple(real.shape)),
+            "alpha": ("uniform", _per_sample(real)),
+        }
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        spread = 0.5 * real.std(correction=0)
+        shift = draw["alpha"].to(real) * spread * draw["perturbation"].to(real)
+        return _squared_distance_from(1.0, _input_gradients(discriminator, real + shift))
+
+
+class R1(Penalty):
+    """1/2 E |grad f(x)|^2 on real samples; the half is inside, so weight is the paper's gamma.
+
+    Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 9.
+    """
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        return 0.5 * _input_gradients(discriminator, real).square().sum(1).mean()
+
+
+class R2(Penalty):
+    """1/2 E |grad f(G(z))|^2 on fake samples; the half is inside, so weight is the paper's gamma.
+
+    Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 10.
+    """
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        gradients = _input_gradients(discriminator, fake.to(real.dtype))
+        return 0.5 * gradients.square().sum(1).mean()
+
+
+class Consistency(Penalty):
+    """E(f(x) - f(T(x)))^2: a score shall not depend on a mirroring and a small shift T.
+
+    T moves by up to an eighth of the side in whole pixels, borders reflected (4 pixels of 32, as in
+    the paper), and with `flip` mirrors every second image.
+    of: "real" is CR; with a second penalty of "fake" samples it is bCR, whose weights are 10 each.
+    Source: Zhang et al. 2020 (CR), arXiv:1910.12027, Eq. 2; Zhao et al. 2021 (bCR),
+        arXiv:2002.04724, Section 2.1.
+    """
+
+    takes_points = False
+    of_gradients = False
+
+    def __init__(
+        self, *, weight: Weight, of: Literal["real", "fake"] = "real", flip: bool = True
+    ) -> None:
+        super().__init__(weight=weight)
+        if of not in ("real", "fake"):
+            raise UserError(f"of={of} are no samples of a game: use of=real or of=fake.")
+        self.of = of
+        self.flip = flip
+
+    def noise(self, real: Tensor) -> Noise:
+        return {"shift": ("uniform", (len(real), 2)), "flip": ("uniform", (len(real),))}
+
+    def __call__(
+        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
+    ) -> Tensor:
+        samples = real if self.of == "real" else fake.detach()
+        changed = shifted(samples, shifts(draw["shift"], reach_of(samples)), reflect=True)
+        if self.flip:
+            changed = mirrored(changed, draw["flip"] < 0.5)
+        return (discriminator(samples) - discriminator(changed)).square().mean()
+
+
+class ScorePenalty(ABC):
+    """A term of the discriminator's loss of its scores alone, which remembers earlier ones."""
+
+    weight: float
+    of_gradients: ClassVar[bool] = False
+    takes_points: ClassVar[bool] = True
+
+    @abstractmethod
+    def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
+
+    @abstractmethod
+    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
+        """What its buffers become after the discriminator's step.
+
+        real_mean, fake_mean: of the step's scores, over all processes, 0-dim.
+        """
+
+
+class LeCam(ScorePenalty, nn.Module):
+    """E(f(x) - a_F)^2 + E(f(G(z)) - a_R)^2, a_R and a_F the moving averages of the scores' means.
+
+    decay: what a step keeps of the averages, which start at the first batch's; nothing is
+        penalised before.
+    weight: the paper's lambda, 0.3 for BigGAN on CIFAR-10 and smaller for other data.
+    Source: Tseng et al. 2021, arXiv:2104.03310, Eqs. 3 and 4.
+    """
+
+    anchors: Tensor
+    steps: Tensor
+
+    def __init__(self, *, weight: Weight, decay: Decay = 0.99) -> None:
+        nn.Module.__init__(self)
+        if not 0 <= decay < 1:
+            raise UserError(f"decay={decay} keeps no average: set it from 0 to below 1.")
+        self.weight = weight
+        self.decay = decay
+        self.register_buffer("anchors", torch.zeros(2))  # of real, of generated samples
+        self.register_buffer("steps", torch.zeros(()))
+
+    def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        real_anchor, fake_anchor = self.anchors.to(real_scores).unbind()
+        distances = (real_scores - fake_anchor).square() + (fake_scores - real_anchor).square()
+        return distances.mean() * (self.steps > 0)
+
+    @torch.no_grad()
+    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
+        means = torch.stack([real_mean, fake_mean]).to(self.anchors)
+        kept = self.decay * (self.steps > 0)
+        return {"anchors": kept * self.anchors + (1 - kept) * means, "steps": self.steps + 1}
