@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gansweep.cli.doctor import evidence_of
 from gansweep.config import compose as config
+from gansweep.diagnosis.evidence import evidence_of
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import diagnose
 from gansweep.records.read import load

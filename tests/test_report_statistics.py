@@ -7,9 +7,9 @@ from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
 from gansweep.judging.bands import band
-from gansweep.judging.notation import duration, mean_and_std, number, short_names, spread_words
 from gansweep.judging.statistics import Board, leader, leaderboard, summarize
 from gansweep.judging.verdict import verdict
+from gansweep.records.notation import duration, mean_and_std, number, short_names, spread_words
 from gansweep.records.read import load
 
 OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")

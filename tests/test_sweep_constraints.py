@@ -18,10 +18,10 @@ from sweep_studies import (
     sampler,
 )
 
-from gansweep.cli.sweep_table import Watch
 from gansweep.engine.confirm import front, winners
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.study import latest
+from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.judging.constraints import Constraint, broken, met_by
 from gansweep.search import samplers

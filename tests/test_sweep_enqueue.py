@@ -19,6 +19,7 @@ from sweep_studies import (
 )
 
 from gansweep.config.compose import compose
+from gansweep.engine.earlier import best_of
 from gansweep.errors import UserError
 from gansweep.search.enqueue import starting_points
 from gansweep.search.space import Space
@@ -27,7 +28,7 @@ from gansweep.search.space import Space
 def points(
     entries: Sequence[Any], space: dict[str, Any], directory: Path = Path("here")
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    return starting_points(entries, Space.parse(space), compose, directory)
+    return starting_points(entries, Space.parse(space), compose, directory, best_of)
 
 
 PAPERS = {

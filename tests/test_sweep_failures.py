@@ -17,10 +17,6 @@ from sweep_processes import sweep as run_to_its_end
 
 from gansweep.engine import worker
 from gansweep.engine.failures import (
-    BUG,
-    KILLED,
-    MISTAKE,
-    OUT_OF_MEMORY,
     STOPPED,
     TOLD_CHARACTERS,
     TOLD_LINES,
@@ -33,6 +29,7 @@ from gansweep.engine.failures import (
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
+from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweep_studies import ONE, begin, finish_with, make, record_scores
 
-from gansweep.engine.attempt import PlannedRun
+from gansweep.search.planned_run import PlannedRun
 
 
 def seeds_of(run: PlannedRun, base: int) -> tuple[int, int]:

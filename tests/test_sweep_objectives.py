@@ -22,9 +22,10 @@ from sweep_studies import (
     settings,
 )
 
-from gansweep.cli.sweep_table import EventLines, LiveTable, Watch
+from gansweep.cli.sweep_table import EventLines, LiveTable
 from gansweep.engine.confirm import front, winners
 from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
 from gansweep.metrics.panel import MEASURES

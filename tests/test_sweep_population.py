@@ -21,11 +21,12 @@ from sweep_processes import one_worker_here
 from sweep_studies import begin, settings
 
 from gansweep.cli.sweep import run_sweep
-from gansweep.cli.sweep_table import LiveTable, Watch
+from gansweep.cli.sweep_table import LiveTable
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.status import status_of
 from gansweep.engine.storage.repair import repair
 from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.search.population import units_of

@@ -14,13 +14,14 @@ import sweep_fakes
 from sweep_studies import ONE, make, pruner, sampler
 
 from gansweep.cli.main import main
-from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.attempt import Attempt
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.lease.workers import Presence
 from gansweep.engine.storage.repair import repair
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
+from gansweep.search.planned_run import PlannedRun
 from gansweep.search.settings import Settings
 
 KILLED = "t0001"  # at its second score, once

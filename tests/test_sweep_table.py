@@ -8,8 +8,9 @@ from rich.console import Console
 
 from gansweep.cli import sweep_table as table
 from gansweep.cli.status import text_of
-from gansweep.cli.sweep_table import EventLines, LiveTable, Row, Watch
+from gansweep.cli.sweep_table import EventLines, LiveTable
 from gansweep.engine.status import Status
+from gansweep.engine.watch import Row, Watch
 from gansweep.judging.objective import Objective
 
 

@@ -30,7 +30,7 @@ from sweep_processes import (
 )
 from sweep_studies import begin, finish, make, record, sampler
 
-from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.attempt import Attempt
 from gansweep.engine.lease import locks
 from gansweep.engine.lease.locks import Lease
 from gansweep.engine.lease.workers import launching, refuse_second
@@ -38,6 +38,7 @@ from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
+from gansweep.search.planned_run import PlannedRun
 
 
 def drain(study: SweepStudy, value: float = 1.0) -> list[str]:

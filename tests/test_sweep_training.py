@@ -13,8 +13,9 @@ import torch
 from gansweep.cli.sweep import run_sweep
 from gansweep.cli.sweep_options import settings_of, split
 from gansweep.config.compose import compose, conf_dir
-from gansweep.engine.failures import OUT_OF_MEMORY, Failure
+from gansweep.engine.failures import Failure
 from gansweep.engine.study import SweepStudy
+from gansweep.judging.status import OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
 from gansweep.search.own_space import OWN, own_space
 from gansweep.search.space import Space

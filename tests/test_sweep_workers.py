@@ -32,12 +32,13 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.cli.sweep_table import EventLines, LiveTable, Watch
+from gansweep.cli.sweep_table import EventLines, LiveTable
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.launch import local
 from gansweep.engine.lease.locks import Lease
 from gansweep.engine.lease.workers import STOPPING, workers_of
 from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.watch import Watch
 from gansweep.engine.worker import EXIT_STOPPED, Worker
 from gansweep.records.record import RunRecord
 

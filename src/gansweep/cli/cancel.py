@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gansweep.engine.lease.workers import CANCELLED, Present, workers_of
 from gansweep.errors import UserError
-from gansweep.judging.notation import plural
+from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
 from gansweep.search.settings import Settings, only_sweep
 

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gansweep.config import permissions
 from gansweep.errors import UserError, nearest
+from gansweep.inference.request import Request, whole
 
 CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
 OPTIONS = ("label", "code", "n", "seed", *CHOICES, permissions.OPTION)
 OUTPUT_FLAGS = ("-o", "--output")
 MOST = 4096  # images that one picture holds
-
-
-@dataclass
-class Request:
-    """What was asked for.
-
-    label: of a class, its name or number.   code: a value of the code that a model learnt.
-    output: the PNG; None for a name after the run's.   extra_packages: that the run may call.
-    """
-
-    run: Path
-    label: str | None = None
-    code: str | None = None
-    n: int = 16
-    seed: int = 0
-    output: Path | None = None
-    checkpoint: str = "best"
-    accelerator: str = "auto"
-    extra_packages: tuple[str, ...] = ()
 
 
 def read(words: Sequence[str]) -> Request:
@@ -86,9 +67,3 @@ def _request(run: Path, given: dict[str, str], output: str | None) -> Request:
         given.get("accelerator", "auto"),
         tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),
     )
-
-
-def whole(key: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise UserError(f"{key}={text} is no whole number from {least} to {most}: use {key}=16.")
-    return int(text)

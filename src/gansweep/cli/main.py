@@ -357,7 +357,7 @@ def _worker(words: list[str]) -> int:
 
 
 def _status(words: list[str]) -> int:
-    from gansweep.engine.status import main as status_main
+    from gansweep.cli.status import main as status_main
 
     return status_main(words)
 

@@ -1,16 +1,42 @@
-"""What `gansweep status` prints for a person: at most 80 columns."""
+"""`gansweep status`: how a sweep fares, for a person at most 80 columns wide."""
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from gansweep.cli.sweep_table import clock
-from gansweep.engine.failures import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
-from gansweep.engine.status import Status
-from gansweep.errors import folded
+from gansweep.engine.status import Status, status_of
+from gansweep.errors import UserError, folded, nearest, visible
+from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
+from gansweep.search.settings import only_sweep
 
+HELP = """\
+gansweep status: how a sweep fares. It only reads, from any shell that sees the
+sweep's directory.
+
+  gansweep status runs/demo-digits
+  gansweep status runs/demo-digits --json         the same for scripts
+  watch -n 10 gansweep status runs/demo-digits    again every ten seconds
+
+What it says of a trial
+  done          ran to its end
+  running       a worker trains it
+  waiting       queued
+  interrupted   goes on from its checkpoint when a worker is free
+  pruned        ended early, behind the others
+  diverged, collapsed, never learned, failed
+                gave up: its log.txt and `gansweep doctor` say why
+  to come       not begun
+
+Where the study's storage does not answer, the runs' own records tell what they
+can. Scripts read "state" of --json: running, stopping (workers save), queued
+(by SLURM), finished, cancelled, stopped (its first trials failed alike), or
+idle (nobody works on it).
+"""
 COLUMNS = 80
 MOST_WORKERS = 16  # that are listed one by one
 FAILED = {  # the words of failures.FAILURES for a person
@@ -28,6 +54,27 @@ STATES = {
     "stopped": "stopped, because its first trials failed alike",
     "idle": "nobody works on it",
 }
+
+
+def main(words: list[str]) -> int:
+    """Run the verb. A UserError is left to the caller."""
+    flags = {word for word in words if word.startswith("-")}
+    places = [word for word in words if not word.startswith("-")]
+    if flags & {"-h", "--help"}:
+        print(HELP, end="")
+        return 0
+    for flag in sorted(flags - {"--json"}):
+        raise UserError(
+            f"'gansweep status' has no flag '{flag}'.{nearest(flag, ['--json'])} "
+            "'gansweep status --help' lists what it takes."
+        )
+    place = only_sweep("status", places)
+    status = status_of(place)
+    if flags:
+        print(json.dumps(asdict(status), indent=2))
+    else:
+        print(visible(text_of(status)))
+    return 0
 
 
 def text_of(status: Status) -> str:

@@ -23,7 +23,7 @@ from gansweep.engine.storage.retrying_storage import StorageOutageError
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import EXIT_CANCELLED
 from gansweep.judging.constraints import broken
-from gansweep.judging.notation import plural
+from gansweep.records.notation import plural
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 

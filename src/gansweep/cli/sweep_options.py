@@ -15,6 +15,7 @@ from gansweep.config.kinds import OneOf
 from gansweep.config.options import check_record, refusal
 from gansweep.config.ranges import Count, Name, Workers
 from gansweep.engine.confirm import FIRST_SEED
+from gansweep.engine.earlier import best_of
 from gansweep.engine.storage.storage import canonical
 from gansweep.errors import UserError, nearest
 from gansweep.search.changeable import check_population
@@ -161,7 +162,9 @@ def settings_of(
     )
     if settings.sampler["name"] == "population":
         check_population(settings, space, base)
-    remarks = settle_search(settings, space, base, lambda words: check([*overrides, *words]))
+    remarks = settle_search(
+        settings, space, base, lambda words: check([*overrides, *words]), best_of
+    )
     return settings, space, remarks
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gansweep.metrics.protocol import scores_called
+
+if TYPE_CHECKING:
+    from gansweep.records.read import Run
 
 Points = Sequence[tuple[float, float]]
 
@@ -110,3 +114,45 @@ class Evidence:
     def network(self, player: str) -> str:
         """The dotted key of a player's network: of points where the data are points."""
         return f"model.points.{player}" if self.is_points else f"model.{player}"
+
+
+def evidence_of(run: Run) -> Evidence:
+    """A run's record as the rules read it: `diagnose(evidence_of(run))`."""
+    curves: dict[str, Points] = {}
+    counted: list[list[tuple[float, list[float]]]] = [[]]
+    for name, curve in run.curves.items():
+        pairs = list(zip(curve.kimg, curve.values, strict=True))
+        lists = [(k, v) for k, v in pairs if isinstance(v, list) and None not in v]
+        numbers = [(k, v) for k, v in pairs if not isinstance(v, list)]
+        if len(numbers) == len(pairs):
+            curves[name] = [(kimg, float("nan") if v is None else float(v)) for kimg, v in pairs]
+        elif lists and run.protocols.get(name, {}).get("score") == "mode_counts":
+            counted.append(lists)
+    protocols = dict(run.protocols)
+    for evaluation in run.evaluations:
+        for name, entry in evaluation.scores.items():
+            if name not in curves and isinstance(entry.get("value"), (int, float)):
+                curves[name] = [(evaluation.kimg, float(entry["value"]))]
+                protocols[name] = evaluation.protocols.get(name, {})
+    objective, game = run.result.get("objective"), run.result.get("game")
+    return Evidence(
+        curves=curves,
+        protocols=protocols,
+        objective=objective if objective in curves else None,
+        counts=max(counted, key=len),
+        config=run.config,
+        game=game if isinstance(game, dict) else {},
+        status=run.status,
+        reason=run.reason,
+        command=str(run.result.get("command") or _bare_command(run)),
+        directory=str(run.directory),
+    )
+
+
+def _bare_command(run: Run) -> str:
+    """Where no one command trains the run again, one with the settings that it ended with; where
+    the record is too young to hold any, the choices alone."""
+    told, folder = run.result.get("overrides") or (), run.result.get("config_dir")
+    words = [word for word in told if word.partition("=")[0] not in ("group", "name")]
+    words = words or [f"model={run.model}", f"data={run.data}"]
+    return shlex.join(["gansweep", "train", *(["--config-dir", folder] if folder else []), *words])

@@ -10,19 +10,8 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from gansweep.engine.lease.locks import Lease
-from gansweep.records.record import Source
+from gansweep.search.planned_run import PlannedRun
 from gansweep.search.settings import Settings
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training run of an attempt, with a record of its own."""
-
-    name: str  # of its directory below the sweep's
-    overrides: list[str]
-    seed: int | None = None  # None: that of the sweep, or of the search space
-    until_kimg: float | None = None  # where it pauses; None: its whole budget
-    source: Source | None = None  # whose weights it begins with, where not its own
 
 
 @dataclass

@@ -20,17 +20,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
+from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import FULL, RunRecord, content_of, replace_atomically
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-OUT_OF_MEMORY = "out_of_memory"
-BUG = "bug"  # of ours or in the user's code
-MISTAKE = "mistake"  # of a configuration; its message says the mend
-KILLED = "killed"
-FAILURES = (OUT_OF_MEMORY, BUG, MISTAKE, KILLED)
 
 # How an attempt ended that is taken up again -> what the trial failed by, where that was too often.
 RETRIED = {"killed": KILLED, "out_of_memory": OUT_OF_MEMORY, "crashed": BUG}

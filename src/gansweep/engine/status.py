@@ -1,8 +1,7 @@
-"""`gansweep status`: how a sweep fares, from any shell that sees its directory. It only reads."""
+"""How a sweep fares, as plain values, from any shell that sees its directory. It only reads."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections import Counter
@@ -15,38 +14,15 @@ from gansweep.engine.damage import damaged_files
 from gansweep.engine.failures import Stop
 from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.lease.workers import STOPPING, Present, is_cancelled, workers_of
-from gansweep.errors import UserError, nearest, visible
+from gansweep.errors import UserError, visible
 from gansweep.judging.constraints import met_by
 from gansweep.judging.status import GAVE_UP, SUCCEEDED, outcome_of
 from gansweep.records.record import RunRecord
-from gansweep.search.settings import Settings, only_sweep
+from gansweep.search.settings import Settings
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-HELP = """\
-gansweep status: how a sweep fares. It only reads, from any shell that sees the
-sweep's directory.
-
-  gansweep status runs/demo-digits
-  gansweep status runs/demo-digits --json         the same for scripts
-  watch -n 10 gansweep status runs/demo-digits    again every ten seconds
-
-What it says of a trial
-  done          ran to its end
-  running       a worker trains it
-  waiting       queued
-  interrupted   goes on from its checkpoint when a worker is free
-  pruned        ended early, behind the others
-  diverged, collapsed, never learned, failed
-                gave up: its log.txt and `gansweep doctor` say why
-  to come       not begun
-
-Where the study's storage does not answer, the runs' own records tell what they
-can. Scripts read "state" of --json: running, stopping (workers save), queued
-(by SLURM), finished, cancelled, stopped (its first trials failed alike), or
-idle (nobody works on it).
-"""
 ORDER = ("done", "running", "waiting", "interrupted", "pruned", *GAVE_UP)
 
 
@@ -70,29 +46,6 @@ class Status:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     queue_error: str = ""  # why SLURM was not asked
     next: dict[str, str] = field(default_factory=dict)  # command -> what it does
-
-
-def main(words: list[str]) -> int:
-    """Run the verb. A UserError is left to the caller."""
-    flags = {word for word in words if word.startswith("-")}
-    places = [word for word in words if not word.startswith("-")]
-    if flags & {"-h", "--help"}:
-        print(HELP, end="")
-        return 0
-    for flag in sorted(flags - {"--json"}):
-        raise UserError(
-            f"'gansweep status' has no flag '{flag}'.{nearest(flag, ['--json'])} "
-            "'gansweep status --help' lists what it takes."
-        )
-    place = only_sweep("status", places)
-    status = status_of(place)
-    if flags:
-        print(json.dumps(asdict(status), indent=2))
-    else:
-        from gansweep.cli.status import text_of
-
-        print(visible(text_of(status)))
-    return 0
 
 
 def status_of(directory: Path) -> Status:
@@ -136,10 +89,10 @@ def _worker(worker: Present) -> dict[str, Any]:
 
 def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     """Fill in what the study tells; whether the sweep is finished."""
-    from gansweep.cli.sweep_table import Watch, state_of
     from gansweep.engine.storage.storage import open_storage
     from gansweep.engine.study import SweepStudy, latest
     from gansweep.engine.time_left import seconds_left
+    from gansweep.engine.watch import Watch, state_of
 
     storage = open_storage(directory, settings.storage)
     storage.patience.ends = lambda: True  # a reader does not wait for the end of an outage

@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.engine import failures
-from gansweep.engine.attempt import Attempt, PlannedRun, run_names
+from gansweep.engine.attempt import Attempt, run_names
 from gansweep.engine.confirm import Confirmation, confirmation, confirmations, group_of
 from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
 from gansweep.engine.finish_attempt import pin_recorded, queue_failed, recorded_params, settle
@@ -25,11 +25,12 @@ from gansweep.engine.queue import Planned, Queue
 from gansweep.engine.reporting import tell_score, tell_value
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError
-from gansweep.judging.notation import short_names
 from gansweep.judging.status import SUCCEEDED, Outcome, outcome_of
 from gansweep.records.drafts import remove_drafts
+from gansweep.records.notation import short_names
 from gansweep.records.record import RunRecord
 from gansweep.search.domains import override_text
+from gansweep.search.planned_run import PlannedRun
 from gansweep.search.population import open_record
 from gansweep.search.pruning import PeerPruner, last_attempts, make_pruner
 from gansweep.search.samplers import make_sampler

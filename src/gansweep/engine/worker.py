@@ -18,7 +18,7 @@ from types import FrameType
 
 from optuna.exceptions import UpdateFinishedTrialError
 
-from gansweep.engine.attempt import Attempt, PlannedRun
+from gansweep.engine.attempt import Attempt
 from gansweep.engine.child import BEGUN, Order, may_run, run_order
 from gansweep.engine.failures import (
     CRASHES,
@@ -41,6 +41,7 @@ from gansweep.engine.storage.server import ServerDiedError, TrialServer
 from gansweep.engine.study import SweepStudy, protocols_in
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
+from gansweep.search.planned_run import PlannedRun
 from gansweep.search.population import is_untouched
 from gansweep.search.settings import Settings
 from gansweep.signals import note_hangup, stop_signals

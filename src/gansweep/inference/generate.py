@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from gansweep.callbacks.sheet import grid, of_kind, point_map, save, sheet
-from gansweep.cli.generate import Request, whole
 from gansweep.config import permissions
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError, nearest
+from gansweep.inference.request import Request, whole
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config

@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansweep.judging.notation import plural
 from gansweep.judging.trials import Trial
+from gansweep.records.notation import plural
 
 MIN_TRIALS = 3
 TAIL = 0.05  # the band leaves out the luckiest and the unluckiest twentieth of all draws

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gansweep.judging.notation import settings_text, short_names
+from gansweep.records.notation import settings_text, short_names
 from gansweep.records.read import Run
 
 if TYPE_CHECKING:

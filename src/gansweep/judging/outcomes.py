@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gansweep.diagnosis.learning import NEVER_LEARNED
-from gansweep.judging.notation import duration, number, plural
+from gansweep.judging.table import Table
 from gansweep.judging.trials import BEYOND, Sweep, Trial
+from gansweep.records.notation import duration, number, plural
 from gansweep.records.read import COMPLETE
-from gansweep.report.page.section import Table
 
 FAILURES = {
     "bug": "failed: a bug",

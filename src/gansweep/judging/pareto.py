@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gansweep.judging.goals import column_of, pareto_front, value_of
-from gansweep.judging.notation import plural
 from gansweep.judging.statistics import Board, Row, Summary, summarize
+from gansweep.judging.table import Table
 from gansweep.judging.trials import Sweep, limits_broken, sweeps_of
+from gansweep.records.notation import plural
 from gansweep.records.read import Run
 from gansweep.records.sweep_part import Goal
-from gansweep.report.page.section import Table
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansweep.judging.notation import plural, setting
 from gansweep.metrics.protocol import REPEATABLE, protocol_key
+from gansweep.records.notation import plural, setting
 from gansweep.records.read import Run
 
 

@@ -13,10 +13,10 @@ from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.errors import UserError, nearest
 from gansweep.judging.goals import column_of
 from gansweep.judging.labels import label, settings_of
-from gansweep.judging.notation import ROUNDING, bracketed, listing, mean_and_std, plural
 from gansweep.judging.protocols import Refusal, refusals
 from gansweep.judging.trials import limits_broken, trials_of
 from gansweep.metrics.protocol import scores_called
+from gansweep.records.notation import ROUNDING, bracketed, listing, mean_and_std, plural
 from gansweep.records.read import Run
 
 # Where several scores were measured by as many runs, the first of these ranks; the columns of the

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.diagnosis.learning import NEVER_LEARNED, judged_end
-from gansweep.engine.failures import BUG, MISTAKE
 from gansweep.judging.objective import Objective
 from gansweep.metrics.protocol import Protocol
 from gansweep.records.record import RunRecord
+
+# What a failed trial failed by.
+OUT_OF_MEMORY = "out_of_memory"
+BUG = "bug"  # of ours or in the user's code
+MISTAKE = "mistake"  # of a configuration; its message says the mend
+KILLED = "killed"
+FAILURES = (OUT_OF_MEMORY, BUG, MISTAKE, KILLED)
+
 
 SUCCEEDED = ("finished", "equilibrium", "plateau")
 SPENT = (*SUCCEEDED, NEVER_LEARNED)  # their whole budget, or what they needed of it

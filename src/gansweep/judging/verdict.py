@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.judging.comparison import Comparison, compare, holm
-from gansweep.judging.notation import listing, number, plural, rounded
 from gansweep.judging.statistics import Board, Row, Summary
+from gansweep.records.notation import listing, number, plural, rounded
 
 NAMED = 2  # of the rows of which one thing is said; more are counted
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gansweep.judging.notation import setting
 from gansweep.metrics.protocol import REPEATABLE
+from gansweep.records.notation import setting
 
 if TYPE_CHECKING:
     from gansweep.records.read import Evaluation, Run

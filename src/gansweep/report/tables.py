@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.judging.notation import number, plural
 from gansweep.judging.pareto import front_table, fronts
 from gansweep.judging.protocols import protocols_of
 from gansweep.judging.statistics import Board, Row, leader, mend
+from gansweep.judging.table import Table
 from gansweep.judging.verdict import verdict
-from gansweep.report.page.section import Table
+from gansweep.records.notation import number, plural
 
 LEGEND = "± standard deviation over seeds; [ ] 95 % interval of the mean (Student's t)"
 MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}

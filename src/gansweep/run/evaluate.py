@@ -19,9 +19,9 @@ from gansweep.config.compose import compose, instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError, nearest, visible
-from gansweep.judging.notation import spread_words
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
+from gansweep.records.notation import spread_words
 from gansweep.records.record import RunRecord, find_records
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest

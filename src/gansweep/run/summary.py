@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.diagnosis.learning import judged_end
-from gansweep.judging.notation import number
+from gansweep.records.notation import number
 from gansweep.records.record import RunRecord
 
 Scores = Mapping[str, float]

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from gansweep.judging.objective import direction_of_runs, refuse_unmeasured
 from gansweep.search import samplers
-from gansweep.search.enqueue import refuse_too_many, starting_points
+from gansweep.search.enqueue import BestOf, refuse_too_many, starting_points
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 
@@ -38,11 +38,16 @@ def with_direction(objective: Mapping[str, Any], base: Any) -> dict[str, Any]:
 
 
 def settle_search(
-    settings: Settings, space: Space, base: Any, compose: Callable[[list[str]], Any]
+    settings: Settings,
+    space: Space,
+    base: Any,
+    compose: Callable[[list[str]], Any],
+    best_of: BestOf,
 ) -> list[str]:
     """Check the search and fill in the configurations to start with; lines for the user.
 
     base: the configuration of a trial without the space.   compose: overrides -> configuration.
+    best_of: reads the trials of an earlier sweep.
     Raises: UserError where the sampler, the objectives, the constraints or what is enqueued do not
         fit the space or what runs measure.
     """
@@ -53,6 +58,8 @@ def settle_search(
     for limit in settings.limits:
         refuse_unmeasured("sweep.constraints", limit.metric, metrics)
     directory = Path(settings.runs_dir) / settings.name
-    settings.enqueue, skipped = starting_points(settings.enqueue, space, compose, directory)
+    settings.enqueue, skipped = starting_points(
+        settings.enqueue, space, compose, directory, best_of
+    )
     refuse_too_many(settings)
     return [textwrap.fill(line, 80) for line in [*samplers.remarks(settings, space), *skipped]]

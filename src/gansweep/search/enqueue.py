@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from gansweep.engine.confirm import params_of, winners
-from gansweep.engine.study import SweepStudy, latest
 from gansweep.errors import UserError, nearest
-from gansweep.records.record import RunRecord
-from gansweep.records.run_config import stored_settings
 from gansweep.search.domains import override_text
 from gansweep.search.settings import Settings
 from gansweep.search.space import ABSENT, Space
@@ -26,15 +21,29 @@ Compose = Callable[[list[str]], Any]
 Plain = Callable[[str | None, str], Any]
 
 
+class Earlier(NamedTuple):
+    """A trial of an earlier sweep that ran to its end.
+
+    searched: key -> value.   cfg: the whole configuration of its run, empty where that is gone.
+    """
+
+    key: str
+    searched: dict[str, Any]
+    cfg: Any
+
+
+BestOf = Callable[[Path], Iterator[Earlier]]  # the trials of the sweep in a directory, best first
+
+
 def starting_points(
-    entries: Sequence[Any], space: Space, compose: Compose, directory: Path
+    entries: Sequence[Any], space: Space, compose: Compose, directory: Path, best_of: BestOf
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """(what `Settings.enqueue` keeps, a line for each entry that is not tried as it is named).
 
     entries: "defaults", the directory of an earlier sweep, or a mapping from searched keys to
         values; the sampler draws the keys that a mapping leaves out.
     compose: overrides -> the configuration of a trial with them.
-    directory: of the sweep itself.
+    directory: of the sweep itself.   best_of: reads an earlier one.
     Each point is {"source": what it was taken from, "params": Optuna's name -> stored value}.
     Raises: UserError for an entry that is none of these, and for a mapping outside the space.
     """
@@ -43,7 +52,7 @@ def starting_points(
     remarks = []
     for entry in entries:
         fitting, misfits = 0, []
-        for source, values in _configurations(entry, space, plain, directory):
+        for source, values in _configurations(entry, space, plain, directory, best_of):
             try:
                 params = space.pinned(values)
             except UserError as error:
@@ -84,7 +93,7 @@ def refuse_too_many(settings: Settings) -> None:
 
 
 def _configurations(
-    entry: Any, space: Space, plain: Plain, directory: Path
+    entry: Any, space: Space, plain: Plain, directory: Path, best_of: BestOf
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(source, key -> value) of each configuration that an entry stands for."""
     if isinstance(entry, Mapping):
@@ -92,7 +101,13 @@ def _configurations(
     elif entry == DEFAULTS:
         yield from _defaults(space, plain)
     elif (Path(str(entry)) / "sweep.yaml").is_file():
-        yield from _best_of(Path(str(entry)), space, plain, directory)
+        earlier = Path(str(entry))
+        if earlier.resolve() == directory.resolve():
+            raise UserError(
+                f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
+            )
+        for trial in best_of(earlier):
+            yield f"{earlier}/{trial.key}", _as_here(trial.searched, trial.cfg, space, plain)
     else:
         raise UserError(
             f"sweep.enqueue: {override_text(entry)} is no sweep's directory, for there is no "
@@ -109,24 +124,6 @@ def _defaults(space: Space, plain: Plain) -> Iterator[tuple[str, Mapping[str, An
             return plain(model, key)
 
         yield DEFAULTS if model is None else f"{DEFAULTS} of {model}", space.with_defaults(default)
-
-
-def _best_of(
-    earlier: Path, space: Space, plain: Plain, directory: Path
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The configurations of an earlier sweep that ran to their end, best first."""
-    if earlier.resolve() == directory.resolve():
-        raise UserError(
-            f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
-        )
-    study = SweepStudy(earlier)
-    every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
-    settings = replace(study.settings, confirm=every)
-    for trial in winners(latest(study.trials), study.space, settings):
-        run = RunRecord(study.run_dir(study.run_names(trial.user_attrs["key"])[0]))
-        cfg = stored_settings(run) if run.exists else OmegaConf.create()
-        values = _as_here(params_of(trial, study.space) or {}, cfg, space, plain)
-        yield f"{earlier}/{trial.user_attrs['key']}", values
 
 
 def _as_here(

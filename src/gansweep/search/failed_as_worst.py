@@ -15,8 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gansweep.engine.failures import KILLED
-from gansweep.judging.status import GAVE_UP
+from gansweep.judging.status import GAVE_UP, KILLED
 from gansweep.search.pruning import last_attempts
 
 

@@ -26,11 +26,11 @@ from typing import Any
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from gansweep.engine.attempt import PlannedRun
 from gansweep.records.record import RunRecord, Source, replace_atomically
 from gansweep.records.writer import writing
 from gansweep.search.domains import Scalar
 from gansweep.search.perturbation import explored
+from gansweep.search.planned_run import PlannedRun
 from gansweep.search.pruning import last_attempts
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space

@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial
 
 from gansweep.errors import UserError
 from gansweep.judging.constraints import TELLS_OPTUNA, excesses
-from gansweep.judging.notation import plural, short_names
+from gansweep.records.notation import plural, short_names
 from gansweep.search.cma_es import RepeatableCmaEs
 from gansweep.search.domains import Choice, Fixed, Interval
 from gansweep.search.failed_as_worst import LearnsOfGivenUp

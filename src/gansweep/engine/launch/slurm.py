@@ -31,7 +31,7 @@ from gansweep.engine.lease.locks import KernelLock
 from gansweep.engine.lease.workers import is_cancelled
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.judging.notation import plural
+from gansweep.records.notation import plural
 from gansweep.search.settings import Settings
 
 __all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from gansweep.engine.lease.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
 from gansweep.errors import UserError
-from gansweep.judging.notation import plural
+from gansweep.records.notation import plural
 from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import content_of
 

@@ -15,9 +15,8 @@ from optuna.distributions import json_to_distribution
 from optuna.storages.journal._storage import JournalOperation, JournalStorageReplayResult
 from optuna.trial import FixedTrial, TrialState
 
-from gansweep.engine.failures import KILLED
 from gansweep.engine.storage.storage import log_in
-from gansweep.judging.status import SUCCEEDED
+from gansweep.judging.status import KILLED, SUCCEEDED
 from gansweep.search.space import Space
 
 TRIAL = re.compile(r"t(\d{4,})")  # the keys of the trials, which are numbered without a gap

@@ -23,8 +23,8 @@ from gansweep.engine.storage.restoring import restore
 from gansweep.engine.storage.storage import JournalFile
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.judging.notation import plural
 from gansweep.judging.status import outcome_of
+from gansweep.records.notation import plural
 from gansweep.records.record import RunRecord, replace_atomically
 from gansweep.search.settings import Settings, merged_identity, only_sweep
 from gansweep.search.space import Space

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gansweep.judging.notation import number
+from gansweep.records.notation import number
 from gansweep.report.figures.figures import Figure, axes, banded, columns, curve, label_end, level
 from gansweep.report.figures.palette import Variant
 

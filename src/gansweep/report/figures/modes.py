@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gansweep.judging.notation import number
 from gansweep.metrics.scores.missing import missing_words
+from gansweep.records.notation import number
 from gansweep.records.read import Run
 from gansweep.report.figures.figures import Figure, level, name_of, plain
 from gansweep.report.figures.palette import NEUTRAL, Variant

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.judging.goals import pareto_front
-from gansweep.judging.notation import number, plural
 from gansweep.judging.pareto import Candidate, Front, fronts
 from gansweep.judging.statistics import Board
+from gansweep.records.notation import number, plural
 from gansweep.report.figures.figures import Figure, plain, value_axis
 from gansweep.report.figures.palette import NEUTRAL, Line, lines_of_models
 

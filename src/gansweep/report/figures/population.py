@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.judging.labels import varied
-from gansweep.judging.notation import number, setting
 from gansweep.judging.statistics import Board
 from gansweep.judging.trials import Sweep, Trial, sweeps_of
+from gansweep.records.notation import number, setting
 from gansweep.report.figures.figures import Figure, axes, log_ticks, plain
 from gansweep.report.figures.palette import COLOURS, NEUTRAL
 from gansweep.report.page.population import Stretch, best_member, lineage, own_stretches, told

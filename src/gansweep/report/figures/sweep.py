@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.judging.labels import parameters
-from gansweep.judging.notation import listing, number, plural, setting
 from gansweep.judging.statistics import Board
 from gansweep.judging.trials import BEYOND, OPEN, Trial, trials_of
+from gansweep.records.notation import listing, number, plural, setting
 from gansweep.report.figures.figures import Figure, plain
 from gansweep.report.figures.palette import NEUTRAL
 from gansweep.report.page.importance import Importance

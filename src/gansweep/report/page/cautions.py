@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansweep.judging.notation import listing, number
 from gansweep.judging.protocols import measured_with
 from gansweep.judging.statistics import Board, Row
+from gansweep.records.notation import listing, number
 from gansweep.records.read import Run
 
 # FID compares covariances: below this many samples for each dimension its bias is a large part of

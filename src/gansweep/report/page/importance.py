@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.judging.labels import parameters
-from gansweep.judging.notation import plural
 from gansweep.judging.trials import Trial, trials_of
+from gansweep.records.notation import plural
 from gansweep.records.read import Run
 
 if TYPE_CHECKING:

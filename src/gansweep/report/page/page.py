@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
-from gansweep.judging import notation
 from gansweep.judging.labels import varied
 from gansweep.judging.protocols import protocols_of
 from gansweep.judging.statistics import PREFERENCE, Board, Row, is_confirmation, leader, leaderboard
 from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import REPEATABLE, interval_holds
+from gansweep.records import notation
 from gansweep.records.read import Run, Value, load
 from gansweep.records.record import content_of, replace_atomically
 from gansweep.report.figures.palette import Variant, variants

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansweep.judging.notation import listing, number
 from gansweep.judging.trials import Trial
+from gansweep.records.notation import listing, number
 from gansweep.records.sweep_part import Segment
 
 

@@ -4,21 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gansweep.judging.table import Table
 from gansweep.report.figures.figures import Figure
-
-
-@dataclass
-class Table:
-    """Text in cells. The first `words` columns are words, the others are numbers.
-
-    caption: what the table shows; the page prints it where `titled`, and reads it out anyway.
-    """
-
-    caption: str
-    heads: list[str]
-    rows: list[list[str]]
-    words: int = 1
-    titled: bool = False
 
 
 @dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gansweep.judging.notation import number
 from gansweep.judging.statistics import Board
+from gansweep.records.notation import number
 from gansweep.report.figures import classes as class_figures
 from gansweep.report.figures import fidelity as fidelity_figures
 from gansweep.report.figures import figures

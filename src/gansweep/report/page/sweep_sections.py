@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from gansweep.judging.notation import plural
 from gansweep.judging.outcomes import outcome_table
 from gansweep.judging.pareto import front_table, fronts
 from gansweep.judging.statistics import Board
+from gansweep.judging.table import Table
 from gansweep.judging.trials import sweeps_of, trials_of
+from gansweep.records.notation import plural
 from gansweep.report.figures import sweep as sweep_figures
 from gansweep.report.figures.budget import expected_best_figures
 from gansweep.report.figures.pareto import pareto_figures
 from gansweep.report.figures.population import schedules
 from gansweep.report.page.importance import hyperparameter_importance
-from gansweep.report.page.section import Section, Table
+from gansweep.report.page.section import Section
 
 
 def sweep_sections(board: Board) -> list[Section]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.judging.labels import settings_of, varied
-from gansweep.judging.notation import setting, short_names
+from gansweep.records.notation import setting, short_names
 from gansweep.records.read import Run
 
 MOST = 2  # settings told of one finding

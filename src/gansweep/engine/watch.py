@@ -1,0 +1,152 @@
+"""How each run of a sweep stands: by its study and its records."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from gansweep.engine.confirm import front
+from gansweep.engine.study import SweepStudy, latest, protocols_in
+from gansweep.judging.constraints import broken
+from gansweep.judging.status import SUCCEEDED
+from gansweep.records.record import RunRecord
+
+WAITS = ("waiting", "interrupted")
+
+
+@dataclass
+class Row:
+    """One trial or confirmation run as it stands."""
+
+    key: str
+    status: str
+    worker: str
+    params: str
+    kimg: float
+    score: str | None  # the objective's full name
+    value: float | None  # its latest value
+    images_per_second: float | None
+    seconds: float
+    reason: str
+    confirms: bool
+    breaks: str = ""  # which constraints, and by what
+
+
+class Watch:
+    """Reads the study and the run records; each file again only after it has changed."""
+
+    def __init__(self, study: SweepStudy) -> None:
+        self.study = study
+        self.started = time.monotonic()
+        self._done_before = -1
+        self._histories: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self._settled: dict[tuple[str, int], Row] = {}
+
+    def rows(self) -> list[Row]:
+        studies = (self.study.trials, self.study.confirms)
+        return [self._row(t, s is studies[1]) for s in studies for t in latest(s)]
+
+    def shown(self, rows: list[Row]) -> list[Row]:
+        """One row for each trial; of a population's members, that of their latest generation."""
+        if self.study.population is None:
+            return rows
+        members = {self.study.population.member_of(r.key): r for r in rows if not r.confirms}
+        latest_units = [replace(row, key=member) for member, row in sorted(members.items())]
+        return [*latest_units, *(r for r in rows if r.confirms)]
+
+    def best(self, rows: list[Row]) -> Row | None:
+        done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
+        done = [r for r in done if r.value is not None and not r.breaks]
+        key = self.study.objective.sort_key
+        return min(done, key=lambda r: key(r.value or 0.0)) if done else None
+
+    def front_size(self) -> int | None:
+        """How many trials the Pareto front has so far; None where there is one objective."""
+        settings = self.study.settings
+        several = len(settings.objectives) > 1
+        return len(front(latest(self.study.trials), settings)) if several else None
+
+    def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
+        """Runs that have ended, and how many there will be."""
+        confirm = self.study.settings.confirm
+        ended = [r for r in rows if r.status not in (*WAITS, "running")]
+        known = {r.key for r in rows if r.confirms}
+        if sum(not r.confirms for r in ended) >= self.study.n_trials:
+            confirms = len(known | {c.name for c in self.study.confirmations()})
+        else:
+            confirms = max(len(known), int(confirm["top"]) * int(confirm["seeds"]))
+        return len(ended), self.study.n_trials + confirms
+
+    def _row(self, trial: FrozenTrial, confirms: bool) -> Row:
+        key = str(trial.user_attrs["key"])
+        known = self._settled.get((key, trial.number))
+        if known is not None:
+            return known
+        records = [RunRecord(self.study.run_dir(name)) for name in self.study.run_names(key)]
+        histories = [self._history(record) for record in records]
+        record, history = next(
+            (pair for pair in zip(reversed(records), reversed(histories), strict=True) if pair[1]),
+            (records[0], []),
+        )
+        name = self.study.objective.find(
+            {k: v for row in history for k, v in row.items()},
+            protocols_in(history),
+            (record.result() or {}).get("objective"),
+        )
+        values = [row[name] for row in history if name is not None and row.get(name) is not None]
+        speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
+        row = Row(
+            key=key,
+            status=state_of(trial),
+            worker=str(trial.user_attrs.get("worker", "")),
+            params=self._params(trial),
+            kimg=sum(max((row.get("kimg", 0.0) for row in h), default=0.0) for h in histories),
+            score=name,
+            value=trial.values[0] if trial.values else (values[-1] if values else None),
+            images_per_second=speeds[-1] if speeds else None,
+            seconds=_seconds(trial),
+            reason=str(trial.user_attrs.get("reason", "")),
+            confirms=confirms,
+            breaks=broken(trial),
+        )
+        if trial.state.is_finished():
+            self._settled[key, trial.number] = row
+        return row
+
+    def _params(self, trial: FrozenTrial) -> str:
+        of = trial.user_attrs.get("of")
+        if of is not None:
+            return f"seed={trial.user_attrs['seed']} of {of}"
+        source = trial.user_attrs.get("from")
+        taken = [] if source is None else [f"from {source}"]
+        return " ".join([*self.study.described(trial), *taken])
+
+    def _history(self, record: RunRecord) -> list[dict[str, Any]]:
+        try:
+            changed = record.history_path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        key = str(record.directory)
+        if self._histories.get(key, (0, []))[0] != changed:
+            self._histories[key] = (changed, record.history())
+        return self._histories[key][1]
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """waiting, interrupted (to be taken up again), running, or how it ended."""
+    if trial.state == TrialState.WAITING:
+        return "waiting" if trial.user_attrs["attempt"] == 1 else "interrupted"
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    return str(trial.user_attrs.get("status", "failed"))
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    if trial.datetime_start is None:
+        return 0.0
+    end = trial.datetime_complete
+    now = end.timestamp() if end is not None else time.time()
+    return now - trial.datetime_start.timestamp()
