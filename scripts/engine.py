@@ -146,7 +146,7 @@ def proxy(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def database() -> Iterator[str | None]:
     """A PostgreSQL server of our own; None where this machine has none."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
     from postgres import NoPostgresError, Postgres
 
     try:

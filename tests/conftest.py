@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from places import SUPPORT, TOP
 
 if TYPE_CHECKING:
     from postgres import Postgres
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from gansweep.engine.launch.slurm import SlurmLauncher
 
-SLURM_CLUSTER = Path(__file__).parents[1] / "scripts" / "slurm_cluster.sh"
+SLURM_CLUSTER = TOP / "scripts" / "slurm_cluster.sh"
 
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -157,7 +158,7 @@ def under_a_limit(
     held(hears, "t0000")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(_cluster / "slurm.conf"))
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(SUPPORT))
         return {
             "hears": launched_under_a_limit(hears),
             "deaf": launched_under_a_limit(deaf, "does=deaf"),
@@ -179,7 +180,7 @@ def no_job_left(tmp_path: Path) -> Iterator[None]:
 def importable_fakes() -> Iterator[None]:
     """The processes that a test starts import what lies beside it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(SUPPORT))
         yield
 
 
@@ -231,7 +232,7 @@ def _group(item: pytest.Item) -> str:
     server or a cluster.
     """
     fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in ("_cluster", "postgres") if name in fixtures), item.path.stem)
+    return next((name for name in ("_cluster", "postgres") if name in fixtures), str(item.path))
 
 
 def _has_cuda() -> bool:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.config.kinds import Either, Flag, Kind, MappingOf, Nothing, Object, Record, shown
+from gansweep.config.old_names import renewed_target
 from gansweep.config.ranges import Decay, Finite, Name, Range, Rate, Seed, Share, Weight
 from gansweep.config.signatures import Parameter, fields, names_in, signature
 from gansweep.errors import UserError, nearest
@@ -248,7 +249,9 @@ def _no_such_class(name: str, target: str) -> str:
     home, _, wanted = target.rpartition(".")
     known = names_in(home)
     where = f"{home} has none" if known else f"there is no {home}"
-    return f"{name}._target_={target} is no class or function: {where}.{nearest(wanted, known)}"
+    today = renewed_target(target)
+    hint = nearest(wanted, known) if today == target else f" Today it is {today}."
+    return f"{name}._target_={target} is no class or function: {where}.{hint}"
 
 
 def _of_pytorch(target: str) -> Mapping[str, Kind]:

@@ -25,10 +25,7 @@ from omegaconf import OmegaConf
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 
-ROOMS = (
-    *("augment", "callbacks", "data", "layers", "losses", "metrics", "models", "penalties"),
-    *("schedules", "tracking"),
-)
+ROOMS = ("callbacks", "data", "layers", "metrics", "models", "terms")
 TORCH = ("torch.nn", "torch.optim")
 FUNCTIONS = {
     "gansweep.terms.schedules": ("cosine", "geometric", "halving", "linear_decay"),

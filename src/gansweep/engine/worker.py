@@ -35,9 +35,9 @@ from gansweep.engine.lease.gpus import GpuShare, GpuTurns
 from gansweep.engine.lease.locks import Lease, remove_dead
 from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
 from gansweep.engine.reporting import Reporter
+from gansweep.engine.server import ServerDiedError, TrialServer
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outage
-from gansweep.engine.storage.server import ServerDiedError, TrialServer
 from gansweep.engine.study import SweepStudy, protocols_in
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord

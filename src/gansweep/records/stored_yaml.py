@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from gansweep.config.old_names import renewed
 from gansweep.records.plain_values import DamagedError, plain
 from gansweep.records.record import content_of
 
@@ -18,6 +19,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def yaml_text(path: Path) -> str:
     """The text of a file that may be parsed: small, in UTF-8, not deep, with no aliases.
 
+    The classes that an older version named by other modules have their names of today.
     gansweep writes no alias, and a few of them in each other stand for more nodes than fit into
     memory.
     Raises: OSError; DamagedError with the reason.
@@ -41,7 +43,7 @@ def yaml_text(path: Path) -> str:
         raise DamagedError("it is not UTF-8") from error
     except yaml.YAMLError as error:
         raise DamagedError(" ".join(str(error).split())) from error
-    return text
+    return renewed(text)
 
 
 def yaml_mapping(path: Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from places import TOP
 
-ROOT = Path(__file__).parents[1]
+ROOT = TOP
 PYTHONS = ("3.10.0", "3.11.0", "3.12.0", "3.13.0")
 # A line of pyproject.toml such as:  "torch>=2.6",   # models/adversarial.py: networks
 DEPENDENCY = re.compile(r'^    "(?P<requirement>[^"]+)",(?:\s+# (?P<reason>.*))?$', re.MULTILINE)

@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 import torch
+from places import TOP
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = TOP / "scripts"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import TOP
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
@@ -115,7 +116,7 @@ def test_fashion_mnistnet_reads_91_percent_of_the_test_images() -> None:
 
 @pytest.mark.slow
 def test_mnistnet_reads_99_percent_of_the_test_digits() -> None:
-    data = MNIST(Path(__file__).parents[2] / "shared" / "data" / "mnist")
+    data = MNIST(TOP.parent / "shared" / "data" / "mnist")
     if not data.is_there():
         pytest.skip("needs MNIST in ../shared/data/mnist")
     measured(data, "mnistnet1", 0.99)

@@ -254,7 +254,7 @@ def test_lingering_child_of_a_killed_worker_keeps_the_gpu(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     pid_file = tmp_path / "pid"
-    code = f"import test_sweep_gpus; test_sweep_gpus._work({str(pid_file)!r})"
+    code = f"import test_gpus; test_gpus._work({str(pid_file)!r})"
     with subprocess.Popen([sys.executable, "-c", code]) as worker:
         text = wait_until(lambda: pid_file.exists() and pid_file.read_text())
         worker.kill()

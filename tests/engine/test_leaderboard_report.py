@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sweep_fakes
+from places import SUPPORT
 
 from gansweep.cli.sweep import run_sweep
 from gansweep.judging.statistics import leaderboard
@@ -22,7 +23,7 @@ space:
 def test_the_report_ranks_a_sweep_as_its_leaderboard_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
     (tmp_path / "own" / "sweep").mkdir(parents=True)
     (tmp_path / "own" / "sweep" / "mini.yaml").write_text(SWEEP)
     where = ["--config-dir", str(tmp_path / "own"), f"runs_dir={tmp_path / 'runs'}", "name=s"]

@@ -12,6 +12,7 @@ import optuna
 import pytest
 import sweep_fakes
 from optuna.trial import TrialState
+from places import TOP
 from processes import PATIENCE_SECONDS, Processes, said_by
 from sweep_processes import (
     UNCONFIRMED,
@@ -33,7 +34,7 @@ HOLD = (
     "time.sleep(600)"
 )
 STORAGES = ("journal", "sqlite", "sqlite file", "postgresql", "grpc")
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = TOP / "scripts"
 
 Where = Callable[[str], str]
 

@@ -2,14 +2,13 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from places import TOP
 
 from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
 from gansweep.config import compose as config
 
-TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, flags=re.MULTILINE)
 COMMANDS = [
@@ -24,12 +23,12 @@ COMMANDS = [
 def test_the_worked_example_is_the_one_that_is_tested(name: str) -> None:
     shown = README.split(f"`{name}`\n\n", 1)[1].split("\n`", 1)[0].split("\nand then", 1)[0]
     code = "".join(line.removeprefix("    ") for line in shown.splitlines(keepends=True))
-    assert code.rstrip() == (TOP / "tests" / "example" / name).read_text().rstrip()
+    assert code.rstrip() == (TOP / "tests" / "docs" / "example" / name).read_text().rstrip()
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("gansweep train")])
 def test_every_run_composes(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(TOP / "tests" / "example")
+    monkeypatch.chdir(TOP / "tests" / "docs" / "example")
     words = shlex.split(command, comments=True)[2:]
     config_dir = None
     if "--config-dir" in words:

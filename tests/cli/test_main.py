@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import TESTS
 
 import gansweep
 from gansweep.cli.main import VERBS
@@ -20,7 +21,7 @@ from gansweep.config.compose import conf_dir, dotted_keys
 from gansweep.records.record import RunRecord
 
 Command = Callable[..., Any]
-EXAMPLE = Path(__file__).parent / "example"
+EXAMPLE = TESTS / "docs" / "example"
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
 TINY += ["budget_kimg=0.1", "tracker=none", "metrics=none", "trainer=cpu"]
 

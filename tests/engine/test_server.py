@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sweep_processes import UNCONFIRMED, ends, made, words_of_a_sweep
 
+from gansweep.engine import server
 from gansweep.engine.failures import Failure
-from gansweep.engine.storage import server
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_FINISHED, Worker
 from gansweep.errors import UserError

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from places import TOP
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = TOP / "scripts"
 QUICK_START_SECONDS = 0.05  # of Python, on the two cores that the engine's 0.5 s are promised for
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import get_class, instantiate
+from places import TOP
 from torch import Tensor
 
 from gansweep.config.compose import compose
@@ -19,7 +20,7 @@ from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "data").glob("*.yaml"))
+CONFIGS = sorted((TOP / "conf" / "data").glob("*.yaml"))
 
 
 class Numbered(ResidentSource):

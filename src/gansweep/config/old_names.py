@@ -1,0 +1,27 @@
+"""Where the classes that older configurations name stand today."""
+
+from __future__ import annotations
+
+import re
+
+MODULES = {
+    "gansweep.losses": "gansweep.terms.losses",
+    "gansweep.penalties": "gansweep.terms.penalties",
+    "gansweep.augment": "gansweep.terms.augment",
+    "gansweep.schedules": "gansweep.terms.schedules",
+    "gansweep.tracking": "gansweep.callbacks.tracking",
+    "gansweep.callbacks.guard": "gansweep.callbacks.stop_on_failure",
+    "gansweep.callbacks.stopping": "gansweep.callbacks.stop_when_done",
+}
+TARGET = re.compile(rf"(_target_['\"]?\s*[:=]\s*['\"]?)({'|'.join(map(re.escape, MODULES))})(?=\.)")
+
+
+def renewed(text: str) -> str:
+    """A configuration's text with the `_target_` of today."""
+    return TARGET.sub(lambda found: found[1] + MODULES[found[2]], text)
+
+
+def renewed_target(target: str) -> str:
+    """As gansweep.terms.losses.Hinge for gansweep.losses.Hinge; others as they are."""
+    module, _, name = target.rpartition(".")
+    return f"{MODULES.get(module, module)}.{name}"

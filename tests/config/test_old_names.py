@@ -1,0 +1,51 @@
+"""Configurations of older versions name classes by modules that have moved."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gansweep.config.compose import compose
+from gansweep.config.old_names import MODULES, renewed, renewed_target
+from gansweep.errors import UserError
+from gansweep.records.record import RunRecord
+from gansweep.records.run_config import stored_settings
+
+
+@pytest.mark.parametrize("old", MODULES)
+def test_each_old_module_has_one_of_today(old: str) -> None:
+    import_module(MODULES[old])
+    with pytest.raises(ModuleNotFoundError):
+        import_module(old)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "_target_: gansweep.losses.Hinge",
+        "{_target_: gansweep.losses.Hinge, margin: 1}",
+        '"_target_": "gansweep.losses.Hinge"',
+        "model.loss._target_=gansweep.losses.Hinge",
+    ],
+)
+def test_a_target_has_its_name_of_today(line: str) -> None:
+    assert renewed(line) == line.replace("gansweep.losses", "gansweep.terms.losses")
+    assert renewed(renewed(line)) == renewed(line)
+
+
+def test_what_is_no_target_stays() -> None:
+    for text in ("note: gansweep.losses.Hinge", "_target_: gansweep.losses_of_mine.Hinge"):
+        assert renewed(text) == text
+    assert renewed_target("gansweep.layers.mlp.Generator") == "gansweep.layers.mlp.Generator"
+
+
+def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
+    old = {"model": {"loss": {"_target_": "gansweep.losses.Hinge"}}}
+    record = RunRecord.create(tmp_path / "run", yaml.safe_dump(old))
+    assert stored_settings(record).model.loss._target_ == "gansweep.terms.losses.Hinge"
+
+
+def test_an_old_name_on_the_command_line_is_told_its_name_of_today() -> None:
+    with pytest.raises(UserError, match="Today it is gansweep.terms.losses.Hinge"):
+        compose(["model=gan", "model.loss._target_=gansweep.losses.Hinge"])
