@@ -30,8 +30,8 @@ CAPTIONS = {
 HEAD = """# Model catalogue
 
 Each model runs with `gansweep train experiment=...`: a small configuration for digits-size data on
-one CPU core. `model=NAME` on any data set takes the paper's own sizes from `conf/model/`, which want
-a GPU. What strengthens any of them stands in [Options of every model](models.md).
+one CPU core. `model=NAME` takes the paper's own sizes from `conf/model/`, which want a GPU. What
+strengthens any of them stands in [Options of every model](models.md).
 
 The scores and seconds are those of **one run each** (seed 0, one core of an AMD EPYC;
 `scripts/figures` makes them anew). The score is taken at the end of the run, or from its best
@@ -63,7 +63,7 @@ class Experiment:
         """Raises: ValueError where the second or third line is not that of an experiment."""
         lines = path.read_text(encoding="utf-8").splitlines()
         command = re.match(r"# (gansweep train experiment=\S+.*)$", lines[1])
-        stated = re.match(r"# (\d+) s on one core of [^:]+: (\w+) ([\d.]+) (at the end|of)", lines[2])
+        stated = re.match(r"# (\d+) s on one core of [^:]+: (\w+) ([\d.]+) (?:at|of)", lines[2])
         if command is None or stated is None:
             raise ValueError(
                 f"{path.name}: line 2 must have the command, line 3 the seconds and the score. "
@@ -83,7 +83,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Model:
-    """What the first lines of a file of conf/model/ state. experiment: the small one that shows it."""
+    """What the first lines of a file of conf/model/ state.   experiment: the one that shows it."""
 
     name: str
     paper: str
@@ -143,7 +143,7 @@ def _model_tables(listed: list[Model], known: dict[str, Experiment]) -> Iterator
 def _tasks(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
     shown = {model.experiment for model in listed}
     yield "## Tasks and comparisons\n"
-    yield "Experiments beside the one of each model. Tasks have scores of their own on held-out images.\n"
+    yield "Experiments beside the one of each model. Tasks are scored on held-out images.\n"
     yield "| command | what | score | s |\n|---|---|---|---|"
     for one in (one for name, one in known.items() if name not in shown):
         yield f"| `{one.command}` | {one.told.rstrip('.')} | {one.score} | {one.seconds} |"
@@ -156,7 +156,7 @@ def _pictures() -> Iterator[str]:
     yield '<div class="pictures" markdown>\n'
     for path in sorted(PICTURES.glob("*.png")):
         told = CAPTIONS.get(path.stem, "samples")
-        yield f'<figure markdown>![{path.stem}: {told}](images/families/{path.name})'
+        yield f"<figure markdown>![{path.stem}: {told}](images/families/{path.name})"
         yield f"<figcaption markdown>`{path.stem}`: {told}</figcaption></figure>\n"
     yield "</div>\n"
 

@@ -50,8 +50,8 @@ def run_page() -> str:
     parts = [
         "# Options of a run",
         "What `gansweep train KEY=VALUE` takes beside [data](data.md) and [models](model.md). The "
-        "same words hold for every trial of `gansweep sweep`. `gansweep train --cfg job` prints the "
-        "composed options and trains nothing.",
+        "same words hold for every trial of `gansweep sweep`. `gansweep train --cfg job` prints "
+        "the composed options and trains nothing.",
         "A value that an option does not take is refused before anything heavy is imported.",
         "## The run",
         *_table(_rows((o for o in found if "." not in o.name), told)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.features.backbone import Backbone
-from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.protocol import Direction, Protocol
 from gansweep.metrics.reference import RealSide
 
 # what a measure of the images themselves does not depend on
@@ -60,11 +61,13 @@ class Measure(ABC):
     choices: the words that choose it in metrics.scores.
     words: the numbers that it gives.
     lists: those of the words that give one number for each mode or class.
+    directions: the better end of those that have one, where protocol.DIRECTIONS does not say it.
     """
 
     choices: tuple[str, ...]
     words: tuple[str, ...]
     lists: tuple[str, ...] = ()
+    directions: Mapping[str, Direction] = {}
     needs_features = False  # of each real image, not their moments alone
     needs_held_out = False  # samples that the generator was not trained on
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +58,7 @@ class Panel:
     balanced: it is asked for every class equally often, instead of as often as in training.
     n_held_out: of the held-out samples that a model answers for, at most so many; None: all. The
         panel asks for none, `HeldOut` does.
+    own: measures of the user's by any name, measured beside `scores`.
     held_out: the split of those, "validation" while a run is steered by its scores, which then
         must not look at the test split either, and "test" for what is reported of it.
     Raises: UserError for options that do not fit each other or the data.
@@ -82,6 +83,7 @@ class Panel:
         min_test_accuracy: Share = 0.9,
         conditional: bool = False,
         balanced: bool = False,
+        own: Mapping[str, Measure] | None = None,
         n_held_out: Count | None = None,
         held_out: Split = "test",
     ) -> None:
@@ -113,8 +115,10 @@ class Panel:
                 "Use metrics=inception, or leave the option out."
             )
         self.takes_what_fits = scores == "all"
+        self.own = tuple((own or {}).values())
         self.scores = self._chosen_scores(scores)
-        self.measures = [m for m in MEASURES if set(m.choices) & set(self.scores)]
+        known = (*MEASURES, *self.own)
+        self.measures = [m for m in known if set(m.choices) & set(self.scores)]
         self.n_fake = self._default_count() if n_fake is None else n_fake
         for measure in self.measures:
             self._check_count("n_fake", self.n_fake, measure)
@@ -303,18 +307,21 @@ class Panel:
         return f"it compares with {self.held_out} samples, and the data have none"
 
     def _chosen_scores(self, scores: Iterable[str] | str | None) -> tuple[str, ...]:
+        own = [word for measure in self.own for word in measure.choices]
+        for taken in {word for measure in MEASURES for word in measure.words} & set(own):
+            raise UserError(f"metrics.own names a score '{taken}', which gansweep has: rename it.")
         misfits = {
             word: self._no_held_out(measure)
             or measure.misfit(self.data, self.backbone_choice, self.conditional)
-            for measure in MEASURES
+            for measure in (*MEASURES, *self.own)
             for word in measure.choices
         }
         fitting = tuple(word for word, why in misfits.items() if not why)
         if scores == "all":
             return fitting
         if scores is None:
-            return tuple(word for word in fitting if word in QUICK)
-        wanted = tuple(dict.fromkeys([scores] if isinstance(scores, str) else scores))
+            scores = [word for word in fitting if word in QUICK]
+        wanted = tuple(dict.fromkeys([*([scores] if isinstance(scores, str) else scores), *own]))
         for word in wanted:
             if word not in misfits:
                 raise UserError(
@@ -359,7 +366,8 @@ class Panel:
                 if word in measure.choices and word not in self.scores:
                     continue
                 protocol = self._shared_protocol(setting) | measure.protocol(setting, word)
-                stated[word] = protocol | {"score": word, "direction": DIRECTIONS.get(word)}
+                direction = DIRECTIONS.get(word, measure.directions.get(word))
+                stated[word] = protocol | {"score": word, "direction": direction}
         return stated
 
     def _shared_protocol(self, setting: Setting) -> Protocol:

@@ -2,11 +2,11 @@
 
 import math
 
-from gansweep.terms.losses import Loss
 from torch import Tensor
 from torch.nn import functional as F
 
 from gansweep.errors import UserError
+from gansweep.terms.losses import Loss
 
 
 class SmoothedNonSaturating(Loss):
