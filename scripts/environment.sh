@@ -2,8 +2,8 @@
 # Sourced by scripts/demo, scripts/test and .ci/run: makes .venv in the checkout and installs
 # gansweep into it, in the exact versions of constraints.txt. A second call takes no time.
 #
-#   prepare_environment run     what the demo needs
-#   prepare_environment dev     that, and what the tests need
+#   prepare_environment run     the packages of the demo
+#   prepare_environment dev     these, and the packages of the tests
 #
 # Sets: root (the checkout), environment (its .venv).
 
@@ -39,7 +39,7 @@ find_python() {
     give_up "no Python found: install Python 3.10 or newer, with its venv module, and put it on PATH."
 }
 
-# What an installed environment was made from: when one of these changes, it is made again.
+# A checksum of the files that an environment is made from. It is made again when one changes.
 fingerprint() {
     {
         cat "$root/pyproject.toml" "$root/constraints.txt"
@@ -48,7 +48,7 @@ fingerprint() {
     } | cksum
 }
 
-# The level installed last, "run" or "dev", where nothing has changed since.
+# Prints the installed level, "run" or "dev"; nothing if the checksum has changed since.
 installed_level() {
     local level
     for level in dev run; do
@@ -66,19 +66,19 @@ is_ready() {
     [ "$level" = dev ] || [ "$level" = "$1" ]
 }
 
-# 6 GiB stay, 3 more hold the downloads until they are unpacked.
+# The environment takes 6 GiB. The downloads take 3 GiB more until they are unpacked.
 check_disk() {
     local free_gib
     free_gib=$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
     if [ "$free_gib" -lt 9 ]; then
         give_up "$free_gib GiB free in $root, and the installation needs 9 GiB (PyTorch with its CUDA libraries is most of it): free some, or move the checkout to a larger disk."
     elif [ "$free_gib" -lt 13 ]; then
-        export PIP_NO_CACHE_DIR=1 # pip's cache, another 3 GiB, may stand on the same disk
+        export PIP_NO_CACHE_DIR=1 # pip's cache takes another 3 GiB, perhaps on the same disk
     fi
 }
 
-# pip with its progress on the terminal, and its last reason told in one line when it fails.
-# The constraints are given as variables, which also reach what is built in isolation.
+# Runs pip with its progress on the terminal. A failure is explained in one line.
+# The constraints are variables, because those also apply to packages that pip builds in isolation.
 run_pip() (
     log=$environment/pip.log
     : >"$log"
@@ -86,7 +86,7 @@ run_pip() (
     export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
     TMPDIR=$environment/tmp "$environment/bin/python" -m pip --disable-pip-version-check \
         --log "$log" "$@" && exit
-    rm -f "$environment/incomplete" # pip itself has tidied up: the next call goes on from here
+    rm -f "$environment/incomplete" # pip has cleaned up: the next call can use this environment
     if grep -qE 'No space left on device|Errno 28' "$log"; then
         give_up "the disk of $root is full: free 9 GiB and run this again."
     elif grep -qE 'Permission denied|Errno 13' "$log"; then
@@ -120,7 +120,7 @@ install_gansweep() {
     rm -f "$environment"/installed-*
     : >"$environment/incomplete"
     say "[2/4] Asking the package index"
-    # the smallest thing that is needed, so that a missing network is told at once and plainly
+    # a small download first, so that a missing network is reported at once
     run_pip download -qqq --retries 1 --no-deps --dest "$environment/tmp" hatchling
     say "[3/4] Installing gansweep and its dependencies (about 3 GB to download the first time)"
     if [ "$1" = dev ]; then
@@ -136,7 +136,7 @@ install_gansweep() {
 prepare_environment() {
     is_ready "$1" && return
     [ -w "$root" ] || give_up "no permission to write in $root: clone it where you may write."
-    # The lock belongs to the open file, so the kernel frees it when the last holder ends.
+    # The lock belongs to the open file, so the kernel frees it when the last process ends.
     exec 9>"$root/.venv.lock"
     lock_environment
     if ! is_ready "$1"; then

@@ -1,9 +1,9 @@
-"""Run the experiments and write the score and the seconds they took into the files that state them.
+"""Run the experiments and write their scores and seconds into the files that state them.
 
-scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. For each, one run with
-seed 0 on one thread, whose seconds are those of the processor, from the start of the command to its
-end; then line 3 of its file, line 2 of the model's file that names it, and its row
-in the README say what came out. Where the README shows a picture of it, that is its last samples.
+scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. Each is one run with
+seed 0 on one thread. Its seconds are CPU seconds of the whole command. The result is written into
+line 3 of the experiment's file, line 2 of the model file that names it, and its row in the README.
+If the README shows a picture of the experiment, the last samples replace that picture.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def main() -> None:
     with ThreadPoolExecutor(options.jobs) as pool:
         results = zip(names, pool.map(trained, names), strict=True)
         for number, (name, result) in enumerate(results, start=1):
-            told = f"{seconds(result)} s on one core of {processor(result)}: {score(result)}"
-            print(f"[{number}/{len(names)}] {name}: {told}", flush=True)
-            state(name, result, told)
+            summary = f"{seconds(result)} s on one core of {processor(result)}: {score(result)}"
+            print(f"[{number}/{len(names)}] {name}: {summary}", flush=True)
+            state(name, result, summary)
 
 
 def trained(name: str) -> dict[str, Any]:
-    """The content of result.json of one run in an empty place."""
+    """The content of result.json of one run in an empty directory."""
     with tempfile.TemporaryDirectory() as place:
         words = [f"experiment={name}", "trainer=cpu", "trainer.threads=1", "tracker=none"]
         command = [sys.executable, "-m", "gansweep", "train", *words, f"runs_dir={place}"]
@@ -57,7 +57,7 @@ def trained(name: str) -> dict[str, Any]:
             raise RuntimeError(f"{name} failed:\n{log.read_text()[-3000:]}")
         (path,) = Path(place).glob("**/result.json")
         content: dict[str, Any] = json.loads(path.read_text())
-        # of the processor: what else the machine does counts for nothing
+        # CPU seconds do not depend on what else the machine does
         content["seconds"] = usage.ru_utime + usage.ru_stime
         _state_the_test(content, path.with_name("evaluations.jsonl"))
         if f"families/{name}.png" in README.read_text():
@@ -67,7 +67,7 @@ def trained(name: str) -> dict[str, Any]:
 
 
 def _state_the_test(result: dict[str, Any], evaluations: Path) -> None:
-    """Where held-out samples judge the run, state what it came to on the test split instead."""
+    """If the objective uses the validation split, replace it by the score of the test split."""
     protocols = result["protocols"]
     judged_by = protocols[result["objective"]]
     if judged_by.get("split") != "validation":
@@ -87,17 +87,17 @@ def score(result: dict[str, Any]) -> str:
     """The objective at the end, and the captured modes where they are counted."""
     name = result["objective"]
     tested = result["protocols"][name].get("split") == "test"
-    told = f"{name} {value(result, name)} {'of the best checkpoint' if tested else 'at the end'}"
+    text = f"{name} {value(result, name)} {'of the best checkpoint' if tested else 'at the end'}"
     modes = next((key for key in result["last"] if key.startswith("modes_")), None)
     if modes is not None and name.startswith(("fid", "reverse_kl")):
         counts = next(v["value"] for k, v in result["last"].items() if k.startswith("mode_counts"))
-        told += f", {result['last'][modes]['value']:.0f} of {len(counts)} modes"
-    told += "".join(f", {name} {value(result, name)}" for name in class_agreement(result))
-    return f"{told} (seed 0)"
+        text += f", {result['last'][modes]['value']:.0f} of {len(counts)} modes"
+    text += "".join(f", {name} {value(result, name)}" for name in class_agreement(result))
+    return f"{text} (seed 0)"
 
 
 def class_agreement(result: dict[str, Any]) -> list[str]:
-    """The score of a conditional model that says whether it makes what it is asked for."""
+    """The score of a conditional model: how often its samples are of the requested class."""
     return [name for name, p in result["protocols"].items() if p["score"] == "class_agreement"]
 
 
@@ -107,16 +107,17 @@ def value(result: dict[str, Any], name: str) -> str:
 
 
 def processor(result: dict[str, Any]) -> str:
-    """ "an AMD EPYC" where it is an AMD EPYC 7763."""
+    """The first two words of the processor's name with an article, such as "an AMD EPYC"."""
     name = " ".join(str(result["hardware"]["device"]).split()[:2])
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
-def state(name: str, result: dict[str, Any], told: str) -> None:
+def state(name: str, result: dict[str, Any], summary: str) -> None:
+    """Write the result of one experiment into its file, its model's file and the README."""
     path = EXPERIMENTS / f"{name}.yaml"
     lines = path.read_text().splitlines()
     stated = re.match(r"# \d+ s on one .*core of ", lines[2])
-    lines[2 : 3 if stated else 2] = [f"# {told}"]
+    lines[2 : 3 if stated else 2] = [f"# {summary}"]
     path.write_text("\n".join(lines) + "\n")
     objective = result["objective"]
     figure = f"{objective} {value(result, objective)}"

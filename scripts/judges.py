@@ -1,9 +1,9 @@
 """Train the classifiers that gansweep ships: scripts/judges [digits|mnist|fashion_mnist ...].
 
-Each is trained on all training images of its set, the validation images of later runs among them,
-and measured on the test images. MNIST and Fashion-MNIST are read from $GANSWEEP_MNIST and
-$GANSWEEP_FASHION_MNIST, or downloaded to data/. A file that is there is left alone: new weights are
-a new space, so raise the set's version here.
+Each classifier is trained on all training images of its data set (including those that later runs
+use for validation) and measured on the test images. MNIST and Fashion-MNIST are read from
+$GANSWEEP_MNIST and $GANSWEEP_FASHION_MNIST, or downloaded to data/. An existing file is not
+replaced: new weights are a new feature space, so raise the version of the data set here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make(name: str) -> None:
     version, build = SETS[name]
     path = FOLDER / f"{name}net{version}.safetensors"
     if path.exists():
-        print(f"{path} is there")
+        print(f"{path} exists already")
         return
     data = build()
     images, labels = zip(*data.arrays("train"), strict=True)
@@ -52,7 +52,7 @@ def make(name: str) -> None:
     )
     seconds, used = time.monotonic() - started, time.process_time() - used
     weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    told = {
+    metadata = {
         "made_by": "scripts/judges",
         "data": data.name,
         "trained_on": f"all {data.n_train} training images",
@@ -65,11 +65,11 @@ def make(name: str) -> None:
         "weights_hash": weights_hash(weights),
     }
     FOLDER.mkdir(exist_ok=True)
-    save_file(weights, path, told)
+    save_file(weights, path, metadata)
     path.chmod(0o644)
     size = path.stat().st_size
     print(f"{path}: {size} bytes, {seconds:.0f} s ({used:.0f} s of one core)")
-    print("\n".join(f"  {key}: {value}" for key, value in told.items()))
+    print("\n".join(f"  {key}: {value}" for key, value in metadata.items()))
 
 
 if __name__ == "__main__":

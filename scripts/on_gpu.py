@@ -1,9 +1,9 @@
-"""What a new GPU is asked, within a time limit: tests, parity, benchmarks, one real training.
+"""Check a new GPU within a time limit: tests, parity with the CPU, benchmarks, one training.
 
-Each step is a program of its own with a share of the minutes; what one does not use, those after it
-may. A step that fails or runs out of time is reported, and the next one begins. DIR then holds
-table.md (rows for BENCHMARKS.md, with the device's name), report.json, log.txt with all that the
-steps printed, and the pictures of the training.
+Each step is a separate program with a share of the time. Time that a step does not use goes to the
+steps after it. A step that fails or runs out of time is reported, and the next one starts. At the
+end DIR holds table.md (rows for BENCHMARKS.md with the device's name), report.json, log.txt (the
+output of all steps) and the pictures of the training.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-SAVES = 20  # seconds that a step has to save and end, once its time is up
-LEAST = 5  # seconds under which a step is not begun
+SAVES = 20  # seconds that a step gets to save and exit when its time is up
+LEAST = 5  # a step with fewer seconds than this is not started
 
 
 @dataclass(frozen=True)
 class Step:
-    """One program: what it asks, its share of the time, and how its result reads as table rows.
+    """One program, its share of the time, and how its report becomes table rows.
 
-    words: after the interpreter.   rows: (what, figure) pairs from the report that it left.
+    words: arguments of the Python interpreter.   rows: gives (what, figure) pairs for a log file.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Step:
 
 
 def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
-    """The steps on "cuda" or, to rehearse them in small, on "cpu".   words: of the training."""
+    """The steps on "cuda", or smaller ones on "cpu".   words: options of the training."""
     small = device == "cpu"
     trainer = "cpu" if small else "gpu"
     train = [
@@ -50,7 +50,7 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
         *(f"budget_kimg={2 if small else 300}", "callbacks.quality.every_kimg=100"),
         *("tracker=none", f"runs_dir={out / 'runs'}", "group=on_gpu", "name=dcgan32", *words),
     ]
-    script = str(TOP / "scripts")
+    scripts = str(TOP / "scripts")
     found = {name: out / f"{name}.json" for name in ("parity", "training", "scores")}
     return [
         Step(
@@ -62,14 +62,14 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
         Step(
             "parity",
             0.15,
-            [f"{script}/parity.py", "--device", device, "--json", str(found["parity"])],
+            [f"{scripts}/parity.py", "--device", device, "--json", str(found["parity"])],
             lambda log: parity_rows(found["parity"]),
         ),
         Step(
             "bench training",
             0.25,
             [
-                f"{script}/throughput.py",
+                f"{scripts}/benchmarks/throughput.py",
                 *("--device", device, "--rounds", "1" if small else "5"),
                 *("--json", str(found["training"])),
             ],
@@ -79,7 +79,7 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
             "bench scores",
             0.15,
             [
-                *(f"{script}/scores.py", "scores", "--device", device),
+                *(f"{scripts}/benchmarks/scores.py", "scores", "--device", device),
                 *("--images", "64" if small else "320", "--rounds", "1" if small else "3"),
                 *("--json", str(found["scores"])),
             ],
@@ -109,8 +109,8 @@ def parity_rows(path: Path) -> list[tuple[str, str]]:
         return []
     largest = {v: worst for v, worst in found["largest"].items() if worst is not None}
     worst = max(largest, key=lambda v: largest[v])
-    told = f"{found['equal']} of {len(found['largest'])} models; {largest[worst]:.1e} ({worst})"
-    return [("one step in float64 against the CPU's, largest relative difference", told)]
+    figure = f"{found['equal']} of {len(found['largest'])} models; {largest[worst]:.1e} ({worst})"
+    return [("one step in float64 against the CPU's, largest relative difference", figure)]
 
 
 def training_rows(path: Path) -> list[tuple[str, str]]:
@@ -145,8 +145,8 @@ def run_rows(run: Path) -> list[tuple[str, str]]:
     )
     seconds = float(result["seconds"])
     speed = result["kimg"] * 1000 / seconds if seconds else 0
-    told = f"{result['status']} at {result['kimg']:g} kimg, {seconds:.0f} s, {speed:,.0f} images/s"
-    return [("train model=dcgan data=digits data.image_size=32", f"{told}; {scores or 'no score'}")]
+    end = f"{result['status']} at {result['kimg']:g} kimg, {seconds:.0f} s, {speed:,.0f} images/s"
+    return [("train model=dcgan data=digits data.image_size=32", f"{end}; {scores or 'no score'}")]
 
 
 def device_name(device: str) -> str:
@@ -158,9 +158,9 @@ def device_name(device: str) -> str:
 
 
 def run_step(step: Step, seconds: float, log: Path) -> str:
-    """Run it for at most so long; "done", "failed (code)" or "cut after s".
+    """Run a step for at most `seconds`.   Returns: "done", "failed (code)" or "cut after N s".
 
-    One that is out of time is asked to end, so that it can save, and killed where it does not.
+    A step that is out of time gets SIGTERM, so that it can save, and SIGKILL if it does not exit.
     """
     with open(log, "wb") as file:
         process = subprocess.Popen(
@@ -180,7 +180,7 @@ def run_step(step: Step, seconds: float, log: Path) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a step and all that it started."""
+    """End a step and all processes that it started."""
     for number, wait in ((signal.SIGTERM, SAVES), (signal.SIGKILL, None)):
         if process.poll() is not None:
             break
@@ -192,7 +192,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_all(steps: Sequence[Step], seconds: float, out: Path) -> list[dict[str, Any]]:
-    """Every step in turn, each with its share of what is left; what came of each."""
+    """Run every step with its share of the time that is left.   Returns: one report per step."""
     ends = time.monotonic() + seconds
     found: list[dict[str, Any]] = []
     for number, step in enumerate(steps):
@@ -236,7 +236,7 @@ def torch_version() -> str:
 
 
 def collect(out: Path, steps: Sequence[Step]) -> None:
-    """One log for all steps, and the last samples of the training beside it."""
+    """Join the logs of all steps into one, and copy the last samples of the training beside it."""
     with open(out / "log.txt", "w") as whole:
         for step in steps:
             log = out / f"{step.name.replace(' ', '_')}.log"
@@ -249,12 +249,12 @@ def collect(out: Path, steps: Sequence[Step]) -> None:
 
 
 def main() -> int:
-    """Exit code 1 where a step failed or was cut; 2 for a device that is not there."""
+    """Exit code: 1 if a step failed or was cut, 2 if there is no such device."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],  # type: ignore[union-attr]
-        epilog="Further words are options of the training, such as data=mnist data.root=DIR.",
+        epilog="Other arguments are options of the training, such as data=mnist data.root=DIR.",
     )
-    parser.add_argument("--minutes", type=float, default=10, help="in all (default 10)")
+    parser.add_argument("--minutes", type=float, default=10, help="for all steps (default 10)")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="default: cuda")
     parser.add_argument(
         "--out", type=Path, default=Path("on_gpu"), metavar="DIR", help="default: on_gpu"
@@ -267,7 +267,9 @@ def main() -> int:
         import torch
 
         if not torch.cuda.is_available():
-            parser.error("PyTorch sees no GPU here: check nvidia-smi, or rehearse by --device cpu")
+            parser.error(
+                "PyTorch sees no GPU here: check nvidia-smi, or rehearse with --device cpu"
+            )
     out = options.out.resolve()
     if (out / "runs").exists():
         parser.error(f"{out} holds the figures of an earlier call: give another --out")

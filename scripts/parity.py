@@ -1,8 +1,8 @@
-"""One training step of every model on a device against the same step on the CPU.
+"""Compare one training step of every model on a device with the same step on the CPU.
 
-Each variant of conf/model/ is built small, twice, with the same weights, batch and draws, in
-float64, so that nothing but the order of summation differs. One step moves every player on both
-devices. What is compared: the players' losses, and every weight and buffer after the step.
+Each variant of conf/model/ is built twice in its tiny form, with the same weights, batch and random
+draws, in float64, so that only the order of summation differs. One step updates every player on
+both devices. Compared are the players' losses and every weight and buffer after the step.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gansweep.models.draws import Draws
 SHAPE = (1, 8, 8)
 N = 8
 N_CLASSES = 10
-TOLERANCE = 1e-6  # of float64, after a step of Adam, which magnifies differences of tiny gradients
+TOLERANCE = 1e-6  # in float64; a step of Adam magnifies differences of tiny gradients
 
 
 class HostDraws(Draws):
-    """Draws that are made on the CPU, whichever device the model is on."""
+    """Random draws made on the CPU and moved to the model's device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         super().__init__(seed, torch.device("cpu"))
@@ -88,7 +88,7 @@ def difference(variant: str, device: torch.device) -> tuple[float, str]:
 
 
 def main() -> int:
-    """Exit code 1 where a model differs by more than the tolerance, or fails."""
+    """Exit code: 1 if a model fails or differs by more than the tolerance."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--device", default="cuda", help="cuda (default) or cpu")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
@@ -98,7 +98,7 @@ def main() -> int:
     for variant in variants():
         try:
             worst, where = difference(variant, device)
-        except Exception as error:  # the other models are still worth a look
+        except Exception as error:  # check the other models too
             found[variant] = None
             print(f"  {variant:24} failed: {type(error).__name__}: {error}", flush=True)
             continue
@@ -106,7 +106,7 @@ def main() -> int:
         verdict = "" if worst <= TOLERANCE else f"  DIFFERS in {where}"
         print(f"  {variant:24} {worst:.1e}{verdict}", flush=True)
     equal = [v for v, worst in found.items() if worst is not None and worst <= TOLERANCE]
-    print(f"{len(equal)} of {len(found)} models make the CPU's step on {device}")
+    print(f"{len(equal)} of {len(found)} models make the same step on {device} as on the CPU")
     if options.json:
         options.json.write_text(json.dumps({"largest": found, "equal": len(equal)}) + "\n")
     return 0 if len(equal) == len(found) else 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real SLURM on this one machine, to try launcher=slurm on and for its tests.
+# Starts a real SLURM on one machine, to try launcher=slurm and for its tests.
 set -euo pipefail
 
 usage() {
@@ -7,17 +7,17 @@ usage() {
 scripts/slurm_cluster.sh up [DIR]     start a SLURM cluster on this machine
 scripts/slurm_cluster.sh down [DIR]   stop it and remove DIR
 
-DIR, by default /tmp/gansweep-slurm-UID, holds all of it: configuration, keys, logs, sockets.
-It has 3 nodes (n1 to n3) of 2 CPUs, 2000 MB and 2 stand-in GPUs each (they compute nothing; jobs
-are given CUDA_VISIBLE_DEVICES), on ports of 127.0.0.1 alone, and the partitions
-  low    the default; its jobs are preempted and requeued for those of
+DIR, by default /tmp/gansweep-slurm-UID, holds all its files: configuration, keys, logs, sockets.
+It has 3 nodes (n1 to n3), each with 2 CPUs, 2000 MB and 2 fake GPUs (they compute nothing; jobs
+get CUDA_VISIBLE_DEVICES). All ports are on 127.0.0.1. The partitions are
+  low    the default; its jobs are preempted and requeued when a job of `high` needs the nodes
   high
-Time limits are those of a test: a killed node is found out after 5 s, a job has 10 s to save.
+Time limits are short, as tests need them: a dead node is noticed after 5 s, a job has 10 s to save.
 
 `up` prints the line by which a shell uses the cluster:
   eval "$(scripts/slurm_cluster.sh up)" && sinfo
-Needs Debian's or Ubuntu's packages: apt-get install munge slurm-wlm. Needs no root: the cluster
-belongs to who starts it and runs that user's jobs.
+It needs two packages of Debian or Ubuntu: apt-get install munge slurm-wlm. It needs no root: the
+cluster belongs to the user who starts it and runs that user's jobs.
 USAGE
 }
 
@@ -38,13 +38,13 @@ check_programs() {
     done
 }
 
-# Prints $1 ports of 127.0.0.1 in a row that nothing listens on: the first.
+# Prints the first of $1 consecutive free ports of 127.0.0.1.
 free_ports() {
     local base port
     while :; do
         base=$((20000 + RANDOM % 10000))
         for ((port = base; port < base + $1; port++)); do
-            # a connection that is refused: nobody is there
+            # a refused connection means that the port is free
             if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue 2; fi
         done
         printf '%s\n' "$base"
@@ -65,10 +65,10 @@ SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmctldPort=$port
 SlurmUser=$user
 SlurmdUser=$user
-# else the daemons listen on every address
+# without this the daemons listen on every address
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-# cred_expire: a requeued job may start again after so many seconds (fewer than 5 count as 120)
+# cred_expire: seconds before a requeued job may start again (fewer than 5 count as 120)
 AuthInfo=socket=$dir/munge.socket,cred_expire=5
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool-%n
@@ -91,7 +91,7 @@ SlurmctldTimeout=10
 KillWait=10
 MinJobAge=10
 GresTypes=gpu
-# the CPUs named here, however many there are
+# use the CPUs named here, whatever the machine has
 SlurmdParameters=config_overrides
 NodeName=n[1-$nodes] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 RealMemory=2000 Gres=gpu:2
 PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE State=UP
@@ -101,7 +101,7 @@ CONF
 AutoDetect=off
 NodeName=n[1-$nodes] Name=gpu File=$dir/nvidia[0-1]
 CONF
-    # from 23.02 on slurmd asks for control groups even where nothing uses them
+    # from version 23.02 slurmd needs a cgroup plugin, even if nothing uses it
     if [ "$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 23 ]; then
         printf 'CgroupPlugin=disabled\n' >"$dir/cgroup.conf"
     fi
@@ -112,13 +112,13 @@ start_munge() {
         umask 077
         head -c 1024 /dev/urandom >"$dir/munge.key"
     )
-    # --force: it dislikes directories that others may write above its own, as /tmp
+    # --force: munged refuses a directory below one that others may write to, such as /tmp
     munged --force --key-file "$dir/munge.key" --socket "$dir/munge.socket" \
         --pid-file "$dir/munged.pid" --log-file "$dir/munged.log" --seed-file "$dir/munge.seed" \
         2>"$dir/munged.err" || give_up "munged does not start: $(tail -n 1 "$dir/munged.err")"
 }
 
-# Whether the process that a pid file names still works: it is not even waiting to be buried.
+# Whether the process of a pid file is alive and not a zombie.
 lives() { [ -s "$1" ] && grep -qs '^State:.[^ZX]' "/proc/$(cat "$1")/status"; }
 
 start_slurm() {
@@ -165,7 +165,7 @@ down() {
         done
     fi
     for file in "$dir"/*.pid; do
-        # all that they would save is removed
+        # nothing to save: their files are removed below
         if lives "$file"; then kill -9 "$(cat "$file")"; fi
     done
     rm -rf "$dir"

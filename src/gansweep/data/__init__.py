@@ -1,1 +1,1 @@
-"""Data sets: exact toy distributions, image sets and folders, one interface."""
+"""Data sets: exact toy distributions, image sets and folders, with one interface."""

@@ -1,0 +1,1 @@
+"""Known failures of GAN training: find them in a record, and suggest what to try."""

@@ -1,0 +1,1 @@
+"""How the trials of a sweep get done: study, workers and their children."""

@@ -1,0 +1,1 @@
+"""Connections to external services, such as W&B."""

@@ -1,0 +1,1 @@
+"""What a result means: status, objective, comparison, ranking and verdict."""

@@ -1,0 +1,1 @@
+"""Network layers and whole networks: generators, discriminators and their blocks."""

@@ -1,0 +1,1 @@
+"""Measurement of samples: the panel of scores, its protocol and its caches."""

@@ -1,0 +1,1 @@
+"""Training procedures: one file for each, usually one paper."""

@@ -1,0 +1,1 @@
+"""The run record: the format on disk, its writer, and its readers."""

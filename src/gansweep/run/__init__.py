@@ -1,0 +1,1 @@
+"""One training run: build, train, resume, evaluate and track it."""

@@ -1,0 +1,1 @@
+"""Terms that several models share: losses, penalties, augmentation and schedules."""

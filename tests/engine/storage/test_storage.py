@@ -34,7 +34,7 @@ HOLD = (
     "time.sleep(600)"
 )
 STORAGES = ("journal", "sqlite", "sqlite file", "postgresql", "grpc")
-SCRIPTS = TOP / "scripts"
+SCRIPTS = TOP / "scripts" / "benchmarks"
 
 Where = Callable[[str], str]
 

@@ -1,0 +1,1 @@
+"""Leases: which worker holds an attempt at a trial, and which GPU it uses."""

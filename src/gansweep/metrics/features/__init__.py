@@ -1,0 +1,1 @@
+"""Feature spaces in which scores are measured, and their networks."""

@@ -1,0 +1,1 @@
+"""One file for each score: features or samples in, numbers out."""

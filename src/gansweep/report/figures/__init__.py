@@ -1,0 +1,1 @@
+"""Figures of the report, as Plotly's JSON."""

@@ -1,10 +1,10 @@
-"""Images per second through gansweep against a hand-written PyTorch loop, interleaved in one run.
+"""Images per second of gansweep compared with hand-written PyTorch loops.
 
 The plain loop is the usual one of tutorials: data in memory, no logging, no progress bar, PyTorch's
 default Adam, a fresh fake batch for each player. The tuned loop has fused Adam and one fake batch
 for both players, as gansweep has. Each round times both loops, gansweep with callbacks off, and
-gansweep with its default callbacks and offline W&B between evaluations; ratios are taken within a
-round, and the median of the rounds is printed. Above 1, gansweep is the faster one.
+gansweep with its default callbacks and offline W&B (evaluations are not timed). Ratios are taken
+within a round, and the median of the rounds is printed. Above 1, gansweep is faster.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TIMED: list[float] = []
 
 
 class Timer(pl.Callback):
-    """Seconds of training between the warm-up and the last batch, evaluations left out."""
+    """Seconds of training between the warm-up and the last batch, without evaluations."""
 
     journal: Journal
 
@@ -104,7 +104,7 @@ def loop_by_hand(cfg: DictConfig, steps: int, tuned: bool) -> float:
 
 
 def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Path) -> float:
-    """Seconds for as many steps by `train`."""
+    """Seconds for `steps` steps by `train`."""
     cfg = cfg.copy()
     options = ["metrics=none", "tracker=none"] if callbacks == "none" else ["tracker=wandb"]
     chosen = compose([f"callbacks={callbacks}", *options])
@@ -115,15 +115,15 @@ def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Pat
     OmegaConf.update(
         cfg, "callbacks.timer", {"_target_": "throughput.Timer", "steps": steps}, force_add=True
     )
-    with contextlib.redirect_stderr(io.StringIO()):  # what the doctor says of a run this short
+    with contextlib.redirect_stderr(io.StringIO()):  # the doctor warns about a run this short
         train(cfg, run_dir=directory, progress=False)
-    import throughput  # the module that the configuration named, not __main__
+    import throughput  # the module that the configuration names, not __main__
 
     return float(throughput.TIMED[-1])
 
 
 def measure(name: str, overrides: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
-    """The ratio of each way to each loop, printed and as rows."""
+    """Print the ratio of each way to each loop.   Returns: the ratios as rows."""
     cfg = compose(overrides)
     ways = ("callbacks off", "none"), ("default callbacks", "default")
     loops: dict[str, list[float]] = {"plain": [], "tuned": []}
@@ -177,7 +177,7 @@ def main() -> None:
     for name, (overrides, steps) in GAMES.items():
         words = [*overrides, f"trainer.accelerator={device}"]
         rows += measure(name, words, steps, options.rounds)
-        if options.json:  # after each game: a later one may be cut short
+        if options.json:  # after each game: the time limit may stop a later one
             options.json.write_text(json.dumps(rows) + "\n")
 
 

@@ -1,11 +1,11 @@
-"""Seconds of gansweep's scores against torch-fidelity's, and of the Frechet distance's trace.
+"""Seconds of gansweep's scores compared with torch-fidelity's, and of the Frechet distance.
 
-`scores`: digits of the training set against digits of the test set, both at 32 x 32,
-under Inception-v3 (and VGG-16, which torch-fidelity's precision and recall take) with random
-weights. Both get the same images and weights, and find the real side in their cache. One call of
-gansweep loads the network, reads the cache and scores; "again" is a further call of the same
-panel, as a training run makes. `frechet`: two covariances of 2,048 features. Rounds interleave
-the ways, ratios are taken within a round, and the median of the rounds is printed.
+`scores`: digits of the training set against digits of the test set, both at 32 x 32, with
+Inception-v3 and random weights (torch-fidelity's precision and recall use VGG-16). Both libraries
+get the same images and weights and have the features of the real images in their cache. One call of
+gansweep loads the network, reads the cache and scores. "the same again" is another call of the same
+panel, as in a training run. `frechet`: two covariances of 2,048 features. The ways run in turn in
+every round, ratios are taken within a round, and the median of the rounds is printed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ THREE = ("fid", "is", "kid")
 ALL = (*THREE, "precision", "recall", "density", "coverage")
 VGG_FILE = "vgg16-397923af.pth"  # as torchvision names it
 DIM = 2048
-IMAGES = range(20, 361)  # what the Inception score needs, and the test images of the digits
+IMAGES = range(20, 361)  # the Inception score needs 20; digits has 360 test images
 Way = Callable[[], dict[str, float]]
 
 
@@ -47,11 +47,11 @@ def progress(what: str) -> None:
 
 
 def timed(ways: dict[str, Way], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Seconds of every way in every round, and what each gave last."""
+    """Returns: seconds of every way in every round, and the last result of each way."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     found: dict[str, Any] = {}
     for number in range(rounds):
-        # every other round backwards: what one way leaves in the caches helps each in turn
+        # every other round backwards: the CPU caches then help each way equally
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
             progress(f"round {number + 1}/{rounds}: {name}")
             began = time.perf_counter()
@@ -71,10 +71,10 @@ def row(name: str, seconds: list[float], against: list[float] | None, target: st
 
 
 def write_weights(folder: Path, images: Tensor) -> None:
-    """Random ones, where torch.hub keeps what it has downloaded: neither side downloads anything.
+    """Write random weights into torch.hub's folder, so that neither library downloads anything.
 
-    images: uint8 (n, 3, H, W), by whose statistics Inception's layers are normalised: random
-        layers, each a little off, would soon give all images the same features.
+    images: uint8 (n, 3, H, W). Inception's batch norms take their statistics from these images:
+        with other statistics random layers would give all images the same features.
     """
     import torchvision
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -93,13 +93,13 @@ def write_weights(folder: Path, images: Tensor) -> None:
             module.momentum = None  # the statistics of this one batch
     with torch.no_grad():
         network(images)
-        network.fc.weight *= 30  # classes that are told apart
+        network.fc.weight *= 30  # the class probabilities then differ between images
     torch.save(network.state_dict(), file)
     torch.save(torchvision.models.vgg16().state_dict(), folder / VGG_FILE)
 
 
 class Images(torch.utils.data.Dataset[Tensor]):
-    """torch-fidelity's view of some images, uint8 (n, 3, H, W)."""
+    """A data set for torch-fidelity from images: uint8 (n, 3, H, W)."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -114,7 +114,7 @@ class Images(torch.utils.data.Dataset[Tensor]):
 def theirs(
     fake: Tensor, real: Tensor, cache: Path, device: str, **options: Any
 ) -> dict[str, float]:
-    """One call of torch-fidelity, whose cache holds the real side from the first call on."""
+    """One call of torch-fidelity. It caches the features of the real images in the first call."""
     from torch_fidelity import calculate_metrics
 
     found: dict[str, float] = calculate_metrics(
@@ -140,7 +140,7 @@ def panel_of(data: DataSource, n: int, scores: tuple[str, ...], device: str) -> 
 
 
 def ours(panel: Panel, fake: Tensor) -> dict[str, float]:
-    """One call of a panel: word of the score -> value."""
+    """One call of a panel.   Returns: name of the score, such as "fid" -> value."""
     samples = iter(fake.float() / 127.5 - 1)
 
     def generate(n: int, _: torch.Generator) -> Tensor:
@@ -151,7 +151,7 @@ def ours(panel: Panel, fake: Tensor) -> dict[str, float]:
 
 
 def compare_scores(n: int, rounds: int, device: str) -> list[dict[str, Any]]:
-    """Seconds of each way and its ratio to torch-fidelity's, printed and as rows."""
+    """Print the seconds of each way and the ratio to torch-fidelity's.   Returns: them as rows."""
     data = Digits(image_size=32)
     real, fake = (
         torch.cat([chunk for chunk, _ in data.arrays(split, n)]) for split in ("train", "test")
@@ -161,7 +161,7 @@ def compare_scores(n: int, rounds: int, device: str) -> list[dict[str, Any]]:
         colour = real[:16].expand(-1, 3, -1, -1)
         write_weights(Path(folder, "hub", "checkpoints"), colour)
         cache = Path(folder, "fidelity")
-        progress("the real side of both, which the cache then holds")
+        progress("filling both caches with the features of the real images")
         panel = panel_of(data, n, ALL, device)
         theirs(real, real, cache, device, prc=True, input1_cache_name="real")
         ways: dict[str, Way] = {
@@ -211,14 +211,14 @@ def covariance(features: np.ndarray[Any, Any]) -> Gaussian:
 
 
 def compare_traces(rounds: int) -> None:
-    """The distance of two Gaussians in 2,048 dimensions, the real one's factor at hand."""
+    """Time the distance of two Gaussians in 2,048 dimensions, the real one's factor computed."""
     draw = np.random.default_rng(0)
     scale = np.geomspace(1, 1e-3, DIM)
     real = covariance(draw.normal(size=(2 * DIM, DIM)) * scale)
     fake = covariance(draw.normal(0.1, 1, (2 * DIM, DIM)) * scale[draw.permutation(DIM)])
     product = real.cov.numpy() @ fake.cov.numpy()
     rest = float((real.mean - fake.mean).square().sum() + real.cov.trace() + fake.cov.trace())
-    assert real.factor.shape == (DIM, DIM)  # worked out here, kept from now on
+    assert real.factor.shape == (DIM, DIM)  # computed here, before the timing
     ways: dict[str, Way] = {
         "scipy.linalg.sqrtm": lambda: {"trace": np.trace(scipy.linalg.sqrtm(product)).real},
         "scipy.linalg.eigvals": lambda: {

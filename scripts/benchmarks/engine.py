@@ -1,9 +1,9 @@
 """Trials per second of the sweep engine with each storage, by 4 and by 64 workers.
 
-A worker here is a process without torch that claims a trial, suggests three parameters, reports
-five values, writes a run record and settles, with a trial time of 0: what is timed is the engine
-alone. A trial's cost is the wall time divided by the trials. With --pace each worker spends so many
-seconds in a trial, and what a trial takes beyond that is printed: the engine's share.
+A worker here is a process without torch. For each trial it claims the trial, suggests three
+parameters, reports five values, writes a run record and settles. The trial itself takes no time, so
+only the engine is timed. The cost of a trial is the wall time divided by the number of trials. With
+--pace each trial also sleeps for that many seconds; the engine's seconds exclude the sleep.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def settings(n_trials: int, storage: str, sampler: str) -> Settings:
 
 
 def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
-    """What one worker does; puts what `run_trials` returns, or what went wrong."""
+    """One worker. It puts the result of `run_trials`, or an error message, into `answers`."""
     try:
         study = SweepStudy(directory)
-        run_trials(study, 0.0, most=1)  # it pays for imports, once for a worker
-        gc.freeze()  # as workers do
+        run_trials(study, 0.0, most=1)  # the first trial includes the imports
+        gc.freeze()  # as the real workers do
         barrier.wait()
         answers.put(run_trials(study, pace))
     except BaseException as error:
@@ -77,7 +77,7 @@ def work(directory: Path, pace: float, barrier: Barrier, answers: Any) -> None:
 
 
 def run_trials(study: SweepStudy, pace: float, most: float = math.inf) -> tuple[list[float], float]:
-    """(seconds of each trial beyond the pace, CPU seconds of all)."""
+    """Returns: seconds of each trial without its sleep, and CPU seconds of all trials."""
     spent: list[float] = []
     used = time.process_time()
     began = time.perf_counter()
@@ -100,9 +100,10 @@ def run_trials(study: SweepStudy, pace: float, most: float = math.inf) -> tuple[
 def measure(
     folder: Path, storage: str, workers: int, n_trials: int, pace: float, sampler: str
 ) -> tuple[float, float, float]:
-    """(trials/s of all workers together, median seconds of the engine in a trial, CPU seconds)."""
+    """Returns: trials/s of all workers, median engine seconds per trial, CPU seconds per trial."""
     directory = folder / f"{workers}-{time.monotonic_ns()}"
-    chosen = settings(n_trials + workers, storage, sampler)  # the first of each is not timed
+    # the first trial of each worker is not timed
+    chosen = settings(n_trials + workers, storage, sampler)
     SweepStudy.create(directory, chosen, Space.parse(chosen.space))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gansweep.engine.study", "grpc", "sqlalchemy.orm", "psycopg"])
@@ -113,16 +114,16 @@ def measure(
     ]
     for process in processes:
         process.start()
-    with contextlib.suppress(BrokenBarrierError):  # the answers tell why
+    with contextlib.suppress(BrokenBarrierError):  # the error message is in the answers
         barrier.wait()
     began = time.perf_counter()
-    told = [answers.get() for _ in processes]
+    received = [answers.get() for _ in processes]
     taken = time.perf_counter() - began
-    errors = [answer for answer in told if isinstance(answer, str)]
+    errors = [answer for answer in received if isinstance(answer, str)]
     if errors:
         raise RuntimeError(f"{storage}, {workers} workers: {errors[0]}")
-    spent = [seconds for each, _ in told for seconds in each]
-    cpu = sum(used for _, used in told) / n_trials
+    spent = [seconds for each, _ in received for seconds in each]
+    cpu = sum(used for _, used in received) / n_trials
     for process in processes:
         process.join()
     assert len(spent) == n_trials, f"{len(spent)} trials were run, not {n_trials}"
@@ -145,8 +146,8 @@ def proxy(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def database() -> Iterator[str | None]:
-    """A PostgreSQL server of our own; None where this machine has none."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+    """The URL of a temporary PostgreSQL database; None if PostgreSQL is not installed."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
     from postgres import NoPostgresError, Postgres
 
     try:
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("--storages", default="journal,sqlite,postgresql,grpc")
     parser.add_argument("--workers", default="4,64", help="numbers of workers (default 4,64)")
     parser.add_argument("--trials", type=int, default=640, help="of each sweep (default 640)")
-    parser.add_argument("--rounds", type=int, default=1, help="the best of so many is printed")
+    parser.add_argument("--rounds", type=int, default=1, help="the best round is printed")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds in a trial (default 0)")
     parser.add_argument("--sampler", default="random")
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How busy a sweep keeps its workers: the figures of scripts/utilisation.py."""
+"""How busy a sweep keeps its workers: the figures of scripts/benchmarks/utilisation.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from places import TOP
 
-SCRIPTS = TOP / "scripts"
+SCRIPTS = TOP / "scripts" / "benchmarks"
 QUICK_START_SECONDS = 0.05  # of Python, on the two cores that the engine's 0.5 s are promised for
 
 

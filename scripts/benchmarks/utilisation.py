@@ -1,14 +1,14 @@
 """How busy a sweep keeps its workers, and what the engine costs for each trial.
 
 utilisation: the trials of a sweep sleep for times drawn log-uniformly from a 10:1 range, and eight
-workers run them. The share of the workers' time that trials slept is taken from the study's own
-start times, up to the moment when the last trial began: after it some worker has nothing to do.
-A batch-synchronous sweeper would have started the same trials eight at a time, each batch when
-the slowest of the one before had ended.
+workers run them. The busy share is the time that trials slept, divided by the workers' time, up to
+the start of the last trial (after it some workers have nothing to do). A batch-synchronous sweeper
+would start the same trials eight at a time, and each batch after the slowest trial of the batch
+before.
 
-overhead: the trials end as soon as they have told one score, and are forked from a server that has
-imported the real training stack. The seconds from the end of one to the start of the next, on the
-same worker, are what claim, suggest, the child's start, report and tell cost.
+overhead: the trials end as soon as they have reported one score. They are forked from a server that
+has imported the real training stack. The seconds from the end of one trial to the start of the next
+on the same worker are the cost of claim, suggest, start of the child, report and tell.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def trial(
     on_score: Callable[[float, dict[str, float]], bool],
     sweep: dict[str, Any],
 ) -> None:
-    """Sleep for as long as the trial's parameter says, tell one score, and note when that was."""
+    """A trial that sleeps for `params["seconds"]`, reports one score and records both times."""
     began = time.time()
     record = RunRecord.create(run_dir, "sleeps: true\n")
     seconds = float(sweep["params"]["seconds"])
@@ -83,7 +83,7 @@ def sweep(folder: Path, n_trials: int, workers: int, shortest: float, preload: l
 
 
 def slept(directory: Path) -> list[Slept]:
-    """The trials of a sweep, in the order in which they began to sleep."""
+    """The trials of a sweep, in the order of their start."""
     found = []
     for frozen in SweepStudy(directory).trials.trials:
         result = RunRecord(directory / frozen.user_attrs["key"]).result() or {}
@@ -92,9 +92,9 @@ def slept(directory: Path) -> list[Slept]:
 
 
 def busy_share(trials: Sequence[Slept], workers: int, since: float | None = None) -> float:
-    """The share of the workers' time that trials took, until the last of them began.
+    """The share of the workers' time that trials took, until the start of the last trial.
 
-    since: by default the moment when the last worker had begun its first trial.
+    since: seconds since 1970; by default the time when every worker had started a trial.
     """
     if since is None:
         first = {one.worker: one.began for one in reversed(trials)}
@@ -105,7 +105,7 @@ def busy_share(trials: Sequence[Slept], workers: int, since: float | None = None
 
 
 def synchronous_share(seconds: Sequence[float], workers: int) -> float:
-    """The share that a sweeper reaches which waits for every batch, until its last batch begins."""
+    """The busy share of a sweeper that waits for every batch, until its last batch begins."""
     full = [seconds[i : i + workers] for i in range(0, len(seconds), workers)][:-1]
     return sum(map(sum, full)) / (workers * sum(map(max, full)))
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["utilisation", "overhead"])
     parser.add_argument("--trials", type=int, help="default 100 that sleep, 20 that do not")
-    parser.add_argument("--workers", type=int, help="default 8; for the overhead 1, then 2")
+    parser.add_argument("--workers", type=int, help="default 8; for overhead 1, then 2")
     parser.add_argument("--shortest", type=float, default=1.0, help="seconds of sleep (default 1)")
     given = parser.parse_args()
     if given.what == "utilisation":
