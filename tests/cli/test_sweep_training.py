@@ -15,7 +15,7 @@ from gansweep.cli.sweep_options import settings_of, split
 from gansweep.config.compose import compose, conf_dir
 from gansweep.engine.failures import Failure
 from gansweep.engine.study import SweepStudy
-from gansweep.judging.status import OUT_OF_MEMORY
+from gansweep.judging.statuses import OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
 from gansweep.search.own_space import OWN, own_space
 from gansweep.search.space import Space

@@ -15,17 +15,21 @@ from sweep_studies import begin, make, settings
 
 from gansweep.cli.doctor import examined
 from gansweep.diagnosis.evidence import Evidence
-from gansweep.diagnosis.learning import by_word, judged_end, why_nothing
 from gansweep.diagnosis.rules import diagnose
 from gansweep.engine.confirm import winners
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.judging.outcomes import outcomes
 from gansweep.judging.statistics import leaderboard
+from gansweep.judging.statuses import (
+    evidence_by_word,
+    judged_runs,
+    judged_status,
+    why_nothing,
+)
 from gansweep.judging.trials import sweeps_of
 from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, ON_REQUEST, QUICK
-from gansweep.records.read import load
 from gansweep.records.record import RunRecord
 from gansweep.search.failed_as_worst import with_worst
 
@@ -122,14 +126,14 @@ def test_points_that_circle_around_the_modes_have_not_lost_them() -> None:
     scores = {"reverse_kl": [2.08] * 6, "high_quality": [0.0, 0.02, 0.0, 0.1, 0.0, 0.0]}
     rules = {finding.rule for finding in diagnose(evidence(scores=scores))}
     assert not rules & {"never_learned", "divergence"}
-    assert judged_end(ended({"high_quality": 0.0}, {"high_quality": 0.1})) == ("finished", "")
-    assert judged_end(ended({"high_quality": 0.0}))[0] == "never learned"
+    assert judged_status(ended({"high_quality": 0.0}, {"high_quality": 0.1})) == ("finished", "")
+    assert judged_status(ended({"high_quality": 0.0}))[0] == "never learned"
 
 
 def test_too_few_samples_say_nothing() -> None:
     for word, value, least in (("high_quality", 0.0, 1000), ("precision", 0.0, 100)):
         for n in (least, least - 1):
-            assert by_word({word: value}, {word: scored(word, n_fake=n)}) == (
+            assert evidence_by_word({word: value}, {word: scored(word, n_fake=n)}) == (
                 {word: value} if n >= least else {}
             )
 
@@ -139,7 +143,7 @@ def test_a_model_that_is_judged_by_held_out_samples_may_make_none() -> None:
     judged = Evidence(**{**given_fields(given), "objective": "class_error"})
     assert found("never_learned", judged) is None and found("divergence", judged) is None
     result = ended(STATIC | {"class_error": 0.05}, objective="class_error")
-    assert judged_end(result) == ("finished", "")
+    assert judged_status(result) == ("finished", "")
 
 
 def given_fields(given: Evidence) -> dict[str, Any]:
@@ -178,18 +182,18 @@ def ended(
 
 def test_a_record_that_ended_on_static_is_read_as_never_learned() -> None:
     why = "no sample resembles the data: precision 0, in_no_mode 1"
-    assert judged_end(ended(STATIC)) == ("never learned", why)
-    assert judged_end(ended(STATIC, status="plateau"))[0] == "never learned"
-    assert judged_end(ended(STATIC, LEARNED))[0] == "diverged"
-    assert judged_end(ended(STATIC, LEARNED), at="best") == ("finished", "")
-    assert judged_end(ended(LEARNED)) == ("finished", "")
+    assert judged_status(ended(STATIC)) == ("never learned", why)
+    assert judged_status(ended(STATIC, status="plateau"))[0] == "never learned"
+    assert judged_status(ended(STATIC, LEARNED))[0] == "diverged"
+    assert judged_status(ended(STATIC, LEARNED), at="best") == ("finished", "")
+    assert judged_status(ended(LEARNED)) == ("finished", "")
     for status in ("running", "paused", "failed", "interrupted"):
-        assert judged_end(ended(STATIC, status=status))[0] == status
+        assert judged_status(ended(STATIC, status=status))[0] == status
 
 
 def test_the_more_favourable_of_two_scores_of_one_word_counts() -> None:
     protocols = {"a": scored("precision"), "b": scored("precision"), "c": scored("in_no_mode")}
-    assert by_word({"a": 0.0, "b": 0.2, "c": 1.0}, protocols) == {
+    assert evidence_by_word({"a": 0.0, "b": 0.2, "c": 1.0}, protocols) == {
         "precision": 0.2,
         "in_no_mode": 1.0,
     }
@@ -199,7 +203,7 @@ def test_the_more_favourable_of_two_scores_of_one_word_counts() -> None:
     "broken", [{}, {"last": [1]}, {"last": {"fid": 3}}, {"protocols": {"fid": [2]}}]
 )
 def test_a_damaged_record_keeps_its_own_status(broken: dict[str, Any]) -> None:
-    assert judged_end({"status": "finished", **broken}) == ("finished", "")
+    assert judged_status({"status": "finished", **broken}) == ("finished", "")
 
 
 NAMES = {"fid": "fid_x", "precision": "precision_x", "in_no_mode": "in_no_mode_x"}
@@ -217,7 +221,7 @@ def test_the_report_ranks_none_that_never_learned(tmp_path: Path) -> None:
     for key, scores in (("t0", STATIC), ("t1", LEARNED), ("t2", STATIC)):
         part = part_of_sweep(key, {"x": key}, at="last")
         dead_or_alive(tmp_path / key, scores, sweep=part)
-    runs = load([tmp_path])
+    runs = judged_runs([tmp_path])
     board = leaderboard(runs)
     assert [row.settings["x"] for row in board.rows] == ["t1"]
     assert [(run.status, "resembles" in run.reason) for run in board.early] == [
@@ -234,7 +238,7 @@ def test_the_report_ranks_none_that_never_learned(tmp_path: Path) -> None:
 def test_a_seed_that_never_learned_is_a_lost_one(tmp_path: Path) -> None:
     for seed, scores in enumerate([LEARNED, LEARNED, STATIC]):
         dead_or_alive(tmp_path / str(seed), scores, seed=seed)
-    (row,) = leaderboard(load([tmp_path])).rows
+    (row,) = leaderboard(judged_runs([tmp_path])).rows
     assert (row.seeds, row.lost, row.flaw) == (2, 1, "lost 1 seed")
 
 

@@ -29,7 +29,7 @@ from gansweep.engine.failures import (
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
-from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
+from gansweep.judging.statuses import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")

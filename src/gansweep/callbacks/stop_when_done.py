@@ -13,8 +13,8 @@ from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.config.ranges import Kimg, Share, Weight
-from gansweep.diagnosis.learning import by_word, why_nothing
 from gansweep.errors import UserError, nearest
+from gansweep.judging.statuses import evidence_by_word, why_nothing
 from gansweep.metrics.protocol import scores_called
 from gansweep.models.adversarial import Adversarial
 
@@ -133,7 +133,7 @@ class StopOnPlateau(_ScoreRule):
             f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
             f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
         )
-        why = why_nothing(by_word(_last_values(journal), journal.protocols))
+        why = why_nothing(evidence_by_word(_last_values(journal), journal.protocols))
         if not why:
             return told
         return f"{told}; no sample resembles the data ({why}), so this plateau is saturation"

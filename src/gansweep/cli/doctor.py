@@ -18,8 +18,9 @@ from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import RULES, diagnose
 from gansweep.errors import visible
+from gansweep.judging.statuses import judged_runs
 from gansweep.records.notation import plural
-from gansweep.records.read import DAMAGED, Run, load
+from gansweep.records.read import DAMAGED, Run
 from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.page.symptoms import Symptom, symptoms
 
@@ -91,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; a UserError is left to the caller."""
     options = parser().parse_args(argv)
-    patients = [examined(run) for run in load(options.paths)]
+    patients = [examined(run) for run in judged_runs(options.paths)]
     page = Page.of_terminal()
     if len(patients) > 1:
         _print_summary(patients, page)

@@ -81,13 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def conclude(sweep: Path) -> None:
     """The end of a sweep: write its page, print its leaderboard and where to look next."""
     from gansweep.judging.statistics import leaderboard
-    from gansweep.records.read import load
+    from gansweep.judging.statuses import judged_runs
     from gansweep.report.page.page import write_report
     from gansweep.report.tables import leaderboard_text
 
     # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    board = leaderboard(load([sweep]))
+    board = leaderboard(judged_runs([sweep]))
     table = leaderboard_text(board, width)
     print(table)
     for note in _left_out(sweep, table):
@@ -130,10 +130,10 @@ def _default_page(paths: Sequence[Path]) -> Path:
 
 def _write_tables(options: argparse.Namespace) -> None:
     from gansweep.judging.statistics import leaderboard
-    from gansweep.records.read import load
+    from gansweep.judging.statuses import judged_runs
     from gansweep.report.tables import leaderboard_csv, leaderboard_latex
 
-    board = leaderboard(load(options.paths), options.metric)
+    board = leaderboard(judged_runs(options.paths), options.metric)
     if options.csv:
         _write(options.csv, leaderboard_csv(board, options.metric), "")
     if options.latex:

@@ -11,7 +11,7 @@ from typing import Any
 from gansweep.cli.sweep_table import clock
 from gansweep.engine.status import Status, status_of
 from gansweep.errors import UserError, folded, nearest, visible
-from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
+from gansweep.judging.statuses import FAILURES
 from gansweep.search.settings import only_sweep
 
 HELP = """\
@@ -39,12 +39,6 @@ idle (nobody works on it).
 """
 COLUMNS = 80
 MOST_WORKERS = 16  # that are listed one by one
-FAILED = {  # the words of failures.FAILURES for a person
-    OUT_OF_MEMORY: "out of memory",
-    BUG: "by a bug",
-    MISTAKE: "by a mistake",
-    KILLED: "killed too often",
-}
 STATES = {
     "running": "at work",
     "stopping": "its workers save and stop",
@@ -105,7 +99,7 @@ def _commands(commands: dict[str, str]) -> str:
 def _runs(status: Status) -> list[str]:
     lines = [f"trials   {_counts(status.trials)}"]
     if status.failures:
-        told = {FAILED.get(kind, kind): many for kind, many in status.failures.items()}
+        told = {FAILURES.get(kind, kind): many for kind, many in status.failures.items()}
         lines.append(f"failed   {_counts(told)}")
     if status.confirmations:
         lines.append(f"confirm  {_counts(status.confirmations)}")

@@ -16,14 +16,14 @@ from rich.table import Table
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import seconds_left
 from gansweep.engine.watch import Row, Watch
-from gansweep.judging.status import GAVE_UP
+from gansweep.judging.statuses import FAILED
 
 STYLES = {
     "running": "cyan",
     "finished": "green",
     "equilibrium": "green",
     "pruned": "yellow",
-    **dict.fromkeys(GAVE_UP, "red"),
+    **dict.fromkeys(FAILED, "red"),
     "failed": "bold red",
 }
 LOOK_SECONDS = 5.0  # between two looks at who is at work
@@ -126,7 +126,7 @@ class EventLines:
         score = "" if row.value is None else f" {row.value:.4g} {row.score}"
         seconds = seconds_left(self.watch.study, self.workers)
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
-        reason = row.reason if row.status in GAVE_UP else row.breaks
+        reason = row.reason if row.status in FAILED else row.breaks
         reason = f" ({reason})" if reason else ""
         # what is long comes last: a line that does not fit loses its end
         return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"

@@ -22,14 +22,14 @@ from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.lease.workers import workers_of
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError, tell
-from gansweep.judging.status import GAVE_UP
+from gansweep.judging.statuses import FAILED_TRAINING
 from gansweep.search.pruning import last_attempts
 from gansweep.search.settings import Settings
 from gansweep.search.space import difference
 
 STUDIES = ("trials", "confirm")  # of a sweep, by the ends of their names
 RUN = re.compile(r"t\d{4,}(-s\d+)?")  # the directories of trials' runs
-FINISHED = ("pruned", *(status for status in GAVE_UP if status != "failed"))
+FINISHED = ("pruned", *FAILED_TRAINING)
 
 
 def refuse_another_storage(directory: Path, settings: Settings) -> None:

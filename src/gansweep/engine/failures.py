@@ -1,7 +1,7 @@
 """Why trials fail, and when a sweep stops for it.
 
-Every failed trial is one of FAILURES. What the first trials fail by alike, the others would fail by
-too: the sweep stops, and says what it was.
+Every failure is of one of the kinds in `judging.statuses.FAILURES`. Where the first trials fail by
+the same cause, the others would too: the sweep stops and reports the cause.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
-from gansweep.judging.status import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
+from gansweep.judging.statuses import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import FULL, RunRecord, content_of, replace_atomically
 
@@ -53,7 +53,7 @@ TOLD_CHARACTERS = 200  # of each of these lines
 class Failure:
     """What an exception says of the trial that it ended."""
 
-    kind: str  # one of FAILURES
+    kind: str  # one of statuses.FAILURES
     reason: str
     alike: str  # equal for failures that have one cause; "" where others need not fail by it
 

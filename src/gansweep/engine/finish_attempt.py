@@ -20,7 +20,8 @@ from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
 from gansweep.judging.constraints import note_measured
 from gansweep.judging.objective import Objective
-from gansweep.judging.status import SUCCEEDED, Measured, Outcome, outcome_of
+from gansweep.judging.outcome import Measured, Outcome, outcome_of
+from gansweep.judging.statuses import ENDED_WELL
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.records.record import RunRecord
 from gansweep.search.cma_es import carried_state
@@ -172,7 +173,7 @@ def _unfinished(
     if ended == "itself" or kills > sweep.settings.max_retries:
         if ended != "itself":
             reason = f"killed {kills} times; the last time {reason}"
-        record = next(r for r in records if (r.result() or {}).get("status") not in SUCCEEDED)
+        record = next(r for r in records if (r.result() or {}).get("status") not in ENDED_WELL)
         failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
         return outcome_of([record], sweep.settings.objectives)
     _reopen(records)

@@ -11,14 +11,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from gansweep.diagnosis.learning import judged_end
 from gansweep.engine.confirm import Confirmation, group_of, params_of
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.judging.constraints import breaking, broken
 from gansweep.judging.goals import pareto_front
 from gansweep.judging.objective import Objective
+from gansweep.judging.outcome import Measured
 from gansweep.judging.statistics import summarize
-from gansweep.judging.status import SUCCEEDED, Measured
+from gansweep.judging.statuses import ENDED_WELL, judged_status
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.records.record import RunRecord, replace_atomically
 from gansweep.search.domains import override_text
@@ -82,8 +82,8 @@ def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
     result = RunRecord(study.directory / run.name).result() or {}
     found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
     known = tuple(one for one in found if one is not None)
-    status, _ = judged_end(result, study.objective.at)
-    if status not in SUCCEEDED or len(known) < len(found):
+    status, _ = judged_status(result, study.objective.at)
+    if status not in ENDED_WELL or len(known) < len(found):
         return None
     return Fresh(run, result, str(result.get("model", run.params.get("model", ""))), known)
 

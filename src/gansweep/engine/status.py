@@ -16,14 +16,15 @@ from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.lease.workers import STOPPING, Present, is_cancelled, workers_of
 from gansweep.errors import UserError, visible
 from gansweep.judging.constraints import met_by
-from gansweep.judging.status import GAVE_UP, SUCCEEDED, outcome_of
+from gansweep.judging.outcome import outcome_of
+from gansweep.judging.statuses import ENDED_WELL, FAILED
 from gansweep.records.record import RunRecord
 from gansweep.search.settings import Settings
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-ORDER = ("done", "running", "waiting", "interrupted", "pruned", *GAVE_UP)
+ORDER = ("done", "running", "waiting", "interrupted", "pruned", *FAILED)
 
 
 @dataclass
@@ -187,6 +188,6 @@ def _next(status: Status, began: str) -> dict[str, str]:
 
 def _in_order(statuses: Iterable[str]) -> dict[str, int]:
     """state -> how many, as ORDER has them."""
-    ended = (*SUCCEEDED, "paused")  # a generation of a population's member that is over
+    ended = (*ENDED_WELL, "paused")  # a generation of a population's member that is over
     counts = Counter("done" if status in ended else status for status in statuses)
     return {state: counts[state] for state in ORDER if counts[state]}

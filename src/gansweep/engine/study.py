@@ -25,7 +25,8 @@ from gansweep.engine.queue import Planned, Queue
 from gansweep.engine.reporting import tell_score, tell_value
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError
-from gansweep.judging.status import SUCCEEDED, Outcome, outcome_of
+from gansweep.judging.outcome import Outcome, outcome_of
+from gansweep.judging.statuses import ENDED_WELL
 from gansweep.records.drafts import remove_drafts
 from gansweep.records.notation import short_names
 from gansweep.records.record import RunRecord
@@ -204,7 +205,7 @@ class SweepStudy:
         result = RunRecord(self.run_dir(run.name)).result() or {}
         if result.get("status") == "paused" and run.until_kimg is not None:
             return bool((result.get("kimg") or 0.0) >= run.until_kimg)
-        return result.get("status") in SUCCEEDED
+        return result.get("status") in ENDED_WELL
 
     def has_ended(self, attempt: Attempt) -> bool:
         """Whether the records say already how the trial ended, as where the study was lost."""

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.lease.workers import STOPPING, WAITS_FOR_GPU, workers_of
-from gansweep.judging.status import SPENT
+from gansweep.judging.statuses import FULL_BUDGET
 from gansweep.search.pruning import last_attempts
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _whole_run(
     a population's member, nor what was pruned."""
     if study.population is not None:
         return mean * study.population.generations
-    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
+    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in FULL_BUDGET]
     return (statistics.fmean(whole) if whole else mean) / study.settings.seeds
 
 
@@ -101,7 +101,7 @@ def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
     attempts = study.confirms.get_trials(deepcopy=False)
     spent = _spent(study, study.confirms, attempts)
     last = last_attempts(attempts)
-    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in SPENT]
+    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in FULL_BUDGET]
     took = took or [whole_run]
     begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
     if study.trials_told():

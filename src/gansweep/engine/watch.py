@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gansweep.engine.confirm import front
 from gansweep.engine.study import SweepStudy, latest, protocols_in
 from gansweep.judging.constraints import broken
-from gansweep.judging.status import SUCCEEDED
+from gansweep.judging.statuses import ENDED_WELL
 from gansweep.records.record import RunRecord
 
 WAITS = ("waiting", "interrupted")
@@ -58,7 +58,7 @@ class Watch:
         return [*latest_units, *(r for r in rows if r.confirms)]
 
     def best(self, rows: list[Row]) -> Row | None:
-        done = [r for r in rows if r.status in SUCCEEDED and not r.confirms]
+        done = [r for r in rows if r.status in ENDED_WELL and not r.confirms]
         done = [r for r in done if r.value is not None and not r.breaks]
         key = self.study.objective.sort_key
         return min(done, key=lambda r: key(r.value or 0.0)) if done else None

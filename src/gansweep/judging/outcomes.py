@@ -6,20 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansweep.diagnosis.learning import NEVER_LEARNED
+from gansweep.judging.statuses import BREAKS_CONSTRAINT, ENDED_WELL, FAILED_TRAINING, FAILURES
 from gansweep.judging.table import Table
-from gansweep.judging.trials import BEYOND, Sweep, Trial
+from gansweep.judging.trials import Sweep, Trial
 from gansweep.records.notation import duration, number, plural
-from gansweep.records.read import COMPLETE
 
-FAILURES = {
-    "bug": "failed: a bug",
-    "out_of_memory": "failed: out of memory",
-    "killed": "failed: killed too often",
-    "mistake": "failed: a mistake in its settings",
-}
-GAVE_UP = ("diverged", "collapsed", NEVER_LEARNED, *FAILURES.values(), "failed")
-ORDER = (*COMPLETE, BEYOND, "pruned", *GAVE_UP)
+KINDS = {kind: f"failed: {words.removeprefix('by ')}" for kind, words in FAILURES.items()}
+ORDER = (
+    *(*ENDED_WELL, BREAKS_CONSTRAINT, "pruned"),
+    *(*FAILED_TRAINING, *KINDS.values(), "failed"),
+)
 CONFIRMED = "confirmation runs"
 
 
@@ -43,7 +39,7 @@ def ending(trial: Trial) -> str:
     if trial.status != "failed":
         return trial.status
     kind = str(trial.decisive.result.get("failure"))
-    return FAILURES.get(kind, "failed")
+    return KINDS.get(kind, "failed")
 
 
 def outcomes(sweep: Sweep) -> list[Spent]:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.errors import UserError, nearest
 from gansweep.judging.goals import column_of
 from gansweep.judging.labels import label, settings_of
 from gansweep.judging.protocols import Refusal, refusals
+from gansweep.judging.statuses import FAILED
 from gansweep.judging.trials import limits_broken, trials_of
 from gansweep.metrics.protocol import scores_called
 from gansweep.records.notation import ROUNDING, bracketed, listing, mean_and_std, plural
@@ -25,7 +25,6 @@ PREFERENCE = (
     *("fid", "fid_infinity", "kid", "modes", "high_quality", "reverse_kl", "is"),
     *("precision", "recall", "density", "coverage", "memorisation"),
 )
-LOST = {"diverged", "collapsed", "failed", NEVER_LEARNED}
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Row:
     def lost(self) -> int:
         """How many runs of the row's stage came to no result for a reason of their own."""
         counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
-        return sum(run.status in LOST for run in counted) + self.unscored
+        return sum(run.status in FAILED for run in counted) + self.unscored
 
     @property
     def flaw(self) -> str:

@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.judging.goals import column_of, value_of
-from gansweep.records.read import DAMAGED, NO_RESULT, Run
+from gansweep.judging.statuses import BREAKS_CONSTRAINT, NO_WINNER, UNFINISHED
+from gansweep.records.read import Run
 from gansweep.records.sweep_part import Goal
-
-OPEN = ("running", "paused", "interrupted", NO_RESULT, DAMAGED)  # more may come of these
-BEYOND = "beyond a constraint"  # of the sweep, which it broke
-GIVEN_UP = ("diverged", "collapsed", NEVER_LEARNED, "failed", "pruned", BEYOND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +49,22 @@ class Trial:
         that ended well and breaks a constraint of its sweep is no winner.
         """
         statuses = [run.status for run in self.runs]
-        for decisive in (GIVEN_UP, OPEN):
+        for decisive in (NO_WINNER, UNFINISHED):
             found = [status for status in statuses if status in decisive]
             if found:
                 return found[0]
         if len(self.runs) < self.planned:
             return "pruned"
-        return BEYOND if limits_broken(self.runs) else statuses[-1]
+        return BREAKS_CONSTRAINT if limits_broken(self.runs) else statuses[-1]
 
     @property
     def told(self) -> bool:
         """Whether nothing more will come of it."""
-        return self.status not in OPEN
+        return self.status not in UNFINISHED
 
     @property
     def complete(self) -> bool:
-        return self.told and self.status not in GIVEN_UP
+        return self.told and self.status not in NO_WINNER
 
     @property
     def has_score(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.judging.comparison import Comparison, compare, holm
 from gansweep.judging.statistics import Board, Row, Summary
+from gansweep.judging.statuses import NEVER_LEARNED
 from gansweep.records.notation import listing, number, plural, rounded
 
 NAMED = 2  # of the rows of which one thing is said; more are counted

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gansweep.diagnosis.learning import judged_end
 from gansweep.errors import UserError, visible
 from gansweep.metrics.protocol import scores_called
 from gansweep.records.columns import add_columns
 from gansweep.records.plain_values import DamagedError
-from gansweep.records.record import RunRecord, find_records
+from gansweep.records.record import ENDED_WELL, RunRecord, find_records
 from gansweep.records.sweep_part import SweepPart, sweep_part
 
-COMPLETE = ("finished", "equilibrium", "plateau")
 NO_RESULT = "no result"
 DAMAGED = "damaged"
 ABSENT = (
@@ -64,9 +62,9 @@ class Curve:
 class Run:
     """One run of the record, without its networks.
 
-    status: one of the record's; "never learned" where it ended well and its samples resemble
-        nothing; "no result" where result.json is missing; "damaged" where that or config.yaml
-        cannot be read, and the reason names the file.
+    status: one of the record's; "no result" where result.json is missing; "damaged" where that or
+        config.yaml cannot be read, and the reason names the file. `judging.statuses.judged_runs`
+        adds "never learned", by the scores.
     evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
         report makes of them, in the form of the result's "last".
     notes: what was wrong with the record, one sentence each.
@@ -92,7 +90,7 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        return self.status in COMPLETE
+        return self.status in ENDED_WELL
 
     @property
     def model(self) -> str:
@@ -201,7 +199,7 @@ class Run:
 
 
 def load(paths: Iterable[str | Path]) -> list[Run]:
-    """The runs at or below each path: a run, a group of runs or a sweep's directory.
+    """The runs at or below each path (a run, a group of runs or a sweep's directory), as recorded.
 
     Raises: UserError if a path does not exist or holds no run.
     """
@@ -235,9 +233,7 @@ def read_run(record: RunRecord) -> Run:
     recorded = _mapping(result.get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
     sweep = sweep_part(result.get("sweep"))
-    status, reason = NO_RESULT, ""
-    if result.get("status"):
-        status, reason = judged_end(result, sweep.at if sweep else "last")
+    status, reason = str(result.get("status") or NO_RESULT), str(result.get("reason") or "")
     if status == "running":
         reason = "It is still training, or its process was killed."
     if status == NO_RESULT:

@@ -43,17 +43,10 @@ ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
 # of a run, by gansweep and by the trackers
 FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard", "mlruns")
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ENDED_WELL = ("finished", "equilibrium", "plateau")
 STATUSES = (
-    "running",
-    "finished",
-    "equilibrium",
-    "plateau",
-    "paused",
-    "pruned",
-    "diverged",
-    "collapsed",
-    "failed",
-    "interrupted",
+    *("running", *ENDED_WELL, "paused", "pruned"),
+    *("diverged", "collapsed", "failed", "interrupted"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gansweep.diagnosis.learning import judged_end
+from gansweep.judging.statuses import judged_status
 from gansweep.records.notation import number
 from gansweep.records.record import RunRecord
 
@@ -21,7 +21,7 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
     scores of the best moment: a best of each score would be of no one network.
     """
     ended = f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"
-    status, reason = judged_end(result)
+    status, reason = judged_status(result)
     place = shlex.quote(str(directory))
     return "\n".join(
         [

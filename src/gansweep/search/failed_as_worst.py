@@ -15,12 +15,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gansweep.judging.status import GAVE_UP, KILLED
+from gansweep.judging.statuses import FAILED, KILLED
 from gansweep.search.pruning import last_attempts
 
 
 class LearnsOfGivenUp(BaseSampler):
-    """A sampler to which trials that gave up (GAVE_UP) are as bad as the worst.
+    """A sampler to which trials that gave up (FAILED) are as bad as the worst.
 
     pruned: whether that goes for pruned trials too, for a sampler that leaves those out as well.
     """
@@ -127,7 +127,7 @@ def _gave_up(trial: FrozenTrial, pruned: bool) -> bool:
     # what was killed from outside says nothing of its settings
     return (
         trial.state == TrialState.FAIL
-        and attrs.get("status") in GAVE_UP
+        and attrs.get("status") in FAILED
         and attrs.get("failure") != KILLED
     )
 

@@ -22,7 +22,7 @@ from gansweep.engine.lease.workers import is_cancelled
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_FINISHED, EXIT_STOPPED
 from gansweep.errors import UserError, tell
-from gansweep.judging.status import KILLED
+from gansweep.judging.statuses import KILLED
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
 QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work

@@ -16,7 +16,7 @@ from optuna.storages.journal._storage import JournalOperation, JournalStorageRep
 from optuna.trial import FixedTrial, TrialState
 
 from gansweep.engine.storage.storage import log_in
-from gansweep.judging.status import KILLED, SUCCEEDED
+from gansweep.judging.statuses import ENDED_WELL, KILLED
 from gansweep.search.space import Space
 
 TRIAL = re.compile(r"t(\d{4,})")  # the keys of the trials, which are numbered without a gap
@@ -158,7 +158,7 @@ class JournalCheck:
             return f"how {key} ended is missing"
         if trial.attrs["status"] == "interrupted" and self._attempts[trial.study, key] == attempt:
             return f"the next attempt at {key} is missing"
-        if (trial.attrs["status"] in (*SUCCEEDED, "paused")) != (state == TrialState.COMPLETE):
+        if (trial.attrs["status"] in (*ENDED_WELL, "paused")) != (state == TrialState.COMPLETE):
             return f"{key} cannot both be {trial.attrs['status']} and {state.name.lower()}"
         # who was killed may never have had all parameters, and a retry may draw others
         killed = trial.attrs["status"] == "interrupted" or trial.attrs.get("failure") == KILLED

@@ -23,7 +23,7 @@ from gansweep.engine.storage.restoring import restore
 from gansweep.engine.storage.storage import JournalFile
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
-from gansweep.judging.status import outcome_of
+from gansweep.judging.outcome import outcome_of
 from gansweep.records.notation import plural
 from gansweep.records.record import RunRecord, replace_atomically
 from gansweep.search.settings import Settings, merged_identity, only_sweep

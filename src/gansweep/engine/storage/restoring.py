@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansweep.engine.confirm import params_of
 from gansweep.engine.study import UNFINISHED, SweepStudy, latest, protocols_in
-from gansweep.judging.status import outcome_of
+from gansweep.judging.outcome import outcome_of
 from gansweep.records.record import RunRecord
 from gansweep.search.population import Population, units_of
 

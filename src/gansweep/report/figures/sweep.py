@@ -10,7 +10,8 @@ from typing import Any
 
 from gansweep.judging.labels import parameters
 from gansweep.judging.statistics import Board
-from gansweep.judging.trials import BEYOND, OPEN, Trial, trials_of
+from gansweep.judging.statuses import BREAKS_CONSTRAINT, UNFINISHED
+from gansweep.judging.trials import Trial, trials_of
 from gansweep.records.notation import listing, number, plural, setting
 from gansweep.report.figures.figures import Figure, plain
 from gansweep.report.figures.palette import NEUTRAL
@@ -208,7 +209,7 @@ def importance_bars(importance: Importance, metric: str, short: Mapping[str, str
 
 def remarks(board: Board, importance: Importance) -> str:
     """Which trials the importance leaves out, and what it counts as the model's."""
-    unranked = ("pruned", "failed", BEYOND, *OPEN)
+    unranked = ("pruned", "failed", BREAKS_CONSTRAINT, *UNFINISHED)
     out = [trial for trial in trials_of(board.runs) if trial.status in unranked]
     told = []
     if out:

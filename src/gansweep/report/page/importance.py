@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gansweep.diagnosis.learning import NEVER_LEARNED
 from gansweep.judging.labels import parameters
+from gansweep.judging.statuses import FAILED_TRAINING
 from gansweep.judging.trials import Trial, trials_of
 from gansweep.records.notation import plural
 from gansweep.records.read import Run
@@ -25,7 +25,6 @@ MIN_TRIALS = 12
 # Of 125 sets of 12 to 40 trials whose outcome was drawn at random, 9 came above 0 and 4 above 0.1.
 MIN_EXPLAINED = 0.1
 FOLDS = 4
-FAILED_TRAINING = ("diverged", "collapsed", NEVER_LEARNED)
 
 
 @dataclass(frozen=True)

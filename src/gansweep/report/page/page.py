@@ -17,10 +17,11 @@ from gansweep.errors import UserError
 from gansweep.judging.labels import varied
 from gansweep.judging.protocols import protocols_of
 from gansweep.judging.statistics import PREFERENCE, Board, Row, is_confirmation, leader, leaderboard
+from gansweep.judging.statuses import judged_runs
 from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import REPEATABLE, interval_holds
 from gansweep.records import notation
-from gansweep.records.read import Run, Value, load
+from gansweep.records.read import Run, Value
 from gansweep.records.record import content_of, replace_atomically
 from gansweep.report.figures.palette import Variant, variants
 from gansweep.report.page.cautions import Measured, cautions, measured
@@ -71,7 +72,7 @@ def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | Non
     out: the page, or a directory that gets a report.html.
     Raises: UserError if there is no run, no such metric, or `out` cannot be written.
     """
-    page = render(leaderboard(load(paths), metric))
+    page = render(leaderboard(judged_runs(paths), metric))
     target = Path(out)
     if target.is_dir():
         target = target / "report.html"

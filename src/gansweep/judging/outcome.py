@@ -7,22 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gansweep.diagnosis.learning import NEVER_LEARNED, judged_end
 from gansweep.judging.objective import Objective
+from gansweep.judging.statuses import BUG, ENDED_WELL, FAILED, MISTAKE, judged_status
 from gansweep.metrics.protocol import Protocol
 from gansweep.records.record import RunRecord
-
-# What a failed trial failed by.
-OUT_OF_MEMORY = "out_of_memory"
-BUG = "bug"  # of ours or in the user's code
-MISTAKE = "mistake"  # of a configuration; its message says the mend
-KILLED = "killed"
-FAILURES = (OUT_OF_MEMORY, BUG, MISTAKE, KILLED)
-
-
-SUCCEEDED = ("finished", "equilibrium", "plateau")
-SPENT = (*SUCCEEDED, NEVER_LEARNED)  # their whole budget, or what they needed of it
-GAVE_UP = ("diverged", "collapsed", "failed", NEVER_LEARNED)
 
 
 @dataclass(frozen=True)
@@ -41,7 +29,7 @@ class Outcome:
     status: str | None
     reason: str = ""
     measured: tuple[Measured, ...] = ()  # one for each objective, where the trial succeeded
-    failure: str = ""  # one of FAILURES, where the status is "failed"
+    failure: str = ""  # one of statuses.FAILURES, where the status is "failed"
     alike: str = ""  # equal for failures that have one cause
 
 
@@ -54,8 +42,8 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     """
     results = [record.result() or {} for record in records]
     for result in results:
-        status, reason = judged_end(result, objectives[0].at)
-        if status in (*GAVE_UP, "pruned"):
+        status, reason = judged_status(result, objectives[0].at)
+        if status in (*FAILED, "pruned"):
             return _given_up(status, reason, result)
     if not all(_has_succeeded(result) for result in results):
         return Outcome(None)
@@ -79,7 +67,7 @@ def _has_succeeded(result: dict[str, Any]) -> bool:
     """A trial's run that pauses has ended a unit of a population; one that confirms goes on."""
     if result.get("status") == "paused":
         return bool((result.get("sweep") or {}).get("role") == "trial")
-    return result.get("status") in SUCCEEDED
+    return result.get("status") in ENDED_WELL
 
 
 def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measured:
