@@ -14,7 +14,7 @@ from sweep_processes import made, words_of_a_sweep
 from gansweep.cli import cancel as cancelling
 from gansweep.cli.main import main
 from gansweep.engine.launch.local import EXIT_USER_ERROR, LocalLauncher
-from gansweep.engine.lease.workers import STOPPING, Presence
+from gansweep.engine.lease.workers import STOPPING, WorkerFile
 from gansweep.engine.status import status_of
 from gansweep.errors import COLUMNS, UserError, folded, tell
 
@@ -26,10 +26,10 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def worker(directory: Path) -> Iterator[Presence]:
-    present = Presence(directory, "w0")
-    yield present
-    present.leave()
+def worker(directory: Path) -> Iterator[WorkerFile]:
+    file = WorkerFile(directory, "w0")
+    yield file
+    file.leave()
 
 
 def verbs_for(directory: Path, commands: list[str]) -> list[str]:
@@ -39,18 +39,18 @@ def verbs_for(directory: Path, commands: list[str]) -> list[str]:
 
 
 def test_commands_of_the_status_can_be_pasted(directory: Path) -> None:
-    present = Presence(directory, "w0")
+    file = WorkerFile(directory, "w0")
     at_work = verbs_for(directory, list(status_of(directory).next))
-    present.note(STOPPING)
+    file.note(STOPPING)
     stopping = verbs_for(directory, list(status_of(directory).next))
-    present.leave()
+    file.leave()
     idle = verbs_for(directory, list(status_of(directory).next))
     assert (at_work, stopping, idle) == (["report", "worker", "cancel"], ["status"], ["report"])
 
 
 def test_command_of_a_cancelled_sweep_that_still_saves_can_be_pasted(
     directory: Path,
-    worker: Presence,
+    worker: WorkerFile,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -91,7 +91,7 @@ def run_trials(study: SweepStudy, pace: float, most: float = math.inf) -> tuple[
         record.write_result(
             {"status": "finished", "last": last, "protocols": {"fid_fake": PROTOCOL}}
         )
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
         spent.append(time.perf_counter() - began - pace)
         began = time.perf_counter()
     return spent, time.process_time() - used

@@ -136,7 +136,7 @@ def measure_utilisation(n_trials: int, workers: int, shortest: float) -> None:
 
 def measure_overhead(n_trials: int, workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        trials = slept(sweep(Path(folder), n_trials, workers, 1e-3, ["gansweep.engine.warm"]))
+        trials = slept(sweep(Path(folder), n_trials, workers, 1e-3, ["gansweep.engine.warm_up"]))
     found = gaps(trials)
     print(
         f"{workers} worker{'s' if workers > 1 else ''}: {statistics.median(found):.2f} s for each "

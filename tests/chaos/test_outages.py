@@ -29,10 +29,10 @@ from sweep_processes import (
 
 from gansweep.engine import reporting
 from gansweep.engine.reporting import Reporter
-from gansweep.engine.storage import retrying_storage as patience
+from gansweep.engine.storage import retrying_storage
 from gansweep.engine.storage.retrying_storage import (
-    Patience,
-    PatientStorage,
+    Retries,
+    RetryingStorage,
     StorageOutageError,
     View,
 )
@@ -112,16 +112,16 @@ class Away(InMemoryStorage):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PAUSES", (0.001, 0.002))
-    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.001)
-    monkeypatch.setattr(patience, "TOLD_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(retrying_storage, "PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(retrying_storage, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(retrying_storage, "TOLD_AFTER_SECONDS", 0.0)
 
 
 def test_calls_wait_for_the_end_of_an_outage_and_tell_of_it_once(
     quick: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     away = Away()
-    storage = PatientStorage(away, Patience("postgresql://there/db"))
+    storage = RetryingStorage(away, Retries("postgresql://there/db"))
     for _ in range(2):
         away.times = 7
         assert storage.get_all_studies() == []
@@ -135,22 +135,22 @@ def test_what_is_no_outage_passes_through(quick: None) -> None:
     away = Away()
     away.error, away.times = KeyError("no such study"), 1
     with pytest.raises(KeyError):
-        PatientStorage(away, Patience("there")).get_all_studies()
+        RetryingStorage(away, Retries("there")).get_all_studies()
 
 
 def test_who_does_not_wait_is_told_after_some_tries(quick: None) -> None:
-    away, patience_of_a_reader = Away(), Patience("there")
-    away.times, patience_of_a_reader.ends = 10**6, lambda: True
+    away, of_a_reader = Away(), Retries("there")
+    away.times, of_a_reader.ends = 10**6, lambda: True
     with pytest.raises(StorageOutageError, match="cannot be reached .* it runs again"):
-        PatientStorage(away, patience_of_a_reader).get_all_studies()
-    assert 10**6 - away.times == patience.LEAST_TRIES
+        RetryingStorage(away, of_a_reader).get_all_studies()
+    assert 10**6 - away.times == retrying_storage.LEAST_TRIES
 
 
 def test_within_a_section_no_call_waits(quick: None) -> None:
-    away, bearing = Away(), Patience("there")
+    away, bearing = Away(), Retries("there")
     away.times = 1
     with bearing.in_section(), pytest.raises(OSError, match="Stale"):
-        PatientStorage(away, bearing).get_all_studies()
+        RetryingStorage(away, bearing).get_all_studies()
 
 
 def test_view_of_a_section_agrees_with_the_storage() -> None:

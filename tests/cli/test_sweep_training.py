@@ -17,7 +17,7 @@ from gansweep.engine.failures import Failure
 from gansweep.engine.study import SweepStudy
 from gansweep.judging.statuses import OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
-from gansweep.search.own_space import OWN, own_space
+from gansweep.search.entries import OWN, own_space
 from gansweep.search.space import Space
 
 SWEEPS = sorted(p.stem for p in (conf_dir() / "sweep").glob("*.yaml"))
@@ -96,6 +96,6 @@ def test_want_of_memory_in_pytorch_is_no_bug(device: str) -> None:
 def test_server_of_trials_ends_at_once() -> None:
     """A trial dies with it, so that none runs on for seconds after its worker was killed: nothing
     of what it has imported is torn down."""
-    code = "import atexit; atexit.register(print, 'torn down'); import gansweep.engine.warm"
+    code = "import atexit; atexit.register(print, 'torn down'); import gansweep.engine.warm_up"
     server = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert server.stdout == b""

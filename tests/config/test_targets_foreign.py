@@ -47,7 +47,7 @@ CHAINS = [
     *("gansweep.callbacks.takeover.take_over", "gansweep.callbacks.checkpoint.torch.save"),
     *(
         "gansweep.records.record.replace_atomically",
-        "gansweep.engine.warm.warm_up",
+        "gansweep.engine.warm_up.warm_up",
         "gansweep.__main__.main",
     ),
     *("torchvision.datasets.folder.default_loader", "pytorch_lightning.Trainer", "eval", "a b.c"),

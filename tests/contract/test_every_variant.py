@@ -25,7 +25,7 @@ from gansweep.engine.study import SweepStudy
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.run.train import train
-from gansweep.search.own_space import own_space
+from gansweep.search.entries import own_space
 from gansweep.search.space import Space
 
 pytestmark = pytest.mark.slow

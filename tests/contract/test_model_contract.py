@@ -18,7 +18,7 @@ from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.search.changeable import is_changeable
+from gansweep.search.check_search import may_change
 
 VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 IMAGE, POINTS = (1, 8, 8), (2,)
@@ -225,7 +225,7 @@ def test_what_may_change_while_it_trains_takes_other_values_from_a_checkpoint(va
     assert named <= cfg.keys(), "it names options that the model does not have"
     changed = []
     for key, value in numbers(OmegaConf.to_container(cfg, resolve=True), "model"):
-        if is_changeable(key, declared):
+        if may_change(key, declared):
             changed.append(f"{key}={value + 1 if isinstance(value, int) else 0.9 * value}")
     assert len(changed) >= 3
     model, other = build(variant, shape), build(variant, shape, *changed, seed=9)

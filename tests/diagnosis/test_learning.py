@@ -268,7 +268,7 @@ def end(study: SweepStudy, scores: dict[str, float]) -> str:
     result = ended(scores)
     result["protocols"] = {name: {"score": p["score"]} for name, p in result["protocols"].items()}
     RunRecord.create(study.run_dir(attempt.key), "a: 1\n").write_result(result)
-    return study.settle(attempt, "itself")
+    return study.finish(attempt, "itself")
 
 
 def test_what_gave_up_is_no_tie_of_the_only_trial_that_came_to_something(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweep_studies import ONE, begin, finish_with, make, record_scores
 
-from gansweep.search.planned_run import PlannedRun
+from gansweep.search.population import PlannedRun
 
 
 def seeds_of(run: PlannedRun, base: int) -> tuple[int, int]:
@@ -43,11 +43,11 @@ def test_seeds_of_search_and_confirmation_have_none_in_common(
             else:
                 searched |= {training, noise}
         if attempt.number <= 2:  # two deaths, then the third attempt ends well
-            study.settle(attempt, "killed")
+            study.finish(attempt, "killed")
             continue
         for run in attempt.runs:
             record_scores(study, run.name, fid=float(attempt.key[4:5] or 1))
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     assert searched == {0, *range(base, base + seeds)}
     assert [len(found) for found in confirmed.values()] == [4, 4]
     assert searched.isdisjoint(set.union(*confirmed.values()))

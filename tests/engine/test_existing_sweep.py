@@ -11,7 +11,7 @@ import pytest
 from sweep_processes import made, sweep, words_of_a_sweep
 from sweep_studies import begin, finish, make, record
 
-from gansweep.engine.lease.workers import Presence
+from gansweep.engine.lease.workers import WorkerFile
 from gansweep.engine.status import status_of
 from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
@@ -58,7 +58,7 @@ def test_interrupted_trials_are_set_aside_unless_they_can_go_on(tmp_path: Path) 
     study = make(tmp_path / "s", overrides=["wrong=1"])
     attempt = begin(study)
     record(study, attempt.key, "interrupted", None)
-    study.settle(attempt, "interrupted")
+    study.finish(attempt, "interrupted")
     checkpoint = study.run_dir("t0000") / "checkpoints" / "last.pt"
     checkpoint.touch()
     with pytest.raises(UserError, match="t0000 has a checkpoint to go on from"):
@@ -88,7 +88,7 @@ def test_sweep_with_another_space_stays(tmp_path: Path) -> None:
 def test_workers_that_are_still_at_it_are_to_be_stopped_first(tmp_path: Path) -> None:
     directory = tmp_path / "s"
     study = failing(directory)
-    worker = Presence(directory, "w0")
+    worker = WorkerFile(directory, "w0")
     with pytest.raises(UserError, match="still at it: after `gansweep cancel"):
         again(directory)
     worker.leave()

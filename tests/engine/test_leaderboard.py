@@ -41,7 +41,7 @@ def run_all(study: SweepStudy, measure: Measure) -> dict[str, Any]:
         key, _, seed = attempt.key.removeprefix("c-").partition("-s")
         record = RunRecord.create(study.run_dir(attempt.key), "a: 1\n")
         record.write_result({"status": "finished", "reason": "", **measure(key, seed)})
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     path = write_leaderboard(study)
     assert path is not None
     content: dict[str, Any] = json.loads(path.read_text())
@@ -125,7 +125,7 @@ def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path)
         study.suggest(attempt)
         value = {"a": 10.0, "b": 20.0, "c": 0.0}[attempt.params["model"]] + attempt.params["lr"]
         record(study, attempt.key, "pruned" if value < 5 else "finished", value)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
 
     def values(**confirm: Any) -> list[float | None]:
         chosen = settings(confirm={"seeds": 1, **confirm})
@@ -164,10 +164,10 @@ def test_leaderboard_says_what_has_no_row_and_why(tmp_path: Path) -> None:
         attempt = begin(study)
         assert attempt.params["model"] == model
         record(study, attempt.key, "pruned" if value is None else "finished", value)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     while (run := study.claim("me")) is not None:
         record(study, run.key, "finished" if "t0001" in run.key else "diverged", 1.0)
-        study.settle(run, "itself")
+        study.finish(run, "itself")
     path = write_leaderboard(study)
     assert path is not None
     content = json.loads(path.read_text())
@@ -194,7 +194,7 @@ def test_confirmation_takes_fresh_seeds_and_other_noise(tmp_path: Path) -> None:
         assert run.runs[0].overrides[-2:] == [f"seed={seed}", f"metrics.noise_seed={seed}"]
         assert run.role == "confirm"
         record(study, run.key, "finished", 2.0)
-        study.settle(run, "itself")
+        study.finish(run, "itself")
     assert study.finished()
 
 
@@ -206,7 +206,7 @@ def test_leaderboard_ranks_means_and_puts_failures_last(tmp_path: Path) -> None:
         fails = run.key == "c-t0000-s102"
         value = {"c-t0000-s101": 1.0, "c-t0001-s101": 3.0, "c-t0001-s102": 5.0}.get(run.key)
         record(study, run.key, "diverged" if fails else "finished", value)
-        study.settle(run, "itself")
+        study.finish(run, "itself")
     path = write_leaderboard(study)
     assert path is not None
     first, second = json.loads(path.read_text())["rows"]

@@ -1,4 +1,4 @@
-"""Presence files, `gansweep status` and `gansweep cancel`, with real workers on a trial without
+"""Worker files, `gansweep status` and `gansweep cancel`, with real workers on a trial without
 torch."""
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from sweep_processes import (
 
 from gansweep.cli.cancel import cancel
 from gansweep.cli.status import text_of
-from gansweep.engine.lease import workers as presence
+from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.lease.locks import Lease, is_alive
-from gansweep.engine.lease.workers import CANCELLED, Presence, launching, workers_of
+from gansweep.engine.lease.workers import CANCELLED, WorkerFile, launching, workers_of
 from gansweep.engine.status import Status, status_of
 from gansweep.engine.worker import EXIT_CANCELLED
 from gansweep.errors import UserError
@@ -105,7 +105,7 @@ def test_worker_that_no_signal_reaches_hears_of_the_end(
     worker = processes(*WORKER, str(directory), "--name", "far")
     pid_of(directory, "t0000")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presence, "kernel_id", lambda: "of another machine")
+        patch.setattr(worker_files, "kernel_id", lambda: "of another machine")
         assert cancel(directory) == 0
     assert "1 worker (far) elsewhere" in capsys.readouterr().out
     assert worker.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
@@ -127,7 +127,7 @@ def test_second_sweep_of_one_name_starts_no_workers(
         assert said in str(refused.value)
     assert (directory / "sweep.yaml").read_bytes() == before
     first.kill()
-    wait_until(lambda: presence.launcher_of(directory) is None)
+    wait_until(lambda: worker_files.launcher_of(directory) is None)
 
 
 def test_only_one_launcher_looks_after_a_sweep(tmp_path: Path) -> None:
@@ -135,25 +135,25 @@ def test_only_one_launcher_looks_after_a_sweep(tmp_path: Path) -> None:
     with launching(tmp_path), refused, launching(tmp_path):
         pass
     with launching(tmp_path):
-        assert presence.launcher_of(tmp_path) is not None
+        assert worker_files.launcher_of(tmp_path) is not None
 
 
 def test_workers_started_by_hand_are_told_of(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = made(words)
-    worker = Presence(directory, "mine")
+    worker = WorkerFile(directory, "mine")
     capsys.readouterr()
     made(words)
     assert "1 worker is at work on it since" in capsys.readouterr().out
-    worker.note(presence.STOPPING)
+    worker.note(worker_files.STOPPING)
     made(words)
     assert "at work on it" not in capsys.readouterr().out
     worker.leave()
 
 
 def test_two_workers_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    first, second = Presence(tmp_path, "w0"), Presence(tmp_path, "w0")
+    first, second = WorkerFile(tmp_path, "w0"), WorkerFile(tmp_path, "w0")
     assert (first.name, second.name) == ("w0", "w0-2")
     second.note("t0003")
     assert [(w.worker, w.doing, w.pid) for w in workers_of(tmp_path)] == [
@@ -161,7 +161,7 @@ def test_two_workers_of_one_name_are_told_apart(tmp_path: Path) -> None:
         ("w0-2", "t0003", os.getpid()),
     ]
     first.leave()
-    third = Presence(tmp_path, "w0")
+    third = WorkerFile(tmp_path, "w0")
     assert third.name == "w0"
     second.leave()
     third.leave()
@@ -172,7 +172,7 @@ def test_worker_says_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for key, value in {"JOB_ID": "20", "ARRAY_JOB_ID": "17", "ARRAY_TASK_ID": "3"}.items():
         monkeypatch.setenv(f"SLURM_{key}", value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
-    worker = Presence(tmp_path, "w")
+    worker = WorkerFile(tmp_path, "w")
     (found,) = workers_of(tmp_path)
     assert (found.job, found.gpus, found.host) == ("17_3", "1,2", os.uname().nodename)
     worker.leave()
@@ -181,14 +181,14 @@ def test_worker_says_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_file_of_a_killed_worker_counts_for_nobody_and_is_removed(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from gansweep.engine.lease.workers import Presence\n"
-        f"Presence(Path({str(tmp_path)!r}), 'w0'); os.kill(os.getpid(), 9)"
+        "from gansweep.engine.lease.workers import WorkerFile\n"
+        f"WorkerFile(Path({str(tmp_path)!r}), 'w0'); os.kill(os.getpid(), 9)"
     )
     died = subprocess.run([sys.executable, "-c", code])
     path = tmp_path / "workers" / "w0.alive"
     assert died.returncode == -signal.SIGKILL and path.exists()
     assert workers_of(tmp_path) == []
-    Presence(tmp_path, "w1").leave()
+    WorkerFile(tmp_path, "w1").leave()
     assert not path.exists()
 
 

@@ -32,7 +32,7 @@ def _claim_until_none(directory: Path) -> None:
     while (attempt := study.claim("w")) is not None and attempt.role == "trial":
         study.suggest(attempt)
         record(study, attempt.key, "finished", 1.0)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
 
 
 def test_claims_of_several_processes_are_all_different(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_killed_trial_is_queued_again_with_its_parameters_until_the_retries_end(
     first = study.claim("me")
     assert first is not None
     study.suggest(first)
-    study.settle(first, "killed", "by SIGKILL")
+    study.finish(first, "killed", "by SIGKILL")
     second = study.claim("me")
     assert second is not None
     study.suggest(second)
     assert (second.key, second.number, second.params) == (first.key, 2, first.params)
-    assert study.settle(second, "killed", "by SIGKILL") == "failed"
+    assert study.finish(second, "killed", "by SIGKILL") == "failed"
     result = RunRecord(study.run_dir(first.key)).result()
     assert result is not None
     assert result["reason"] == "killed 2 times; the last time by SIGKILL"
@@ -127,7 +127,7 @@ def test_interruption_is_no_kill(tmp_path: Path) -> None:
         attempt = study.claim("me")
         assert attempt is not None
         assert attempt.number == number
-        assert study.settle(attempt, "interrupted") == "interrupted"
+        assert study.finish(attempt, "interrupted") == "interrupted"
 
 
 def _claim_and_wait(directory: Path) -> None:

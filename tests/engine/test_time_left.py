@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gansweep.engine.launch import slurm
 from gansweep.engine.launch.slurm_queue import Job
-from gansweep.engine.lease.workers import WAITS_FOR_GPU, Presence
+from gansweep.engine.lease.workers import WAITS_FOR_GPU, WorkerFile
 from gansweep.engine.status import status_of
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import makespan, seconds_left
@@ -65,13 +65,13 @@ def add(study: SweepStudy, key: str, seconds: float, status: str = "finished", *
 
 @contextmanager
 def workers(study: SweepStudy, *doing: str) -> Iterator[None]:
-    present = [Presence(study.directory, f"w{i}") for i in range(len(doing))]
-    for worker, what in zip(present, doing, strict=True):
+    files = [WorkerFile(study.directory, f"w{i}") for i in range(len(doing))]
+    for worker, what in zip(files, doing, strict=True):
         worker.note(what)
     try:
         yield
     finally:
-        for worker in present:
+        for worker in files:
             worker.leave()
 
 

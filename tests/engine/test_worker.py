@@ -285,7 +285,7 @@ def test_attempt_that_another_host_took_over_costs_no_worker(
     def late(attempt: Attempt) -> None:
         if attempt.number == 1:
             other, theirs = SweepStudy(directory), Lease(attempt.lease.path, "another")
-            other.settle(replace(attempt, lease=theirs, study=other.trials), "killed")
+            other.finish(replace(attempt, lease=theirs, study=other.trials), "killed")
         suggest(attempt)
 
     monkeypatch.setattr(worker.study, "suggest", late)

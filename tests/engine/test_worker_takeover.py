@@ -38,7 +38,7 @@ from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
-from gansweep.search.planned_run import PlannedRun
+from gansweep.search.population import PlannedRun
 
 
 def drain(study: SweepStudy, value: float = 1.0) -> list[str]:
@@ -47,7 +47,7 @@ def drain(study: SweepStudy, value: float = 1.0) -> list[str]:
     while (attempt := study.claim("me")) is not None:
         study.suggest(attempt)
         record(study, attempt.key, "finished", value)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
         keys.append(attempt.key)
     return keys
 
@@ -58,7 +58,7 @@ def test_confirmations_of_who_wins_no_longer_do_not_stop_the_sweep(tmp_path: Pat
     finish(study, value=2.0)
     under_way = begin(study)  # t0001 is to be confirmed
     assert under_way.key == "c-t0001-s101"
-    study.settle(under_way, "interrupted")
+    study.finish(under_way, "interrupted")
     more = make(tmp_path / "s", n_trials=3, confirm={"top": 1, "per": "config", "seeds": 2})
     assert finish(more, value=1.0) == "t0002"
     keys = drain(more)
@@ -71,7 +71,7 @@ def test_fewer_confirmations_than_planned(tmp_path: Path) -> None:
     study = make(tmp_path / "s", n_trials=2, confirm={"top": 2, "per": "config", "seeds": 3})
     finish(study, value=3.0)
     finish(study, value=2.0)
-    study.settle(begin(study), "interrupted")
+    study.finish(begin(study), "interrupted")
     fewer = make(tmp_path / "s", n_trials=2, confirm={"top": 1, "per": "config", "seeds": 1})
     drain(fewer)
     assert fewer.finished()
@@ -91,12 +91,12 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
     with monkeypatch.context() as patch:
         patch.setattr(type(first.study), "tell", die)
         with pytest.raises(KeyboardInterrupt):
-            study.settle(first, "interrupted")
+            study.finish(first, "interrupted")
     first.lease.release()
     second = begin(study)
     assert second.number == 2
     record(study, second.key, "finished", 1.0)
-    study.settle(second, "itself")
+    study.finish(second, "itself")
     assert study.claim("me") is None
     told = [t.state for t in study.trials.trials]
     assert told == [TrialState.FAIL, TrialState.COMPLETE]
@@ -133,7 +133,7 @@ def test_child_of_a_worker_that_was_taken_for_dead_ends_though_it_reports_nothin
         wait_until_held(directory, "t0000-s1")
         other = SweepStudy(directory)
         theirs = Lease(attempt.lease.path, "another")
-        other.settle(replace(attempt, lease=theirs, study=other.trials), "killed")
+        other.finish(replace(attempt, lease=theirs, study=other.trials), "killed")
 
     def watched(attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
         if run.name.endswith("s1") and attempt.number == 1:
@@ -201,7 +201,7 @@ def test_confirmation_with_a_larger_sample_ends_well_where_the_objective_is_a_fu
         RunRecord.create(study.run_dir(attempt.key), "a: 1\n").write_result(
             {"status": "finished", "last": last, "protocols": protocols}
         )
-        assert study.settle(attempt, "itself") == "finished"
+        assert study.finish(attempt, "itself") == "finished"
 
 
 def test_commands_in_a_refusal_can_be_pasted(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from gansweep.errors import UserError
 from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
 from gansweep.metrics.panel import MEASURES
 from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
-from gansweep.search.default_search import with_direction
+from gansweep.search.check_search import with_direction
 
 
 def test_objective_finds_its_score_by_protocol_or_name() -> None:
@@ -94,7 +94,7 @@ def test_cost_is_read_from_the_result_and_averaged_over_seeds(tmp_path: Path) ->
     attempt = begin(study)
     for run, seconds in zip(attempt.runs, (10.0, 30.0), strict=True):
         record_scores(study, run.name, seconds=seconds, fid=4.0)
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     assert study.trials.trials[0].values == [20.0, 4.0]
     words = {"metric": "images_per_second", "direction": "auto", "at": "last"}
     assert Objective.parse(words).direction == "maximize"

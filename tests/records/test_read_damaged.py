@@ -18,7 +18,7 @@ from report_records import FID, lively_run, part_of_sweep, protocol, write_evalu
 
 from gansweep.cli.main import main
 from gansweep.engine.lease.locks import is_alive, remove_dead
-from gansweep.engine.lease.workers import Present, workers_of
+from gansweep.engine.lease.workers import WorkerInfo, workers_of
 from gansweep.engine.status import status_of
 from gansweep.errors import visible
 from gansweep.records.read import load
@@ -185,7 +185,7 @@ def test_a_lease_of_garbage_is_no_crash(tmp_path: Path, content: bytes) -> None:
     ):
         path.write_bytes(content)
         is_alive(path)
-        Present.read(path)
+        WorkerInfo.read(path)
     assert all("\x1b" not in worker.worker for worker in workers_of(tmp_path / "s"))
     assert status_of(tmp_path / "s").storage_error == ""
     for age in (0, 1000):

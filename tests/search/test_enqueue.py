@@ -19,7 +19,7 @@ from sweep_studies import (
 )
 
 from gansweep.config.compose import compose
-from gansweep.engine.earlier import best_of
+from gansweep.engine.study import best_of
 from gansweep.errors import UserError
 from gansweep.search.enqueue import starting_points
 from gansweep.search.space import Space
@@ -160,7 +160,7 @@ def test_enqueued_settings_come_first_count_and_survive_a_retry(tmp_path: Path) 
     )
     first = begin(study)
     assert first.params["lr"] == 0.5
-    study.settle(first, "killed")
+    study.finish(first, "killed")
     again = begin(study)
     assert (again.key, again.params) == ("t0000", first.params)
     entry = again.sweep_entry(study.settings, again.runs[0], study.directory)

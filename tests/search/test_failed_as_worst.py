@@ -86,7 +86,7 @@ def seen(study: SweepStudy, pruned: bool = False) -> list[Sequence[float] | None
 def end(study: SweepStudy, status: str, value: float | None = None) -> None:
     attempt = begin(study)
     record(study, attempt.key, status, value)
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
 
 
 @pytest.mark.parametrize(("direction", "worst"), [("minimize", 7.0), ("maximize", 2.0)])
@@ -111,7 +111,7 @@ def test_what_gave_up_is_worse_to_tpe_than_what_was_pruned(tmp_path: Path) -> No
     attempt = begin(study)
     study.report(attempt, 1.0, 0.5)
     record(study, attempt.key, "diverged")
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     end(study, "finished", 2.0)
     end(study, "pruned")
     shown = with_worst(trials_of(study), study.trials.directions, pruned=False)
@@ -126,7 +126,7 @@ def test_killed_and_repeated_attempts_say_nothing_of_their_settings(tmp_path: Pa
     for _ in range(2):  # the second time it has failed, by no fault of its settings
         attempt = begin(study)
         record(study, attempt.key, "running")
-        study.settle(attempt, "killed", "by SIGKILL")
+        study.finish(attempt, "killed", "by SIGKILL")
     assert trials_of(study)[-1].user_attrs["failure"] == "killed"
     assert seen(study) == [[2.0], None, None]
 

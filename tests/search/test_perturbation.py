@@ -9,10 +9,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from gansweep.config import compose as config
-from gansweep.search.changeable import is_changeable
+from gansweep.search.check_search import may_change
 from gansweep.search.domains import Choice, Domain, Interval, Steps
-from gansweep.search.perturbation import drawn, explored, perturbed
-from gansweep.search.population import exploited
+from gansweep.search.population import drawn, exploited, explored, perturbed
 from gansweep.search.space import Space
 
 
@@ -147,5 +146,5 @@ def test_same_draw_explores_the_same() -> None:
 )
 def test_what_may_change_in_mid_training(key: str, changeable: bool) -> None:
     block = OmegaConf.to_container(config.compose(["model=stylegan2"]).model.changeable)
-    assert is_changeable(key, block) is changeable
-    assert not is_changeable(key, None), "a model that declares nothing allows nothing"
+    assert may_change(key, block) is changeable
+    assert not may_change(key, None), "a model that declares nothing allows nothing"

@@ -67,7 +67,7 @@ def end(study: SweepStudy, attempt: Attempt, value: float | None) -> str:
             "sweep": attempt.sweep_entry(study.settings, planned, study.directory),
         }
     )
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     return attempt.key
 
 
@@ -109,7 +109,7 @@ def test_decision_is_stored_with_the_unit_and_kept_by_a_retry(tmp_path: Path) ->
     assert planned.source.checkpoint.read_text() == "t0000-g00", "not what it trained since"
     rate = study.trials.trials[0].params[RATE]
     assert attempt.params[RATE] == max(0.1, 0.5 * rate)
-    study.settle(attempt, "killed", "by chance")
+    study.finish(attempt, "killed", "by chance")
     again = begin(SweepStudy(tmp_path))
     assert (again.key, again.number) == ("t0002-g01", 2)
     assert again.runs == attempt.runs and again.params == attempt.params
@@ -126,7 +126,7 @@ def test_unit_is_not_told_by_what_the_record_says_of_the_one_before(tmp_path: Pa
         end(study, begin(study), 1.0)
     attempt = begin(study)
     assert RunRecord(study.run_dir("t0000")).result() is not None
-    assert study.settle(attempt, "killed") == "interrupted"
+    assert study.finish(attempt, "killed") == "interrupted"
     assert begin(study).key == "t0000-g01"
 
 

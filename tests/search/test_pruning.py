@@ -23,7 +23,7 @@ from sweep_studies import (
 )
 
 from gansweep.engine.attempt import Attempt
-from gansweep.engine.lease.workers import Presence
+from gansweep.engine.lease.workers import WorkerFile
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.records.record import RunRecord
@@ -41,7 +41,7 @@ def test_pruner_stops_what_lags(tmp_path: Path, pruner: str) -> None:
         study.suggest(attempt)
         stopped.append(any(study.report(attempt, kimg, value) for kimg in (1.0, 2.0, 4.0, 8.0)))
         record(study, attempt.key, "pruned" if stopped[-1] else "finished", value)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     assert not stopped[0]
     assert any(stopped[2:])
 
@@ -67,7 +67,7 @@ def test_variants_are_pruned_apart_where_the_best_of_each_is_confirmed(
             start = {"quick": 5.0, "slow": 50.0}[attempt.params["model"]] + attempt.params["lr"]
             stopped = any(study.report(attempt, k, start / k) for k in (1.0, 2.0, 4.0, 8.0))
             record(study, attempt.key, "pruned" if stopped else "finished", start)
-            study.settle(attempt, "itself")
+            study.finish(attempt, "itself")
             ended[per][attempt.params["model"]] += not stopped
     assert ended["config"]["slow"] < ended["config"]["quick"]
     assert ended["config"]["slow"] < ended["model"]["slow"] < 12
@@ -85,11 +85,11 @@ def test_interruptions_of_one_trial_do_not_prune_another(tmp_path: Path, pruner:
             for _ in range(interruptions if value == 1.0 else 0):
                 attempt = begin(study)
                 study.report(attempt, 5.0, value)
-                study.settle(attempt, "interrupted")
+                study.finish(attempt, "interrupted")
             attempt = begin(study)
             study.report(attempt, 5.0, value)
             record(study, attempt.key, "finished", value)
-            study.settle(attempt, "itself")
+            study.finish(attempt, "itself")
         last = begin(study)
         assert last.key == "t0005"
         judged.append(study.report(last, 5.0, 2.0))
@@ -102,7 +102,7 @@ def test_hyperband_keeps_a_retry_in_its_bracket_and_fills_every_bracket(tmp_path
     pruner = make_pruner(study.settings)
     assert isinstance(pruner, Hyperband)
     for _ in range(3):
-        study.settle(begin(study), "interrupted")
+        study.finish(begin(study), "interrupted")
     while study.claim("me"):
         pass
     brackets: dict[str, set[int]] = {}
@@ -135,7 +135,7 @@ def test_retry_reports_the_earlier_curve_again(tmp_path: Path) -> None:
     run.append({"kimg": 1.0, "seconds": 1.0, "protocol": {"fid_x": {"score": "fid"}}})
     run.append({"kimg": 1.0, "seconds": 1.0, "fid_x": 5.0})
     run.append({"kimg": 2.0, "seconds": 2.0, "fid_x": None})
-    study.settle(first, "killed")
+    study.finish(first, "killed")
     second = study.claim("me")
     assert second is not None
     study.replayed(second)
@@ -170,13 +170,13 @@ def test_trial_killed_before_it_heard_the_pruner_stays_below_its_rung(
 
     monkeypatch.setattr(Worker, "_train_all", train_all)
     worker = Worker(study.directory, "w")
-    worker.presence = Presence(study.directory, "w")
+    worker.file = WorkerFile(study.directory, "w")
     again = worker.study.claim("w")
     assert again is not None and again.number == 2
     worker._attempt(again)
     assert trained == (["t0002"] if escapes else [])
     assert (run.result() or {})["status"] == ("running" if escapes else "pruned")
-    assert study.trials_told() is not escapes
+    assert study.trials_ended() is not escapes
 
 
 def test_asha_follows_the_rungs_worked_out_by_hand(tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def seeds_run(study: SweepStudy, mean: float, draw: random.Random) -> int:
     for count, run in enumerate(attempt.runs, start=1):
         record_scores(study, run.name, fid=draw.gauss(mean, 1.0))
         if study.report_seed(attempt, run) and run is not attempt.runs[-1]:
-            study.settle(attempt, "pruned")
+            study.finish(attempt, "pruned")
             return count
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     return len(attempt.runs)
 
 
@@ -261,4 +261,4 @@ def test_trial_equal_to_the_best_is_not_stopped_by_wilcoxon(tmp_path: Path) -> N
         for position, run in enumerate(attempt.runs):
             record_scores(study, run.name, fid=float(position))
             assert not study.report_seed(attempt, run)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")

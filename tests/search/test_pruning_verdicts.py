@@ -38,7 +38,7 @@ def run(study: SweepStudy, curve: list[float]) -> int:
             break
     else:
         record(study, attempt.key, "finished", value)
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     return kimg
 
 
@@ -83,10 +83,10 @@ def test_signed_rank_test_pairs_equal_seeds(tmp_path: Path, sign: float) -> None
         for place, one in enumerate(attempt.runs):
             record(study, one.name, "finished", sign * (luck[place] + worse_by + place / 100))
             if study.report_seed(attempt, one) and one is not attempt.runs[-1]:
-                study.settle(attempt, "pruned")
+                study.finish(attempt, "pruned")
                 break
         else:
-            study.settle(attempt, "itself")
+            study.finish(attempt, "itself")
         ran.append(place + 1)
     assert ran == [8, 4, 8]
 
@@ -118,6 +118,6 @@ def test_no_rung_stands_before_the_first_score(tmp_path: Path) -> None:
         attempt = begin(study)
         passed.append(not study.report(attempt, 3.0, level))
         record(study, attempt.key, "finished", level)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     order = [sorted(levels[: k + 1]).index(levels[k]) for k in range(30)]
     assert passed == [place < max(1, (k + 1) // 3) for k, place in enumerate(order)]

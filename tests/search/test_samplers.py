@@ -108,7 +108,7 @@ def test_grid_tries_every_point_once(tmp_path: Path) -> None:
         study.suggest(attempt)
         seen.append(tuple(attempt.params.values()))
         record(study, attempt.key, "finished", 1.0)
-        study.settle(attempt, "itself")
+        study.finish(attempt, "itself")
     assert sorted(seen) == [(m, i) for m in ("gan", "wgan") for i in range(3)]
     assert study.finished()
 
@@ -126,7 +126,7 @@ def test_proposals_follow_from_the_trial_not_from_the_worker(tmp_path: Path, nam
             study.suggest(attempt)
             proposed.append(attempt.params)
             record(study, attempt.key, "finished", attempt.params["lr"])
-            study.settle(attempt, "itself")
+            study.finish(attempt, "itself")
     assert proposed[:4] == proposed[4:]
     assert len({json.dumps(p) for p in proposed}) == 4
 
@@ -141,7 +141,7 @@ def test_interruption_changes_no_proposal(tmp_path: Path, drawn: int) -> None:
     assert first is not None
     for parameter in study.space.parameters[:drawn]:
         parameter.domain.suggest(first.trial, parameter.name)
-    study.settle(first, "killed")
+    study.finish(first, "killed")
     assert [begin(study).params for _ in range(4)] == expected
 
 
@@ -153,10 +153,10 @@ def test_parameters_outlive_an_attempt_that_did_not_come_to_read_them(
     )
     study = make(tmp_path / "s", n_trials=1)
     first = begin(study)
-    study.settle(first, "interrupted")
+    study.finish(first, "interrupted")
     second = study.claim("me")
     assert second is not None
-    study.settle(second, "interrupted")
+    study.finish(second, "interrupted")
     assert begin(study).params == first.params
 
 
@@ -178,7 +178,7 @@ def test_workers_at_once_draw_different_points_and_a_retry_draws_its_own(
             assert attempt is not None
             if folder == "interrupted":
                 drawn_already.domain.suggest(attempt.trial, drawn_already.name)
-                worker.settle(attempt, "killed")
+                worker.finish(attempt, "killed")
                 attempt = worker.claim("me")
                 assert attempt is not None
                 assert attempt.number == 2
@@ -196,7 +196,7 @@ def test_retry_of_a_trial_still_counts_in_its_generation_of_cma_es(tmp_path: Pat
         worker = (study, other)[position % 2]
         attempt = begin(worker)
         if position % 3 == 1:
-            worker.settle(attempt, "interrupted")
+            worker.finish(attempt, "interrupted")
             again = begin(worker)
             assert (again.key, again.params) == (attempt.key, attempt.params)
             attempt = again

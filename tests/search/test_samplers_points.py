@@ -31,11 +31,11 @@ def befall(study: SweepStudy, attempt: Attempt, fate: float) -> None:
     if fate > 0.2:
         study.suggest(attempt)
     if fate < 0.4:
-        study.settle(attempt, "killed")
+        study.finish(attempt, "killed")
         return
     diverged = fate < 0.6
     record(study, attempt.key, "diverged" if diverged else "finished", None if diverged else fate)
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -8,7 +8,8 @@ from optuna.trial import FixedTrial
 
 from gansweep.errors import UserError
 from gansweep.search.domains import override_text
-from gansweep.search.space import Space, difference, narrowed, with_command_line
+from gansweep.search.entries import narrowed, with_command_line
+from gansweep.search.space import Space, difference
 
 FAMILY = {
     "model": "choice(gan, wgan, wgan_gp)",

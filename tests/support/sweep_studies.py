@@ -80,7 +80,7 @@ def finish(
     """Run what comes next to its end, as `record` says; its key."""
     attempt = begin(study)
     record(study, attempt.key, status, value, **protocol)
-    study.settle(attempt, "itself")
+    study.finish(attempt, "itself")
     return attempt.key
 
 
@@ -100,7 +100,7 @@ def record_scores(study: SweepStudy, run: str, seconds: float = 1.0, **scores: f
 def finish_with(study: SweepStudy, attempt: Attempt, seconds: float = 1.0, **scores: float) -> str:
     """End an attempt as `record_scores` says; what it is told as."""
     record_scores(study, attempt.key, seconds, **scores)
-    return study.settle(attempt, "itself")
+    return study.finish(attempt, "itself")
 
 
 def run_grid(study: SweepStudy, seen: dict[Any, dict[str, float]]) -> None:

@@ -13,7 +13,7 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.signals import note_hangup, stop_signals
 
 
-class Stop(GameCallback):
+class EndOfRun(GameCallback):
     """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
 
     A first Ctrl-C (or SIGTERM, or the end of the terminal) lets the step end and the checkpoint be

@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-from gansweep.engine.lease.workers import CANCELLED, Present, workers_of
+from gansweep.engine.lease.workers import CANCELLED, WorkerInfo, workers_of
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
@@ -48,8 +48,8 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     """
     launcher = Settings.load(directory).launcher.get("name")
     _write_mark(directory)
-    here: list[Present] = []
-    elsewhere: list[Present] = []
+    here: list[WorkerInfo] = []
+    elsewhere: list[WorkerInfo] = []
     for worker in workers_of(directory):
         (here if _told_by_signal(worker) else elsewhere).append(worker)
     if launcher == "slurm":
@@ -82,7 +82,7 @@ def _write_mark(directory: Path) -> None:
         raise disk_error(error, directory) or error from None
 
 
-def _told_by_signal(worker: Present) -> bool:
+def _told_by_signal(worker: WorkerInfo) -> bool:
     if not worker.is_process_of_this_host():
         return False
     try:
@@ -94,7 +94,7 @@ def _told_by_signal(worker: Present) -> bool:
     return True
 
 
-def _wait(directory: Path, seconds: float) -> list[Present]:
+def _wait(directory: Path, seconds: float) -> list[WorkerInfo]:
     """The workers that still live after that time."""
     deadline = time.monotonic() + seconds
     while (still := workers_of(directory)) and time.monotonic() < deadline:
@@ -102,7 +102,7 @@ def _wait(directory: Path, seconds: float) -> list[Present]:
     return still
 
 
-def _counted(workers: list[Present]) -> str:
+def _counted(workers: list[WorkerInfo]) -> str:
     """As in: 5 workers (w0, w1, w2, ...)"""
     shown = ", ".join(w.worker for w in workers[:3]) + (", ..." if len(workers) > 3 else "")
     return f"{plural(len(workers), 'worker')} ({shown})"

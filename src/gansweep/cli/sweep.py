@@ -14,10 +14,10 @@ from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
 from gansweep.cli.sweep_table import make_view
 from gansweep.config.environment import recorded, variables_of
 from gansweep.config.permissions import allow_packages, allow_variables
-from gansweep.engine.damage import damaged_files
 from gansweep.engine.failures import counted_ends
 from gansweep.engine.launch import Detached, make_launcher, worker_count
-from gansweep.engine.lease import workers as presence
+from gansweep.engine.lease import workers as worker_files
+from gansweep.engine.status import damaged_files
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError
 from gansweep.engine.study import SweepStudy, latest
@@ -132,13 +132,13 @@ def _allow_own(base: Any) -> None:
 def _looked_after(directory: Path, settings: Settings) -> Iterator[None]:
     """Be the only `gansweep sweep` that looks after this sweep, from before its study is opened on;
     with SLURM there may be several, which submit no worker twice."""
-    presence.refuse_second(directory)
+    worker_files.refuse_second(directory)
     if settings.launcher.get("name") == "slurm":
         yield
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with presence.launching(directory):
+        with worker_files.launching(directory):
             yield
     finally:
         with contextlib.suppress(OSError):  # empty where the study was refused
@@ -150,24 +150,24 @@ def _launch(
 ) -> None:
     """Make or continue the study and look after its workers; raises as `run_sweep`."""
     study = SweepStudy.create(directory, settings, space)
-    (directory / presence.CANCELLED).unlink(missing_ok=True)
+    (directory / worker_files.CANCELLED).unlink(missing_ok=True)
     size = plural(study.n_trials, "trial")
     if study.population is not None:
         size = f"{settings.n_trials} members, {settings.generations} generations"
     print(f"Sweep {settings.name}: {size}, {plural(workers, 'worker')}, in {directory}")
     print(*remarks, sep="\n", end="\n" if remarks else "")
-    print(presence.told_of_others(directory), end="")
+    print(worker_files.others_at_work(directory), end="")
     for line in damaged_files(directory):
         print(f"damaged: {line}; the run goes on from its checkpoint, or begins anew")
     launcher = make_launcher(directory, settings.launcher, workers)
-    study.storage.patience.ends = lambda: True  # who looks after the workers waits for no storage
+    study.storage.retries.ends = lambda: True  # who looks after the workers waits for no storage
     try:
         with make_view(study, workers) as update:
             finished = launcher.run(lambda: _unless_away(update))
     except Detached as words_to_the_user:
         print(words_to_the_user)
         raise SystemExit(0) from None
-    if presence.is_cancelled(directory):
+    if worker_files.is_cancelled(directory):
         print(f"Cancelled. The same command continues the sweep; what it has is in {directory}.")
         raise SystemExit(EXIT_CANCELLED)
     if not finished:

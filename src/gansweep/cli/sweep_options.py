@@ -15,16 +15,15 @@ from gansweep.config.kinds import OneOf
 from gansweep.config.options import check_record, refusal
 from gansweep.config.ranges import Count, Name, Workers
 from gansweep.engine.confirm import FIRST_SEED
-from gansweep.engine.earlier import best_of
 from gansweep.engine.storage.storage import canonical
+from gansweep.engine.study import best_of
 from gansweep.errors import UserError, nearest
-from gansweep.search.changeable import check_population
-from gansweep.search.default_search import as_list, settle_search, with_direction
+from gansweep.search.check_search import as_list, check_population, check_search, with_direction
 from gansweep.search.domains import override_text
-from gansweep.search.own_space import OWN, own_space
+from gansweep.search.entries import OWN, narrowed, own_space, with_command_line
 from gansweep.search.samplers import SAMPLERS
 from gansweep.search.settings import SWEEP, Settings
-from gansweep.search.space import Space, narrowed, with_command_line
+from gansweep.search.space import Space
 
 OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
 ENGINES = ("optuna", "wandb")
@@ -162,7 +161,7 @@ def settings_of(
     )
     if settings.sampler["name"] == "population":
         check_population(settings, space, base)
-    remarks = settle_search(
+    remarks = check_search(
         settings, space, base, lambda words: check([*overrides, *words]), best_of
     )
     return settings, space, remarks

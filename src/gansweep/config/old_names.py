@@ -12,6 +12,7 @@ MODULES = {
     "gansweep.tracking": "gansweep.callbacks.tracking",
     "gansweep.callbacks.guard": "gansweep.callbacks.stop_on_failure",
     "gansweep.callbacks.stopping": "gansweep.callbacks.stop_when_done",
+    "gansweep.sweep.child": "gansweep.engine.child",
 }
 TARGET = re.compile(rf"(_target_['\"]?\s*[:=]\s*['\"]?)({'|'.join(map(re.escape, MODULES))})(?=\.)")
 

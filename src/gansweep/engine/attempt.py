@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from gansweep.engine.lease.locks import Lease
-from gansweep.search.planned_run import PlannedRun
+from gansweep.search.population import PlannedRun
 from gansweep.search.settings import Settings
 
 

@@ -47,7 +47,7 @@ BEGUN = "begun"  # what a child says first: from now on its end is the trial's
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 # folders of YAML files; what else Hydra finds by this option, it imports
 FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
-OWN = ("gansweep.engine.child.train_trial", "gansweep.engine.warm")
+OWN = ("gansweep.engine.child.train_trial", "gansweep.engine.warm_up")
 OnScore = Callable[[float, dict[str, float]], bool]
 
 

@@ -18,8 +18,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
 from gansweep.judging.goals import pareto_front
-from gansweep.search.planned_run import PlannedRun
-from gansweep.search.population import Population, Stretch
+from gansweep.search.population import PlannedRun, Population, Stretch
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 

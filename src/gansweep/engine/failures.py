@@ -176,7 +176,7 @@ def first_alike(trials: Sequence[FrozenTrial], many: int) -> list[FrozenTrial]:
 
 
 @dataclass(frozen=True)
-class Stop:
+class SweepHalt:
     """Why a sweep was stopped."""
 
     many: int  # trials that failed alike
@@ -185,7 +185,7 @@ class Stop:
     said: list[str]  # the end of its traceback, or its message
 
     @classmethod
-    def after(cls, alike: Sequence[FrozenTrial], run_dir: Path) -> Stop:
+    def after(cls, alike: Sequence[FrozenTrial], run_dir: Path) -> SweepHalt:
         """alike: the trials that failed by one cause; run_dir: of a failed run of the first."""
         kind = alike[0].user_attrs["failure"]
         result = RunRecord(run_dir).result() or {}
@@ -197,7 +197,7 @@ class Stop:
         replace_atomically(directory / STOPPED, json.dumps(asdict(self)).encode())
 
     @classmethod
-    def of(cls, directory: Path) -> Stop | None:
+    def of(cls, directory: Path) -> SweepHalt | None:
         """Why the sweep in `directory` was stopped; None where it was not."""
         try:
             found = parsed(content_of(directory / STOPPED))

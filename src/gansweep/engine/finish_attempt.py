@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 ADDED = ("trainer.threads", "trainer.devices", "group", "name", "seed")
 
 
-def settle(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
+def finish(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
     """Tell the study how an attempt ended; the status that it was given.
 
-    study: that of the trials, or of the confirmation runs.   ended, reason: see SweepStudy.settle.
+    study: that of the trials, or of the confirmation runs.   ended, reason: see SweepStudy.finish.
     """
     if trial.state.is_finished():  # another host took us for dead: its word stands
         return str(trial.user_attrs.get("status", "interrupted"))
@@ -224,7 +224,7 @@ def _stop_where_alike(sweep: SweepStudy) -> None:
     """Stop the sweep where the first trials that ended all failed by one bug."""
     alike = failures.first_alike(_latest(sweep), sweep.settings.stop_after_alike)
     if alike:
-        failures.Stop.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
+        failures.SweepHalt.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
 
 
 def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:

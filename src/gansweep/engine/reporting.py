@@ -18,7 +18,7 @@ ANSWER_SECONDS = 2.0
 Score = tuple[float, float]
 
 
-def tell_score(
+def report_score(
     settings: Settings, trial: Trial, reported: set[int], kimg: float, value: float
 ) -> bool:
     """Tell the study a score of a running trial; whether the pruner wants the trial stopped.
@@ -26,15 +26,15 @@ def tell_score(
     reported: the steps that the study knows already; this one joins them.
     Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
     """
-    unpromising = tell_value(settings, trial, reported, settings.step(kimg), value)
+    unpromising = report_value(settings, trial, reported, settings.step(kimg), value)
     # what has spent its budget is told with its value: stopping it would save nothing
     return unpromising and kimg < settings.budget_kimg
 
 
-def tell_value(
+def report_value(
     settings: Settings, trial: Trial, reported: set[int], step: int, value: float
 ) -> bool:
-    """As `tell_score`, of a step: of a curve, or the position of a seed."""
+    """As `report_score`, of a step: of a curve, or the position of a seed."""
     if len(settings.objectives) > 1 or step in reported or value != value:
         return False
     reported.add(step)

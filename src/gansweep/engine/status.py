@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansweep.engine.damage import damaged_files
-from gansweep.engine.failures import Stop
+from gansweep.engine.failures import SweepHalt
 from gansweep.engine.lease.locks import is_alive
-from gansweep.engine.lease.workers import STOPPING, Present, is_cancelled, workers_of
+from gansweep.engine.lease.workers import STOPPING, WorkerInfo, is_cancelled, workers_of
 from gansweep.errors import UserError, visible
 from gansweep.judging.constraints import met_by
 from gansweep.judging.outcome import outcome_of
@@ -69,14 +68,14 @@ def status_of(directory: Path) -> Status:
     except Exception as error:  # whatever the driver of a database raises
         status.storage_error = visible(" ".join(str(error).split())) or type(error).__name__
         _from_records(status, directory, settings)
-    stop = Stop.of(directory)
+    stop = SweepHalt.of(directory)
     status.stopped = "" if stop is None else stop.told(directory)
     status.state = _state(status, workers, finished, is_cancelled(directory))
     status.next = _next(status, settings.command)
     return status
 
 
-def _worker(worker: Present) -> dict[str, Any]:
+def _worker(worker: WorkerInfo) -> dict[str, Any]:
     return {
         "name": worker.worker,
         "host": worker.host,
@@ -96,7 +95,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     from gansweep.engine.watch import Watch, state_of
 
     storage = open_storage(directory, settings.storage)
-    storage.patience.ends = lambda: True  # a reader does not wait for the end of an outage
+    storage.retries.ends = lambda: True  # a reader does not wait for the end of an outage
     study = SweepStudy(directory, storage)
 
     def counted(of: Study) -> dict[str, int]:
@@ -160,7 +159,7 @@ def _from_slurm(status: Status, directory: Path) -> None:
         status.queue_error = str(error)
 
 
-def _state(status: Status, workers: list[Present], finished: bool, cancelled: bool) -> str:
+def _state(status: Status, workers: list[WorkerInfo], finished: bool, cancelled: bool) -> str:
     if finished and not status.stopped:
         return "finished"
     if workers:
@@ -191,3 +190,13 @@ def _in_order(statuses: Iterable[str]) -> dict[str, int]:
     ended = (*ENDED_WELL, "paused")  # a generation of a population's member that is over
     counts = Counter("done" if status in ended else status for status in statuses)
     return {state: counts[state] for state in ORDER if counts[state]}
+
+
+def damaged_files(directory: Path) -> list[str]:
+    """A line for each, as in: t0003/result.json: Unterminated string in line 1"""
+    found = []
+    for path in sorted(directory.glob("*/result.json")):
+        _, why = RunRecord(path.parent).read_result()
+        if why:
+            found.append(visible(f"{path.parent.name}/{path.name}: {why}"))
+    return found

@@ -7,22 +7,30 @@ dead lease settles the attempt by what its run record says, or puts the trial ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from omegaconf import OmegaConf
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.engine import failures
 from gansweep.engine.attempt import Attempt, run_names
-from gansweep.engine.confirm import Confirmation, confirmation, confirmations, group_of
+from gansweep.engine.confirm import (
+    Confirmation,
+    confirmation,
+    confirmations,
+    group_of,
+    params_of,
+    winners,
+)
 from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
-from gansweep.engine.finish_attempt import pin_recorded, queue_failed, recorded_params, settle
+from gansweep.engine.finish_attempt import finish, pin_recorded, queue_failed, recorded_params
 from gansweep.engine.lease.locks import Lease, is_alive
-from gansweep.engine.queue import Planned, Queue
-from gansweep.engine.reporting import tell_score, tell_value
+from gansweep.engine.reporting import report_score, report_value
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError
 from gansweep.judging.outcome import Outcome, outcome_of
@@ -30,10 +38,12 @@ from gansweep.judging.statuses import ENDED_WELL
 from gansweep.records.drafts import remove_drafts
 from gansweep.records.notation import short_names
 from gansweep.records.record import RunRecord
+from gansweep.records.run_config import stored_settings
 from gansweep.search.domains import override_text
-from gansweep.search.planned_run import PlannedRun
-from gansweep.search.population import open_record
+from gansweep.search.enqueue import Earlier
+from gansweep.search.population import PlannedRun, open_record
 from gansweep.search.pruning import PeerPruner, last_attempts, make_pruner
+from gansweep.search.queue import Planned, Queue
 from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
@@ -129,7 +139,7 @@ class SweepStudy:
                 waiting = self._waiting(study)
             if waiting is not None:
                 return self.start(study, waiting, worker)
-            if not self.trials_told():
+            if not self.trials_ended():
                 return None
         return None
 
@@ -158,7 +168,7 @@ class SweepStudy:
         """
         if self.settings.compares_seeds or attempt.role != "trial":
             return False
-        return tell_score(self.settings, attempt.trial, attempt.reported, kimg, value)
+        return report_score(self.settings, attempt.trial, attempt.reported, kimg, value)
 
     def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
         """Tell the study the final value of one seed's run, where the pruner compares those.
@@ -171,9 +181,9 @@ class SweepStudy:
         if not outcome.measured:
             return False
         step, value = attempt.runs.index(run), outcome.measured[0].value
-        return tell_value(self.settings, attempt.trial, attempt.reported, step, value)
+        return report_value(self.settings, attempt.trial, attempt.reported, step, value)
 
-    def settle(self, attempt: Attempt, ended: str, reason: str = "") -> str:
+    def finish(self, attempt: Attempt, ended: str, reason: str = "") -> str:
         """Tell the study how an attempt ended; the status that it was given.
 
         ended: "itself" (its records say how), a word of failures.RETRIED, "interrupted" (on our
@@ -182,7 +192,7 @@ class SweepStudy:
 
         def told() -> str:
             frozen = self.storage.optuna.get_trial(attempt.trial._trial_id)
-            return settle(self, attempt.study, frozen, ended, reason)
+            return finish(self, attempt.study, frozen, ended, reason)
 
         status = self.storage.exclusively(told)
         attempt.lease.release()
@@ -191,7 +201,7 @@ class SweepStudy:
 
     def finished(self) -> bool:
         """Whether every trial is told, and every confirmation run of the winners too."""
-        if not self.trials_told():
+        if not self.trials_ended():
             return False
         planned = {c.name for c in self.confirmations()}
         told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
@@ -252,7 +262,7 @@ class SweepStudy:
             if name is None or not isinstance(row[name], (int, float)):
                 continue
             if self.settings.step(row["kimg"]) not in reported:
-                unpromising = tell_score(self.settings, trial, reported, row["kimg"], row[name])
+                unpromising = report_score(self.settings, trial, reported, row["kimg"], row[name])
         return unpromising
 
     def described(self, trial: FrozenTrial) -> list[str]:
@@ -286,7 +296,7 @@ class SweepStudy:
         trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return trials[0] if trials else None
 
-    def trials_told(self) -> bool:
+    def trials_ended(self) -> bool:
         """Whether every trial has ended, and none is to come."""
         trials = self.trials.get_trials(deepcopy=False)
         told = all(t.state not in UNFINISHED for t in last_attempts(trials))
@@ -367,19 +377,19 @@ class SweepStudy:
             if not is_alive(lease):
                 # first: who wakes up under it takes no new number of the records
                 lease.unlink(missing_ok=True)
-                self.settle_dead(study, trial, "killed", "its worker was killed")
+                self.finish_dead(study, trial, "killed", "its worker was killed")
 
-    def settle_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
+    def finish_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
         """Settle an attempt that nobody works on any more; call it under the storage's lock.
 
-        ended, reason: as of `settle`, for where its records do not say how it ended.
+        ended, reason: as of `finish`, for where its records do not say how it ended.
         """
         key = trial.user_attrs["key"]
         if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
             # the others are measured against its curve, whose end was not reported yet
             self._replay(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
             trial = self.storage.optuna.get_trial(trial._trial_id)
-        settle(self, study, trial, ended, reason)
+        finish(self, study, trial, ended, reason)
 
     def _seeds(self) -> list[int | None]:
         settings = self.settings
@@ -402,3 +412,15 @@ def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
     for row in history:
         found.update(row.get("protocol") or {})
     return found
+
+
+def best_of(earlier: Path) -> Iterator[Earlier]:
+    """The trials of an earlier sweep that ran to their end, best first, where another begins."""
+    study = SweepStudy(earlier)
+    every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
+    settings = replace(study.settings, confirm=every)
+    for trial in winners(latest(study.trials), study.space, settings):
+        key = trial.user_attrs["key"]
+        run = RunRecord(study.run_dir(study.run_names(key)[0]))
+        cfg = stored_settings(run) if run.exists else OmegaConf.create()
+        yield Earlier(key, params_of(trial, study.space) or {}, cfg)

@@ -104,7 +104,7 @@ def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
     took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in FULL_BUDGET]
     took = took or [whole_run]
     begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
-    if study.trials_told():
+    if study.trials_ended():
         to_come = len({c.name for c in study.confirmations()} - {_key(t) for t in last})
     else:
         confirm = study.settings.confirm

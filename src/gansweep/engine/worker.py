@@ -24,7 +24,7 @@ from gansweep.engine.failures import (
     CRASHES,
     EXIT_NO_SPACE,
     EXIT_SUPERSEDED,
-    Stop,
+    SweepHalt,
     end_of,
     is_stopped,
     oom_kills,
@@ -33,7 +33,7 @@ from gansweep.engine.failures import (
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.lease.gpus import GpuShare, GpuTurns
 from gansweep.engine.lease.locks import Lease, remove_dead
-from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, Presence, is_cancelled
+from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, WorkerFile, is_cancelled
 from gansweep.engine.reporting import Reporter
 from gansweep.engine.server import ServerDiedError, TrialServer
 from gansweep.engine.storage.disk import writing
@@ -41,8 +41,7 @@ from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outa
 from gansweep.engine.study import SweepStudy, protocols_in
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
-from gansweep.search.planned_run import PlannedRun
-from gansweep.search.population import is_untouched
+from gansweep.search.population import PlannedRun, is_untouched
 from gansweep.search.settings import Settings
 from gansweep.signals import note_hangup, stop_signals
 
@@ -67,7 +66,7 @@ class Worker:
         self.stops = 0  # how often we were asked to stop
         self._looked = 0.0
         self.study = _opened(directory)
-        self.study.storage.patience.ends = lambda: self.stops > 0
+        self.study.storage.retries.ends = lambda: self.stops > 0
         gc.freeze()  # the libraries stay; looking through them again takes half of our time
         settings = self.study.settings
         _refuse_foreign_code(directory, settings)
@@ -82,8 +81,8 @@ class Worker:
         """Work until nothing is left, or until asked to stop; one of the exit codes above."""
         for number in (*stop_signals(), signal.SIGUSR1):
             signal.signal(number, self._stop)
-        self.presence = Presence(self.study.directory, self.name)
-        self.name = self.presence.name
+        self.file = WorkerFile(self.study.directory, self.name)
+        self.name = self.file.name
         try:
             if self._gpus.take():
                 self._server.start()  # it imports while we ask for the first trial
@@ -92,7 +91,7 @@ class Worker:
         except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
             return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
         finally:
-            self.presence.leave()
+            self.file.leave()
             self._gpus.give_back()
 
     def _work(self) -> None:
@@ -108,7 +107,7 @@ class Worker:
             else:  # another worker may die and leave us its trial
                 if pause == IDLE_SECONDS[1]:
                     self._gpus.give_back()  # somebody else may have work for it
-                self.presence.note(WAITS_FOR_GPU if self._waits else IDLE)
+                self.file.note(WAITS_FOR_GPU if self._waits else IDLE)
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
 
@@ -125,7 +124,7 @@ class Worker:
 
     def _exit_code(self) -> int:
         directory = self.study.directory
-        stop = Stop.of(directory)
+        stop = SweepHalt.of(directory)
         if stop is not None:
             print(f"{directory}: {stop.told(directory)}", flush=True)
             return EXIT_FAILED_ALIKE
@@ -153,7 +152,7 @@ class Worker:
 
     def _attempt(self, attempt: Attempt) -> None:
         ended, reason = "interrupted", ""
-        self.presence.note(attempt.key)
+        self.file.note(attempt.key)
         try:
             self.study.suggest(attempt)
             unpromising = self.study.replayed(attempt)
@@ -166,10 +165,10 @@ class Worker:
         except UpdateFinishedTrialError:
             pass  # another host took us for dead and the trial over
         except ServerDiedError as error:
-            self.study.settle(attempt, "interrupted", "its process could not be started")
+            self.study.finish(attempt, "interrupted", "its process could not be started")
             raise error from None
-        status = self.study.settle(attempt, ended, reason)
-        self.presence.note(IDLE)
+        status = self.study.finish(attempt, ended, reason)
+        self.file.note(IDLE)
         print(f"{time.strftime('%H:%M:%S')} {attempt.key} {status} {reason}".rstrip(), flush=True)
         if reason == NO_SPACE:
             raise UserError(
@@ -274,7 +273,7 @@ class Worker:
             if lease.is_lost:  # two would write into one record
                 raise UpdateFinishedTrialError(f"{lease.path} was removed")
             if self._must_stop() and deadline is None:
-                self.presence.note(STOPPING)
+                self.file.note(STOPPING)
                 child.terminate()
                 deadline = time.monotonic() + STOP_SECONDS
             if self.stops > 1 or (deadline is not None and time.monotonic() > deadline):

@@ -20,7 +20,6 @@ from omegaconf import OmegaConf
 
 from gansweep.engine.failures import end_of
 from gansweep.engine.launch.local import THREAD_VARIABLES, cores
-from gansweep.engine.launch.stop_requests import StopRequests
 from gansweep.engine.lease.gpus import (
     VISIBLE,
     GpuShare,
@@ -35,6 +34,7 @@ from gansweep.metrics.protocol import DIRECTIONS
 from gansweep.records.record import disk_error, replace_atomically
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
+from gansweep.signals import StopRequests
 
 AGENT = (sys.executable, "-m", "wandb", "agent")
 SECOND_WORD_SECONDS = 1.0  # a first Ctrl-C tells an agent to wait for its run, a second to stop it

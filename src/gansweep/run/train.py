@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from gansweep.callbacks.checkpoint import continued, restore_rng
-from gansweep.callbacks.end_of_run import Stop
+from gansweep.callbacks.end_of_run import EndOfRun
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.takeover import take_over
@@ -224,7 +224,7 @@ class _Run:
         journal = Journal(None, None)
         watchers = self._callbacks(journal, self._panel())
         shared = [c for c in watchers if getattr(c, "on_every_process", False)]
-        self._fit([*shared, Stop()], journal, checkpoint)
+        self._fit([*shared, EndOfRun()], journal, checkpoint)
 
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
@@ -336,7 +336,7 @@ class _Run:
             if "panel" not in wanted or panel is not None:
                 watchers.append(callback)
         bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
-        watchers = [*watchers, *bar, Stop()]
+        watchers = [*watchers, *bar, EndOfRun()]
         for callback in watchers:
             for name in _declared(callback) & tools.keys():
                 setattr(callback, name, tools[name])
@@ -346,7 +346,7 @@ class _Run:
         self, callbacks: list[pl.Callback], journal: Journal, checkpoint: dict[str, Any] | None
     ) -> None:
         for callback in callbacks:
-            if isinstance(callback, Stop):
+            if isinstance(callback, EndOfRun):
                 callback.journal = journal
         # Its notes are on hardware and limits that our own lines state.
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

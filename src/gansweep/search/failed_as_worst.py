@@ -19,7 +19,7 @@ from gansweep.judging.statuses import FAILED, KILLED
 from gansweep.search.pruning import last_attempts
 
 
-class LearnsOfGivenUp(BaseSampler):
+class FailedAsWorst(BaseSampler):
     """A sampler to which trials that gave up (FAILED) are as bad as the worst.
 
     pruned: whether that goes for pruned trials too, for a sampler that leaves those out as well.

@@ -28,15 +28,24 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from gansweep.records.record import RunRecord, Source, replace_atomically
 from gansweep.records.writer import writing
-from gansweep.search.domains import Scalar
-from gansweep.search.perturbation import explored
-from gansweep.search.planned_run import PlannedRun
+from gansweep.search.domains import Choice, Domain, Fixed, Interval, Scalar, Steps
 from gansweep.search.pruning import last_attempts
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 
 UNIT = ("member", "generation", "from")  # the attributes of a trial that say which unit it is
 Worth = Callable[[float], float]  # ascending from the best value to the worst
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training run of an attempt, with a record of its own."""
+
+    name: str  # of its directory below the sweep's
+    overrides: list[str]
+    seed: int | None = None  # None: that of the sweep, or of the search space
+    until_kimg: float | None = None  # where it pauses; None: its whole budget
+    source: Source | None = None  # whose weights it begins with, where not its own
 
 
 @dataclass(frozen=True)
@@ -277,3 +286,73 @@ def exploited(
     theirs = scores[source]
     assert theirs is not None
     return source if worth(theirs) < worth(own) else None
+
+
+def explored(
+    space: Space,
+    params: Mapping[str, Scalar],
+    factors: Sequence[float],
+    resample: float,
+    rng: random.Random,
+) -> dict[str, Scalar]:
+    """Each setting drawn afresh with probability `resample`, else perturbed by one of `factors`.
+
+    params: name -> stored value.   space: without conditions, so that all of its entries are there.
+    """
+    found: dict[str, Scalar] = {}
+    for parameter in space.parameters:
+        domain = parameter.domain
+        if isinstance(domain, Fixed):
+            continue
+        afresh, factor = rng.random() < resample, rng.choice(list(factors))
+        value = drawn(domain, rng) if afresh else perturbed(domain, params[parameter.name], factor)
+        found[parameter.name] = value
+    return found
+
+
+def drawn(domain: Domain, rng: random.Random) -> Scalar:
+    """A stored value, uniformly over the domain; over its logarithm, where that is its scale."""
+    if not isinstance(domain, Interval):
+        return rng.choice(domain.options() or [])
+    margin = 0.5 if domain.integer else 0.0  # so that the ends are as likely as the others
+    low, high = domain.low - margin, domain.high + margin
+    if domain.log:
+        value = math.exp(rng.uniform(math.log(low), math.log(high)))
+    else:
+        value = rng.uniform(low, high)
+    return _inside(domain, round(value) if domain.integer else value)
+
+
+def perturbed(domain: Domain, stored: Scalar, factor: float) -> Scalar:
+    """The stored value times `factor`, within the domain.
+
+    An integer moves by 1 at least, and a listed number to the next one in the factor's direction.
+    What is no number stays.
+    """
+    if isinstance(domain, Interval):
+        assert isinstance(stored, (int, float))
+        if not domain.integer:
+            return _inside(domain, stored * factor)
+        moved = round(stored * factor)
+        return _inside(domain, moved if moved != stored else stored + _direction(factor))
+    if isinstance(domain, Steps):
+        order = sorted(range(len(domain.values)), key=lambda k: domain.values[k])
+        return _neighbour(order, stored, factor)
+    assert isinstance(domain, Choice)
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in domain.values):
+        return stored
+    return _neighbour(sorted(domain.values), stored, factor)
+
+
+def _inside(domain: Interval, value: float) -> int | float:
+    inside = min(max(value, domain.low), domain.high)
+    return int(inside) if domain.integer else inside
+
+
+def _neighbour(order: Sequence[Scalar], stored: Scalar, factor: float) -> Scalar:
+    position = order.index(stored) + _direction(factor)
+    return order[min(max(position, 0), len(order) - 1)]
+
+
+def _direction(factor: float) -> int:
+    return (factor > 1) - (factor < 1)

@@ -31,7 +31,7 @@ from gansweep.judging.constraints import TELLS_OPTUNA, excesses
 from gansweep.records.notation import plural, short_names
 from gansweep.search.cma_es import RepeatableCmaEs
 from gansweep.search.domains import Choice, Fixed, Interval
-from gansweep.search.failed_as_worst import LearnsOfGivenUp
+from gansweep.search.failed_as_worst import FailedAsWorst
 from gansweep.search.space import Parameter, Space
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
                 seed=seed,
                 **asked,
             )
-            return LearnsOfGivenUp(tpe)
+            return FailedAsWorst(tpe)
         if name == "gp":
             # it says once in each worker that greenlet would save it some tenths of a second
             logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
             gp = GPSampler(n_startup_trials=startup, seed=seed, **asked, **_quietly(GPSampler))
-            return LearnsOfGivenUp(gp, pruned=True)
+            return FailedAsWorst(gp, pruned=True)
         if name == "cmaes":
             # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the
             # stopped trials inform the search, with the median they mislead it

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from gansweep.config.old_names import renewed_target
 from gansweep.config.options import check_record
 from gansweep.config.ranges import Count, CountOrNone, Kimg, Positive, Range, Seed, Share
 from gansweep.errors import UserError
@@ -24,6 +25,8 @@ from gansweep.search.pruning import LEAST_SEEDS, PrunerName
 from gansweep.search.samplers import SamplerName
 
 SWEEP = "gansweep.search.settings.SweepOptions"
+WARM_UP = "gansweep.engine.warm_up"
+OLD_WARM_UP = "gansweep.sweep.warm"  # what older sweeps have stored for it
 ObjectiveDirection = Literal["auto", "minimize", "maximize"]
 
 
@@ -109,7 +112,7 @@ class Settings:
     config_dir: str | None = None
     command: str = UNKNOWN_COMMAND  # that began it, or continued it last
     target: str = "gansweep.engine.child.train_trial"  # what runs a trial, by its dotted path
-    preload: list[str] = field(default_factory=lambda: ["gansweep.engine.warm"])
+    preload: list[str] = field(default_factory=lambda: [WARM_UP])
 
     def __post_init__(self) -> None:
         self._check_seeds()
@@ -198,7 +201,8 @@ class Settings:
             kept = {key: value for key, value in content.items() if key in known}
             for key, value in kept.items():
                 _check_kind(key, value, known[key])
-            return cls(**{**kept, "command": _command(kept.get("command", ""))})
+            kept["command"] = _command(kept.get("command", ""))
+            return cls(**{**kept, **_renewed(kept)})
         except UserError:
             raise
         except (FileNotFoundError, NotADirectoryError):
@@ -230,6 +234,16 @@ class Settings:
 def merged_identity(settings: Settings, space: Mapping[str, str]) -> dict[str, Any]:
     """The identity of a study: the settings that may not change, and every entry of the space."""
     return {**settings.identity(), **{f"space {key}": text for key, text in space.items()}}
+
+
+def _renewed(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs the trials, by the names of today."""
+    settings: dict[str, Any] = {}
+    if "target" in kept:
+        settings["target"] = renewed_target(kept["target"])
+    if "preload" in kept:
+        settings["preload"] = [WARM_UP if p == OLD_WARM_UP else p for p in kept["preload"]]
+    return settings
 
 
 def _command(text: str) -> str:

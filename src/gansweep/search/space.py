@@ -330,37 +330,6 @@ class Space:
             visit(key, ())
 
 
-def with_command_line(entries: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`entries` with the values `given` for keys that it searches or that its blocks hang on."""
-    asked = set(entries) | {parse_condition(heading)[0] for heading in _headings(entries)}
-    return {**entries, **{key: value for key, value in given.items() if key in asked}}
-
-
-def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
-    """`entries`, searched as the command line says, without blocks for choices that it left out.
-
-    A block for what was no choice before stays, to be refused as a mistake.
-    """
-    left_out: dict[str, set[Any]] = {}
-    for key in entries.keys() & searched.keys():
-        before, now = (parse_entry(key, each[key])[2].options() for each in (entries, searched))
-        left_out[key] = set(before or ()) - set(now or ()) if now else set()
-    return {**_kept(entries, left_out), **searched}
-
-
-def _kept(entries: Mapping[str, Any], left_out: Mapping[str, set[Any]]) -> dict[str, Any]:
-    kept = {}
-    for key, value in entries.items():
-        if not (isinstance(value, Mapping) and "=" in str(key)):
-            kept[str(key)] = value
-            continue
-        of, values = parse_condition(str(key))
-        if stays := tuple(v for v in values if v not in left_out.get(of, ())):
-            heading = str(key) if stays == values else str(Condition(of, stays))
-            kept[heading] = _kept(value, left_out)
-    return kept
-
-
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """One line naming what differs between two flat mappings."""
     parts = []
@@ -385,14 +354,6 @@ def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> A
                 f'heading names a choice, as in "model=wgan_gp":. Write nested keys with dots, as '
                 "in 'model.optimizer.generator.lr'."
             )
-
-
-def _headings(entries: Mapping[str, Any]) -> list[str]:
-    found = []
-    for key, value in entries.items():
-        if isinstance(value, Mapping) and "=" in str(key):
-            found += [str(key), *_headings(value)]
-    return found
 
 
 def _refuse_values(cfg: object, parameter: Parameter) -> None:

@@ -16,12 +16,12 @@ from sweep_studies import ONE, make, pruner, sampler
 from gansweep.cli.main import main
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.leaderboard import write_leaderboard
-from gansweep.engine.lease.workers import Presence
+from gansweep.engine.lease.workers import WorkerFile
 from gansweep.engine.storage.repair import repair
 from gansweep.engine.study import SweepStudy, latest
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
-from gansweep.search.planned_run import PlannedRun
+from gansweep.search.population import PlannedRun
 from gansweep.search.settings import Settings
 
 KILLED = "t0001"  # at its second score, once
@@ -73,13 +73,13 @@ def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def worked(directory: Path, most: int = 99) -> SweepStudy:
     """Work on a sweep until nothing is left, or on so many runs."""
     worker = Worker(directory, "w")
-    worker.presence = Presence(directory, "w")
+    worker.file = WorkerFile(directory, "w")
     for _ in range(most):
         attempt = worker.study.claim("w")
         if attempt is None:
             break
         worker._attempt(attempt)
-    worker.presence.leave()
+    worker.file.leave()
     return worker.study
 
 
@@ -258,17 +258,17 @@ def test_repair_that_is_killed_is_begun_again(
     journal = directory / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(DAMAGE["garbage"](lines, 12)))
-    settle, settled = SweepStudy.settle, []
+    finish, finished = SweepStudy.finish, []
 
     def killed(self: SweepStudy, attempt: Attempt, *said: str) -> str:
-        if len(settled) == 1:
+        if len(finished) == 1:
             attempt.lease.release()
             raise KeyboardInterrupt
-        settled.append(attempt.key)
-        return settle(self, attempt, *said)
+        finished.append(attempt.key)
+        return finish(self, attempt, *said)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SweepStudy, "settle", killed)
+        patch.setattr(SweepStudy, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             repair(directory)
     assert "Restored" in repair(directory)
@@ -277,10 +277,10 @@ def test_repair_that_is_killed_is_begun_again(
 
 def test_journal_is_not_repaired_under_the_hands_of_its_workers(tmp_path: Path) -> None:
     directory = swept(tmp_path / "s", most=1).directory
-    present = Presence(directory, "w7")
+    file = WorkerFile(directory, "w7")
     with pytest.raises(UserError, match=r"1 worker of the sweep .*`gansweep cancel"):
         repair(directory)
-    present.leave()
+    file.leave()
     repair(directory)
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
 from gansweep.config.ranges import Range, Workers
-from gansweep.engine.failures import Stop, end_of, signal_of
-from gansweep.engine.launch.stop_requests import StopRequests
+from gansweep.engine.failures import SweepHalt, end_of, signal_of
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.engine.lease.workers import is_cancelled
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_FINISHED, EXIT_STOPPED
 from gansweep.errors import UserError, tell
 from gansweep.judging.statuses import KILLED
+from gansweep.signals import StopRequests
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
 QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
@@ -124,7 +124,7 @@ class LocalLauncher:
                 raise
             finally:
                 self._kill_all()
-        stop = Stop.of(self.directory)
+        stop = SweepHalt.of(self.directory)
         if stop is not None:
             raise UserError(stop.told(self.directory))
         return not self.stops and not is_cancelled(self.directory)

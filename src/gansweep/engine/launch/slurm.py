@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from gansweep.config.ranges import Name, Range, Workers
-from gansweep.engine.failures import Stop
+from gansweep.engine.failures import SweepHalt
 from gansweep.engine.launch import Detached
 from gansweep.engine.launch.slurm_queue import (
     Job,
@@ -230,7 +230,7 @@ class SlurmLauncher:
             tick()
             time.sleep(TICK_SECONDS)
         self._cancel_waiting()
-        if (stop := Stop.of(self.directory)) is not None:  # and no trial was left
+        if (stop := SweepHalt.of(self.directory)) is not None:  # and no trial was left
             raise UserError(stop.told(self.given))
         write_leaderboard(study)  # a worker that saw the end may still be at it
         tick()
@@ -248,7 +248,7 @@ class SlurmLauncher:
         if any(not job.waits for job in jobs):
             return
         codes = self._exit_codes(jobs)
-        stop = Stop.of(self.directory)
+        stop = SweepHalt.of(self.directory)
         if stop is not None:
             told = stop.told(self.given)
         elif not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):

@@ -32,7 +32,7 @@ from gansweep.errors import UserError
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 DIRECTORY = "GANSWEEP_GPU_LOCKS"  # names another one, where /tmp is not the whole machine's
 HELD = "GANSWEEP_HELD_FILES"  # descriptors that the processes of one trial pass on
-PATIENCE_SECONDS = 2.0  # with a file that another user is about to share
+WAIT_SECONDS = 2.0  # with a file that another user is about to share
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ def _folder() -> int:
 
 def _open(folder: int, name: str) -> int:
     """A file that all users share; never one that somebody else's link leads to."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             descriptor = _opened(folder, name)

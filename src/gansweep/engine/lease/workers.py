@@ -30,7 +30,7 @@ CANCELLED = "cancelled"  # the file by which workers everywhere hear of `ganswee
 
 
 @dataclass(frozen=True)
-class Present:
+class WorkerInfo:
     """One process that is at work on a sweep, by its file."""
 
     path: Path
@@ -45,7 +45,7 @@ class Present:
     since: float
 
     @classmethod
-    def read(cls, path: Path) -> Present | None:
+    def read(cls, path: Path) -> WorkerInfo | None:
         """What the file says; None where there is none, nothing in it yet, or what is no notice."""
         try:
             first, _, second = content_of(path).partition(b"\n")
@@ -83,7 +83,7 @@ class Present:
         return False
 
 
-class Presence:
+class WorkerFile:
     """Announces this process in the sweep's directory until `leave`, or until it dies.
 
     Where the name is taken by a worker that lives, a number is added: w0, w0-2, w0-3.
@@ -145,7 +145,7 @@ def refuse_second(directory: Path) -> None:
     )
 
 
-def told_of_others(directory: Path) -> str:
+def others_at_work(directory: Path) -> str:
     """A line on the workers that are at work on a sweep which is about to get more; "" for none."""
     others = [w for w in workers_of(directory) if w.doing != STOPPING]
     if not others:
@@ -161,20 +161,20 @@ def is_cancelled(directory: Path) -> bool:
     return (directory / CANCELLED).exists()
 
 
-def workers_of(directory: Path) -> list[Present]:
+def workers_of(directory: Path) -> list[WorkerInfo]:
     """The workers that live, by name."""
     found = []
     for path in (directory / "workers").glob("*.alive"):
-        present = Present.read(path)
+        present = WorkerInfo.read(path)
         if present is not None and is_alive(path):
             found.append(present)
     return sorted(found, key=lambda w: _in_words(w.worker))
 
 
-def launcher_of(directory: Path) -> Present | None:
+def launcher_of(directory: Path) -> WorkerInfo | None:
     """The `gansweep sweep` that looks after the sweep now."""
     path = _launcher_path(directory)
-    present = Present.read(path)
+    present = WorkerInfo.read(path)
     return present if present is not None and is_alive(path) else None
 
 

@@ -28,7 +28,7 @@ CONNECT_SECONDS = 5
 # its holder for the two hours that TCP waits.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
-# a page of SQL at each outage, which `patience` tells in a line
+# a page of SQL at each outage, which retrying_storage reports in a line
 logging.getLogger(RDBStorage.__module__).addFilter(lambda said: "Falling back" not in str(said.msg))
 
 

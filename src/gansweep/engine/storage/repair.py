@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from gansweep.engine.attempt import run_names
-from gansweep.engine.lease import workers as presence
+from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.journal_check import JournalCheck, Recorded
 from gansweep.engine.storage.restoring import restore
@@ -78,8 +78,8 @@ def repair(directory: Path) -> str:
             "keep: restore it by their means. What it then lacks, the next `gansweep sweep` takes "
             "from the records of the runs."
         )
-    with writing(directory, "."), presence.launching(directory):
-        workers = presence.workers_of(directory)
+    with writing(directory, "."), worker_files.launching(directory):
+        workers = worker_files.workers_of(directory)
         if workers:
             place = shlex.quote(str(directory))
             raise UserError(

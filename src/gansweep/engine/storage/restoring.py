@@ -38,7 +38,7 @@ def restore(sweep: SweepStudy) -> list[int]:
     sweep.storage.exclusively(partial(_settle_running, sweep))
     sweep.storage.exclusively(partial(_queue_trials, sweep))
     _tell_ended(sweep, sweep.trials)
-    if sweep.trials_told():
+    if sweep.trials_ended():
         sweep.storage.exclusively(partial(_queue_confirmations, sweep))
         _tell_ended(sweep, sweep.confirms)
     sweep.storage.flush()
@@ -54,7 +54,7 @@ def _settle_running(sweep: SweepStudy) -> None:
     for study in (sweep.trials, sweep.confirms):
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             sweep.lease_path(study, trial.number).unlink(missing_ok=True)
-            sweep.settle_dead(study, trial, "interrupted", LOST)
+            sweep.finish_dead(study, trial, "interrupted", LOST)
 
 
 def _queue_trials(sweep: SweepStudy) -> None:
@@ -87,7 +87,7 @@ def _tell_ended(sweep: SweepStudy, study: Study) -> None:
         attempt = sweep.storage.exclusively(partial(sweep.start, study, waiting, "repair"))
         sweep.suggest(attempt)
         sweep.replayed(attempt)
-        sweep.settle(attempt, "itself")
+        sweep.finish(attempt, "itself")
 
 
 def _is_at(unit: FrozenTrial, records: Sequence[RunRecord]) -> bool:

@@ -32,7 +32,7 @@ class StorageOutageError(UserError):
     """The storage cannot be reached, and the caller does not want to wait until it can."""
 
 
-class Patience:
+class Retries:
     """Waits for a storage that cannot be reached, and tells of it once, and once of its end."""
 
     def __init__(self, where: str) -> None:
@@ -44,7 +44,7 @@ class Patience:
     def wait(self, error: Exception, failures: int, began: float) -> None:
         """Pause after the last of `failures` failures, of which the first was at `began`.
 
-        Raises: StorageOutageError where the patience is over, after some tries.
+        Raises: StorageOutageError where nobody waits any more, after some tries.
         """
         over = failures >= LEAST_TRIES and self.ends()
         if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
@@ -135,7 +135,7 @@ class View:
         return [self.trial(storage, trial_id) for trial_id in self._studies[study_id]]
 
 
-def patiently(patience: Patience, call: Callable[[], Any]) -> Any:
+def with_retries(retries: Retries, call: Callable[[], Any]) -> Any:
     """call(), again and again while the storage cannot be reached."""
     began, failures = time.monotonic(), 0
     while True:
@@ -145,9 +145,9 @@ def patiently(patience: Patience, call: Callable[[], Any]) -> Any:
             if not is_outage(error):
                 raise
             failures += 1
-            patience.wait(error, failures, began)
+            retries.wait(error, failures, began)
         else:
-            patience.answered()
+            retries.answered()
             return answer
 
 
@@ -205,21 +205,21 @@ def in_short(error: BaseException) -> str:
     return text.splitlines()[0].rpartition("failed: ")[2].rstrip(".")
 
 
-class PatientStorage(BaseStorage):
+class RetryingStorage(BaseStorage):
     """Another storage, each of whose calls is repeated while it cannot be reached.
 
     An answer can be lost after the work was done, so only what may be done twice is repeated:
-    within `Patience.in_section`, where trials are made and change their states, nothing is.
+    within `Retries.in_section`, where trials are made and change their states, nothing is.
     """
 
     def __init__(
         self,
         storage: BaseStorage,
-        patience: Patience,
+        retries: Retries,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
         """turn: held during each call, where the processes must use the storage one by one."""
-        self._storage, self._patience = storage, patience
+        self._storage, self._retries = storage, retries
         self._turn = turn or nullcontext()
 
     def _call(self, name: str, args: Any, named: Any) -> Any:
@@ -230,9 +230,9 @@ class PatientStorage(BaseStorage):
             except Exception as error:
                 raise _of_the_disk(error) or error from error.__cause__
 
-        view = self._patience.view
+        view = self._retries.view
         if view is None:
-            return patiently(self._patience, call)
+            return with_retries(self._retries, call)
         answer = call()
         view.note(name, [*args, *named.values()], answer)
         return answer
@@ -291,7 +291,7 @@ class PatientStorage(BaseStorage):
         self._call("set_trial_system_attr", args, named)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        view = self._patience.view
+        view = self._retries.view
         if view is None:
             trial: FrozenTrial = self._call("get_trial", (trial_id,), {})
             return trial
@@ -305,7 +305,7 @@ class PatientStorage(BaseStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Within a section from its view, which reads each trial once."""
-        view = self._patience.view
+        view = self._retries.view
         if view is None:
             trials: list[FrozenTrial] = self._call(
                 "get_all_trials", (study_id, deepcopy, states), {}

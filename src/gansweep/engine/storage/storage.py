@@ -29,7 +29,7 @@ from optuna.study import Study
 
 from gansweep.engine.lease.locks import NO_LOCKS, KernelLock
 from gansweep.engine.storage.databases import AdvisoryLock, open_postgresql, open_sqlite
-from gansweep.engine.storage.retrying_storage import Patience, PatientStorage, patiently
+from gansweep.engine.storage.retrying_storage import Retries, RetryingStorage, with_retries
 from gansweep.errors import UserError, nearest
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Storage:
     optuna: BaseStorage
     lock: AbstractContextManager[None]
     prefix: str  # of the studies' names; "" where they lie in the sweep's own directory
-    patience: Patience
+    retries: Retries
     flush: Callable[[], None] = lambda: None  # see to it that a power cut costs nothing so far
 
     @property
@@ -63,10 +63,10 @@ class Storage:
         over, so it must bear to be ended anywhere, as by a kill."""
 
         def once() -> T:
-            with self.patience.in_section(), self.lock:
+            with self.retries.in_section(), self.lock:
                 return section()
 
-        result: T = patiently(self.patience, once)
+        result: T = with_retries(self.retries, once)
         return result
 
 
@@ -108,7 +108,7 @@ def open_storage(directory: Path, where: str) -> Storage:
     Raises: UserError, with the mend, where there is no such storage or it cannot be used.
     """
     where = canonical(where)
-    patience = Patience(where)
+    retries = Retries(where)
     shared = f"{directory.resolve().name}/"
     if not where.startswith("postgresql"):  # there are locks to be kept in it
         directory.mkdir(parents=True, exist_ok=True)
@@ -116,18 +116,18 @@ def open_storage(directory: Path, where: str) -> Storage:
         file = JournalFile(directory / "study.journal")
         # threads meet here before they come to the lock that Optuna's storage has for them: in a
         # section they take the two in this order
-        optuna: BaseStorage = PatientStorage(_replayed(file), patience, file.turns.threads)
-        return Storage(optuna, file.turns, "", patience, file.flush)
+        optuna: BaseStorage = RetryingStorage(_replayed(file), retries, file.turns.threads)
+        return Storage(optuna, file.turns, "", retries, file.flush)
     if where.startswith("sqlite"):
         own = where == "sqlite"
-        optuna, turns = _sqlite(directory / "study.db" if own else Path(where[10:]), patience)
-        return Storage(optuna, turns, "" if own else shared, patience)
+        optuna, turns = _sqlite(directory / "study.db" if own else Path(where[10:]), retries)
+        return Storage(optuna, turns, "" if own else shared, retries)
     if where.startswith("grpc"):
-        optuna = PatientStorage(_grpc(where), patience)
-        return Storage(optuna, SweepLock(directory / "sweep.lock"), shared, patience)
+        optuna = RetryingStorage(_grpc(where), retries)
+        return Storage(optuna, SweepLock(directory / "sweep.lock"), shared, retries)
     backend = open_postgresql(where, pool_size=1)
     lock = AdvisoryLock(backend._backend.engine, shared)
-    return Storage(PatientStorage(backend, patience), lock, shared, patience)
+    return Storage(RetryingStorage(backend, retries), lock, shared, retries)
 
 
 def serve_storage(where: str) -> BaseStorage:
@@ -140,12 +140,12 @@ def serve_storage(where: str) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         return _replayed(JournalFile(path))
     where = canonical(where)
-    patience = Patience(where)
+    retries = Retries(where)
     if where.startswith("sqlite"):
-        return _sqlite(Path(where[10:]), patience)[0]
+        return _sqlite(Path(where[10:]), retries)[0]
     if where.startswith("grpc"):
         raise UserError(f"{where} is a proxy itself. Serve a journal file, SQLite or PostgreSQL.")
-    return PatientStorage(open_postgresql(where, pool_size=10), patience)
+    return RetryingStorage(open_postgresql(where, pool_size=10), retries)
 
 
 def keep_name(study: Study, directory: Path) -> None:
@@ -340,10 +340,10 @@ def log_in(line: bytes) -> dict[str, Any] | None:
     return log if isinstance(log, dict) else None
 
 
-def _sqlite(path: Path, patience: Patience) -> tuple[PatientStorage, Turns]:
+def _sqlite(path: Path, retries: Retries) -> tuple[RetryingStorage, Turns]:
     # SQLite's own way for writers to meet is to poll, and to fail where a reader turns writer
     turns = Turns(path.with_name(path.name + ".lock"))
-    return PatientStorage(open_sqlite(path, turns), patience, turns), turns
+    return RetryingStorage(open_sqlite(path, turns), retries, turns), turns
 
 
 def _grpc(where: str) -> BaseStorage:
