@@ -72,7 +72,7 @@ def test_servers_that_refuse_say_what_to_mend(
         f"postgresql://127.0.0.1:{port}/db": "cannot be reached .*refused.*Start the server",
         f"{url}x": "refuses us .*refusalsx.*createdb",
         url.replace("gansweep@", "stranger@"): "refuses us .*stranger.*createuser",
-        f"grpc://127.0.0.1:{port}": f"No server answers.*sweep.serve .*--port {port}",
+        f"grpc://127.0.0.1:{port}": f"No server answers.*storage.serve .*--port {port}",
     }
     for storage, message in refusals.items():
         with pytest.raises(UserError, match=message):
