@@ -175,6 +175,8 @@ def _is_shown(name: str) -> bool:
 
 def _built_upon(own: Mapping[str, Any]) -> str:
     first = next(str(one) for one in own["defaults"] if one != "_self_").partition("@")[0]
+    if first == "base/changeable":
+        return ""
     if first.startswith("base/"):
         name = first.removeprefix("base/")
         return f"Built upon [base: {name}](#base-{name})."
