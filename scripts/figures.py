@@ -2,8 +2,9 @@
 
 scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. Each is one run with
 seed 0 on one thread. Its seconds are CPU seconds of the whole command. The result is written into
-line 3 of the experiment's file, line 2 of the model file that names it, and its row in the README.
-If the README shows a picture of the experiment, the last samples replace that picture.
+line 3 of the experiment's file and line 2 of the model file that names it; the guide's catalogue is
+made from these lines. A picture of the experiment that is already in .github/images/families/ is
+replaced by the last samples.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
 EXPERIMENTS = TOP / "conf" / "experiment"
-README = TOP / "README.md"
+MODELS = TOP / "conf" / "model"
 PICTURES = TOP / ".github" / "images" / "families"
 
 
@@ -60,8 +61,7 @@ def trained(name: str) -> dict[str, Any]:
         # CPU seconds do not depend on what else the machine does
         content["seconds"] = usage.ru_utime + usage.ru_stime
         _state_the_test(content, path.with_name("evaluations.jsonl"))
-        if f"families/{name}.png" in README.read_text():
-            PICTURES.mkdir(exist_ok=True)
+        if (PICTURES / f"{name}.png").exists():
             shutil.copy(max((path.parent / "samples").glob("*.png")), PICTURES / f"{name}.png")
     return content
 
@@ -113,7 +113,7 @@ def processor(result: dict[str, Any]) -> str:
 
 
 def state(name: str, result: dict[str, Any], summary: str) -> None:
-    """Write the result of one experiment into its file, its model's file and the README."""
+    """Write the result of one experiment into its file and its model's file."""
     path = EXPERIMENTS / f"{name}.yaml"
     lines = path.read_text().splitlines()
     stated = re.match(r"# \d+ s on one .*core of ", lines[2])
@@ -122,16 +122,11 @@ def state(name: str, result: dict[str, Any], summary: str) -> None:
     objective = result["objective"]
     figure = f"{objective} {value(result, objective)}"
     short = f"{seconds(result)} s on one core of {processor(result)}: {figure}"
-    for model in (TOP / "conf" / "model").glob("*.yaml"):
+    for model in MODELS.glob("*.yaml"):
         text = model.read_text()
         pattern = rf"^# gansweep train experiment={name}\b.*$"
         line = f"# gansweep train experiment={name}, {short}"
         model.write_text(re.sub(pattern, line, text, count=1, flags=re.MULTILINE))
-    word = result["protocols"][objective]["score"]
-    followed = "".join(f"class {value(result, n)}, " for n in class_agreement(result))
-    cells = f"| {followed}{word} {value(result, objective)} | {seconds(result)} |"
-    row = re.compile(rf"(\| `{name}` (?:\|[^|`]*)?)\|[^|]*\|[^|]*\|$", re.MULTILINE)
-    README.write_text(row.sub(rf"\g<1>{cells}", README.read_text()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""scripts/figures: what a run came to is written where the guide's catalogue reads it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from places import TOP
+
+MODEL = "# Mao et al. 2017, arXiv:1611.04076, Eq. 9\n# gansweep train experiment=digits_new{rest}\n"
+MODEL += "# Family: Unconditional. Least squares.\n"
+RESULT: dict[str, Any] = {
+    "seconds": 37.6,
+    "objective": "fid_digitsnet1_1k_train",
+    "protocols": {
+        "fid_digitsnet1_1k_train": {"score": "fid", "split": "train"},
+        "class_agreement_digitsnet1_1k": {"score": "class_agreement"},
+    },
+    "last": {
+        "fid_digitsnet1_1k_train": {"value": 19.757},
+        "class_agreement_digitsnet1_1k": {"value": 0.9511},
+        "modes_1k": {"value": 10.0},
+        "mode_counts_1k": {"value": [1] * 10},
+    },
+    "hardware": {"device": "AMD EPYC 7763"},
+}
+
+
+def load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, TOP / "scripts" / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "rest", ["", ", 99 s on one core of an AMD EPYC: fid_digitsnet1_1k_train 1"]
+)
+def test_figures_go_into_both_headers_and_from_there_into_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: str
+) -> None:
+    figures, catalogue = load("figures.py"), load("guide/catalogue.py")
+    for module in (figures, catalogue):
+        monkeypatch.setattr(module, "MODELS", tmp_path / "model")
+        monkeypatch.setattr(module, "EXPERIMENTS", tmp_path / "experiment")
+    for folder in ("model", "experiment"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "model" / "new.yaml").write_text(MODEL.format(rest=rest))
+    head = "# @package _global_\n# gansweep train experiment=digits_new\n"
+    experiment = tmp_path / "experiment" / "digits_new.yaml"
+    experiment.write_text(f"{head}budget_kimg: 1\n")
+    for _ in range(2):  # the second time it replaces what the first has written
+        summary = f"{figures.seconds(RESULT)} s on one core of {figures.processor(RESULT)}"
+        figures.state("digits_new", RESULT, f"{summary}: {figures.score(RESULT)}")
+    assert experiment.read_text() == (
+        f"{head}# 38 s on one core of an AMD EPYC: fid_digitsnet1_1k_train 19.76 at the end, 10 of "
+        "10 modes, class_agreement_digitsnet1_1k 0.951 (seed 0)\nbudget_kimg: 1\n"
+    )
+    row = "| Least squares | `digits_new` | class 0.951, fid 19.76 | 38 |"
+    assert row in catalogue.page()
+    assert "[`new`](reference/model.md#new) | [Mao 2017](https://arxiv.org/abs/1611.04076)" in (
+        catalogue.page()
+    )
