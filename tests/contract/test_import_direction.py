@@ -153,7 +153,7 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
         ("gansweep.cli.main", HEAVY),
         ("gansweep.records.record", HEAVY),
         ("gansweep.records.read", HEAVY),
-        ("gansweep.judging.statistics", HEAVY),
+        ("gansweep.judging.leaderboard", HEAVY),
         ("gansweep.metrics.protocol", HEAVY),
         ("gansweep.metrics.scores.missing", HEAVY),
         ("gansweep.diagnosis.rules", HEAVY),

@@ -19,15 +19,14 @@ from gansweep.diagnosis.rules import diagnose
 from gansweep.engine.confirm import winners
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.study import SweepStudy, latest
-from gansweep.judging.outcomes import outcomes
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.statuses import (
     evidence_by_word,
     judged_runs,
     judged_status,
     why_nothing,
 )
-from gansweep.judging.trials import sweeps_of
+from gansweep.judging.trials import spent_by_end, sweeps_of
 from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, ON_REQUEST, QUICK
 from gansweep.records.record import RunRecord
@@ -227,7 +226,7 @@ def test_the_report_ranks_none_that_never_learned(tmp_path: Path) -> None:
     assert [(run.status, "resembles" in run.reason) for run in board.early] == [
         ("never learned", True)
     ] * 2
-    ends = [(one.end, one.count) for one in outcomes(sweeps_of(runs)[0])]
+    ends = [(one.end, one.count) for one in spent_by_end(sweeps_of(runs)[0])]
     assert ends == [("finished", 1), ("never learned", 2)]
     patients = [examined(run) for run in runs]
     assert [p.verdict for p in patients] == ["failure", "healthy", "failure"]

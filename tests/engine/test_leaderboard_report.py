@@ -8,7 +8,7 @@ import sweep_fakes
 from places import SUPPORT
 
 from gansweep.cli.sweep import run_sweep
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load
 
 SWEEP = """

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 from scipy.stats import ttest_ind, ttest_rel
 
 from gansweep.judging.comparison import Comparison, compare, holm
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.verdict import verdict
 from gansweep.records.read import load
 

@@ -11,9 +11,8 @@ from report_records import FID, MODES, PROTOCOLS, write_run
 from report_sweeps import BIG, write_confirmations, write_trial
 
 from gansweep.judging.expected_best import expected_best, families
-from gansweep.judging.outcomes import outcomes
-from gansweep.judging.statistics import leader, leaderboard
-from gansweep.judging.trials import sweeps_of, trials_of
+from gansweep.judging.leaderboard import leader, leaderboard
+from gansweep.judging.trials import spent_by_end, sweeps_of, trials_of
 from gansweep.judging.verdict import verdict
 from gansweep.records.read import load
 from gansweep.report.figures.figures import Figure
@@ -172,7 +171,7 @@ def test_seeds_of_a_trial_are_one_trial_with_the_cost_of_all(tmp_path: Path) -> 
     # what has but one of its two seeds comes last, however good that one is
     assert [row.settings["x"] for row in board.rows] == ["t0", "t1", "t2", "t3", "t4"]
     (sweep,) = sweeps_of(runs)
-    assert [(spent.end, spent.count) for spent in outcomes(sweep)] == [
+    assert [(spent.end, spent.count) for spent in spent_by_end(sweep)] == [
         ("finished", 3),
         ("pruned", 1),
         ("diverged", 1),
@@ -194,7 +193,10 @@ def test_a_trial_that_breaks_a_constraint_is_no_outcome_of_the_search(tmp_path: 
         write_trial(tmp_path, key, fid, seconds=seconds, scores=scores, constraints=limits)
     runs = load([tmp_path])
     (sweep,) = sweeps_of(runs)
-    assert {s.end: s.count for s in outcomes(sweep)} == {"finished": 2, "beyond a constraint": 2}
+    assert {s.end: s.count for s in spent_by_end(sweep)} == {
+        "finished": 2,
+        "beyond a constraint": 2,
+    }
     (family,) = families(sweep.trials, FID, "minimize", "last")[0]
     assert family.values == [10.0, 20.0, 20.0, 20.0]
     board = leaderboard(runs)
@@ -212,7 +214,7 @@ def test_the_budget_is_told_by_the_end_of_the_trials_it_went_to(tmp_path: Path) 
         write_trial(tmp_path, key, 10.0, kimg=5.0, seconds=None, status="failed", failure=failure)
     write_confirmations(tmp_path, "t0", [11.0, 12.0], kimg=5.0, seconds=5.0)
     (sweep,) = sweeps_of(load([tmp_path]))
-    found = {spent.end: spent for spent in outcomes(sweep)}
+    found = {spent.end: spent for spent in spent_by_end(sweep)}
     assert list(found) == [
         "finished", "pruned", "failed: a bug", "failed: out of memory", "failed: killed too often",
         "failed", "confirmation runs",

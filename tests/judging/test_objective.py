@@ -110,7 +110,7 @@ def test_cost_is_read_from_the_result_and_averaged_over_seeds(tmp_path: Path) ->
             {"pruner": pruner("median"), "objective": {**ONE, "metric": "seconds"}},
             "'seconds' is known at their end",
         ),
-        ({"objective": {**TWO, "at": "best"}}, "no network has them all. Use at=last"),
+        ({"objective": {**TWO, "at": "best"}}, "no one network has these values. Use at=last"),
         ({"objective": {**ONE, "metric": ["fid", "fid"]}}, "names one twice"),
         ({"objective": {**ONE, "metric": "second"}}, "Did you mean 'seconds'"),
     ],

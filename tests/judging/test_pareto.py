@@ -7,9 +7,9 @@ import pytest
 from report_records import FID
 from report_sweeps import BIG, COVERAGE, COVERED, GOALS, write_confirmations, write_trial
 
-from gansweep.judging.goals import pareto_front
+from gansweep.judging.leaderboard import Board, leaderboard
 from gansweep.judging.pareto import fronts
-from gansweep.judging.statistics import Board, leaderboard
+from gansweep.judging.ranking import pareto_front
 from gansweep.records.read import load
 from gansweep.report.figures.palette import variants
 from gansweep.report.figures.pareto import pareto_figures

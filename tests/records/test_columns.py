@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from report_records import COUNTS, FID, PROTOCOLS, protocol, write_evaluation, write_run
 
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.metrics.protocol import score_name
 from gansweep.records.read import load
 

@@ -7,7 +7,7 @@ import pytest
 from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
-from gansweep.judging.statistics import Board, leaderboard
+from gansweep.judging.leaderboard import Board, leaderboard
 from gansweep.records.read import load
 from gansweep.report.tables import (
     latex_escape,

@@ -17,7 +17,7 @@ from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import content_of
 
 if TYPE_CHECKING:
-    from gansweep.judging.statistics import Row
+    from gansweep.judging.leaderboard import Row
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def conclude(sweep: Path) -> None:
     """The end of a sweep: write its page, print its leaderboard and where to look next."""
-    from gansweep.judging.statistics import leaderboard
+    from gansweep.judging.leaderboard import leaderboard
     from gansweep.judging.statuses import judged_runs
     from gansweep.report.page.page import write_report
     from gansweep.report.tables import leaderboard_text
@@ -129,7 +129,7 @@ def _default_page(paths: Sequence[Path]) -> Path:
 
 
 def _write_tables(options: argparse.Namespace) -> None:
-    from gansweep.judging.statistics import leaderboard
+    from gansweep.judging.leaderboard import leaderboard
     from gansweep.judging.statuses import judged_runs
     from gansweep.report.tables import leaderboard_csv, leaderboard_latex
 

@@ -17,7 +17,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
-from gansweep.judging.goals import pareto_front
+from gansweep.judging.ranking import pareto_front, ranked
 from gansweep.search.population import PlannedRun, Population, Stretch
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
@@ -178,7 +178,8 @@ def by_first_objective(trials: Iterable[FrozenTrial], settings: Settings) -> lis
     ended = [t for t in trials if t.state == TrialState.COMPLETE and not broken(t)]
     if settings.generations > 1:  # what a population has not trained to its end wins nothing
         ended = [t for t in ended if t.user_attrs["generation"] == settings.generations - 1]
-    return sorted(ended, key=lambda t: (first.sort_key(t.values[0]), t.number))
+    ended.sort(key=lambda trial: trial.number)
+    return [t for _, t in ranked(ended, lambda trial: first.sort_key(trial.values[0]))]
 
 
 def front(trials: Iterable[FrozenTrial], settings: Settings) -> list[FrozenTrial]:

@@ -18,7 +18,7 @@ from gansweep.engine import failures
 from gansweep.engine.confirm import params_of
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
-from gansweep.judging.constraints import note_measured
+from gansweep.judging.constraints import store_measured
 from gansweep.judging.objective import Objective
 from gansweep.judging.outcome import Measured, Outcome, outcome_of
 from gansweep.judging.statuses import ENDED_WELL
@@ -147,9 +147,9 @@ def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
 
 def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
     """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
-    heeded = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
+    for_sampler = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
     results = [record.result() or {} for record in records]
-    return note_measured(sweep.trials, trial, sweep.settings.limits, results, heeded)
+    return store_measured(sweep.trials, trial, sweep.settings.limits, results, for_sampler)
 
 
 def _record_pruned(records: Sequence[RunRecord], reason: str) -> None:

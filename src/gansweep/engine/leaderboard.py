@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.confirm import Confirmation, group_of, params_of
 from gansweep.engine.study import SweepStudy, latest
-from gansweep.judging.constraints import breaking, broken
-from gansweep.judging.goals import pareto_front
+from gansweep.judging.constraints import broken, broken_by_results
 from gansweep.judging.objective import Objective
 from gansweep.judging.outcome import Measured
+from gansweep.judging.ranking import by_mean, pareto_front, ranked
 from gansweep.judging.statistics import summarize
 from gansweep.judging.statuses import ENDED_WELL, judged_status
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
@@ -58,18 +58,16 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
     first = study.objective
 
     def place(row: Mapping[str, Any]) -> tuple[bool, float]:
-        return _is_flawed(row), first.sort_key(row["mean"])
+        return by_mean(row["mean"], first.direction, _is_flawed(row))
 
-    rows.sort(key=place)
     best = _front(rows, objectives) if len(objectives) > 1 else rows
-    places = [place(row) for row in best]  # equal rows share their rank
     known = {row["trial"] for row in rows}
     beaten = known - {row["trial"] for row in best}
     content = {
         "sweep": study.settings.name,
         "objective": {"metric": first.metric, "direction": first.direction},
         "read_at": first.at,
-        "rows": [{"rank": 1 + places.index(place(row)), **row} for row in best],
+        "rows": [{"rank": rank, **row} for rank, row in ranked(best, place)],
         "left_out": _left_out(study, known - beaten, beaten, {run.key for run in runs}),
     }
     path = study.directory / "leaderboard.json"
@@ -96,7 +94,7 @@ def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measu
     objective = study.settings.objectives[index]
     tried: Mapping[str, Protocol] = study.trials.user_attrs.get("protocols") or {}
     word = str(tried.get(str(index), {}).get("score", objective.metric))
-    score = objective.read(result) or replace(objective, metric=word).read(result)
+    score = objective.read(result, word)
     if score is None:
         return None
     return Measured(*score, (result.get("protocols") or {}).get(score[0], {}))
@@ -118,7 +116,7 @@ def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, 
     """One configuration over its fresh seeds, of which `planned` were run."""
     first, run = fresh[0].measured[0], fresh[0].run
     told = [_told(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
-    breaks = breaking(settings.limits, [one.result for one in fresh])
+    breaks = broken_by_results(settings.limits, [one.result for one in fresh])
     row = {
         "model": fresh[-1].model,
         "trial": run.key,
@@ -157,11 +155,10 @@ def _told(measured: Sequence[Measured]) -> dict[str, Any]:
 def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
     """The rows that no other one beats; one that lost a seed or breaks a constraint beats none
     that did not."""
-    points = [
-        [*(told["mean"] for told in row["objectives"]), float(_is_flawed(row))] for row in rows
-    ]
-    directions = [*(objective.direction for objective in objectives), "minimize"]
-    return [rows[place] for place in pareto_front(points, directions)]
+    points = [[one["mean"] for one in row["objectives"]] for row in rows]
+    directions = [objective.direction for objective in objectives]
+    front = pareto_front(points, directions, list(map(_is_flawed, rows)))
+    return [rows[place] for place in front]
 
 
 def _left_out(

@@ -1,25 +1,27 @@
-"""What a winner must meet: bounds on scores and on what a run costs, as in "seconds <= 60"."""
+"""Constraints of a sweep: bounds on a run's scores and costs that a winner must meet."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.judging.objective import Objective
+from gansweep.records.read import Run
+from gansweep.records.sweep_part import SweepPart
 
-# whether the installed Optuna is told a trial's constraints, rather than asking for them
-TELLS_OPTUNA = hasattr(Trial, "set_constraint")
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _WRITTEN = re.compile(rf"\s*([A-Za-z_][\w.-]*)\s*(<=|>=)\s*({_NUMBER})\s*")
-_MEASURED = "constraints"  # the attribute of a trial that keeps what it measured of each
+_MEASURED = "constraints"  # user attribute of an Optuna trial: (constraint, value, excess) of each
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,26 @@ class Constraint:
             )
         return cls(found[1], found[2] == "<=", float(found[3]))
 
+    @classmethod
+    def of_record(cls, content: Mapping[str, Any]) -> Constraint:
+        return cls(
+            str(content.get("metric")), bool(content.get("at_most")), float(content["bound"])
+        )
+
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
 
+    @property
+    def objective(self) -> Objective:
+        """Reads the metric at the end of a run."""
+        return Objective(self.metric, "minimize", "last")
+
     def measured(self, results: Sequence[Mapping[str, Any]]) -> float:
-        """The mean of the metric over the results of a trial's runs, at their end.
+        """The mean of the metric over the results of a trial's runs.
 
         Raises: ValueError where a run has no such number.
         """
-        metric = Objective(self.metric, "minimize", "last")
-        found = [metric.read(result) for result in results]
+        found = [self.objective.read(result) for result in results]
         values = [value for _, value in filter(None, found)]
         if len(values) < len(results):
             raise ValueError(f"no value of '{self.metric}', which sweep.constraints names")
@@ -61,17 +73,24 @@ class Constraint:
         return value - self.bound if self.at_most else self.bound - value
 
 
-def note_measured(
+def optuna_stores_constraints() -> bool:
+    """Whether the installed Optuna stores constraints with a trial, rather than asking for them."""
+    from optuna.trial import Trial
+
+    return hasattr(Trial, "set_constraint")
+
+
+def store_measured(
     study: Study,
     trial: FrozenTrial,
     constraints: Sequence[Constraint],
     results: Sequence[Mapping[str, Any]],
-    heeded: bool,
+    for_sampler: bool,
 ) -> str:
-    """Keep with a trial that has not been told yet what it measured of each constraint.
+    """Store with an unfinished trial its value of each constraint, and by how much it breaks it.
 
-    results: of the trial's runs.   heeded: whether the sampler is to know.
-    Returns: why not every constraint can be read; "" where they can.
+    results: of the trial's runs.   for_sampler: whether to store them for Optuna's sampler too.
+    Returns: why a constraint cannot be read; "" where all can.
     """
     try:
         values = [constraint.measured(results) for constraint in constraints]
@@ -82,25 +101,57 @@ def note_measured(
     if names:
         kept = [list(one) for one in zip(names, values, excess, strict=True)]
         study._storage.set_trial_user_attr(trial._trial_id, _MEASURED, kept)
-    if heeded and TELLS_OPTUNA:
-        told = Trial(study, trial._trial_id)
+    if for_sampler and optuna_stores_constraints():
+        from optuna.trial import Trial
+
+        stored = Trial(study, trial._trial_id)
         for name, over in zip(names, excess, strict=True):
-            if name not in told.constraints:  # else somebody died after these lines
-                told.set_constraint(name, over)
-    elif heeded:
+            if name not in stored.constraints:  # already there if a worker died after this line
+                stored.set_constraint(name, over)
+    elif for_sampler:
         study._storage.set_trial_system_attr(trial._trial_id, "constraints", excess)
     return ""
 
 
-def breaking(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> str:
-    """ "breaks seconds <= 60 (81.2)" by the mean over runs with these results; "" where they meet
-    every constraint that they measured."""
-    words = []
+def excesses(trial: FrozenTrial) -> list[float]:
+    """By how much a trial breaks each constraint, as Optuna 4 asks for them."""
+    return [over for _, _, over in trial.user_attrs.get(_MEASURED, ())]
+
+
+def broken(trial: FrozenTrial) -> str:
+    """ "breaks seconds <= 60 (81.2)"; "" for a trial that meets every constraint."""
+    found = trial.user_attrs.get(_MEASURED, ())
+    return _breaks(f"{text} ({value:.4g})" for text, value, over in found if over > 0)
+
+
+def broken_by_results(
+    constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]
+) -> str:
+    """As `broken`, by the mean over runs with these results. A constraint that a run did not
+    measure counts as met."""
+    values = []
     for constraint in constraints:
         with contextlib.suppress(ValueError):
-            value = constraint.measured(results)
-            words += [f"{constraint} ({value:.4g})"] if constraint.excess(value) > 0 else []
-    return f"breaks {', '.join(words)}" if words else ""
+            values.append((constraint, constraint.measured(results)))
+    return _breaks(_beyond(values))
+
+
+def broken_by_runs(runs: Sequence[Run]) -> list[str]:
+    """The constraints of their sweep that the mean over these runs breaks, each with the mean:
+    ["seconds <= 60 (81.2)"]. Runs that did not measure one are left out of its mean."""
+    values = []
+    for constraint in constraints_of(runs[0].sweep) if runs and runs[0].sweep else ():
+        objective = constraint.objective
+        columns = [(run, objective.column(run, runs)) for run in runs]
+        found = [objective.value(run, column) for run, column in columns if column]
+        known = [value for value in found if value is not None]
+        if known:
+            values.append((constraint, math.fsum(known) / len(known)))
+    return _beyond(values)
+
+
+def constraints_of(part: SweepPart) -> list[Constraint]:
+    return [Constraint.of_record(one) for one in part.constraints]
 
 
 def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> bool:
@@ -111,13 +162,10 @@ def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any
         return False
 
 
-def excesses(trial: FrozenTrial) -> list[float]:
-    """By how much a trial breaks each constraint, as Optuna 4 asks for them."""
-    return [over for _, _, over in trial.user_attrs.get(_MEASURED, ())]
+def _beyond(values: Iterable[tuple[Constraint, float]]) -> list[str]:
+    return [f"{one} ({value:.4g})" for one, value in values if one.excess(value) > 0]
 
 
-def broken(trial: FrozenTrial) -> str:
-    """ "breaks seconds <= 60 (81.2)"; "" for a trial that meets all of them."""
-    found = trial.user_attrs.get(_MEASURED, ())
-    words = [f"{text} ({value:.4g})" for text, value, over in found if over > 0]
-    return f"breaks {', '.join(words)}" if words else ""
+def _breaks(words: Iterable[str]) -> str:
+    listed = ", ".join(words)
+    return f"breaks {listed}" if listed else ""

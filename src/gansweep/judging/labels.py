@@ -11,7 +11,7 @@ from gansweep.records.notation import settings_text, short_names
 from gansweep.records.read import Run
 
 if TYPE_CHECKING:
-    from gansweep.judging.statistics import Row
+    from gansweep.judging.leaderboard import Row
 
 # Keys of the configuration that name or place a run, but do not change what it learns.
 BOOKKEEPING = {

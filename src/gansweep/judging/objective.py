@@ -1,21 +1,28 @@
-"""What a sweep optimises: which score of a run, in which direction, read at which moment."""
+"""The objective of a sweep: which score of a run counts, in which direction, at which moment."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from gansweep.errors import UserError, nearest
-from gansweep.metrics.protocol import CHOSEN_BY, DIRECTIONS, ON_REQUEST, QUICK, scores_called
+from gansweep.judging.ranking import lower_is_better
+from gansweep.metrics.protocol import (
+    CHOSEN_BY,
+    DEFAULT_OBJECTIVES,
+    DIRECTIONS,
+    ON_REQUEST,
+    QUICK,
+    Direction,
+    scores_called,
+)
+from gansweep.records.read import Run
+from gansweep.records.sweep_part import SweepPart
 
-# what a run is judged by, where it measures several: the first of these
-JUDGED_BY = ("fid", "kid", "is", "reverse_kl")
-# what `metric: auto` stands for: images are judged by FID, points by their distance to the mixture
-DEFAULT_SCORES = ("fid", "reverse_kl")
-# what a run costs, as its result says, and the better end of it; not on two kinds of machine
-COSTS: dict[str, Literal["minimize", "maximize"]] = {
+# What a run costs, by its result, and the better end of it. Compares runs of one machine alone.
+COSTS: dict[str, Direction] = {
     "seconds": "minimize",
     "images_per_second": "maximize",
     "peak_memory_mib": "minimize",
@@ -24,10 +31,10 @@ COSTS: dict[str, Literal["minimize", "maximize"]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """One score of a run, which of two values is the better, and the moment it is read at."""
+    """A score of a run, its better end, and the moment at which it is read."""
 
     metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet_2k_train"), or one of COSTS
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     at: str  # last | best
 
     @classmethod
@@ -41,7 +48,13 @@ class Objective:
         _one_of("sweep.objective.direction", direction, ("auto", "minimize", "maximize"))
         if direction == "auto":
             direction = _usual_direction(metric)
-        return cls(metric, "maximize" if direction == "maximize" else "minimize", at)
+        return cls(metric, _direction(direction), at)
+
+    @classmethod
+    def of_record(cls, content: Mapping[str, Any]) -> Objective:
+        """As the record of a run keeps it. What is missing has its usual value."""
+        metric, at = str(content.get("metric", "auto")), str(content.get("at", "last"))
+        return cls(metric, _direction(content.get("direction")), at)
 
     @classmethod
     def parse_all(cls, settings: Mapping[str, Any]) -> list[Objective]:
@@ -62,62 +75,93 @@ class Objective:
             )
         if len(metrics) > 1 and settings["at"] != "last":
             raise UserError(
-                f"sweep.objective.at={settings['at']} would take each of {', '.join(metrics)} from "
-                "another moment of a run, and no network has them all. Use at=last."
+                f"sweep.objective.at={settings['at']} would read each of {', '.join(metrics)} at "
+                "another moment of a run, and no one network has these values. Use at=last."
             )
         pairs = zip(metrics, directions, strict=True)
         return [cls.parse({**settings, "metric": m, "direction": d}) for m, d in pairs]
 
     def find(
-        self, names: Mapping[str, Any], protocols: Mapping[str, Any], default: str | None = None
+        self,
+        names: Collection[str],
+        protocols: Mapping[str, Any],
+        default: str | None = None,
+        word: str | None = None,
     ) -> str | None:
-        """The full name of this objective's score among `names`, or None where it is not there.
+        """The full name of this objective's score among `names`; None where it is not there.
 
         protocols: score's full name -> its protocol, as the run record keeps them.
         default: the score that the run itself is judged by.
+        word: the score ("fid") that counts where the objective's own name is not there, as when a
+            confirmation was measured with a larger sample.
         """
         if self.metric in names:
             return self.metric
-        if self.metric == "auto" and default in names:
-            return default
-        wanted = DEFAULT_SCORES if self.metric == "auto" else (self.metric,)
+        wanted: Sequence[str] = (word or self.metric,)
+        if self.metric == "auto":
+            if default in names:
+                return default
+            stated = protocols.get(default or "", {}).get("score") or word
+            wanted = (stated,) if stated else DEFAULT_OBJECTIVES
         present = {name: protocols.get(name, {}) for name in names}
         return next((name for score in wanted for name in scores_called(present, score)), None)
 
-    def read(self, result: Mapping[str, Any]) -> tuple[str, float] | None:
-        """(full name, value) of the objective in a run's result; None where it has none."""
+    def read(self, result: Mapping[str, Any], word: str | None = None) -> tuple[str, float] | None:
+        """(full name, value) of the objective in a run's result; None where it has none.
+
+        word: as of `find`.
+        """
         if self.metric in COSTS:
             cost = result.get(self.metric)
             return (self.metric, float(cost)) if cost is not None and _is_number(cost) else None
         scores = result.get(self.at) or {}
-        name = self.find(scores, result.get("protocols") or {}, result.get("objective"))
+        name = self.find(scores, result.get("protocols") or {}, result.get("objective"), word)
         if name is None:
             return None
         value = scores[name].get("value")
         # a list such as mode_counts ranks nothing
         return (name, float(value)) if _is_number(value) else None
 
+    def column(self, run: Run, alike: Sequence[Run] = ()) -> str | None:
+        """The full name of this objective's score in a run's record, or the key of its result.
+
+        alike: runs of the same sweep, whose protocols say which score a full name stands for.
+        """
+        known = next((p for other in alike if (p := other.protocols.get(self.metric))), {})
+        judged_by, word = run.result.get("objective"), known.get("score")
+        name = self.find(run.scores(), run.protocols, judged_by, word)
+        return name or (self.metric if run.number(self.metric) is not None else None)
+
+    def value(self, run: Run, column: str) -> float | None:
+        """A run's value in the column that `column` gave for this run or for one like it."""
+        return run.value(column, self.at) if column in run.scores() else run.number(column)
+
     def better(self, a: float, b: float) -> bool:
         return a < b if self.direction == "minimize" else a > b
 
     def sort_key(self, value: float) -> float:
         """Ascending order of this key is from best to worst."""
-        return value if self.direction == "minimize" else -value
+        return lower_is_better(value, self.direction)
+
+
+def objectives_of(part: SweepPart) -> tuple[Objective, ...]:
+    """The objectives of a run's sweep, of which the first ranks."""
+    return tuple(map(Objective.of_record, part.objectives))
 
 
 def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | None) -> str:
-    """The better end of what runs are judged by; auto where that is open.
+    """The better end of the score that runs are judged by; "auto" where it is not known.
 
     judged_by: the held-out scores that the model names, which come first.
     scores: what the metrics measure.
     """
     measured = set(scores or ())
-    words = [*(judged_by or ()), *(score for score in JUDGED_BY if score in measured)]
+    words = [*(judged_by or ()), *(score for score in DEFAULT_OBJECTIVES if score in measured)]
     return next((DIRECTIONS[word] for word in words), "auto")
 
 
 def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> None:
-    """Raises: UserError where it is plain before the first run that runs do not measure `metric`.
+    """Raises: UserError where the configuration shows that runs do not measure `metric`.
 
     option: what names the metric.   metrics: the configuration's node of that name.
     """
@@ -134,13 +178,17 @@ def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> N
         raise UserError(f"{option} names '{metric}', which is no score.{nearest(metric, known)}")
     word, chosen = CHOSEN_BY.get(word, word), metrics.get("scores")
     if word not in (*QUICK, *ON_REQUEST) or chosen == "all":
-        return  # a held-out score or one of the user's own: the first run will tell
+        return  # a held-out score or one of the user's own: known after the first run
     measured = [chosen] if isinstance(chosen, str) else list(QUICK if chosen is None else chosen)
     if word not in measured:
         raise UserError(
             f"{option} names '{metric}', which these runs do not measure. Set metrics.scores="
             f"[{','.join([*measured, word])}], or metrics.scores=all."
         )
+
+
+def _direction(word: object) -> Direction:
+    return "maximize" if word == "maximize" else "minimize"
 
 
 def _usual_direction(metric: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gansweep.judging.goals import column_of, pareto_front, value_of
-from gansweep.judging.statistics import Board, Row, Summary, summarize
-from gansweep.judging.table import Table
-from gansweep.judging.trials import Sweep, limits_broken, sweeps_of
-from gansweep.records.notation import plural
+from gansweep.judging.constraints import broken_by_runs
+from gansweep.judging.leaderboard import Board, Row
+from gansweep.judging.objective import Objective
+from gansweep.judging.ranking import pareto_front
+from gansweep.judging.statistics import Summary, summarize
+from gansweep.judging.trials import Sweep, sweeps_of
 from gansweep.records.read import Run
-from gansweep.records.sweep_part import Goal
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Candidate:
 class Front:
     """What a sweep's trials, or its confirmation runs, came to in each objective.
 
-    columns: the full name of the score of each goal, or the key of the result.
+    columns: the full name of the score of each objective, or the key of the result.
     """
 
-    goals: tuple[Goal, ...]
+    objectives: tuple[Objective, ...]
     columns: tuple[str, ...]
     candidates: list[Candidate]
 
@@ -63,7 +63,7 @@ class Front:
 
     @property
     def directions(self) -> list[str]:
-        return [goal.direction for goal in self.goals]
+        return [objective.direction for objective in self.objectives]
 
 
 def fronts(board: Board) -> list[tuple[Sweep, Front | None, Front | None]]:
@@ -73,10 +73,10 @@ def fronts(board: Board) -> list[tuple[Sweep, Front | None, Front | None]]:
     row_of = {run.directory: r for r in [*board.rows, *board.open_rows] for run in r.runs}
     found = []
     for sweep in sweeps_of(board.runs):
-        if len(sweep.goals) > 1:
+        if len(sweep.objectives) > 1:
             trials = [trial.runs for trial in sweep.trials if trial.complete]
             confirmed = _alike(sweep.confirmations)
-            fronts_of = [_front(sweep.goals, g, refused, row_of) for g in (trials, confirmed)]
+            fronts_of = [_front(sweep.objectives, g, refused, row_of) for g in (trials, confirmed)]
             found.append((sweep, fronts_of[0], fronts_of[1]))
     return found
 
@@ -90,7 +90,7 @@ def _alike(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _front(
-    goals: tuple[Goal, ...],
+    objectives: tuple[Objective, ...],
     groups: Sequence[list[Run]],
     refused: Collection[str],
     row_of: Mapping[Path, Row],
@@ -98,15 +98,15 @@ def _front(
     """None where no group of runs has a value of every objective, all measured alike."""
     runs = [run for members in groups for run in members]
     columns = []
-    for goal in goals:
-        named = (column_of(run, goal.metric, runs) for run in runs if run.complete)
+    for objective in objectives:
+        named = (objective.column(run, runs) for run in runs if run.complete)
         column = next((name for name in named if name is not None), None)
         if column is None or column in refused:
             return None
         columns.append(column)
     found, flawed = [], []
     for members in groups:
-        measured = [_values(run, goals, columns) for run in members if run.complete]
+        measured = [_values(run, objectives, columns) for run in members if run.complete]
         complete = [values for values in measured if values is not None]
         summaries = [summarize(values) for values in zip(*complete, strict=True)]
         if complete:
@@ -114,34 +114,23 @@ def _front(
             first, lost = members[0], len(members) - len(complete)
             run, row = first.directory.name, row_of[first.directory]
             found.append(Candidate(run, first.model, row.name, row.label, values, lost))
-            flawed.append(lost > 0 or limits_broken([run for run in members if run.complete]) != [])
+            flawed.append(
+                lost > 0 or broken_by_runs([run for run in members if run.complete]) != []
+            )
     if not found:
         return None
     # a mean over the survivors alone beats none over all seeds, nor does what breaks a constraint
-    points = [(*one.point, float(flaw)) for one, flaw in zip(found, flawed, strict=True)]
-    best = pareto_front(points, [*(goal.direction for goal in goals), "minimize"])
+    points = [one.point for one in found]
+    best = pareto_front(points, [objective.direction for objective in objectives], flawed)
     candidates = [replace(one, on_front=place in best) for place, one in enumerate(found)]
-    return Front(goals, tuple(columns), candidates)
+    return Front(objectives, tuple(columns), candidates)
 
 
-def _values(run: Run, goals: Sequence[Goal], columns: Sequence[str]) -> list[float] | None:
-    found = [value_of(run, goal, column) for goal, column in zip(goals, columns, strict=True)]
+def _values(
+    run: Run, objectives: Sequence[Objective], columns: Sequence[str]
+) -> list[float] | None:
+    found = [
+        objective.value(run, column) for objective, column in zip(objectives, columns, strict=True)
+    ]
     known = [value for value in found if value is not None]
     return known if len(known) == len(found) else None
-
-
-def front_table(sweep: Sweep, front: Front, confirmed: bool) -> Table:
-    """The members of a front with the mean of every objective."""
-    what = "confirmed with fresh seeds" if confirmed else "of the trials"
-    rows = [[one.name, one.seeds, *map(_cell, one.values)] for one in front.members]
-    heads = [
-        f"{column}, {'higher' if goal.direction == 'maximize' else 'lower'} is better"
-        for column, goal in zip(front.columns, front.goals, strict=True)
-    ]
-    of = plural(len(front.candidates), "configuration")
-    caption = f"{sweep.name}: Pareto front {what}, {len(rows)} of {of}"
-    return Table(caption, ["configuration", "seeds", *heads], rows, titled=True)
-
-
-def _cell(summary: Summary) -> str:
-    return f"{summary} {summary.interval_text}".rstrip()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.errors import UserError
 from gansweep.metrics.protocol import REPEATABLE, protocol_key
 from gansweep.records.notation import plural, setting
 from gansweep.records.read import Run
@@ -36,6 +37,11 @@ class Refusal:
             f"{self.score} was measured under {len(self.groups)} protocols, so its values do not "
             f"belong in one column: {'; '.join(sides)}."
         )
+
+    def error(self, scores: Sequence[str]) -> UserError:
+        """For a table that needs this score.   scores: those that can be shown."""
+        other = f", or rank by another score: --metric {scores[0]}" if scores else ""
+        return UserError(f"{self.reason} Report the runs of one protocol at a time{other}.")
 
     def describe(self, protocol: dict[str, Any]) -> str:
         if not protocol:

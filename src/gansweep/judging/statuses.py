@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gansweep.judging.objective import objectives_of
 from gansweep.metrics.protocol import HELD_OUT
 from gansweep.records.read import DAMAGED, NO_RESULT, Run, load
 from gansweep.records.record import ENDED_WELL
@@ -50,7 +51,7 @@ def judged_runs(paths: Iterable[str | Path]) -> list[Run]:
     runs = load(paths)
     for run in runs:
         if run.complete:
-            at = run.sweep.at if run.sweep else "last"
+            at = objectives_of(run.sweep)[0].at if run.sweep else "last"
             run.status, run.reason = judged_status(run.result, at)
     return runs
 

@@ -7,10 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gansweep.judging.goals import column_of, value_of
-from gansweep.judging.statuses import BREAKS_CONSTRAINT, NO_WINNER, UNFINISHED
+from gansweep.judging.constraints import broken_by_runs
+from gansweep.judging.objective import Objective, objectives_of
+from gansweep.judging.statuses import (
+    BREAKS_CONSTRAINT,
+    ENDED_WELL,
+    FAILED_TRAINING,
+    FAILURES,
+    NO_WINNER,
+    UNFINISHED,
+)
 from gansweep.records.read import Run
-from gansweep.records.sweep_part import Goal
+
+KINDS = {kind: f"failed: {words.removeprefix('by ')}" for kind, words in FAILURES.items()}
+ORDER = (
+    *(*ENDED_WELL, BREAKS_CONSTRAINT, "pruned"),
+    *(*FAILED_TRAINING, *KINDS.values(), "failed"),
+)
+CONFIRMED = "confirmation runs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +69,7 @@ class Trial:
                 return found[0]
         if len(self.runs) < self.planned:
             return "pruned"
-        return BREAKS_CONSTRAINT if limits_broken(self.runs) else statuses[-1]
+        return BREAKS_CONSTRAINT if broken_by_runs(self.runs) else statuses[-1]
 
     @property
     def told(self) -> bool:
@@ -96,22 +110,6 @@ class Trial:
         return math.fsum(known) / len(known) if known and len(known) == len(found) else None
 
 
-def limits_broken(runs: Sequence[Run]) -> list[str]:
-    """What their sweep demands and the mean over these runs, at their end, is beyond:
-    ["seconds <= 60 (81.2)"]."""
-    found = []
-    for limit in runs[0].sweep.limits if runs and runs[0].sweep else ():
-        goal = Goal(limit.metric, "minimize", "last")
-        columns = [column_of(run, limit.metric, runs) for run in runs]
-        pairs = zip(runs, columns, strict=True)
-        values = [value_of(run, goal, column) for run, column in pairs if column]
-        known = [value for value in values if value is not None]
-        mean = math.fsum(known) / len(known) if known else None
-        if mean is not None and limit.broken_by(mean):
-            found.append(f"{limit} ({mean:.4g})")
-    return found
-
-
 @dataclass
 class Sweep:
     """The runs of one sweep: its trials in the order of their names, and what confirms them."""
@@ -126,9 +124,9 @@ class Sweep:
         return [t for t in self.trials if t.first.sweep and t.first.sweep.schedule]
 
     @property
-    def goals(self) -> tuple[Goal, ...]:
+    def objectives(self) -> tuple[Objective, ...]:
         runs = [*(trial.first for trial in self.trials), *self.confirmations]
-        return next((run.sweep.goals for run in runs if run.sweep), ())
+        return next((objectives_of(run.sweep) for run in runs if run.sweep), ())
 
 
 def sweeps_of(runs: Sequence[Run]) -> list[Sweep]:
@@ -157,3 +155,46 @@ def _sweep(name: str, runs: Sequence[Run]) -> Sweep:
 def trials_of(runs: Sequence[Run]) -> list[Trial]:
     """The trials of every sweep among these runs."""
     return [trial for sweep in sweeps_of(runs) for trial in sweep.trials]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What ended alike: how many, how many images they saw, and how long that took.
+
+    share: of the images of the whole sweep; None where it saw none.   seconds: None where a
+    record has none.
+    """
+
+    end: str
+    count: int
+    kimg: float
+    share: float | None
+    seconds: float | None
+
+
+def ending(trial: Trial) -> str:
+    """How a trial ended, in words: its status, and of a failure which kind."""
+    if trial.status != "failed":
+        return trial.status
+    kind = str(trial.decisive.result.get("failure"))
+    return KINDS.get(kind, "failed")
+
+
+def spent_by_end(sweep: Sweep) -> list[Spent]:
+    """A line for each kind of end, the good ones first, then the confirmation runs."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in sweep.trials:
+        groups.setdefault(ending(trial), []).append(trial)
+    ends = [end for end in ORDER if end in groups]
+    ordered = {end: groups[end] for end in [*ends, *(end for end in groups if end not in ORDER)]}
+    if sweep.confirmations:
+        ordered[CONFIRMED] = [Trial([run]) for run in sweep.confirmations]
+    total = math.fsum(trial.kimg for members in ordered.values() for trial in members)
+    return [_spent(end, members, total) for end, members in ordered.items()]
+
+
+def _spent(end: str, members: Sequence[Trial], total: float) -> Spent:
+    kimg = math.fsum(trial.kimg for trial in members)
+    times = [seconds for trial in members if (seconds := trial.seconds) is not None]
+    whole = math.fsum(times) if len(times) == len(members) else None
+    return Spent(end, len(members), kimg, kimg / total if total else None, whole)

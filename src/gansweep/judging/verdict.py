@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gansweep.judging.comparison import Comparison, compare, holm
-from gansweep.judging.statistics import Board, Row, Summary
+from gansweep.judging.leaderboard import Board, Row
+from gansweep.judging.statistics import Summary
 from gansweep.judging.statuses import NEVER_LEARNED
 from gansweep.records.notation import listing, number, plural, rounded
 
@@ -32,7 +33,7 @@ def verdict(board: Board) -> str:
     A leader is called one only where a t-test tells it from every other row, by Holm's correction
     for all of them: it was picked as the best, and one of many is soon best by chance.
     """
-    goals = max((len(run.sweep.goals) for run in board.runs if run.sweep), default=1)
+    goals = max((len(run.sweep.objectives) for run in board.runs if run.sweep), default=1)
     if not board.ranked:
         return _nobody(board)
     first = board.ranked[0]

@@ -21,7 +21,14 @@ from gansweep.metrics.features.backbones import BACKBONES, load_backbone
 from gansweep.metrics.features.classifier import is_readable, refuse_unfit
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
-from gansweep.metrics.protocol import DIRECTIONS, QUICK, Protocol, Score, score_name
+from gansweep.metrics.protocol import (
+    DEFAULT_OBJECTIVES,
+    DIRECTIONS,
+    QUICK,
+    Protocol,
+    Score,
+    score_name,
+)
 from gansweep.metrics.reference import real_side
 
 # their published tables are measured under Inception-v3, whatever their size here
@@ -135,9 +142,8 @@ class Panel:
 
         Without it the next best that is measured; None where nothing is. After `prepare`.
         """
-        ranked = ("fid", "kid", "is", "reverse_kl")
         found = {protocol["score"]: name for name, protocol in self.names().items()}
-        return next((found[score] for score in ranked if score in found), None)
+        return next((found[score] for score in DEFAULT_OBJECTIVES if score in found), None)
 
     def prepare(self, device: torch.device | str) -> None:
         """Load or train the backbone and work out the real side; nothing where that is done.

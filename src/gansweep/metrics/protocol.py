@@ -27,6 +27,8 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
 }
+# what a run is judged by, where it measures several: the first of these
+DEFAULT_OBJECTIVES = ("fid", "kid", "is", "reverse_kl")
 # the words of metrics.scores: what costs little enough to be measured again and again in training,
 # where it is null, and what must be asked for
 QUICK = (

@@ -7,18 +7,33 @@ import io
 import json
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from gansweep.errors import UserError
-from gansweep.judging.pareto import front_table, fronts
+from gansweep.judging.leaderboard import Board, Row, leader
+from gansweep.judging.pareto import Front, fronts
 from gansweep.judging.protocols import protocols_of
-from gansweep.judging.statistics import Board, Row, leader, mend
-from gansweep.judging.table import Table
+from gansweep.judging.statistics import Summary
+from gansweep.judging.trials import Sweep
 from gansweep.judging.verdict import verdict
 from gansweep.records.notation import number, plural
 
 LEGEND = "± standard deviation over seeds; [ ] 95 % interval of the mean (Student's t)"
 MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}
+
+
+@dataclass
+class Table:
+    """Text in cells. The first `words` columns are words, the others are numbers.
+
+    caption: what the table shows. The page prints it where `titled`, and always for screen readers.
+    """
+
+    caption: str
+    heads: list[str]
+    rows: list[list[str]]
+    words: int = 1
+    titled: bool = False
 
 
 def leaderboard_text(board: Board, width: int = 80) -> str:
@@ -61,6 +76,23 @@ def _details(rows: Sequence[Row], width: int) -> list[str]:
         if row.name != row.label:
             lines += textwrap.wrap(f"{row.name}: {row.detail}", width, subsequent_indent="  ")
     return ["", *lines] if lines else []
+
+
+def front_table(sweep: Sweep, front: Front, confirmed: bool) -> Table:
+    """The members of a front with the mean of every objective."""
+    what = "confirmed with fresh seeds" if confirmed else "of the trials"
+    rows = [[one.name, one.seeds, *map(_mean, one.values)] for one in front.members]
+    heads = [
+        f"{column}, {'higher' if objective.direction == 'maximize' else 'lower'} is better"
+        for column, objective in zip(front.columns, front.objectives, strict=True)
+    ]
+    of = plural(len(front.candidates), "configuration")
+    caption = f"{sweep.name}: Pareto front {what}, {len(rows)} of {of}"
+    return Table(caption, ["configuration", "seeds", *heads], rows, titled=True)
+
+
+def _mean(summary: Summary) -> str:
+    return f"{summary} {summary.interval_text}".rstrip()
 
 
 def _front_lines(table: Table, width: int) -> list[str]:
@@ -128,7 +160,7 @@ def _columns(board: Board, metric: str | None) -> list[str]:
     if metric is not None:
         return [metric]
     if board.refused:
-        raise UserError(f"{board.refused[0].reason} {mend(board.scores)}")
+        raise board.refused[0].error(board.scores)
     return board.scores
 
 

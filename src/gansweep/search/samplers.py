@@ -27,7 +27,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from gansweep.errors import UserError
-from gansweep.judging.constraints import TELLS_OPTUNA, excesses
+from gansweep.judging.constraints import excesses, optuna_stores_constraints
 from gansweep.records.notation import plural, short_names
 from gansweep.search.cma_es import RepeatableCmaEs
 from gansweep.search.domains import Choice, Fixed, Interval
@@ -50,7 +50,9 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
     seed = (int(options["seed"]) * 1_000_003 + number) % 2**32
     # Optuna 4 asks for the constraints, Optuna 5 finds them with the trial
     asked: dict[str, Any] = (
-        {} if TELLS_OPTUNA or not settings.constraints else {"constraints_func": excesses}
+        {}
+        if optuna_stores_constraints() or not settings.constraints
+        else {"constraints_func": excesses}
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

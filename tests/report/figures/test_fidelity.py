@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from report_records import FID, protocol, write_evaluation, write_run
 
+from gansweep.judging.leaderboard import Board, leaderboard
 from gansweep.judging.protocols import measured_with
-from gansweep.judging.statistics import Board, leaderboard
 from gansweep.records.read import load
 from gansweep.report.figures.fidelity import fid_and_its_errors, fidelity_against_diversity
 from gansweep.report.figures.palette import variants

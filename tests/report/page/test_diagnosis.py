@@ -8,7 +8,7 @@ from report_records import FID, write_run, write_sweep
 
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Remedy
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load
 from gansweep.report.figures.palette import variants
 from gansweep.report.page.diagnosis import diagnosis

@@ -4,7 +4,7 @@ from typing import Any
 
 from report_records import FID, part_of_sweep, write_run
 
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import Run, load
 from gansweep.report.figures.sweep import remarks
 from gansweep.report.page.importance import hyperparameter_importance

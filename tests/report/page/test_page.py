@@ -24,7 +24,7 @@ from report_records import (
     write_sweep,
 )
 
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load
 from gansweep.records.record import RunRecord
 from gansweep.report.figures.palette import variants

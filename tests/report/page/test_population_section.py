@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from report_sweeps import write_trial
 
-from gansweep.judging.statistics import leaderboard
+from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.trials import trials_of
 from gansweep.records.read import load
 from gansweep.report.figures.palette import variants

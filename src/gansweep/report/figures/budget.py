@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.judging.expected_best import Curve, Family, expected_best, families
-from gansweep.judging.statistics import Board
+from gansweep.judging.leaderboard import Board
 from gansweep.judging.trials import sweeps_of
 from gansweep.records.notation import number, plural
 from gansweep.report.figures.figures import Figure, plain, value_axis

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from gansweep.judging.leaderboard import Board
 from gansweep.judging.protocols import measured_with
-from gansweep.judging.statistics import Board
 from gansweep.records.notation import number
 from gansweep.report.figures.figures import Figure, name_of, plain, two_lines
 from gansweep.report.figures.palette import Variant

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gansweep.judging.bands import band
 from gansweep.judging.statistics import summarize
 from gansweep.records.notation import number
 from gansweep.records.read import Run
+from gansweep.report.figures.bands import band
 from gansweep.report.figures.palette import NEUTRAL, Variant
 
 

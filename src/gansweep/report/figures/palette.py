@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gansweep.judging.statistics import Board, Row
+from gansweep.judging.leaderboard import Board, Row
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; their black and
 # yellow, unreadable on a dark or a light page, are replaced by a violet and a grey.

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gansweep.judging.goals import pareto_front
+from gansweep.judging.leaderboard import Board
 from gansweep.judging.pareto import Candidate, Front, fronts
-from gansweep.judging.statistics import Board
+from gansweep.judging.ranking import pareto_front
 from gansweep.records.notation import number, plural
 from gansweep.report.figures.figures import Figure, plain, value_axis
 from gansweep.report.figures.palette import NEUTRAL, Line, lines_of_models
@@ -27,7 +27,7 @@ def pareto_figures(board: Board) -> list[Figure]:
         if trials is None:
             continue
         name = f"{sweep.name}: " if len(found) > 1 else ""
-        pairs = list(itertools.combinations(range(len(trials.goals)), 2))[:PAIRS]
+        pairs = list(itertools.combinations(range(len(trials.objectives)), 2))[:PAIRS]
         for x, y in pairs:
             figures.append(_figure(name, trials, confirmed, (x, y), lines))
             figures[-1].wide = len(pairs) == 1
@@ -69,7 +69,7 @@ def _axis(front: Front, place: int, values: Sequence[float]) -> dict[str, Any]:
     axis = value_axis(values)
     scaled = [math.log10(v) for v in values] if axis["type"] == "log" else list(values)
     margin = 0.08 * (max(scaled) - min(scaled)) or 0.5
-    better = "higher" if front.goals[place].direction == "maximize" else "lower"
+    better = "higher" if front.objectives[place].direction == "maximize" else "lower"
     words = f"{front.columns[place]}, {better} is better"
     words += ", log scale" if axis["type"] == "log" else ""
     span = [min(scaled) - margin, max(scaled) + margin]
@@ -80,7 +80,7 @@ def _joined(front: Front, pair: tuple[int, int]) -> dict[str, Any]:
     """The staircase through the front of two objectives: what it has reached, no more."""
     x, y = pair
     points = [(one.point[x], one.point[y]) for one in front.candidates]
-    directions = [front.goals[x].direction, front.goals[y].direction]
+    directions = [front.objectives[x].direction, front.objectives[y].direction]
     best = sorted(points[i] for i in pareto_front(points, directions))
     return {
         "type": "scatter",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gansweep.judging.labels import varied
-from gansweep.judging.statistics import Board
+from gansweep.judging.leaderboard import Board
 from gansweep.judging.trials import Sweep, Trial, sweeps_of
 from gansweep.records.notation import number, setting
 from gansweep.report.figures.figures import Figure, axes, log_ticks, plain

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansweep.judging.labels import parameters
-from gansweep.judging.statistics import Board
+from gansweep.judging.leaderboard import Board
 from gansweep.judging.statuses import BREAKS_CONSTRAINT, UNFINISHED
 from gansweep.judging.trials import Trial, trials_of
 from gansweep.records.notation import listing, number, plural, setting

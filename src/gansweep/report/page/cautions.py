@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.judging.leaderboard import Board, Row
 from gansweep.judging.protocols import measured_with
-from gansweep.judging.statistics import Board, Row
 from gansweep.records.notation import listing, number
 from gansweep.records.read import Run
 

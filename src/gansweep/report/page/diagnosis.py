@@ -9,10 +9,10 @@ from gansweep.diagnosis.evidence import evidence_of
 from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import diagnose
-from gansweep.judging.bands import band
-from gansweep.judging.statistics import Board, Row
+from gansweep.judging.leaderboard import Board, Row
 from gansweep.records.notation import number, plural
 from gansweep.records.read import Run
+from gansweep.report.figures.bands import band
 from gansweep.report.figures.figures import Figure, axes, line, plain, span
 from gansweep.report.figures.palette import Variant
 

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.judging.labels import varied
+from gansweep.judging.leaderboard import (
+    PREFERENCE,
+    Board,
+    Row,
+    is_confirmation,
+    leader,
+    leaderboard,
+)
 from gansweep.judging.protocols import protocols_of
-from gansweep.judging.statistics import PREFERENCE, Board, Row, is_confirmation, leader, leaderboard
 from gansweep.judging.statuses import judged_runs
 from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import REPEATABLE, interval_holds

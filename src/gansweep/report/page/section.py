@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gansweep.judging.table import Table
 from gansweep.report.figures.figures import Figure
+from gansweep.report.tables import Table
 
 
 @dataclass

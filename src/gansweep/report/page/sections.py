@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gansweep.judging.statistics import Board
+from gansweep.judging.leaderboard import Board
 from gansweep.records.notation import number
 from gansweep.report.figures import classes as class_figures
 from gansweep.report.figures import fidelity as fidelity_figures

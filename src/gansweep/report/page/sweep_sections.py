@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from gansweep.judging.outcomes import outcome_table
-from gansweep.judging.pareto import front_table, fronts
-from gansweep.judging.statistics import Board
-from gansweep.judging.table import Table
-from gansweep.judging.trials import sweeps_of, trials_of
-from gansweep.records.notation import plural
+from gansweep.judging.leaderboard import Board
+from gansweep.judging.pareto import fronts
+from gansweep.judging.trials import Sweep, spent_by_end, sweeps_of, trials_of
+from gansweep.records.notation import duration, number, plural
 from gansweep.report.figures import sweep as sweep_figures
 from gansweep.report.figures.budget import expected_best_figures
 from gansweep.report.figures.pareto import pareto_figures
 from gansweep.report.figures.population import schedules
 from gansweep.report.page.importance import hyperparameter_importance
 from gansweep.report.page.section import Section
+from gansweep.report.tables import Table, front_table
 
 
 def sweep_sections(board: Board) -> list[Section]:
@@ -131,3 +130,26 @@ def outcomes(board: Board) -> Section:
         "saved.",
         tables=[outcome_table(sweep, len(sweeps) > 1) for sweep in sweeps],
     )
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "–"
+    return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def outcome_table(sweep: Sweep, titled: bool) -> Table:
+    """titled: whether the table names its sweep, where the page has several."""
+    rows = [
+        [
+            spent.end,
+            str(spent.count),
+            number(spent.kimg),
+            _percent(spent.share),
+            duration(spent.seconds),
+        ]
+        for spent in spent_by_end(sweep)
+    ]
+    caption = f"{sweep.name}: {plural(len(sweep.trials), 'trial')} by their end"
+    heads = ["ended", "how many", "kimg", "of the budget", "training time"]
+    return Table(caption, heads, rows, titled=titled)

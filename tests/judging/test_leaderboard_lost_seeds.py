@@ -11,8 +11,8 @@ from report_records import FID, write_run
 from report_sweeps import COVERAGE, COVERED, write_confirmations, write_trial
 
 from gansweep.judging.expected_best import families
+from gansweep.judging.leaderboard import leader, leaderboard
 from gansweep.judging.pareto import fronts
-from gansweep.judging.statistics import leader, leaderboard
 from gansweep.judging.trials import trials_of
 from gansweep.judging.verdict import verdict
 from gansweep.records.read import load

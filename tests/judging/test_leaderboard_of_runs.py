@@ -6,8 +6,8 @@ import pytest
 from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.errors import UserError
-from gansweep.judging.bands import band
-from gansweep.judging.statistics import Board, leader, leaderboard, summarize
+from gansweep.judging.leaderboard import Board, leader, leaderboard
+from gansweep.judging.statistics import summarize
 from gansweep.judging.verdict import verdict
 from gansweep.records.notation import duration, mean_and_std, number, short_names, spread_words
 from gansweep.records.read import load
@@ -255,28 +255,6 @@ def test_the_verdict_says_when_the_leaders_saw_unequal_numbers_of_images(tmp_pat
     write_run(tmp_path / "a", model="gan", scores={FID: [9.0, 5.0]})
     write_run(tmp_path / "b", model="wgan", scores={FID: [6.0]})
     assert "2 and 1 kimg" in verdict(leaderboard(load([tmp_path])))
-
-
-def test_a_band_interpolates_seeds_onto_one_clock(tmp_path: Path) -> None:
-    for seed, rows in enumerate([{0: 0.0, 2: 4.0}, {0: 2.0, 1: 2.0, 3: 8.0}]):
-        record = write_run(tmp_path / str(seed), seed=seed, scores={})
-        for kimg, value in rows.items():
-            record.append({"kimg": float(kimg), "seconds": 0.0, "loss/g": value})
-    found = band(load([tmp_path]), "loss/g")
-    # at 2 kimg the second seed lies halfway between 2 and 8; no seed is followed past 2 kimg
-    assert found and found.kimg == [0.0, 1.0, 2.0]
-    assert found.mean == [1.0, 2.0, 4.5]
-    assert (found.low, found.high) == ([0.0, 2.0, 4.0], [2.0, 2.0, 5.0])
-    assert band(load([tmp_path]), "loss/absent") is None
-
-
-def test_a_long_curve_is_thinned_by_averaging(tmp_path: Path) -> None:
-    record = write_run(tmp_path / "a", scores={})
-    for kimg in range(100):
-        record.append({"kimg": float(kimg), "seconds": 0.0, "loss/g": float(kimg % 2)})
-    found = band(load([tmp_path]), "loss/g", points=10)
-    assert found and len(found.kimg) == 10
-    assert found.mean == pytest.approx([0.5] * 10)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,335 @@
+"""The leaderboard: configurations over their seeds, ranked, and the scores that may be compared."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.errors import UserError, nearest
+from gansweep.judging.constraints import broken_by_runs
+from gansweep.judging.labels import label, settings_of
+from gansweep.judging.objective import objectives_of
+from gansweep.judging.protocols import Refusal, refusals
+from gansweep.judging.ranking import by_mean, ranked
+from gansweep.judging.statistics import Summary, summarize
+from gansweep.judging.statuses import FAILED
+from gansweep.judging.trials import trials_of
+from gansweep.metrics.protocol import scores_called
+from gansweep.records.notation import listing, plural
+from gansweep.records.read import Run
+
+# Where several scores were measured by as many runs, the first of these ranks; the columns of the
+# tables follow the same order.
+PREFERENCE = (
+    *("fid", "fid_infinity", "kid", "modes", "high_quality", "reverse_kl", "is"),
+    *("precision", "recall", "density", "coverage", "memorisation"),
+)
+
+
+def is_confirmation(run: Run) -> bool:
+    return run.sweep is not None and run.sweep.role == "confirm"
+
+
+@dataclass
+class Row:
+    """One configuration. Its numbers are over `complete`: finished runs, one for each seed.
+
+    stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
+    among, so its value is optimistic). key: equal for no other row.
+    settled: False for a trial that came to no outcome, though some run of it ended well.
+    breaks: the constraints of its sweep that a confirmed configuration breaks under fresh seeds.
+    unscored: how many of `complete` ended with a ranking score that is no finite number.
+    settings: those that tell the row from others of its model; detail: the same in words.
+    label: the model with all of that.   name: the label, or the trial's name where that is long.
+    """
+
+    key: str
+    model: str
+    settings: dict[str, Any]
+    stage: str
+    runs: list[Run]
+    complete: list[Run]
+    best: dict[str, Summary]
+    last: dict[str, Summary]
+    settled: bool = True
+    breaks: tuple[str, ...] = ()
+    unscored: int = 0
+    label: str = ""
+    detail: str = ""
+    name: str = ""
+    rank: int | None = None
+
+    @property
+    def seeds(self) -> int:
+        return len(self.complete) - self.unscored
+
+    @property
+    def trial(self) -> str:
+        """The name of the trial, or of the population's member; "" where there is none."""
+        tried = [(run, run.sweep) for run in self.runs if run.sweep and not is_confirmation(run)]
+        names = [run.directory.name if part.schedule else part.key for run, part in tried]
+        return names[0] if names else ""
+
+    @property
+    def shown(self) -> list[Run]:
+        """The runs that figures show: the complete ones, else all."""
+        return self.complete or self.runs
+
+    @property
+    def lost(self) -> int:
+        """How many runs of the row's stage came to no result for a reason of their own."""
+        counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
+        return sum(run.status in FAILED for run in counted) + self.unscored
+
+    @property
+    def flaw(self) -> str:
+        """What puts the row behind all without a flaw: "lost 1 seed" where its numbers are over
+        the survivors alone, "breaks seconds <= 60 (81.2)"; "" without one."""
+        lost = [f"lost {plural(self.lost, 'seed')}"] if self.lost else []
+        breaks = [f"breaks {listing(self.breaks, 'and')}"] if self.breaks else []
+        return " and ".join([*lost, *breaks])
+
+    @property
+    def excluded(self) -> bool:
+        """Whether it is a trial that cannot win: it lacks seeds or breaks a constraint."""
+        return self.stage == "trial" and not self.settled
+
+    def scores(self, at: str) -> dict[str, Summary]:
+        return self.last if at == "last" else self.best
+
+    def by_seed(self, score: str, at: str) -> dict[Any, float]:
+        """Seed -> the score of the complete run with that seed, where it has one. A run without
+        a seed counts by its directory."""
+        found = {
+            run.directory if run.seed is None else run.seed: run.value(score, at)
+            for run in self.complete
+        }
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        return dict(Counter(run.status for run in self.runs))
+
+    def mean_of(self, key: str) -> float | None:
+        """The mean over complete runs of a number of the result ("seconds", "kimg", ...)."""
+        numbers = [run.number(key) for run in self.complete]
+        summary = summarize([value for value in numbers if value is not None])
+        return summary.mean if summary else None
+
+
+@dataclass
+class Board:
+    """The leaderboard: ranked rows, the scores that may be compared and those that may not.
+
+    metric: what ranks the confirmed configurations and plain runs.   trial_metric: what ranks a
+    sweep's trials; another score where the winners were confirmed with a larger sample.
+    at: whether a run counts with its "last" value or its "best" on the way.
+    open_rows: the configurations of which no run has finished.
+    early: the runs that came to no result, and those that a rule stopped when they had one.
+    names: the short name of each setting, the same wherever it is named.
+    """
+
+    metric: str | None
+    trial_metric: str | None
+    direction: str | None
+    at: str
+    names: dict[str, str]
+    rows: list[Row]
+    open_rows: list[Row]
+    scores: list[str]
+    refused: list[Refusal]
+    early: list[Run]
+    runs: list[Run]
+
+    @property
+    def ranked(self) -> list[Row]:
+        return [row for row in self.rows if row.rank is not None]
+
+    def ranks(self, stage: str) -> str | None:
+        """The score by which the rows of a stage are ranked."""
+        return self.trial_metric if stage == "trial" else self.metric
+
+    def judged(self, row: Row) -> Summary | None:
+        """What a row is ranked by."""
+        return row.scores(self.at).get(self.ranks(row.stage) or "")
+
+
+def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
+    """Rank the configurations of `runs` by the mean of `metric` over their seeds.
+
+    metric: a score's full name, or a word ("fid") that stands for one; by default the sweep's
+    objective, else the score that most runs have. A run counts with its last value, unless
+    every sweep among the runs reads its objective at the best: the best of many noisy values
+    flatters.
+    Raises: UserError if no run has `metric`, or if it was measured under several protocols.
+    """
+    refused = refusals(runs)
+    mixed = {refusal.score for refusal in refused}
+    scores = _in_order(runs, {s for run in runs for s in run.scores()} - mixed)
+    if metric is not None:
+        ranking: str | None = _asked_metric(runs, metric, scores, refused)
+        trial_metric = ranking
+    else:
+        # what confirms a winner ranks it, be it measured otherwise than the trials
+        by_stage = sorted(runs, key=lambda run: not (is_confirmation(run) and run.complete))
+        ranking = _default_metric(by_stage, scores)
+        trials = [run for run in runs if run.sweep and not is_confirmation(run)]
+        trial_metric = _default_metric(trials, scores) or ranking
+    direction = next((d for run in runs if (d := run.direction(ranking or ""))), None)
+    configurations = _rows(runs, scores)
+    names = label(configurations)
+    moments = {objectives_of(run.sweep)[0].at for run in runs if run.sweep}
+    at = "best" if moments == {"best"} else "last"
+    rows = [row for row in configurations if row.complete]
+    board = Board(
+        metric=ranking,
+        trial_metric=trial_metric,
+        direction=direction,
+        at=at,
+        names=names,
+        rows=rows,
+        open_rows=[row for row in configurations if not row.complete],
+        scores=sorted(scores, key=lambda score: (score != ranking, score != trial_metric)),
+        refused=refused,
+        early=[run for run in runs if not run.complete or run.stopped_by],
+        runs=list(runs),
+    )
+    if at == "last":
+        for row in rows:
+            row.unscored = sum(run.lost(board.ranks(row.stage) or "") for run in row.complete)
+    _rank(board)
+    return board
+
+
+def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]) -> str:
+    for refusal in refused:
+        if refusal.score == word:
+            raise refusal.error(scores)
+    found = [word] if word in scores else _scores_called(runs, word, scores)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(scores) or "none"
+    what = f"'{word}' stands for {len(found)} scores" if found else f"No run has a score '{word}'"
+    raise UserError(
+        f"{what}.{nearest(word, scores)} Scores of these runs: {known}. Choose one with --metric."
+    )
+
+
+def _scores_called(runs: Sequence[Run], word: str, scores: list[str]) -> list[str]:
+    """The scores that a word such as "fid" can stand for."""
+    protocols = {score: run.protocols.get(score, {}) for run in runs for score in run.protocols}
+    return [score for score in scores if score in scores_called(protocols, word)]
+
+
+def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
+    """What training measured before what was evaluated after it, each by preference."""
+    protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
+
+    def place(score: str) -> tuple[bool, int, str]:
+        protocol = protocols.get(score, {})
+        word = protocol.get("score")
+        rank = PREFERENCE.index(word) if word in PREFERENCE else len(PREFERENCE)
+        return ("checkpoint" in protocol, rank, score)
+
+    return sorted(scores, key=place)
+
+
+def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
+    ranking = [s for s in scores if any(run.direction(s) for run in runs)]
+    for run in runs:
+        if run.sweep is None:
+            continue
+        name = objectives_of(run.sweep)[0].column(run, runs)
+        if name in ranking:
+            return name
+    finished = [run for run in runs if run.complete] or list(runs)
+    # max keeps the first of equals, and the scores come in order of preference
+    return max(ranking, key=lambda s: sum(s in run.scores() for run in finished), default=None)
+
+
+def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_configuration(run), []).append(run)
+    settled = {run.directory: t.complete for t in trials_of(runs) for run in t.runs}
+    return [
+        _row(key, members, scores, any(settled.get(run.directory, True) for run in members))
+        for key, members in groups.items()
+    ]
+
+
+def _configuration(run: Run) -> str:
+    """Equal for two runs that differ in nothing but their seed."""
+    if run.sweep:
+        parts: list[Any] = [str(run.directory.parent), run.sweep.name, run.sweep.params]
+    else:
+        parts = [settings_of(run)]
+    return json.dumps([run.model, run.data, *parts], sort_keys=True, default=str)
+
+
+def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
+    confirmed = [run for run in members if is_confirmation(run)]
+    stage = "confirmed" if any(run.complete for run in confirmed) else "run"
+    if members[0].sweep and stage == "run":
+        stage = "trial"
+    # The trial that made a sweep choose this configuration is no fair sample of it.
+    counted = confirmed if stage == "confirmed" else members
+    by_seed: dict[Any, Run] = {}
+    for run in sorted(counted, key=lambda run: str(run.result.get("ended", ""))):
+        if run.complete:
+            by_seed[run.seed if run.seed is not None else run.directory] = run
+    complete = sorted(by_seed.values(), key=lambda run: str(run.seed))
+    best: dict[str, Summary] = {}
+    last: dict[str, Summary] = {}
+    for score in scores:
+        top = summarize([v.value for run in complete if (v := run.best(score))])
+        end = summarize([v.value for run in complete if (v := run.last(score))])
+        best |= {score: top} if top else {}
+        last |= {score: end} if end else {}
+    settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
+    row = Row(key, members[0].model, settings, stage, members, complete, best, last, settled)
+    if stage == "confirmed":
+        row.breaks = tuple(broken_by_runs(complete))
+    return row
+
+
+def _rank(board: Board) -> None:
+    """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
+
+    A row with a flaw comes after those without one. A trial that lacks seeds or breaks a constraint
+    comes last and has no rank.
+    """
+
+    def place(row: Row) -> tuple[Any, ...]:
+        summary = board.judged(row)
+        mean = summary.mean if summary else 0.0
+        behind = row.excluded or row.flaw != ""
+        first = (summary is None, row.excluded, row.stage == "trial")
+        return (*first, *by_mean(mean, board.direction, behind))
+
+    found = ranked(sorted(board.rows, key=lambda row: row.label), place)
+    board.rows = [row for _, row in found]
+    for rank, row in found:
+        if board.judged(row) is not None and not row.excluded:
+            row.rank = rank
+
+
+def leader(board: Board, score: str) -> Row | None:
+    """The best row of the first stage by this score; None where its direction is unknown, or where
+    several are the best.
+
+    Rows with a flaw are left out, unless all have one.
+    """
+    direction = next((d for run in board.runs if (d := run.direction(score))), None)
+    having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
+    fair = [row for row in having if row.stage != "trial"] or having
+    if direction is None or len(fair) < 2:
+        return None
+    fair = [row for row in fair if not row.flaw] or fair
+    choose = max if direction == "maximize" else min
+    means = [row.scores(board.at)[score].mean for row in fair]
+    best = choose(means)
+    return fair[means.index(best)] if means.count(best) == 1 else None
