@@ -54,7 +54,7 @@ def test_command_of_a_cancelled_sweep_that_still_saves_can_be_pasted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cancelling, "_told_by_signal", lambda _: False)
+    monkeypatch.setattr(cancelling, "_is_signalled", lambda _: False)
     capsys.readouterr()
     assert cancelling.cancel(directory, wait_seconds=0) == 1
     indented = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]

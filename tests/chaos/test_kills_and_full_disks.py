@@ -30,7 +30,7 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.engine.launch import local
 from gansweep.engine.lease.workers import workers_of
 from gansweep.engine.study import SweepStudy, latest

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import Processes, children, descendants, running, said_by, suspend, wait_until
 
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.engine.launch import local
 from gansweep.engine.study import SweepStudy
 from gansweep.records.record import RunRecord

@@ -96,38 +96,6 @@ def test_cfg_job_prints_what_was_chosen_and_trains_nothing(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("gansweep train mod", ["model"]),
-        ("gansweep train model=", ["model=dcgan", "model=wgan_gp", "model=r3gan"]),
-        ("gansweep train data=fash", ["data=fashion_mnist"]),
-        ("gansweep train model=gan model.n_cr", ["model.n_critic="]),
-    ],
-)
-def test_tab_completion(
-    command: Command, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]
-) -> None:
-    monkeypatch.setenv("COMP_LINE", line)
-    monkeypatch.setenv("COMP_POINT", str(len(line)))
-    words = command("-sc", "query=bash").out.split()
-    assert set(offered) <= set(words), words
-    assert all(word.startswith(line.split()[-1]) for word in words)
-
-
-@pytest.mark.slow
-def test_bash_loads_the_completion_that_help_names() -> None:
-    bash = shutil.which("bash")
-    if bash is None or not Path(sys.executable).with_name("gansweep").exists():
-        pytest.skip("needs bash and the installed command")
-    script = 'eval "$(gansweep train -sc install=bash)"; complete -p gansweep'
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [bash, "-c", script], capture_output=True, text=True, env={**os.environ, "PATH": path}
-    )
-    assert done.returncode == 0 and "gansweep" in done.stdout, done.stderr
-
-
 def test_multirun_makes_one_numbered_run_for_each_combination(
     command: Command, tmp_path: Path
 ) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansweep.cli.sweep import run_sweep
 from gansweep.cli.sweep_options import settings_of, split
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.config.compose import compose, conf_dir
 from gansweep.engine.failures import Failure
 from gansweep.engine.study import SweepStudy

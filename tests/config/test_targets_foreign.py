@@ -355,7 +355,7 @@ def test_files_of_a_foreign_sweeps_folder_are_held_to_the_same(
 def test_a_sweep_that_the_user_starts_passes_on_what_it_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gansweep.cli.sweep import run_sweep
+    from gansweep.cli.sweep_run import run_sweep
     from gansweep.engine.launch.local import LocalLauncher
 
     monkeypatch.chdir(tmp_path)

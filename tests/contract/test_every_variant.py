@@ -18,7 +18,7 @@ from states import same
 from torch import Tensor
 
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.engine.study import SweepStudy

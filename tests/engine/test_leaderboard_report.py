@@ -7,7 +7,7 @@ import pytest
 import sweep_fakes
 from places import SUPPORT
 
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load
 

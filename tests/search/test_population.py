@@ -20,7 +20,7 @@ from rich.console import Console
 from sweep_processes import one_worker_here
 from sweep_studies import begin, settings
 
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.cli.sweep_table import LiveTable
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.status import status_of

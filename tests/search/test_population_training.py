@@ -11,7 +11,7 @@ from states import same
 
 from gansweep import compose, train
 from gansweep.callbacks.checkpoint import read_checkpoint
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.engine.study import SweepStudy
 from gansweep.records.record import RunRecord, Source
 

@@ -12,7 +12,7 @@ import pytest
 import sweep_fakes
 from processes import Processes, free_port, wait_until
 
-from gansweep.cli.sweep import run_sweep
+from gansweep.cli.sweep_run import run_sweep
 from gansweep.engine.launch import local
 from gansweep.engine.worker import EXIT_FINISHED, Worker
 from gansweep.errors import UserError
@@ -27,9 +27,9 @@ space:
 UNCONFIRMED = "sweep.confirm.top=0"
 COMMAND = (  # python's words for `gansweep sweep`
     "-c",
-    "import sys, sweep_fakes; from gansweep.cli.main import VERBS, main\n"
-    "from gansweep.cli.sweep import run_sweep\n"
-    "VERBS['sweep'] = lambda words: run_sweep(\n"
+    "import sys, sweep_fakes; from gansweep.cli import sweep; from gansweep.cli.main import main\n"
+    "from gansweep.cli.sweep_run import run_sweep\n"
+    "sweep.main = lambda words: run_sweep(\n"
     "    words, compose=sweep_fakes.compose, target='sweep_fakes.trial') and 0\n"
     "sys.exit(main(['sweep', *sys.argv[1:]]))",
 )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import netrc
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import (
     CSVLogger,
@@ -19,6 +15,7 @@ from pytorch_lightning.loggers import (
     WandbLogger,
 )
 
+from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 
@@ -107,17 +104,6 @@ def mlflow_logger(
         ) from error
 
 
-def logged_in_to_wandb() -> bool:
-    """Whether a key for Weights & Biases is at hand, found without the network."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
 def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
     """Log the row's plain numbers at the clock's position."""
     numbers = {k: float(v) for k, v in row.items() if isinstance(v, (int, float))}
@@ -152,25 +138,3 @@ def finish(logger: Logger, status: str) -> None:
     logger.finalize("success" if status in ("finished", "paused") else "failed")
     if isinstance(logger, WandbLogger):
         logger.experiment.finish()
-
-
-def sync(paths: Sequence[Path]) -> int:
-    """Upload the offline Weights & Biases runs at or below the paths; the exit code."""
-    found = sorted({d for path in paths for d in path.rglob("offline-run-*") if d.is_dir()})
-    if not found:
-        raise UserError(
-            f"No offline Weights & Biases run lies under {', '.join(map(str, paths))}: runs made "
-            "with tracker=wandb keep theirs in RUN/wandb/offline-run-*."
-        )
-    if not logged_in_to_wandb():
-        raise UserError(
-            "You are not logged in to Weights & Biases: run 'wandb login' or set WANDB_API_KEY, "
-            f"then 'gansweep sync {paths[0]}' again. {len(found)} run(s) wait to be uploaded."
-        )
-    failed = 0
-    for number, directory in enumerate(found, start=1):
-        print(f"[{number}/{len(found)}] {directory}", flush=True)
-        done = subprocess.run([sys.executable, "-m", "wandb", "sync", str(directory)], check=False)
-        failed += done.returncode != 0
-    print(f"{len(found) - failed} of {len(found)} runs uploaded.")
-    return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""`gansweep cancel`: stop a sweep wherever it runs; what it has is kept."""
+"""`gansweep cancel`: stop a sweep wherever it runs; nothing that it has is lost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import socket
 import time
 from pathlib import Path
 
+from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.engine.lease.workers import CANCELLED, WorkerInfo, workers_of
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
-from gansweep.search.settings import Settings, only_sweep
 
 HELP = """\
 gansweep cancel: stop a sweep, wherever its workers run.
@@ -22,36 +22,39 @@ gansweep cancel: stop a sweep, wherever its workers run.
   gansweep cancel runs/demo-digits
 
 Every worker saves the checkpoint of its trial and stops: those of this machine
-at once, those of others within seconds, by a file in the sweep's directory.
-Where launcher=slurm started them, their jobs are cancelled, the waiting ones
-too. Nothing is lost: the same `gansweep sweep` command goes on from the
-checkpoints.
+at once, those of others within seconds, when they see a file in the sweep's
+directory. Where launcher=slurm started them, their jobs are cancelled, also
+those that wait. Nothing is lost: the same `gansweep sweep` command continues
+from the checkpoints.
 
-To end one worker alone, send it SIGTERM (Ctrl-C where it runs in a terminal).
-A `gansweep sweep` that is still there starts one that is its own again.
+To stop one worker alone, send it SIGTERM (Ctrl-C where it runs in a terminal).
+A `gansweep sweep` that is still running starts another in its place.
 """
 WAIT_SECONDS = 20.0  # for the workers to save
 
 
+def parser() -> Parser:
+    return parser_of_one_sweep("cancel", HELP)
+
+
 def main(words: list[str]) -> int:
     """The exit code: 0 once all workers have stopped, 1 where some still save."""
-    if {"-h", "--help"} & {*words}:
-        print(HELP, end="")
-        return 0
-    return cancel(only_sweep("cancel", words))
+    return cancel(only_sweep("cancel", parser().read(words)[1]))
 
 
 def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
-    """Stop the sweep, and say what was done; the exit code.
+    """Stop the sweep and print what was done; the exit code.
 
     Raises: UserError where the directory holds no sweep, or cannot be written.
     """
+    from gansweep.search.settings import Settings
+
     launcher = Settings.load(directory).launcher.get("name")
     _write_mark(directory)
     here: list[WorkerInfo] = []
     elsewhere: list[WorkerInfo] = []
     for worker in workers_of(directory):
-        (here if _told_by_signal(worker) else elsewhere).append(worker)
+        (here if _is_signalled(worker) else elsewhere).append(worker)
     if launcher == "slurm":
         from gansweep.engine.launch import slurm
 
@@ -66,7 +69,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
     still = _wait(directory, wait_seconds)
     if still:
-        print(f"Still saving: {_counted(still)}. To see when it ended:")
+        print(f"Still saving: {_counted(still)}. To see when they have stopped:")
         print(f"  gansweep status {shlex.quote(str(directory))}")
     else:
         print(f"No worker is at work on {directory}.")
@@ -82,7 +85,7 @@ def _write_mark(directory: Path) -> None:
         raise disk_error(error, directory) or error from None
 
 
-def _told_by_signal(worker: WorkerInfo) -> bool:
+def _is_signalled(worker: WorkerInfo) -> bool:
     if not worker.is_process_of_this_host():
         return False
     try:
@@ -90,12 +93,12 @@ def _told_by_signal(worker: WorkerInfo) -> bool:
     except ProcessLookupError:
         return True  # it ended by itself
     except PermissionError:
-        return False  # another user's: the file tells it
+        return False  # another user's: it sees the file
     return True
 
 
 def _wait(directory: Path, seconds: float) -> list[WorkerInfo]:
-    """The workers that still live after that time."""
+    """The workers that still run after that time."""
     deadline = time.monotonic() + seconds
     while (still := workers_of(directory)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import shutil
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansweep.cli.paths import parser_of_paths
+from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
 from gansweep.diagnosis.evidence import Evidence, evidence_of
 from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
@@ -76,8 +75,7 @@ class Patient:
         return failures, len(self.findings)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Its options: which runs to examine, and how many of them to tell in full."""
+def parser() -> Parser:
     made = parser_of_paths("doctor", DESCRIPTION, EXAMPLES)
     made.add_argument(
         "--show",
@@ -89,10 +87,10 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the verb; a UserError is left to the caller."""
-    options = parser().parse_args(argv)
-    patients = [examined(run) for run in judged_runs(options.paths)]
+def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
+    options, words = parser().read(words)
+    patients = [examined(run) for run in judged_runs(paths_of("doctor", words))]
     page = Page.of_terminal()
     if len(patients) > 1:
         _print_summary(patients, page)

@@ -1,68 +1,82 @@
-"""What `gansweep generate` is asked for, checked before PyTorch is imported."""
+"""`gansweep generate`: draw samples of a trained run into one picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from gansweep.cli.arguments import Parser, paths_and_options
+from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError
 from gansweep.inference.request import Request, whole
 
-CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
-OPTIONS = ("label", "code", "n", "seed", *CHOICES, permissions.OPTION)
-OUTPUT_FLAGS = ("-o", "--output")
+HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
+
+Draw samples of a trained run into one PNG. A conditional run draws the class
+that label= names; one that learnt a code of its own (model=infogan), a value of
+that code. Without either it draws what the run's own sample sheets show: a
+column for each class, or what it makes of given images.
+
+  gansweep generate runs/digits/cgan-001 label=7 n=16 -o sevens.png
+  gansweep generate runs/fashion_mnist/cgan-001 label=sneaker
+  gansweep generate runs/digits/infogan-001 code=3 n=8  along its first code
+  gansweep generate runs/digits/dcgan-001 n=100 seed=1  other noise
+
+  label=CLASS            a class of the data, by name or number
+  code=VALUE             a value of the learnt code, from 0
+  n=16                   how many images
+  seed=0                 of the noise: the same samples every time
+  -o FILE.png            the picture (default: named after the run, here)
+  checkpoint=best|last   which weights (default: best, by the run's objective)
+  accelerator=auto       auto, cpu or cuda
+  extra_packages=[NAME]  packages of yours whose classes the runs may use
+"""
+KNOWN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("label", "code", "n", "seed"), ()),
+    "checkpoint": ("best", "last"),
+    "accelerator": ("auto", "cpu", "cuda"),
+    permissions.OPTION: (),
+}
 MOST = 4096  # images that one picture holds
 
 
+def parser() -> Parser:
+    made = Parser("generate", HELP)
+    made.add_words(Options(KNOWN, groups={}, paths=Directories()))
+    made.add_argument("-o", "--output", nargs="?", const="", metavar="FILE")
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
+    request = read(words)
+    from gansweep.inference.generate import main as generate
+
+    return generate(request)
+
+
 def read(words: Sequence[str]) -> Request:
-    """Raises: UserError for words that are no option, and for values that no option takes."""
-    runs, given, output = [], {}, None
-    left = iter(words)
-    for word in left:
-        key, equals, value = word.partition("=")
-        if key in OUTPUT_FLAGS:
-            output = value if equals else next(left, "")
-            if not output:
-                raise UserError(f"{key} needs the name of a file, as in '{key} sevens.png'.")
-        elif word.startswith("-"):
-            raise UserError(
-                f"'gansweep generate' has no flag '{word}'.{nearest(word, OUTPUT_FLAGS)} "
-                "'gansweep generate --help' lists the options."
-            )
-        elif not equals or Path(word).exists():
-            runs.append(Path(word))
-        elif key in OPTIONS:
-            given[key] = value
-        else:
-            raise UserError(
-                f"'{word}' does not fit 'gansweep generate'.{nearest(key, OPTIONS)} "
-                f"Options are: {', '.join(OPTIONS)}, -o FILE."
-            )
+    """Raises: UserError for a word that is no option, and for a value that an option refuses."""
+    flags, words = parser().read(words)
+    if flags.output == "":
+        raise UserError("-o needs the name of a file, as in '-o sevens.png'.")
+    runs, pairs = paths_and_options("generate", words, KNOWN)
     if len(runs) != 1:
         raise UserError(
             f"{len(runs)} runs were named: give one, as in 'gansweep generate "
             "runs/digits/cgan-001 label=7'."
         )
-    return _request(runs[0], given, output)
-
-
-def _request(run: Path, given: dict[str, str], output: str | None) -> Request:
-    for key, known in CHOICES.items():
-        if key in given and given[key] not in known:
-            raise UserError(
-                f"{key}={given[key]} is not known.{nearest(given[key], known)} "
-                f"Choose {key}={' or '.join(known)}."
-            )
+    given = dict(pairs)
     if "label" in given and "code" in given:
         raise UserError("label= asks for a class, code= for a value of a learnt code: give one.")
     return Request(
-        run,
+        runs[0],
         given.get("label"),
         given.get("code"),
         whole("n", given.get("n", "16"), 1, MOST),
         whole("seed", given.get("seed", "0"), 0, 2**63 - 1),
-        None if output is None else Path(output),
+        None if flags.output is None else Path(flags.output),
         given.get("checkpoint", "best"),
         given.get("accelerator", "auto"),
         tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),

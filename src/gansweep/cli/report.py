@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansweep.cli.paths import parser_of_paths
+from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import content_of
@@ -39,8 +39,7 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Its options: what to read, where to write to, what to rank by."""
+def parser() -> Parser:
     made = parser_of_paths("report", DESCRIPTION, EXAMPLES)
     made.add_argument(
         "-o",
@@ -62,17 +61,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the verb; a UserError is left to the caller."""
-    options = parser().parse_args(argv)
+def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
+    options, words = parser().read(words)
+    paths = paths_of("report", words)
     if options.csv or options.latex:
-        _write_tables(options)
+        _write_tables(paths, options)
         if options.out is None:
             return 0
     from gansweep.report.page.page import write_report
 
-    out = options.out or _default_page(options.paths)
-    page = write_report(options.paths, out, options.metric)
+    out = options.out or _default_page(paths)
+    page = write_report(paths, out, options.metric)
     size = page.stat().st_size / 1e6
     print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
     return 0
@@ -128,12 +128,12 @@ def _default_page(paths: Sequence[Path]) -> Path:
     return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
 
 
-def _write_tables(options: argparse.Namespace) -> None:
+def _write_tables(paths: Sequence[Path], options: argparse.Namespace) -> None:
     from gansweep.judging.leaderboard import leaderboard
     from gansweep.judging.statuses import judged_runs
     from gansweep.report.tables import leaderboard_csv, leaderboard_latex
 
-    board = leaderboard(judged_runs(options.paths), options.metric)
+    board = leaderboard(judged_runs(paths), options.metric)
     if options.csv:
         _write(options.csv, leaderboard_csv(board, options.metric), "")
     if options.latex:

@@ -6,13 +6,15 @@ import json
 import textwrap
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gansweep.cli.sweep_table import clock
-from gansweep.engine.status import Status, status_of
-from gansweep.errors import UserError, folded, nearest, visible
+from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
+from gansweep.errors import folded, visible
 from gansweep.judging.statuses import FAILURES
-from gansweep.search.settings import only_sweep
+from gansweep.records.notation import clock
+
+if TYPE_CHECKING:
+    from gansweep.engine.status import Status
 
 HELP = """\
 gansweep status: how a sweep fares. It only reads, from any shell that sees the
@@ -50,24 +52,20 @@ STATES = {
 }
 
 
+def parser() -> Parser:
+    made = parser_of_one_sweep("status", HELP)
+    made.add_argument("--json", action="store_true")
+    return made
+
+
 def main(words: list[str]) -> int:
-    """Run the verb. A UserError is left to the caller."""
-    flags = {word for word in words if word.startswith("-")}
-    places = [word for word in words if not word.startswith("-")]
-    if flags & {"-h", "--help"}:
-        print(HELP, end="")
-        return 0
-    for flag in sorted(flags - {"--json"}):
-        raise UserError(
-            f"'gansweep status' has no flag '{flag}'.{nearest(flag, ['--json'])} "
-            "'gansweep status --help' lists what it takes."
-        )
-    place = only_sweep("status", places)
-    status = status_of(place)
-    if flags:
-        print(json.dumps(asdict(status), indent=2))
-    else:
-        print(visible(text_of(status)))
+    """Run the verb: 0. A UserError is left to the caller."""
+    options, words = parser().read(words)
+    directory = only_sweep("status", words)
+    from gansweep.engine.status import status_of
+
+    status = status_of(directory)
+    print(json.dumps(asdict(status), indent=2) if options.json else visible(text_of(status)))
     return 0
 
 

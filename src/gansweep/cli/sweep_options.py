@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from gansweep.cli.sweep import parser
 from gansweep.config.directory_names import checked_name
 from gansweep.config.kinds import OneOf
 from gansweep.config.options import check_record, refusal
@@ -75,31 +76,12 @@ def check_engine(engine: str, dry_run: bool) -> None:
 
 def flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
     """(overrides, --config-dir, whether --cfg and whether --dry-run was asked for)."""
-    words: list[str] = []
-    config_dir, shows_config, dry_run = None, False, False
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        flag, _, value = word.partition("=")
-        if flag in ("--config-dir", "-cd", "--cfg", "-c"):
-            value = value or (rest.pop(0) if rest else "")
-            if flag in ("--cfg", "-c"):
-                shows_config = True
-            elif not Path(value).is_dir():
-                raise UserError(f"--config-dir {value} is no folder. Give one that exists.")
-            else:
-                config_dir = str(Path(value).resolve())
-        elif word == "--dry-run":
-            dry_run = True
-        elif word.startswith("-"):
-            known = ("--config-dir", "--cfg", "--dry-run", "--help")
-            raise UserError(
-                f"`gansweep sweep` has no flag {word}.{nearest(word, known)} "
-                "`gansweep sweep --help` lists them."
-            )
-        else:
-            words.append(word)
-    return words, config_dir, shows_config, dry_run
+    options, words = parser().read(arguments)
+    folder = options.config_dir
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"--config-dir {folder} is no folder. Give one that exists.")
+    config_dir = None if folder is None else str(Path(folder).resolve())
+    return words, config_dir, options.cfg is not None, options.dry_run
 
 
 def split(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -17,6 +17,7 @@ from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import seconds_left
 from gansweep.engine.watch import Row, Watch
 from gansweep.judging.statuses import FAILED
+from gansweep.records.notation import clock
 
 STYLES = {
     "running": "cyan",
@@ -170,10 +171,3 @@ def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
 
     kept = sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i))[: max(5, height)]
     return [rows[i] for i in sorted(kept)]
-
-
-def clock(seconds: float) -> str:
-    """As in 0:07, 12:30 or 1:00:00."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
 from gansweep.config.options import check_options
 from gansweep.config.targets import instantiate as instantiate
@@ -30,12 +31,6 @@ from gansweep.errors import UserError, nearest
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
 RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
-
-
-def conf_dir() -> Path:
-    """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
-    installed = Path(__file__).parents[1] / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def offered_groups() -> str:

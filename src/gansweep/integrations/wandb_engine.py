@@ -18,6 +18,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.engine.failures import end_of
 from gansweep.engine.launch.local import THREAD_VARIABLES, cores
 from gansweep.engine.lease.gpus import (
@@ -86,8 +87,6 @@ def run_on_wandb(
 
 
 def _refuse_offline() -> None:
-    from gansweep.callbacks.tracking import logged_in_to_wandb
-
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online" or not logged_in_to_wandb():
         why = "you are not logged in" if mode == "online" else f"WANDB_MODE={mode}"

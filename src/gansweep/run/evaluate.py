@@ -1,12 +1,10 @@
-"""Score trained runs again, under any protocol; the scores join the runs' records."""
+"""Score trained runs again, under any protocol; the scores are added to the runs' records."""
 
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -14,35 +12,26 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gansweep.callbacks.quality import measured
-from gansweep.config import permissions
-from gansweep.config.compose import compose, instantiate
+from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, nearest, visible
+from gansweep.errors import UserError, visible
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
 from gansweep.records.notation import spread_words
-from gansweep.records.record import RunRecord, find_records
+from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest
 from gansweep.run.build import build_data, load_checkpoint
 from gansweep.run.devices import accelerator as choose_accelerator
 from gansweep.run.evaluation import Evaluated, keep
 
-OPTIONS = {"checkpoint": "best", "accelerator": "auto"}
-CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
 
+def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
+    """Score the runs and add the scores to their records; how many could not be scored.
 
-def main(words: Sequence[str]) -> int:
-    """Run the verb; 1 where some run could not be scored. A UserError is left to the caller."""
-    paths, overrides, options = _read(words)
-    records = find_records(paths)
-    if not records:
-        raise UserError(
-            f"No run was found under {', '.join(map(str, paths))}: a run is a directory with a "
-            "config.yaml, as 'gansweep train' and 'gansweep sweep' write it."
-        )
-    evaluation = Evaluation(_metrics(overrides), **options)
+    Raises: UserError where the only run could not be.
+    """
     failed = 0
     for number, record in enumerate(records, start=1):
         place = visible(str(record.directory))
@@ -59,57 +48,11 @@ def main(words: Sequence[str]) -> int:
             failed += 1
         else:
             print(f"wrote {place}/{record.evaluations_path.name}")
-    print(f"next: {shlex.join(['gansweep', 'report', *map(str, paths)])}")
-    return 1 if failed else 0
-
-
-def _read(words: Sequence[str]) -> tuple[list[Path], list[str], dict[str, str]]:
-    paths, overrides, options = [], [], dict(OPTIONS)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or Path(word).exists():
-            if word.startswith("-"):
-                raise UserError(
-                    f"'gansweep evaluate' has no flag '{word}'. 'gansweep evaluate --help' lists "
-                    "the options."
-                )
-            paths.append(Path(word))
-        elif key == permissions.OPTION:
-            permissions.allow_packages(permissions.packages_in(value))
-        elif key in OPTIONS:
-            if value not in CHOICES[key]:
-                raise UserError(
-                    f"{word} is not known.{nearest(value, CHOICES[key])} "
-                    f"Choose {key}={' or '.join(CHOICES[key])}."
-                )
-            options[key] = value
-        elif key.lstrip("+").split(".")[0] == "metrics":
-            overrides.append(word)
-        else:
-            known = [*OPTIONS, "metrics", permissions.OPTION]
-            raise UserError(
-                f"'{word}' does not fit 'gansweep evaluate', which keeps a run's model and data."
-                f"{nearest(key, known)} Options are: {', '.join(known)}, metrics.KEY."
-            )
-    if not paths:
-        raise UserError("Name a run, as in 'gansweep evaluate runs/digits/dcgan-001'.")
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: give the directory of a run or of a sweep.")
-    return paths, overrides, options
-
-
-def _metrics(overrides: Sequence[str]) -> DictConfig:
-    chosen = any(word.split("=")[0] == "metrics" for word in overrides)
-    metrics = compose([*([] if chosen else ["metrics=full"]), *overrides]).metrics
-    assert isinstance(metrics, DictConfig)
-    if metrics.get("_target_") is None:
-        raise UserError("metrics=none measures nothing: choose metrics=full or another.")
-    return metrics
+    return failed
 
 
 class Evaluation:
-    """One protocol for many runs; what runs on the same data share is prepared once.
+    """One protocol for many runs; runs on the same data share what is prepared for it.
 
     metrics: a choice of conf/metrics/, composed.
     checkpoint: "best" by a run's objective, or "last".   accelerator: "auto", "cpu" or "cuda".
@@ -156,7 +99,7 @@ class Evaluation:
 
 
 class _Bar(contextlib.AbstractContextManager["_Bar"]):
-    """A bar on a terminal; elsewhere nothing, since the results say when they are there."""
+    """A progress bar on a terminal; nothing elsewhere."""
 
     def __init__(self) -> None:
         self._bar = Progress(

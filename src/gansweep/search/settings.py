@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -271,14 +271,3 @@ def _check_kind(key: str, value: Any, kind: str) -> None:
         raise DamagedError(f"{key} is {type(value).__name__}, not {kind}")
     if kind == "list[str]" and not all(isinstance(item, str) for item in value):
         raise DamagedError(f"{key} holds what is no text")
-
-
-def only_sweep(verb: str, words: Sequence[str]) -> Path:
-    """The sweep that the words after a verb name. Raises: UserError for none, several or a flag."""
-    if len(words) != 1 or words[0].startswith("-"):
-        told = f"not '{' '.join(words)}'" if words else "and none was named"
-        raise UserError(
-            f"'gansweep {verb}' takes the directory of one sweep, {told}. Give one, as in "
-            f"'gansweep {verb} runs/demo-digits'."
-        )
-    return Path(words[0])

@@ -1,7 +1,7 @@
-"""`gansweep repair`: put the study of a sweep in order whose file was damaged.
+"""Restore the study of a sweep whose file was damaged.
 
-The records of the runs are the truth. What of the file can be trusted is kept, and what the study
-then lacks is taken from them: how trials ended, and with which parameters.
+The records of the runs are the truth. What can be trusted of the file is kept, and what the study
+then lacks is taken from the records: how trials ended, and with which parameters.
 """
 
 from __future__ import annotations
@@ -26,24 +26,8 @@ from gansweep.errors import UserError
 from gansweep.judging.outcome import outcome_of
 from gansweep.records.notation import plural
 from gansweep.records.record import RunRecord, replace_atomically
-from gansweep.search.settings import Settings, merged_identity, only_sweep
+from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
-
-HELP = """\
-gansweep repair: put the study of a sweep in order whose file was damaged, by a
-failing disk or a hand.
-
-  gansweep repair runs/demo-digits
-
-It keeps the file up to the first line that is damaged, missing or twice there,
-and takes what the study then lacks from the records of the runs: every trial
-that ended keeps its result, and one that did not goes on from its checkpoint.
-The damaged file is kept beside it. A study in SQLite (storage=sqlite) that is
-damaged is made anew from the records.
-
-No worker may be at work meanwhile: 'gansweep cancel' stops them. Afterwards the
-same 'gansweep sweep' command continues the sweep.
-"""
 
 
 @dataclass(frozen=True)
@@ -52,15 +36,6 @@ class Damage:
 
     what: str
     kept_as: Path  # the file as it was
-
-
-def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
-    if {"-h", "--help"} & {*words}:
-        print(HELP, end="")
-        return 0
-    print(repair(only_sweep("repair", words)))
-    return 0
 
 
 def repair(directory: Path) -> str:

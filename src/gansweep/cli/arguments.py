@@ -1,0 +1,125 @@
+"""The words of a verb: its flags, its paths and its KEY=VALUE options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gansweep.cli.candidates import Directories
+from gansweep.errors import UserError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """What one verb accepts, for reading its words and for completing them.
+
+    text: what `--help` prints; "" for argparse's own list of the options.
+    """
+
+    def __init__(self, verb: str, text: str = "", **given: Any) -> None:
+        given = {"allow_abbrev": False, **given}
+        super().__init__(
+            prog=f"gansweep {verb}", formatter_class=argparse.RawDescriptionHelpFormatter, **given
+        )
+        self.text = text
+
+    def add_words(self, completer: Callable[..., Iterable[str]], **given: Any) -> None:
+        """Take words that are no flags; `completer` says which can be typed next."""
+        words = self.add_argument("words", nargs="*", **given)
+        words.completer = completer  # type: ignore[attr-defined]
+
+    def format_help(self) -> str:
+        return self.text or super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        """Raises: UserError; argparse would print the usage and exit."""
+        raise UserError(f"{self.prog}: {message}. '{self.prog} --help' lists the options.")
+
+    def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The flags with their values, and all other words in their order.
+
+        Raises: UserError for a flag that the verb does not have; SystemExit after `--help`.
+        """
+        if {"-h", "--help"} & {*words}:
+            self.print_help()
+            self.exit()
+        options, rest = self.parse_known_args(list(words))
+        known = self._option_string_actions
+        for word in rest:
+            if word.startswith("-"):
+                flag = word.partition("=")[0]
+                raise UserError(
+                    f"'{self.prog}' has no flag '{flag}'.{nearest(flag, known)} "
+                    f"'{self.prog} --help' lists the options."
+                )
+        return options, [*getattr(options, "words", ()), *rest]
+
+
+def parser_of_one_sweep(verb: str, text: str) -> Parser:
+    """The parser of `gansweep VERB SWEEP_DIR`; text: what `--help` prints."""
+    parser = Parser(verb, text)
+    parser.add_words(Directories("sweep.yaml"))
+    return parser
+
+
+def parser_of_paths(verb: str, description: str, examples: str) -> Parser:
+    """The parser of `gansweep VERB PATH ...`, to which the verb adds its own flags.
+
+    description, examples: printed above and below the options as they stand.
+    """
+    parser = Parser(verb, description=description, epilog=examples, allow_abbrev=True)
+    parser.add_words(
+        Directories(),
+        metavar="PATH",
+        help="a run, a group of runs, a sweep, or any directory above them",
+    )
+    return parser
+
+
+def paths_of(verb: str, words: Sequence[str]) -> list[Path]:
+    """Raises: UserError where none was named."""
+    if not words:
+        raise UserError(f"Name a run or a sweep, as in 'gansweep {verb} runs/demo-digits'.")
+    return [Path(word) for word in words]
+
+
+def only_sweep(verb: str, words: Sequence[str]) -> Path:
+    """The one directory that the words name. Raises: UserError for none or several."""
+    if len(words) != 1:
+        given = f"not '{' '.join(words)}'" if words else "and none was named"
+        raise UserError(
+            f"'gansweep {verb}' takes the directory of one sweep, {given}. Give one, as in "
+            f"'gansweep {verb} runs/demo-digits'."
+        )
+    return Path(words[0])
+
+
+def paths_and_options(
+    verb: str, words: Sequence[str], known: Mapping[str, Sequence[str]], why: str = ""
+) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The paths and the (KEY, VALUE) pairs among the words; a word that exists is a path.
+
+    known: each key with its choices, none where it takes any value; a key that ends in "." stands
+    for all keys that begin so.   why: added to the refusal of other keys.
+    Raises: UserError for a key or a value that is not known.
+    """
+    paths, options = [], []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or Path(word).exists():
+            paths.append(Path(word))
+            continue
+        if key not in known and f"{key.lstrip('+~').partition('.')[0]}." not in known:
+            raise UserError(
+                f"'{word}' is no option of 'gansweep {verb}'{why}.{nearest(key, known)} "
+                f"Options are: {', '.join(f'{k}KEY' if k.endswith('.') else k for k in known)}."
+            )
+        choices = known.get(key, ())
+        if choices and value not in choices:
+            raise UserError(
+                f"{word} is not known.{nearest(value, choices)} "
+                f"Choose {key}={' or '.join(choices)}."
+            )
+        options.append((key, value))
+    return paths, options

@@ -1,0 +1,120 @@
+"""What can be typed next: paths of runs and sweeps, options and their choices."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Directories:
+    """Directories on the way to runs, or to sweeps alone.
+
+    holding: the file that a directory at the end of the way has: a run's config.yaml, or a sweep's
+    sweep.yaml.
+    """
+
+    def __init__(self, holding: str = "config.yaml") -> None:
+        self.holding = holding
+
+    def __call__(self, prefix: str, **_: Any) -> Iterator[str]:
+        place, slash, _name = prefix.rpartition("/")
+        try:
+            entries = list(os.scandir(place + slash or "."))
+        except OSError:
+            return
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_dir():
+                continue
+            path = f"{place}{slash}{entry.name}"
+            files = {name for name in ("config.yaml", "sweep.yaml") if Path(path, name).exists()}
+            if self.holding in files:
+                yield path
+            if "config.yaml" not in files and self.holding != "sweep.yaml" or not files:
+                yield f"{path}/"
+
+
+class Options:
+    """KEY=VALUE words, one level of the keys at a time, and paths where the verb takes some.
+
+    known: keys with their choices; none where a key takes any value.
+    config_name: "train" or "sweep": the groups of conf/ and the options under those chosen.
+    groups: the only groups to complete, each with its default choice; None: all.
+    paths: completes the other words.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, Sequence[str]],
+        config_name: str = "train",
+        groups: Mapping[str, str] | None = None,
+        paths: Directories | None = None,
+    ) -> None:
+        self.known, self.config_name = known, config_name
+        self.groups, self.paths = groups, paths
+
+    def __call__(self, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+        key, equals, value = prefix.partition("=")
+        given = [*getattr(parsed_args, "words", ())]
+        folders = [Path(parsed_args.config_dir)] if getattr(parsed_args, "config_dir", "") else []
+        if equals:
+            yield from (f"{key}={one}" for one in self._values(key, value, given, folders))
+            return
+        yield from (f"{one}=" for one in self.known)
+        if self.groups is None or self.groups:
+            yield from self._keys(prefix, given, folders)
+        if self.paths is not None:
+            yield from self.paths(prefix)
+
+    def _values(
+        self, key: str, value: str, given: Sequence[str], folders: Sequence[Path]
+    ) -> Iterator[str]:
+        if key in ("resume", "runs_dir"):
+            yield from Directories()(value)
+            return
+        from gansweep.config.choices import choices
+
+        before = value[: max(value.rfind(","), value.rfind("[")) + 1]  # of a list
+        listed = self.known.get(key) or choices(self.config_name, folders).get(key)
+        if listed is None:
+            default = _at(self._tree(given, folders), key.split("."))
+            listed = ("true", "false") if isinstance(default, bool) else ()
+        yield from (f"{before}{one}" for one in listed)
+
+    def _tree(self, given: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+        from gansweep.config.choices import choices, options
+
+        groups = self.groups
+        if groups is None:
+            groups = dict.fromkeys(choices(self.config_name, folders), "")
+        words = (word.partition("=") for word in given)
+        chosen = {key: value for key, _, value in words if key in groups}
+        tree = options(self.config_name, {**(self.groups or {}), **chosen}, folders)
+        below = {group: tree.get(group, "") for group in groups}
+        return tree | below if self.groups is None else below
+
+    def _keys(self, prefix: str, given: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
+        sign = prefix[: len(prefix) - len(prefix.lstrip("+~"))]
+        place, dot, _ = prefix.removeprefix(sign).rpartition(".")
+        tree = self._tree(given, folders)
+        level = _at(tree, place.split(".")) if dot else tree
+        while isinstance(level, dict):
+            path = f"{sign}{place}." if place else sign
+            fitting = [key for key in level if f"{path}{key}".startswith(prefix)]
+            if place and len(fitting) == 1 and isinstance(level[fitting[0]], dict):
+                place, level = f"{place}.{fitting[0]}", level[fitting[0]]  # the only way goes on
+                continue
+            for key in fitting:
+                if not isinstance(level[key], dict) or not place:
+                    yield f"{path}{key}="
+                if isinstance(level[key], dict) and level[key]:
+                    yield f"{path}{key}."
+            return
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,86 @@
+"""`gansweep evaluate`: score trained runs again, under a chosen protocol."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gansweep.cli.arguments import Parser, paths_and_options
+from gansweep.cli.candidates import Directories, Options
+from gansweep.config import permissions
+from gansweep.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+HELP = """Usage: gansweep evaluate PATH [PATH ...] [metrics=CHOICE] [KEY=VALUE ...]
+
+Score the trained runs at or below each PATH, under the protocol you choose.
+The scores are added to each run's record (evaluations.jsonl), and 'gansweep
+report' shows them in columns of their own.
+
+  gansweep evaluate runs/digits/dcgan-001                every score that fits
+  gansweep evaluate runs/demo-digits metrics.split=test  against the test images
+  gansweep evaluate runs/cifar10 metrics=inception_50k   as papers report them
+  gansweep evaluate runs metrics.scores=[fid,kid] metrics.n_fake=5000
+
+  metrics=CHOICE         a file of conf/metrics/ (default: full)
+  metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores,
+                         noise_seed, error_bars, ...
+  checkpoint=best|last   which weights (default: best, by the run's objective)
+  accelerator=auto       auto, cpu or cuda
+  extra_packages=[NAME]  packages of yours whose classes the runs may use
+"""
+CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
+KNOWN = {**CHOICES, "metrics": (), permissions.OPTION: ()}
+
+
+def parser() -> Parser:
+    made = Parser("evaluate", HELP)
+    known = {**CHOICES, permissions.OPTION: ()}
+    made.add_words(Options(known, groups={"metrics": "full"}, paths=Directories()))
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Run the verb; 1 where some run could not be scored. A UserError is left to the caller."""
+    _, words = parser().read(words)
+    paths, given = paths_and_options(
+        "evaluate", words, {**KNOWN, "metrics.": ()}, ", which keeps a run's model and data"
+    )
+    if not paths:
+        raise UserError("Name a run, as in 'gansweep evaluate runs/digits/dcgan-001'.")
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: give the directory of a run or of a sweep.")
+    from gansweep.records.record import find_records
+
+    records = find_records(paths)
+    if not records:
+        raise UserError(
+            f"No run was found under {', '.join(map(str, paths))}: a run is a directory with a "
+            "config.yaml, as 'gansweep train' and 'gansweep sweep' write it."
+        )
+    options = {key: value for key, value in given if key in CHOICES}
+    chosen = [f"{key}={value}" for key, value in given if key.lstrip("+~").startswith("metrics")]
+    metrics = _metrics(chosen)
+    for key, value in given:
+        if key == permissions.OPTION:
+            permissions.allow_packages(permissions.packages_in(value))
+    from gansweep.run.evaluate import Evaluation, evaluate
+
+    failed = evaluate(Evaluation(metrics, **options), records)
+    print(f"next: {shlex.join(['gansweep', 'report', *map(str, paths)])}")
+    return 1 if failed else 0
+
+
+def _metrics(overrides: Sequence[str]) -> DictConfig:
+    """The chosen protocol. Raises: UserError for a mistaken option, and for metrics=none."""
+    from gansweep.config.compose import compose
+
+    chosen = any(word.split("=")[0] == "metrics" for word in overrides)
+    metrics: DictConfig = compose([*([] if chosen else ["metrics=full"]), *overrides]).metrics
+    if metrics.get("_target_") is None:
+        raise UserError("metrics=none measures nothing: choose metrics=full or another.")
+    return metrics

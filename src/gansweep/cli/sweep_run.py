@@ -1,0 +1,153 @@
+"""One sweep: compose it, check all of it, start the workers, show their progress."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
+from gansweep.cli.sweep_table import make_view
+from gansweep.config.compose import compose
+from gansweep.config.environment import recorded, variables_of
+from gansweep.config.permissions import allow_packages, allow_variables
+from gansweep.engine.failures import counted_ends
+from gansweep.engine.launch import Detached, make_launcher, worker_count
+from gansweep.engine.lease import workers as worker_files
+from gansweep.engine.status import damaged_files
+from gansweep.engine.storage.disk import writing
+from gansweep.engine.storage.retrying_storage import StorageOutageError
+from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.worker import EXIT_CANCELLED
+from gansweep.judging.constraints import broken
+from gansweep.records.notation import plural
+from gansweep.search.settings import Settings
+from gansweep.search.space import Space
+
+ELSEWHERE = ", or choose another place with runs_dir=."
+
+Compose = Callable[..., Any]
+
+
+def run_sweep(
+    arguments: Sequence[str],
+    *,
+    compose: Compose = compose,
+    target: str | None = None,
+    preload: Sequence[str] | None = None,
+) -> Path:
+    """Run the sweep that the command line describes; its directory.
+
+    arguments: the words after `gansweep sweep`.
+    compose: makes a configuration of overrides.
+    target, preload: another function to run a trial, and the modules to import for it, once.
+    Raises: UserError, before anything is written, for a mistake in the command or the sweep;
+        KeyboardInterrupt once all workers have stopped, where a signal asked for it;
+        SystemExit after --cfg, after a sweep of another engine, once the workers of a cluster are
+        submitted, and (4) where `gansweep cancel` stopped the sweep.
+    """
+    words, config_dir, shows_config, dry_run = flags(arguments)
+    own, given = split(words)
+    cfg = compose(own, config_name="sweep", config_dir=config_dir)
+    if shows_config:
+        print(OmegaConf.to_yaml(cfg), end="")
+        raise SystemExit(0)
+    check_engine(str(cfg.engine), dry_run)
+
+    def check(overrides: list[str]) -> Any:
+        return compose(overrides, config_dir=config_dir)
+
+    settings, space, remarks = settings_of(cfg, words, given, check)
+    settings.config_dir = config_dir
+    settings.command = shlex.join(["gansweep", "sweep", *arguments])
+    if target is not None:
+        settings.target, settings.preload = target, list(preload or ())
+        allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
+    _allow_own(check(settings.overrides))
+    workers = worker_count(
+        settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
+    )
+    if cfg.engine == "wandb":
+        from gansweep.integrations.wandb_engine import run_on_wandb
+
+        run_on_wandb(settings, space, check, workers, dry_run)
+        raise SystemExit(0)
+    directory = Path(settings.runs_dir) / settings.name
+    with writing(directory, ELSEWHERE), _alone(directory, settings):
+        _launch(directory, settings, space, workers, remarks)
+    return directory
+
+
+def _allow_own(base: Any) -> None:
+    """Allow the workers what the command allows: to them the sweep's directory is data."""
+    if isinstance(base, DictConfig):
+        allow_packages(base.get("extra_packages") or ())
+        allow_variables(variables_of(recorded(base)))
+
+
+@contextlib.contextmanager
+def _alone(directory: Path, settings: Settings) -> Iterator[None]:
+    """Be the only `gansweep sweep` of this sweep, from before its study is opened; with SLURM there
+    may be several, which submit no worker twice."""
+    worker_files.refuse_second(directory)
+    if settings.launcher.get("name") == "slurm":
+        yield
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with worker_files.launching(directory):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # empty where the study was refused
+            directory.rmdir()
+
+
+def _launch(
+    directory: Path, settings: Settings, space: Space, workers: int, remarks: Sequence[str]
+) -> None:
+    """Make or continue the study, then start and watch its workers; raises as `run_sweep`."""
+    study = SweepStudy.create(directory, settings, space)
+    (directory / worker_files.CANCELLED).unlink(missing_ok=True)
+    size = plural(study.n_trials, "trial")
+    if study.population is not None:
+        size = f"{settings.n_trials} members, {settings.generations} generations"
+    print(f"Sweep {settings.name}: {size}, {plural(workers, 'worker')}, in {directory}")
+    print(*remarks, sep="\n", end="\n" if remarks else "")
+    print(worker_files.others_at_work(directory), end="")
+    for line in damaged_files(directory):
+        print(f"damaged: {line}; the run continues from its checkpoint, or starts again")
+    launcher = make_launcher(directory, settings.launcher, workers)
+    study.storage.retries.ends = lambda: True  # this process must not wait for a storage
+    try:
+        with make_view(study, workers) as update:
+            finished = launcher.run(lambda: _if_reachable(update))
+    except Detached as message:
+        print(message)
+        raise SystemExit(0) from None
+    if worker_files.is_cancelled(directory):
+        print(f"Cancelled. The same command continues the sweep; what it has is in {directory}.")
+        raise SystemExit(EXIT_CANCELLED)
+    if not finished:
+        print(f"Stopped. The same command continues the sweep; what it has is in {directory}.")
+        raise KeyboardInterrupt
+    if not study.confirmations() and settings.confirm["top"]:
+        print(_why_no_winner(study))
+
+
+def _why_no_winner(study: SweepStudy) -> str:
+    trials = latest(study.trials)
+    broke = [f"{t.user_attrs['key']} {broken(t)}" for t in trials if broken(t)]
+    if broke:
+        return f"No trial that ran to its end meets the constraints: {broke[0]}."
+    first = study.run_dir(study.run_names("t0000")[0]) / "log.txt"
+    return f"No trial ran to its end ({counted_ends(trials)}). The log of the first one: {first}"
+
+
+def _if_reachable(update: Callable[[], None]) -> None:
+    """Update the view; it stays as it is while the storage cannot be reached."""
+    with contextlib.suppress(StorageOutageError):
+        update()

@@ -1,0 +1,157 @@
+"""`gansweep train`: a Hydra application that trains one run, or several with --multirun."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gansweep.cli.arguments import Parser
+from gansweep.cli.candidates import Options
+from gansweep.errors import UserError, tell
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+def parser() -> Parser:
+    """The flags of Hydra, which prints the help itself."""
+    made = Parser("train", add_help=False)
+    made.add_words(Options({"resume": ()}))
+    for flags in ("--help -h", "--hydra-help", "--version", "--multirun -m", "--run -r"):
+        made.add_argument(*flags.split(), action="store_true")
+    made.add_argument("--resolve", action="store_true")
+    made.add_argument("--shell-completion", "-sc", action="store_true", help=argparse.SUPPRESS)
+    made.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    made.add_argument("--info", "-i", nargs="?", choices=INFO)
+    for flags in ("--package -p", "--config-path -cp", "--config-name -cn", "--experimental-rerun"):
+        made.add_argument(*flags.split(), metavar="VALUE")
+    made.add_argument("--config-dir", "-cd", metavar="DIR")
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError, and the end of an interrupted run, are left to the caller."""
+    overrides = [w for w in words if not w.startswith("-") and ("=" in w or w.startswith("~"))]
+    # Flags first: Hydra's parser refuses overrides on both sides of one.
+    flags = [w for w in words if w not in overrides]
+    options, _ = parser().read([w for w in flags if w not in ("--help", "-h")])
+    if options.shell_completion:
+        raise UserError(
+            'Completion is switched on otherwise now: eval "$(gansweep completion bash)".'
+        )
+    import hydra
+
+    from gansweep.config.compose import conf_dir, explained
+    from gansweep.records.record import disk_error
+
+    # Hydra would print errors in its own words and exit with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # On a full disk every line of a tracker's log would print a traceback before our paragraph.
+    logging.raiseExceptions = False
+    sys.argv = ["gansweep train", *flags, *overrides]
+    application = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(
+        _run_one
+    )
+    try:
+        with explained(overrides):
+            application()
+    except OSError as error:  # the folder of a multirun is Hydra's to write
+        raise (disk_error(error, Path("runs")) or error) from None
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
+            raise
+        raise UserError(f"A job of the multirun ended without a message. {error}") from error
+    return 0
+
+
+def _run_one(raw: object) -> dict[str, object]:
+    """The Hydra application: one run, in this process or in one that a launcher started.
+
+    Returns: how the run ended, for the summary of a multirun.
+    """
+    from gansweep.config.compose import explained
+    from gansweep.run.multirun import failure, is_multirun
+
+    try:
+        with explained(()):
+            return _train(raw)
+    except Exception as error:  # here, before Hydra wraps it in words of its own
+        if not isinstance(error, UserError):
+            if not is_multirun():
+                raise
+            traceback.print_exc()
+        tell(f"gansweep: {error}")
+        if is_multirun():
+            return failure(error)  # the next run starts all the same
+        raise SystemExit(2) from None
+
+
+def _train(raw: object) -> dict[str, object]:
+    from hydra.core.hydra_config import HydraConfig
+
+    from gansweep.run import multirun
+    from gansweep.run.summary import summary
+
+    cfg, run_dir, overrides, config_dir = _composed(raw)
+    from gansweep.run.train import train
+
+    hydra_config = HydraConfig.get()
+    how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
+    if multirun.is_stopped():
+        return multirun.NOT_BEGUN
+
+    def trained(run_dir: Path | None) -> dict[str, Any]:
+        return train(
+            cfg,
+            run_dir=run_dir,
+            progress=how != "joblib",  # bars of several processes would overwrite each other
+            overrides=overrides,
+            config_dir=config_dir,
+        )
+
+    if how == "submitit":
+        job = multirun.SubmititJob()
+        run_dir = run_dir or job.directory(cfg)
+        with job.saving_first(run_dir):
+            result = trained(run_dir)
+    else:
+        result = trained(run_dir)
+    directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
+    print(summary(result, directory), flush=True)
+    if how == "submitit":
+        job.requeue(result, directory)
+    if result["status"] == "interrupted" and how != "joblib":
+        raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
+    return multirun.outcome_of(result, directory)
+
+
+def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str], str | None]:
+    """The configuration, the run that it continues, and the overrides and --config-dir given."""
+    import omegaconf
+    from hydra.core.hydra_config import HydraConfig
+
+    from gansweep.config.compose import settled
+
+    assert isinstance(raw, omegaconf.DictConfig)
+    hydra_config = HydraConfig.get()
+    cfg = settled(raw, dict(hydra_config.runtime.choices))
+    # as they were given: an interpolation in a word is not resolved for the record
+    words: Any = omegaconf.OmegaConf.to_container(hydra_config.overrides, resolve=False)
+    own = [word for word in words["hydra"] if "hydra.searchpath" in word]
+    overrides = [*own, *words["task"]]
+    given = [s.path for s in hydra_config.runtime.config_sources if s.provider == "command-line"]
+    config_dir = given[0] if given else None
+    if cfg.resume is None:
+        return cfg, None, overrides, config_dir
+    from gansweep.run.resume import resumed
+
+    run_dir = Path(str(cfg.resume))
+    cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
+    return cfg, run_dir, overrides, config_dir

@@ -1,0 +1,118 @@
+"""The groups of conf/, their choices and the keys under a choice, read in milliseconds: completion
+cannot wait for Hydra, whose composition this follows as far as the keys go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SWEEPS = ("sweep", "launcher")  # groups that `gansweep train` does not have
+UNSET = ("hydra", "tiny", "search", "changeable")  # keys that nobody sets on a command line
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
+    installed = Path(__file__).parents[1] / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def choices(config_name: str, folders: Sequence[Path] = ()) -> dict[str, list[str]]:
+    """The groups that `gansweep train` (config_name="train") or "sweep" chooses from, and the names
+    of their files.
+
+    folders: the user's own, searched beside the package's.
+    """
+    found: dict[str, set[str]] = {}
+    for file in (file for folder in _all(folders) for file in folder.glob("*/*.yaml")):
+        if config_name == "sweep" or file.parent.name not in SWEEPS:
+            found.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: sorted(names) for group, names in sorted(found.items())}
+
+
+def options(
+    config_name: str, chosen: Mapping[str, str], folders: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """The default values, nested, under these choices.
+
+    chosen: group -> the name of its file, or several as in "[ada,lecam]".
+    """
+    names: dict[str, Any] = {}
+    for name in ("train", config_name):
+        for entry in _read(name, folders).get("defaults", ()):
+            if isinstance(entry, dict):
+                names |= {group: choice for group, choice in entry.items() if " " not in group}
+    for experiment in _listed(chosen.get("experiment")):
+        names |= _chosen_by(experiment, folders)
+    tree: dict[str, Any] = {}
+    for name in dict.fromkeys(("train", config_name)):
+        _merge(tree, _read(name, folders))
+    for group, choice in (names | dict(chosen)).items():
+        for one in _listed(choice):
+            content = _file(f"{group}/{one}", folders)
+            _merge(tree, content if group in ("experiment", "term") else {group: content})
+    return tree
+
+
+def _chosen_by(experiment: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """The choices that an experiment makes, and those before it that it builds upon."""
+    names: dict[str, Any] = {}
+    for entry in _read(f"experiment/{experiment}", folders).get("defaults", ()):
+        if isinstance(entry, dict):
+            names |= {key.removeprefix("override /"): choice for key, choice in entry.items()}
+        elif entry != "_self_":
+            names |= _chosen_by(str(entry), folders)
+    return names
+
+
+def _file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """A file of a group, on top of those that its defaults name."""
+    tree: dict[str, Any] = {}
+    content = _read(name, folders)
+    for entry in content.get("defaults", ()):
+        if isinstance(entry, dict):
+            ((key, choice),) = entry.items()
+            group, at, package = str(key).lstrip("/").partition("@")
+            if at:
+                _merge(tree, {package: _file(f"{group}/{choice}", folders)})
+        elif entry != "_self_":
+            base = str(entry).partition("@")[0]
+            _merge(tree, _file(f"{name.partition('/')[0]}/{base}", folders))
+    return _merge(tree, content)
+
+
+def _read(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """The content of a file; empty where there is none, or none that can be read."""
+    for folder in _all(folders):
+        try:
+            content = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8"), Loader)
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def _merge(tree: dict[str, Any], content: Mapping[Any, Any]) -> dict[str, Any]:
+    for key, value in content.items():
+        if key in ("defaults", *UNSET) or str(key).startswith("_"):
+            continue
+        if isinstance(value, dict):
+            below = tree.get(key)
+            tree[str(key)] = _merge(below if isinstance(below, dict) else {}, value)
+        else:
+            tree[str(key)] = value
+    return tree
+
+
+def _listed(choice: Any) -> Iterator[str]:
+    """ "a", "[a,b]" or ["a", "b"], one by one; nothing for null."""
+    names = choice if isinstance(choice, list) else re.split(r"[\[\], ]+", str(choice))
+    return (name for name in map(str, names) if name not in ("", "None", "null"))
+
+
+def _all(folders: Sequence[Path]) -> list[Path]:
+    return [*folders, conf_dir()]

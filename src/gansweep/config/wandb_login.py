@@ -1,0 +1,18 @@
+"""Whether the user is logged in to Weights & Biases, found without the network or a question."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from urllib.parse import urlparse
+
+
+def logged_in_to_wandb() -> bool:
+    """Whether there is a key. wandb itself asks for one on a terminal, or imports for a second."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

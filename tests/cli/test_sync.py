@@ -1,0 +1,71 @@
+"""`gansweep sync`: offline Weights & Biases runs are uploaded by one call of wandb."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def offline_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    folders = [tmp_path / "runs" / run / "wandb" / f"offline-run-{run}" for run in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "run-1.wandb").touch()
+    return folders
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The calls of wandb, which uploads every run but those whose name ends in b."""
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    made: list[list[str]] = []
+
+    def upload(words: list[str], check: bool) -> None:
+        made.append(words)
+        for word in words[4:]:
+            if not word.endswith("b"):
+                Path(word, "run-1.wandb.synced").touch()
+
+    monkeypatch.setattr(subprocess, "run", upload)
+    return made
+
+
+def test_sync_of_nothing_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    command("sync", "runs").is_refused_with("No offline", "runs", "tracker=wandb")
+    command("sync", "nowhere").is_refused_with("nowhere")
+    command("sync").is_refused_with("directories that hold runs", "gansweep sync runs")
+    command("sync", "--all").is_refused_with("no flag '--all'")
+
+
+def test_sync_without_a_login_says_how_to_log_in(
+    command: Command, offline_runs: list[Path]
+) -> None:
+    done = command("sync", "runs")
+    done.is_refused_with("'wandb login'", "WANDB_API_KEY", "gansweep sync runs", "2 run(s)")
+
+
+def test_sync_uploads_all_runs_by_one_call_and_names_those_that_failed(
+    command: Command, offline_runs: list[Path], calls: list[list[str]]
+) -> None:
+    done = command("sync", "runs", "runs/a")
+    assert done.code == 1 and "1 of 2 runs uploaded" in done.out
+    places = [str(folder.relative_to(Path.cwd())) for folder in offline_runs]
+    assert calls == [[sys.executable, "-m", "wandb", "sync", *places]]
+    assert f"not uploaded: {places[1]}" in done.out
+
+
+def test_sync_leaves_out_what_was_uploaded_before(
+    command: Command, offline_runs: list[Path], calls: list[list[str]]
+) -> None:
+    (offline_runs[0] / "run-1.wandb.synced").touch()
+    assert command("sync", "runs").code == 1
+    assert calls[0][4:] == [str(offline_runs[1].relative_to(Path.cwd()))]
+    assert command("sync", "runs/a").out == "1 of 1 run uploaded.\n" and len(calls) == 1
