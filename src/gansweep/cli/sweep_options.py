@@ -1,8 +1,8 @@
-"""The command of a sweep: its words, and the settings that they come to, all checked."""
+"""The words of `gansweep sweep`, and the settings that they lead to, all checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.cli.sweep import parser
 from gansweep.config.directory_names import checked_name
-from gansweep.config.kinds import OneOf
+from gansweep.config.kinds import OneOf, Record
 from gansweep.config.options import check_record, refusal
 from gansweep.config.ranges import Count, Name, Workers
+from gansweep.config.signatures import fields
 from gansweep.engine.confirm import FIRST_SEED
 from gansweep.engine.storage.storage import canonical
 from gansweep.engine.study import best_of
@@ -27,22 +28,6 @@ from gansweep.search.settings import SWEEP, Settings
 from gansweep.search.space import Space
 
 OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
-ENGINES = ("optuna", "wandb")
-SWEEP_KEYS: dict[str, tuple[str, ...]] = {
-    "n_trials": (),
-    "overrides": (),
-    "space": (),
-    "objective": ("metric", "direction", "at"),
-    "sampler": ("name", "seed", "startup_trials"),
-    "pruner": ("name", "warmup_fraction", "startup_trials", "reduction_factor"),
-    "confirm": ("top", "per", "seeds", "n_fake"),
-    "max_retries": (),
-    "seeds": (),
-    "constraints": (),
-    "enqueue": (),
-    "population": ("every_kimg", "share", "factors", "resample"),
-    "stop_after_alike": (),
-}
 COMMAND = "gansweep.cli.sweep_options.CommandOptions"
 LAUNCHERS = {
     "local": "gansweep.engine.launch.local.LocalOptions",
@@ -62,11 +47,7 @@ class CommandOptions(TypedDict):
 
 
 def check_engine(engine: str, dry_run: bool) -> None:
-    """Raises: UserError for an engine that is not known, or that --dry-run has nothing for."""
-    if engine not in ENGINES:
-        raise UserError(
-            f"engine={engine} is not known.{nearest(engine, ENGINES)} Use {' or '.join(ENGINES)}."
-        )
+    """Raises: UserError where --dry-run has nothing to write for the engine."""
     if dry_run and engine == "optuna":
         raise UserError(
             "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "
@@ -75,7 +56,7 @@ def check_engine(engine: str, dry_run: bool) -> None:
 
 
 def flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
-    """(overrides, --config-dir, whether --cfg and whether --dry-run was asked for)."""
+    """(overrides, --config-dir, whether --cfg was given, whether --dry-run)."""
     options, words = parser().read(arguments)
     folder = options.config_dir
     if folder is not None and not Path(folder).is_dir():
@@ -106,7 +87,7 @@ def split(words: list[str]) -> tuple[list[str], dict[str, str]]:
 def settings_of(
     cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
 ) -> tuple[Settings, Space, list[str]]:
-    """The settings and the space, checked against the configurations they lead to; remarks."""
+    """The settings and the space, checked against all their configurations; remarks."""
     _check_options(cfg)
     sweep = _sweep_node(cfg)
     fixed, searched = _by_kind(given)
@@ -150,7 +131,7 @@ def settings_of(
 
 
 def _check_options(cfg: DictConfig) -> None:
-    """Raises: UserError for an option of the sweep, its launcher or the root that is not taken."""
+    """Raises: UserError for an option of the sweep, its launcher or the root that is refused."""
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
     check_record("sweep.", content["sweep"], SWEEP)
@@ -168,22 +149,18 @@ def _check_options(cfg: DictConfig) -> None:
 
 
 def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
-    """The node `sweep`, without what the root has taken from it.
+    """The node `sweep` without `n_trials`, which the root takes.
 
-    Raises: UserError for a key that nothing reads: Hydra lets a file bring any.
+    Raises: UserError for a key that the command line has removed.
     """
     content = OmegaConf.to_container(cfg.sweep, resolve=False)
     assert isinstance(content, dict)
-    node: dict[str, Any] = {str(k): v for k, v in content.items()}
-    for key, value in node.items():
-        _check_key(f"sweep.{key}", key, SWEEP_KEYS)
-        known = SWEEP_KEYS[key]
-        if known and not isinstance(value, Mapping):
-            raise UserError(f"sweep.{key}={value} must be a mapping of {', '.join(known)}.")
-        for inner in value if known else ():
-            _check_key(f"sweep.{key}.{inner}", inner, known)
-        _refuse_missing(f"sweep.{key}.", known, value)
-    _refuse_missing("sweep.", SWEEP_KEYS, node)
+    node: dict[str, Any] = {str(key): value for key, value in content.items()}
+    known = fields(SWEEP)
+    _refuse_missing("sweep.", known, node)
+    for key, kind in known.items():
+        if isinstance(kind, Record):
+            _refuse_missing(f"sweep.{key}.", kind.keys, node[key])
     del node["n_trials"]
     node["overrides"] = [str(word) for word in as_list(node["overrides"] or [])]
     _check_values(node)
@@ -208,12 +185,9 @@ def _check_values(node: Mapping[str, Any]) -> None:
 def _refuse_missing(group: str, known: Iterable[str], given: Container[str]) -> None:
     for key in known:
         if key not in given:
-            raise UserError(f"The sweep has no {group}{key} any more. Leave ~{group}{key} out.")
-
-
-def _check_key(option: str, key: str, known: Collection[str]) -> None:
-    if key not in known:
-        raise UserError(f"There is no option '{option}'.{nearest(key, known)}")
+            raise UserError(
+                f"The sweep needs {group}{key}, which was removed. Leave ~{group}{key} out."
+            )
 
 
 def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -227,13 +201,13 @@ def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
                 and OverridesParser.create().parse_override(f"{key}={text}").is_sweep_override()
             )
         except HydraException:
-            many = "choice(" in text  # a null in it; the space knows what to do with that
+            many = "choice(" in text  # a null in it, which the space can read
         (searched if many else fixed)[key] = text
     return fixed, searched
 
 
 def _merged(own: list[str], fixed: Mapping[str, str], in_space: Sequence[str]) -> list[str]:
-    """The overrides of every trial: the sweep's, those of the command line on top of them."""
+    """The overrides of every trial: those of the sweep's file, then the command line's."""
     merged = {word.partition("=")[0]: word for word in own}
     for key, text in fixed.items():
         if key.lstrip("+") not in in_space:
@@ -261,9 +235,9 @@ def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> 
         words = OmegaConf.select(compose_model(model), "model.judged_by") or ["quality"]
         judges[model] = str(words[0])
     if len(set(judges.values())) > 1:
-        told = ", ".join(f"{model} by {word}" for model, word in judges.items())
+        each = ", ".join(f"{model} by {word}" for model, word in judges.items())
         raise UserError(
-            f"These models are judged by scores that do not compare ({told}). Name one score that "
+            f"These models are judged by scores that do not compare ({each}). Name one score that "
             "all of them have, as in sweep.objective.metric=fid, or sweep them one by one."
         )
 
@@ -282,7 +256,7 @@ def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
         return points if wanted is None else min(int(wanted), points)
     if wanted is None:
         raise UserError(
-            f"n_trials=null stands for every point of a grid, and the sampler is "
+            f"n_trials=null means every point of a grid, and the sampler is "
             f"'{sampler['name']}' (one of {', '.join(SAMPLERS)}). Use n_trials=20, say."
         )
     assert isinstance(wanted, int)
