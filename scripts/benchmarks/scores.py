@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.inception import PUBLISHED
+from gansweep.metrics.moments import Gaussian
 from gansweep.metrics.panel import Panel
-from gansweep.metrics.scores.frechet import Gaussian, frechet_distance
+from gansweep.metrics.scores.frechet import frechet_distance
 
 THREE = ("fid", "is", "kid")
 ALL = (*THREE, "precision", "recall", "density", "coverage")

@@ -20,7 +20,8 @@ from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from gansweep.metrics.features.inception import Inception
-from gansweep.metrics.scores.frechet import FrechetScore, gaussian_of
+from gansweep.metrics.moments import gaussian_of
+from gansweep.metrics.scores.frechet import FrechetScore
 from gansweep.metrics.scores.inception_score import InceptionScore
 from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
 from gansweep.metrics.scores.prdc import Neighbours

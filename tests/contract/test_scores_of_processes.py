@@ -10,15 +10,11 @@ import torch
 from torchmetrics import Metric
 
 from gansweep.config.compose import compose
+from gansweep.metrics.moments import gaussian_of
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.scores.agreement import ClassAgreement
-from gansweep.metrics.scores.frechet import (
-    FrechetInfinity,
-    FrechetScore,
-    FrechetSpread,
-    IntraFrechet,
-    gaussian_of,
-)
+from gansweep.metrics.scores.frechet import FrechetScore, IntraFrechet
+from gansweep.metrics.scores.frechet_limit import FrechetInfinity, FrechetSpread
 from gansweep.metrics.scores.inception_score import InceptionScore, ModeScore
 from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
 from gansweep.metrics.scores.prdc import Neighbours

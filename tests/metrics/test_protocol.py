@@ -54,7 +54,7 @@ def test_only_the_noise_may_differ_between_compared_numbers() -> None:
 
 def test_the_interval_of_fid_says_that_it_is_of_its_number_of_samples() -> None:
     assert interval_holds(FID) == "the mean FID of 2,000 samples"
-    assert interval_holds(FID | {"score": "fid_infinity"}) == "the FID of endless samples"
+    assert interval_holds(FID | {"score": "fid_infinity"}) == "the FID of infinitely many samples"
     assert interval_holds(FID | {"score": "fifty_fifty"}) == ""
 
 

@@ -1,4 +1,4 @@
-"""What is worked out once and kept between runs: trained classifiers and real statistics."""
+"""The cache between runs: trained classifiers and statistics of real images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from gansweep.data.download import locked
 from gansweep.records.drafts import drafted, remove_drafts
 
-Content = dict[str, Any]  # tensors, numbers, strings: what weights_only=True reads back
+Content = dict[str, Any]  # tensors, numbers and strings, which torch.load(weights_only=True) reads
 
 
 def cache_dir() -> Path:
@@ -25,17 +25,18 @@ def cache_dir() -> Path:
 
 
 def say(message: str) -> None:
-    """One line to the person at the terminal; stdout belongs to the command's results."""
+    """Print one line to stderr; stdout is for the results of a command."""
     print(f"gansweep: {message}", file=sys.stderr, flush=True)
 
 
 def kept(
     name: str, make: Callable[[], Content], sound: Callable[[Content], bool] = lambda content: True
 ) -> Content:
-    """The content kept under `name`, made by the first process that asks and read by the others.
+    """The content cached under `name`. The first process makes it, all others read it.
 
-    sound: says whether a file that could be read holds what it should.
-    A damaged file is made again. Where nothing can be written, the content is made every time.
+    name: a relative path in `cache_dir()`.
+    sound: whether the content of a readable file is correct.
+    A damaged file is made again. If the cache cannot be written, the content is made every time.
     """
     file = cache_dir() / name
     content = _read(file, sound)
@@ -57,9 +58,9 @@ def _read(file: Path, sound: Callable[[Content], bool]) -> Content | None:
         if sound(content):
             return content
         reason = "its content does not match its hash"
-    except Exception as error:  # a cut or foreign file fails in many ways, all mended alike
+    except Exception as error:  # a truncated or foreign file raises many kinds of errors
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-    say(f"{file} is damaged ({reason}) and is made again.")
+    say(f"{file} is damaged ({reason}). It is made again.")
     return None
 
 
@@ -72,6 +73,6 @@ def _write(file: Path, content: Content) -> None:
     # torch.save reports a full disk as RuntimeError
     except (OSError, RuntimeError) as error:
         say(
-            f"{file} could not be written ({error}): the next run works it out again. "
-            "Set GANSWEEP_CACHE to a folder of yours."
+            f"{file} could not be written ({error}), so the next run computes it again. "
+            "Set GANSWEEP_CACHE to a folder that you can write to."
         )

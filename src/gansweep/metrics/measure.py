@@ -54,6 +54,18 @@ class Setting:
     balanced: bool = False
     held_out: Split = "test"
 
+    @property
+    def real_side(self) -> RealSide:
+        """`real`, for measures of images."""
+        assert self.real is not None, "points have no real side"
+        return self.real
+
+    @property
+    def features(self) -> Tensor:
+        """(n_real, d), for measures that say `needs_features`."""
+        assert self.real_side.features is not None, "the measure lacks needs_features"
+        return self.real_side.features
+
 
 class Measure(ABC):
     """One kind of measurement.
@@ -93,3 +105,8 @@ class Measure(ABC):
     def protocol(self, setting: Setting, word: str) -> Protocol:
         """What one of its numbers depends on beyond what all scores share."""
         return {}
+
+
+def needs_classifier(backbone: str | None) -> str:
+    """The `misfit` of measures that need the probabilities of the data's own classes."""
+    return "" if backbone == "classifier" else "only metrics=classifier predicts the data's classes"

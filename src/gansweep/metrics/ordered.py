@@ -1,4 +1,4 @@
-"""Numbered samples that several processes collect and every one of them sees in the same order."""
+"""Numbered samples that several processes collect, gathered in the same order on each of them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 
 class OrderedSamples(Metric):
-    """The samples of all processes in the order of their numbers, however they were shared out.
+    """The samples of all processes in the order of their numbers.
 
-    The base of scores that depend on the order or on all samples at once: sorted, n processes
-    compute from the very tensor that one would hold. They may bring unequal counts, or none.
-    kwargs: torchmetrics' own, such as sync_on_compute.
+    The base class of scores that depend on the order or need all samples at once. After sorting,
+    n processes compute from exactly the tensor that one process would have. The processes may
+    have different numbers of samples, or none.
+    kwargs: of torchmetrics, such as sync_on_compute.
 
-    A state is a list of flat tensors, gathered by concatenation: so a process without samples
-    can bring an empty tensor though it knows no width.
+    A state is a list of flat tensors that are concatenated. So a process without samples can give
+    an empty tensor without knowing the width.
     """
 
     is_differentiable = False
     full_state_update = False
-    update_called = True  # no warning on a process whose samples are all with the others
+    update_called = True  # no warning on a process that has no samples
     state_types: ClassVar[dict[str, torch.dtype]] = {
         "numbers": torch.int64,
         "values": torch.float32,
@@ -39,12 +40,13 @@ class OrderedSamples(Metric):
     def update(self, numbers: Tensor, values: Tensor) -> None:
         """numbers: (n,) integers, each given once over all calls and processes.
 
-        values: (n, d) of any float type, kept as float32 on the metric's device.
+        values: (n, d) of any float type, stored as float32 on the metric's device.
+        Raises: ValueError for different lengths or another number of dimensions.
         """
         if len(numbers) != len(values) or values.ndim != 2:
             raise ValueError(
                 f"{tuple(numbers.shape)} numbers for values of shape {tuple(values.shape)}: give "
-                "one number for each row of values (n, d)."
+                "one number for each row of the values (n, d)."
             )
         self._keep("numbers", numbers)
         self._keep("values", values)
@@ -54,16 +56,16 @@ class OrderedSamples(Metric):
         getattr(self, name).append(part.reshape(-1))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """torchmetrics' own, which takes an empty list for one of floats, also where it is none."""
+        """As torchmetrics, which assumes that an empty list is a list of floats."""
         for name, dtype in self.state_types.items():
             if isinstance(getattr(self, name), list) and not getattr(self, name):
                 setattr(self, name, [torch.empty(0, dtype=dtype, device=self.device)])
         super().sync(*args, **kwargs)
 
     def order(self) -> Tensor:
-        """Where the samples stand among those collected, by increasing number: (N,) int64.
+        """The indices that sort the collected samples by their numbers: (N,) int64.
 
-        Raises: ValueError where there are none, or where a number was given twice.
+        Raises: ValueError if there are no samples or a number was given twice.
         """
         if not sum(part.numel() for part in self.numbers):
             raise ValueError("No samples were given to score: call update first.")
@@ -71,20 +73,20 @@ class OrderedSamples(Metric):
         doubled = numbers[1:][numbers[1:] == numbers[:-1]]
         if len(doubled):
             raise ValueError(
-                f"Sample {int(doubled[0])} was given twice, and {len(doubled)} numbers in all: "
-                "give every sample a number of its own, on whichever process it is made (a sampler "
-                "that pads the last batch must leave the padding out)."
+                f"Sample {int(doubled[0])} was given twice ({len(doubled)} such samples). Give "
+                "every sample its own number over all processes; if the data loader pads the last "
+                "batch, leave the padding out."
             )
         return order
 
     def compute(self) -> Any:
-        """`ordered`, or in a score what it says of them."""
+        """`ordered`; a score overrides it."""
         return self.ordered()
 
     def ordered(self) -> Tensor:
         """The values of all processes by increasing number: (N, d) float32.
 
-        Raises: ValueError as `order`, or for values that are not finite.
+        Raises: ValueError like `order`, or for values that are not finite.
         """
         order = self.order()
         values = dim_zero_cat(self.values).view(len(order), -1)[order]
@@ -92,7 +94,7 @@ class OrderedSamples(Metric):
         if not finite.all():
             raise ValueError(
                 f"{int((~finite).sum())} of {len(values)} samples have features that are not "
-                "finite (NaN or infinite), which no score can measure: look for images that are "
-                "not finite, or for broken weights of the feature network."
+                "finite (NaN or infinite), so no score can be computed. Check whether the images "
+                "are finite and the weights of the feature network are intact."
             )
         return values

@@ -1,6 +1,6 @@
-"""What a score's number was measured with, the name that says so, and which numbers compare.
+"""A score's protocol: what it was measured with, the name that states it, what can be compared.
 
-Needs no torch, so that reports and sweeps read it at no cost.
+Imports no torch, so that reports and sweeps start fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gansweep.errors import UserError, nearest
 Direction = Literal["minimize", "maximize"]
 Protocol = dict[str, Any]
 
-# the better end of each score that has one
+# whether a lower or a higher value is better
 DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("fid", "fid_infinity", "intra_fid", "kid", "reverse_kl"), "minimize"),
     **dict.fromkeys(("confident_reverse_kl", "in_no_mode"), "minimize"),
@@ -27,10 +27,10 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
 }
-# what a run is judged by, where it measures several: the first of these
+# the objective of a run that measures several scores is the first of these
 DEFAULT_OBJECTIVES = ("fid", "kid", "is", "reverse_kl")
-# the words of metrics.scores: what costs little enough to be measured again and again in training,
-# where it is null, and what must be asked for
+# the words of metrics.scores: QUICK ones are cheap enough to be measured often in training and are
+# the default; the others must be requested
 QUICK = (
     *("fid", "is", "kid", "precision", "recall", "density", "coverage", "modes"),
     "class_agreement",
@@ -39,33 +39,33 @@ ON_REQUEST = (
     *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
     *("memorisation", "fifty_fifty"),
 )
-# of classes: what counts the samples alone that the classifier is sure of
+# count only the samples whose class the classifier predicts with confidence
 CONFIDENT_WORDS = ("confident_modes", "confident_reverse_kl")
 MODE_WORDS = (
     *("modes", "high_quality", "reverse_kl"),
     *(*CONFIDENT_WORDS, "in_no_mode", "mode_counts"),
 )
-# the word that chooses a score of another name
+# score -> the word of metrics.scores that chooses it, if that is another word
 CHOSEN_BY = {
     **{word: "modes" for word in MODE_WORDS if word != "modes"},
     "ndb_js": "ndb",
 }
-# what a model says of held-out samples, which says nothing of the samples that it makes
+# scores of a model's answers for held-out samples; they do not measure generated samples
 HELD_OUT = (
     *("class_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),
     *("auroc_reconstruction", "auroc_latent"),
 )
 PLAIN_BACKBONE = "inception"  # torch-fidelity's Inception-v3 with its published weights
-# what may differ between two numbers that are compared, or only comments on one
+# keys that may differ between two numbers that are compared
 REPEATABLE = ("noise_seed", "floor", "feature_width")
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One measured number, or one list of numbers, never without its protocol.
+    """One measured number, or one list of numbers, with its protocol.
 
-    std: spread of the value over its splits or subsets (divided by n, not n - 1) or its draws,
-        where it has any.   interval: bounds at 95 % confidence of what `interval_holds` says.
+    std: spread of the value over its splits or subsets (divided by n, not n - 1) or its draws, if
+        there are any.   interval: 95 % confidence bounds of the quantity `interval_holds` names.
     """
 
     value: float | list[float]
@@ -78,16 +78,16 @@ class Score:
         return score_name(self.protocol)
 
     def numbers(self) -> dict[str, Any]:
-        """The value with its spread, as a record keeps them beside the protocol."""
+        """The value with its spread, as a record stores them beside the protocol."""
         spread = {"std": self.std, "interval": self.interval and list(self.interval)}
         return {"value": self.value, **{k: v for k, v in spread.items() if v is not None}}
 
 
 def interval_holds(protocol: Mapping[str, Any]) -> str:
-    """What the 95 % interval of a score holds, in words; "" for the score's true value."""
+    """What the 95 % interval of a score covers, in words; "" for the score's true value."""
     if protocol.get("score") == "fid":
         return f"the mean FID of {protocol['n_fake']:,} samples"
-    return "the FID of endless samples" if protocol.get("score") == "fid_infinity" else ""
+    return "the FID of infinitely many samples" if protocol.get("score") == "fid_infinity" else ""
 
 
 def count_word(n: int) -> str:
@@ -98,7 +98,7 @@ def count_word(n: int) -> str:
 def score_name(protocol: Mapping[str, Any]) -> str:
     """The name of a protocol's column: fid_10k_train, fid_digitsnet_2k_train, modes_2500.
 
-    Scores in feature space name their backbone, but for the plain Inception one.
+    A score in a feature space names its backbone, except for the published Inception.
     """
     score, n = protocol["score"], count_word(protocol["n_fake"])
     if score in MODE_WORDS:
@@ -110,27 +110,27 @@ def score_name(protocol: Mapping[str, Any]) -> str:
 
 
 def protocol_key(protocol: Mapping[str, Any]) -> str:
-    """Equal for two protocols exactly when their numbers compare; serves to group them."""
+    """A key that is equal for two protocols exactly if their numbers can be compared."""
     kept = {key: value for key, value in protocol.items() if key not in REPEATABLE}
-    # a missing key and a null one mean the same: not part of the measurement
+    # a missing key and a null value mean the same: not part of the measurement
     return json.dumps({k: v for k, v in kept.items() if v is not None}, sort_keys=True)
 
 
 def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two numbers were measured alike in everything but the noise."""
+    """Whether two numbers were measured in the same way, except for the noise."""
     return protocol_key(a) == protocol_key(b)
 
 
 def scores_called(scores: Mapping[str, Mapping[str, Any]], word: str) -> list[str]:
-    """The full names that a word such as "fid" stands for.   scores: name -> protocol."""
+    """The full names of the scores of a word such as "fid".   scores: name -> protocol."""
     return [name for name, protocol in scores.items() if protocol.get("score") == word]
 
 
 def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
-    """The full name of the score a person asks for as "fid" or as "fid_digitsnet_1k_train".
+    """The full name of the score `wanted`, given as "fid" or as "fid_digitsnet_1k_train".
 
     scores: name -> protocol.
-    Raises: UserError where none matches, or where a short word means more than one.
+    Raises: UserError if no score matches, or if a short word matches more than one.
     """
     if wanted in scores:
         return wanted
@@ -139,11 +139,11 @@ def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
         return named[0]
     if named:
         raise UserError(
-            f"'{wanted}' stands for {len(named)} scores of different protocols: "
+            f"'{wanted}' matches {len(named)} scores with different protocols: "
             f"{', '.join(named)}. Give the full name of one."
         )
     words = list(dict.fromkeys([p["score"] for p in scores.values()] + list(scores)))
-    known = f"Measured are: {', '.join(words)}." if words else "This run measures no score."
+    known = f"The scores are: {', '.join(words)}." if words else "This run measures no score."
     raise UserError(
         f"There is no score '{wanted}'.{nearest(wanted, words)} {known} "
         "Choose one of them, or measure more with metrics= (metrics.scores=)."

@@ -1,4 +1,4 @@
-"""The real side of the scores: measured once for one content, count and backbone, then kept."""
+"""The real side of the scores: measured once per content, count and backbone, then cached."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
 from gansweep.metrics.cache import Content, kept, say
 from gansweep.metrics.features.backbone import Backbone
-from gansweep.metrics.scores.frechet import Gaussian, Moments
+from gansweep.metrics.moments import Gaussian, Moments
 
 SUBSET_SEED = 20_190_415
 
 
 @dataclass(frozen=True, slots=True)
 class RealSide:
-    """What the scores know of the real images of one split.
+    """The real images of one split, as the scores use them.
 
-    key: names the content, the count and the feature space; part of every file kept of them.
-    features: (n_real, d), where a score asked for them.
-    labels: (n_real,), and class_counts: (K,), where there are labels.
+    key: names the content, the count and the feature space; part of every cached file's name.
+    features: (n_real, d), if a score needs them.
+    labels: (n_real,) and class_counts: (K,), if the data have labels.
     """
 
     key: str
@@ -39,22 +39,22 @@ class RealSide:
         return replace(self, gaussian=self.gaussian.to(device), features=features)
 
     def subset(self, n: int) -> Tensor:
-        """(n, d) features of a fixed random choice of the images, all where n is their count."""
+        """(n, d) features of a fixed random subset of n images."""
         assert self.features is not None
         rows = torch.randperm(self.count, generator=generator_for(SUBSET_SEED))[:n]
         return self.features[rows.to(self.features.device)]
 
     def kept(self, what: str, make: Callable[[], Content]) -> Content:
-        """What was derived from these images, made by `make` the first time."""
+        """A cached result computed from these images; `make` computes it the first time."""
         return kept(f"real/{self.key}-{what}.pt", make)
 
 
 def real_side(
     data: DataSource, split: Split, n_real: int | None, backbone: Backbone, with_features: bool
 ) -> RealSide:
-    """The real images of a split under a backbone, on the CPU; at most `n_real` of them.
+    """At most `n_real` real images of a split under a backbone, on the CPU.
 
-    Kept by the content of the split, never by the data set's name.
+    Cached by the content of the split, not by the name of the data set.
     """
     parts = [data.fingerprint(split), split, str(n_real or "all")]
     parts += [backbone.resizer, backbone.name, backbone.weights_hash]
@@ -80,18 +80,18 @@ def _measure(
 ) -> Content:
     moments: Moments | None = None
     features, labels = [], []
-    count, told = 0, time.monotonic()
+    count, reported = 0, time.monotonic()
     for chunk, chunk_labels in data.arrays(split, n_real):
         for images in chunk.split(backbone.batch_size):
             pool, _ = backbone.features(images)
-            # every process reads the cache or measures all: nothing to sum up over processes
+            # every process reads the cache or measures all images: no sum over processes
             moments = moments or Moments(pool.shape[1], sync_on_compute=False).to(pool.device)
             moments.update(pool)
             count += len(images)
             if with_features:
                 features.append(pool.cpu())
-            if time.monotonic() - told > 10:
-                told = time.monotonic()
+            if time.monotonic() - reported > 10:
+                reported = time.monotonic()
                 say(f"measuring the real images under {backbone.name}: {count:,} so far")
         if chunk_labels is not None:
             labels.append(chunk_labels)

@@ -173,7 +173,7 @@ class TestDinoV2:
     ) -> None:
         file = tmp_path / "other.pth"
         torch.save(dinov2_state() | {name: torch.zeros(1)}, file)
-        with pytest.raises(UserError, match=f"does not hold the weights of DINOv2.*{reason}"):
+        with pytest.raises(UserError, match=f"does not contain the weights of DINOv2.*{reason}"):
             DinoV2(CPU, file)
 
     def test_the_gated_layers_of_vit_g_are_refused(self, tmp_path: Path) -> None:
@@ -240,7 +240,9 @@ class TestClip:
 
     def test_the_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
         torch.save(dinov2_state(), tmp_path / "other.pth")
-        with pytest.raises(UserError, match="does not hold the weights of CLIP.*no 'visual.proj'"):
+        with pytest.raises(
+            UserError, match="does not contain the weights of CLIP.*no 'visual.proj'"
+        ):
             Clip(CPU, tmp_path / "other.pth")
 
 

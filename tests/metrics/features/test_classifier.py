@@ -62,7 +62,7 @@ def test_the_classifier_is_the_same_whatever_is_set_aside_to_validate_with() -> 
 def test_a_long_training_says_once_how_long_it_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gansweep.metrics.features.classifier_training.TOLD_AFTER", 0.0)
+    monkeypatch.setattr("gansweep.metrics.features.classifier_training.REPORTED_AFTER", 0.0)
     dataset_classifier(squares(), CPU)
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.endswith("s to go")] == [lines[1]]

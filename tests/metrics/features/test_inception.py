@@ -121,7 +121,7 @@ def test_the_weights_of_another_network_are_refused(
 ) -> None:
     file = tmp_path / "other.pth"
     torch.save(change, file)
-    with pytest.raises(UserError, match=f"does not hold the weights of Inception-v3.*{reason}"):
+    with pytest.raises(UserError, match=f"does not contain the weights of Inception-v3.*{reason}"):
         Inception(CPU, file)
 
 
@@ -131,5 +131,5 @@ def test_a_weight_of_another_shape_is_refused(
     file = tmp_path / "other.pth"
     state = theirs.state_dict() | {"Mixed_7c.branch_pool.conv.weight": torch.zeros(192, 7, 1, 1)}
     torch.save(state, file)
-    with pytest.raises(UserError, match="does not hold the weights of Inception-v3"):
+    with pytest.raises(UserError, match="does not contain the weights of Inception-v3"):
         Inception(CPU, file)

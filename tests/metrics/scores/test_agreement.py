@@ -35,7 +35,7 @@ def test_shares_and_confusions_are_those_counted_by_hand() -> None:
 @pytest.mark.parametrize(
     ("asked", "logits", "words"),
     [
-        ([0, 3], torch.zeros(2, 3), "Classes from 0 to 3 were asked for, and there are 3"),
+        ([0, 3], torch.zeros(2, 3), "requested classes go from 0 to 3, but the 3 classes"),
         ([0, -1], torch.zeros(2, 3), "from -1 to 0"),
         ([0], torch.zeros(2, 3), "one class for each row"),
         ([0, 1], torch.zeros(2, 4), "over 3 classes"),
@@ -106,7 +106,7 @@ def test_a_panel_tells_an_obedient_generator_from_one_that_swaps_two_classes() -
 def test_a_generator_that_is_asked_for_no_class_has_no_agreement() -> None:
     data = squares()
     assert "class_agreement" not in Panel(data, n_fake=120).scores
-    with pytest.raises(UserError, match="asked for no class"):
+    with pytest.raises(UserError, match="takes no class"):
         Panel(data, n_fake=120, scores=["class_agreement"])
     with pytest.raises(UserError, match="only metrics=classifier"):
         Panel(data, n_fake=120, scores=["class_agreement"], backbone="inception", conditional=True)

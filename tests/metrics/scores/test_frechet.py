@@ -6,19 +6,19 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from gansweep.data.order import generator_for
+from gansweep.metrics.moments import Gaussian, Moments, gaussian_of
 from gansweep.metrics.scores.frechet import (
+    FrechetScore,
+    IntraFrechet,
+    frechet_distance,
+    frechet_to_samples,
+)
+from gansweep.metrics.scores.frechet_limit import (
     SEED,
     FrechetInfinity,
-    FrechetScore,
     FrechetSpread,
-    Gaussian,
-    IntraFrechet,
-    Moments,
-    frechet_distance,
     frechet_error,
     frechet_infinity,
-    frechet_to_samples,
-    gaussian_of,
     infinity_interval,
 )
 
@@ -300,7 +300,7 @@ def test_a_class_with_too_few_samples_is_named() -> None:
         metric.update(torch.arange(3), torch.zeros(3, 2), torch.zeros(2))
     metric = IntraFrechet([known(2)])
     metric.update(torch.arange(5), drawn(known(2), 5, 0), torch.tensor([0, 0, 1, 2, 2]))
-    with pytest.raises(ValueError, match="Label 2 has no real side: 1 classes are known"):
+    with pytest.raises(ValueError, match="Label 2 is unknown: there are 1 classes"):
         metric.compute()
 
 

@@ -1,4 +1,4 @@
-"""Feature spaces: what turns images into the numbers that scores compare."""
+"""Feature spaces: networks that turn images into the numbers that scores compare."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gansweep.errors import UserError
 
 
 class Backbone(ABC):
-    """A fixed network that gives features and class logits of images in one pass.
+    """A fixed network that computes features and class logits of images in one pass.
 
-    name: stands in the name of every score measured with it.
-    weights_hash: 16 hex digits over the weights.   resizer: how images get to its input size.
-    extras: further facts for the protocol.   batch_size: images that a pass takes at once.
-    n_classes: of the data set's own classes that the logits stand for, None for other logits.
+    name: part of the name of every score measured with it.
+    weights_hash: 16 hex digits over the weights.   resizer: how images are resized to its input.
+    extras: more entries for the protocol.   batch_size: images per pass.
+    n_classes: the number of the data set's own classes if the logits predict them, else None.
     """
 
     name: str
@@ -36,25 +36,25 @@ class Backbone(ABC):
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, d) and logits (N, K), float32 on the backbone's device.
 
-        images: uint8 (N, C, H, W) of any device, at their own size.
+        images: uint8 (N, C, H, W) on any device, not resized.
         K is 0 for a network that predicts no classes.
         Raises: ValueError for images of another type or shape.
         """
         _require_uint8(images)
-        # what the training computes in must not reach the score
+        # the precision of the training must not affect the score
         with torch.autocast(self.device.type, enabled=False), full_precision():
             return self.extract(images.to(self.device))
 
     @abstractmethod
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` of images that are already on the device."""
+        """As `features`, for images that are already on the device."""
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Products of float32 in float32: no TF32 and no bfloat16 inside, the settings as before after.
+    """Inside, float32 products use no TF32 and no bfloat16. Afterwards the settings are restored.
 
-    Within it torch's older switches (`allow_tf32`, `get_float32_matmul_precision`) cannot be read.
+    Inside, torch's older switches (`allow_tf32`, `get_float32_matmul_precision`) cannot be read.
     """
     if not hasattr(torch.backends.cudnn, "conv"):  # before torch 2.9
         with _full_precision_by_the_older_switches():
@@ -90,16 +90,16 @@ def _full_precision_by_the_older_switches() -> Iterator[None]:
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W): grey ones with their channel three times.
+    """Images (N, C, H, W) as (N, 3, H, W); a grey channel is repeated three times.
 
-    Raises: UserError for other numbers of channels.
+    Raises: UserError for other numbers of channels than 1 and 3.
     """
     channels = images.shape[1]
     if channels not in (1, 3):
         raise UserError(
-            f"The data's images have {channels} channels, and this feature space takes colour (3) "
-            "or grey ones (1). Labelled images can be scored by metrics=classifier; metrics=none "
-            "trains without scores."
+            f"The data's images have {channels} channels, but this feature space takes colour (3) "
+            "or grey images (1). Use metrics=classifier for labelled images, or metrics=none to "
+            "train without scores."
         )
     return images.expand(-1, 3, -1, -1)
 
@@ -109,7 +109,7 @@ def _require_uint8(images: Tensor) -> None:
         return
     low, high = (f"{v:g}" for v in images.aminmax()) if images.numel() else ("none", "none")
     raise ValueError(
-        "Images are measured as a file would hold them, uint8 (N, C, H, W) in 0..255, but these "
-        f"are {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)} from {low} to "
-        f"{high}. Turn images in [-1, 1] into such with gansweep.metrics.panel.to_uint8."
+        "A feature space takes uint8 images (N, C, H, W) in 0..255, but these are "
+        f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)} from {low} to {high}. "
+        "Convert images in [-1, 1] with gansweep.metrics.panel.to_uint8."
     )

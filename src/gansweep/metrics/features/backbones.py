@@ -1,4 +1,4 @@
-"""The choice of a feature space by name; each is imported only when it is chosen."""
+"""The choice of a feature space by name. Each is imported only when it is chosen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gansweep.errors import UserError, nearest
 from gansweep.metrics.features.backbone import Backbone
 
 BACKBONES = ("classifier", "inception", "dinov2", "clip")
-WITH_CLASSES = ("classifier", "inception")  # their logits predict classes, as IS and modes need
+WITH_CLASSES = ("classifier", "inception")  # those that predict classes, which IS needs
 
 
 def load_backbone(
@@ -21,11 +21,13 @@ def load_backbone(
     weights_path: str | Path | None = None,
     min_test_accuracy: float = 0.9,
 ) -> Backbone:
-    """The backbone of that name, its weights downloaded, read or (classifier) trained on `data`.
+    """The backbone of that name. Its weights are downloaded, read or (classifier) trained.
 
-    weights_path: a file of other weights than the published ones; not for the classifier.
-    Raises: UserError for an unknown name, weights that cannot be had, a classifier of `data` below
-        `min_test_accuracy`.
+    choice: one of `BACKBONES`.   data: for the classifier.
+    weights_path: a file with other weights than the published ones; not for the classifier.
+    min_test_accuracy: of the classifier, 0 to 1.
+    Raises: UserError for an unknown name, for weights that cannot be downloaded or read, or for a
+        classifier below `min_test_accuracy`.
     """
     if choice == "classifier":
         from gansweep.metrics.features.classifier import dataset_classifier
@@ -44,6 +46,6 @@ def load_backbone(
 
         return Clip(device, weights_path)
     raise UserError(
-        f"metrics.backbone knows no '{choice}'.{nearest(choice, BACKBONES)} "
-        f"Choose of: {', '.join(BACKBONES)}."
+        f"metrics.backbone has no choice '{choice}'.{nearest(choice, BACKBONES)} "
+        f"Choose one of: {', '.join(BACKBONES)}."
     )

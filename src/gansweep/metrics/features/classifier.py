@@ -1,8 +1,8 @@
-"""A classifier of the data set itself, the feature space for small labelled images.
+"""A classifier of the data set itself: the feature space for small labelled images.
 
-For the sets that everyone uses one is shipped (see judges.py). For any other it is trained once on
-the training split, validation images among them, measured on the test split and kept by the content
-of both.
+For common data sets a trained one is shipped (see judges.py). For others it is trained once on the
+training split, including validation images, and measured on the test split. It is cached by the
+content of both splits.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from gansweep.metrics.features.judges import judge_of, weights_hash
 
 
 class DatasetClassifier(Backbone):
-    """The classifier of one data set as a feature space named after it.
+    """The classifier of one data set as a feature space that is named after the data set.
 
-    digitsnet1 is one that is shipped, iconsnet one that was trained on this machine.
+    For example, digitsnet1 is shipped, and iconsnet was trained on this machine.
     """
 
     resizer = "none"
@@ -50,10 +50,11 @@ class DatasetClassifier(Backbone):
 
 
 class StackedClassifier(Backbone):
-    """The base set's classifier on each channel of a stacked image, which it reads as one image.
+    """The classifier of the base data set, applied to each channel of a stacked image.
 
-    Features: the channels' side by side, (N, 3 * 64). Logits: the joint log-probabilities of the
-    triples of classes, (N, K^3), the first channel's class counting most, as in the labels.
+    Features: of all channels, concatenated, (N, 3 * 64). Logits: the joint log-probabilities of
+    the triples of classes, (N, K^3). The first channel's class is the most significant, as in the
+    labels.
     """
 
     resizer = "none"
@@ -77,12 +78,12 @@ class StackedClassifier(Backbone):
 def dataset_classifier(
     data: DataSource, device: torch.device, min_test_accuracy: float = 0.9
 ) -> DatasetClassifier | StackedClassifier:
-    """The classifier of `data`: shipped, from the cache, or trained now (it says so on stderr).
+    """The classifier of `data`: shipped, from the cache, or trained now (stderr reports it).
 
-    A stacked set is read by the classifier of the set that its channels are taken from, and any
-    other that names a set as its `classifier_from` by that set's.
-    Raises: UserError for data without labels, of a size it cannot read, or where its accuracy on
-        the test split is below `min_test_accuracy`.
+    Data with a `classifier_from` use the classifier of that set; stacked data use the one of the
+    set that their channels come from.
+    Raises: UserError for data without labels, for images of an unsupported size, or for a test
+        accuracy below `min_test_accuracy`.
     """
     if data.classifier_from is not None:
         return dataset_classifier(data.classifier_from, device, min_test_accuracy)
@@ -91,7 +92,7 @@ def dataset_classifier(
         assert isinstance(base, DatasetClassifier), "a stacked set is not stacked again"
         return StackedClassifier(base, data)
     refuse_unfit(data)
-    data = data.undivided  # the same classifier, whatever a run sets aside to validate with
+    data = data.undivided  # the classifier must not depend on the size of the validation split
     train, test = data.fingerprint("train"), data.fingerprint("test")
     judge = judge_of(train, test)
     if judge is not None:
@@ -111,16 +112,16 @@ def dataset_classifier(
     right: float = content["test_accuracy"]
     if right < min_test_accuracy:
         raise UserError(
-            f"The classifier trained on data={data.name} is right on {right:.1%} of its test "
-            f"images, below metrics.min_test_accuracy={min_test_accuracy}: scores in its feature "
-            "space would mean little. Use metrics=inception, or accept it with "
+            f"The classifier trained on data={data.name} has a test accuracy of {right:.1%}, below "
+            f"metrics.min_test_accuracy={min_test_accuracy}: scores in its feature space would "
+            "mean little. Use metrics=inception, or accept the classifier with "
             f"metrics.min_test_accuracy={int(right * 100) / 100}."
         )
     return DatasetClassifier(name, data, content, device)
 
 
 def refuse_unfit(data: DataSource) -> None:
-    """Raises: UserError for data that no classifier can be trained and measured on."""
+    """Refuse data on which no classifier can be trained and measured.   Raises: UserError."""
     if problem := _problem(data):
         raise UserError(
             f"metrics.backbone=classifier trains a classifier on the data, but data={data.name} "
@@ -141,9 +142,9 @@ def _problem(data: DataSource) -> str:
     if data.is_points:
         return "consists of points, which need no feature space"
     if data.n_classes is None or data.n_classes < 2:
-        return "has no labels of two or more classes to train one on"
+        return "has no labels with two or more classes to train it on"
     if not 8 <= min(data.shape[1:]) <= max(data.shape[1:]) <= 64:
-        return f"has images of {data.shape[1]}x{data.shape[2]}; it reads 8x8 to 64x64"
+        return f"has images of {data.shape[1]}x{data.shape[2]}, and it takes 8x8 to 64x64"
     if data.count("test") == 0:
         return "has no test split to measure its accuracy on"
     return ""
@@ -153,16 +154,16 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     images, labels = zip(*data.arrays("train"), strict=True)
     name = f"{data.name}net"
     say(
-        f"training {name}, the classifier that scores are measured with, once on "
-        f"{data.n_train:,} images of data={data.name}."
+        f"training {name}, the classifier that scores are measured with, on {data.n_train:,} "
+        f"images of data={data.name}. This happens once."
     )
     started = time.monotonic()
     whole, numbers = torch.cat(images), torch.cat(labels)
     network = train_classifier(name, whole, numbers, data.n_classes or 0, device)
     right = accuracy(network, data)
     say(
-        f"{name} is right on {right:.1%} of the test images "
-        f"({time.monotonic() - started:.1f} s). It is kept for later runs."
+        f"{name} has a test accuracy of {right:.1%} ({time.monotonic() - started:.1f} s). It is "
+        "cached for later runs."
     )
     weights = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
     return {"weights": weights, "test_accuracy": right, "hash": weights_hash(weights)}

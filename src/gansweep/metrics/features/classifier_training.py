@@ -1,8 +1,8 @@
-"""How the classifier of a data set is trained: a shipped one, and a narrower one for other data.
+"""The network and the training of a data set's classifier.
 
-Beside the real images it sees strangers (noise, dots, flat images, blobs, mixtures and scrambled
-images) whose right answer is "any class alike": without them it is sure of its class on pure noise,
-and a generator of noise would be said to cover modes.
+Besides real images it sees strangers: noise, dots, flat images, blobs, mixtures and scrambled
+images. For them it learns to predict all classes with equal probability. Without them it would be
+confident about pure noise, and a generator of noise would seem to cover the modes.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from torch import Tensor, nn
 from gansweep.data.source import DataSource
 from gansweep.metrics.cache import say
 
-RECIPE = 3  # counts up whenever the network or its training changes
+RECIPE = 3  # raise it when the network or its training changes
 SEED = 20_140_610
 BATCH = 128
-IMAGES_SEEN = 300_000  # in all, but within these bounds for large and for small sets
+IMAGES_SEEN = 300_000  # in total, within the next two bounds for large and for small data sets
 LEAST_EPOCHS = 5
 MOST_EPOCHS = 60
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
-STRANGERS = 1 / 6  # of a batch, beside its images
+STRANGERS = 1 / 6  # of the number of real images in a batch
 STRANGER_WEIGHT = 0.5
-TOLD_AFTER = 10.0  # seconds, then it says how long the rest takes
-WIDTHS = (16, 32, 64)  # half the time of the next on a CPU
+REPORTED_AFTER = 10.0  # seconds until the remaining time is reported
+WIDTHS = (16, 32, 64)  # on a CPU half the time of the shipped ones
 SHIPPED_WIDTHS = (32, 64, 64)
 HIDDEN = 64
 
 
 class ClassifierNet(nn.Module):
-    """Three convolutions of 3x3 with batch norm, one hidden layer and one linear layer.
+    """Three 3x3 convolutions with batch norm, one hidden layer and one linear layer.
 
-    As many of them take strides of 2, the last ones, as bring the longer side to 4 pixels or less;
-    images above 32 pixels get a fourth.
-    shape: (C, H, W), H and W from 8 to 64.   widths: channels of the convolutions, the last for all
-    that follow.   Features: the hidden layer's, (N, 64), never negative.
+    The last convolutions have stride 2, so many that the longer side becomes 4 pixels or less.
+    Images above 32 pixels get a fourth convolution.
+    shape: (C, H, W), H and W from 8 to 64.   widths: channels of the convolutions; a fourth uses
+    the last width.   The features are the hidden layer's, (N, 64), not negative.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ClassifierNet(nn.Module):
 
     @classmethod
     def holding(cls, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> ClassifierNet:
-        """One of trained weights, for images of `shape`, in evaluation mode."""
+        """A network with trained weights for images of `shape`, in evaluation mode."""
         widths = tuple(len(weights[name]) for name in sorted(weights) if weights[name].dim() == 4)
         with torch.random.fork_rng(devices=[]):
             network = cls(shape, len(weights["linear.bias"]), widths)
@@ -86,13 +86,13 @@ def train_classifier(
     device: torch.device,
     widths: tuple[int, ...] = WIDTHS,
 ) -> ClassifierNet:
-    """Train on uint8 images (N, C, H, W) with int64 labels (N,), in evaluation mode at the end.
+    """Train on uint8 images (N, C, H, W) with int64 labels (N,). Returns it in evaluation mode.
 
-    The same weights every time on one machine: every random number comes from generators of its
-    own. Adam with decoupled weight decay under one cycle of the learning rate, images shifted by
-    up to a pixel. `name` is said beside its one line of progress.
+    AdamW with a one-cycle learning rate, images shifted by up to one pixel. Random numbers come
+    from its own generators, so the weights are the same every time on one machine.
+    name: for the line of progress.
     """
-    # whoever asks may stand in a no-grad, inference or autocast block
+    # the caller may be in a no-grad, inference or autocast block
     full_precision = torch.autocast(device.type, enabled=False)
     with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
         return _train(name, images.to(device), labels.to(device), n_classes, widths)
@@ -103,7 +103,7 @@ def _train(
 ) -> ClassifierNet:
     draw = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would reach the GPUs' too
+        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would also seed the GPUs
         network = ClassifierNet(tuple(images.shape[1:]), n_classes, widths)
     network.to(memory_format=torch.channels_last).to(images.device).train()
     batch_size = min(BATCH, len(images))
@@ -112,7 +112,7 @@ def _train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     batches: Iterator[Tensor] = iter(())
-    started, told = time.monotonic(), False
+    started, reported = time.monotonic(), False
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         for step in range(steps):
             batch = next(batches, None)
@@ -126,8 +126,8 @@ def _train(
             optimizer.step()
             schedule.step()
             taken = time.monotonic() - started
-            if taken > TOLD_AFTER and not told:
-                told = True
+            if taken > REPORTED_AFTER and not reported:
+                reported = True
                 left = taken * (steps / (step + 1) - 1)
                 say(f"training {name}: {(step + 1) / steps:.0%} done, {left:.0f} s to go")
     return network.eval()
@@ -150,9 +150,9 @@ def _shifted(images: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def strangers(images: Tensor, n: int, draw: torch.Generator) -> Tensor:
-    """About n images of no class, a sixth each of six kinds: (m, C, H, W) in [-1, 1].
+    """About n images of no class, one sixth of each of six kinds: (m, C, H, W) in [-1, 1].
 
-    images: (N, C, H, W) real ones in [-1, 1], which the last two kinds are made of.
+    images: real ones (N, C, H, W) in [-1, 1], from which the last two kinds are made.
     """
     channels, height, width = images.shape[1:]
     each = -(-n // 6)
@@ -160,7 +160,7 @@ def strangers(images: Tensor, n: int, draw: torch.Generator) -> Tensor:
     noise = torch.rand(shape, generator=draw) * 2 - 1
     density = torch.rand(each, 1, 1, 1, generator=draw)
     dots = (torch.rand(shape, generator=draw) < density).float() * 2 - 1
-    # from wholly black to wholly white, ends included, as a collapsed generator makes them
+    # from all black to all white, both included, as a collapsed generator makes them
     flat = torch.rand(each, channels, 1, 1, generator=draw).mul(3).sub(1.5).clamp(-1, 1)
     coarse = int(torch.randint(2, height // 2, (1,), generator=draw))
     small = torch.randn(each, channels, coarse, coarse, generator=draw) * 0.7
@@ -175,13 +175,13 @@ def strangers(images: Tensor, n: int, draw: torch.Generator) -> Tensor:
 
 
 def scaled(images: Tensor) -> Tensor:
-    """uint8 images as the network reads them, in [-1, 1]."""
+    """uint8 images as floats in [-1, 1], the input of the network."""
     return images.float() / 127.5 - 1
 
 
 @torch.no_grad()
 def accuracy(network: ClassifierNet, data: DataSource) -> float:
-    """Share of the test images that are given their own label."""
+    """Share of the test images that are classified correctly, 0 to 1."""
     device = network.linear.weight.device
     right = seen = 0
     for images, labels in data.arrays("test"):
@@ -194,7 +194,7 @@ def accuracy(network: ClassifierNet, data: DataSource) -> float:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """One CPU thread: the same weights on any number of cores, and no slower at these sizes."""
+    """Use one CPU thread: same weights on any number of cores, and not slower at these sizes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

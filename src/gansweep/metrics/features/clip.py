@@ -1,4 +1,4 @@
-"""CLIP's image encoder as feature space, by torch-fidelity."""
+"""CLIP's image encoder, from torch-fidelity, as feature space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gansweep.metrics.features.weights import Published, State
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 PUBLISHED = Published(
     network="CLIP ViT-B/32",
-    # as torch-fidelity keeps it
+    # the name that torch-fidelity uses
     file_name="clip-vit-b-32-40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af.pt",
     url="https://openaipublic.azureedge.net/clip/models/"
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
@@ -29,10 +29,10 @@ PUBLISHED = Published(
 class Clip(Backbone):
     """CLIP's image embedding, as torch-fidelity's "clip-vit-b-32": features (N, 512), no logits.
 
-    weights_path: the published file, or a saved state_dict of a vision transformer of CLIP, which
-        makes another feature space, named after its hash.
-    Source: Radford et al. 2021, arXiv:2103.00020; for FID Kynkaanniemi et al. 2022,
-        arXiv:2203.06026, whose resizer differs.
+    weights_path: the published file, or a saved state_dict of another CLIP vision transformer.
+        That is another feature space, and its name contains the hash of the file.
+    Source: Radford et al. 2021, arXiv:2103.00020. For FID: Kynkaanniemi et al. 2022,
+        arXiv:2203.06026, where the resizer is another one.
     """
 
     batch_size = 32
@@ -55,18 +55,21 @@ class Clip(Backbone):
 
 
 def _tensors(file: Path, weights_hash: str) -> Any:
-    """The published file is a program, which runs only where its hash is the published one."""
+    """The published file is a TorchScript program. It runs only if its hash is the published one.
+
+    Any other file is read as plain tensors.
+    """
     if not PUBLISHED.is_it(weights_hash):
         return torch.load(file, map_location="cpu", weights_only=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces the end of its format
+        warnings.simplefilter("ignore")  # torch warns that the format is deprecated
         return dict(torch.jit.load(file, map_location="cpu").state_dict())
 
 
 def _image_encoder(state: State) -> nn.Module:
-    """torch-fidelity's encoder, whose sizes are read from the weights."""
+    """torch-fidelity's encoder; its sizes are read from the weights."""
     state = {name: value for name, value in state.items() if name.startswith("visual.")}
-    state["text_projection"] = state["visual.proj"]  # of its shape the width of the output is read
-    with torch.random.fork_rng(devices=[]):  # it begins with random weights
+    state["text_projection"] = state["visual.proj"]  # its shape gives the width of the output
+    with torch.random.fork_rng(devices=[]):  # it draws random initial weights
         network: nn.Module = build_model(state, torch.float32).visual
     return network

@@ -29,10 +29,11 @@ PUBLISHED = Published(
 
 
 class DinoV2(Backbone):
-    """DINOv2's class token behind the last layer norm: features (N, 1024), no logits.
+    """DINOv2's class token after the last layer norm: features (N, 1024), no logits.
 
-    As in the paper: ViT-L/14 at 224 x 224, resized as by Pillow, ImageNet's mean and spread. Other
-    weights (ViT-S/14, ViT-B/14) make another feature space, which is named after their hash.
+    As in the paper: ViT-L/14 at 224 x 224, Pillow's resizing, ImageNet's mean and standard
+    deviation. Other weights (ViT-S/14, ViT-B/14) are another feature space, and its name contains
+    their hash.
     Source: Stein et al. 2023, arXiv:2306.04675; Oquab et al. 2023, arXiv:2304.07193.
     """
 
@@ -58,10 +59,11 @@ def vision_transformer(state: State) -> nn.Module:
     """torchvision's vision transformer with DINOv2's weights, for images of 224 x 224.
 
     state: of ViT-S, B or L; the number and the width of the layers are read from it.
-    torchvision has no layer scale: it is a factor of the weights before it.
+    torchvision has no layer scale, so it is multiplied into the weights before it.
+    Raises: ValueError for weights of another network, such as one with registers.
     """
     if strange := [name for name in state if not name.startswith(KNOWN)]:
-        raise ValueError(f"{strange[0]} has no place in it")  # registers, say
+        raise ValueError(f"{strange[0]} is no part of this network")
     width, _, _, patch_size = state["patch_embed.proj.weight"].shape
     renamed = {
         "class_token": state["cls_token"],
@@ -75,7 +77,7 @@ def vision_transformer(state: State) -> nn.Module:
     for layer in range(depth):
         target = f"encoder.layers.encoder_layer_{layer}"
         renamed |= {f"{target}.{k}": v for k, v in _layer(state, f"blocks.{layer}").items()}
-    with torch.device("meta"):  # no time for random weights, and no random numbers drawn
+    with torch.device("meta"):  # skips the random initialisation
         network: nn.Module = VisionTransformer(
             image_size=INPUT_SIZE,
             patch_size=patch_size,
@@ -108,9 +110,9 @@ def _layer(state: State, block: str) -> State:
 
 
 def _positions(embedding: Tensor, side: int) -> Tensor:
-    """The embedding (1, 1 + M * M, d) of M x M patches for side x side of them.
+    """The embedding (1, 1 + M * M, d) of M x M patches, resized to side x side patches.
 
-    Bicubic, with the 0.1 that DINOv2's own code adds to the side: scores depend on it.
+    Bicubic, with the 0.1 that DINOv2's own code adds to the side. The scores depend on it.
     """
     token, patches = embedding[:, :1], embedding[:, 1:]
     given = round(patches.shape[1] ** 0.5)

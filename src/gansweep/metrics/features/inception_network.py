@@ -1,9 +1,9 @@
-"""The Inception-v3 of published FID, IS and KID, rearranged to give the same numbers sooner.
+"""The Inception-v3 of published FID, IS and KID, rearranged to compute the same numbers faster.
 
-The network is the one that TensorFlow published in 2015 (Szegedy et al. 2015, arXiv:1512.00567),
-in the weights and under the names of torch-fidelity. Three identities make it faster: batch norm
-is a part of the convolution before it; 1x1 convolutions of one input are one convolution; and a
-1x1 convolution may come before the average pooling that it follows, where channels are fewer.
+It is the network that TensorFlow published in 2015 (Szegedy et al. 2015, arXiv:1512.00567), with
+torch-fidelity's weights and names. Three identities make it faster. Batch norm is folded into the
+convolution before it. 1x1 convolutions with the same input become one convolution. A 1x1
+convolution after an average pooling is computed before it, where there are fewer channels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BATCH_NORM_EPS = 1e-3
 
 
 def folded(state: State, name: str) -> tuple[Tensor, Tensor]:
-    """Weight (out, in, kh, kw) and bias (out,) of a convolution with its batch norm in it."""
+    """Weight (out, in, kh, kw) and bias (out,) of a convolution with its batch norm folded in."""
     weight, gain, shift, mean, variance = (
         state[f"{name}.{key}"].double()
         for key in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
@@ -29,9 +29,10 @@ def folded(state: State, name: str) -> tuple[Tensor, Tensor]:
 
 
 class Convolution(nn.Module):
-    """relu(convolution), of several convolutions of one input side by side.
+    """relu(convolution) for several convolutions with the same input, concatenated.
 
-    names: of the convolutions, all of one kernel.   padding: None keeps the size at stride 1.
+    names: of the convolutions, all with the same kernel size.   padding: None keeps the size at
+    stride 1.
     """
 
     weight: Tensor
@@ -53,9 +54,9 @@ class Convolution(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """The 1x1 convolutions that begin a block's branches, and the whole of its pooled branch.
+    """The 1x1 convolutions at the start of a block's branches, and its whole pooled branch.
 
-    names: of the branches.   pooled: of the convolution behind the average pooling.
+    names: of the branches.   pooled: of the convolution after the average pooling.
     """
 
     weight: Tensor
@@ -140,9 +141,9 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """8 x 8: branches that end in 1x3 and 3x1 side by side.
+    """8 x 8: branches that end in 1x3 and 3x1 convolutions, concatenated.
 
-    The last block of the network pools by the maximum, as TensorFlow's does.
+    The last block of the network uses max pooling, as in TensorFlow.
     """
 
     def __init__(self, state: State, block: str, *, last: bool) -> None:

@@ -1,8 +1,8 @@
-"""The trained classifiers that are shipped, so that every machine scores in the same space.
+"""The shipped trained classifiers, so that every machine scores in the same feature space.
 
-Each is a file of tensors, judge_weights/NAME.safetensors, whose metadata say how it was made; it is
-used for data of the content that it was trained on, whatever they are called. `scripts/judges`
-makes them.
+Each is a file of tensors, judge_weights/NAME.safetensors; its metadata state how it was made. It is
+used for data with the content that it was trained on, whatever their name. `scripts/judges` makes
+these files.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FOLDER = Path(__file__).with_name("judge_weights")
 class Judge:
     """A shipped classifier.
 
-    name: of its feature space, as digitsnet1; its number counts up whenever the weights change.
-    train, test: the fingerprints of the data that it was trained and measured on.
+    name: of its feature space, such as digitsnet1. The number is raised when the weights change.
+    train, test: fingerprints of the data that it was trained and measured on.
     """
 
     name: str
@@ -35,47 +35,47 @@ class Judge:
     weights_hash: str
 
     def weights(self) -> dict[str, Tensor]:
-        """Raises: UserError where the installed file is damaged."""
+        """Name -> tensor.   Raises: UserError if the installed file is damaged."""
         path = FOLDER / f"{self.name}.safetensors"
         with safe_open(path, "pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if weights_hash(weights) != self.weights_hash:
             raise UserError(
-                f"{path} does not hold the weights that gansweep was released with, so its scores "
-                "would compare with no others. Install gansweep again."
+                f"{path} does not contain the weights that gansweep was released with, so its "
+                "scores could not be compared with any others. Install gansweep again."
             )
         return weights
 
 
 def judges() -> list[Judge]:
-    """All that are shipped."""
+    """All shipped classifiers."""
     found = []
     for path in sorted(FOLDER.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            said = file.metadata()
+            facts = file.metadata()
         found.append(
             Judge(
                 path.stem,
-                said["train_fingerprint"],
-                said["test_fingerprint"],
-                float(said["test_accuracy"]),
-                said["weights_hash"],
+                facts["train_fingerprint"],
+                facts["test_fingerprint"],
+                float(facts["test_accuracy"]),
+                facts["weights_hash"],
             )
         )
     return found
 
 
 def judge_of(train: str, test: str) -> Judge | None:
-    """The classifier shipped for data of these fingerprints, the newest; None where there is none.
+    """The newest shipped classifier for data with these fingerprints; None if there is none.
 
-    train: of all training images, validation images among them.
+    train: of all training images, including validation images.
     """
     own = [judge for judge in judges() if (judge.train, judge.test) == (train, test)]
     return max(own, key=lambda judge: (len(judge.name), judge.name), default=None)
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """16 hex digits over names and values."""
+    """16 hex digits over the names and values of the weights."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""The resizers that published scores were measured with; a score moves with its resizer."""
+"""The resizers of published scores. A score depends on its resizer."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 def tensorflow1_bilinear(images: Tensor, size: int) -> Tensor:
-    """Bilinear samples at i * in / out, with no antialiasing, as TensorFlow 1 resized.
+    """Bilinear samples at i * in / out without antialiasing, as TensorFlow 1 resizes.
 
     images: uint8 (N, C, H, W).   Returns: float32 (N, C, size, size) in [0, 255].
-    Source: torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, to float32 rounding; two
-        products with sparse matrices are ten times as fast as its gathers.
+    Equal to torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x up to float32 rounding. Two
+    matrix products are ten times as fast as its gathers.
     """
     rows, columns = (_bilinear_matrix(n, size, images.device) for n in images.shape[2:])
     return rows @ images.float() @ columns.T
 
 
 def _bilinear_matrix(n: int, size: int, device: torch.device) -> Tensor:
-    """(size, n): row i holds the weights of its two neighbours among n samples."""
-    # in float32, as TensorFlow computed the positions
+    """(size, n): row i has the weights of its two neighbours among n samples."""
+    # in float32, as TensorFlow computes the positions
     position = torch.arange(size, dtype=torch.float32) * torch.tensor(n / size)
     below = position.long()
     share = position - below
@@ -35,8 +35,8 @@ def pillow_bicubic(images: Tensor, size: int) -> Tensor:
     """Bicubic with antialiasing, rounded to uint8 after each direction, as Pillow resizes.
 
     images: uint8 (N, C, H, W).   Returns: whole numbers in float32, (N, C, size, size), 0..255.
-    Equal to PIL.Image.resize(..., BICUBIC) but for rounding ties. Pillow 13 begins with the height
-    where that shrinks more than the width, and older ones never: we never do.
+    Equal to PIL.Image.resize(..., BICUBIC) except for rounding ties. Like Pillow before 13, it
+    always resizes the width first; Pillow 13 starts with the height if that shrinks more.
     """
     height = images.shape[2]
     across = _rounded(images.float(), (height, size))

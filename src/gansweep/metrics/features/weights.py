@@ -1,4 +1,4 @@
-"""Files of published network weights: found, fetched, and read without running what is in them."""
+"""Files of published network weights: find, download and read them without running their code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gansweep.metrics.cache import say
 State = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 ALTERNATIVE = (
-    "Small labelled images can be scored with no download by metrics=classifier; "
+    "Without a download, small labelled images can be scored with metrics=classifier; "
     "metrics=none trains without scores."
 )
 
@@ -27,8 +27,8 @@ ALTERNATIVE = (
 class Published:
     """One published file of weights.
 
-    network: as a person calls it.   file_name: under which it is kept.   url: of the download.
-    sha256: of the file, or as many of its first digits as were published.
+    network: its name in messages.   file_name: in torch.hub's folder.   url: of the download.
+    sha256: of the file, or as many of its first digits as are published.
     size_mb: of the file.
     """
 
@@ -39,11 +39,11 @@ class Published:
     size_mb: int
 
     def is_it(self, weights_hash: str) -> bool:
-        """Whether a file of this hash (16 digits) is the published one."""
+        """Whether a file with this hash (16 digits) is the published one."""
         return weights_hash.startswith(self.sha256[:16])
 
     def named(self, name: str, weights_hash: str) -> str:
-        """`name`, with 8 digits of the hash where other weights make another feature space."""
+        """`name`; with 8 digits of the hash added if the weights are not the published ones."""
         return name if self.is_it(weights_hash) else f"{name}{weights_hash[:8]}"
 
     def load(
@@ -52,20 +52,20 @@ class Published:
         make: Callable[[State], Network],
         read: Callable[[Path, str], Any] | None = None,
     ) -> tuple[Network, str]:
-        """The network that `make` makes of the tensors of a file, and the file's hash (16 digits).
+        """The network that `make` builds from the tensors of a file, and the file's 16-digit hash.
 
-        weights_path: the file; None for the published one, downloaded where it is missing.
-        read: called with the file and its hash, for files that torch.load does not read.
-        Raises: UserError for a file that cannot be had or read, or of another network.
+        weights_path: the file; None for the published one, which is downloaded if it is missing.
+        read: called with the file and its hash, for files that torch.load cannot read.
+        Raises: UserError for a file that cannot be downloaded or read, or of another network.
         """
         file = self.found(weights_path)
         state, weights_hash = self._read(file, read)
         return self._build(make, state, file), weights_hash
 
     def found(self, weights_path: str | Path | None) -> Path:
-        """The file that a person names, else the published one, downloaded where it is missing.
+        """The file `weights_path`, or the published one, which is downloaded if it is missing.
 
-        Raises: UserError where it cannot be had, with where to fetch it and where to put it.
+        Raises: UserError if the download fails; it says where to get the file and where to put it.
         """
         if weights_path:
             return Path(weights_path).expanduser()
@@ -87,22 +87,22 @@ class Published:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
                 f"Scores under {self.network} need its weights {self.file_name}, which could not "
-                f"be downloaded: {reason}. Fetch {self.url} on a machine with a network and put it "
-                f"at {file} ($TORCH_HOME moves this folder), or name it with "
+                f"be downloaded: {reason}. Download {self.url} on a machine with a network and put "
+                f"it at {file} ($TORCH_HOME moves this folder), or give its path as "
                 f"metrics.weights_path=. {ALTERNATIVE}"
             ) from error
 
     def _read(self, file: Path, read: Callable[[Path, str], Any] | None) -> tuple[State, str]:
         """The tensors of a file by name, on the CPU, and 16 hex digits of its SHA-256.
 
-        Raises: UserError for a file that is missing, damaged, or holds code.
+        Raises: UserError for a file that is missing, damaged or contains code.
         """
         try:
             weights_hash = _sha256(file)[:16]
             state = (read or _tensors)(file, weights_hash)
         except FileNotFoundError:
             problem = "does not exist"
-        except Exception as error:  # whatever a foreign or cut file makes torch.load raise
+        except Exception as error:  # a truncated or foreign file raises many kinds of errors
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             problem = f"cannot be read as a file of weights ({reason})"
         else:
@@ -113,16 +113,16 @@ class Published:
                         f"{self.file_name} as metrics.weights_path=. {ALTERNATIVE}")  # fmt: skip
 
     def _build(self, make: Callable[[State], Network], state: State, file: Path) -> Network:
-        """Raises: UserError where the tensors are those of another network."""
+        """The network from its tensors.   Raises: UserError for tensors of another network."""
         try:
             return make(state)
-        except Exception as error:  # a name or a shape that does not fit, wherever it is met
+        except Exception as error:  # a wrong name or shape raises many kinds of errors
             what = "no " if isinstance(error, KeyError) else ""
             reason = what + " ".join(str(error).split())[:160]
             raise UserError(
-                f"{file} does not hold the weights of {self.network} ({reason}). Give the file "
-                f"{self.file_name} as metrics.weights_path=, or leave the option out to download "
-                "it."
+                f"{file} does not contain the weights of {self.network} ({reason}). Give the path "
+                f"of {self.file_name} as metrics.weights_path=, or leave the option out to "
+                "download the file."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Whether samples are of the class that they were asked to be."""
+"""Class agreement: whether samples are of the class that was requested."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.source import DataSource
-from gansweep.metrics.measure import Measure, Seen, Setting
+from gansweep.metrics.measure import Measure, Seen, Setting, needs_classifier
 from gansweep.metrics.protocol import Protocol
 
-MOST_CONFUSED = 100  # classes, of which the confusions are still told one by one
+MOST_CONFUSED = 100  # with more classes the confusion matrix is not recorded
 
 
 class ClassAgreement(Metric):
-    """How often a classifier sees the class that a sample was asked to be.
+    """How often a classifier predicts the class that was requested.
 
-    n_classes: K. All counts are whole numbers, so that any number of processes agrees exactly.
+    n_classes: K. All states are integer counts, so the result does not depend on the number of
+    processes.
     """
 
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
-    update_called = True  # no warning on a process whose samples are all with the others
+    update_called = True  # no warning on a process that has no samples
     counts: Tensor
 
     def __init__(self, n_classes: int, **kwargs: Any) -> None:
@@ -38,13 +39,13 @@ class ClassAgreement(Metric):
         """asked: (n,) int64, 0 to K - 1.   logits: (n, K) of the classifier."""
         if len(asked) != len(logits) or logits.shape[1:] != (self.n_classes,):
             raise ValueError(
-                f"{tuple(asked.shape)} asked classes for logits of shape {tuple(logits.shape)}: "
+                f"{tuple(asked.shape)} requested classes for logits {tuple(logits.shape)}: "
                 f"give one class for each row of logits over {self.n_classes} classes."
             )
         if len(asked) and not 0 <= int(asked.min()) <= int(asked.max()) < self.n_classes:
             raise ValueError(
-                f"Classes from {int(asked.min())} to {int(asked.max())} were asked for, and there "
-                f"are {self.n_classes}, 0 to {self.n_classes - 1}."
+                f"The requested classes go from {int(asked.min())} to {int(asked.max())}, but the "
+                f"{self.n_classes} classes are 0 to {self.n_classes - 1}."
             )
         cells = (asked * self.n_classes + logits.argmax(1)).to(self.counts.device)
         self.counts += cells.bincount(minlength=self.n_classes**2).view_as(self.counts)
@@ -52,10 +53,10 @@ class ClassAgreement(Metric):
     def compute(self) -> dict[str, Tensor]:
         """class_agreement: share of all samples, 0 to 1.
 
-        class_agreement_per_class: (K,) share of those asked to be of each class, NaN without any.
-        confusion: (K * K,) counts, the row of each asked class after the other, a column for each
-            class seen.
-        Raises: ValueError where no sample was given.
+        class_agreement_per_class: (K,) the same for each requested class; NaN without samples.
+        confusion: (K * K,) counts, row by row: a row for each requested class, a column for each
+            predicted class.
+        Raises: ValueError if there are no samples.
         """
         if not self.counts.any():
             raise ValueError("No samples were given to score: call update first.")
@@ -69,7 +70,7 @@ class ClassAgreement(Metric):
 
 
 class Agreement(Measure):
-    """Does the data's classifier see the class that each sample was asked to be?"""
+    """Does the data's classifier predict the class that was requested for each sample?"""
 
     choices = ("class_agreement",)
     words = ("class_agreement", "class_agreement_per_class", "confusion")
@@ -77,10 +78,8 @@ class Agreement(Measure):
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         if not conditional:
-            return "the generator is asked for no class"
-        return (
-            "" if backbone == "classifier" else "only metrics=classifier tells the data's classes"
-        )
+            return "the generator takes no class"
+        return needs_classifier(backbone)
 
     def gives(self, data: DataSource) -> tuple[str, ...]:
         few = (data.n_classes or 0) <= MOST_CONFUSED
@@ -100,5 +99,5 @@ class Agreement(Measure):
             own["class_names"] = setting.data.class_names
         if word == "confusion":
             own["layout"] = "asked x seen"
-        # nothing real is compared with
+        # no real sample is used
         return own | dict.fromkeys(("n_real", "split", "feature_width"))

@@ -1,7 +1,7 @@
-"""Number of statistically different bins (NDB): which parts of the data get too much or too little.
+"""Number of statistically different bins (NDB): which parts of the data are over- or undersampled.
 
-Bins are the cells of a k-means of real samples, so that no labels are needed. Images are compared
-as they are, as flattened pixels in [0, 1]; points by their coordinates.
+The bins are the cells of a k-means of real samples, so no labels are needed. Images are compared
+as flattened pixels in [0, 1], points by their coordinates.
 Source: Richardson and Weiss 2018, arXiv:1805.12462, Section 3.
 """
 
@@ -16,25 +16,27 @@ from torchmetrics import Metric
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
 from gansweep.metrics.cache import Content, kept, say
+from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
+from gansweep.metrics.protocol import Protocol
 
 N_BINS = 100
 Z_LIMIT = 1.959963984540054  # two-sided at the level 0.05
 SEED = 20_180_531
 MOST_ITERATIONS = 100
-FITTED_PER_BIN = 100  # ours: bins are found on a subset of so many samples a bin
-FITTED_VALUES = 2**26  # and on fewer of large images: 268 MB in float32
+FITTED_PER_BIN = 100  # ours: k-means is fitted on a subset, 100 samples per bin
+FITTED_VALUES = 2**26  # of large images fewer are fitted: at most 268 MB in float32
 
 
 class BinCounts(Metric):
-    """Counts samples by bin, and compares the counts with those of the real samples.
+    """Counts the generated samples in each bin and compares with the counts of real samples.
 
-    centres: (K, d).   real_counts: (K,), both as `real_bins` gives them.
+    centres: (K, d).   real_counts: (K,). Both come from `real_bins`.
     """
 
     higher_is_better = False
     is_differentiable = False
     full_state_update = False
-    update_called = True  # no warning on a process whose samples are all with the others
+    update_called = True  # no warning on a process that has no samples
     counts: Tensor
     centres: Tensor
     real_counts: Tensor
@@ -47,13 +49,14 @@ class BinCounts(Metric):
         self.add_state("counts", zeros, dist_reduce_fx="sum")
 
     def update(self, numbers: Tensor, values: Tensor) -> None:
-        """values: (n, d), uint8 pixels or float values as they are. Counts need no `numbers`."""
+        """values: (n, d), uint8 pixels or float coordinates. `numbers` are not used."""
         self.counts += bin_counts(values.detach().to(self.device), self.centres)
 
     def compute(self) -> dict[str, Tensor]:
         """{"ndb": bins, "ndb_js": nats}, 0-dim float64.
 
-        About 0.05 K bins differ by chance where the distributions are equal.
+        For equal distributions about 0.05 K bins differ by chance.
+        Raises: ValueError if there are no samples.
         """
         if not self.counts.sum():
             raise ValueError("No sample was counted, so there is nothing to compare with the bins.")
@@ -62,17 +65,18 @@ class BinCounts(Metric):
 
 
 def bin_counts(values: Tensor, centres: Tensor) -> Tensor:
-    """(K,) int64: samples whose nearest centre each is, by Euclidean distance."""
+    """(K,) int64: how many of `values` (n, d) have each centre (K, d) as the nearest one."""
     values, centres = _scaled(values), centres.double()
-    # |v - c|^2 less |v|^2, which is the same for every centre
+    # |v - c|^2 - |v|^2: the last term is the same for every centre
     nearest = (centres.square().sum(1) - 2 * values @ centres.T).argmin(1)
     return nearest.bincount(minlength=len(centres))
 
 
 def different_bins(a: Tensor, b: Tensor) -> Tensor:
-    """(K,) bool: bins whose shares of counts a and b (K,) differ in a two-proportion z-test.
+    """(K,) bool: whether a bin's share of counts `a` (K,) differs from its share of `b` (K,).
 
-    The standard error is pooled and the level 0.05, without a correction for K tests.
+    Two-proportion z-test with a pooled standard error at level 0.05, without a correction for
+    K tests.
     """
     n, m = a.sum().double(), b.sum().double()
     pooled = (a + b) / (n + m)
@@ -81,7 +85,7 @@ def different_bins(a: Tensor, b: Tensor) -> Tensor:
 
 
 def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
-    """Divergence of two histograms (K,) in nats, from 0 to log 2."""
+    """The Jensen-Shannon divergence of two histograms (K,) in nats, from 0 to log 2."""
     p, q = a.double() / a.sum(), b.double() / b.sum()
     middle = (p + q) / 2
     apart = [torch.xlogy(side, side / middle.clamp_min(1e-300)).sum() for side in (p, q)]
@@ -91,9 +95,10 @@ def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
 def real_bins(
     data: DataSource, split: Split, n_real: int | None = None, n_bins: int = N_BINS
 ) -> Content:
-    """{"centres": (K, d) float32, "counts": (K,) int64} of the real samples, at most `n_real`.
+    """{"centres": (K, d) float32, "counts": (K,) int64} of at most `n_real` real samples.
 
-    Kept by the content of the split. Raises: UserError for fewer than two samples a bin.
+    Cached by the content of the split.
+    Raises: UserError for fewer than two samples per bin.
     """
     key = [data.fingerprint(split), split, str(n_real or "all"), str(n_bins)]
     return kept(f"bins/{'-'.join(key)}.pt", lambda: _measure(data, split, n_real, n_bins))
@@ -103,8 +108,8 @@ def _measure(data: DataSource, split: Split, n_real: int | None, n_bins: int) ->
     count = min(data.count(split), n_real or data.count(split))
     if count < 2 * n_bins:
         raise UserError(
-            f"ndb sorts real samples into {n_bins} bins, too many for the {count} {split} samples "
-            f"of data={data.name}: it needs {2 * n_bins}. Leave ndb out of metrics.scores."
+            f"ndb sorts real samples into {n_bins} bins and needs at least {2 * n_bins}, but "
+            f"data={data.name} has {count} {split} samples. Leave ndb out of metrics.scores."
         )
     width = torch.Size(data.shape).numel()
     fitted = min(count, FITTED_PER_BIN * n_bins, max(2 * n_bins, FITTED_VALUES // width))
@@ -118,7 +123,7 @@ def _measure(data: DataSource, split: Split, n_real: int | None, n_bins: int) ->
 
 
 def bin_centres(values: Tensor, n_bins: int) -> Tensor:
-    """(K, d) float32: k-means of (n, d) samples, the same every time."""
+    """(K, d) float32: the k-means centres of samples (n, d), with a fixed seed."""
     from sklearn.cluster import KMeans  # takes a second to import
 
     means = KMeans(n_bins, n_init=1, max_iter=MOST_ITERATIONS, random_state=SEED, copy_x=False)
@@ -129,3 +134,23 @@ def bin_centres(values: Tensor, n_bins: int) -> Tensor:
 def _scaled(values: Tensor) -> Tensor:
     """float64; pixels in [0, 1]."""
     return values.double() / 255 if values.dtype == torch.uint8 else values.double()
+
+
+class Bins(Measure):
+    """In how many bins the shares of real and generated samples differ, and their divergence."""
+
+    choices = ("ndb",)
+    words = ("ndb", "ndb_js")
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return N_BINS, N_BINS
+
+    def build(self, setting: Setting) -> Metric:
+        bins = real_bins(setting.data, setting.split, setting.real_side.count)
+        return BinCounts(bins["centres"], bins["counts"])
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.samples.flatten(1))
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"bins": N_BINS} | WITHOUT_BACKBONE

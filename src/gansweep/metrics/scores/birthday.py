@@ -1,14 +1,14 @@
-"""The birthday test: how many different samples a generator can make, from how soon it repeats one.
+"""The birthday test: how many different samples a generator can make.
 
-Of n samples drawn from N equally likely ones, each of the n (n - 1) / 2 pairs is a pair of twins
-with chance 1/N: so the number of twins among generated samples gives N. Where samples are not
-equally likely it gives their effective number, which is smaller.
+If n samples are drawn from N equally likely ones, each of the n (n - 1) / 2 pairs is equal (twins)
+with probability 1/N. So the number of twins among generated samples estimates N, the support. If
+the samples are not equally likely, it estimates their effective number, which is smaller.
 
-The paper finds twins by eye among the closest pairs of a batch. Ours: two samples are twins where
-they are closer than real samples ever are, but for the ten closest pairs of them. So real samples
-themselves have a support by this rule, one tenth of their pairs, and a generator that makes as
-different samples as the data reaches it, whatever the feature space. Exact copies among the real
-samples say nothing of how alike different ones are: they are left out of the rule, and counted.
+The paper finds twins by eye among the closest pairs of a batch. Ours is a threshold: two samples
+are twins if they are at most as far apart as the tenth closest pair of real samples. By this rule
+the real samples have a support of one tenth of their pairs, in every feature space. A generator
+as diverse as the data reaches the same value. Exact copies among the real samples do not count
+for the threshold; they are left out and their number is reported.
 
 Source: Arora and Zhang 2017, arXiv:1706.08224, Section 2.
 """
@@ -23,26 +23,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from gansweep.data.order import generator_for
+from gansweep.data.source import DataSource
+from gansweep.metrics.cache import Content, say
+from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.protocol import Protocol
 
 REAL_TWINS = 10
 LEAST_REAL = 20
 MOST_REAL = 10_000  # 50 million pairs, support 5 million
-EVEN_ODDS = math.log(2)  # twins expected where seeing none is as likely as seeing some
-SLACK = 1e-9  # of the features' variance: what equal samples may differ by in rounding
+EVEN_ODDS = math.log(2)  # expected twins if the chance of seeing none is 1/2 (Poisson)
+SLACK = 1e-9  # times the features' variance: the rounding error between equal samples
 CHUNK = 1024
 
 
 class Birthday(OrderedSamples):
-    """How many different samples a generator can make, by the twins among those given.
+    """The support of a generator, estimated from the twins among its samples.
 
-    `compute` gives "support" and the number of pairs of "twins" that it rests on. Without twins
-    the support is only known to be at least about so large; with equally likely samples its
-    relative standard error is 1 / sqrt(twins).
-    distance: of `real_twins` in the same feature space.
-    Raises: ValueError, in `compute`, for fewer than 2 samples.
+    `compute` gives "support" and "twins", the number of twin pairs. Without twins the support is
+    a lower bound. For equally likely samples its relative standard error is 1 / sqrt(twins).
+    distance: the threshold from `real_twins` in the same feature space.
     """
 
     higher_is_better = True
@@ -55,7 +58,7 @@ class Birthday(OrderedSamples):
         """{"support", "twins"}, float64.   Raises: ValueError for fewer than 2 samples."""
         samples = self.ordered()
         if len(samples) < 2:
-            raise ValueError(f"{len(samples)} samples make no pair to be alike: give 2 or more.")
+            raise ValueError(f"{len(samples)} samples make no pair to compare: give 2 or more.")
         twins = twin_count(samples, self.distance)
         values = {"support": support(twins, len(samples)), "twins": float(twins)}
         return {
@@ -66,11 +69,10 @@ class Birthday(OrderedSamples):
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """When two samples count as one, by the real ones.
+    """The rule for twins, taken from real samples.
 
-    distance: Euclidean, in the feature space of the real samples.
-    real_support: the support that different real samples have by this rule, the most that can be
-        measured as different from them.
+    distance: Euclidean, in the feature space of the real samples. Closer samples are twins.
+    real_support: the support of the real samples by this rule.
     """
 
     distance: float
@@ -78,10 +80,10 @@ class Twins:
 
 
 def real_twins(real: Tensor) -> Twins:
-    """The rule for the features (n, d) of real samples, at most 10,000 of which are compared.
+    """The rule from the features (n, d) of real samples; at most 10,000 of them are compared.
 
-    What equals an earlier sample, up to rounding, is left out.
-    Raises: ValueError for fewer than 20 different ones.
+    Samples that equal an earlier one, up to rounding, are left out.
+    Raises: ValueError for fewer than 20 different samples.
     """
     if len(real) > MOST_REAL:
         real = real[torch.randperm(len(real), generator=generator_for(0))[:MOST_REAL]]
@@ -90,8 +92,8 @@ def real_twins(real: Tensor) -> Twins:
     if len(real) < LEAST_REAL:
         copies = f" and {given - len(real)} copies of them" if given > len(real) else ""
         raise ValueError(
-            f"{len(real)} different real samples{copies} are too few to say how alike two may be: "
-            f"give {LEAST_REAL}."
+            f"{len(real)} different real samples{copies} are too few for the birthday test: give "
+            f"at least {LEAST_REAL}."
         )
     closest = torch.full((REAL_TWINS,), math.inf, dtype=torch.float64, device=real.device)
     for squares in _pairs(real):
@@ -101,13 +103,13 @@ def real_twins(real: Tensor) -> Twins:
 
 
 def twin_count(samples: Tensor, distance: float) -> int:
-    """Pairs of different rows of (n, d) that are at most `distance` apart."""
+    """The number of pairs of rows of `samples` (n, d) that are at most `distance` apart."""
     limit = distance**2 + _rounding(samples)
     return sum(int((squares <= limit).sum()) for squares in _pairs(samples))
 
 
 def copy_count(chunks: Iterable[Tensor]) -> int:
-    """How many samples equal an earlier one to the last bit.   chunks: (n, ...) on the CPU."""
+    """How many samples are exact copies of an earlier one.   chunks: (n, ...) on the CPU."""
     seen: set[bytes] = set()
     total = 0
     for chunk in chunks:
@@ -119,16 +121,16 @@ def copy_count(chunks: Iterable[Tensor]) -> int:
 
 
 def support(twins: int, n: int) -> float:
-    """Different samples that a generator can make, if `twins` pairs of its n samples are alike.
+    """The support of a generator if `twins` pairs among its n samples are twins.
 
-    Without twins it is the size at which n samples have none in half of all draws, as the paper
-    reads a batch: to be understood as "at least about".
+    Without twins: the support for which n samples have no twins with probability 1/2, as in the
+    paper. Read it as a lower bound.
     """
     return _n_pairs(n) / max(twins, EVEN_ODDS)
 
 
 def _repeated(samples: Tensor) -> Tensor:
-    """(n,) bool: which rows of (n, d) equal an earlier one, up to rounding."""
+    """(n,) bool: which rows of `samples` (n, d) equal an earlier one, up to rounding."""
     limit, start = _rounding(samples), 0
     repeated = torch.zeros(len(samples), dtype=torch.bool, device=samples.device)
     for squares in _pairs(samples):
@@ -138,7 +140,7 @@ def _repeated(samples: Tensor) -> Tensor:
 
 
 def _rounding(samples: Tensor) -> Tensor:
-    """The squared distance up to which samples (n, d) may be equal."""
+    """The squared distance below which samples (n, d) count as equal."""
     return SLACK * samples.double().var(0).sum()
 
 
@@ -147,12 +149,12 @@ def _n_pairs(n: int) -> int:
 
 
 def _pairs(samples: Tensor) -> Iterator[Tensor]:
-    """Squared distances of all pairs of different rows, once each: blocks of float64.
+    """Squared distances of all pairs of different rows, each pair once, in blocks of float64.
 
-    Of the other pairs in a block the distance is infinite.
+    The other entries of a block are infinite.
     """
     samples = samples.double()
-    samples = samples - samples.mean(0)  # short vectors: little is lost in the difference below
+    samples = samples - samples.mean(0)  # shorter vectors: smaller rounding errors below
     lengths = samples.square().sum(1)
     for start in range(0, len(samples), CHUNK):
         rows = samples[start : start + CHUNK]
@@ -161,3 +163,38 @@ def _pairs(samples: Tensor) -> Iterator[Tensor]:
         corner = squares[:, : len(rows)]
         corner.masked_fill_(torch.ones_like(corner, dtype=torch.bool).tril(), math.inf)
         yield squares.clamp_min_(0)
+
+
+class Support(Measure):
+    """How many different samples the generator can make, estimated from twins."""
+
+    choices = ("support",)
+    words = ("support", "twins")
+    needs_features = True
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return 2, LEAST_REAL
+
+    def build(self, setting: Setting) -> Metric:
+        return Birthday(self._rule(setting)["distance"])
+
+    def _rule(self, setting: Setting) -> Content:
+        data, count = setting.data, setting.real_side.count
+
+        def measure() -> Content:
+            rule = real_twins(setting.features)
+            copies = copy_count(images for images, _ in data.arrays(setting.split, count))
+            if copies:
+                say(
+                    f"{copies:,} of the {count:,} {setting.split} images of data={data.name} are "
+                    "exact copies of others. The birthday test ignores the copies."
+                )
+            known = {"distance": rule.distance, "real_support": rule.real_support}
+            return known | {"real_copies": copies}
+
+        return setting.real_side.kept("twins-of-different", measure)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        """real_copies: how many of the real images are exact copies of another."""
+        rule = self._rule(setting)
+        return {word: rule[word] for word in ("real_support", "real_copies")}

@@ -1,4 +1,4 @@
-"""The state of the game, read from the discriminator's scores."""
+"""The state of the game, computed from the discriminator's scores."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gansweep.errors import UserError
 def balance(
     real_scores: Tensor, fake_scores: Tensor, kind: str | None, gamma: float | None = None
 ) -> dict[str, Tensor]:
-    """What the discriminator makes of real and of generated samples, as 0-dim float32 tensors.
+    """How the discriminator scores real and generated samples, as 0-dim float32 tensors.
 
-    real_scores, fake_scores: of any shape, unsquashed.
-    kind: "logit": D = sigmoid(score) is a probability, hence balance/real_mean = mean D(x),
-        balance/fake_mean = mean D(G(z)), the accuracy on each (a tie counts as an error) and
-        balance/distance = mean |D - 1/2| over both, 0 at the equilibrium of Goodfellow et al.
-        2014, arXiv:1406.2661, Theorem 1.
-        None: there is no discriminator; empty.
-        Any other ("critic", "energy", "paired_logit"): the scores have no zero point that means
-        1/2, so only critic/real_mean, critic/fake_mean and critic/gap = real - fake.
-    gamma: the ratio L(G(z)) / L(x) that an energy's training aims at, where it states one; then
-        also critic/global_measure = L(x) + |gamma L(x) - L(G(z))|, which falls as the game
+    real_scores, fake_scores: of any shape, without a sigmoid.
+    kind: "logit": D = sigmoid(score) is a probability. Gives balance/real_mean = mean D(x),
+        balance/fake_mean = mean D(G(z)), the accuracy on each side (a tie is an error) and
+        balance/distance = mean |D - 1/2| over both sides, which is 0 at the equilibrium of
+        Goodfellow et al. 2014, arXiv:1406.2661, Theorem 1.
+        None: there is no discriminator. Gives nothing.
+        Any other ("critic", "energy", "paired_logit"): no score means probability 1/2. Gives
+        critic/real_mean, critic/fake_mean and critic/gap = real - fake.
+    gamma: the target ratio L(G(z)) / L(x) of an energy model, if it has one. Adds
+        critic/global_measure = L(x) + |gamma L(x) - L(G(z))|, which falls as the game
         converges (Berthelot et al. 2017, arXiv:1703.10717).
-    Nothing waits for the device.
+    Does not wait for the device.
     """
     if kind is None:
         return {}
@@ -55,14 +55,15 @@ def balance(
 def overfitting(
     train_scores: Tensor, held_out_scores: Tensor, fake_scores: Tensor, kind: str
 ) -> dict[str, Tensor]:
-    """How far the discriminator has learnt its training images by heart, as 0-dim tensors.
+    """How much the discriminator overfits its training images, as 0-dim tensors.
 
-    train_scores, held_out_scores, fake_scores: of any shape, unsquashed, by one discriminator.
-    overfit/r_t = E sign D(train), where 0 is no overfitting and 1 complete; for kind "logit"
-        alone, whose sign means real or fake.
-    overfit/r_v = (E D(train) - E D(held out)) / (E D(train) - E D(G(z))): 0 where held-out images
-        look as real as training images, 1 where they look generated. Its noise is large where
-        the discriminator hardly tells real from generated.
+    train_scores, held_out_scores, fake_scores: of any shape, without a sigmoid, from one
+        discriminator.
+    overfit/r_t = E sign D(train): 0 without overfitting, 1 at complete overfitting. For kind
+        "logit" only, where the sign means real or fake.
+    overfit/r_v = (E D(train) - E D(held out)) / (E D(train) - E D(G(z))): 0 if held-out images
+        score like training images, 1 if they score like generated ones. It is noisy if the
+        discriminator hardly separates real from generated images.
     Source: Karras et al. 2020, arXiv:2006.06676, Eq. 1.
     """
     train, held_out, fake = (s.float().mean() for s in (train_scores, held_out_scores, fake_scores))
@@ -74,14 +75,15 @@ def overfitting(
 
 @torch.no_grad()
 def game_value(real_scores: Tensor, fake_scores: Tensor, kind: str) -> Tensor:
-    """M, which the discriminator wants high and the generator low, as a 0-dim float64 tensor.
+    """The value M of the game: the discriminator maximises it, the generator minimises it.
 
-    real_scores, fake_scores: (N,), unsquashed; paired by their places for "paired_logit".
+    real_scores, fake_scores: (N,), without a sigmoid. For "paired_logit" equal places are pairs.
     kind: "logit": E log D(x) + E log(1 - D(G(z))), at most 0, -log 4 where D = 1/2.
         "critic": E D(x) - E D(G(z)).
         "paired_logit": E log sigmoid(D(x) - D(G(z))), -log 2 where D is constant.
-    Raises: UserError for other kinds, whose players share no value.
-    Source: Grnarova et al. 2019, arXiv:1811.05512, Eq. 1, which halves the first form.
+    Returns: 0-dim float64.
+    Raises: UserError for other kinds, which have no shared value.
+    Source: Grnarova et al. 2019, arXiv:1811.05512, Eq. 1. There the first form is halved.
     """
     real, fake = real_scores.double(), fake_scores.double()
     if kind == "logit":
@@ -92,7 +94,8 @@ def game_value(real_scores: Tensor, fake_scores: Tensor, kind: str) -> Tensor:
     if kind == "paired_logit":
         return F.logsigmoid(real - fake).mean()
     raise UserError(
-        f"The duality gap needs one value that the two players fight over; scores of the kind "
-        f"'{kind}' have none. Leave it out with '~callbacks.duality_gap', or use a model with a "
-        "discriminator of logits or a critic."
+        "The duality gap needs one value that one player maximises and the other minimises. "
+        f"Scores of the kind '{kind}' have no such value. Leave the gap out with "
+        "'~callbacks.duality_gap', or use a model whose discriminator gives logits or a critic's "
+        "scores."
     )

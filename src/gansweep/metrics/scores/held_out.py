@@ -1,7 +1,7 @@
-"""What a model does besides making new samples, measured on the validation or the test split.
+"""Scores of what a model answers for held-out samples: its classes, images, codes and so on.
 
-A model answers for held-out samples (see `Adversarial.answers`); each kind of answer has its
-measures. Every process of a data-parallel run measures the whole split and gets the same numbers.
+A model gives its answers by `Adversarial.answers`. Each kind of answer has its own scores. Every
+process of a data-parallel run measures the whole split and gets the same numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gansweep.metrics.features.classifier import DatasetClassifier
 from gansweep.metrics.panel import to_uint8
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, Protocol, Score
 
-TRAINING_LIMIT = 10_000  # training samples that a code is looked up among
+TRAINING_LIMIT = 10_000  # training samples among which the nearest codes are searched
 BATCH = 250
 NEIGHBOURS = 10
 PIXEL_RANGE = 2.0  # pixels in [-1, 1]
@@ -35,9 +35,9 @@ Answer = Callable[[Batch], Answers]
 class HeldOut:
     """The scores of a model's answers on a held-out split of one data set.
 
-    data: the split's images are the truth, its labels the classes.
-    split: "validation" for what steers a run, "test" for what is reported of it.
-    limit: at most so many samples are asked for; None: all of the split.
+    data: gives the true images and classes.
+    split: "validation" for scores that steer a run, "test" for scores that are reported.
+    limit: the largest number of samples; None: the whole split.
     """
 
     def __init__(self, data: DataSource, split: Split, limit: int | None = None) -> None:
@@ -47,10 +47,10 @@ class HeldOut:
     def score(
         self, answer: Answer, device: torch.device, backbone: Backbone | None = None
     ) -> dict[str, Score]:
-        """Name -> score; nothing where the model answers nothing or nothing is held out.
+        """Name -> score; empty if the model gives no answers or the split is empty.
 
         answer: a batch on `device` -> the model's answers.
-        backbone: the data's own classifier, if that is what scores are measured with.
+        backbone: the data's own classifier, if the scores use it.
         Raises: ValueError for answers that are not finite.
         """
         readings: dict[str, _Reading] = {}
@@ -82,11 +82,12 @@ class HeldOut:
         backbone: Backbone | None,
         device: torch.device,
     ) -> dict[str, _Reading]:
-        """Word -> what reads it, for the kinds of answers that there are."""
+        """Word -> its reading, for the kinds of answers that the model gives."""
         found: dict[str, _Reading] = {}
         if "logits" in answers and batch.labels is not None:
             found["class_error"] = ClassError(answers["logits"].shape[1])
-        known = batch.source is None or self.data.is_paired(self.split)  # what the answer should be
+        # whether the true answer is known
+        known = batch.source is None or self.data.is_paired(self.split)
         if "images" in answers and known and not self.data.is_points:
             found |= {"l1": Distance("images"), "psnr": SignalToNoise()}
             if batch.source is not None and batch.source.shape == batch.images.shape:
@@ -97,7 +98,7 @@ class HeldOut:
                 found["label_agreement"] = LabelAgreement(backbone)
         if "cycle" in answers:
             found["cycle_l1"] = Distance("cycle")
-        # among samples of one class alone there is nothing to retrieve
+        # with training samples of one class only, retrieval means nothing
         alike = self.data.normal_class is not None
         if "codes" in answers and batch.labels is not None and not alike:
             parts = list(self._batches("train", TRAINING_LIMIT, device))
@@ -126,15 +127,15 @@ class HeldOut:
 
 
 def judged(scores: Mapping[str, Score], words: Sequence[str]) -> str | None:
-    """The full name of the first of `words` that was measured; None where none was."""
+    """The full name of the first of `words` that was measured; None if none was."""
     names = {score.protocol["score"]: name for name, score in scores.items()}
     return next((names[word] for word in words if word in names), None)
 
 
 class _Reading(ABC):
-    """One score, read batch by batch.
+    """One score, updated batch by batch.
 
-    facts: what its number depends on beyond what all held-out scores share.
+    facts: the part of its protocol that other held-out scores do not have.
     """
 
     def __init__(self, metric: Metric, facts: Protocol | None = None) -> None:
@@ -154,7 +155,7 @@ class _Reading(ABC):
 
 
 class ClassError(_Reading):
-    """Share of the samples whose most likely class is not their own, 0 to 1."""
+    """Share of the samples that are classified wrongly, 0 to 1."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__(MulticlassAccuracy(n_classes, average="micro"))
@@ -167,8 +168,10 @@ class ClassError(_Reading):
 
 
 class Distance(_Reading):
-    """Mean absolute difference per pixel, pixels in [-1, 1]: of images from the true ones, or of
-    sources made again from the sources."""
+    """Mean absolute difference per pixel, pixels in [-1, 1].
+
+    answer: "images", compared with the true images, or "cycle", compared with the sources.
+    """
 
     def __init__(self, answer: str) -> None:
         super().__init__(MeanAbsoluteError())
@@ -180,7 +183,7 @@ class Distance(_Reading):
 
 
 class SignalToNoise(_Reading):
-    """Peak signal-to-noise ratio to the true image in dB, of the mean squared error of them all."""
+    """Peak signal-to-noise ratio to the true images in dB, from the mean squared error of all."""
 
     def __init__(self) -> None:
         super().__init__(PeakSignalNoiseRatio(data_range=PIXEL_RANGE))
@@ -190,7 +193,7 @@ class SignalToNoise(_Reading):
 
 
 class Gain(SignalToNoise):
-    """By how many dB the answer is nearer to the true image than the source is."""
+    """Peak signal-to-noise ratio of the answers minus that of the sources, in dB."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,7 +214,7 @@ class Gain(SignalToNoise):
 
 
 class Overlap(_Reading):
-    """Intersection over union of the pixels above 0 in the answered and in the true mask."""
+    """Intersection over union of the pixels above 0 in the answer and in the true mask."""
 
     def __init__(self) -> None:
         super().__init__(JaccardIndex(task="binary"))
@@ -221,7 +224,7 @@ class Overlap(_Reading):
 
 
 class LabelAgreement(_Reading):
-    """Share of the answered images in which the data's classifier sees the class of the source."""
+    """Share of the answers that the data's classifier assigns to the class of the source."""
 
     def __init__(self, backbone: DatasetClassifier) -> None:
         assert backbone.n_classes is not None
@@ -242,9 +245,9 @@ class LabelAgreement(_Reading):
 
 
 class Retrieval(_Reading):
-    """Share of the 10 training samples nearest in code that are of the sample's class, 0 to 1.
+    """Share of the 10 training samples with the nearest codes that have the sample's class, 0 to 1.
 
-    codes: (M, L) of the training samples, labels: (M,).
+    codes: (M, L) of the training samples.   labels: (M,).
     """
 
     def __init__(self, codes: Tensor, labels: Tensor) -> None:
@@ -261,7 +264,7 @@ class Retrieval(_Reading):
 
 
 class Detection(_Reading):
-    """Area under the ROC curve of telling the other classes from the normal one."""
+    """Area under the ROC curve for separating the other classes from the normal one, 0 to 1."""
 
     def __init__(self, answer: str, normal_class: int) -> None:
         super().__init__(BinaryAUROC(), {"normal_class": normal_class})
@@ -275,7 +278,7 @@ class Detection(_Reading):
         self.strange.append(batch.labels != self.normal_class)
 
     def value(self) -> float:
-        # only their order counts: torchmetrics squashes scores beyond [0, 1], which ties large ones
+        # ranks: torchmetrics applies a sigmoid to scores outside [0, 1], which ties large ones
         ranks = torch.unique(torch.cat(self.scores), return_inverse=True)[1].double()
         self.metric.update(ranks / ranks.max().clamp(min=1), torch.cat(self.strange).int())
         return super().value()

@@ -1,4 +1,4 @@
-"""The Inception score and the mode score: sharp and varied class predictions."""
+"""The Inception score and the mode score: both reward confident and varied class predictions."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
+from gansweep.data.source import DataSource
+from gansweep.metrics.features.backbones import WITH_CLASSES
+from gansweep.metrics.measure import Measure, Seen, Setting, needs_classifier
 from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.protocol import Protocol
+from gansweep.metrics.scores.modes import true_shares
 
-PUBLISHED_SEED = 2020  # torch-fidelity's order of the images, so that both give the same number
-CHUNK = 4096  # bounds the float64 copies
+IS_SPLITS = 10
+PUBLISHED_SEED = 2020  # torch-fidelity's order of the images, so both give the same number
+CHUNK = 4096  # rows turned to float64 at once
 
 
 def inception_score(
     logits: Tensor, splits: int = 10, seed: int = PUBLISHED_SEED
 ) -> tuple[float, float]:
-    """exp of the mean KL(p(y|x) || p(y)) in each split: its mean and standard deviation over them.
+    """exp of the mean KL(p(y|x) || p(y)): mean and standard deviation over the splits.
 
     logits: (N, K) of any classifier, N >= splits.
-    The standard deviation divides by `splits`, as the published tables do.
+    The variance divides by `splits`, not splits - 1, as in published tables.
+    Raises: ValueError for fewer samples than splits.
     Source: Salimans et al. 2016, arXiv:1606.03498, Section 4.
     """
     if len(logits) < splits:
         raise ValueError(
-            f"{len(logits)} samples cannot be shared out over {splits} splits of the Inception "
-            "score: raise n_fake."
+            f"{len(logits)} samples are too few for {splits} splits of the Inception score: raise "
+            "n_fake."
         )
     order = torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))
     bounds = [split * len(logits) // splits for split in range(splits + 1)]
@@ -39,15 +47,15 @@ def inception_score(
 
 
 def mode_score(logits: Tensor, real_shares: Tensor) -> float:
-    """exp(E KL(p(y|x) || p(y)) - KL(p(y) || p*(y))), p* being the real shares of the classes.
+    """exp(E KL(p(y|x) || p(y)) - KL(p(y) || p*(y))), where p* are the real shares of the classes.
 
     logits: (N, K) of a classifier of the data's own classes.   real_shares: (K,), positive.
-    From below 1 for predictions that say nothing, or all the same rare class, up to K for sure
-    ones in the real shares where these are even.
+    At most K: for confident predictions in equal shares that are also the real ones. 1 or below:
+    for predictions without information, or of one rare class only.
 
-    As first printed (Che et al. 2017, arXiv:1612.02136) both terms compare with p*:
-    E KL(p(y|x) || p*) - KL(p(y) || p*). There p* cancels and the Inception score is left. So this
-    is the form of Xu et al. 2018, arXiv:1806.07755, in which missing modes cost.
+    Che et al. 2017, arXiv:1612.02136, print E KL(p(y|x) || p*) - KL(p(y) || p*). There p* cancels
+    and the Inception score is left. So we use the form of Xu et al. 2018, arXiv:1806.07755, in
+    which missing modes lower the score.
     """
     rows = torch.arange(len(logits), device=logits.device)
     marginal = _marginal(logits, rows)
@@ -67,14 +75,14 @@ def _divergence(logits: Tensor, rows: Tensor) -> Tensor:
 
 
 def _marginal(logits: Tensor, rows: Tensor) -> Tensor:
-    """p(y) over logits[rows], (K,) float64; positive, since 0 * (-inf - -inf) must count as 0."""
+    """p(y) over logits[rows], (K,) float64; kept above 0, so that no log gives -inf."""
     sums = [logits[part].double().softmax(1).sum(0) for part in rows.split(CHUNK)]
     shares = torch.stack(sums).sum(0) / len(rows)
     return shares.clamp_min(torch.finfo(shares.dtype).tiny)
 
 
 class InceptionScore(OrderedSamples):
-    """`inception_score` of the logits of all processes: {"is", "is_std"}.
+    """`inception_score` over the logits of all processes: {"is", "is_std"}.
 
     update: numbers (n,), logits (n, K).
     """
@@ -94,10 +102,10 @@ class InceptionScore(OrderedSamples):
 
 
 class ModeScore(OrderedSamples):
-    """`mode_score` of the logits of all processes: {"mode_score"}.
+    """`mode_score` over the logits of all processes: {"mode_score"}.
 
     real_shares: (K,) shares or counts of the real classes.   update: numbers (n,), logits (n, K).
-    Raises: ValueError for a class without any real sample.
+    Raises: ValueError for a class without real samples.
     """
 
     higher_is_better = True
@@ -107,11 +115,51 @@ class ModeScore(OrderedSamples):
         missing = (real_shares <= 0).nonzero().flatten().tolist()
         if missing:
             raise ValueError(
-                f"No real sample is of class {missing[0]} ({len(missing)} such classes): the mode "
-                "score compares with the real shares. Raise n_real, or leave mode_score out."
+                f"Class {missing[0]} has no real sample ({len(missing)} such classes), and the "
+                "mode score compares with the real shares. Raise n_real, or leave mode_score out."
             )
         self.real_shares = real_shares
 
     def compute(self) -> dict[str, Tensor]:
         score = mode_score(self.ordered(), self.real_shares)
         return {"mode_score": torch.tensor(score, dtype=torch.float64)}
+
+
+class Inception(Measure):
+    """The Inception score over ten splits. It uses no real images."""
+
+    choices = ("is",)
+    words = ("is",)
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        if backbone is not None and backbone not in WITH_CLASSES:
+            return f"it needs predicted classes, and {backbone} predicts no classes"
+        return super().misfit(data, backbone, conditional)
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return IS_SPLITS, 0
+
+    def build(self, setting: Setting) -> Metric:
+        return InceptionScore(IS_SPLITS)
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.logits)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"splits": IS_SPLITS, **dict.fromkeys(("n_real", "split", "data_fingerprint"))}
+
+
+class ModeScores(Measure):
+    """The mode score, which compares with the real shares of the classes."""
+
+    choices = ("mode_score",)
+    words = ("mode_score",)
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return needs_classifier(backbone)
+
+    def build(self, setting: Setting) -> Metric:
+        return ModeScore(true_shares(setting))
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.numbers, seen.logits)

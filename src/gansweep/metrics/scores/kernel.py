@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from gansweep.metrics.features.backbone import full_precision
+from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.protocol import Protocol
 
-PUBLISHED_SEED = 2020  # torch-fidelity's draw of the subsets, so that both give the same number
-CHUNK = 1024
+KID_SUBSETS = 100
+PUBLISHED_SEED = 2020  # torch-fidelity's draw of the subsets, so both give the same number
+CHUNK = 1024  # rows of the kernel at once
 
 
 def _cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -21,11 +25,11 @@ def _cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def subset_sums(x: Tensor, x_rows: Tensor, y: Tensor, y_rows: Tensor) -> Tensor:
-    """(S,) float64: the sum of the kernel over x[x_rows[s]] times y[y_rows[s]].
+    """(S,) float64: for each subset s, the sum of the kernel over x[x_rows[s]] and y[y_rows[s]].
 
-    x_rows, y_rows: (S, m) without repetition in a row.
-    The whole kernel is worked out once, in chunks, where that is less work than one block for
-    each subset: a subset's sum is then p^T K q with rows p, q of zeros and ones.
+    x: (n, d).   y: (m, d).   x_rows, y_rows: (S, k) without repetition in a row.
+    If it is less work than one block per subset, the whole kernel matrix K is computed once, in
+    chunks. A subset's sum is then p^T K q with vectors p, q of zeros and ones.
     """
     subsets, size = x_rows.shape
     if len(x) * len(y) > subsets * size * size:
@@ -45,17 +49,17 @@ def _indicator(rows: Tensor, n: int) -> Tensor:
 
 
 def _within(x: Tensor, rows: Tensor) -> Tensor:
-    """(S,): sums over pairs of different samples."""
+    """(S,): the sums over pairs of different samples of each subset."""
     diagonal = (x.double().square().sum(1) / x.shape[1] + 1) ** 3
     return subset_sums(x, rows, x, rows) - diagonal[rows].sum(1)
 
 
 class KernelDistance:
-    """KID to a fixed real side, whose share of the work is done once.
+    """KID to a fixed real side, whose part of the work is done once.
 
-    real: (n_real, d).   n_fake: samples that each `compute` gets.
-    subset_size: m, at most n_real and n_fake.
-    The subsets are drawn by a generator of their own: the global random state stays untouched.
+    real: (n_real, d).   n_fake: the number of samples that `compute` gets.
+    subset_size: at most n_real and n_fake.
+    The subsets come from their own random generator; the global state is not touched.
     Source: Binkowski et al. 2018, arXiv:1801.01401, Section 4.
     """
 
@@ -81,12 +85,13 @@ class KernelDistance:
             self.real_sums = _within(real, self.real_rows)
 
     def compute(self, fake: Tensor) -> tuple[float, float]:
-        """Mean over the subsets, and their standard deviation (divided by their number).
+        """Mean and standard deviation over the subsets (divided by their number).
 
-        fake: (n_fake, d) on the real side's device. Slightly negative for equal distributions.
+        fake: (n_fake, d) on the real side's device. The mean can be slightly negative for equal
+        distributions.
         """
         m = self.fake_rows.shape[1]
-        with full_precision():  # a difference of large sums, of which TF32 would leave nothing
+        with full_precision():  # a small difference of large sums, which TF32 would round away
             within = _within(fake, self.fake_rows) + self.real_sums
             between = subset_sums(fake, self.fake_rows, self.real, self.real_rows)
         distances = within / (m * (m - 1)) - 2 * between / m**2
@@ -94,10 +99,10 @@ class KernelDistance:
 
 
 class KernelScore(OrderedSamples):
-    """`KernelDistance` of the features of all processes: {"kid", "kid_std"}.
+    """`KernelDistance` over the features of all processes: {"kid", "kid_std"}.
 
-    distance: with its real side on the metric's device; all updates together bring its `n_fake`.
-    update: numbers (n,), features (n, d).
+    distance: with its real side on the metric's device.
+    update: numbers (n,), features (n, d); `distance.n_fake` samples in all.
     """
 
     higher_is_better = False
@@ -107,16 +112,36 @@ class KernelScore(OrderedSamples):
         self.distance = distance
 
     def compute(self) -> dict[str, Tensor]:
-        """Raises: ValueError unless as many samples came as the distance drew its subsets for."""
+        """Raises: ValueError for another number of samples than `distance.n_fake`."""
         fake = self.ordered()
         n_fake = self.distance.n_fake
         if len(fake) != n_fake:
             raise ValueError(
-                f"{len(fake)} samples came where n_fake={n_fake} were announced, which the "
-                "subsets of the kernel distance were drawn from: give exactly as many."
+                f"{len(fake)} samples were given, but the subsets of the kernel distance were "
+                f"drawn for n_fake={n_fake}: give exactly that many."
             )
         mean, std = self.distance.compute(fake)
         return {
             "kid": torch.tensor(mean, dtype=torch.float64),
             "kid_std": torch.tensor(std, dtype=torch.float64),
         }
+
+
+class Kid(Measure):
+    """The kernel distance over a hundred subsets, with the standard deviation over them."""
+
+    choices = ("kid",)
+    words = ("kid",)
+    needs_features = True
+
+    def build(self, setting: Setting) -> Metric:
+        size = self._size(setting)
+        distance = KernelDistance(setting.features, setting.n_fake, KID_SUBSETS, size)
+        return KernelScore(distance)
+
+    def _size(self, setting: Setting) -> int:
+        """1,000 as published, but at most half of each side: otherwise all subsets are alike."""
+        return min(1000, setting.n_fake // 2, setting.real_side.count // 2)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return {"kernel": "cubic", "subsets": KID_SUBSETS, "subset_size": self._size(setting)}

@@ -1,4 +1,4 @@
-"""Memorisation: do generated samples lie nearer to the training set than fresh real ones?"""
+"""Memorisation: do generated samples lie nearer to the training set than held-out real ones?"""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from gansweep.metrics.scores.prdc import nearest
 
 
 class Memorisation(OrderedSamples):
-    """Share of pairs (generated, held out) of which the generated sample lies nearer to training.
+    """P(d(generated) < d(held out)), where d is the distance to the nearest training sample.
 
-    P(d(fake) < d(test)), where d is the distance in feature space to the nearest training sample;
-    a tie counts half. 0.5: generated samples are as near as held-out real ones. Towards 1: copies
-    of training samples. Towards 0: samples far from all real ones.
+    Distances are in feature space; a tie counts 1/2. 0.5: generated samples are as near as
+    held-out real ones. Towards 1: copies of training samples. Towards 0: samples far from all
+    real ones.
 
-    This is U / (n m) of Mann and Whitney's test, on which the data-copying test rests; the test's
-    own statistic is its z-score, which grows with the number of samples, this does not.
+    This is U / (n m) of the Mann-Whitney test, which the data-copying test is based on. The paper
+    reports its z-score, which grows with the number of samples; this value does not.
     `compute` gives "memorisation" and "memorisation_std", its standard error over both samples.
 
-    train_features: (n_train, d).   test_features: (m, d), of at least 2 held-out samples. Both on
+    train_features: (n_train, d).   test_features: (m, d), at least 2 held-out samples. Both on
     the metric's device.   update: numbers (n,), features (n, d).
-    Raises: ValueError where either holds too few, where their widths differ, or, in `compute`,
-        for fewer than 2 generated samples.
-    Source: Meehan et al. 2020, arXiv:2004.05675 (the global test); the standard error is that of
-    DeLong et al. 1988, Biometrics 44(3).
+    Raises: ValueError for too few samples or different widths.
+    Source: Meehan et al. 2020, arXiv:2004.05675 (the global test). Standard error: DeLong et al.
+    1988, Biometrics 44(3).
     """
 
     def __init__(self, train_features: Tensor, test_features: Tensor, **kwargs: Any) -> None:
@@ -62,7 +61,7 @@ class Memorisation(OrderedSamples):
 
 
 def share_below(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """P(a < b) + P(a = b) / 2 over all pairs, and its standard error, as 0-dim float64.
+    """P(a < b) + P(a = b) / 2 over all pairs, and its standard error: 0-dim float64.
 
     a: (n,).   b: (m,).   n, m >= 2.   In O((n + m) log(n + m)) time.
     """
@@ -73,7 +72,7 @@ def share_below(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _share_under(values: Tensor, others: Tensor) -> Tensor:
-    """For each value the share of `others` below it, ties half; (n,) float64."""
+    """(n,) float64: for each value the share of `others` below it; a tie counts 1/2."""
     values, ordered = values.contiguous(), others.sort().values
     below = torch.searchsorted(ordered, values)
     up_to = torch.searchsorted(ordered, values, right=True)

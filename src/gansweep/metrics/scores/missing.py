@@ -1,7 +1,4 @@
-"""The modes that a generator lacks, in words.
-
-Needs no torch, so that reports and the doctor say it at no cost.
-"""
+"""The missing modes of a generator, in words. Imports no torch, so that the report starts fast."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ NAMED = 5
 def missing_words(names: Sequence[str] | None, counts: Sequence[float], n: int) -> str:
     """ "no 8 and no 9 among 2,500 samples"; "" where no mode is missing.
 
-    names: of the modes, None where they have none but their number.
+    names: of the modes; None if they have only numbers.
     counts: good samples of each mode among the n samples.
-    More than six missing modes are the first five, "and 412 more of 1,000 modes".
+    Of more than six missing modes the first five are named, then "and 412 more of 1,000 modes".
     """
     if names is None:
         names = [f"mode {k}" for k in range(len(counts))]

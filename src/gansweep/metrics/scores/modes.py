@@ -1,24 +1,31 @@
-"""Mode coverage: which modes of the data the generator has, and in which shares."""
+"""Mode coverage: which modes of the data the generator produces, and in which shares."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Mixture
+from gansweep.metrics.measure import Measure, Seen, Setting, needs_classifier
+from gansweep.metrics.protocol import CONFIDENT_WORDS, MODE_WORDS, Protocol
 
 CHUNK = 4096  # rows of logits in float64 at once
 
 
 @dataclass(frozen=True, slots=True)
 class ModeCoverage:
-    """counts: good samples of each mode, in the mixture's or the classes' order.
+    """How many samples each mode has.
 
-    A good (high-quality) sample lies near a mode; the others belong to none and are counted
-    nowhere but in `samples`.
+    counts: (K,) good samples of each mode, in the order of the mixture or of the classes. A good
+        (high-quality) sample is near a mode. Other samples belong to no mode and count only in
+        `samples`.
+    weights: (K,) true shares of the modes, sum 1.
     """
 
     counts: list[int]
@@ -44,10 +51,10 @@ class ModeCoverage:
     def reverse_kl(self) -> float:
         """KL(histogram of the good samples || true shares) in nats, 0 at best.
 
-        The histogram leaves out samples of no mode, as the authors of PacGAN count: otherwise
-        noise all over the plane would score well. Without a good sample it is the largest value
-        it can have, as if all fell into the rarest mode. Perfect samples give what
-        `reverse_kl_floor` says.
+        The histogram leaves out samples of no mode, as the authors of PacGAN do; otherwise noise
+        all over the plane would score well. Without good samples it is the largest possible
+        value, as if all samples were in the rarest mode. Perfect samples give
+        `reverse_kl_floor` on average.
         Source: Lin et al. 2018, arXiv:1712.04086, Section 4.1.
         """
         good = sum(self.counts)
@@ -60,11 +67,11 @@ class ModeCoverage:
 
 
 def reverse_kl_floor(weights: Tensor, n: int) -> float:
-    """The mean reverse KL of n samples that follow the weights themselves, in nats.
+    """The mean reverse KL, in nats, of n samples that are drawn from the weights themselves.
 
-    weights: (K,), sum 1. It is about (K - 1) / 2n where every mode expects many samples.
-    Exact: with a mode's count c from Binomial(n, w), E[c/n log(c/(n w))] is w times the mean of
-    log((b + 1)/(n w)) over b from Binomial(n - 1, w).
+    weights: (K,), sum 1. It is about (K - 1) / 2n if every mode expects many samples.
+    It is computed exactly: for a mode's count c from Binomial(n, w), E[c/n log(c/(n w))] is w
+    times the mean of log((b + 1)/(n w)) over b from Binomial(n - 1, w).
     """
     weights = weights.detach().cpu().double()
     w, copies = weights[weights > 0].unique(return_counts=True)
@@ -82,32 +89,34 @@ def reverse_kl_floor(weights: Tensor, n: int) -> float:
 
 
 def mixture_modes(points: Tensor, mixture: Mixture) -> ModeCoverage:
-    """Each point belongs to the mode of the nearest mean, and is good near it.
+    """Assign each point to the mode with the nearest mean; near it the point is good.
 
-    points: (N, D). Good is what is nearer than the mixture's `max_sigmas`: 3 sigma in the plane,
-    where 1 - exp(-9/2) = 98.89 % of true points are good.
+    points: (N, D). A point is good within the mixture's `max_sigmas`. In the plane this is
+    3 sigma, where 1 - exp(-9/2) = 98.89 % of true points are good.
     Source: Lin et al. 2018, arXiv:1712.04086, Section 4.1.
     """
     points = points.detach().cpu().double()
-    # the modes are round and equally wide, so the nearest mean is the nearest in Mahalanobis
-    # distance, too
+    # all modes are round and equally wide: the nearest mean is also the nearest by Mahalanobis
     distance, mode = (torch.cdist(points, mixture.means) / mixture.sigma).min(1)
     counts = mode[distance < mixture.max_sigmas].bincount(minlength=len(mixture.means))
     return ModeCoverage(counts.tolist(), mixture.weights.tolist(), len(points))
 
 
 def min_confidence(n_classes: int) -> float:
-    """Half way between a guess, 1/K, and certainty: ours.
+    """The probability above which a prediction is confident: half way between 1/K and 1 (ours).
 
-    Of a stacked image it is asked of the triple of classes, and then each channel's class is more
-    likely than not: one strange channel is enough for no mode. On stacked_digits 99.0 % of the
-    training and 93.4 % of the test triples pass, and none with a channel of noise.
+    For stacked images it applies to the triple of classes, so each channel's class has a
+    probability above 1/2: one strange channel is enough to belong to no mode. On stacked_digits
+    99.0 % of the training and 93.4 % of the test triples pass, and none with a channel of noise.
     """
     return (1 + 1 / n_classes) / 2
 
 
 def divergence(shares: Tensor, reference: Tensor) -> float:
-    """KL(shares || reference) in nats, both (K,) of any sum; infinite where they rule it out."""
+    """KL(shares || reference) in nats, both (K,) of any sum.
+
+    Infinite if a class with a share has no reference share.
+    """
     p, q = (side.detach().cpu().double() / side.sum().cpu() for side in (shares, reference))
     held = p > 0
     return max(0.0, float((p[held] * (p[held] / q[held]).log()).sum()))
@@ -116,19 +125,18 @@ def divergence(shares: Tensor, reference: Tensor) -> float:
 def class_shares(data: DataSource, class_counts: Tensor) -> Tensor:
     """(K,) float64, sum 1: the shares that the classes of generated images should have.
 
-    Those of the real samples, `class_counts` (K,); equal ones for stacked sets, whose published
-    tables all compare with the uniform distribution.
+    These are the shares of the real samples, `class_counts` (K,). For stacked sets they are
+    equal, since all published tables compare with the uniform distribution.
     """
     counts = class_counts.double() if data.stacked_from is None else torch.ones(len(class_counts))
     return counts.double() / counts.sum()
 
 
 def class_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
-    """Classes as modes: every sample belongs to its most probable class, sure or not.
+    """Classes as modes: every sample belongs to its most probable class, whatever its probability.
 
-    Of a stacked image that is the most probable class of each channel.
-    logits: (N, K) of the data set's own classifier.   shares: (K,) of the true classes, of any
-    sum: real counts will do.
+    logits: (N, K) of the data set's own classifier, for stacked images of the triples.
+    shares: (K,) of the true classes, of any sum, such as real counts.
     Source: Lin et al. 2018, arXiv:1712.04086, Section 4.2, after Srivastava et al. 2017,
     arXiv:1705.07761.
     """
@@ -137,10 +145,10 @@ def class_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
 
 
 def confident_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
-    """As `class_modes`, but a sample belongs to no class where the classifier is not sure: ours.
+    """`class_modes` of the samples whose probability is above `min_confidence` (ours).
 
-    The classifier has learnt to doubt what is none of its classes, so that noise fills no mode.
-    Sure is what lies above `min_confidence`.
+    The other samples belong to no class. The classifier was trained to be unsure of images
+    outside its classes, so noise fills no mode.
     """
     n_classes = logits.shape[1]
     counts = torch.zeros(n_classes, dtype=torch.int64)
@@ -154,3 +162,148 @@ def confident_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
 def _coverage(counts: Tensor, shares: Tensor, samples: int) -> ModeCoverage:
     weights = shares.double() / shares.sum()
     return ModeCoverage(counts.tolist(), weights.tolist(), samples)
+
+
+class ModeCounts(Metric):
+    """Captured modes, high quality and reverse KL of the samples of all processes.
+
+    coverage_of: (n, d) samples -> their coverage.   weights: (K,) true shares of the modes.
+    confident: like coverage_of, but counts only confident samples; None if there is one rule.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    update_called = True  # no warning on a process that has no samples
+    counts: Tensor
+    confident_counts: Tensor
+    samples: Tensor
+
+    def __init__(
+        self,
+        coverage_of: Callable[[Tensor], ModeCoverage],
+        weights: Tensor,
+        confident: Callable[[Tensor], ModeCoverage] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.coverage_of, self.confident = coverage_of, confident
+        self.weights = (weights.double() / weights.sum()).tolist()
+        zeros = torch.zeros(len(weights), dtype=torch.int64)
+        self.add_state("counts", zeros, dist_reduce_fx="sum")
+        self.add_state("confident_counts", zeros.clone(), dist_reduce_fx="sum")
+        self.add_state("samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor) -> None:
+        """values: points (n, D) or logits (n, K), as `coverage_of` takes them."""
+        seen = self.coverage_of(values)
+        self.counts += torch.tensor(seen.counts, device=self.counts.device)
+        self.samples += seen.samples
+        if self.confident is not None:
+            sure = self.confident(values)
+            self.confident_counts += torch.tensor(sure.counts, device=self.counts.device)
+
+    def compute(self) -> dict[str, Tensor]:
+        """modes and reverse_kl (nats), high_quality and in_no_mode (0 to 1): 0-dim float64.
+
+        mode_counts: (K,) float64. With `confident`, mode_counts, high_quality and in_no_mode
+        count only confident samples, and confident_modes and confident_reverse_kl are added.
+        """
+        every = self._coverage(self.counts)
+        good = every if self.confident is None else self._coverage(self.confident_counts)
+        values = {
+            "modes": every.captured,
+            "reverse_kl": every.reverse_kl,
+            "high_quality": good.high_quality,
+            "in_no_mode": good.in_no_mode,
+        }
+        if self.confident is not None:
+            values |= {"confident_modes": good.captured, "confident_reverse_kl": good.reverse_kl}
+        found = {word: torch.tensor(float(v), dtype=torch.float64) for word, v in values.items()}
+        return found | {"mode_counts": torch.tensor(good.counts, dtype=torch.float64)}
+
+    def _coverage(self, counts: Tensor) -> ModeCoverage:
+        return ModeCoverage(counts.tolist(), self.weights, int(self.samples))
+
+
+class Modes(Measure):
+    """Which modes the samples fill: the components of a mixture, or the data's classes.
+
+    Classes are counted twice: over every sample, as papers do, and over confident samples only.
+    """
+
+    choices = ("modes",)
+    words = MODE_WORDS
+    lists = ("mode_counts",)
+
+    def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
+        return "" if data.mixture is not None else needs_classifier(backbone)
+
+    def gives(self, data: DataSource) -> tuple[str, ...]:
+        # a classifier's confidence finds images of no class, but does not measure quality
+        others = ("high_quality",) if data.mixture is None else ("in_no_mode", *CONFIDENT_WORDS)
+        return tuple(word for word in self.words if word not in others)
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        n = len(data.mixture.means) if data.mixture is not None else (data.n_classes or 1)
+        return n, n
+
+    def build(self, setting: Setting) -> Metric:
+        mixture = setting.data.mixture
+        if mixture is not None:
+            return ModeCounts(lambda points: mixture_modes(points, mixture), mixture.weights)
+        shares = true_shares(setting)
+        return ModeCounts(
+            lambda logits: class_modes(logits, shares),
+            shares,
+            confident=lambda logits: confident_modes(logits, shares),
+        )
+
+    def update(self, metric: Metric, seen: Seen) -> None:
+        metric.update(seen.samples if seen.logits is None else seen.logits)
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        """Which samples count, and for a reverse KL the floor that a perfect generator has."""
+        mixture = setting.data.mixture
+        own: Protocol = {}
+        if word in ("reverse_kl", "confident_reverse_kl"):
+            own["floor"] = self._floor(setting)
+        if mixture is not None:  # the components of a mixture have no names
+            facts = {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
+            return own | facts
+        if word == "mode_counts":
+            own["mode_names"] = setting.data.class_names
+        if word in ("modes", "reverse_kl"):
+            return own | {"counted": "every sample"}
+        return own | {"min_confidence": min_confidence(setting.data.n_classes or 1)}
+
+    def _floor(self, setting: Setting) -> float | None:
+        """The mean reverse KL of a generator that makes exactly the requested classes.
+
+        Without a request they follow the true shares. None if it is infinite.
+        """
+        mixture = setting.data.mixture
+        shares = mixture.weights if mixture is not None else true_shares(setting)
+        asked = asked_shares(setting)
+        asked = shares if asked is None else asked
+        floor = reverse_kl_floor(asked, setting.n_fake) + divergence(asked, shares)
+        return round(floor, 6) if math.isfinite(floor) else None
+
+
+def true_shares(setting: Setting) -> Tensor:
+    """(K,) float64, sum 1: the shares that the classes of the samples should have.
+
+    Equal ones where the panel asks for every class equally often.
+    """
+    counts = setting.real_side.class_counts
+    assert counts is not None
+    return class_shares(setting.data, (counts > 0) if setting.balanced else counts)
+
+
+def asked_shares(setting: Setting) -> Tensor | None:
+    """(K,) float64, sum 1: the classes that the generator is asked for; None without a request."""
+    labels = setting.data.labels_of("train") if setting.conditional else None
+    if labels is None:
+        return None
+    counts = labels.bincount(minlength=setting.data.n_classes or 0)
+    shares = (counts > 0).double() if setting.balanced else counts.double()
+    return shares / shares.sum()

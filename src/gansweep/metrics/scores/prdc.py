@@ -1,8 +1,8 @@
-"""Precision, recall, density and coverage: whose neighbourhoods hold whom.
+"""Precision, recall, density and coverage, from neighbourhoods of real and generated samples.
 
-Distances come from products of float32 in blocks of bounded size. Where rounding could decide a
-comparison, they are worked out again from differences in float64: copies are at distance 0, and
-what lies exactly on the edge of a neighbourhood is outside of it.
+Distances come from float32 matrix products in blocks of bounded size. If rounding could decide a
+comparison, the distance is computed again from float64 differences. So copies have distance 0,
+and a sample exactly on the edge of a neighbourhood is outside.
 """
 
 from __future__ import annotations
@@ -12,25 +12,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
+from gansweep.data.source import DataSource
+from gansweep.metrics.cache import Content
 from gansweep.metrics.features.backbone import full_precision
+from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.protocol import Protocol
 
-KS = (3, 5)  # neighbours of precision and recall, and of density and coverage: as published
+KS = (3, 5)  # k of precision and recall, and of density and coverage, as published
 BLOCK = 2**23  # distances at once: 32 MiB
 PAIRS = 4096  # differences at once: 64 MiB at d = 2048
-SPARE = 2  # further neighbours to choose among, since rounding may swap the last ones
+SPARE = 2  # extra candidate neighbours, since rounding may swap the last ones
 
 
 def radii(x: Tensor, ks: Sequence[int] = KS) -> Tensor:
-    """Distances of every sample to its k-th nearest other ones: (n, len(ks)) float64.
+    """Distance of every sample to its k-th nearest other sample, for each k: (n, len(ks)) float64.
 
     x: (n, d), n > max(ks). An exact copy of a sample is another sample, at distance 0.
+    Raises: ValueError for too few samples.
     """
     k = max(ks)
     if len(x) <= k:
         raise ValueError(
-            f"{len(x)} samples are too few for neighbourhoods of the {k} nearest others: give at "
+            f"{len(x)} samples are too few for neighbourhoods of {k} nearest others: give at "
             f"least {k + 1}."
         )
     rows = _nearest_others(x, min(k + SPARE, len(x) - 1))
@@ -42,7 +48,7 @@ def nearest(points: Tensor, reference: Tensor, k: int = 1) -> tuple[Tensor, Tens
     """The k nearest rows of `reference` of each point.
 
     points: (n, d).   reference: (m, d), m >= k.
-    Returns: distances (n, k) float64, increasing, and their rows (n, k) int64.
+    Returns: distances (n, k) float64, in increasing order, and the rows (n, k) int64.
     """
     center = _center(reference)
     centered = reference.float() - center
@@ -64,13 +70,15 @@ def neighbour_scores(
     """Precision, recall, density and coverage, each a 0-dim float64 tensor.
 
     real: (n, d), n > max(ks).   fake: (m, d), m > ks[0].
-    real_radii: `radii(real, ks)`, where it is at hand.
-    precision: share of fakes nearer to some real sample than its ks[0]-th nearest other real one.
+    real_radii: `radii(real, ks)`, if it is already known.
+    precision: share of fakes that are nearer to some real sample than that sample's ks[0]-th
+        nearest other real one.
     recall: the same with real and fake exchanged.
-    density: real neighbourhoods (to the ks[1]-th nearest) that a fake is in, over ks[1]; mean over
-        the fakes, 1 for equal distributions, more where fakes crowd among real samples.
-    coverage: share of these neighbourhoods that hold a fake.
-    "Nearer" is strict, and a sample is not among its own neighbours, as in the published code.
+    density: the number of real neighbourhoods (up to the ks[1]-th nearest) that contain a fake,
+        over ks[1], as a mean over the fakes. 1 for equal distributions, more if fakes crowd where
+        real samples are dense.
+    coverage: share of these neighbourhoods that contain a fake.
+    "Nearer" is strict, and a sample is not its own neighbour, as in the published code.
     Source: Kynkaanniemi et al. 2019, arXiv:1904.06991, Eq. 1-2; Naeem et al. 2020,
     arXiv:2002.09797, Eq. 3-4.
     """
@@ -92,11 +100,12 @@ def neighbour_scores(
 
 
 class Neighbours(OrderedSamples):
-    """`neighbour_scores` of the features of all processes: precision, recall, density, coverage.
+    """`neighbour_scores` over the features of all processes: precision, recall, density, coverage.
 
-    Equally many of either side: neighbourhoods shrink and coverage grows with the number of fakes.
-    real: (n, d) on the metric's device.   real_radii: `radii(real)`, worked out here if None.
-    update: numbers (m,), features (m, d); those numbered n or more are left out.
+    Both sides have equally many samples, because neighbourhoods shrink and coverage grows with
+    the number of fakes.
+    real: (n, d) on the metric's device.   real_radii: `radii(real)`; None: computed here.
+    update: numbers (m,), features (m, d). Samples numbered n or more are left out.
     """
 
     higher_is_better = True
@@ -117,11 +126,11 @@ class Neighbours(OrderedSamples):
 def _inside(
     real: Tensor, fake: Tensor, of_real: Tensor, of_fake: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Which pairs are nearer than the radii, block by block of real samples: three (c, m) of bool.
+    """Which pairs are nearer than the radii, for blocks of c real samples: three (c, m) bool.
 
-    of_real: (n, 2), hence the first two.   of_fake: (m,), hence the third.
+    The first two masks use of_real (n, 2), the third uses of_fake (m,).
     """
-    # float32 keeps 24 bits; a sum of d products loses as many more as its random walk is long
+    # float32 keeps 24 bits; the error of a sum of d products grows like a random walk, sqrt(d)
     slack = 2**-22 * max(4.0, real.shape[1] ** 0.5)
     center = _center(real)
     centered = fake.float() - center
@@ -145,10 +154,10 @@ def _inside(
 
 
 def _nearest_others(x: Tensor, k: int) -> Tensor:
-    """The k other rows nearest to each row: (n, k) int64, in no order.
+    """The k other rows nearest to each row: (n, k) int64, in no particular order.
 
-    Each pair is worked out once: a block's rows meet the rows from the first of them on, and
-    what is found stands for both.
+    Each pair is computed once and used for both rows: a block is compared only with itself and
+    the rows after it.
     """
     x = x.float() - _center(x)
     squares = _squares(x)
@@ -173,16 +182,16 @@ def _nearest_others(x: Tensor, k: int) -> Tensor:
 
 
 def _spans(n: int, m: int) -> Iterator[slice]:
-    """Parts of n rows, such that one part's distances to m others fit a block."""
+    """Parts of n rows whose distances to m other rows fit in one block."""
     step = max(1, BLOCK // m)
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
 
 
 def _center(x: Tensor) -> Tensor:
-    """A point amid the samples: near the origin, products lose fewer digits.
+    """A point in the middle of the samples; subtracting it makes products lose fewer digits.
 
-    The median of some, which one far outlier cannot draw away from the others.
+    It is the median of some samples, since an outlier does not move a median.
     """
     return x[:: max(1, len(x) // 500)].float().median(0).values
 
@@ -192,18 +201,48 @@ def _squares(x: Tensor) -> Tensor:
 
 
 def _squared_distances(x: Tensor, y: Tensor, x_squares: Tensor, y_squares: Tensor) -> Tensor:
-    """(n, m) float32 of x (n, d) to y (m, d), rounded: below 0 too."""
+    """(n, m) float32 from x (n, d) to y (m, d); rounding can make them negative."""
     with full_precision():
         return torch.addmm(y_squares, x, y.T, alpha=-2).add_(x_squares[:, None])
 
 
 def _distances(x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-    """|x[i] - y[rows[i, j]]| from differences: (n, k) float64."""
+    """|x[i] - y[rows[i, j]]| computed from differences: (n, k) float64."""
     first = torch.arange(len(x), device=x.device).repeat_interleave(rows.shape[1])
     return _pair_distances(x, y, first, rows.flatten()).view(rows.shape)
 
 
 def _pair_distances(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """|x[i] - y[j]| from differences: (p,) float64."""
+    """|x[i] - y[j]| computed from differences: (p,) float64."""
     parts = zip(i.split(PAIRS), j.split(PAIRS), strict=True)
     return torch.cat([(x[a].double() - y[b].double()).square().sum(1).sqrt() for a, b in parts])
+
+
+class Fidelity(Measure):
+    """Precision, recall, density and coverage, from one pass over the distances."""
+
+    choices = ("precision", "recall", "density", "coverage")
+    words = choices
+    needs_features = True
+
+    def least(self, data: DataSource) -> tuple[int, int]:
+        return max(KS) + 1, max(KS) + 1
+
+    def build(self, setting: Setting) -> Metric:
+        """The radii of the real samples are computed once and cached with the real side."""
+        real, n = setting.real_side, _pair_count(setting)
+        chosen = real.subset(n)
+
+        def measure() -> Content:
+            return {"radii": radii(chosen).cpu()}
+
+        kept = real.kept(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
+        return Neighbours(chosen, kept["radii"].to(setting.device))
+
+    def protocol(self, setting: Setting, word: str) -> Protocol:
+        return dict.fromkeys(("n_fake", "n_real"), _pair_count(setting))
+
+
+def _pair_count(setting: Setting) -> int:
+    """The number of samples on each side: neighbourhoods need equally many to compare."""
+    return min(setting.n_fake, setting.real_side.count)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansweep.data.images import Digits
 from gansweep.data.toy import Ring
-from gansweep.metrics.scores.two_sample import fifty_fifty, wilson_interval
+from gansweep.metrics.scores.fifty_fifty import fifty_fifty, wilson_interval
 
 
 def images(n: int, seed: int, mean: float = 0.0) -> Tensor:
