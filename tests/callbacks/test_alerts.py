@@ -70,7 +70,7 @@ def play(journal: Journal, alerts: Alerts, course: Sequence[Sequence[float]], st
         step(alerts, kimg)
 
 
-def test_a_finding_is_put_out_once_in_one_line(
+def test_a_finding_is_reported_once_in_one_line(
     journal: Journal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(journal, alerts_of(journal), [BAD] * 20, 1)
@@ -102,13 +102,13 @@ def test_a_finding_that_was_gone_for_two_evaluations_is_news_again(journal: Jour
     assert collapses(journal) == [10, 18]
 
 
-def test_a_warning_that_becomes_a_failure_is_put_out_again(journal: Journal) -> None:
+def test_a_warning_that_becomes_a_failure_is_reported_again(journal: Journal) -> None:
     play(journal, alerts_of(journal), [UNEVEN] * 12 + [BAD] * 12, 1)
     severities = [severity for _, _, severity in put_out(journal)]
     assert severities == ["warning", "failure"]
 
 
-def test_a_verdict_is_put_out_at_the_end(journal: Journal) -> None:
+def test_a_verdict_is_reported_at_the_end(journal: Journal) -> None:
     alerts = alerts_of(journal)
     journal.log(3000, {"loss/generator": float("nan")})
     journal.stop("diverged", "loss/generator is nan", 3000)

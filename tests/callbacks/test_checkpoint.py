@@ -116,7 +116,7 @@ def test_run_without_a_whole_checkpoint_is_refused_but_in_a_sweep_begins_again(
 ) -> None:
     record.previous.unlink()
     flip(record.best, 4000)
-    with pytest.raises(DamagedCheckpointError, match="no other of the run is whole"):
+    with pytest.raises(DamagedCheckpointError, match="no other one of the run is intact"):
         continued(record)
     assert continued(record, or_anew=True) is None
     assert "starts again" in record.history()[-1]["note"]
@@ -178,7 +178,7 @@ def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     flip(run.previous, 40000)
     done = command("train", f"resume={run.directory}", "budget_kimg=0.8")
     done.is_refused_with(
-        "last.pt is damaged", "no other of the run is whole", "start the run again"
+        "last.pt is damaged", "no other one of the run is intact", "start the run again"
     )
     cfg = compose([*words, "budget_kimg=0.64"])
     result = train(cfg, run_dir=run.directory, sweep={"name": "s", "role": "trial"}, progress=False)

@@ -159,7 +159,7 @@ class Three(GAN):
 @pytest.mark.parametrize(
     ("data", "model", "words"),
     [
-        (Zeros(0), dirac(1.0, 1.0, Minimax()), "fewer than the 4"),
+        (Zeros(0), dirac(1.0, 1.0, Minimax()), "at least 4"),
         (Zeros(), dirac(1.0, 1.0, Energy()), "energy"),
     ],
     ids=["no held-out images", "no value"],

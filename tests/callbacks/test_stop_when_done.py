@@ -205,7 +205,7 @@ def equilibrium(journal: Journal) -> str | None:
 def test_balanced_game_at_rest_is_an_equilibrium() -> None:
     reason = equilibrium(story())
     assert reason is not None
-    for word in ("0.050 from 1/2", "90%", "rested at 3", "50 kimg", "value was 45"):
+    for word in ("0.050 from 1/2", "90%", "stayed at 3", "50 kimg", "value was 45"):
         assert word in reason, reason
 
 
@@ -310,7 +310,7 @@ def test_real_run_ends_at_its_equilibrium(tmp_path: Path) -> None:
     result = run(tmp_path / "run", *AT_EQUILIBRIUM)
     assert result["status"] == "equilibrium", result["reason"]
     assert result["stopped_by"] == "stop_at_equilibrium"
-    assert "from 1/2" in result["reason"] and "rested at" in result["reason"]
+    assert "from 1/2" in result["reason"] and "stayed at" in result["reason"]
     assert result["kimg"] < 16 and (tmp_path / "run" / "checkpoints" / "best.pt").exists()
 
 

@@ -156,7 +156,7 @@ def test_signs_of_a_critic_mean_nothing() -> None:
     assert set(overfitting_of(model, Digits(n_validation=None))) == {"overfit/r_v"}
 
 
-def test_without_validation_images_nothing_is_said() -> None:
+def test_without_validation_images_nothing_is_logged() -> None:
     watcher = Overfitting(every_steps=1)
     watcher.data, watcher.journal = Digits(n_validation=0), Journal(None, None)
     model = game(data="digits")

@@ -14,7 +14,8 @@ from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import Mixture
 from gansweep.errors import UserError
-from gansweep.metrics.panel import Panel, choose_backbone, to_uint8
+from gansweep.metrics.choice import choose_backbone
+from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.protocol import comparable, protocol_key
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -429,7 +430,7 @@ def test_the_floor_is_that_of_the_labels_that_are_asked_for() -> None:
 
 
 def test_balanced_asking_needs_a_generator_that_follows_labels() -> None:
-    with pytest.raises(UserError, match=r"metrics\.balanced=true .* is asked for no class"):
+    with pytest.raises(UserError, match=r"metrics\.balanced=true .* takes no class"):
         Panel(squares(), balanced=True)
 
 

@@ -1,4 +1,4 @@
-"""Findings about the run's health, put out while it trains."""
+"""Reports findings about the run's health while it trains."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import diagnose
 from gansweep.models.adversarial import Adversarial
 
-FORGIVEN = 2  # evaluations in a row without a finding, after which it is news again
+FORGOTTEN_AFTER = 2  # evaluations without a finding; then it is reported again
 
 
 class Alerts(GameCallback):
-    """Judges the run after each evaluation, by the rules of `gansweep doctor`.
+    """Applies the rules of `gansweep doctor` to the run after each evaluation.
 
-    A finding is put out when it is first seen, when a warning has become a failure, and when it is
-    back after two evaluations without it: one line on stderr, a row of the history, an alert of
-    the tracker.
+    A finding is reported when it is new, when a warning becomes a failure, and when it comes back
+    after two evaluations without it. A report is a line on stderr, a row of the history and an
+    alert of the tracker.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Alerts(GameCallback):
             self._judge(module, "running")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The last scores and the verdict come after the last step."""
+        """Apply the rules once more, since the last scores and the verdict come after training."""
         assert isinstance(pl_module, Adversarial)
         if trainer.is_global_zero:
             spent = pl_module.images_seen >= pl_module.budget_kimg * 1000
@@ -50,15 +50,15 @@ class Alerts(GameCallback):
         for rule, finding in found.items():
             severity, _ = self._known.get(rule, ("", 0))
             if severity not in ("failure", finding.severity):
-                self._put_out(module.images_seen, finding)
+                self._report(module.images_seen, finding)
             self._known[rule] = (severity if severity == "failure" else finding.severity, 0)
         for rule in self._known.keys() - found.keys():
             severity, gone = self._known.pop(rule)
-            if gone + 1 < FORGIVEN:
+            if gone + 1 < FORGOTTEN_AFTER:
                 self._known[rule] = (severity, gone + 1)
 
-    def _put_out(self, images_seen: int, finding: Finding) -> None:
-        # the progress bar lets what others print through above itself
+    def _report(self, images_seen: int, finding: Finding) -> None:
+        # the progress bar allows other output above it
         clock = f"{images_seen / 1000:.4g} kimg"
         line = f"gansweep: {finding.severity} at {clock}: {finding.title}. {finding.text}"
         print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Discriminator-output balance on the batch that was just trained on."""
+"""The balance of the discriminator's outputs on the current training batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run continues exactly: the last one, and the best by the objective."""
+"""Checkpoints for an exact continuation: the last one and the best one by the objective."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from gansweep.records.record import ROW_OF_SOURCE, RunRecord
 
 
 class Checkpoint(GameCallback):
-    """Saves last.pt every `every_seconds` and at the end, best.pt when the objective improves.
+    """Saves last.pt every `every_seconds` and at the end, and best.pt when the objective improves.
 
-    The last checkpoint before it is kept as previous.pt, for the case that it is damaged.
+    The checkpoint before last.pt is kept as previous.pt, in case last.pt gets damaged.
     """
 
     def __init__(self, every_seconds: Seconds = 30.0) -> None:
@@ -39,7 +39,7 @@ class Checkpoint(GameCallback):
         if not trainer.is_global_zero:
             return
         self._save_best(trainer, module)
-        # a pause is scored first: what is saved before would go on without that score
+        # at a pause the scores come first: a checkpoint before them would lack them
         if time.monotonic() - self._saved >= self.every_seconds and not module.paused:
             self.save(trainer, module, "last.pt")
 
@@ -55,7 +55,7 @@ class Checkpoint(GameCallback):
         self._scores_seen = self.journal.score_counter
 
     def save(self, trainer: pl.Trainer, module: Adversarial, name: str) -> None:
-        """Write all that an exact continuation needs to checkpoints/NAME, whole or not at all."""
+        """Write the whole state of the run to checkpoints/NAME atomically."""
         record = self.journal.record
         assert record is not None
         with self.journal.outside_training():
@@ -81,7 +81,7 @@ def _watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint does not hold what was written into it.   what: which one, and by what sign."""
+    """The content of a checkpoint is not what was written.   what: the file and the evidence."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(f"{what}. {fix}")
@@ -89,7 +89,7 @@ class DamagedCheckpointError(UserError):
 
 
 def as_bytes(state: Mapping[str, Any]) -> bytes:
-    """A checkpoint with its digest, as `read_checkpoint` reads it."""
+    """A checkpoint with its digest, for `read_checkpoint`."""
     archive = io.BytesIO()
     torch.save(state, archive)
     digest.seal(archive)
@@ -97,9 +97,10 @@ def as_bytes(state: Mapping[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint whose digest is right. One of an older version has none, which is said.
+    """Read a checkpoint and check its digest. One of an older version has none (stderr says so).
 
-    Raises: UserError where the file is missing or cannot be read; DamagedCheckpointError.
+    Raises: UserError if the file is missing or cannot be read; DamagedCheckpointError if it is
+        damaged.
     """
     try:
         with open(path, "rb") as file:
@@ -107,51 +108,54 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             state = _loaded(file, is_sealed)
     except FileNotFoundError:
         raise UserError(
-            f"{path} does not exist: the run was stopped before its first checkpoint. Start it "
-            "again without resume=."
+            f"{path} does not exist: the run was stopped before its first checkpoint. Start the "
+            "run again without resume=."
         ) from None
     except (OSError, digest.DamagedError) as error:
         if isinstance(error, OSError) and error.errno != errno.EIO:
             raise UserError(
                 f"{path} cannot be read ({error.strerror}). Change its permissions, or give the "
-                "same command again once its disk is back."
+                "same command again when its disk is available."
             ) from error
         raise DamagedCheckpointError(
             f"{path} is damaged ({error})",
-            "Use another checkpoint of the run (checkpoint=last or checkpoint=best), a copy of "
-            "yours, or start the run again.",
+            "Use another checkpoint of the run (checkpoint=last or checkpoint=best) or a backup, "
+            "or start the run again.",
         ) from error
     if not is_sealed:
-        said = "it was saved by an older version without a digest, so damage would not show"
-        print(f"gansweep: {path}: {said}.", file=sys.stderr)
+        print(
+            f"gansweep: {path} was saved by an older version without a digest, so damage cannot "
+            "be detected.",
+            file=sys.stderr,
+        )
     return state
 
 
 def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
-    """Raises: DamagedError where there is no digest that says that the file is whole."""
+    """Raises: DamagedError for an unreadable file that has no digest to prove it intact."""
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
         raise
     except Exception as error:
         if is_sealed:
-            raise  # a mistake of ours, or another version of PyTorch
+            raise  # the file is intact: our mistake, or another version of PyTorch
         raise digest.DamagedError(type(error).__name__) from error
     return state
 
 
 def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:
-    """The checkpoint from which a run goes on; None where it has none yet.
+    """The checkpoint from which a run continues; None if it has none yet.
 
-    Where the last one is damaged, the one before it or the best one takes its place, unless that
-    was saved before the run took over the weights of another. The history says so, and stderr.
-    or_anew: begin again where none is whole.
-    Raises: DamagedCheckpointError.
+    If last.pt is damaged, previous.pt or best.pt replaces it, unless that was saved before the run
+    took over another run's weights. The history and stderr report the replacement.
+    or_anew: start again from the beginning if no checkpoint is intact.
+    Raises: DamagedCheckpointError if no checkpoint is intact.
     """
     if not record.last.exists():
         if not record.previous.exists():
             return None
-        os.replace(record.previous, record.last)  # killed while the one made way for the other
+        os.replace(record.previous, record.last)  # the process was killed between the two renames
     try:
         return read_checkpoint(record.last)
     except DamagedCheckpointError as error:
@@ -160,29 +164,29 @@ def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | N
     for path in (record.previous, record.best):
         try:
             state = read_checkpoint(path)
-        except UserError:  # there is none, or it is of no use either
+        except UserError:  # missing or damaged
             continue
         kimg = state["game"]["images_seen"] / 1000
         if all(kimg > at for at in taken):
             record.write(record.last, path.read_bytes())
-            said = f"{damage.what}: the run continues from {path.name}, at {kimg:g} kimg."
-            _note(record, kimg, state["journal"]["seconds"], said)
+            note = f"{damage.what}: the run continues from {path.name}, at {kimg:g} kimg."
+            _note(record, kimg, state["journal"]["seconds"], note)
             return state
     if not or_anew or taken:
-        fix = "Put a copy of yours in its place, or start the run again."
-        raise DamagedCheckpointError(f"{damage.what}, and no other of the run is whole", fix)
+        fix = "Replace it by a backup, or start the run again."
+        raise DamagedCheckpointError(f"{damage.what}, and no other one of the run is intact", fix)
     os.replace(record.last, record.last.with_name("damaged.pt"))
-    _note(record, 0.0, 0.0, f"{damage.what}, and no other is whole: the run starts again.")
+    _note(record, 0.0, 0.0, f"{damage.what}, and no other one is intact: the run starts again.")
     return None
 
 
-def _note(record: RunRecord, kimg: float, seconds: float, said: str) -> None:
-    record.append({"kimg": kimg, "seconds": seconds, "note": said})
-    print(f"gansweep: {said}", file=sys.stderr)
+def _note(record: RunRecord, kimg: float, seconds: float, note: str) -> None:
+    record.append({"kimg": kimg, "seconds": seconds, "note": note})
+    print(f"gansweep: {note}", file=sys.stderr)
 
 
 def rng_state() -> dict[str, Any]:
-    """The global generators of torch, NumPy and Python, as tensors and plain values."""
+    """The states of the global generators of torch, NumPy and Python, as tensors and numbers."""
     name, keys, *rest = np.random.get_state(legacy=True)
     version, internal, gauss = random.getstate()
     return {

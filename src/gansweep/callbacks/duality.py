@@ -1,4 +1,4 @@
-"""The duality gap: how much either player could still win by moving alone."""
+"""The duality gap: how much each player could still gain by moving alone."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ from gansweep.metrics.scores.equilibrium import game_value
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 
-ROWS_KEPT = 6400  # of the validation split, half for the worst opponents and half for the scores
+ROWS_KEPT = 6400  # of the validation split: half to train worst opponents, half to evaluate
 SEED = 20181112
 
 
 class DualityGap(ImageClockWatcher):
-    """Logs game/duality_gap = M(u, worst v) - M(worst u, v), 0 at an equilibrium, else above.
+    """Logs game/duality_gap = M(u, worst v) - M(worst u, v): 0 at an equilibrium, otherwise above.
 
     M(u, v) is the value of the game between generator u and discriminator v (see `game_value`).
-    The worst opponent of each is found by training a copy of the present one for `steps` steps of
-    its own loss while the other stands still; what training did not make worse stays as it was.
-    Half of the validation split, which no player was trained on, trains them; the other half scores
-    them. game/worst_discriminator is M(u, worst v), game/worst_generator M(worst u, v). The more
-    steps, the closer to the true gap, from below.
+    To find a worst opponent, a copy of the current player is trained for `steps` steps with its
+    own loss, while the other player is fixed. If that does not make it worse, the current player
+    counts. One half of the validation split trains the copies, the other half evaluates them; no
+    player was trained on either. game/worst_discriminator is M(u, worst v), game/worst_generator
+    is M(worst u, v). The estimate is a lower bound; more steps come closer to the true gap.
 
-    The game is that of the moment: schedules stand still, what a model remembers beside its weights
-    too, and lazy terms act in every step with their own weight (see `Clock`), so that the gap is
-    the same at any interval. A discriminator that judges samples together is given whole groups
-    (see `judged_together`); held-out images that fill no group are left out.
+    The game does not change while it is measured: schedules and the memory of a model are fixed.
+    Lazy terms act in every step with their own weight (see `Clock`), so their interval does not
+    change the gap. A discriminator that judges samples together gets whole groups (see
+    `judged_together`); held-out images that do not fill a group are left out.
 
-    The run goes on as if nobody had looked: weights, statistics, optimizers and random numbers
-    are left as they are found.
+    The run is not affected: weights, statistics, optimizers and random numbers are restored.
 
-    steps, batch_size, learning_rate: of Adam (beta_1 0.5), the same whatever optimizer the run
-        has: the gaps of different runs compare, and a discriminator that a run holds still is
-        found out. A batch_size of no whole groups is lowered to whole ones, of at least one. As
-        published with Sidheekh et al. 2020 (On Duality Gap as a Measure for Monitoring GAN
+    steps, batch_size, learning_rate: of Adam (beta_1 0.5). They do not follow the run's own
+        optimizer, so that the gaps of different runs can be compared, and a discriminator that
+        the run does not train is detected. batch_size is rounded down to whole groups, at least
+        one. Published with Sidheekh et al. 2020 (On Duality Gap as a Measure for Monitoring GAN
         Training): 249 steps of 64 at 5e-4.
     Source: Grnarova et al. 2019, arXiv:1811.05512.
     """
@@ -62,43 +61,43 @@ class DualityGap(ImageClockWatcher):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self._images_seen_here = 0
-        self._said = False
+        self._cost_reported = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Raises: UserError for data or a game that have no such gap, before any training."""
+        """Check the data and the game before training.
+
+        Raises: UserError for data without held-out images, or a game without a duality gap.
+        """
         assert isinstance(pl_module, Adversarial)
         least = 2 * max(2, pl_module.judged_together)
         if self.data.n_validation < least:
             raise UserError(
-                f"The duality gap is measured on held-out images, and data={self.data.name} sets "
-                f"{self.data.n_validation} aside to validate with, fewer than the {least} that two "
-                "halves need here. Set data.n_validation to a tenth of the training images, say, "
-                "or leave the gap out with '~callbacks.duality_gap'."
+                f"The duality gap needs at least {least} held-out images for two halves, but "
+                f"data={self.data.name} has {self.data.n_validation} validation images. Set "
+                "data.n_validation, for example to a tenth of the training images, or leave the "
+                "gap out with '~callbacks.duality_gap'."
             )
         players = list(pl_module.players)
         makers = set(players) & set(pl_module.makers)
         if len(players) != 2 or len(makers) != 1 or pl_module.needs_source:
             raise UserError(
-                "The duality gap is that of one generator of new samples and one discriminator; "
-                f"this model's players are {', '.join(players)}. Leave it out with "
-                "'~callbacks.duality_gap'."
+                "The duality gap is defined for one generator of new samples and one "
+                f"discriminator, but this model's players are {', '.join(players)}. Leave the gap "
+                "out with '~callbacks.duality_gap'."
             )
         self._adversary, self._judging = Rows.of(self.data, "validation", ROWS_KEPT).halves()
         with unchanged(pl_module):
-            self._value(pl_module)  # refuses scores without a common value
+            self._value(pl_module)  # raises for kinds of scores that have no game value
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         self._images_seen_here += images
         super().after_step(trainer, module, images)
 
     def work(self, module: Adversarial) -> None:
-        """Log the gap and the two worst cases whose difference it is.
-
-        The model is left as it was, its weights and the random state included.
-        """
-        if not self._said:
+        """Log the gap and the two values whose difference it is. The model is not changed."""
+        if not self._cost_reported:
             say(self._cost(module))
-            self._said = True
+            self._cost_reported = True
         generator = next(name for name in module.players if name in module.makers)
         discriminator = next(name for name in module.players if name != generator)
         with unchanged(module):
@@ -108,7 +107,7 @@ class DualityGap(ImageClockWatcher):
             with unchanged(module):
                 self._train(player, module)
                 worst[player] = self._value(module)
-        # each maximum is also over the opponent as it stands
+        # the current opponent is also a candidate
         worst_discriminator = torch.maximum(value, worst[discriminator])
         worst_generator = torch.minimum(value, worst[generator])
         gap = worst_discriminator - worst_generator
@@ -117,10 +116,10 @@ class DualityGap(ImageClockWatcher):
         self.journal.log(module.images_seen, dict(zip(names, numbers, strict=True)))
 
     def _cost(self, module: Adversarial) -> str:
-        """What one measurement costs, by the time that the run's own steps have taken."""
+        """What one measurement costs, estimated from the time of the run's own steps."""
         seconds_an_image = self.journal.training_seconds / self._images_seen_here
-        moves_an_image = 1 + 1 / module.n_critic  # a player's move is what both kinds share
-        # a move is about three looks, and three values look once at every judging image
+        moves_an_image = 1 + 1 / module.n_critic  # the cost is counted in moves of a player
+        # a move costs about three evaluations; three values evaluate every judging image once
         images = (2 * self.steps * self.batch_size + len(self._judging)) / moves_an_image
         share = images / (self.every_kimg * 1000)
         return (
@@ -130,7 +129,7 @@ class DualityGap(ImageClockWatcher):
         )
 
     def _train(self, player: str, module: Adversarial) -> None:
-        """Move one player, in place, by its own loss on the adversary's half."""
+        """Train one player in place, with its own loss, on the half for training."""
         rng = generator_for(SEED, module.images_seen)
         draws = Draws(SEED, module.device)
         parameters = [p for p in module.players[player].parameters() if p.requires_grad]
@@ -151,7 +150,7 @@ class DualityGap(ImageClockWatcher):
             module.after_move(player)
 
     def _value(self, module: Adversarial) -> Tensor:
-        """M of the players as they stand, on the judging half, with the same noise every time."""
+        """M of the current players on the half for evaluation, always with the same noise."""
         draws = Draws(SEED + 1, module.device)
         clock = replace(module.clock, lazy=False)
         first = next(iter(module.players))
@@ -162,7 +161,7 @@ class DualityGap(ImageClockWatcher):
             drawn = module.draw(draws, batch, clock)
             with torch.no_grad():
                 fakes = module.make(batch, drawn, clock)
-            # in the mode and with the weights that play, not with the averages that are sampled
+            # training mode and training weights, not the averages that make samples
             scores = module.player_loss(first, batch, drawn, fakes, clock).scores
             assert scores is not None, "the first player's loss states its scores"
             total += game_value(scores.real, scores.fake, scores.kind) * (len(rows) / n)
@@ -170,13 +169,15 @@ class DualityGap(ImageClockWatcher):
 
 
 def whole_groups(n: int, module: Adversarial) -> int:
-    """The largest number up to n that the discriminator can be given; one group at least."""
+    """The largest number up to n that consists of whole groups; at least one group."""
     return max(1, n // module.judged_together) * module.judged_together
 
 
 def slices(n: int, size: int, together: int) -> Iterator[Tensor]:
-    """The numbers below n, a multiple of `together`, in runs of about `size` whole groups of that
-    many neighbours."""
+    """Batches of the numbers 0 to n - 1, of about `size` each and of whole groups of neighbours.
+
+    n: a multiple of `together`, the size of a group.
+    """
     groups = torch.arange(n).reshape(-1, together)
     parts = min(math.ceil(n / size), len(groups))
     return (part.flatten() for part in groups.tensor_split(parts))
@@ -184,10 +185,10 @@ def slices(n: int, size: int, together: int) -> Iterator[Tensor]:
 
 @contextlib.contextmanager
 def unchanged(module: Adversarial) -> Iterator[None]:
-    """Whatever is done to the players in here is undone, to the last bit.
+    """On exit, restore everything that was changed in the players, exactly.
 
-    Weights, buffers, memory, gradients and the global random state are put back; the optimizers
-    and the run's own stream of noise must not be used.
+    It restores weights, buffers, memory, gradients and the global random state. The optimizers
+    and the run's own noise must not be used inside.
     """
     kept_by = (*module.players.values(), *module.memory.values())
     tensors = [t for net in kept_by for t in (*net.parameters(), *net.buffers())]

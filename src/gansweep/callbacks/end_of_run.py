@@ -1,4 +1,4 @@
-"""The end of a run: a verdict of another callback, Ctrl-C, a termination signal."""
+"""Ends a run: by a verdict of another callback, Ctrl-C or a termination signal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gansweep.signals import note_hangup, stop_signals
 
 
 class EndOfRun(GameCallback):
-    """Runs last of all callbacks: closes the row of the step and ends training on a verdict.
+    """Runs after all other callbacks: writes the row of the step and ends training on a verdict.
 
-    A first Ctrl-C (or SIGTERM, or the end of the terminal) lets the step end and the checkpoint be
-    written; a Ctrl-C after it interrupts at once. A second SIGTERM does not: SLURM sends one to
-    every process of a job, and the worker of a sweep passes its own on.
-    every_steps: batches between two agreements of several processes on whether to stop.
+    After the first Ctrl-C, SIGTERM or hangup the current step ends and the checkpoint is written.
+    A later Ctrl-C interrupts at once. A later SIGTERM does not, since several can come: SLURM
+    sends one to every process of a job, and the worker of a sweep forwards its own.
+    every_steps: several processes agree on whether to stop every so many batches.
     """
 
     def __init__(self, every_steps: int = 50) -> None:
@@ -32,9 +32,9 @@ class EndOfRun(GameCallback):
             self._outer[number] = signal.signal(number, self._note)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        """End the training once there is a verdict or a signal came, on all processes at one step.
+        """End training on a verdict or a signal, on all processes at the same step.
 
-        A signal at the last step changes nothing: the run is finished, or paused, all the same.
+        A signal at the last step is ignored, since the run is finished or paused anyway.
         """
         self.journal.flush()
         last_step = module.paused or module.images_seen >= module.budget_kimg * 1000
@@ -46,8 +46,9 @@ class EndOfRun(GameCallback):
             if module.steps % self.every_steps:
                 return
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-            if stop:  # where no verdict is known here, a signal reached another process
-                self.journal.stop("interrupted", "another process was told", module.images_seen)
+            if stop:  # without a verdict here, another process got a signal
+                reason = "another process got a signal"
+                self.journal.stop("interrupted", reason, module.images_seen)
         if stop:
             trainer.should_stop = True
 
@@ -62,7 +63,7 @@ class EndOfRun(GameCallback):
 
     def _restore(self) -> None:
         for number, handler in self._outer.items():
-            if signal.getsignal(number) == self._note:  # else its first word was its last
+            if signal.getsignal(number) == self._note:  # otherwise somebody replaced it
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""How strongly each player is pulled."""
+"""The gradient norm of each player."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from gansweep.models.adversarial import Adversarial
 
 
 class GradientNorms(Watcher):
-    """Logs grad_norm/PLAYER, the 2-norm of the gradient behind a player's latest step.
+    """Logs grad_norm/PLAYER, the 2-norm of the gradient of a player's latest step.
 
-    It is read from what the step left behind, so other steps cost nothing. A player that does not
-    move on every batch is looked at on its first move of each period, never on a stale gradient.
-    Where gradients are clipped this stays silent: the model itself logs their norms before
-    clipping, which are then gone.
+    It reads the gradients after the step, so other steps cost nothing. A player that does not move
+    on every batch is read on its first move of each period, never with a stale gradient. If
+    gradients are clipped, nothing is logged here: the model logs the norms before clipping.
     """
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
@@ -24,7 +23,7 @@ class GradientNorms(Watcher):
             self.look(module)
 
     def look(self, module: Adversarial) -> None:
-        """Log grad_norm/PLAYER, a 2-norm over all its parameters, of the players that are due."""
+        """Log the 2-norm over all parameters, for the players that are due."""
         norms = {}
         for place, (name, network) in enumerate(module.players.items()):
             if self._is_due(module.steps, module.n_critic if place else 1):

@@ -1,4 +1,4 @@
-"""What every callback writes to: the record, the tracker, the verdict on the run."""
+"""The journal of a run: callbacks write their numbers, scores and verdicts to it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ OnScore = Callable[[float, dict[str, float]], bool]
 
 
 class Journal:
-    """Rows of one run on their way to its record and its tracker, and the reason to stop.
+    """Writes the rows of one run to its record and its tracker, and keeps the reason to stop.
 
-    on_score: told (kimg, {score: value}) after each evaluation; True prunes the run.
+    on_score: called with (kimg, {score: value}) after each evaluation; True prunes the run.
 
-    Its `objective` is the score that chooses the best checkpoint, None until something is scored;
-    its `seconds` count what the run took before it was continued. `curves` holds every number
-    logged so far as (kimg, value), for the rules that judge the run while it goes.
+    `objective` is the score that chooses the best checkpoint; None before the first evaluation.
+    `seconds` include the time before the run was continued. `curves` has every logged number as
+    (kimg, value), for the rules that judge the run while it trains.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Journal:
 
     @property
     def training_seconds(self) -> float:
-        """Since this process began or continued the run, without what lay outside training."""
+        """Seconds of training in this process, without the time spent in `outside_training`."""
         return time.perf_counter() - self._started - self.paused_seconds
 
     @contextlib.contextmanager
     def outside_training(self) -> Iterator[None]:
-        """Time spent here does not count as training in the throughput."""
+        """Time spent inside does not count as training time."""
         started = time.perf_counter()
         try:
             yield
@@ -75,7 +75,7 @@ class Journal:
             self.paused_seconds += time.perf_counter() - started
 
     def log(self, images_seen: int, row: Mapping[str, Any]) -> None:
-        """Add to the row of this moment; rows of the same moment become one line."""
+        """Add to the row of this step. All rows of the same step become one line."""
         if images_seen != self._pending_images:
             self.flush()
             self._pending_images = images_seen
@@ -89,7 +89,7 @@ class Journal:
                 self.curves.setdefault(name, []).append((kimg, float(value)))
 
     def flush(self) -> None:
-        """Write the row of the moment that has passed, to the record and to the tracker."""
+        """Write the pending row to the record and to the tracker."""
         if not self._pending:
             return
         row, self._pending = self._pending, {}
@@ -101,7 +101,7 @@ class Journal:
             log_scalars(self.logger, self._pending_images, row)
 
     def score(self, images_seen: int, scores: Mapping[str, Score]) -> None:
-        """Log scores under their protocols, keep the best of each, ask whether to prune."""
+        """Log scores with their protocols, keep the best of each and ask whether to prune."""
         for name, score in scores.items():
             if name not in self._announced and self.record is not None:
                 row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
@@ -131,17 +131,17 @@ class Journal:
         return name in self.best and self.best[name]["kimg"] == self.last[name]["kimg"]
 
     def stop(self, status: str, reason: str, images_seen: int, rule: str | None = None) -> None:
-        """Ask for the end of the run; the first verdict stands.
+        """Request the end of the run. Only the first verdict counts.
 
-        rule: the name of the stop rule that fired, where it was one.
+        status: such as "diverged" or "plateau".   rule: the name of the stop rule, if it was one.
         """
         if self.verdict is None:
             self.verdict = (status, f"{reason} (at {images_seen / 1000:.1f} kimg)")
             self.stopped_by = rule
 
     def find(self, images_seen: int, finding: Finding) -> None:
-        """Put a finding about the run's health into the record, and alert through the tracker."""
-        self.log(images_seen, {})  # the row of an earlier moment comes first
+        """Record a finding about the run's health, and alert through the tracker."""
+        self.log(images_seen, {})  # writes the row of an earlier step first
         if self.record is not None:
             words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
             self.record.append(self._stamp(images_seen) | {"finding": words})
@@ -151,7 +151,7 @@ class Journal:
             alert(self.logger, finding.title, finding.text, finding.severity)
 
     def show(self, name: str, images_seen: int, path: Path) -> None:
-        """Show a picture of the record in the tracker, under a name such as samples."""
+        """Show a picture in the tracker under a name such as "samples"."""
         if self.logger is not None:
             from gansweep.callbacks.tracking import log_picture
 
@@ -161,7 +161,7 @@ class Journal:
         return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}
 
     def state(self) -> dict[str, Any]:
-        """What a continued run must know of the scores, as plain values for a checkpoint."""
+        """The state for a checkpoint, as plain values."""
         return {
             "best": self.best,
             "last": self.last,
@@ -173,7 +173,7 @@ class Journal:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """What `state` gave; the curves are read again from the record."""
+        """Restore what `state` returned; the curves are read from the record."""
         self.best = dict(state["best"])
         self.last = dict(state["last"])
         self.latest = dict(state["latest"])

@@ -1,4 +1,4 @@
-"""Losses, penalties and learning rates of the players, averaged between two looks."""
+"""Losses, penalties and learning rates of the players, averaged since the last row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sheets of generated images beside the real ones that are nearest to them."""
+"""Sheets of generated images with their nearest real images."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
 from gansweep.models.adversarial import Adversarial
 
-MOST_REAL_BYTES = 2**28  # of pixels kept in memory
-GAUGE_SAMPLES = 500  # real images whose own nearest neighbours say how far apart they lie
+MOST_REAL_BYTES = 2**28  # of pixels in memory
+GAUGE_SAMPLES = 500  # real images that give the typical distance between real neighbours
 
-TILE = 56  # pixels at least: small images are enlarged by a whole factor
+TILE = 56  # pixels at least: small images are enlarged by an integer factor
 GAP = 4
-LABELS = 84  # pixels for the words left of the images
+LABELS = 84  # pixels for the words to the left of the images
 LINE = 19
 INK, QUIET, PAPER = (29, 33, 38), (91, 99, 109), (255, 255, 255)
-MADE = (213, 94, 0)  # the frame of what was generated, as the map of points colours it
+MADE = (213, 94, 0)  # frames generated images; the same colour as in the map of points
 ORDINALS = ("nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th nearest")
 
 
 class Neighbours(ImageClockWatcher):
-    """A PNG of the samples farthest from any real image and of those nearest to one.
+    """A PNG with the samples that are farthest from any real image and those nearest to one.
 
-    Each stands above its nearest real training images, in the feature space of the scores. The
-    farthest show over-generalisation: what is no image of the data. The nearest show memorisation,
-    where a sample and its neighbour are the same picture.
+    Each is shown above its nearest real training images in the feature space of the scores. The
+    farthest show over-generalisation: images unlike the data. The nearest show memorisation, if a
+    sample and its neighbour are the same image.
 
-    count: samples of either kind.   k: real neighbours of each, 1 to 5.
-    n_fake: samples to choose among, always of the same noise.
-    n_real: at most so many training images, a fixed random choice; their features are worked out
-        once and kept with the reference statistics of the scores.
+    count: samples of each kind.   k: real neighbours of each, 1 to 5.
+    n_fake: samples to choose from, always from the same noise.
+    n_real: the largest number of training images, a fixed random subset. Their features are
+        computed once and cached with the reference statistics of the scores.
 
-    Points have no sheet: the map of the samples shows where they fall among real ones.
+    Points have no such sheet; the map of the samples shows them among real ones.
     """
 
     panel: Panel
@@ -65,14 +65,14 @@ class Neighbours(ImageClockWatcher):
         self._real: _Real | None = None
 
     def work(self, module: Adversarial) -> None:
-        """Write sheets/IMAGES_SEEN.png, and show it in the tracker.
+        """Write sheets/IMAGES_SEEN.png and show it in the tracker.
 
-        Nothing is for points, for scores without a feature space, or once the run is to stop.
+        Does nothing for points, for scores without a feature space, and after a verdict.
         """
         if self.data.is_points or self.journal.verdict is not None:
             return
         self.panel.prepare(module.device)
-        if self.panel.backbone is None:  # nothing is scored in a feature space
+        if self.panel.backbone is None:  # no score uses a feature space
             return
         if self._real is None:
             self._real = self._measure_real()
@@ -92,7 +92,7 @@ class Neighbours(ImageClockWatcher):
         most = min(self.n_real, MOST_REAL_BYTES // bytes_each)
         measures = self.panel.measures
         if self.panel.split == "train" and any(measure.needs_features for measure in measures):
-            limit = self.panel.n_real  # the reference of the scores, which is there already
+            limit = self.panel.n_real  # the reference of the scores, which is cached already
         else:
             limit = most if most < self.data.n_train else None
         side = real_side(self.data, "train", limit, self.panel.backbone, with_features=True)
@@ -100,12 +100,12 @@ class Neighbours(ImageClockWatcher):
         rows = torch.randperm(side.count, generator=generator_for(NOISE_SEED))[:most].sort().values
         features = side.features[rows].to(self.panel.device)
         some = features[:: max(1, len(features) // GAUGE_SAMPLES)]
-        # the first of the two nearest is the image itself, or an exact copy of it
+        # the first of the two nearest is the image itself or an exact copy
         apart = nearest(some, features, min(2, len(features)))[0][:, -1].median()
         return _Real(self._images(rows, limit), features, float(apart))
 
     def _images(self, rows: Tensor, limit: int | None) -> Tensor:
-        """Those rows, increasing, of the training images."""
+        """The training images of those rows, which are in increasing order."""
         chosen, start = [], 0
         for images, _ in self.data.arrays("train", limit):
             inside = rows[(rows >= start) & (rows < start + len(images))]
@@ -115,7 +115,7 @@ class Neighbours(ImageClockWatcher):
 
     @torch.no_grad()
     def _samples(self, module: Adversarial) -> tuple[Tensor, Tensor] | None:
-        """uint8 images on the CPU and their features; None where an image is not finite."""
+        """uint8 images on the CPU and their features; None if an image is not finite."""
         assert self.panel.backbone is not None
         rng = torch.Generator().manual_seed(NOISE_SEED)
         images, features = [], []
@@ -144,12 +144,12 @@ class Neighbours(ImageClockWatcher):
         ]
         n_real, n_train = len(real.images), self.data.n_train
         of = f"{n_real:,}" if n_real == n_train else f"{n_real:,} of {n_train:,}"
-        said = [
+        lines = [
             f"{len(fakes):,} samples against {of} real training images, distances under "
             f"{self.panel.backbone.name if self.panel.backbone else ''}.",
             f"A real image's own nearest neighbour is {_number(real.apart)} away (median).",
         ]
-        return _stacked(blocks, said)
+        return _stacked(blocks, lines)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _Real:
 
 
 def _block(title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor) -> Image.Image:
-    """Samples in a row, the distance to the nearest real image, and below them those images.
+    """A row of samples, their distances to the nearest real image, and rows of the real images.
 
     fakes: (n, C, H, W).   neighbours: (n, k, C, H, W).   distances: (n, k).
     """
@@ -192,25 +192,25 @@ def _block(title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor) -> 
     return sheet
 
 
-def _stacked(blocks: list[Image.Image], said: list[str]) -> Image.Image:
+def _stacked(blocks: list[Image.Image], lines: list[str]) -> Image.Image:
     """The blocks below each other, then lines of text."""
-    text = [_font(11).getlength(line) for line in said]
+    text = [_font(11).getlength(line) for line in lines]
     width = 2 * GAP + max([*(block.width for block in blocks), *(int(t) + 1 for t in text)])
-    height = 2 * GAP + sum(block.height + 10 for block in blocks) + LINE * len(said)
+    height = 2 * GAP + sum(block.height + 10 for block in blocks) + LINE * len(lines)
     sheet = Image.new("RGB", (width, height), PAPER)
     top = GAP
     for block in blocks:
         sheet.paste(block, (GAP, top))
         top += block.height + 10
     draw = ImageDraw.Draw(sheet)
-    for line in said:
+    for line in lines:
         draw.text((GAP, top), line, QUIET, _font(11))
         top += LINE
     return sheet
 
 
 def _enlarged(image: Tensor, factor: int) -> Image.Image:
-    """uint8 (C, H, W), every pixel a square of `factor` x `factor`."""
+    """uint8 (C, H, W), with every pixel enlarged to a square of `factor` x `factor`."""
     array = image.permute(1, 2, 0).numpy()
     picture = Image.fromarray(array if len(image) == 3 else array[:, :, 0]).convert("RGB")
     size = (picture.width * factor, picture.height * factor)

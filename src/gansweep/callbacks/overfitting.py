@@ -1,4 +1,4 @@
-"""Whether the discriminator learns its training images by heart."""
+"""Whether the discriminator overfits its training images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from gansweep.data.source import DataSource, Split
 from gansweep.metrics.scores.equilibrium import overfitting
 from gansweep.models.adversarial import Adversarial
 
-ROWS_KEPT = 2048  # of each split, so that a folder of images is read once
+ROWS_KEPT = 2048  # of each split, in memory, so that a folder of images is read once
 SEED = 20200611
 SPLITS: tuple[Split, Split] = ("train", "validation")
 
 
 class Overfitting(Watcher):
-    """Logs overfit/r_t and overfit/r_v: the discriminator on training against held-out images.
+    """Logs overfit/r_t and overfit/r_v: the discriminator on training and on held-out images.
 
-    The held-out images are the validation split; without one, and of translators, nothing is
-    logged.
-    The generated samples are those of the step just made.
+    The held-out images are the validation split. Without one, and for translators, nothing is
+    logged. The generated samples are those of the current step.
 
-    images: of each kind.
+    images: number of images of each kind.
     Source: Karras et al. 2020 (ADA), arXiv:2006.06676, Section 3.
     """
 
@@ -48,13 +47,13 @@ class Overfitting(Watcher):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Keep the batch, since the latest fakes were made for its labels."""
+        """Keep the batch: the latest fakes were made for its labels."""
         self._batch = batch
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def look(self, module: Adversarial) -> None:
-        """Log the two numbers, of fresh draws from either split and of the step's own fakes."""
-        # a translator's samples are judged beside their sources, which `scores` makes anew
+        """Log the two numbers, from random images of both splits and the step's own fakes."""
+        # `scores` would translate a translator's sources again
         if module.last_scores is None or module.needs_source or not self.data.n_validation:
             return
         if self._splits is None:
@@ -64,7 +63,7 @@ class Overfitting(Watcher):
         rng = generator_for(SEED, module.images_seen)
         parts = [rows.draw(self.images, rng, module) for rows in self._splits]
         parts.append(self._latest_fakes(module))
-        # one call, so that all are judged by the same weights in the same mode
+        # one call, so that all get the same weights and the same mode
         scores = module.scores(joined(parts), rng)
         assert scores is not None, "it has a discriminator: see last_scores"
         train, held_out, fake = scores.real.split([len(part) for part in parts])
@@ -73,7 +72,7 @@ class Overfitting(Watcher):
         self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))
 
     def _latest_fakes(self, module: Adversarial) -> Batch:
-        """The samples of the step just made, with what they were made from, as a batch."""
+        """The samples of the current step, with their labels and sources, as a batch."""
         assert module.last_fakes is not None and self._batch is not None
         n = min(len(module.last_fakes), self.images)
         asked = self._batch[slice(-len(module.last_fakes), None)][:n]

@@ -1,4 +1,4 @@
-"""A live bar with the numbers that a GAN person watches."""
+"""The progress of training, with the numbers that matter for GANs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SHOWN = (
     ("loss/discriminator", "loss D"),
     ("loss/generator", "G"),
 )
-OTHER_LOSSES = 2  # of players with names of their own
+OTHER_LOSSES = 2  # shown if the players have other names
 
 
 class ProgressBar(GameCallback):
-    """On a terminal a bar; elsewhere a line at each tenth of the budget."""
+    """A bar on a terminal, otherwise a line at each tenth of the budget."""
 
     def __init__(self, budget_kimg: float) -> None:
         self.budget_kimg = budget_kimg
@@ -37,7 +37,7 @@ class ProgressBar(GameCallback):
         self._tenth = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open a bar on a terminal; elsewhere find which tenth of the run is printed next."""
+        """Open the bar, or find which tenth of the run is printed next."""
         assert isinstance(pl_module, Adversarial)
         if not trainer.is_global_zero:
             return
@@ -57,7 +57,7 @@ class ProgressBar(GameCallback):
             self._bar.start()
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        """Redraw a bar, but not more often than the eye follows; or print a line for each tenth."""
+        """Redraw the bar every `REFRESH_SECONDS`, or print a line at each tenth."""
         kimg = module.images_seen / 1000
         if self._bar is not None:
             now = time.monotonic()
@@ -97,7 +97,7 @@ class _Numbers(ProgressColumn):
 
 
 def watched(journal: Journal) -> str:
-    """The watched numbers, the objective first, in at most 50 columns or so."""
+    """The numbers to show, the objective first, in about 50 columns at most."""
     words = []
     if journal.objective is not None and journal.objective in journal.last:
         value = journal.last[journal.objective]["value"]

@@ -1,4 +1,4 @@
-"""Quality and mode coverage from one shared pass, on the image clock."""
+"""Measures the panel's scores and those of held-out samples every so many images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Quality(ImageClockWatcher):
-    """Scores the averaged makers every `every_kimg` thousand images, and at the end.
+    """Scores the averaged weights every `every_kimg` thousand images and at the end.
 
     Several processes share the samples.
     """
@@ -27,19 +27,19 @@ class Quality(ImageClockWatcher):
     conditions: Conditions
     data: DataSource
     on_every_process = True
-    at_pauses = True  # what is decided then is decided by the scores
+    at_pauses = True  # decisions at a pause need the scores
 
     def __init__(self, every_kimg: Kimg) -> None:
         super().__init__(every_kimg)
         self._noted = False
 
     def work(self, module: Adversarial) -> None:
-        """Score the model on every process together; samples that are not finite end the run.
+        """Score the model on all processes together. Samples that are not finite end the run.
 
-        Raises: UserError where no score can be had: the data or the weights must be mended.
+        Raises: UserError if a score cannot be measured, because of the data or the weights.
         """
         module.share_buffers()
-        self.panel.prepare(module.device)  # a classifier is trained once, here at the latest
+        self.panel.prepare(module.device)  # trains the data's classifier if there is none yet
         try:
             scores = measured(module, self.panel, self.conditions, self.data)
         except UserError:
@@ -48,15 +48,15 @@ class Quality(ImageClockWatcher):
             self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
         if self.panel.notes and not self._noted and self.journal.record is not None:
-            self._noted = True  # once: what a young generator misses it may still miss later
+            self._noted = True  # only once per run
             for note in self.panel.notes:
                 say(note)
         objective = judged(scores, module.judged_by) or self.panel.objective
         if objective in scores:
             if self.journal.objective not in (None, objective):
                 say(
-                    f"this run was judged by {self.journal.objective}, which is not measured any "
-                    f"more; from here on its best checkpoint is that of {objective}."
+                    f"this run was judged by {self.journal.objective}, which is no longer "
+                    f"measured. From now on {objective} chooses its best checkpoint."
                 )
             self.journal.objective = objective
         self.journal.score(module.images_seen, scores)
@@ -69,8 +69,12 @@ def measured(
     data: DataSource,
     progress: Progress | None = None,
 ) -> dict[str, Score]:
-    """The panel's scores of new samples, and those of what the model says of held-out ones: of the
-    panel's held-out split."""
+    """The panel's scores of new samples, and the scores of the model's answers for held-out ones.
+
+    progress: called with (stage, done, total) for the new samples.
+    Returns: name -> score.
+    Raises: ValueError for samples or answers that are not finite.
+    """
     scores = panel.score(lambda n, rng: made(module, conditions, n, rng, panel.balanced), progress)
     held_out = HeldOut(data, panel.held_out, panel.n_held_out)
     return scores | held_out.score(module.answers, module.device, panel.backbone)
@@ -83,9 +87,9 @@ def made(
     rng: torch.Generator,
     balanced: bool = False,
 ) -> Batch:
-    """n samples of the averaged generator, and the labels it was asked for where it follows them.
+    """n samples of the averaged generator, with the requested labels if it follows labels.
 
-    rng: a CPU generator.   balanced: it is asked for every class equally often.
+    rng: a CPU generator.   balanced: every class is requested equally often.
     """
     wanted = conditions.draw(n, rng, balanced).to(module.device)
     return Batch(module.fakes(wanted, rng), wanted.labels if module.conditional else None)

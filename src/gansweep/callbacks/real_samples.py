@@ -1,4 +1,4 @@
-"""Real samples at hand, to show to a discriminator beside its training."""
+"""Real samples in memory that callbacks show to a discriminator."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ ORDER_SEED = 20190619
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Samples of one split as they are stored: uint8 (n, C, H, W) or float32 (n, D), and labels.
+    """Samples of one split as they are stored.
 
-    source: what the images are to be made from, float32 (n, C', H, W), where there is any.
+    images: uint8 (n, C, H, W) or points, float32 (n, D).   labels: (n,), if there are any.
+    source: the inputs of a translator, float32 (n, C', H, W), if there are any.
     """
 
     images: Tensor
@@ -41,7 +42,7 @@ class Rows:
         return len(self.images)
 
     def halves(self) -> tuple[Rows, Rows]:
-        """Two parts without a sample in common, drawn once for all: a split may be sorted."""
+        """Two disjoint random halves, always the same. They are random as a split may be sorted."""
         order = torch.randperm(len(self), generator=generator_for(ORDER_SEED))
         return self._chosen(order[: len(self) // 2]), self._chosen(order[len(self) // 2 :])
 
@@ -54,7 +55,7 @@ class Rows:
         )
 
     def batch(self, rows: Tensor, module: Adversarial) -> Batch:
-        """The rows as `module` is fed: on its device, in its dtype, images in [-1, 1]."""
+        """The rows as input of `module`: on its device, in its dtype, images in [-1, 1]."""
         chosen = self._chosen(rows)
         dtype = next(module.parameters()).dtype
         images = chosen.images.to(module.device, dtype)

@@ -1,4 +1,4 @@
-"""Sample sheets from fixed noise, so that pictures of different moments can be compared."""
+"""Sample sheets from fixed noise, so that sheets of different times can be compared."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ NOISE_SEED = 20140610
 
 
 class Samples(ImageClockWatcher):
-    """A PNG of samples (see `sheet`).
-
-    count: about how many images it shows.
-    """
+    """A PNG of samples (see `sheet`).   count: about how many images it shows."""
 
     conditions: Conditions
     data: DataSource

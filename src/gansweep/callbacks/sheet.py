@@ -1,4 +1,4 @@
-"""Pictures of what a model makes: grids of samples, columns of classes, sources beside results."""
+"""Pictures of a model's output: grids of samples, columns of classes, sources beside results."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import replace_atomically
 
 GRID_SIDE = 512
-POINTS_AN_IMAGE = 10  # points are drawn so many times as often
-MOST_JUDGED = 2000  # images that are sorted or searched for a sheet
+POINTS_PER_IMAGE = 10  # points shown in place of one image
+SEARCHED = 2000  # images that are sorted or searched for a sheet
 RETRIEVED = 7
 
 
 def sheet(
     module: Adversarial, data: DataSource, conditions: Conditions, count: int, seed: int
 ) -> Image.Image:
-    """About `count` samples of the averaged makers, from noise that the seed fixes.
+    """A picture of about `count` samples of the averaged weights, from noise fixed by the seed.
 
-    A model of some kinds of sample shows a column of each, one noise along a row; one that starts
-    from sources shows each source, what it made of it, and the truth where the data know it; one
-    that is judged by what it finds shows that (see `anomalies` and `retrieved`), or by how it makes
-    images again, images and what it made; any other a square. Points are a map of where they fall
-    among real ones.
+    What it shows depends on the model:
+    - several kinds of samples: a column for each kind, with the same noise along a row;
+    - made from sources: each source, the result, and the true image if the data have it;
+    - judged by anomalies or retrieval: see `anomalies` and `retrieved`;
+    - judged by reconstruction: images and their reconstructions;
+    - any other: a square of samples. Points: a map of them among real points.
     """
     rng = torch.Generator().manual_seed(seed)
     if data.is_points:
-        wanted = conditions.draw(POINTS_AN_IMAGE * count, rng)
+        wanted = conditions.draw(POINTS_PER_IMAGE * count, rng)
         return point_map(wanted.images, _made(module, wanted, rng))
-    # as long as a run is steered, whoever looks at it may steer it
+    # not the test split first: a person who looks at the sheets may steer the run
     splits: tuple[Split, ...] = ("validation", "test", "train")
     split = next(split for split in splits if data.count(split))
     if data.normal_class is not None and "auroc_reconstruction" in module.judged_by:
-        return anomalies(module, _rows(data, split, MOST_JUDGED), count)
+        return anomalies(module, _rows(data, split, SEARCHED), count)
     if "retrieval" in module.judged_by:
-        return retrieved(module, _rows(data, split, count // 8), _rows(data, "train", MOST_JUDGED))
+        return retrieved(module, _rows(data, split, count // 8), _rows(data, "train", SEARCHED))
     if data.source_shape is None and "psnr" in module.judged_by:
         again = _rows(data, split, count // 2)
         return translations(module, replace(again, source=again.images), rng, with_truth=False)
@@ -68,9 +69,9 @@ def _rows(data: DataSource, split: Split, n: int) -> Batch:
 
 
 def anomalies(module: Adversarial, batch: Batch, count: int) -> Image.Image:
-    """The images that look most normal to the model, and below a gap those that look least so.
+    """The images that look most normal to the model, and below a gap the strangest ones.
 
-    From the most normal to the strangest, by the error of making them again.
+    They are sorted from normal to strange by the error of their reconstruction.
     """
     strangeness = module.answers(batch.to(module.device))["anomaly/reconstruction"]
     order = strangeness.argsort().cpu()
@@ -82,7 +83,7 @@ def anomalies(module: Adversarial, batch: Batch, count: int) -> Image.Image:
 
 
 def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Image.Image:
-    """In each row an image, then the known ones whose codes are nearest to its own."""
+    """In each row an image, followed by the known images with the nearest codes."""
     codes, among = (
         module.answers(part.to(module.device))["codes"].float() for part in (asked, known)
     )
@@ -96,13 +97,13 @@ def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Image.Image:
 def of_kind(
     module: Adversarial, kind: int, conditions: Conditions, n: int, rng: torch.Generator
 ) -> Tensor:
-    """n samples of one of the model's kinds, (n, ...) float32 on the CPU."""
+    """n samples of one kind of the model's samples: (n, ...) float32 on the CPU."""
     wanted = conditions.draw(n, rng).to(module.device)
     return module.fakes_of(kind, wanted, rng).float().cpu()
 
 
 def starts_from_sources(module: Adversarial, batch: Batch) -> bool:
-    """Whether the model makes an image of each source of the batch."""
+    """Whether the model makes an image from each source of the batch."""
     if batch.source is None:
         return False
     few = batch[slice(0, 2)].to(module.device)
@@ -112,7 +113,7 @@ def starts_from_sources(module: Adversarial, batch: Batch) -> bool:
 def translations(
     module: Adversarial, batch: Batch, rng: torch.Generator, *, with_truth: bool
 ) -> Image.Image:
-    """Source, what the model made of it and, `with_truth`, the true image, side by side."""
+    """Each source, the model's result and, with `with_truth`, the true image, side by side."""
     assert batch.source is not None
     made = module.answers(batch.to(module.device)).get("images")
     if made is None:
@@ -120,7 +121,7 @@ def translations(
     parts = [batch.source, made.float().cpu(), *([batch.images] if with_truth else [])]
     channels = max(part.shape[1] for part in parts)
     shown = [part.expand(-1, channels, -1, -1) for part in parts]
-    # as many groups beside each other as make a square
+    # so many groups per row that the sheet is about square
     groups = max(1, round(math.sqrt(len(batch) / len(parts))))
     return grid(torch.stack(shown, dim=1).flatten(0, 1), groups * len(parts))
 
@@ -130,9 +131,9 @@ def _made(module: Adversarial, batch: Batch, rng: torch.Generator) -> Tensor:
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """(N, C, H, W) in [-1, 1] as rows of images, enlarged by a whole factor without smoothing.
+    """Images (N, C, H, W) in [-1, 1] in rows, enlarged by an integer factor without smoothing.
 
-    columns: images in a row; None for a square.
+    columns: images per row; None for a square.
     """
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -152,7 +153,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
 
 
 def point_map(real: Tensor, fake: Tensor) -> Image.Image:
-    """The first two coordinates: real points grey, generated ones orange."""
+    """The first two coordinates of points (n, D): real ones grey, generated ones orange."""
     reach = 1.25 * float(real[:, :2].abs().max())
     canvas = np.full((GRID_SIDE, GRID_SIDE, 3), 255, dtype=np.uint8)
     for points, colour in ((real, (185, 185, 185)), (fake, (213, 94, 0))):
@@ -172,5 +173,5 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a PNG whole or not at all."""
+    """Write a PNG atomically."""
     replace_atomically(path, as_png(picture))

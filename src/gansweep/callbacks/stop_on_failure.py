@@ -1,4 +1,4 @@
-"""Stop a run that cannot recover, and say when it broke."""
+"""Stops a run that cannot recover, and reports when it failed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from gansweep.config.ranges import Count, KimgOrNone, Range, Weight
 from gansweep.models.adversarial import Adversarial
 
 RULE = "stop_on_failure"
-LEAST_SCORES = 5  # evaluations that must agree, whatever the cadence
-SHARE_OF_RUN = 0.2  # of the run so far: a long run is given longer to come back
-LOST_SHARE = 0.25  # of what the score had gained: near 0 a factor alone says little
+LEAST_SCORES = 5  # evaluations that must agree, however often the run is evaluated
+SHARE_OF_RUN = 0.2  # of the run so far: a long run gets more time to recover
+LOST_SHARE = 0.25  # of the score's improvement: near 0 a factor alone says little
 
 
 class StopOnFailure(Watcher):
     """Ends a run with status "diverged" or "collapsed".
 
-    Diverged: a loss is not finite; or the objective, a positive score to minimise, has stayed
-    worse than `worse_factor` times its best and has lost a quarter of all that it had gained, for
-    `worse_kimg`, a fifth of the run so far and five evaluations at least.
-    Collapsed: the generator's output has hardly varied over a batch for long, whatever the noise.
-    It logs spread/fakes, the number by which that is judged.
+    Diverged: a loss is not finite. Or the objective, a positive score to minimise, has been worse
+    than `worse_factor` times its best and has lost a quarter of its improvement. This must last
+    for `worse_kimg`, for a fifth of the run so far and for five evaluations.
+    Collapsed: the generator's output has hardly varied over a batch for `collapse_kimg`. This is
+    judged by spread/fakes, which is logged.
 
-    collapse_spread: mean over pixels of the standard deviation over the batch, in units of the
-        data ([-1, 1] for images), under which the fakes count as constant.
-    collapse_kimg, worse_kimg: thousands of images through which it must stay so.
+    collapse_spread: below it the fakes count as constant. It is the standard deviation over the
+        batch, averaged over pixels, in units of the data ([-1, 1] for images).
+    collapse_kimg, worse_kimg: thousands of images.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class StopOnFailure(Watcher):
         self.constant_since: int | None = None
 
     def look(self, module: Adversarial) -> None:
-        """Judge the latest means of the losses, the objective's curve, and the latest fakes."""
-        # Means over many batches: one bad loss among them makes its mean bad too.
+        """Check the latest means of the losses, the objective's curve and the latest fakes."""
+        # means over many batches: one loss that is not finite makes its mean not finite
         for name, value in self.journal.latest.items():
             if name.startswith(("loss/", "penalty/")) and not math.isfinite(value):
                 self._stop("diverged", f"{name} is {value}", module)
@@ -85,14 +85,17 @@ class StopOnFailure(Watcher):
 
 
 def worsened(journal: Journal, factor: float, kimg: float) -> str | None:
-    """Why the objective says that training has failed; None where it does not say so."""
+    """Why the objective shows that training has failed; None if it does not.
+
+    factor: worse by this factor than its best.   kimg: for at least so many thousand images.
+    """
     name = journal.objective
     if name is None or journal.protocols[name]["direction"] != "minimize":
         return None
     curve = [(k, v) for k, v in journal.curves.get(name, []) if math.isfinite(v)]
     if len(curve) <= LEAST_SCORES or min(value for _, value in curve) <= 0:
         return None
-    # the best of medians of three in a row, since one lucky evaluation binds nobody
+    # the best of the medians of three in a row, so that one lucky evaluation does not count
     medians = [(curve[n][0], statistics.median(v for _, v in curve[n - 1 : n + 2]))
                for n in range(1, len(curve) - 1)]  # fmt: skip
     best_kimg, best = min(medians, key=lambda point: point[1])

@@ -1,4 +1,4 @@
-"""Stop a run that has nothing more to gain: its game is at rest, or its quality no longer moves."""
+"""Stops a run that no longer improves: at an equilibrium or on a plateau."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from gansweep.models.adversarial import Adversarial
 Curve = list[tuple[float, float]]
 Curves = dict[str, Curve]
 
-LEAST_SCORES = 4  # evaluations that a judgement on a stretch needs
-BETTER_THAN_CHANCE = 0.6  # accuracy that no untrained discriminator keeps up
-ALIVE = 1e-3  # of the usual gradient: under a dead discriminator it is 0
+LEAST_SCORES = 4  # evaluations that a judgement on an interval needs
+BETTER_THAN_CHANCE = 0.6  # mean accuracy that an untrained discriminator does not reach
+ALIVE = 1e-3  # of the usual gradient; with a dead discriminator the gradient is 0
 MODES_KEPT = 0.9  # of all modes, or of the most that were ever captured
-BALANCE_CURVES = ("balance/", "critic/")  # what the callback of that name writes
-NOISE_FLOOR = 0.02  # of what a score has gained: what is flat for a score that ends near 0
+BALANCE_CURVES = ("balance/", "critic/")  # written by callbacks.balance
+NOISE_FLOOR = 0.02  # of the score's improvement: counts as flat for a score that ends near 0
 
 
 class _ScoreRule(GameCallback):
-    """Judges the run whenever it was scored, by the journal's curves alone.
+    """Judges the run after each evaluation, from the journal's curves only.
 
-    Nothing is remembered between two judgements, so that a continued run stops where an
-    uninterrupted one does.
+    It has no state of its own, so a continued run stops at the same point as an uninterrupted one.
     """
 
     status: str
     rule: str
-    reads: tuple[tuple[str, type[GameCallback]], ...]  # key in conf/callbacks, what it names
+    reads: tuple[tuple[str, type[GameCallback]], ...]  # needed callbacks: key in conf, class
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         present = trainer.callbacks  # type: ignore[attr-defined]
@@ -46,15 +45,15 @@ class _ScoreRule(GameCallback):
             if not any(isinstance(callback, kind) for callback in present):
                 why = " and a score (not metrics=none)" if kind is Quality else ""
                 raise UserError(
-                    f"callbacks.{self.rule} judges a run by what callbacks.{key} writes, which "
-                    f"is switched off here. Leave callbacks.{key}{why} in, or leave the rule out "
-                    f"with '~callbacks.{self.rule}'."
+                    f"callbacks.{self.rule} needs what callbacks.{key} writes, but that is "
+                    f"switched off. Switch on callbacks.{key}{why}, or leave the rule out with "
+                    f"'~callbacks.{self.rule}'."
                 )
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         name = self.judges(self.journal)
         curve = self.journal.curves.get(name, []) if name is not None else []
-        # a score of this step, or of the last one where the scorer stands behind the rule
+        # a score of this step, or of the last step if the scorer comes after this rule
         if not curve or round(curve[-1][0] * 1000) < module.images_seen - images:
             return
         reason = self.reason(self.journal, module.makers)
@@ -62,23 +61,23 @@ class _ScoreRule(GameCallback):
             self.journal.stop(self.status, reason, module.images_seen, rule=self.rule)
 
     def judges(self, journal: Journal) -> str | None:
-        """The curve whose every new value is a time to judge."""
+        """The name of the curve; the run is judged after each new value of it."""
         return journal.objective
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
-        """Why the run should stop now, with the numbers; None where it should not."""
+        """Why the run should stop now, with the numbers; None if it should not."""
         raise NotImplementedError
 
 
 class StopOnPlateau(_ScoreRule):
-    """Ends a run with status "plateau" where its objective has long not improved.
+    """Ends a run with status "plateau" if its objective has not improved for long.
 
-    patience_kimg: thousands of images without an improvement, three evaluations at least.
-    min_relative: what counts as one, as a share of the value that it improves on; small steps
-        that add up to it count.
-    watch: a logged curve to judge by instead, the lower the better, as BEGAN's measure of
-        convergence critic/global_measure; by its means over quarters of the patience, since what
-        is logged is of one batch.
+    patience_kimg: thousands of images without an improvement, and at least three evaluations.
+    min_relative: the smallest improvement, as a share of the best value so far. Smaller steps add
+        up.
+    watch: a logged curve to use in place of the objective, where lower is better, such as BEGAN's
+        critic/global_measure. It is averaged over quarters of the patience, since each logged
+        value is from one batch.
     """
 
     status = "plateau"
@@ -98,19 +97,19 @@ class StopOnPlateau(_ScoreRule):
         super().after_step(trainer, module, images)
 
     def _refuse_unknown(self) -> None:
-        """Raises: UserError where nothing writes the curve to watch; sooner it cannot be known."""
+        """Raises: UserError if no callback has written the curve to watch by now."""
         curves = self.journal.curves
         if self.watch is not None and self.watch not in curves:
             raise UserError(
-                f"callbacks.{self.rule}.watch={self.watch} is no curve of this run."
-                f"{nearest(self.watch, curves)} It logs {', '.join(sorted(curves))}."
+                f"callbacks.{self.rule}.watch={self.watch} is not a curve of this run."
+                f"{nearest(self.watch, curves)} Choose one of: {', '.join(sorted(curves))}."
             )
 
     def judges(self, journal: Journal) -> str | None:
         return self.watch or journal.objective
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
-        """The best value and how long ago it was reached; None while there is patience left."""
+        """The best value and how long ago it was reached; None before the patience is over."""
         if self.watch is not None:
             step = self.patience_kimg / LEAST_SCORES
             sign, curve = 1, _quarters(journal.curves[self.watch], step)
@@ -128,31 +127,31 @@ class StopOnPlateau(_ScoreRule):
         now, last = curve[-1]
         if now - since < self.patience_kimg or waited < LEAST_SCORES - 1:
             return None
-        told = (
+        text = (
             f"{self.judges(journal)} has not improved by {self.min_relative:.1%} since it was "
             f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
             f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
         )
         why = why_nothing(evidence_by_word(_last_values(journal), journal.protocols))
         if not why:
-            return told
-        return f"{told}; no sample resembles the data ({why}), so this plateau is saturation"
+            return text
+        return f"{text}; no sample resembles the data ({why}), so this plateau is saturation"
 
 
 class StopAtEquilibrium(_ScoreRule):
-    """Ends a run with status "equilibrium" where the game is balanced and its quality at rest.
+    """Ends a run with status "equilibrium" if the game is balanced and its quality is constant.
 
     Over the last `window_kimg` thousand images all of these must hold:
-    - balanced: the discriminator's outputs lie near 1/2 (mean |D - 1/2| at most `tolerance`); the
-      gap of a critic, which has no such scale, is at most `tolerance` times its largest;
-    - flat: the objective's means over the two halves of the window differ by at most `flat`;
-    - good: the objective is better than its first value by the share `improved` of it, and nine
-      tenths of the modes are there, where modes are counted;
-    - earned: the discriminator was once clearly better than chance;
-    - alive: the generator still receives a gradient.
-    The last three tell an equilibrium from an untrained discriminator, which says 50:50 from the
-    start, and from a collapsed one, which says so of everything: the generator that learns from
-    either may stand as still as at an equilibrium.
+    - balanced: the discriminator's outputs are near 1/2 (mean |D - 1/2| at most `tolerance`). For
+      a critic, which has no such scale, the gap is at most `tolerance` times its largest value.
+    - flat: the objective's means over the two halves of the window differ by at most `flat`.
+    - good: the objective has improved on its first value by the share `improved`, and 90 % of the
+      modes are captured, if modes are counted.
+    - earned: the discriminator was clearly better than chance at some time before.
+    - alive: the generator still gets a gradient.
+    The last three exclude an untrained discriminator, which outputs 1/2 from the start, and a
+    collapsed one, which outputs 1/2 for everything. With these the generator can look as constant
+    as at an equilibrium.
     """
 
     status = "equilibrium"
@@ -166,7 +165,7 @@ class StopAtEquilibrium(_ScoreRule):
         self.improved = improved
 
     def reason(self, journal: Journal, makers: tuple[str, ...]) -> str | None:
-        """What was balanced and at rest over the window; None where all was not, or not yet."""
+        """The numbers that show balance and constant quality; None if a condition fails."""
         now = journal.curves[journal.objective or ""][-1][0]
         start = now - self.window_kimg
         if start < self.window_kimg:
@@ -182,7 +181,7 @@ class StopAtEquilibrium(_ScoreRule):
         return f"over the last {self.window_kimg:g} kimg {balanced}, and {rested}"
 
     def _balance(self, curves: Curves, start: float) -> str | None:
-        """How balanced the game was since `start`; None where it was not, or never was a game."""
+        """How balanced the game was since `start`; None if it was not, or was never a real game."""
         distances = _values(curves.get("balance/distance", []), start)
         if distances:
             right = [
@@ -208,14 +207,14 @@ class StopAtEquilibrium(_ScoreRule):
         return f"the critic's gap was {gap:.3g}, {gap / largest:.1%} of its largest"
 
     def _stretches(self, curve: Curve, after: float, until: float) -> list[float]:
-        """Means over stretches of a quarter of the window: what was kept up, not one batch."""
+        """Means over intervals of a quarter of the window, so that no single batch counts."""
         step = self.window_kimg / 4
         ends = [until - n * step for n in range(math.ceil((until - after) / step))]
         stretches = [_values(curve, max(after, end - step), end) for end in ends]
         return [statistics.fmean(values) for values in stretches if values] or [0.0]
 
     def _rest(self, journal: Journal, start: float) -> str | None:
-        """Where the objective rested since `start`; None where it moved, or is not yet good."""
+        """The constant value of the objective since `start`; None if it moved or is not good."""
         sign, curve = _objective(journal)
         values = _values(curve, start)
         if len(values) < LEAST_SCORES:
@@ -228,13 +227,13 @@ class StopAtEquilibrium(_ScoreRule):
         if moved > self.flat * max(abs(level), NOISE_FLOOR * gained):
             return None
         return (
-            f"{journal.objective} rested at {level:.4g} (it moved by {moved:.2g}; its first value "
+            f"{journal.objective} stayed at {level:.4g} (it moved by {moved:.2g}; its first value "
             f"was {first:.4g})"
         )
 
 
 def _objective(journal: Journal) -> tuple[int, Curve]:
-    """1 for a score to minimise and -1 for one to maximise, and its finite values."""
+    """1 if the objective is minimised, else -1; and its finite values."""
     name = journal.objective
     assert name is not None
     sign = 1 if journal.protocols[name]["direction"] == "minimize" else -1
@@ -247,7 +246,7 @@ def _last_values(journal: Journal) -> dict[str, float]:
 
 
 def _quarters(curve: Curve, step: float) -> Curve:
-    """(end, mean) of each stretch of `step` kimg that is over; what is not finite is left out."""
+    """(end, mean) of each complete interval of `step` kimg, without values that are not finite."""
     means: Curve = []
     for n in range(1, math.floor(curve[-1][0] / step) + 1):
         values = _values(curve, (n - 1) * step, n * step)
@@ -261,13 +260,13 @@ def _values(curve: Curve, after: float, until: float = math.inf) -> list[float]:
 
 
 def _is_taught(gradients: Curve, start: float) -> bool:
-    """Whether a generator's gradient has not once vanished since `start`."""
+    """Whether the generator's gradient never vanished since `start`."""
     before, since = _values(gradients, 0, start), _values(gradients, start)
     return bool(before and since) and min(since) > ALIVE * statistics.median(before)
 
 
 def _modes_are_there(journal: Journal, start: float) -> bool:
-    words = ("confident_modes", "modes")  # of images, those that the classifier is sure of
+    words = ("confident_modes", "modes")  # of images, confident predictions only
     names = (scores_called(journal.protocols, word) for word in words)
     for name in next(filter(None, names), []):
         curve = journal.curves[name]

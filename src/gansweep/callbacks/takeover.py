@@ -1,4 +1,4 @@
-"""A run that goes on from another run's checkpoint, and stays itself in its record."""
+"""Continue a run from another run's checkpoint, and keep its own record."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gansweep.records.record import ROW_OF_SOURCE, RunRecord, Source
 
 
 def take_over(record: RunRecord, source: Source) -> None:
-    """Make the source's checkpoint the last one of `record`.
+    """Make the source's checkpoint the last checkpoint of `record`.
 
-    Networks, moving averages, optimizers, the streams of randomness and the clock become those of
-    the source. The run's own are its history, cut at the new clock and with a row that names the
-    source, its best scores (best.pt is of its own making) and its time. A process killed on the way
-    leaves something that can be taken over again, with the same result.
+    Networks, moving averages, optimizers, random states and the clock come from the source. The
+    run keeps its history, its best scores (with its own best.pt) and its time. The history is cut
+    at the new clock and gets a row that names the source. If the process is killed on the way, the
+    same call gives the same result.
     """
     taken, mine = read_checkpoint(source.checkpoint), continued(record, or_anew=True)
     kimg = taken["game"]["images_seen"] / 1000
@@ -29,7 +29,7 @@ def take_over(record: RunRecord, source: Source) -> None:
 
 
 def _fresh_journal(theirs: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
-    """For a run that came to no checkpoint of its own."""
+    """The journal of a run that has no checkpoint of its own yet."""
     announced = {name for row in history for name in row.get("protocol") or {}}
     return {
         **theirs,

@@ -1,4 +1,4 @@
-"""Images per second of training alone, and peak memory."""
+"""Images per second of training, and peak memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Throughput(Watcher):
-    """Time spent on scores, samples and checkpoints does not count."""
+    """Logs throughput/*; time for scores, samples and checkpoints does not count."""
 
     def __init__(self, every_steps: Count) -> None:
         super().__init__(every_steps)
@@ -22,7 +22,7 @@ class Throughput(Watcher):
         self._seconds = 0.0
 
     def look(self, module: Adversarial) -> None:
-        """Log images/s since the last look, evaluations left out, and the peak memory in MiB."""
+        """Log images per second since the last row, without evaluations, and peak memory in MiB."""
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)
         now = time.perf_counter() - self.journal.paused_seconds
@@ -39,7 +39,7 @@ class Throughput(Watcher):
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Peak of the tensors on a GPU, or of the whole process on a CPU, in MiB."""
+    """Peak memory in MiB: of the tensors on a GPU, or of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

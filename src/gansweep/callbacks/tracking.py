@@ -32,10 +32,10 @@ def wandb_logger(
     entity: str | None = None,
     mode: Literal["auto", "online", "offline", "disabled"] = "auto",
 ) -> Logger:
-    """Weights & Biases; "auto" is offline unless the user is logged in. WANDB_MODE goes first.
+    """Weights & Biases. "auto" is offline unless the user is logged in; WANDB_MODE overrides it.
 
-    The run's id is drawn when it begins and kept in its record, so that a continued run stays one
-    run, and no two runs share one.
+    The run's id is drawn at its start and stored in its record. So a continued run stays one run,
+    and no two runs share an id.
     """
     import wandb
 
@@ -43,7 +43,7 @@ def wandb_logger(
         mode = "online" if logged_in_to_wandb() else "offline"
     if os.environ.get("WANDB_MODE") in MODES:
         mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
-    in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # whose agent has chosen the place
+    in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # W&B's agent sets project, entity and id
     run = wandb.init(
         project=None if in_sweep else project,
         entity=None if in_sweep else entity,
@@ -58,21 +58,21 @@ def wandb_logger(
     )
     run.define_metric("kimg")
     run.define_metric("*", step_metric="kimg")
-    # Lightning would set an option at its own start that wandb warns of.
+    # if Lightning called wandb.init, it would set an option that wandb warns about
     return WandbLogger(experiment=run)
 
 
 def _wandb_id(directory: Path) -> str:
-    """The run's id, as W&B has it in the folders of a run that was begun by an older version."""
+    """The run's id; for a run of an older version, the id in the names of W&B's folders."""
     folders = directory.glob("wandb/*run-*-*")
     begun = sorted(folder.name.partition("run-")[2] for folder in folders)
     return RunRecord(directory).tracker_id("wandb", begun[-1].partition("-")[2] if begun else None)
 
 
 def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
-    """csv/version_0/metrics.csv in the run's directory; each continuation counts one up.
+    """csv/version_0/metrics.csv in the run's directory; each continuation gets a new version.
 
-    Lightning's logger empties a version's folder when it opens it.
+    Lightning's logger empties the folder of a version when it opens it.
     """
     return CSVLogger(str(directory), name="csv")
 
@@ -83,14 +83,14 @@ def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence
         return TensorBoardLogger(str(directory), name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise UserError(
-            "tracker=tensorboard needs a package more: pip install 'gansweep[tensorboard]'."
+            "tracker=tensorboard needs another package: pip install 'gansweep[tensorboard]'."
         ) from error
 
 
 def mlflow_logger(
     *, directory: Path, group: str, name: str, tags: Sequence[str], uri: str | None = None
 ) -> Logger:
-    """MLflow; without a server's `uri` a local store beside the runs."""
+    """MLflow, at a server's `uri` or in a local store beside the runs."""
     try:
         return MLFlowLogger(
             experiment_name=group,
@@ -100,18 +100,18 @@ def mlflow_logger(
         )
     except ModuleNotFoundError as error:
         raise UserError(
-            "tracker=mlflow needs a package more: pip install 'gansweep[mlflow]'."
+            "tracker=mlflow needs another package: pip install 'gansweep[mlflow]'."
         ) from error
 
 
 def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
-    """Log the row's plain numbers at the clock's position."""
+    """Log the numbers of a row at the step `images_seen`."""
     numbers = {k: float(v) for k, v in row.items() if isinstance(v, (int, float))}
     logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
 
 
 def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None:
-    """Show a picture, such as a sample grid, under its name where the tracker can hold one."""
+    """Show a picture under a name, if the tracker can store pictures."""
     if isinstance(logger, WandbLogger):
         import wandb
 
@@ -127,14 +127,14 @@ def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None
 
 
 def alert(logger: Logger, title: str, text: str, severity: str) -> None:
-    """Tell the person who follows the run, where the tracker can: severity warning or failure."""
+    """Send an alert, if the tracker can.   severity: "warning" or "failure"."""
     if isinstance(logger, WandbLogger):
         level = "ERROR" if severity == "failure" else "WARN"
         logger.experiment.alert(title=title, text=text, level=level)
 
 
 def finish(logger: Logger, status: str) -> None:
-    """Close the tracker's run, so that the next run of this process begins its own."""
+    """Close the tracker's run, so that the next run of this process starts a new one."""
     logger.finalize("success" if status in ("finished", "paused") else "failed")
     if isinstance(logger, WandbLogger):
         logger.experiment.finish()

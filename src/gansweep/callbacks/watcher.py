@@ -1,4 +1,4 @@
-"""The cadence of callbacks: batches for what is cheap, images seen for what is not."""
+"""When callbacks act: cheap ones every so many batches, expensive ones every so many images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gansweep.models.adversarial import Adversarial
 
 
 class GameCallback(pl.Callback):
-    """A callback that is given the run's journal and looks at the game after each step."""
+    """A callback that has the run's journal and acts after each step."""
 
     journal: Journal
 
@@ -24,20 +24,17 @@ class GameCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Call `after_step` with the images that all processes together have just been shown."""
+        """Call `after_step` with the number of images of this step over all processes."""
         assert isinstance(pl_module, Adversarial)
         self.after_step(trainer, pl_module, len(batch) * trainer.world_size)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        """Called on every process after each step, which showed `images` real images in all."""
+        """Called on every process after each step.   images: of this step, over all processes."""
         raise NotImplementedError
 
 
 class Watcher(GameCallback):
-    """Writes what it sees to the journal, on the main process only.
-
-    every_steps: batches between two looks.
-    """
+    """Writes to the journal every `every_steps` batches, on the main process only."""
 
     def __init__(self, every_steps: Count = 1) -> None:
         self.every_steps = every_steps
@@ -47,14 +44,14 @@ class Watcher(GameCallback):
             self.look(module)
 
     def look(self, module: Adversarial) -> None:
-        """Write what is seen now. Called every `every_steps` batches on the main process."""
+        """Measure and write. Called every `every_steps` batches on the main process."""
         raise NotImplementedError
 
 
 class ImageClockWatcher(GameCallback):
-    """Works each time another `every_kimg` thousand images were seen, and at the end."""
+    """Does its work every `every_kimg` thousand images and at the end."""
 
-    on_every_process = False  # else on the main process alone
+    on_every_process = False  # False: on the main process only
     at_pauses = False  # whether a pause counts as an end
 
     def __init__(self, every_kimg: Kimg) -> None:
@@ -70,7 +67,7 @@ class ImageClockWatcher(GameCallback):
         assert isinstance(pl_module, Adversarial)
         stopped = self.journal.verdict is not None or (pl_module.paused and not self.at_pauses)
         if self.on_every_process and trainer.world_size > 1:
-            # a verdict that only one process knows of must not leave the others waiting in `work`
+            # if only one process has a verdict, the others must not wait for it in `work`
             stopped = trainer.strategy.reduce_boolean_decision(stopped, all=False)
         if not stopped and self._done_at != pl_module.images_seen:
             self._work(trainer, pl_module)
@@ -82,5 +79,5 @@ class ImageClockWatcher(GameCallback):
                 self.work(module)
 
     def work(self, module: Adversarial) -> None:
-        """Do the periodic work, also once at the end of the run."""
+        """Do the periodic work. Also called once at the end of the run."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What a panel asks of a measure: what it reads, gives and needs, and the protocol it adds."""
+"""The interface between the panel and its measures."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.protocol import Direction, Protocol
 from gansweep.metrics.reference import RealSide
 
-# what a measure of the images themselves does not depend on
+# for a measure of the images themselves, which uses no feature space
 WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer"))
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One batch of generated samples as the measures read it.
+    """One batch of generated samples.
 
-    numbers: (n,) int64, of 0 .. n_fake - 1.   samples: uint8 images (n, C, H, W), or points (n, D).
-    features (n, d), logits (n, K): of the backbone.   labels: (n,), the class each was asked to be.
+    numbers: (n,) int64, from 0 to n_fake - 1.
+    samples: uint8 images (n, C, H, W) or points (n, D).
+    features: (n, d) and logits: (n, K), of the backbone.   labels: (n,), the requested classes.
     """
 
     numbers: Tensor
@@ -36,11 +37,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the measures of one panel share.
+    """What all measures of one panel share.
 
     real: on the device; None for points, which are compared with their exact distribution.
-    conditional: the generator follows the labels it is asked for.
-    balanced: it is asked for every class equally often.
+    conditional: the generator follows labels.
+    balanced: every class is requested equally often.
     held_out: the split of real samples that the generator was not trained on.
     """
 
@@ -71,39 +72,44 @@ class Measure(ABC):
     """One kind of measurement.
 
     choices: the words that choose it in metrics.scores.
-    words: the numbers that it gives.
-    lists: those of the words that give one number for each mode or class.
-    directions: the better end of those that have one, where protocol.DIRECTIONS does not say it.
+    words: the scores that it computes.
+    lists: the words whose score is a list, with one number for each mode or class.
+    directions: whether lower or higher is better, for words that protocol.DIRECTIONS lacks.
+    needs_features: of each real image; otherwise only their moments are loaded.
+    needs_held_out: real samples that the generator was not trained on.
     """
 
     choices: tuple[str, ...]
     words: tuple[str, ...]
     lists: tuple[str, ...] = ()
     directions: Mapping[str, Direction] = {}
-    needs_features = False  # of each real image, not their moments alone
-    needs_held_out = False  # samples that the generator was not trained on
+    needs_features = False
+    needs_held_out = False
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
-        """Why it cannot be measured on the data under that choice of backbone; "" if it can."""
+        """Why it cannot be measured on the data with that backbone; "" if it can.
+
+        backbone: None for points.   conditional: the generator follows labels.
+        """
         return "it compares images" if backbone is None else ""
 
     def least(self, data: DataSource) -> tuple[int, int]:
-        """Generated and real samples that it cannot do with fewer of."""
+        """The smallest numbers of generated and of real samples that it can be computed from."""
         return 2, 2
 
     @abstractmethod
     def build(self, setting: Setting) -> Metric:
-        """The torchmetrics Metric, on the setting's device, its real side in place."""
+        """The torchmetrics Metric on the setting's device, with its real side."""
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.features)
 
     def gives(self, data: DataSource) -> tuple[str, ...]:
-        """Those of its words that mean something on the data."""
+        """Those of its words that are meaningful on the data."""
         return self.words
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        """What one of its numbers depends on beyond what all scores share."""
+        """The entries that a score adds to the shared protocol, or replaces in it."""
         return {}
 
 

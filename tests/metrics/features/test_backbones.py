@@ -164,8 +164,8 @@ class TestDinoV2:
     @pytest.mark.parametrize(
         "name, reason",
         [
-            ("register_tokens", "register_tokens has no place"),  # ViT-L/14 with registers
-            ("visual.conv1.weight", "visual.conv1.weight has no place"),
+            ("register_tokens", "register_tokens is no part"),  # ViT-L/14 with registers
+            ("visual.conv1.weight", "visual.conv1.weight is no part"),
         ],
     )
     def test_the_weights_of_another_network_are_refused(
