@@ -74,13 +74,13 @@ def test_a_run_that_ended_on_static_never_learned_by_one_evaluation() -> None:
     assert finding.columns[:2] == ("fid", "precision")
 
 
-def test_the_plateau_of_a_saturated_score_is_told_as_one() -> None:
+def test_the_plateau_of_a_saturated_score_is_reported_as_one() -> None:
     finding = found("never_learned", run_of(*[STATIC] * 4))
-    assert finding is not None and "fid stands at 62.29 over 4 evaluations" in finding.text
+    assert finding is not None and "fid stays at 62.29 over 4 evaluations" in finding.text
     assert "saturated" in finding.text
     moving = run_of(*({**STATIC, "fid": fid} for fid in (90.0, 75.0, 62.3)))
-    told = found("never_learned", moving)
-    assert told is not None and "saturated" not in told.text
+    ended = found("never_learned", moving)
+    assert ended is not None and "saturated" not in ended.text
 
 
 @pytest.mark.parametrize(("until", "fires"), [(10.0, False), (49.0, False), (50.0, True)])
@@ -111,7 +111,7 @@ def test_a_run_that_ended_on_static_after_it_had_learned_diverged() -> None:
     assert found("never_learned", lost) is None
     finding = found("divergence", lost)
     assert finding is not None and "All that was learned is lost" in finding.text
-    assert "38% once did" in finding.text or "48% once did" in finding.text
+    assert "38% did before" in finding.text or "48% did before" in finding.text
 
 
 def test_healthy_runs_never_learned_nothing() -> None:
@@ -120,7 +120,7 @@ def test_healthy_runs_never_learned_nothing() -> None:
     assert found("never_learned", points) is None
 
 
-def test_points_that_circle_around_the_modes_have_not_lost_them() -> None:
+def test_points_that_move_around_the_modes_have_not_lost_them() -> None:
     """A GAN on the ring is in no mode at two evaluations of three, and in one at the others."""
     scores = {"reverse_kl": [2.08] * 6, "high_quality": [0.0, 0.02, 0.0, 0.1, 0.0, 0.0]}
     rules = {finding.rule for finding in diagnose(evidence(scores=scores))}

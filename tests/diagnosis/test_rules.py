@@ -188,13 +188,12 @@ def test_a_finding_names_only_curves_that_the_run_has() -> None:
 
 def test_what_was_not_measured_is_named_with_the_way_to_measure_it() -> None:
     bare = evidence({"loss/generator": [1.0] * 20}, directory="runs/my run")
-    told = {gap.rule: gap.mend for gap in gaps(bare)}
+    told = {gap.rule: gap.fix for gap in gaps(bare)}
     assert told["mode_collapse"] == "gansweep evaluate 'runs/my run'"
     assert {"memorisation", "over_generalisation", "discriminator_overpowers"} <= told.keys()
     rare = evidence(BALANCED, scores={"fid": [3.0, 2.0]})
     assert (
-        "callbacks.quality.every_kimg=10"
-        in {g.rule: g.mend for g in gaps(rare)}["slow_convergence"]
+        "callbacks.quality.every_kimg=10" in {g.rule: g.fix for g in gaps(rare)}["slow_convergence"]
     )
     early = gaps(evidence(BALANCED, until=10.0, status="running"))
     assert len(early) == 1 and "too early" in early[0].text

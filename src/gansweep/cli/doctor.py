@@ -212,7 +212,7 @@ def _print_patient(patient: Patient, page: Page) -> None:
         print("\n  not judged")
     for gap in patient.gaps:
         title = gap.rule.replace("_", " ")
-        print(page.fill(f"{title}: {gap.text}. {gap.mend}", 4, 2))
+        print(page.fill(f"{title}: {gap.text}. {gap.fix}", 4, 2))
     print()
 
 

@@ -1,4 +1,4 @@
-"""The course of training: whether it diverged, whether it was still under way at its end."""
+"""The course of training: divergence, and slow convergence."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gansweep.diagnosis.learning import lost_all, saturated
 DIVERGED = ("divergence", "Divergence")
 SLOW = ("slow_convergence", "Slow convergence")
 SPENT = 0.95  # of the budget
-FAST = 0.2  # change within the second half, as a share of the score: worth a larger budget
-# No loss of a GAN that learns has such values: scores grow without bound.
+FAST = 0.2  # relative change within the second half that makes a larger budget worthwhile
+# a loss never has such values in a GAN that learns; the scores grow without bound
 HUGE = 1e6
-GROWN = 1e3  # times its early values, and so large itself
+GROWN = 1e3  # times its early values, and at least this large
 WORSE = 2.0  # times its best
-LOST = 0.25  # of all that was gained: near 0 a factor alone says little
-GOOD_ONCE = 0.25  # of all samples in the modes, without which there was nothing to lose
-# Reverse KL of modes filled to 95 %, or three times that of perfect samples: little to gain below.
+LOST = 0.25  # of the improvement: near 0 a factor alone says little
+GOOD_ONCE = 0.25  # of all samples in the modes; with less there was nothing to lose
+# reverse KL of modes filled to 95 %, or three times that of perfect samples: little to gain below
 GOOD_KL = 0.05
 ABOVE_FLOOR = 3.0
 
 
 def divergence(evidence: Evidence) -> Finding | None:
-    """A number is not finite, the scores of the discriminator explode, or quality is lost."""
+    """A number is not finite, the discriminator's scores explode, or quality is lost."""
     if evidence.status == "diverged":
         kimg = (evidence.kimg, evidence.kimg)
         columns = evidence.columns("loss/discriminator", "loss/generator", evidence.objective)
@@ -57,7 +57,7 @@ def _exploded(evidence: Evidence) -> Finding | None:
         if now >= HUGE or now >= GROWN * max(early, 1):
             text = (
                 f"{name} is {now:.2g} from {judged[0][0]:.4g} kimg on ({early:.2g} in the first "
-                "quarter): nothing holds the discriminator's scores."
+                "quarter): nothing bounds the discriminator's scores."
             )
             columns = evidence.columns(name, "critic/gap", "grad_norm/discriminator")
             numbers = {"loss": now, "early": early}
@@ -72,7 +72,7 @@ def _lost_all(evidence: Evidence) -> Finding | None:
     kimg, why, had = found
     text = (
         f"All that was learned is lost: no sample resembles the data at {kimg:.4g} kimg ({why}), "
-        f"where {had:.0%} once did; best.pt is of its best evaluation.{saturated(evidence, kimg)}"
+        f"but {had:.0%} did before; best.pt is from the best evaluation.{saturated(evidence, kimg)}"
     )
     words = ("precision", "in_no_mode", "is")
     columns = evidence.columns(evidence.objective, *map(evidence.score, words), "loss/generator")
@@ -95,7 +95,7 @@ def _lost_quality(evidence: Evidence) -> Finding | None:
         if at < judged[0][0] and worse and sign * (now - best) >= LOST * gained:
             text = (
                 f"{name} is {now:.3g} from {judged[0][0]:.4g} kimg on, after {best:.3g} at "
-                f"{at:.4g} kimg; best.pt is of its best evaluation."
+                f"{at:.4g} kimg; best.pt is from the best evaluation."
             )
             columns = evidence.columns(name, "loss/generator", "grad_norm/discriminator")
             numbers = {"now": now, "best": best, "best_kimg": at}
@@ -104,7 +104,7 @@ def _lost_quality(evidence: Evidence) -> Finding | None:
 
 
 def slow_convergence(evidence: Evidence) -> Finding | None:
-    """The objective was still improving clearly when the budget was spent."""
+    """The objective was still clearly improving at the end of the budget."""
     if evidence.status != "finished" or evidence.kimg < SPENT * evidence.budget_kimg:
         return None
     for name in _measures(evidence):
@@ -118,8 +118,8 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
         if change >= FAST:
             word = "rising" if sign > 0 else "falling"
             text = (
-                f"{name} was still {word} when the budget of {evidence.budget_kimg:g} kimg was "
-                f"spent: from {start:.3g} to {now:.3g} over the second half."
+                f"{name} was still {word} at the end of the budget of {evidence.budget_kimg:g} "
+                f"kimg: from {start:.3g} to {now:.3g} over the second half."
             )
             columns = evidence.columns(name)
             return Finding(*SLOW, "warning", text, columns, clocks(half), {"change": change})
@@ -127,7 +127,7 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
 
 
 def _measures(evidence: Evidence) -> tuple[str, ...]:
-    """What converges: the objective, the share of good points, the gap of the game."""
+    """The curves that converge: the objective, the share of good points, the gap of the game."""
     return evidence.columns(
         evidence.objective,
         evidence.score("high_quality"),
@@ -137,7 +137,7 @@ def _measures(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _nothing_to_gain(evidence: Evidence, name: str) -> float:
-    """A value that it is not worth the time to better."""
+    """The value below which an improvement is not worth the time."""
     protocol = evidence.protocols.get(name, {})
     if protocol.get("score") not in ("reverse_kl", "confident_reverse_kl"):
         return -math.inf

@@ -1,4 +1,4 @@
-"""What a curve does: its level of late, its trend, its swings.
+"""Properties of a curve: its recent level, its trend, its swings.
 
 A curve is a sequence of (kimg, value), oldest first. Values that are not finite are left out.
 """
@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 from gansweep.diagnosis.evidence import Points
 
-LATE = 2 / 3  # of the clock: what came before it may have been overcome
+LATE = 2 / 3  # of the clock: earlier problems may be over
 HALF = 0.5
-LEAST = 3  # points that a level needs, so that one outlier decides nothing
-MANY = 100  # points that show any trend; more only cost time
-CERTAIN = 1.645  # of a normal distribution, one-sided 5 %
+LEAST = 3  # points that a level needs, so that one outlier does not decide
+MANY = 100  # points are enough for a trend; more only cost time
+CERTAIN = 1.645  # z of a one-sided test at 5 %
 
 
 def finite(points: Points) -> list[tuple[float, float]]:
@@ -24,9 +24,9 @@ def finite(points: Points) -> list[tuple[float, float]]:
 
 
 def late(points: Points, share: float = LATE, least: int = LEAST) -> list[tuple[float, float]]:
-    """The points after `share` of the clock, or else of its second half where they are too few.
+    """The points after `share` of the clock; if too few, those of the second half.
 
-    Empty where there are fewer than `least` in the second half.
+    Empty if the second half has fewer than `least` points.
     """
     for border in (share, min(share, HALF)):
         if points:
@@ -38,12 +38,12 @@ def late(points: Points, share: float = LATE, least: int = LEAST) -> list[tuple[
 
 
 def level(points: Points) -> float:
-    """The median value; nan where there is none."""
+    """The median value; nan without points."""
     return statistics.median(value for _, value in points) if points else math.nan
 
 
 def peak(points: Points, best: Callable[..., float] = max) -> tuple[float, float]:
-    """Clock and value of the best median of three in a row: one lucky value binds nobody."""
+    """Clock and value of the best median of three in a row: one lucky value does not count."""
     known = finite(points)
     middles = [(known[n][0], level(known[n - 1 : n + 2])) for n in range(1, len(known) - 1)]
     value = best(value for _, value in middles)
@@ -51,9 +51,9 @@ def peak(points: Points, best: Callable[..., float] = max) -> tuple[float, float
 
 
 def trend(points: Points) -> int:
-    """1 where the values rise, -1 where they fall, 0 where neither is certain (Mann-Kendall).
+    """1 if the values rise, -1 if they fall, 0 if neither is certain (Mann-Kendall test).
 
-    Four points must all be in order, of five all but one pair. One-sided at 5 %.
+    One-sided at 5 %: four points must all be in order, of five all but one pair.
     Source: Mann 1945, Econometrica 13(3); without the correction for ties.
     """
     known = finite(points)
@@ -62,16 +62,16 @@ def trend(points: Points) -> int:
     if n < 4:
         return 0
     pairs = [(b > a) - (b < a) for k, a in enumerate(values) for b in values[k + 1 :]]
-    # the sum moves in steps of 2, hence the correction by 1
+    # continuity correction by 1, since the sum changes in steps of 2
     deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     z = max(0, abs(sum(pairs)) - 1) / deviation
     return int(math.copysign(z > CERTAIN, sum(pairs)))
 
 
 def swings(values: Sequence[float], size: float) -> int:
-    """How often the curve turns round and goes back by at least `size`.
+    """How often the curve changes direction and moves by at least `size`.
 
-    A first rise or fall counts as one: up, down and up again are three.
+    The first rise or fall counts: up, down and up again are three.
     """
     low = high = extreme = values[0] if values else 0.0
     direction, turns = 0, 0

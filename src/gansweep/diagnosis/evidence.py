@@ -1,4 +1,4 @@
-"""All that is known of one run when it is judged, from its record or while it trains."""
+"""The data from which a run is diagnosed, from its record or while it trains."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Points = Sequence[tuple[float, float]]
 
-# Shares of the budget. Before a fifth of it a discriminator that is far ahead is the rule, before
-# half of it missing modes and samples beyond the data are, in runs that end well.
+# Shares of the budget. In runs that end well, the discriminator is usually far ahead in the first
+# fifth, and modes are missing or samples are unlike the data in the first half.
 BEGUN = 0.2
 SETTLED = 0.5
 
@@ -27,13 +27,13 @@ class Evidence:
     curves: column of the history -> (kimg, value), oldest first; a value may be nan.
     protocols: full name of each score -> its protocol.
     objective: the full name of the score that chooses the best checkpoint, or None.
-    counts: clock -> samples in each mode, of the score mode_counts, oldest first; those of the
-        newest evaluations are enough.
+    counts: (clock, samples in each mode) of the score mode_counts, oldest first. The newest
+        evaluations are enough.
     config: the resolved configuration, as in config.yaml.
-    game: what the model declared of itself, as in result.json (`Adversarial.declared`); empty where
-        nothing is known of it, as of records from before.
+    game: what the model declared (`Adversarial.declared`), as in result.json; empty for records
+        of older versions.
     status, reason: of result.json; "running" while it trains.
-    command: what trains the run again.   directory: of its record. Both for the remedies.
+    command: trains the run again.   directory: of its record. Both are for the remedies.
     """
 
     curves: Mapping[str, Points]
@@ -65,9 +65,9 @@ class Evidence:
         return self.kimg >= SETTLED * self.budget_kimg
 
     def score(self, word: str) -> str | None:
-        """The full name of the most often measured score called `word`; the objective goes first.
+        """The full name of the score called `word`: the objective, else the most often measured.
 
-        Scores of one word under other protocols are other numbers, and are not mixed with it.
+        Scores with the same word and another protocol are other numbers and are not mixed in.
         """
         names = [name for name in scores_called(self.protocols, word) if self.curves.get(name)]
         if self.objective in names:
@@ -75,11 +75,11 @@ class Evidence:
         return max(names, key=lambda name: len(self.curves[name]), default=None)
 
     def columns(self, *names: str | None) -> tuple[str, ...]:
-        """Those of the names that the run has a curve of."""
+        """The names for which the run has a curve."""
         return tuple(name for name in names if name is not None and self.curves.get(name))
 
     def setting(self, key: str) -> Any:
-        """A value of the configuration by its dotted key; None where there is none."""
+        """A value of the configuration by its dotted key; None if there is none."""
         node: Any = self.config
         for part in key.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
@@ -87,16 +87,16 @@ class Evidence:
 
     @property
     def loss(self) -> Mapping[str, Any]:
-        """What the game's loss declared (`Loss.declared`); empty where it has none."""
+        """What the game's loss declared (`Loss.declared`); empty without a loss."""
         declared = self.game.get("loss")
         return declared if isinstance(declared, Mapping) else {}
 
     def takes(self, *terms: str) -> bool:
-        """Whether options can bring all of these into the game (`Adversarial.takes`)."""
+        """Whether options can add all of these terms to the game (`Adversarial.takes`)."""
         return set(terms) <= self._terms("takes")
 
     def uses(self, *terms: str) -> bool:
-        """Whether the game has one of these, with which a loss must combine."""
+        """Whether the game uses one of these terms, so that a new loss must work with it."""
         return bool(set(terms) & self._terms("uses"))
 
     def _terms(self, key: str) -> set[str]:
@@ -105,19 +105,19 @@ class Evidence:
 
     @property
     def is_points(self) -> bool:
-        """Whether the data are points, whose networks are those of `model.points`."""
+        """Whether the data are points; their networks are in `model.points`."""
         shape = self.game.get("sample_shape")
         if isinstance(shape, Sequence):
             return len(shape) == 1
         return any("max_sigmas" in protocol for protocol in self.protocols.values())
 
     def network(self, player: str) -> str:
-        """The dotted key of a player's network: of points where the data are points."""
+        """The dotted key of a player's network, in `model.points` for points."""
         return f"model.points.{player}" if self.is_points else f"model.{player}"
 
 
 def evidence_of(run: Run) -> Evidence:
-    """A run's record as the rules read it: `diagnose(evidence_of(run))`."""
+    """The evidence from a run's record, for `diagnose(evidence_of(run))`."""
     curves: dict[str, Points] = {}
     counted: list[list[tuple[float, list[float]]]] = [[]]
     for name, curve in run.curves.items():
@@ -150,9 +150,11 @@ def evidence_of(run: Run) -> Evidence:
 
 
 def _bare_command(run: Run) -> str:
-    """Where no one command trains the run again, one with the settings that it ended with; where
-    the record is too young to hold any, the choices alone."""
-    told, folder = run.result.get("overrides") or (), run.result.get("config_dir")
-    words = [word for word in told if word.partition("=")[0] not in ("group", "name")]
+    """A command with the run's last settings, for a run that no single command trains again.
+
+    If the record has no overrides yet, the command has the model and the data only.
+    """
+    overrides, folder = run.result.get("overrides") or (), run.result.get("config_dir")
+    words = [word for word in overrides if word.partition("=")[0] not in ("group", "name")]
     words = words or [f"model={run.model}", f"data={run.data}"]
     return shlex.join(["gansweep", "train", *(["--config-dir", folder] if folder else []), *words])

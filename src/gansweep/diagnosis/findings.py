@@ -1,4 +1,4 @@
-"""What the rules say of a run: a finding with its evidence, and what to try next."""
+"""The results of a diagnosis: findings, remedies, and gaps in the evidence."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Severity = Literal["warning", "failure"]
 class Remedy:
     """One thing worth trying.
 
-    text: what it does, in a few words.   overrides: options of `gansweep train`, in Hydra's words.
-    command: the whole line for a shell, the run's own command with the overrides in it.
+    text: what it does, in a few words.   overrides: for `gansweep train`, in Hydra's syntax.
+    command: a whole shell command: the run's own command with the overrides.
     """
 
     text: str
@@ -24,13 +24,13 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One known failure, seen in one run.
+    """One known failure, found in one run.
 
-    rule: its word, as in mode_collapse.   title: the same for a headline.
+    rule: its name, such as mode_collapse.   title: the same for a headline.
     text: one or two sentences with the numbers and the clock.
-    columns: the curves to plot, the most telling first.
+    columns: the curves to plot, the most informative first.
     kimg: first and last clock of the part of the run that was judged.
-    numbers: what was compared, under short names.
+    numbers: the compared values under short names.
     """
 
     rule: str
@@ -45,11 +45,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What the run's numbers cannot show.   rule: its word, or several in words.
+    """A failure that the run's numbers cannot show.
 
-    mend: how to measure what is missing.
+    rule: its name, or a description of several.   fix: how to measure what is missing.
     """
 
     rule: str
     text: str
-    mend: str
+    fix: str

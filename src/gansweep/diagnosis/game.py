@@ -1,4 +1,4 @@
-"""The state of the game: who wins, whether the generator still learns, whether both circle."""
+"""The state of the game: who wins, whether the generator learns, whether the players oscillate."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from gansweep.diagnosis.evidence import Evidence, Points
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import MOST_FLOOR, fillings, mode_score
 
-LOOKS = 6  # of the late part, the least by which the game is judged
-# Healthy runs pass through 0.95 and more; 0.99 of both kinds, at D(G) below 0.05, leaves the
-# generator nothing that it could do right by chance.
+ROWS = 6  # in the late part, at least, to judge the game
+# Healthy runs reach 0.95 and more. With 0.99 on both sides and D(G) below 0.05 the generator has
+# no chance any more.
 WINS = 0.99
 LOST_HOPE = 0.05
-BEYOND_DOUBT = 0.02  # of D's loss at a tie, where a loss has 0 for its best value
-KNOWN_BY_HEART = 0.8  # r_v: 1 where held-out images look generated to the discriminator
-VANISHED = 0.02  # of its peak: a healthy game at its end keeps a tenth and more
-SEEN_THROUGH = 0.1  # accuracy on generated samples: nearly all pass for real
-DEAD = 1e-4  # of its peak: a gradient of no use
-SAME = 1e-3  # |D - 1/2| that tells nothing
-# Standard deviation of D's accuracy: 0.5 where it jumps between 0 and 1, 0.29 where every value
-# is as frequent, at most 0.27 in healthy runs.
+BEYOND_DOUBT = 0.02  # of D's loss at a tie, for losses whose best value is 0
+OVERFITTED = 0.8  # r_v is 1 if held-out images look generated to the discriminator
+VANISHED = 0.02  # of its peak; a healthy game has 10 % or more at its end
+FOOLED = 0.1  # accuracy on generated samples: nearly all pass for real
+DEAD = 1e-4  # of its peak: the gradient is useless
+SAME = 1e-3  # |D - 1/2| without information
+# Standard deviation of D's accuracy: 0.5 if it jumps between 0 and 1, 0.29 if all values are
+# equally frequent, at most 0.27 in healthy runs.
 ACCURACY_SPREAD = 0.3
 ACCURACY_SWING = 0.6
 GAP_SPREAD = 2.0  # standard deviations of a critic's gap over its mean: at most 1.3 in healthy runs
-TURNS = 4  # there and back, twice
+TURNS = 4  # up and down, twice
 QUALITY_TURNS = 3  # up, down and up again
-# The size that counts: a quarter of all samples, a factor of 2 (by its logarithm), half a nat.
+# The smallest swing that counts: a quarter of all samples, a factor of 2 (as a log), half a nat.
 QUALITY_SWINGS = {"high_quality": 0.25, "fid": math.log(2), "reverse_kl": 0.5}
 
 
 def discriminator_overpowers(evidence: Evidence) -> Finding | None:
-    """The discriminator tells real from generated without an error, and for long."""
+    """The discriminator has separated real from generated samples almost perfectly for long."""
     judged = _winning(evidence)
     if judged is None:
         return None
     text, columns, part = judged
     numbers = {c: level(late(evidence.curves[c], least=1)) for c in columns}
-    learnt = _by_heart(evidence)
+    overfits = _overfits(evidence)
     columns += evidence.columns("overfit/r_v", "overfit/r_t")
     severity: Severity = "failure"
     if _improves(evidence):
@@ -47,7 +47,7 @@ def discriminator_overpowers(evidence: Evidence) -> Finding | None:
         "discriminator_overpowers",
         "Discriminator overpowers",
         severity,
-        f"{text}, from {part[0][0]:.4g} kimg on.{learnt}",
+        f"{text}, from {part[0][0]:.4g} kimg on.{overfits}",
         columns,
         clocks(part),
         numbers,
@@ -55,12 +55,12 @@ def discriminator_overpowers(evidence: Evidence) -> Finding | None:
 
 
 def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
-    """In words, the columns that show it, and the part of the run; None where D does not win."""
+    """Text, columns and part of the run that show that D wins; None if it does not win."""
     if not evidence.begun:
         return None
-    real, fake = (late(_curve(evidence, f"balance/{k}_accuracy"), least=LOOKS)
+    real, fake = (late(_curve(evidence, f"balance/{k}_accuracy"), least=ROWS)
                   for k in ("real", "fake"))  # fmt: skip
-    hope = level(late(_curve(evidence, "balance/fake_mean"), least=LOOKS))
+    hope = level(late(_curve(evidence, "balance/fake_mean"), least=ROWS))
     if real and min(level(real), level(fake)) >= WINS and hope <= LOST_HOPE:
         text = (
             f"The discriminator is right on {level(real):.1%} of real and {level(fake):.1%} of "
@@ -69,17 +69,17 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
         columns = ("balance/fake_mean", "balance/fake_accuracy", "balance/real_accuracy")
         return text, columns, fake
     tie = evidence.loss.get("tie")
-    loss = late(_curve(evidence, "loss/discriminator"), least=LOOKS)
+    loss = late(_curve(evidence, "loss/discriminator"), least=ROWS)
     if tie is None or not loss or real or level(loss) > BEYOND_DOUBT * tie:
         return None
     text = (
-        f"The discriminator's loss is {level(loss):.2g}, where one that cannot tell has {tie:.2g}"
+        f"The discriminator's loss is {level(loss):.2g}; a discriminator that guesses has {tie:.2g}"
     )
     return text, evidence.columns("loss/discriminator", "critic/gap"), loss
 
 
 def _improves(evidence: Evidence) -> bool:
-    """Whether the generator gets better in spite of all."""
+    """Whether the generator still improves."""
     for name in evidence.columns(evidence.objective, evidence.score("high_quality")):
         sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
         if trend(late(evidence.curves[name], HALF)) == sign:
@@ -91,18 +91,18 @@ def _curve(evidence: Evidence, name: str) -> Points:
     return evidence.curves.get(name, [])
 
 
-def _by_heart(evidence: Evidence) -> str:
-    """Whether it wins by memory, where that was measured."""
+def _overfits(evidence: Evidence) -> str:
+    """A sentence if D wins by overfitting, as far as that was measured; else ""."""
     r_v = level(late(_curve(evidence, "overfit/r_v")))
-    if not r_v >= KNOWN_BY_HEART:
+    if not r_v >= OVERFITTED:
         return ""
-    return f" Held-out images look generated to it (r_v = {r_v:.2f}): it knows the others by heart."
+    return f" Held-out images look generated to it (r_v = {r_v:.2f}): it overfits training images."
 
 
 def vanishing_gradient(evidence: Evidence) -> Finding | None:
-    """The generator's gradient has all but gone while the discriminator wins."""
+    """The generator's gradient has almost vanished while the discriminator wins."""
     name = "grad_norm/generator"
-    judged = late(_curve(evidence, name), least=LOOKS)
+    judged = late(_curve(evidence, name), least=ROWS)
     winning = _winning(evidence)
     if not judged or winning is None:
         return None
@@ -110,7 +110,7 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
     now = level(judged)
     if not now <= VANISHED * most:
         return None
-    ratio = f"{most / now:,.0f} times less than" if now else "nothing left of"
+    ratio = f"{most / now:,.0f} times less than" if now else "after"
     text = (
         f"The generator's gradient has a norm of {now:.2g} from {judged[0][0]:.4g} kimg on, "
         f"{ratio} the {most:.2g} at {at:.4g} kimg, while the discriminator wins."
@@ -127,12 +127,12 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
 
 
 def discriminator_fooled(evidence: Evidence) -> Finding | None:
-    """Nearly all generated samples pass for real, or the discriminator says the same of all."""
+    """Nearly all generated samples pass for real, or the discriminator's output is constant."""
     if not evidence.begun:
         return None
-    passing = late(_curve(evidence, "balance/fake_accuracy"), least=LOOKS)
+    passing = late(_curve(evidence, "balance/fake_accuracy"), least=ROWS)
     judged: Points = passing
-    if passing and level(passing) <= SEEN_THROUGH:
+    if passing and level(passing) <= FOOLED:
         hope = level(late(_curve(evidence, "balance/fake_mean")))
         text = (
             f"The discriminator is right on {level(passing):.1%} of generated samples "
@@ -140,7 +140,7 @@ def discriminator_fooled(evidence: Evidence) -> Finding | None:
         )
     else:
         judged = _dead(evidence)
-        text = "The discriminator says the same of every sample, and no longer learns"
+        text = "The discriminator's output is the same for every sample, and it no longer learns"
     if not judged:
         return None
     columns = evidence.columns(
@@ -158,9 +158,9 @@ def discriminator_fooled(evidence: Evidence) -> Finding | None:
 
 
 def _dead(evidence: Evidence) -> Points:
-    """The late part, where D's outputs are all alike and it has no gradient; else nothing."""
+    """The late part, if D's outputs are all the same and its gradient has vanished; else empty."""
     name = "grad_norm/discriminator"
-    judged = late(_curve(evidence, name), least=LOOKS)
+    judged = late(_curve(evidence, name), least=ROWS)
     if not judged or not level(judged) <= DEAD * peak(evidence.curves[name])[1]:
         return []
     distance = level(late(_curve(evidence, "balance/distance")))
@@ -170,14 +170,14 @@ def _dead(evidence: Evidence) -> Points:
 
 
 def oscillation(evidence: Evidence) -> Finding | None:
-    """Quality, or the balance of the players, goes up and down again and again."""
+    """Quality, or the balance of the players, goes up and down repeatedly."""
     if not evidence.settled:
         return None
     return swinging_quality(evidence) or _swinging_balance(evidence)
 
 
 def swinging_quality(evidence: Evidence) -> Finding | None:
-    """Where a score goes up and down so far that no one evaluation says how good the run is."""
+    """A score goes up and down so much that no single evaluation shows how good the run is."""
     for word, size in QUALITY_SWINGS.items():
         name = mode_score(evidence, word) if word == "reverse_kl" else evidence.score(word)
         judged = _second_half(evidence, word, name) if name is not None else []
@@ -190,25 +190,25 @@ def swinging_quality(evidence: Evidence) -> Finding | None:
                 f"{max(values):.3g} from {judged[0][0]:.4g} kimg on, without settling."
             )
             columns = evidence.columns(name, "balance/fake_accuracy", "critic/gap")
-            return _circling("failure", text, columns, judged, turns)
+            return _oscillating("failure", text, columns, judged, turns)
     return None
 
 
 def _second_half(evidence: Evidence, word: str, name: str) -> Points:
     if word != "reverse_kl":
         return late(evidence.curves[name], HALF)
-    # of few good samples it is noise
-    told = [one for one in fillings(evidence, HALF) if one.floor <= MOST_FLOOR]
-    return [(one.kimg, one.reverse_kl) for one in told]
+    # with few good samples it is noise
+    reliable = [one for one in fillings(evidence, HALF) if one.floor <= MOST_FLOOR]
+    return [(one.kimg, one.reverse_kl) for one in reliable]
 
 
 def _swinging_balance(evidence: Evidence) -> Finding | None:
     name = "balance/fake_accuracy"
-    judged = late(_curve(evidence, name), HALF, LOOKS)
+    judged = late(_curve(evidence, name), HALF, ROWS)
     size, enough = ACCURACY_SWING, _deviation(judged) >= ACCURACY_SPREAD
     if not judged:
         name = "critic/gap"
-        judged = late(_curve(evidence, name), HALF, LOOKS)
+        judged = late(_curve(evidence, name), HALF, ROWS)
         mean = abs(math.fsum(v for _, v in judged) / max(1, len(judged)))
         size = _deviation(judged)
         enough = size > GAP_SPREAD * mean
@@ -217,14 +217,14 @@ def _swinging_balance(evidence: Evidence) -> Finding | None:
     if not enough or turns < TURNS:
         return None
     text = (
-        f"The players circle: {name} turned {turns} times between {min(values):.3g} and "
+        f"The players oscillate: {name} turned {turns} times between {min(values):.3g} and "
         f"{max(values):.3g} from {judged[0][0]:.4g} kimg on."
     )
     columns = evidence.columns(name, "balance/fake_mean", "critic/real_mean", "critic/fake_mean")
-    return _circling("warning", text, columns, judged, turns)
+    return _oscillating("warning", text, columns, judged, turns)
 
 
-def _circling(
+def _oscillating(
     severity: Severity, text: str, columns: tuple[str, ...], judged: Points, turns: int
 ) -> Finding:
     numbers = {"turns": float(turns)}

@@ -1,4 +1,4 @@
-"""What a run's numbers cannot show, and how to measure it."""
+"""Failures that a run's numbers cannot show, and how to measure them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import shlex
 from gansweep.diagnosis.curves import finite
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Gap
-from gansweep.diagnosis.game import LOOKS
+from gansweep.diagnosis.game import ROWS
 
-EVALUATIONS = 5  # of which a trend and a best value can be told
-# A failure -> the scores of which one at least shows it, and what they are of.
+EVALUATIONS = 5  # that a trend and a best value need
+# A failure -> the scores that show it (one is enough), and what they measure.
 SHOWN_BY = {
     "mode_collapse": (("reverse_kl", "recall", "coverage"), "modes or coverage"),
     "over_generalisation": (("high_quality", "mode_counts", "precision", "density"), "precision"),
@@ -19,21 +19,21 @@ SHOWN_BY = {
 
 
 def gaps(evidence: Evidence) -> list[Gap]:
-    """What could not be judged, and how to measure it; empty where all could be."""
+    """The failures that could not be judged; empty if all could be."""
     if not evidence.settled:
         text = f"at {evidence.kimg:.4g} of {evidence.budget_kimg:g} kimg it is too early to judge"
         what = "samples" if evidence.begun else "everything but divergence"
-        return [Gap(what, text, "Look again later.")]
+        return [Gap(what, text, "Try again later.")]
     return [*_unscored(evidence), *_unwatched(evidence), *_rarely_scored(evidence)]
 
 
 def _unscored(evidence: Evidence) -> list[Gap]:
-    mend = f"gansweep evaluate {shlex.quote(evidence.directory)}" if evidence.directory else ""
+    fix = f"gansweep evaluate {shlex.quote(evidence.directory)}" if evidence.directory else ""
     return [
-        Gap(rule, f"the run has no score of {what}", mend)
+        Gap(rule, f"the run has no score of {what}", fix)
         for rule, (words, what) in SHOWN_BY.items()
         if not any(evidence.score(word) for word in words)
-        and not (rule == "memorisation" and evidence.is_points)  # of which it is not measured
+        and not (rule == "memorisation" and evidence.is_points)  # points have no such score
     ]
 
 
@@ -42,8 +42,8 @@ def _unwatched(evidence: Evidence) -> list[Gap]:
     if not evidence.columns("balance/real_mean", "critic/gap"):
         text = "the discriminator's outputs were not logged"
         found.append(Gap("discriminator_overpowers", text, "Train with callbacks=default."))
-    elif len(finite(evidence.curves.get("grad_norm/generator", []))) < LOOKS:
-        text = f"fewer than {LOOKS} gradient norms of the generator were logged"
+    elif len(finite(evidence.curves.get("grad_norm/generator", []))) < ROWS:
+        text = f"fewer than {ROWS} gradient norms of the generator were logged"
         found.append(Gap("vanishing_gradient", text, "Train with callbacks=default."))
     return found
 
@@ -57,5 +57,5 @@ def _rarely_scored(evidence: Evidence) -> list[Gap]:
     if count >= EVALUATIONS:
         return []
     every = evidence.budget_kimg / (2 * EVALUATIONS)
-    text = f"{count} evaluations of {name} show neither trend nor swings"
+    text = f"{count} evaluations of {name} are too few for a trend or for swings"
     return [Gap("slow_convergence", text, f"Train with callbacks.quality.every_kimg={every:g}.")]

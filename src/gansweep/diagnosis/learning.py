@@ -1,6 +1,6 @@
 """Whether a run has learnt anything: whether its samples resemble the data at all.
 
-The scores that show it are those of `judging.statuses`, for a run that still trains too.
+The evidence is that of `judging.statuses`, also for a run that still trains.
 """
 
 from __future__ import annotations
@@ -21,77 +21,82 @@ from gansweep.judging.statuses import (
 )
 from gansweep.metrics.protocol import HELD_OUT
 
-STANDS = 0.01  # share of a saturated score by which it may still move
-MOVES = 2e-3  # share of it that shows a run begin to learn: static on digits moves by 1.3e-3
+STANDS = 0.01  # relative change that a saturated score may still have
+MOVES = 2e-3  # relative change that shows that a run begins to learn; noise on digits has 1.3e-3
 
 
 def never_learned(evidence: Evidence) -> Finding | None:
-    """No evaluation shows a sample that resembles the data, or the last one of a run that ended
-    does not. A run that still trains is given half of its budget, and the rest of it where its
-    objective has begun to move."""
+    """In no evaluation, or in the last one of an ended run, a sample resembles the data.
+
+    A running run is judged after half of its budget, and not while its objective improves.
+    """
     if _is_held_out(evidence) or not (evidence.settled or _has_ended(evidence)):
         return None
-    looks = _evaluations(evidence)
-    why = _why_at_end(looks)
+    evaluations = _evaluations(evidence)
+    why = _why_at_end(evaluations)
     if not why:
         return None
-    if not all(why_nothing(scores) for _, scores in looks):
-        had = max(largest_share(scores) for _, scores in looks)
-        if not _has_ended(evidence) or had >= LEARNED:  # it may come back; or `divergence` says it
+    if not all(why_nothing(scores) for _, scores in evaluations):
+        had = max(largest_share(scores) for _, scores in evaluations)
+        if not _has_ended(evidence) or had >= LEARNED:  # it may recover; or `divergence` reports it
             return None
     elif not _has_ended(evidence) and _moves(evidence):
         return None
-    return _nothing(evidence, looks, why)
+    return _nothing(evidence, evaluations, why)
 
 
 def lost_all(evidence: Evidence) -> tuple[float, str, float] | None:
-    """Of a run that had learnt something and ended with samples that resemble nothing: the clock
-    of its end, what shows it, and the largest share of samples that once resembled the data."""
-    looks = _evaluations(evidence)
-    why = _why_at_end(looks)
+    """For an ended run that had learnt something and lost it; None for any other run.
+
+    Returns: the clock of its end, the scores that show it, and the largest share of samples that
+        resembled the data before.
+    """
+    evaluations = _evaluations(evidence)
+    why = _why_at_end(evaluations)
     if not why or _is_held_out(evidence) or not _has_ended(evidence):
         return None
-    had = max(largest_share(scores) for _, scores in looks)
-    return (looks[-1][0], why, had) if had >= LEARNED else None
+    had = max(largest_share(scores) for _, scores in evaluations)
+    return (evaluations[-1][0], why, had) if had >= LEARNED else None
 
 
-def _why_at_end(looks: Sequence[tuple[float, Mapping[str, float]]]) -> str:
-    """What shows that a run with these evaluations has nothing; "" where it has something."""
-    if not looks:
+def _why_at_end(evaluations: Sequence[tuple[float, Mapping[str, float]]]) -> str:
+    """`why_nothing` for the end of a run with these evaluations."""
+    if not evaluations:
         return ""
-    shares = [scores["high_quality"] for _, scores in looks if "high_quality" in scores]
-    return why_nothing(at_end(looks[-1][1], {"high_quality": max(shares)} if shares else {}))
+    shares = [scores["high_quality"] for _, scores in evaluations if "high_quality" in scores]
+    best = {"high_quality": max(shares)} if shares else {}
+    return why_nothing(at_end(evaluations[-1][1], best))
 
 
 def saturated(evidence: Evidence, since: float = 0.0) -> str:
-    """That the objective stands at one value, where nothing is learnt; "" where it does not.
+    """A sentence if the objective is constant although nothing is learnt; else "".
 
-    since: the clock from which on it is looked at.
+    since: the clock (kimg) from which its curve is read.
     """
     name = evidence.objective
     curve = [p for p in finite(evidence.curves.get(name or "", ())) if p[0] >= since]
     if name is None or len(curve) < 2 or not _stands([value for _, value in curve]):
         return ""
     return (
-        f" {name} stands at {curve[-1][1]:.4g} over {len(curve)} evaluations: a score that is "
-        "saturated, whose plateau is no level that the run has reached."
+        f" {name} stays at {curve[-1][1]:.4g} over {len(curve)} evaluations: the score is "
+        "saturated, and its plateau is not a quality that the run has reached."
     )
 
 
 def _nothing(
-    evidence: Evidence, looks: Sequence[tuple[float, Mapping[str, float]]], why: str
+    evidence: Evidence, evaluations: Sequence[tuple[float, Mapping[str, float]]], why: str
 ) -> Finding:
     columns = evidence.columns(
         evidence.objective, *(evidence.score(word) for word in EVIDENCE), "loss/generator"
     )
-    clock = looks[-1][0]
+    clock, last = evaluations[-1]
     text = f"No sample resembles the data at {clock:.4g} kimg ({why}).{saturated(evidence)}"
-    kimg = (looks[0][0], clock)
-    return Finding("never_learned", "Never learned", "failure", text, columns, kimg, looks[-1][1])
+    kimg = (evaluations[0][0], clock)
+    return Finding("never_learned", "Never learned", "failure", text, columns, kimg, last)
 
 
 def _scalars(evidence: Evidence) -> list[str]:
-    """The scores that have a better end, as training measures them again and again."""
+    """The scores with a direction that training measures repeatedly."""
     return [
         name
         for name, protocol in evidence.protocols.items()
@@ -100,7 +105,7 @@ def _scalars(evidence: Evidence) -> list[str]:
 
 
 def _evaluations(evidence: Evidence) -> list[tuple[float, dict[str, float]]]:
-    """(clock, word -> value) of each evaluation that says something of the samples."""
+    """(clock, word -> value) of each evaluation with scores of the samples."""
     at: dict[float, dict[str, float]] = {}
     for name in _scalars(evidence):
         for kimg, value in evidence.curves[name]:
@@ -111,7 +116,7 @@ def _evaluations(evidence: Evidence) -> list[tuple[float, dict[str, float]]]:
 
 
 def _moves(evidence: Evidence) -> bool:
-    """Whether the objective gets better, by more than a score that is saturated does."""
+    """Whether the objective improves by more than a saturated score does."""
     name = evidence.objective or ""
     part = late(evidence.curves.get(name, ()), HALF)
     sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1

@@ -12,25 +12,25 @@ from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.metrics.scores.missing import missing_words
 
 NAME = ("mode_collapse", "Mode collapse")
-# exp(-reverse KL) is the share of the modes that are evenly filled: K - m of K modes, all alike,
-# give (K - m) / K. PacGAN's plain GAN has 0.64 on the ring, PacGAN itself 0.9 and more.
+# exp(-reverse KL) is the share of the modes that are evenly filled: K - m of K equal modes give
+# (K - m) / K. In the PacGAN paper the plain GAN has 0.64 on the ring, PacGAN 0.9 and more.
 FEW = 0.5
 LACKING = 0.75
-MOST_FLOOR = 0.25  # reverse KL of perfect samples, above which they are too few to judge by
-ERRORS = 3.0  # standard deviations by which fewer modes are captured than by perfect samples
-LOST = 0.25  # of all modes, captured before and not of late: worth a sentence
-# Precision and recall change places when real and generated samples do: a perfect generator has
-# them alike, whatever their value in that space (0.47 in 1,000 dimensions).
+MOST_FLOOR = 0.25  # reverse KL of as many perfect samples; above it there are too few samples
+ERRORS = 3.0  # standard deviations below the number of modes that perfect samples capture
+LOST = 0.25  # share of all modes that were captured before: worth a sentence
+# If real and generated samples are exchanged, precision and recall are exchanged. So a perfect
+# generator has equal values, whatever they are in that space (0.47 in 1,000 dimensions).
 ONE_SIDED = 0.5
-LEAST_GAP = 0.2  # between the two, since half of a small number is no distance
-AHEAD = 1.5  # precision over recall, where coverage is low: else all of quality is
-COVERED = 0.5  # of the coverage that perfect samples have
-HARDLY = 0.2  # of it, or of precision: a failure, no longer a warning
+LEAST_GAP = 0.2  # between the two, since half of a small number is a small difference
+AHEAD = 1.5  # precision over recall, if coverage is low; otherwise quality is low in general
+COVERED = 0.5  # of the coverage of perfect samples
+HARDLY = 0.2  # of that coverage, or of precision: a failure, not only a warning
 NEIGHBOURS = 5  # of coverage, as published
 
 
 def mode_collapse(evidence: Evidence) -> Finding | None:
-    """Few modes, or far fewer than there are samples for; or little of the data is covered."""
+    """Few modes are filled, or the samples cover little of the data."""
     if evidence.status == "collapsed":
         return _constant(evidence)
     if not evidence.settled:
@@ -39,14 +39,14 @@ def mode_collapse(evidence: Evidence) -> Finding | None:
 
 
 def _constant(evidence: Evidence) -> Finding:
-    text = f"The generator makes one sample whatever the noise: {evidence.reason}."
+    text = f"The generator makes the same sample for all noise: {evidence.reason}."
     columns = evidence.columns("spread/fakes", "loss/generator")
     return Finding(*NAME, "failure", text, columns, (evidence.kimg, evidence.kimg))
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How one evaluation's good samples fell into the modes. good: how many there were."""
+    """How the good samples of one evaluation fill the modes.   good: their number."""
 
     kimg: float
     captured: float
@@ -56,17 +56,17 @@ class Filling:
 
     @property
     def floor(self) -> float:
-        """The reverse KL of so many perfect samples, about (K - 1) / 2n."""
+        """The reverse KL of as many perfect samples, about (K - 1) / 2n."""
         return (self.modes - 1) / (2 * self.good) if self.good else math.inf
 
     @property
     def share(self) -> float:
-        """Of the modes, evenly filled: 1 for perfect samples, however few."""
+        """Share of the modes that are evenly filled; 1 for any number of perfect samples."""
         return math.exp(-max(0.0, self.reverse_kl - self.floor))
 
     @property
     def missing(self) -> float:
-        """Modes that perfect samples, as many, would have captured beyond doubt."""
+        """How many more modes as many perfect samples would have captured with certainty."""
         empty = (1 - 1 / self.modes) ** self.good
         deviation = math.sqrt(self.modes * empty * (1 - empty))
         return self.modes * (1 - empty) - ERRORS * deviation - self.captured
@@ -76,7 +76,7 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     judged = [one for one in fillings(evidence) if one.floor <= MOST_FLOOR]
     if len(judged) < 2:
         return None
-    # the typical evaluation or the newest, whichever is better: a run that comes back is not ill
+    # the typical or the newest evaluation, whichever is better: the run may have recovered
     typical = sorted(judged, key=lambda one: one.share)[(len(judged) - 1) // 2]
     shown = max(typical, judged[-1], key=lambda one: one.share)
     missing = min(level([(one.kimg, one.missing) for one in judged]), judged[-1].missing)
@@ -88,8 +88,8 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     words = _missing_words(evidence, name)
     filled = f"{captured:g} of {modes:,}" if captured < modes else f"all {modes:,}"
     text = (
-        f"The samples fill {filled} modes, as unevenly as if they were spread over "
-        f"{share * modes:.1f}, from {judged[0].kimg:.4g} kimg on.{words}"
+        f"The samples fill {filled} modes, but so unevenly that they are worth "
+        f"{share * modes:.1f} evenly filled ones, from {judged[0].kimg:.4g} kimg on.{words}"
         f"{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
@@ -101,14 +101,14 @@ def _few_modes(evidence: Evidence) -> Finding | None:
 def mode_score(evidence: Evidence, word: str) -> str | None:
     """The full name of "modes" or "reverse_kl" of good samples.
 
-    Of images these are the ones that a classifier is sure of: the published scores count noise as
-    the class that it resembles most.
+    For images, good samples are those whose class the classifier predicts with confidence. The
+    published scores count every sample, also noise.
     """
     return evidence.score(f"confident_{word}") or evidence.score(word)
 
 
 def fillings(evidence: Evidence, share: float = LATE) -> list[Filling]:
-    """Of the evaluations after `share` of the clock; empty where modes were not measured."""
+    """The fillings of the evaluations after `share` of the clock; empty without mode scores."""
     kl_name, modes_name = mode_score(evidence, "reverse_kl"), mode_score(evidence, "modes")
     if kl_name is None or modes_name is None or not evidence.counts:
         return []
@@ -144,7 +144,7 @@ def _had_more(evidence: Evidence, name: str, captured: float, modes: int) -> str
 
 
 def _little_covered(evidence: Evidence) -> Finding | None:
-    """Where the modes are not known: precision without recall, or without coverage."""
+    """For data without known modes: high precision with low recall or low coverage."""
     names = {word: evidence.score(word) for word in ("precision", "recall", "coverage")}
     values = {word: level(late(evidence.curves[n])) for word, n in names.items() if n is not None}
     precision, recall = values.get("precision", math.nan), values.get("recall", math.nan)
@@ -156,11 +156,11 @@ def _little_covered(evidence: Evidence) -> Finding | None:
     if not (unseen or uncovered) or any(trend(points) > 0 for points in seen):
         return None
     text = (
-        f"The samples look real (precision {precision:.2f}) but show little of the data: recall "
+        f"The samples look real (precision {precision:.2f}) but cover little of the data: recall "
         f"is {recall:.2f}"
     )
     if math.isfinite(coverage):
-        text += f", coverage {coverage:.2f} where perfect samples have {floor:.2f}"
+        text += f", coverage {coverage:.2f} (perfect samples have {floor:.2f})"
     columns = evidence.columns(names["recall"], names["coverage"], names["precision"])
     hardly = recall <= HARDLY * precision or coverage <= HARDLY * floor
     kimg = clocks(late(evidence.curves[columns[0]]))
@@ -169,10 +169,11 @@ def _little_covered(evidence: Evidence) -> Finding | None:
 
 
 def perfect_coverage(protocol: Mapping[str, object]) -> float:
-    """The coverage that samples of the real distribution itself have.
+    """The expected coverage of samples from the real distribution.
 
-    A real sample is missed where the k samples nearest to it are all real: with the share r of
-    real ones among all, r^k. For equally many that is 1 - 2^-k, 0.97 for k = 5.
+    A real sample is missed if its k nearest samples are all real. Its probability is r^k, where r
+    is the share of real ones among all samples. For equally many, coverage is 1 - 2^-k, 0.97 for
+    k = 5.
     """
     n_real, n_fake = protocol.get("n_real"), protocol.get("n_fake")
     if not isinstance(n_real, int) or not isinstance(n_fake, int):

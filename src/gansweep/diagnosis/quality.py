@@ -1,4 +1,4 @@
-"""What single samples show: samples beyond the data, and copies of training samples."""
+"""Failures of single samples: samples unlike the data, and copies of training samples."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from gansweep.diagnosis.modes import (
 )
 
 BEYOND = ("over_generalisation", "Over-generalisation")
-# Published tables of mixtures have 0.4 to 0.99 of the samples in the modes: below a half most
-# samples are of no use, below a quarter nearly all.
+# In published tables of mixtures 0.4 to 0.99 of the samples are in the modes. Below 0.5 most
+# samples are useless, below 0.25 nearly all.
 FEW_GOOD = 0.5
 HARDLY_GOOD = 0.25
-# A classifier doubts good generated images too: healthy runs on digits are between 0.46 and 0.8.
+# A classifier is unsure about some good generated images: healthy runs on digits have 0.46 to 0.8.
 FEW_SURE = 0.25
-# In the feature space of digits' classifier held-out images have precision and recall of 0.9 and
-# density 1, this framework's healthy runs 0.4 to 0.5, 0.8 to 0.9 and 0.2 to 0.35, the means of two
-# digits 0.2, 0.7 and 0.15.
+# (precision, recall, density) under the classifier of digits: held-out images have (0.9, 0.9, 1),
+# healthy runs (0.4 to 0.5, 0.8 to 0.9, 0.2 to 0.35), averages of two digits (0.2, 0.7, 0.15).
 THIN = 1 / 3  # precision over recall
 LOW_DENSITY = 0.15
-SOME = 0.25  # of the coverage of perfect samples: the data are reached
-# Of copies the share is 1, of fresh samples 0.5; noise is kept out by standard errors.
+SOME = 0.25  # of the coverage of perfect samples: the samples reach the data
+# The share is 1 for copies and 0.5 for new samples; the standard error excludes noise.
 COPYING = 0.65
 COPIES = 0.85
 COPY_ERRORS = 3.0
 
 
 def over_generalisation(evidence: Evidence) -> Finding | None:
-    """The modes are reached, but most samples are in none: precision or density is low."""
+    """The samples reach the modes, but most are in no mode; or precision or density is low."""
     if not evidence.settled:
         return None
     return _beyond_modes(evidence) or _beyond_data(evidence)
@@ -51,12 +50,12 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     limit = FEW_GOOD if quality is not None else FEW_SURE
     if not filled or not max(good, curve[-1][1]) < limit or trend(late(curve, HALF)) > 0:
         return None
-    told = [one for one in filled if one.floor <= MOST_FLOOR]
-    evenly = len(told) >= 2 and level([(one.kimg, one.share) for one in told]) >= LACKING
+    reliable = [one for one in filled if one.floor <= MOST_FLOOR]
+    evenly = len(reliable) >= 2 and level([(one.kimg, one.share) for one in reliable]) >= LACKING
     if not evenly and good >= HARDLY_GOOD:
         return None  # mode collapse says more
     reach = "reach the modes evenly, but" if evenly else "miss the modes:"
-    text = f"The samples {reach} {1 - good:.1%} of them lie in none, from {clock:.4g} kimg on."
+    text = f"The samples {reach} {1 - good:.1%} of them are in no mode, from {clock:.4g} kimg on."
     scores = (mode_score(evidence, word) for word in ("reverse_kl", "modes"))
     columns = evidence.columns(quality, *scores)
     severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
@@ -65,7 +64,7 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
 
 
 def _sure(evidence: Evidence) -> Points:
-    """The share of the images that the classifier is sure of."""
+    """The share of images that the classifier predicts with confidence, over the clock."""
     name = evidence.score("mode_counts") or mode_score(evidence, "modes")
     n = evidence.protocols[name].get("n_fake") if name is not None else None
     return [(kimg, sum(counts) / n) for kimg, counts in evidence.counts] if n else []
@@ -83,14 +82,14 @@ def _beyond_data(evidence: Evidence) -> Finding | None:
     if not thin and not sparse:
         return None
     known = ", ".join(f"{word} {value:.2f}" for word, value in values.items())
-    text = f"The samples cover the data, but many of them lie where there are none: {known}."
+    text = f"The samples cover the data, but many of them are far from all data: {known}."
     columns = evidence.columns(*(names.get(word) for word in words))
     judged = late(evidence.curves[columns[0]])
     return Finding(*BEYOND, "warning", text, columns, clocks(judged), values)
 
 
 def memorisation(evidence: Evidence) -> Finding | None:
-    """Generated samples lie nearer to training samples than fresh real ones do."""
+    """Generated samples lie nearer to training samples than held-out real ones do."""
     name = evidence.score("memorisation")
     if name is None or not evidence.settled:
         return None
@@ -102,7 +101,7 @@ def memorisation(evidence: Evidence) -> Finding | None:
         return None
     text = (
         f"Generated samples lie nearer to the training set than held-out real ones in {share:.0%} "
-        "of all pairs, where 50 % is chance: the generator copies."
+        "of all pairs (50 % is chance): the generator copies."
     )
     severity: Severity = "failure" if share >= COPIES else "warning"
     numbers = {"nearer_to_training": share}
@@ -111,7 +110,7 @@ def memorisation(evidence: Evidence) -> Finding | None:
 
 
 def _most_error(n: object, m: object) -> float:
-    """The standard error of the share under chance, where U / nm has variance (n+m+1) / 12nm."""
+    """The standard error of the share by chance: the variance of U / nm is (n+m+1) / 12nm."""
     if not isinstance(n, int) or not isinstance(m, int) or not n * m:
         return 0.0
     return math.sqrt((n + m + 1) / (12 * n * m))

@@ -1,4 +1,4 @@
-"""What to try next against each failure, as commands that train a run anew."""
+"""What to try next against each failure, as commands that train a new run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Remedy
 from gansweep.diagnosis.treatments import TREATMENTS
 
-MOST = 4  # a longer list is no advice
+MOST = 4  # a longer list does not help
 
 
 def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
-    """What is worth trying, the most promising first; never what the run has already."""
+    """What is worth trying, the most promising first; nothing that the run has already."""
     made = []
     for treatment in TREATMENTS.get(rule, ()):
         advice = treatment(evidence)
@@ -23,17 +23,16 @@ def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
 
 
 def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:
-    """The run's own command with these overrides in the place of its own of the same keys.
+    """The run's own command, where these overrides replace those with the same keys.
 
-    With resume= the command continues the run and needs none of its options.
+    With resume= the command continues the run and needs no other options.
     """
     if any(word.startswith("resume=") for word in overrides):
         return shlex.join(["gansweep", "train", *overrides])
     replaced = {_key(word) for word in overrides}
     words = shlex.split(evidence.command)
     kept = [w for w in words if "=" not in w or w.startswith("--") or _key(w) not in replaced]
-    # an option that the run itself added is known to no file: it needs its plus again, and one that
-    # it added or replaced ("++") may be known to one
+    # an option that the run added with "+" (or "++") needs the same sign again
     added = {_key(w): w[: len(w) - len(w.lstrip("+"))] for w in words if w.startswith("+")}
     plus = ["" if w.startswith("+") else added.get(_key(w), "") for w in overrides]
     return shlex.join([*kept, *map("".join, zip(plus, overrides, strict=True))])

@@ -1,4 +1,4 @@
-"""The rules by which a run is judged, and what they lack to judge it."""
+"""The rules that diagnose a run, in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gansweep.diagnosis.remedies import remedies_for
 
 Rule = Callable[[Evidence], Finding | None]
 
-# Causes before their consequences.
+# causes before their consequences
 RULES: dict[str, Rule] = {
     "divergence": divergence,
     "vanishing_gradient": vanishing_gradient,
@@ -34,8 +34,8 @@ RULES: dict[str, Rule] = {
     "memorisation": memorisation,
     "slow_convergence": slow_convergence,
 }
-# A game that has failed makes bad samples and improves late, if at all: to say so as well would
-# send the reader after the consequence. Each of these is left out beside such failures.
+# A game that has failed also makes bad samples. Such consequences are not reported together with
+# these causes, since they would mislead the reader.
 EXPLAINED = {
     "over_generalisation": {
         "divergence",
@@ -54,9 +54,9 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     """What is wrong with a run, failures first; empty for a healthy one."""
     found = {name: finding for name, rule in RULES.items() if (finding := rule(evidence))}
     failed = {name for name, finding in found.items() if finding.severity == "failure"}
-    told = [
+    reported = [
         replace(finding, remedies=remedies_for(name, evidence))
         for name, finding in found.items()
         if not failed & set(EXPLAINED.get(name, ()))
     ]
-    return sorted(told, key=lambda finding: finding.severity != "failure")
+    return sorted(reported, key=lambda finding: finding.severity != "failure")

@@ -1,8 +1,8 @@
-"""The techniques that heal a failing run, and which of them to try against which failure.
+"""Techniques that fix a failing run, and which of them to try against which failure.
 
-A treatment looks at the run's settings and answers with its words and overrides, or with None
-where the run has it already or cannot have it: what a game takes, its model and its loss declare.
-A new technique is a function here, and its place in TREATMENTS.
+A treatment reads the run's settings and returns a description and overrides, or None if the run
+has the technique already or cannot use it. The model and its loss declare what they can use. A new
+technique is a function here and an entry in TREATMENTS.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
 RATES = (GENERATOR_LR, DISCRIMINATOR_LR)
 FAR_FASTER = 10.0
 LOW_RATE, USUAL_RATE = 5e-6, 2e-4
-HIGH_RATE = 5e-3  # Adam's and RMSprop's in published GANs are 1e-5 to 3e-3
-# Weights that healed this framework's failing runs; R1's of the papers (5 to 10) are for images of
-# 256 pixels and more, and slow small games down.
+HIGH_RATE = 5e-3  # published GANs use 1e-5 to 3e-3 with Adam and RMSprop
+# Weights that fixed failing runs of this framework. The papers' weights of R1 (5 to 10) are for
+# images of 256 pixels and more, and slow down small games.
 PENALTIES = {"r1": ("R1", 0.1), "r2": ("R2", 0.1), "gradient": ("GradientPenalty", 1.0)}
 
 
@@ -31,15 +31,15 @@ def _number(evidence: Evidence, key: str) -> float:
 
 
 def _penalties(evidence: Evidence) -> tuple[str, ...]:
-    """The names of those in use."""
+    """The names of the penalties in use."""
     named = evidence.setting("model.penalties") or {}
     return tuple(name for name in named if named[name])
 
 
 def r1(evidence: Evidence) -> Advice:
-    """Where no penalty holds the discriminator's gradient; a weight ten times as large where R1 is.
+    """Add R1 if there is no penalty; if there is R1, multiply its weight by ten.
 
-    A gradient penalty needs a discriminator that keeps the samples of a batch apart.
+    A gradient penalty needs a discriminator that does not mix the samples of a batch.
     """
     target = _penalised("r1")[0].partition("=")[2]
     for name in _penalties(evidence):
@@ -60,7 +60,7 @@ def _penalised(name: str) -> tuple[str, str]:
 
 
 def _may_penalise(evidence: Evidence) -> bool:
-    """Where the game takes penalties and has none."""
+    """Whether the game can use penalties and has none."""
     return evidence.takes("penalties") and not _penalties(evidence)
 
 
@@ -70,7 +70,7 @@ def _without_batch_norm(evidence: Evidence) -> tuple[str, ...]:
 
 
 def spectral_norm(evidence: Evidence) -> Advice:
-    """None where D is bounded already, by it or by clipped weights, or has no option for it."""
+    """None if D has it already, has clipped weights, or has no option for it."""
     if not evidence.takes("spectral_norm") or _number(evidence, "model.weight_clip"):
         return None
     network = evidence.network("discriminator")
@@ -80,7 +80,7 @@ def spectral_norm(evidence: Evidence) -> Advice:
 
 
 def relativistic(evidence: Evidence) -> Advice:
-    """The paired loss with R1 and R2: it does not reward the generator for one mode alone."""
+    """The paired loss with R1 and R2: it does not reward a generator of one mode only."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada", "top_k"):
         return None
     loss = "model.loss._target_=gansweep.terms.losses.RelativisticPairing"
@@ -90,13 +90,13 @@ def relativistic(evidence: Evidence) -> Advice:
 
 
 def _may_replace_cross_entropy(evidence: Evidence) -> bool:
-    """Where a loss of another kind, with penalties, can take the place of one on probabilities."""
+    """Whether a loss of another kind, with penalties, can replace the loss on probabilities."""
     plain = evidence.loss.get("kind") == "logit" and _has_no_options(evidence)
     return plain and evidence.takes("loss") and _may_penalise(evidence)
 
 
 def _has_no_options(evidence: Evidence) -> bool:
-    """Whether the loss is set by its class alone, so that another class fits the same node."""
+    """Whether the loss has no options, so that another class can use the same node."""
     return set(evidence.setting("model.loss") or ()) <= {"_target_"}
 
 
@@ -104,12 +104,12 @@ def non_saturating(evidence: Evidence) -> Advice:
     replaceable = evidence.takes("loss") and _has_no_options(evidence)
     if not evidence.loss.get("saturates") or not replaceable:
         return None
-    text = "the non-saturating loss, whose gradient lasts while the discriminator wins"
+    text = "the non-saturating loss, whose gradient remains while the discriminator wins"
     return text, ("model.loss._target_=gansweep.terms.losses.NonSaturating",)
 
 
 def wasserstein(evidence: Evidence) -> Advice:
-    """A critic may be as good as it can, and still teaches the generator."""
+    """An optimal critic still has a useful gradient for the generator."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada"):
         return None
     words = ("model.loss._target_=gansweep.terms.losses.Wasserstein", *_penalised("gradient"))
@@ -118,7 +118,7 @@ def wasserstein(evidence: Evidence) -> Advice:
 
 
 def gradient_penalty(evidence: Evidence) -> Advice:
-    """For a critic that nothing holds, or one that is clipped."""
+    """For a critic that has no penalty, or clipped weights."""
     if not evidence.loss.get("needs_lipschitz") or not _may_penalise(evidence):
         return None
     clip = ("model.weight_clip=null",) if _number(evidence, "model.weight_clip") else ()
@@ -127,9 +127,9 @@ def gradient_penalty(evidence: Evidence) -> Advice:
 
 
 def equal_rates(evidence: Evidence) -> Advice:
-    """Where one player learns far faster than the other, the slower one at the rate of the faster.
+    """If one player's rate is far higher, give the other one the same rate.
 
-    Two time scales are sound where the discriminator is ahead by a little (Heusel et al. 2017).
+    A discriminator that is a little faster is fine (Heusel et al. 2017).
     """
     rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
     low, high = min(rates.values()), max(rates.values())
@@ -148,31 +148,31 @@ def slower_discriminator(evidence: Evidence) -> Advice:
 
 
 def slower_generator(evidence: Evidence) -> Advice:
-    """Two time scales in the discriminator's favour: Heusel et al. 2017."""
+    """Two time scales, with a faster discriminator: Heusel et al. 2017."""
     rate, other = _number(evidence, GENERATOR_LR), _number(evidence, DISCRIMINATOR_LR)
     if not rate or not other or equal_rates(evidence):
         return None
-    # the discriminator's may follow the generator's in the model's file
+    # in the model's file the discriminator's rate may refer to the generator's
     words = (f"{GENERATOR_LR}={rate / 4:g}", f"{DISCRIMINATOR_LR}={other:g}")
     return "a learning rate four times lower for the generator (TTUR, Heusel et al. 2017)", words
 
 
 def sane_rates(evidence: Evidence) -> Advice:
-    """Where the rates are beyond all that GANs are published with."""
+    """Lower rates, if they are above those of published GANs."""
     if str(evidence.setting("model.optimizer.generator._target_")).endswith(".SGD"):
-        return None  # whose rates mean another thing
+        return None  # SGD's rates have another scale
     rates = [_number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)]
     return slower_players(evidence) if max(rates) >= HIGH_RATE else None
 
 
 def usual_rates(evidence: Evidence) -> Advice:
-    """Where the rates are below all that GANs are published with."""
+    """Higher rates, if they are below those of published GANs."""
     rates = [_number(evidence, key) for key in RATES]
     known = [rate for rate in rates if rate]
     if not known or min(known) > LOW_RATE:
         return None
     words = tuple(f"{key}={USUAL_RATE:g}" for key, rate in zip(RATES, rates, strict=True) if rate)
-    return "learning rates as published GANs have them", words
+    return "the usual learning rate of published GANs", words
 
 
 def slower_players(evidence: Evidence) -> Advice:
@@ -192,7 +192,7 @@ def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
 def fewer_critic_steps(evidence: Evidence) -> Advice:
     if not _is_game(evidence) or _number(evidence, "model.n_critic") <= 1:
         return None
-    return "one discriminator step for each of the generator's", ("model.n_critic=1",)
+    return "one discriminator step per generator step", ("model.n_critic=1",)
 
 
 def more_critic_steps(evidence: Evidence) -> Advice:
@@ -200,21 +200,21 @@ def more_critic_steps(evidence: Evidence) -> Advice:
     if not _is_game(evidence) or not 1 <= steps < 5:
         return None
     more = 5 if steps > 1 else 2
-    return f"{more} discriminator steps for each of the generator's", (f"model.n_critic={more}",)
+    return f"{more} discriminator steps per generator step", (f"model.n_critic={more}",)
 
 
 def _is_game(evidence: Evidence) -> bool:
-    """Whether one of several players is a discriminator."""
+    """Whether there are several players and one is a discriminator."""
     players = evidence.game.get("players") or ()
     return len(players) > 1 and "discriminator" in players
 
 
 def average(evidence: Evidence) -> Advice:
-    """A half-life of a twentieth of the budget: long against the swings, short against the run."""
+    """The half-life is 1/20 of the budget: long compared with the swings, short with the run."""
     if evidence.setting("model.ema_kimg") is not None:
         return None
     half_life = evidence.budget_kimg / 20
-    text = "samples of the averaged generator (EMA), which lies in the middle of the swings"
+    text = "samples of the averaged generator (EMA), which is in the middle of the swings"
     return text, (f"model.ema_kimg={half_life:g}",)
 
 
@@ -227,7 +227,7 @@ def decay(evidence: Evidence) -> Advice:
 
 
 def no_momentum(evidence: Evidence) -> Advice:
-    """Momentum drives a game that rotates outwards (Gidel et al. 2019, arXiv:1807.04740)."""
+    """Momentum makes a rotating game spiral outwards (Gidel et al. 2019, arXiv:1807.04740)."""
     betas = evidence.setting("model.optimizer.generator.betas")
     if not isinstance(betas, (list, tuple)) or not betas[0]:
         return None
@@ -242,7 +242,7 @@ def no_momentum(evidence: Evidence) -> Advice:
 def clipped_gradients(evidence: Evidence) -> Advice:
     if evidence.setting("model.clip_grad_norm") is not None:
         return None
-    return "gradients of a norm of at most 1", ("model.clip_grad_norm=1",)
+    return "gradients clipped to a norm of 1", ("model.clip_grad_norm=1",)
 
 
 def larger_generator(evidence: Evidence) -> Advice:
@@ -254,7 +254,7 @@ def larger_discriminator(evidence: Evidence) -> Advice:
 
 
 def _larger(evidence: Evidence, player: str) -> Advice:
-    """One layer or block more where the network counts them, else twice the width."""
+    """One more layer or block if the network has an option for it, else twice the width."""
     network = evidence.network(player)
     for option in ("depth", "blocks"):
         count = evidence.setting(f"{network}.{option}")
@@ -271,12 +271,12 @@ def smaller_discriminator(evidence: Evidence) -> Advice:
     width = evidence.setting(f"{network}.width")
     if not isinstance(width, int) or width < 8:
         return None
-    text = "a discriminator of half the width, which knows fewer images by heart"
+    text = "a discriminator of half the width, which overfits less"
     return text, (f"{network}.width={width // 2}",)
 
 
 def weaker_penalty(evidence: Evidence) -> Advice:
-    """A strong penalty flattens the discriminator: it cannot see small distances any more."""
+    """A strong penalty makes the discriminator flat, so it cannot see small differences."""
     for name in _penalties(evidence):
         key = f"model.penalties.{name}.weight"
         weight = _number(evidence, key)
@@ -287,24 +287,24 @@ def weaker_penalty(evidence: Evidence) -> Advice:
 
 
 def flips(evidence: Evidence) -> Advice:
-    """Mirrored images; where the user has not chosen against it, such as for digits."""
+    """Mirrored images, except for data such as digits, where a mirror image is another thing."""
     if evidence.setting("data.flip") is not False or evidence.setting("data.image_size") is None:
         return None
     if evidence.setting("choices.data") in MIRRORS_MEAN_OTHER:
         return None
-    return "mirrored images as further training data", ("data.flip=true",)
+    return "mirrored images as additional training data", ("data.flip=true",)
 
 
 MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
 
 
 def packing(evidence: Evidence) -> Advice:
-    """Pairs of samples before the discriminator, which two alike give away."""
+    """The discriminator sees pairs of samples, so it can detect repeated ones."""
     batch, cuts = evidence.setting("batch_size"), evidence.setting("model.accumulate") or 1
     together = 2 * (evidence.game.get("judged_together") or 1) * cuts * _devices(evidence)
     if not evidence.takes("packing") or not isinstance(batch, int) or batch % together:
         return None
-    text = "two samples judged together, as a generator that repeats itself cannot hide then"
+    text = "two samples judged together, which reveals a generator that repeats itself"
     return f"{text} (PacGAN, Lin et al. 2018)", ("model.packing=2",)
 
 
@@ -314,7 +314,7 @@ def _devices(evidence: Evidence) -> int:
 
 
 def minibatch_discrimination(evidence: Evidence) -> Advice:
-    """A head that compares the samples of a batch: not beside a penalty on each one's gradient."""
+    """A head that compares the samples of a batch; not with a penalty on each sample's gradient."""
     if not evidence.takes("head") or _penalties(evidence):
         return None
     node = f"+{evidence.network('discriminator')}.head"
@@ -325,21 +325,21 @@ def minibatch_discrimination(evidence: Evidence) -> Advice:
 
 
 def adaptive_augmentation(evidence: Evidence) -> Advice:
-    """ADA, whose probability is free to reach 1 within a fifth of the budget."""
+    """ADA; its probability can reach 1 within a fifth of the budget."""
     if not evidence.takes("ada"):
         return None
     node = "+model.augment"
-    text = "adaptive augmentation of what the discriminator sees (ADA, Karras et al. 2020)"
+    text = "adaptive augmentation of the discriminator's input (ADA, Karras et al. 2020)"
     kimg = min(500, evidence.budget_kimg / 5)
     return text, (f"{node}._target_=gansweep.terms.augment.ADA", f"{node}.kimg={kimg:g}")
 
 
 def augmentation(evidence: Evidence) -> Advice:
-    """DiffAugment with the paper's three changes; None for what cannot be augmented, or is."""
+    """DiffAugment with the paper's three kinds; None if the game has or cannot use augmentation."""
     if not evidence.takes("augment"):
         return None
     node = "+model.augment"
-    text = "augmentation of what the discriminator sees (DiffAugment, Zhao et al. 2020)"
+    text = "augmentation of the discriminator's input (DiffAugment, Zhao et al. 2020)"
     return text, (
         f"{node}._target_=gansweep.terms.augment.DiffAugment",
         f"{node}.policy=[color,translation,cutout]",
@@ -354,7 +354,7 @@ def longer(evidence: Evidence) -> Advice:
 
 
 def shorter(evidence: Evidence) -> Advice:
-    return "half the budget: copying comes late", (f"budget_kimg={evidence.budget_kimg / 2:g}",)
+    return "half the budget: copying starts late", (f"budget_kimg={evidence.budget_kimg / 2:g}",)
 
 
 TREATMENTS: dict[str, tuple[Treatment, ...]] = {
