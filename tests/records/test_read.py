@@ -40,6 +40,14 @@ def test_a_torn_history_and_a_damaged_result_become_notes(tmp_path: Path) -> Non
     assert run.curves[FID].kimg == [1.0, 2.0]
 
 
+def test_a_replaced_checkpoint_becomes_a_note(tmp_path: Path) -> None:
+    record = write_run(tmp_path / "a")
+    note = "last.pt is damaged: the run continues from previous.pt, at 2 kimg."
+    record.append({"kimg": 2.0, "seconds": 2.0, "note": note})
+    (run,) = load([tmp_path])
+    assert run.notes == [note] and run.complete
+
+
 def test_a_damaged_config_and_an_empty_history_are_no_crash(tmp_path: Path) -> None:
     record = write_run(tmp_path / "a", status=None, scores={})
     record.config_path.write_text("model: [unclosed")

@@ -291,5 +291,5 @@ def test_options_of_networks_that_points_do_not_use_are_named(
     words += ["metrics=none", "tracker=none", "trainer=cpu", "budget_kimg=0.1"]
     train(config.compose(words), run_dir=tmp_path / "run", overrides=words)
     said = capsys.readouterr().err
-    assert "model.generator.width does nothing on points: use model.points.generator.width" in said
-    assert said.count("does nothing") == 1
+    assert "model.generator.width has no effect on points: use model.points.generator.width" in said
+    assert said.count("has no effect") == 1

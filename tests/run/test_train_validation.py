@@ -116,7 +116,7 @@ def test_a_record_of_before_trains_on_all_its_images_and_says_what_changes(
     cfg.budget_kimg = 1.28
     result = train(cfg, run_dir=tmp_path / "run", progress=False)
     said = capsys.readouterr().err
-    assert "judged by test_error_360_test, which is not measured any more" in said
+    assert "judged by test_error_360_test, which is no longer measured" in said
     (fid,) = (p for p in result["protocols"].values() if p["score"] == "fid")
     assert fid["n_real"] == 1437
 

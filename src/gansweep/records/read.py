@@ -274,6 +274,7 @@ def _history(
 ) -> tuple[dict[str, Curve], dict[str, dict[str, Any]]]:
     """Columns by name, and the protocols announced in the history."""
     rows = _readable(record.history, "history.jsonl", notes)
+    notes += [str(row["note"]) for row in rows if row.get("note")]
     # A run continued from a checkpoint may have written a clock twice: the later row counts.
     columns: dict[str, dict[float, Any]] = {}
     protocols: dict[str, dict[str, Any]] = {}

@@ -1,8 +1,9 @@
-"""The data and the model that a configuration describes, fresh or out of a finished run."""
+"""Builds the data and the model of a configuration, with initial or with trained weights."""
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def load_run(
     """The trained model of a run, on the CPU, and its configuration.
 
     which: "best" by the run's objective, or "last".
-    extra_packages: of yours, whose classes the run may name.
+    extra_packages: your packages whose classes the run's configuration may use.
+    Raises: UserError if there is no run, or its checkpoint is missing or damaged.
     """
     record = RunRecord(directory)
     cfg = read_config(record, extra_packages)
@@ -37,9 +39,10 @@ def load_run(
 def load_checkpoint(
     record: RunRecord, cfg: DictConfig, data: DataSource, which: str
 ) -> tuple[Adversarial, Path]:
-    """The model that `cfg` describes with a checkpoint's weights, and the file they came from.
+    """The model of `cfg` with a checkpoint's weights, and the path of that checkpoint.
 
-    which: "best", which is the last one where the run scored nothing, or "last".
+    which: "best" or "last". Without a best checkpoint (no scores), "best" is the last one.
+    Raises: UserError if the checkpoint is missing or damaged.
     """
     path = record.checkpoints / f"{which}.pt"
     if which == "best" and not path.exists():
@@ -51,8 +54,11 @@ def load_checkpoint(
 
 
 def build_data(cfg: DictConfig) -> DataSource:
-    """Raises: UserError where an option of the data or the model is not taken: a record's may not
-    be, or that of a configuration which was changed in Python."""
+    """The data of a configuration.
+
+    Raises: UserError for options of the data or the model that do not exist, as in a record of
+        another version or a configuration that was changed in Python.
+    """
     check_options(cfg, ("data", "model"))
     data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
     data.prepare()
@@ -60,7 +66,10 @@ def build_data(cfg: DictConfig) -> DataSource:
 
 
 def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
-    """The model with its initial weights, which follow from the seed alone."""
+    """The model with initial weights, which depend only on the seed.
+
+    Raises: UserError if the model does not fit the data or its options.
+    """
     _seed_everything(cfg.seed)
     node = model_node(cfg, data.is_points)
     model: Adversarial = instantiate(
@@ -72,14 +81,14 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     )
     if data.n_labels is not None and not model.uses_labelled:
         raise UserError(
-            f"data.n_labels={data.n_labels} hides labels, and this model cannot learn from a few. "
+            f"data.n_labels={data.n_labels} hides most labels, but this model needs them all. "
             "Use model=sgan or model=sgan_feature_matching, or data.n_labels=null."
         )
     if model.needs_pairs and not data.is_paired("train"):
         raise UserError(
-            "This model learns from pairs, and the training sources of data="
-            f"{data.name} are no counterparts of its images. Use data=paired (or "
-            "data=paired_folders), or model=cyclegan, which learns without pairs."
+            f"This model learns from pairs, but the sources and images of data={data.name} are "
+            "not paired. Use data=paired (or data=paired_folders), or model=cyclegan, which "
+            "learns without pairs."
         )
     if model.accumulate > 1 and not model.sliceable:
         raise UserError(
@@ -93,6 +102,15 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
             raise UserError(f"model.optimizer.{player} cannot be built: {error}.") from error
     model.budget_kimg = cfg.budget_kimg
     return model
+
+
+def report_unused_options(overrides: Sequence[str]) -> None:
+    """Report options of image networks on the command line of a run with points."""
+    for word in overrides:
+        key = word.lstrip("+~").split("=")[0]
+        if key.startswith(("model.generator.", "model.discriminator.")):
+            fix = key.replace("model.", "model.points.", 1)
+            print(f"gansweep: {key} has no effect on points: use {fix}.", file=sys.stderr)
 
 
 def _seed_everything(seed: int) -> None:

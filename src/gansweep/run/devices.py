@@ -1,4 +1,4 @@
-"""What a run trains on, checked before anything is built."""
+"""The device, the number of processes and the precision of a run, checked before training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class TrainerOptions(TypedDict):
 
 
 def accelerator(wanted: str) -> str:
-    """ "cuda" or "cpu" for trainer.accelerator.   Raises: UserError where there is no GPU."""
+    """ "cuda" or "cpu" for trainer.accelerator.   Raises: UserError for "cuda" without a GPU."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            "trainer.accelerator=cuda, but PyTorch sees no GPU here: use trainer=cpu, or check "
-            "the driver with 'nvidia-smi'."
+            "trainer.accelerator=cuda, but PyTorch finds no GPU. Use trainer=cpu, or check the "
+            "driver with 'nvidia-smi'."
         )
     return wanted
 
@@ -41,12 +41,15 @@ def device_count(wanted: int | str, accelerator: str) -> int:
         return available or 1
     count = int(wanted)
     if available is not None and count > available:
-        raise UserError(f"trainer.devices={count}, but this machine has {available} GPU(s).")
+        raise UserError(
+            f"trainer.devices={count}, but this machine has {available} GPU(s). Use "
+            f"trainer.devices={available} or fewer."
+        )
     return count
 
 
 def check_precision(precision: str, accelerator: str) -> None:
-    """Raises: UserError for a trainer.precision that would fail or crawl."""
+    """Raises: UserError for a trainer.precision that would fail or be very slow."""
     if precision not in ("32-true", "64-true", "bf16-mixed"):
         raise UserError(
             f"trainer.precision={precision} is not supported: use 32-true, bf16-mixed (GPU) or "
@@ -57,4 +60,14 @@ def check_precision(precision: str, accelerator: str) -> None:
         raise UserError(
             "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
             "Use trainer.precision=32-true."
+        )
+
+
+def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
+    """Raises: UserError if a batch cannot be split evenly over devices and accumulated parts."""
+    parts = devices * accumulate
+    if batch_size % parts:
+        raise UserError(
+            f"batch_size={batch_size} is not divisible by {parts} ({devices} device(s) x "
+            f"accumulate={accumulate}): use batch_size={-(-batch_size // parts) * parts}."
         )

@@ -28,9 +28,10 @@ from gansweep.run.evaluation import Evaluated, keep
 
 
 def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
-    """Score the runs and add the scores to their records; how many could not be scored.
+    """Score the runs and add the scores to their records.
 
-    Raises: UserError where the only run could not be.
+    Returns: how many runs could not be scored.
+    Raises: UserError if there is only one run and it could not be scored.
     """
     failed = 0
     for number, record in enumerate(records, start=1):
@@ -39,7 +40,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
         try:
             number = newest(record.directory)
             found = evaluation.score(record)
-            _show(found.scores)  # before the record, whose disk may be full
+            _show(found.scores)  # before writing, since the disk may be full
             _keep(record, found, number)
         except (UserError, ValueError) as error:
             if len(records) == 1:
@@ -54,7 +55,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
 class Evaluation:
     """One protocol for many runs; runs on the same data share what is prepared for it.
 
-    metrics: a choice of conf/metrics/, composed.
+    metrics: a composed choice of conf/metrics/.
     checkpoint: "best" by a run's objective, or "last".   accelerator: "auto", "cpu" or "cuda".
     """
 
@@ -70,8 +71,8 @@ class Evaluation:
     def score(self, record: RunRecord) -> Evaluated:
         """Score one run's checkpoint.
 
-        Raises: UserError where the run has no checkpoint, the protocol does not fit its data or
-            nothing could be measured; ValueError where its samples cannot be measured.
+        Raises: UserError if the run has no checkpoint, the protocol does not fit its data or no
+            score could be measured; ValueError if its samples are not finite or not images.
         """
         cfg = read_config(record)
         key = OmegaConf.to_yaml(cfg.data)
@@ -118,7 +119,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._bar.console.is_terminal:  # else its end would be an empty line
+        if self._bar.console.is_terminal:  # otherwise it would print an empty line
             self._bar.stop()
 
     def show(self, stage: str, done: int, total: int) -> None:
@@ -131,14 +132,14 @@ def _keep(record: RunRecord, found: Evaluated, number: int) -> None:
     """Add the scores to the run's record.
 
     number: of the record's newest writer when the checkpoint was read.
-    Raises: UserError where it cannot be written, or the run was trained on meanwhile.
+    Raises: UserError if it cannot be written, or if the run has been continued since.
     """
     try:
         keep(record, found, number)
     except OSError as error:
         raise UserError(
             f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores above "
-            "are in no record. Free some space or change its permissions, then evaluate again."
+            "are not saved. Free some space or change its permissions, then evaluate again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The scores of a trained run's checkpoint on their way to its record."""
+"""Adds the scores of a checkpoint to its run's record."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gansweep.records.writer import newest
 from gansweep.run.build import load_checkpoint
 from gansweep.run.origin import now
 
-REPORTED = ("finished", "equilibrium", "plateau")  # the ends after which a run reports its test
+REPORTED = ("finished", "equilibrium", "plateau")  # after these a run measures the test split
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Scores by name, and the checkpoint file whose model they are of."""
+    """Scores by name, and the file and clock of the checkpoint that was measured."""
 
     scores: dict[str, Score]
     checkpoint: str
@@ -34,7 +34,7 @@ def keep(record: RunRecord, found: Evaluated, number: int) -> None:
     """Add the scores to the run's record.
 
     number: of the record's newest writer when the checkpoint was read.
-    Raises: OSError where it cannot be written; SupersededError where the run was trained on.
+    Raises: OSError if it cannot be written; SupersededError if the run has been continued since.
     """
     record.append_evaluation(
         {
@@ -51,11 +51,11 @@ def keep(record: RunRecord, found: Evaluated, number: int) -> None:
 def report_test(
     record: RunRecord, cfg: DictConfig, data: DataSource, panel: Panel, device: torch.device
 ) -> None:
-    """Measure what the chosen model of a run that has ended says of the test split, once.
+    """Measure the best checkpoint's answers for the test split, once, after a run has ended.
 
-    The best checkpoint by the run's objective, which the test images had no part in. The scores go
-    to the record's evaluations and one line to stderr; nothing does where the model answers nothing
-    for held-out samples.
+    The best checkpoint was chosen without the test images. The scores go to the record's
+    evaluations and to one line on stderr. Does nothing if the model gives no answers for held-out
+    samples.
     """
     if not data.n_test:
         return
@@ -63,7 +63,7 @@ def report_test(
     try:
         module, path = load_checkpoint(record, cfg, data, "best")
     except UserError:
-        return  # it was left without checkpoints
+        return  # the run has no intact checkpoint
     held_out = HeldOut(data, "test", panel.n_held_out)
     try:
         scores = held_out.score(module.to(device).answers, device, panel.backbone)
@@ -73,5 +73,5 @@ def report_test(
     if not scores:
         return
     keep(record, Evaluated(scores, path.name, module.images_seen / 1000), number)
-    told = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
-    say(f"test split, of {path.name} at {module.images_seen / 1000:g} kimg: {told}")
+    values = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
+    say(f"test split, {path.name} at {module.images_seen / 1000:g} kimg: {values}")

@@ -1,5 +1,7 @@
-"""What `gansweep train --multirun` adds to Hydra's: the end of every run is told, and a job that
-submitit puts back into the queue goes on with the run that it had begun."""
+"""Additions to Hydra's multirun for `gansweep train --multirun`.
+
+It reports how every run ended, and a job that submitit requeues continues its run.
+"""
 
 from __future__ import annotations
 
@@ -29,28 +31,28 @@ from gansweep.signals import note_hangup, stop_signals
 
 FAILED = "failed"
 EXIT_FAILED, EXIT_USER_ERROR = 1, 2
-STOPPED = "stopped"  # the file that says that a multirun is to end
+STOPPED = "stopped"  # a file with this name requests the end of a multirun
 NOT_BEGUN: dict[str, Any] = {
     "status": "interrupted",
     "reason": "the multirun was stopped",
     "directory": "-",
 }
 
-_stopped: Path | None = None  # that file, in a process of joblib
+_stopped: Path | None = None  # the path of that file, in a process of joblib
 
 
 class Outcomes(Callback):
-    """Names the runs of a multirun that failed, and ends the process with their exit code.
+    """Reports the failed runs of a multirun and ends the process with their exit code.
 
-    Hydra raises the first failure alone, and what jobs of a cluster print is in files. So each job
-    leaves what its run came to in `folder`, which travels to it with this object.
+    Hydra raises only the first failure, and the output of cluster jobs is in files. So each job
+    writes the outcome of its run to `folder`; the path reaches the job with this object.
     """
 
     folder: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         runs = Path(config.hydra.sweep.dir).resolve()
-        with contextlib.suppress(OSError):  # Hydra is about to write there, and raises it
+        with contextlib.suppress(OSError):  # Hydra writes there next and will raise the error
             runs.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=".multirun-", dir=runs))
             atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -61,26 +63,26 @@ class Outcomes(Callback):
         if self.folder is not None and launcher(config.hydra) == "joblib":
             global _stopped
             _stopped = self.folder / STOPPED
-            for number in stop_signals():  # until training begins, the file says it
+            for number in stop_signals():  # before training begins, only the file counts
                 signal.signal(number, signal.SIG_IGN)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Leave what a run came to as NUMBER.json in the folder; exit where that fails."""
-        if self.folder is None or not self.folder.is_dir():  # nobody waits for it any more
+        """Write the outcome of a run to NUMBER.json in the folder; exit if that fails."""
+        if self.folder is None or not self.folder.is_dir():  # the multirun has ended
             return
         words = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         outcome = {"overrides": words, **job_return.return_value}
         path = self.folder / f"{config.hydra.job.num:06d}.json"
         try:
             replace_atomically(path, json.dumps(outcome).encode())
-        except OSError as error:  # Hydra would only warn, and a failed run go unnoticed
+        except OSError as error:  # Hydra would only warn, so a failed run would be missed
             print(f"gansweep: {path} cannot be written ({error.strerror}).", file=sys.stderr)
             raise SystemExit(EXIT_USER_ERROR) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the failed runs with what told them apart, and exit with the least of their codes.
+        """Print the failed runs with their own overrides, and exit with the lowest of their codes.
 
-        Raises: KeyboardInterrupt where the runs were told to stop and none failed.
+        Raises: KeyboardInterrupt if the multirun was stopped and no run failed.
         """
         assert self.folder is not None
         found = [json.loads(path.read_bytes()) for path in sorted(self.folder.glob("*.json"))]
@@ -103,10 +105,10 @@ class Outcomes(Callback):
 
 
 def _stop_gently(note: Path) -> None:
-    """Have the first Ctrl-C (or SIGTERM) save the runs of joblib's processes, the second kill them.
+    """Make the first Ctrl-C (or SIGTERM) save the runs of joblib's processes, and the second kill.
 
-    joblib kills them at the first, while they save. A terminal signals them all, `kill` us alone;
-    to be told twice does no harm, since the second word is SIGTERM.
+    joblib itself would kill them at the first one. A terminal signals all processes, `kill` only
+    this one. So SIGTERM is forwarded; a second SIGTERM does no harm to a run that saves.
     """
     before = {number: signal.getsignal(number) for number in stop_signals()}
 
@@ -115,7 +117,7 @@ def _stop_gently(note: Path) -> None:
             signal.signal(each, handler)
         note_hangup(number)
         note.touch()
-        print("gansweep: saving the runs; once more, and they are killed.", file=sys.stderr)
+        print("gansweep: saving the runs; another Ctrl-C kills them.", file=sys.stderr)
         for children in Path("/proc/self/task").glob("*/children"):
             for child in children.read_text().split():
                 os.kill(int(child), signal.SIGTERM)
@@ -125,7 +127,7 @@ def _stop_gently(note: Path) -> None:
 
 
 def is_stopped() -> bool:
-    """Whether the multirun that this process works for is to end."""
+    """Whether the multirun of this process has been stopped."""
     return _stopped is not None and _stopped.exists()
 
 
@@ -134,18 +136,18 @@ def is_multirun() -> bool:
 
 
 def launcher(hydra_config: Any) -> str:
-    """basic, joblib or submitit: what starts the jobs of a multirun."""
+    """The launcher of a multirun's jobs: "basic", "joblib" or "submitit"."""
     target = str(hydra_config.launcher._target_)
     return next((name for name in ("joblib", "submitit") if name in target), "basic")
 
 
 def outcome_of(result: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """What is told of a run that has ended.   result: the content of its result.json."""
+    """The outcome of a run that has ended.   result: the content of its result.json."""
     return {k: result[k] for k in ("status", "reason")} | {"directory": str(directory)}
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """What is told of a run that could not be trained."""
+    """The outcome of a run that could not be trained."""
     known = isinstance(error, UserError)
     return {
         "status": FAILED,
@@ -156,12 +158,12 @@ def failure(error: Exception) -> dict[str, Any]:
 
 
 class SubmititJob:
-    """The job of submitit that this process is.
+    """The submitit job that this process runs in.
 
-    Before the end of its time, or before a preemption where the cluster warns of it, it is sent a
-    signal (SIGUSR2, unless SUBMITIT_PREEMPT_SIGNAL names another). submitit would put it back into
-    the queue at once; here the run first saves its checkpoint, and goes on from it afterwards.
-    Raises: UserError where several tasks would train the same run.
+    Before its time limit or a preemption, the job gets a signal (SIGUSR2, unless
+    SUBMITIT_PREEMPT_SIGNAL names another). submitit would requeue the job at once. Here the run
+    first saves its checkpoint, and the requeued job continues from it.
+    Raises: UserError if several tasks would train the same run.
     """
 
     def __init__(self) -> None:
@@ -170,17 +172,17 @@ class SubmititJob:
         job: Any = JobEnvironment()
         if job.num_tasks > 1:
             raise UserError(
-                f"hydra.launcher asks for {job.num_tasks} tasks, and each would train the same "
+                f"hydra.launcher requests {job.num_tasks} tasks, but each would train the same "
                 "run. Use tasks_per_node=1 and nodes=1; trainer.devices=N uses several GPUs."
             )
-        # beside submitit's own files of the job, whose number stays
+        # beside submitit's own files of the job; a requeued job keeps its number
         self._place = job.paths.folder / f"{job.job_id}_run.txt"
         self._signal = job._usr_sig()
         self._requeue: Callable[[int, FrameType | None], None] = signal.getsignal(self._signal)  # type: ignore[assignment]
-        self._told = False
+        self._saves = False
 
     def directory(self, cfg: DictConfig) -> Path:
-        """Where this job's run is kept: the same when it is started again."""
+        """The directory of this job's run; a requeued job gets the same one."""
         if self._place.exists():
             return Path(self._place.read_text())
         group = cfg.group or str(cfg.choices.data)
@@ -190,14 +192,14 @@ class SubmititJob:
 
     @contextlib.contextmanager
     def saving_first(self, directory: Path) -> Iterator[None]:
-        """Train in here: told to make room, the run saves and ends as if by SIGTERM."""
+        """Train inside: on the job's signal the run saves and ends as after SIGTERM."""
         untrained = signal.getsignal(signal.SIGTERM)
 
         def save(number: int, frame: FrameType | None) -> None:
             if signal.getsignal(signal.SIGTERM) == untrained:
                 self._requeue(number, frame)  # training has not begun: nothing to save
             else:
-                self._told = True
+                self._saves = True
                 os.kill(os.getpid(), signal.SIGTERM)
 
         signal.signal(self._signal, save)
@@ -206,14 +208,14 @@ class SubmititJob:
         finally:
             signal.signal(self._signal, self._requeue)
             with contextlib.suppress(OSError):
-                directory.rmdir()  # where the run was refused, nothing is in it
+                directory.rmdir()  # it is empty if the run was refused
 
     def requeue(self, result: dict[str, Any], directory: Path) -> None:
-        """End the process and have the job started again, if that is why training stopped.
+        """Requeue the job and end the process, if the job's signal stopped the training.
 
-        Raises: SystemExit; UserError where it was put back as often as it may be.
+        Raises: SystemExit; UserError if the job may not be requeued again.
         """
-        if not self._told or result["status"] != "interrupted":
+        if not self._saves or result["status"] != "interrupted":
             return
         from submitit.core.utils import UncompletedJobError
 
@@ -221,8 +223,8 @@ class SubmititJob:
             self._requeue(self._signal, None)
         except UncompletedJobError as error:
             raise UserError(
-                f"The time of the job was over ({error}) The run is saved: `gansweep train "
-                f"{shlex.quote(f'resume={directory}')}` continues it. Give more with "
-                "hydra.launcher.timeout_min=, or have it queued again with "
+                f"The job reached its time limit ({error}) The run is saved: `gansweep train "
+                f"{shlex.quote(f'resume={directory}')}` continues it. Give it more time with "
+                "hydra.launcher.timeout_min=, or let it be requeued more often with "
                 "hydra.launcher.max_num_timeout=10."
             ) from error

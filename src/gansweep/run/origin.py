@@ -1,4 +1,4 @@
-"""Where a result comes from: the versions, the commit, the machine, the time."""
+"""Where a result comes from: the versions, the commit, the machine and the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("gansweep", "torch", "torchvision", "pytorch-lightning", "torchmetri
 
 
 def origin() -> dict[str, Any]:
-    """`versions` of what computed the run and the `git_commit` of a checkout, or None."""
+    """`versions` of the packages, and the `git_commit` of a checkout or None."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -44,7 +44,7 @@ def _git_commit() -> str | None:
 
 
 def hardware(accelerator: str, devices: int) -> dict[str, Any]:
-    """The machine a run was trained on; `device` names the GPU or the processor."""
+    """The machine that a run was trained on; `device` is the name of the GPU or the processor."""
     if accelerator == "cuda":
         import torch
 
@@ -61,7 +61,7 @@ def hardware(accelerator: str, devices: int) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time in UTC to the second, as ISO 8601 writes it."""
+    """The time in UTC to the second, in ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 

@@ -1,4 +1,4 @@
-"""What a run's result.json says: how it ended, its scores, its speed, and where it was made."""
+"""The content of a run's result.json: how it ended, its scores, its speed and its origin."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gansweep.run.origin import hardware, now, origin
 
 @dataclass
 class Account:
-    """All that is known of a run beside what its journal holds.
+    """What result.json states in addition to the journal.
 
-    accelerator, devices: what it trains on.   started: when this process took it up.
-    sweep: what a sweep knows of it; None for a run of its own.
-    overrides, config_dir: what its configuration was composed of.
-    images_before: seen by the model when the run was started or last continued.
+    accelerator, devices: what it trains on.   started: when this process started or continued it.
+    sweep: the sweep's facts about this run; None outside a sweep.
+    overrides, config_dir: what its configuration was composed from.
+    images_before: images that the model had seen when this process started.
     """
 
     cfg: DictConfig
@@ -37,7 +37,10 @@ class Account:
     images_before: int = 0
 
     def result(self, directory: Path, journal: Journal, status: str, reason: str) -> dict[str, Any]:
-        """The content of the result.json in the run's `directory` as things stand now."""
+        """The current content of the result.json in the run's `directory`.
+
+        status, reason: how the run ended, or "running" and "".
+        """
         result = {
             "status": status,
             "reason": reason,
@@ -73,9 +76,9 @@ class Account:
         return result if self.sweep is None else result | {"sweep": self.sweep}
 
     def _command(self) -> str:
-        """What trains this run again from nothing, beside it rather than over it.
+        """The command that trains this run again from the start, in a new directory.
 
-        "" where no one command does: see `why_no_command`.
+        "" if no single command does: see `why_no_command`.
         """
         if why_no_command((self.sweep or {}).get("schedule") or ()):
             return ""
@@ -85,25 +88,25 @@ class Account:
         return shlex.join(["gansweep", "train", *folder, *words])
 
     def _images_per_second(self, journal: Journal) -> float:
-        """Mean since the run was started or last continued, evaluations left out."""
+        """The mean since this process started, without the time of evaluations."""
         return (self.model.images_seen - self.images_before) / journal.training_seconds
 
 
 def why_no_command(schedule: Sequence[Mapping[str, Any]]) -> str:
-    """Why no one command trains a run again; "" where one does.
+    """Why no single command trains a run again; "" if one does.
 
-    schedule: of a population's member, or of a run that confirms one: from which kimg on which
-        settings held, and whose weights were taken over then.
+    schedule: of a member of a population, or of a run that confirms one. Each part has its first
+        kimg, its settings, and the run whose weights were taken over.
     """
     taken = [f"those of {s['from']} at {s['kimg']:g} kimg" for s in schedule if s["from"]]
     changes = [f"{s['kimg']:g}" for s in schedule[1:]]
-    told = [f"its settings changed at {_listed(changes)} kimg"] if changes else []
-    told += [f"its weights were replaced by {_listed(taken)}"] if taken else []
-    if not told:
+    reasons = [f"its settings changed at {_listed(changes)} kimg"] if changes else []
+    reasons += [f"its weights were replaced by {_listed(taken)}"] if taken else []
+    if not reasons:
         return ""
     return (
-        f"No one command trains this run again: {', and '.join(told)}. The settings of each part "
-        "are in its result.json, as the schedule of its sweep."
+        f"No single command trains this run again: {', and '.join(reasons)}. The settings of each "
+        "part are in its result.json, in the schedule of its sweep."
     )
 
 

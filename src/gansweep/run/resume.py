@@ -1,4 +1,4 @@
-"""What may change when a run is continued, and what must stay."""
+"""Which options may change when a run is continued."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ CHANGEABLE = ("budget_kimg", "trainer", "callbacks", "tracker")
 def resumed(
     cfg: DictConfig, overrides: list[str], config_dir: str | None
 ) -> tuple[DictConfig, list[str], str | None]:
-    """The configuration of the run that `cfg.resume` names, with the command line's changes.
+    """The configuration of the run `cfg.resume`, with the changes of the command line.
 
-    Returns: the configuration, and the words and the config_dir that make the whole run from
-    nothing.
-    Raises: UserError where the directory holds no run, or where an override would change what
-    the run trained with so far.
+    cfg: composed from the command line.   overrides: its words.   config_dir: its --config-dir.
+    Returns: the configuration, and the overrides and the config_dir that train the whole run from
+        the start.
+    Raises: UserError if the directory has no run, or if an override would change the networks,
+        the data or the precision.
     """
     record = RunRecord(Path(str(cfg.resume)))
     if not record.exists:
         raise UserError(
-            f"resume={cfg.resume} holds no run: it has no config.yaml. Name a run's directory, "
-            "such as resume=runs/digits/dcgan-001."
+            f"resume={cfg.resume} is not a run: it has no config.yaml. Give the directory of a "
+            "run, such as resume=runs/digits/dcgan-001."
         )
     saved = read_config(record, cfg.extra_packages)
     precision = saved.trainer.precision
@@ -44,14 +45,14 @@ def resumed(
             _copy(cfg, saved, key)
         elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
             raise UserError(
-                f"'{word}' does not fit {cfg.resume}, whose networks and data were "
-                f"{_chosen(saved)}: a continued run may change {', '.join(CHANGEABLE)} only. "
-                "Start a new run for other settings."
+                f"'{word}' does not fit {cfg.resume}, which was trained with {_chosen(saved)}. A "
+                f"continued run can only change {', '.join(CHANGEABLE)}. Start a new run for "
+                "other settings."
             )
     if saved.trainer.precision != precision:
         raise UserError(
-            f"{cfg.resume} was trained with trainer.precision={precision}, which a continued run "
-            f"keeps: add trainer.precision={precision}."
+            f"{cfg.resume} was trained with trainer.precision={precision}, and a continued run "
+            f"must keep it: add trainer.precision={precision}."
         )
     result = record.result() or {}
     given = [w for w in result.get("overrides", []) if not is_package_option(w)]
@@ -62,16 +63,17 @@ def resumed(
 def refuse_other_scores(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Raises: UserError where a continued run would train on other images, or measure otherwise
-    under the same name.
+    """Refuse to continue a run with other images, or with another protocol under the same name.
 
     before, now: full name of a score -> its protocol.
+    Raises: UserError.
     """
     if _trained_on(before) and _trained_on(now) and not _trained_on(before) & _trained_on(now):
         raise UserError(
-            "This run was trained on other images so far: they changed, or their order and split "
-            "did with another version of gansweep. Continue it where it was begun, with the "
-            "data.n_validation that it had (0 before there was one), or start a new run."
+            "This run was trained on other images so far. Either the images have changed, or "
+            "another version of gansweep ordered or split them in another way. Continue the run "
+            "on the machine and with the version where it started, and with the same "
+            "data.n_validation (0 if it had none), or start a new run."
         )
     for name in before.keys() & now.keys():
         old, new = before[name], now[name]
@@ -79,22 +81,22 @@ def refuse_other_scores(
             continue
         differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         raise UserError(
-            f"This run's {name} was measured otherwise so far ({', '.join(differing)} differ): by "
-            "another version of gansweep, or with a classifier that another machine trained. One "
-            "curve cannot hold both. Continue it where it was begun, or start a new run; 'gansweep "
-            "evaluate' measures the one that is there."
+            f"This run's {name} was measured in another way so far ({', '.join(differing)} "
+            "differ): by another version of gansweep, or with a classifier that another machine "
+            "trained. One curve cannot have both. Continue the run where it started, or start a "
+            "new run; 'gansweep evaluate' measures the existing one."
         )
 
 
 def _trained_on(protocols: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The fingerprints of the training images that scores were measured against."""
+    """The fingerprints of the training images that the scores compare with."""
     return {str(p["data_fingerprint"]) for p in protocols.values() if p.get("split") == "train"}
 
 
 def _copy(source: DictConfig, target: DictConfig, key: str) -> None:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(source, parent) if parent else source
-    # unresolved: a record keeps ${oc.env:NAME} as it is
+    # unresolved: a record keeps ${oc.env:NAME} unchanged
     raw = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
     assert isinstance(raw, dict)
     OmegaConf.update(target, key, raw.get(name), merge=False, force_add=True)

@@ -1,4 +1,4 @@
-"""What a run says at its end: its scores at two moments, each with its clock."""
+"""What a run prints at its end: its last and its best scores, with their clocks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Scores = Mapping[str, float]
 
 
 def summary(result: Mapping[str, Any], directory: Path) -> str:
-    """How a run ended, its scores at the end and at its best moment, and what to run next.
+    """How a run ended, its scores at the end and at its best evaluation, and what to run next.
 
-    result: the content of its result.json.   directory: of its record, whose history has the
-    scores of the best moment: a best of each score would be of no one network.
+    result: the content of its result.json.
+    directory: of its record. Its history has all scores of the best evaluation; the best value of
+        each score separately would not belong to one network.
     """
     ended = f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"
     status, reason = judged_status(result)
@@ -37,7 +38,7 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
 
 
 def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
-    """A line for each score that has a better end, the objective first; empty without any."""
+    """A line for each score that has a direction, the objective first; empty without scores."""
     protocols, objective = result["protocols"], result.get("objective")
     entries = {
         name: entry
@@ -61,7 +62,7 @@ def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
 
 
 def _scores_at(kimg: float, entries: Mapping[str, Any], record: RunRecord) -> Scores:
-    """The scores that were measured at one clock."""
+    """The scores that were measured at `kimg`."""
     found = {name: one["value"] for name, one in entries.items() if one["kimg"] == kimg}
     if len(found) < len(entries):
         for row in record.history():

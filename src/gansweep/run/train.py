@@ -1,11 +1,10 @@
-"""One run: the only place where all rooms meet."""
+"""Trains one run: builds data, model, scores and callbacks, and writes the result."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import sys
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -37,18 +36,19 @@ from gansweep.models.feed import Feed
 from gansweep.records.record import RunRecord, Source, claim_new, disk_error
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
-from gansweep.run.build import build_data, build_model
-from gansweep.run.devices import accelerator, check_precision, device_count
+from gansweep.run.build import build_data, build_model, report_unused_options
+from gansweep.run.devices import accelerator, check_batch_size, check_precision, device_count
 from gansweep.run.evaluation import REPORTED, report_test
 from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores
+from gansweep.run.scores import build_panel
 
-# Lightning switches on a check of the GPU driver at every optimizer step; without a GPU it costs
-# more than the step of a small network.
+# Lightning enables a check of the GPU driver at every optimizer step. Without a GPU it costs more
+# than the step of a small network.
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
-NOISE_OFFSET = 10_000_019  # the stream of noise is not the one that drew the weights
+NOISE_OFFSET = 10_000_019  # the noise must not use the seed of the initial weights
 
 
 def train(
@@ -63,18 +63,20 @@ def train(
     until_kimg: float | None = None,
     source: Source | None = None,
 ) -> dict[str, Any]:
-    """Train one GAN; the content of its result.json.
+    """Train one GAN and return the content of its result.json.
 
     cfg: from `gansweep.compose`.
-    run_dir: where the record goes, by default RUNS_DIR/GROUP/NAME. A directory with a checkpoint
-        is continued exactly from it.
-    on_score: told (kimg, {score: value}) after each evaluation; True stops the run as pruned.
-    sweep: what a sweep knows of this run, stored with the result.
-    overrides, config_dir: what `compose` made `cfg` of, for the command to run it again.
-    until_kimg: where the run pauses, with its last checkpoint written; schedules still see the
-        whole budget. None: it goes on to its end.
-    source: another run's checkpoint, which takes the place of this one's before it goes on.
-    Raises: UserError for anything that the user can mend, before anything is written.
+    run_dir: of the record, by default RUNS_DIR/GROUP/NAME. If it has a checkpoint, the run is
+        continued exactly.
+    on_score: called with (kimg, {score: value}) after each evaluation; True stops the run as
+        pruned.
+    progress: show a progress bar or lines.
+    sweep: the sweep's facts about this run, stored with the result.
+    overrides, config_dir: what `compose` made `cfg` from, for the command that runs it again.
+    until_kimg: the run saves its checkpoint and pauses there; schedules use the whole budget.
+        None: it does not pause.
+    source: another run's checkpoint, from which this run continues.
+    Raises: UserError for anything that the user can fix, before anything is written.
     """
     run = _Run(
         cfg,
@@ -90,7 +92,7 @@ def train(
 
 
 def join_ranks(run_dir: str, until_kimg: str) -> None:
-    """What the second and later processes of a data-parallel run execute."""
+    """The entry of the second and later processes of a data-parallel run."""
     cfg = read_config(RunRecord(run_dir))
     run = _Run(cfg, progress=False, until_kimg=float(until_kimg))
     report_ready()
@@ -112,7 +114,7 @@ class _Run:
         until_kimg: float | None = None,
         source: Source | None = None,
     ) -> None:
-        check_options(cfg)  # which may have been changed since it was composed
+        check_options(cfg)  # it may have been changed after it was composed
         self.cfg = cfg
         self.on_score = on_score
         self.sweep = sweep
@@ -123,15 +125,15 @@ class _Run:
             torch.set_num_threads(cfg.trainer.threads)
         self.accelerator = accelerator(cfg.trainer.accelerator)
         self.world = device_count(cfg.trainer.devices, self.accelerator)
-        self._check_divisible()
+        check_batch_size(cfg.batch_size, self.world, cfg.model.accumulate)
         check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
         if self.data.is_points and progress:
-            _note_idle_options(overrides)
+            report_unused_options(overrides)
         self.model = build_model(cfg, self.data)
         self.model.until_kimg = math.inf if until_kimg is None else until_kimg
         if cfg.trainer.precision == "64-true":
-            self.model.double()  # before a checkpoint of doubles is loaded into it
+            self.model.double()  # before a checkpoint with doubles is loaded
         self.account = Account(
             cfg,
             self.model,
@@ -145,23 +147,14 @@ class _Run:
         self.feed = Feed(self.data, self.model, cfg)
         self.data.check_sizes(cfg.batch_size, self.world)
 
-    def _check_divisible(self) -> None:
-        cuts = self.world * self.cfg.model.accumulate
-        if self.cfg.batch_size % cuts:
-            raise UserError(
-                f"batch_size={self.cfg.batch_size} is not divisible by {cuts} ({self.world} "
-                f"device(s) x accumulate={self.cfg.model.accumulate}): use "
-                f"batch_size={math.ceil(self.cfg.batch_size / cuts) * cuts}."
-            )
-
     def go(self, run_dir: Path | None) -> dict[str, Any]:
-        """Train in `run_dir`, or in a new directory, and give the content of its result.json.
+        """Train in `run_dir` or in a new directory, and return the content of its result.json.
 
-        A new directory with nothing in it to continue goes again where an error ends the run.
+        If an error ends the run before its first checkpoint, a new directory is removed.
         """
         if "LOCAL_RANK" in os.environ:
             raise UserError(
-                "LOCAL_RANK is set, as torchrun does: gansweep starts the processes of a "
+                "LOCAL_RANK is set, as by torchrun, but gansweep starts the processes of a "
                 "data-parallel run itself. Run the command once, without torchrun, with "
                 "trainer=ddp or trainer.devices=N."
             )
@@ -175,7 +168,7 @@ class _Run:
         except OSError as error:
             explained = disk_error(error, directory)
             if explained is None:
-                raise  # a mistake of ours
+                raise  # our mistake
             raise explained from error
 
     def _claimed(self, run_dir: Path | None) -> tuple[RunRecord, Claim]:
@@ -204,13 +197,13 @@ class _Run:
             record = RunRecord.create(record.directory, OmegaConf.to_yaml(recorded(self.cfg)))
             return self._train(record, panel, checkpoint)
         except (OSError, UserError) as error:
-            told = isinstance(error, UserError) or disk_error(error, record.directory) is not None
-            if told and is_ours and not record.last.exists():
-                claim.discard()  # nothing of it could be continued
+            known = isinstance(error, UserError) or disk_error(error, record.directory) is not None
+            if known and is_ours and not record.last.exists():
+                claim.discard()  # there is nothing to continue
             raise
 
     def _checkpoint(self, record: RunRecord) -> dict[str, Any] | None:
-        """The last checkpoint of a run, its networks loaded; None where there is none yet."""
+        """Load the networks from the last checkpoint and return it; None if there is none yet."""
         checkpoint = continued(record, or_anew=self.sweep is not None)
         if checkpoint is None:
             return None
@@ -219,7 +212,7 @@ class _Run:
         return checkpoint
 
     def follow(self, run_dir: Path) -> None:
-        """Train and score beside the main process, writing nothing."""
+        """Train and score together with the main process, without writing anything."""
         checkpoint = self._checkpoint(RunRecord(run_dir))
         journal = Journal(None, None)
         watchers = self._callbacks(journal, self._panel())
@@ -237,15 +230,15 @@ class _Run:
         record.write_result(self.account.result(record.directory, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
-            told = (str(record.directory), str(self.model.until_kimg))
-            if self.world > 1:  # the others read the configuration from the record
+            words = (str(record.directory), str(self.model.until_kimg))
+            if self.world > 1:  # the other processes read the configuration from the record
                 allow_packages(self.cfg.extra_packages)
                 allow_variables(variables_of(recorded(self.cfg)))
             if len(self.feed):
-                with Ranks(self.world, "gansweep.run.train:join_ranks", *told):
+                with Ranks(self.world, "gansweep.run.train:join_ranks", *words):
                     self._fit(self._callbacks(journal, panel), journal, checkpoint)
             if self.model.paused:
-                status, reason = "paused", f"to go on from {self.model.until_kimg:g} kimg"
+                status, reason = "paused", f"continues from {self.model.until_kimg:g} kimg"
             elif self.model.images_seen < self.feed.budget_images:
                 reason = "a callback ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
@@ -254,9 +247,9 @@ class _Run:
                 report_test(record, self.cfg, self.data, panel, self.model.device)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
-            raise KeyboardInterrupt from None  # Lightning makes a plain exit of it
+            raise KeyboardInterrupt from None  # Lightning turns it into a plain exit
         except SupersededError:
-            status = ""  # the record is another's
+            status = ""  # the record belongs to another process now
             raise
         except BaseException as error:
             status, reason = "failed", f"{type(error).__name__}: {error}"
@@ -273,17 +266,9 @@ class _Run:
         return result
 
     def _panel(self) -> Panel | None:
-        if self.cfg.metrics.get("_target_") is None:
-            return None
-        panel: Panel = instantiate(
-            self.cfg.metrics,
-            extra_packages=self.cfg.extra_packages,
-            data=self.data,
-            conditional=self.model.conditional,
-            held_out="validation",
-        )
-        # its weights may be missing: better known now
-        if panel.backbone_choice not in (None, "classifier"):
+        panel = build_panel(self.cfg, self.data, self.model.conditional)
+        # downloaded weights may be missing: fail before training
+        if panel is not None and panel.backbone_choice not in (None, "classifier"):
             panel.prepare(torch.device(self.accelerator))
         return panel
 
@@ -292,8 +277,8 @@ class _Run:
             self.model.load_networks(game)
         except (RuntimeError, KeyError) as error:
             raise UserError(
-                f"{run_dir} was made with other networks than this configuration builds "
-                f"({str(error).splitlines()[0]}). Continue it without changing model. or data. "
+                f"{run_dir} has other networks than this configuration builds "
+                f"({str(error).splitlines()[0]}). Continue it without changes of model. or data. "
                 "options, or start a new run."
             ) from error
 
@@ -312,7 +297,7 @@ class _Run:
         return logger
 
     def _tags(self) -> list[str]:
-        """The user's own, and what runs are most often filtered by."""
+        """The user's tags, and the tags by which runs are most often filtered."""
         choices = self.cfg.choices
         tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
         if self.sweep is not None:
@@ -320,7 +305,10 @@ class _Run:
         return tags
 
     def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
-        """A callback is given what its class declares: journal, panel, conditions, data."""
+        """The callbacks of the run; each gets the attributes that its class declares.
+
+        These are journal, panel, conditions and data.
+        """
         tools = {
             "journal": journal,
             "panel": panel,
@@ -348,13 +336,13 @@ class _Run:
         for callback in callbacks:
             if isinstance(callback, EndOfRun):
                 callback.journal = journal
-        # Its notes are on hardware and limits that our own lines state.
+        # its notes repeat what our own lines say
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = pl.Trainer(
             accelerator=self.accelerator,
             devices=self.world,
             strategy=GameDDPStrategy() if self.world > 1 else "auto",
-            plugins=[LightningEnvironment()],  # within a SLURM job too, the processes are ours
+            plugins=[LightningEnvironment()],  # also in a SLURM job we start the processes
             precision=self.cfg.trainer.precision,
             max_epochs=1,
             logger=False,
@@ -368,26 +356,26 @@ class _Run:
         if self.cfg.trainer.compile:
             self.model.compile_networks()
         with warnings.catch_warnings():
-            # Lightning 2.6 on torch 2.15, its own affair
+            # Lightning 2.6 on torch 2.15
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-            # where SLURM is installed: we start our processes ourselves
+            # with SLURM installed: we start the processes ourselves
             warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
             trainer.fit(self.model, train_dataloaders=self.feed)
 
 
 class _Start(pl.Callback):
-    """Puts the streams of randomness in place once the device and the optimizers exist."""
+    """Sets or restores random states and optimizers, once the device and the optimizers exist."""
 
     def __init__(self, run: _Run, checkpoint: dict[str, Any] | None) -> None:
         self.run = run
         self.checkpoint = checkpoint
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # Lightning begins to iterate before the hooks of training are called.
+        # Lightning starts to iterate before it calls the hooks of training
         self.run.feed.rank, self.run.feed.world = trainer.global_rank, trainer.world_size
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the stream of noise, and of a continued run restore what the checkpoint held."""
+        """Create the noise; for a continued run restore the state of the checkpoint."""
         model, rank, world = self.run.model, trainer.global_rank, trainer.world_size
         model.draws = Draws(self.run.cfg.seed + NOISE_OFFSET, model.device, rank, world)
         if self.checkpoint is not None:
@@ -397,15 +385,6 @@ class _Start(pl.Callback):
                 state = self.checkpoint["callbacks"].get(type(callback).__name__)
                 if state:
                     callback.load_state_dict(state)
-
-
-def _note_idle_options(overrides: Sequence[str]) -> None:
-    """Say which options speak of networks that points do not use."""
-    for word in overrides:
-        key = word.lstrip("+~").split("=")[0]
-        if key.startswith(("model.generator.", "model.discriminator.")):
-            mend = key.replace("model.", "model.points.", 1)
-            print(f"gansweep: {key} does nothing on points: use {mend}.", file=sys.stderr)
 
 
 def _declared(callback: pl.Callback) -> set[str]:
