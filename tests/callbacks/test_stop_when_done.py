@@ -168,7 +168,7 @@ def test_watched_curve_that_nothing_writes_is_refused(tmp_path: Path) -> None:
     words = ["model=gan", "data=ring", "metrics=none", "tracker=none", "callbacks=stopping"]
     words += ["~callbacks.stop_at_equilibrium", f"runs_dir={tmp_path}", "budget_kimg=60"]
     words += ["batch_size=1000", "callbacks.stop_on_plateau.watch=critic/global_measure"]
-    with pytest.raises(UserError, match=r"no curve of this run.*balance/distance"):
+    with pytest.raises(UserError, match=r"not a curve of this run.*balance/distance"):
         train(config.compose(words), progress=False)
 
 

@@ -6,12 +6,10 @@ import sys
 import pytest
 from report_records import protocol
 
-from gansweep.errors import UserError
 from gansweep.metrics.protocol import (
     Score,
     comparable,
     count_word,
-    find_score,
     interval_holds,
     protocol_key,
     score_name,
@@ -58,24 +56,10 @@ def test_the_interval_of_fid_says_that_it_is_of_its_number_of_samples() -> None:
     assert interval_holds(FID | {"score": "fifty_fifty"}) == ""
 
 
-def test_find_score_takes_the_short_word_and_the_full_name() -> None:
-    scores = {"fid_digitsnet_2k_train": FID, "modes_2k": FID | {"score": "modes"}}
-    assert find_score(scores, "fid") == "fid_digitsnet_2k_train"
-    assert find_score(scores, "modes_2k") == "modes_2k"
-    with pytest.raises(UserError, match="Did you mean 'modes'"):
-        find_score(scores, "mode")
-
-
 def test_a_word_stands_for_every_score_of_its_kind() -> None:
     scores = {"fid_a": FID, "fid_b": FID | {"n_fake": 1000}, "unknown": {}}
     assert scores_called(scores, "fid") == ["fid_a", "fid_b"]
     assert scores_called(scores, "kid") == []
-
-
-def test_find_score_refuses_a_word_that_means_two_protocols() -> None:
-    scores = {"fid_digitsnet_2k_train": FID, "fid_digitsnet_1k_train": FID | {"n_fake": 1000}}
-    with pytest.raises(UserError, match="2 scores of different protocols"):
-        find_score(scores, "fid")
 
 
 def test_the_protocol_needs_no_torch() -> None:

@@ -40,6 +40,7 @@ class _ScoreRule(GameCallback):
     reads: tuple[tuple[str, type[GameCallback]], ...]  # needed callbacks: key in conf, class
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Raises: UserError if a callback that the rule needs is switched off."""
         present = trainer.callbacks  # type: ignore[attr-defined]
         for key, kind in self.reads:
             if not any(isinstance(callback, kind) for callback in present):
@@ -51,6 +52,7 @@ class _ScoreRule(GameCallback):
                 )
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        """Apply the rule if its curve has a new value."""
         name = self.judges(self.journal)
         curve = self.journal.curves.get(name, []) if name is not None else []
         # a score of this step, or of the last step if the scorer comes after this rule

@@ -88,33 +88,13 @@ class Panel:
         n_held_out: Count | None = None,
         held_out: Split = "test",
     ) -> None:
-        if split == "test" and held_out == "validation":
-            raise UserError(
-                "With metrics.split=test, the test images would choose a run's best checkpoint and "
-                "a sweep's winner, but they are meant for the final report only. Use "
-                "metrics.split=validation (or train), and measure the trained run with 'gansweep "
-                "evaluate RUN metrics.split=test'."
-            )
         self.n_held_out, self.held_out = n_held_out, held_out
         self.data, self.split, self.n_real, self.noise_seed = data, split, n_real, noise_seed
         self.batch_size, self.weights_path = batch_size, weights_path
         self.min_test_accuracy, self.conditional = min_test_accuracy, conditional
         self.balanced = balanced
-        if balanced and not conditional:
-            raise UserError(
-                "metrics.balanced=true requests every class equally often, but this generator "
-                "takes no class. Leave the option out, or train one that follows labels, such as "
-                "model=cgan."
-            )
         self.backbone_choice = choose_backbone(data, backbone)
-        if self.backbone_choice == "classifier":
-            refuse_unfit(data)
-        if weights_path and self.backbone_choice in (None, "classifier"):
-            raise UserError(
-                f"metrics.weights_path={weights_path} is for a published network, but "
-                f"data={data.name} is scored without one (backbone={backbone}). Use "
-                "metrics=inception, or leave the option out."
-            )
+        self._refuse_misfits(backbone)
         self.takes_what_fits = scores == "all"
         own_measures = tuple((own or {}).values())
         self.scores = choose_scores(
@@ -131,6 +111,30 @@ class Panel:
         self._metrics: list[Metric] | None = None
         self._left_out: list[str] = []  # notes on scores that the real side does not allow
         self._protocols: dict[str, Protocol] = {}
+
+    def _refuse_misfits(self, backbone: str) -> None:
+        """Raises: UserError for options that do not fit each other or the data."""
+        if self.split == "test" and self.held_out == "validation":
+            raise UserError(
+                "With metrics.split=test, the test images would choose a run's best checkpoint and "
+                "a sweep's winner, but they are meant for the final report only. Use "
+                "metrics.split=validation (or train), and measure the trained run with 'gansweep "
+                "evaluate RUN metrics.split=test'."
+            )
+        if self.balanced and not self.conditional:
+            raise UserError(
+                "metrics.balanced=true requests every class equally often, but this generator "
+                "takes no class. Leave the option out, or train one that follows labels, such as "
+                "model=cgan."
+            )
+        if self.backbone_choice == "classifier":
+            refuse_unfit(self.data)
+        if self.weights_path and self.backbone_choice in (None, "classifier"):
+            raise UserError(
+                f"metrics.weights_path={self.weights_path} is for a published network, but "
+                f"data={self.data.name} is scored without one (backbone={backbone}). Use "
+                "metrics=inception, or leave the option out."
+            )
 
     @property
     def objective(self) -> str | None:

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gansweep.errors import UserError, nearest
-
 Direction = Literal["minimize", "maximize"]
 Protocol = dict[str, Any]
 
@@ -124,27 +122,3 @@ def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 def scores_called(scores: Mapping[str, Mapping[str, Any]], word: str) -> list[str]:
     """The full names of the scores of a word such as "fid".   scores: name -> protocol."""
     return [name for name, protocol in scores.items() if protocol.get("score") == word]
-
-
-def find_score(scores: Mapping[str, Mapping[str, Any]], wanted: str) -> str:
-    """The full name of the score `wanted`, given as "fid" or as "fid_digitsnet_1k_train".
-
-    scores: name -> protocol.
-    Raises: UserError if no score matches, or if a short word matches more than one.
-    """
-    if wanted in scores:
-        return wanted
-    named = scores_called(scores, wanted)
-    if len(named) == 1:
-        return named[0]
-    if named:
-        raise UserError(
-            f"'{wanted}' matches {len(named)} scores with different protocols: "
-            f"{', '.join(named)}. Give the full name of one."
-        )
-    words = list(dict.fromkeys([p["score"] for p in scores.values()] + list(scores)))
-    known = f"The scores are: {', '.join(words)}." if words else "This run measures no score."
-    raise UserError(
-        f"There is no score '{wanted}'.{nearest(wanted, words)} {known} "
-        "Choose one of them, or measure more with metrics= (metrics.scores=)."
-    )
