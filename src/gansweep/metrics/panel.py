@@ -140,7 +140,7 @@ class Panel:
     def objective(self) -> str | None:
         """The score that ranks runs on this data: FID for images, reverse KL for mixtures.
 
-        In general the first of `DEFAULT_OBJECTIVES` that is measured, or None. Call `prepare` first.
+        It is the first of `DEFAULT_OBJECTIVES` that is measured, or None. Call `prepare` first.
         """
         found = {protocol["score"]: name for name, protocol in self.names().items()}
         return next((found[score] for score in DEFAULT_OBJECTIVES if score in found), None)
