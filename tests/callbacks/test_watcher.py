@@ -23,7 +23,7 @@ from gansweep.data.images import Digits
 from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Scores
+from gansweep.models.player_loss import Scores
 from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 

@@ -303,7 +303,7 @@ def test_accumulated_slices_give_the_whole_batchs_step(variant: str) -> None:
     whole, sliced = (
         build(variant, shape, f"model.accumulate={k}", dtype=torch.float64) for k in (1, 2)
     )
-    if "dragan" in getattr(whole, "penalties", {}):
+    if "dragan" in getattr(whole, "terms", {}):
         pytest.skip("DRAGAN's noise is scaled by the spread of its own slice")
     if any(hasattr(m, "parametrizations") for m in whole.modules()):
         pytest.skip("spectral normalisation iterates once for each slice")

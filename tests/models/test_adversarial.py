@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
-from gansweep.models.adversarial import Adversarial, Schedule
-from gansweep.models.clock import Clock
+from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 from gansweep.terms import schedules
+from gansweep.terms.clock import Clock
 
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
 TINY += ["tracker=none", "metrics=none", "trainer=cpu", "callbacks.losses.every_steps=1"]
@@ -70,7 +70,7 @@ def weights(network: nn.Module) -> list[Tensor]:
         (functools.partial(schedules.halving, every_kimg=20, floor=0.2), 60, 0.2),
     ],
 )
-def test_schedule_by_hand(schedule: Schedule, kimg: float, factor: float) -> None:
+def test_schedule_by_hand(schedule: schedules.Schedule, kimg: float, factor: float) -> None:
     assert schedule(kimg, 100) == pytest.approx(factor, abs=1e-12)
 
 

@@ -12,7 +12,7 @@ from gansweep.errors import UserError
 from gansweep.layers.began import Discriminator, Encoder, Generator
 from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Scores
+from gansweep.models.player_loss import Scores
 from gansweep.run.train import train
 
 IMAGE = (1, 8, 8)

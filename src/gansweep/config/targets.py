@@ -126,11 +126,10 @@ def _own_kinds() -> tuple[type, ...]:
 
     from gansweep.data.source import DataSource
     from gansweep.metrics.panel import Panel
-    from gansweep.terms.augment import Augmentation
     from gansweep.terms.losses import Loss
-    from gansweep.terms.penalties import Penalty, ScorePenalty
+    from gansweep.terms.term import Term
 
-    return nn.Module, Loss, Penalty, ScorePenalty, Augmentation, DataSource, Panel, Callback
+    return nn.Module, Loss, Term, DataSource, Panel, Callback
 
 
 def _of_package(target: str, parts: Sequence[str]) -> Factory:

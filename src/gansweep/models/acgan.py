@@ -15,9 +15,9 @@ from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
-from gansweep.models.clock import Clock
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Terms
+from gansweep.models.player_loss import PlayerLoss
+from gansweep.terms.clock import Clock
 
 
 class ACGAN(GAN):
@@ -57,7 +57,7 @@ class ACGAN(GAN):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """The game's own loss, and `class_weight` times the cross-entropy of the classes.
 
         G learns classes from fakes alone, D from both kinds (Odena et al. 2017, Section 3).

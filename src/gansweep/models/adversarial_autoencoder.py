@@ -12,9 +12,9 @@ from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Scores, Terms
+from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
 
@@ -76,21 +76,21 @@ class AdversarialAutoencoder(Coding):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         if player == "discriminator":
             return self.discriminator_loss(batch, drawn)
         if player == "decoder":
-            return Terms(self.error(fakes, batch.images).mean())
+            return PlayerLoss(self.error(fakes, batch.images).mean())
         return self.encoder_loss(batch, drawn)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> Terms:
+    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
         with torch.no_grad():  # the discriminator's step must not reach the encoder
             codes = self.coder.encoder(self.input(batch, drawn))
         prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
         scores = Scores(-coded.detach(), -prior.detach(), self.loss.kind)
-        return Terms(self.loss.discriminator(prior, coded), scores=scores)
+        return PlayerLoss(self.loss.discriminator(prior, coded), scores=scores)
 
-    def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> Terms:
+    def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
         """The error of making samples again, and `adversarial_weight` times that of being told from
         the prior.   Source: Makhzani et al. 2016, Section 2.
         """
@@ -103,7 +103,7 @@ class AdversarialAutoencoder(Coding):
             "aae/reconstruction": reconstruction.detach(),
             "aae/regularisation": regularisation.detach(),
         }
-        return Terms(reconstruction + self.adversarial_weight * regularisation, parts)
+        return PlayerLoss(reconstruction + self.adversarial_weight * regularisation, parts)
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:

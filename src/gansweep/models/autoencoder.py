@@ -20,11 +20,11 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
 from gansweep.models.adversarial import Adversarial
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import gathered
 from gansweep.models.draws import Draws
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.models.reconstruction import Reconstruction, reconstruction_error
-from gansweep.models.terms import Memories, Scores, Terms
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import gathered
 
 
 class Coding(Adversarial):
@@ -158,10 +158,12 @@ class Autoencoder(Coding):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
-        return Terms(self.error(fakes, batch.images).mean(), found={"known": self.shown(batch)})
+    ) -> PlayerLoss:
+        return PlayerLoss(
+            self.error(fakes, batch.images).mean(), found={"known": self.shown(batch)}
+        )
 
-    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         seen = torch.cat([terms.found["known"] for terms in slices])
         return {"known": self.known.with_newest(gathered(seen))}
 

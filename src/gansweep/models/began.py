@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Range, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Memories, Scores, Terms
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import average
 from gansweep.terms.losses import Loss
 
 
@@ -91,7 +91,7 @@ class BEGAN(GAN):
 
     def discriminator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """Tells gamma with the scores, and logs k and M_global beside the loss."""
         terms = super().discriminator_loss(batch, drawn, fakes, clock)
         assert terms.scores is not None
@@ -102,7 +102,7 @@ class BEGAN(GAN):
         }
         return terms
 
-    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         found = super().remembered(player, slices)
         if player != "discriminator":
             return found

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Terms
+from gansweep.models.player_loss import PlayerLoss
+from gansweep.terms.clock import Clock
 
 
 class BigGAN(GAN):
@@ -60,7 +60,7 @@ class BigGAN(GAN):
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         terms = super().generator_loss(batch, drawn, fakes, clock)
         if self.orthogonal_weight == 0:
             return terms

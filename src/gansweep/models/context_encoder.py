@@ -15,10 +15,10 @@ from gansweep.config.ranges import Share, Weight
 from gansweep.data.batch import Batch
 from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Scores, Terms
+from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
 
@@ -92,7 +92,7 @@ class ContextEncoder(Translator):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """Both players look at the middle alone, which is what is missing and made."""
         real, fake = self.middle_of(batch.images), self.middle_of(fakes)
         if player == "generator":
@@ -100,9 +100,9 @@ class ContextEncoder(Translator):
         # apart, for their batch statistics must not mix; detach: D's step must not reach G
         said = self.discriminator(real), self.discriminator(fake.detach())
         scores = Scores(said[0].detach(), said[1].detach(), self.loss.kind)
-        return Terms(self.loss.discriminator(*said), scores=scores)
+        return PlayerLoss(self.loss.discriminator(*said), scores=scores)
 
-    def generator_loss(self, real: Tensor, fake: Tensor) -> Terms:
+    def generator_loss(self, real: Tensor, fake: Tensor) -> PlayerLoss:
         """real, fake: (N, C, H/2, W/2), the true and the guessed middle."""
         judged = None
         if self.loss.pairs_real:
@@ -113,7 +113,7 @@ class ContextEncoder(Translator):
         l2 = (self.weights * (fake - real).square()).mean()
         parts = {"loss/adversarial": adversarial.detach(), "loss/l2": l2.detach()}
         share = self.adversarial_weight
-        return Terms(share * adversarial + (1 - share) * l2, parts)
+        return PlayerLoss(share * adversarial + (1 - share) * l2, parts)
 
     def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
         """The sources with the hole filled; what was seen stays as it was."""

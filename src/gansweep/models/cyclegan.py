@@ -18,11 +18,11 @@ from gansweep.config.ranges import CountOrNone, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import gathered, own_rows
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Memories, Scores, Terms
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import gathered, own_rows
 
 
 class ImagePool(nn.Module):
@@ -144,12 +144,14 @@ class CycleGAN(Translator):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, fakes)
         return self.discriminator_loss(batch, drawn, fakes)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def discriminator_loss(
+        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
+    ) -> PlayerLoss:
         """The sum over both domains, of fakes out of the pools; the scores are domain B's."""
         with torch.no_grad():
             fake_a = self.generator.ba(batch.images)
@@ -165,9 +167,9 @@ class CycleGAN(Translator):
             **{"pool_a.images": images_a, "pool_a.filled": filled_a},
             **{"pool_b.images": images_b, "pool_b.filled": filled_b},
         }
-        return Terms(loss_a + loss_b, parts, scores, found)
+        return PlayerLoss(loss_a + loss_b, parts, scores, found)
 
-    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: Batch, fakes: Tensor) -> PlayerLoss:
         """Both translators' least squares, `cycle_weight` times both cycles, and the identities.
 
         Source: Zhu et al. 2017, Eq. 3; the identity terms are those of Section 5.2.
@@ -183,9 +185,9 @@ class CycleGAN(Translator):
             identity = _apart(there(b), b) + _apart(back(a), a)
             parts["loss/identity"] = identity.detach()
             total = total + self.cycle_weight * self.identity_weight * identity
-        return Terms(total, parts)
+        return PlayerLoss(total, parts)
 
-    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         if player != "discriminator":
             return {}
         (terms,) = slices  # the batch is never cut: see `sliceable`

@@ -1,7 +1,7 @@
 """One generator against one discriminator: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1.
 
-Every two-player variant is this procedure with another loss, other penalties, other networks; the
-terms against collapse and overfitting join any of them.
+Every two-player variant is this game with another loss, other networks, and terms that join it
+(see terms/term.py), each an idea of another paper.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from gansweep.config.ranges import Count, Positive, Range, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
-from gansweep.models.adversarial import Adversarial, Schedule
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import average
+from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.models.packing import packs, packs_around
-from gansweep.models.terms import Memories, Scores, Terms
-from gansweep.terms.augment import ADA, Augmentation
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.terms.augment import ADA, Augmentation, DiffAugment
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import average
+from gansweep.terms.feature_matching import FeatureMatching
+from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Loss
-from gansweep.terms.penalties import Penalty, ScorePenalty
+from gansweep.terms.packing import Packing, packs, packs_around
+from gansweep.terms.penalties import WeightClip
+from gansweep.terms.schedules import Schedule
+from gansweep.terms.term import Judged, Step, Term
+from gansweep.terms.top_k import TopK
 
 
 class GAN(Adversarial):
@@ -37,20 +42,13 @@ class GAN(Adversarial):
     latent_distribution: "normal", or "uniform" on [-1, 1).
     conditional: G and D are also given the class of each sample, G(z, labels) and D(x, labels),
         and are built with `n_classes`.
-    packing: D judges so many samples at once, side by side in their channels (Lin et al. 2018,
-        PacGAN, arXiv:1712.04086, Section 3); 1 for none.
-    penalty_interval: the penalties join the loss on every k-th of D's steps only, k times as strong
-        (lazy regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
-    augment: what changes the samples, real and generated, before D sees them in training; penalties
-        look at the changed samples. None for nothing.
-    top_k: (kimg, budget_kimg) -> share of the batch's fakes, those that D takes most for real, that
-        G learns from (Sinha et al. 2020, arXiv:2002.06224, Section 3); of a process's own slice of
-        the batch. None for all.
-    feature_matching: weight in G's loss of |E f(x) - E f(G(z))|^2, f being D's features (Salimans
-        et al. 2016, arXiv:1606.03498, Section 3.1).
-    adversarial: weight in G's loss of the game's own; 0 leaves feature matching alone.
-    weight_clip: largest size of a weight of D after each of its steps (Arjovsky et al. 2017,
-        arXiv:1701.07875, Algorithm 1); None for no clipping.
+    penalties, terms: name -> what joins the losses; the values become the curves penalty/NAME and
+        term/NAME.
+    penalty_interval: the penalties join on every k-th of D's steps only, k times as strong (lazy
+        regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
+    adversarial: weight in G's loss of the game's own; 0 leaves the terms alone.
+    packing, augment, top_k, feature_matching, weight_clip: terms of terms/ that have an option of
+        their own: Packing, an Augmentation, TopK, FeatureMatching, WeightClip.
     """
 
     def __init__(
@@ -59,7 +57,8 @@ class GAN(Adversarial):
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
         loss: Loss,
-        penalties: Mapping[str, Penalty | ScorePenalty],
+        penalties: Mapping[str, Term],
+        terms: Mapping[str, Term] | None = None,
         latent_dim: Width,
         latent_distribution: Literal["normal", "uniform"] = "normal",
         conditional: bool = False,
@@ -78,19 +77,23 @@ class GAN(Adversarial):
         self.packing = packing
         self.latent_dim = latent_dim
         self.latent_distribution = latent_distribution
-        self.weight_clip = weight_clip
-        self.penalty_interval = penalty_interval
         self.loss = loss
-        self.penalties = dict(penalties)
-        self.augment = augment
-        self.top_k = top_k
-        self.feature_matching = feature_matching
         self.adversarial = adversarial
-        self._refuse_what_does_not_fit()
+        with_options: dict[str, Term | None] = {
+            "augment": augment,
+            "packing": Packing(packing) if packing > 1 else None,
+            "top_k": TopK(top_k) if top_k is not None else None,
+            "feature_matching": FeatureMatching(feature_matching) if feature_matching else None,
+            "weight_clip": WeightClip(weight_clip) if weight_clip is not None else None,
+        }
+        self.terms = Joined(penalties, terms or {}, with_options, penalty_interval)
+        self.terms.refuse_misfits(self)
         self._build_networks(generator, discriminator)
-        self._learning = nn.ModuleDict(
-            {name: term for name, term in self._terms.items() if isinstance(term, nn.Module)}
-        )
+        if not (adversarial or self.terms.acting_on("generator")):
+            raise UserError(
+                "model.adversarial=0 leaves the generator nothing to learn from: add a term to its "
+                "loss, as model.feature_matching=1, or use model.adversarial=1."
+            )
 
     def _build_networks(
         self, generator: Callable[..., nn.Module], discriminator: Callable[..., nn.Module]
@@ -105,11 +108,7 @@ class GAN(Adversarial):
             sample_shape=(self.packing * shape[0], *shape[1:]), **classes
         )
         self._free_options = _free_options(discriminator)
-        if self.feature_matching and not hasattr(self.discriminator, "features"):
-            raise UserError(
-                f"model.feature_matching={self.feature_matching} needs a discriminator with "
-                f"features: {type(self.discriminator).__name__} has none. Use feature_matching=0."
-            )
+        self.terms.refuse_without_features(self.discriminator)
         layers = list(self.discriminator.modules())
         compares = any(getattr(layer, "compares_samples", False) for layer in layers)
         # Batch statistics must not mix real and generated samples.
@@ -118,52 +117,8 @@ class GAN(Adversarial):
         )
         groups = [layer.group for layer in layers if isinstance(layer, MinibatchStddev)]
         self.judged_together = self.packing * math.lcm(*groups)
-        whole = compares or self.top_k is not None or self.feature_matching
+        whole = compares or self.terms.compares_samples
         self.sliceable = self.sliceable and not whole and "accumulate" in self.loss.combines_with
-
-    @property
-    def _terms(self) -> dict[str, Any]:
-        return {**self.penalties, "augment": self.augment}
-
-    def _refuse_what_does_not_fit(self) -> None:
-        """Raises: UserError for options that exclude each other, or the data."""
-        if self.conditional and self.packing > 1:
-            raise UserError(
-                f"model.packing={self.packing} puts samples of several classes before a "
-                "discriminator that is told one. Use packing=1, or a model without classes."
-            )
-        if self.packing < 1 or self.penalty_interval < 1:
-            raise UserError(
-                f"model.packing={self.packing} and model.penalty_interval={self.penalty_interval} "
-                "count samples and steps: use 1 for no packing and a penalty in every step."
-            )
-        if self.top_k is not None and "top_k" not in self.loss.combines_with:
-            raise UserError(
-                "model.top_k chooses among the fakes, and this loss compares each with real "
-                "samples. Use model.top_k=null, or another loss, as "
-                "gansweep.terms.losses.NonSaturating."
-            )
-        if min(self.feature_matching, self.adversarial) < 0 or not (
-            self.feature_matching or self.adversarial
-        ):
-            raise UserError(
-                f"model.feature_matching={self.feature_matching} and model.adversarial="
-                f"{self.adversarial} weigh the generator's terms: use 0 or more, not 0 for both."
-            )
-        if self.augment is not None:
-            self.augment.check(self.sample_shape)
-            if isinstance(self.augment, ADA) and "ada" not in self.loss.combines_with:
-                raise UserError(
-                    "ADA follows how many samples the discriminator takes for real, and the "
-                    f"scores of {type(self.loss).__name__} have no boundary that says so. Use "
-                    "term=diffaugment, or another loss, as gansweep.terms.losses.NonSaturating."
-                )
-        for name, penalty in self.penalties.items():
-            if len(self.sample_shape) == 1 and not penalty.takes_points:
-                raise UserError(
-                    f"model.penalties.{name} changes images, and the data are points. Leave it "
-                    "out, or use image data, as data=digits."
-                )
 
     @property
     def takes(self) -> frozenset[str]:
@@ -174,36 +129,31 @@ class GAN(Adversarial):
         if self.accumulate > 1:
             options -= {"head"}  # which may compare the samples of a batch
         found = {"loss", "penalties", *options}
-        if self.packing == 1 and not self.conditional:
-            found.add("packing")
-        if self.augment is None and len(self.sample_shape) == 3:
-            found.add("augment")
-            if self.sample_shape[0] in ADA.channels and "ada" in self.loss.combines_with:
-                found.add("ada")
-        return frozenset(found)
+        free: dict[str, Term] = {}
+        if "augment" not in self.terms:
+            free |= {"augment": DiffAugment(policy=[]), "ada": ADA()}
+        if "packing" not in self.terms:
+            free |= {"packing": Packing(2)}
+        return frozenset(found | {name for name, term in free.items() if not term.misfit(self)})
 
     @property
     def uses(self) -> frozenset[str]:
-        found = {"ada"} if isinstance(self.augment, ADA) else set()
-        return super().uses | found | ({"top_k"} if self.top_k is not None else set())
+        names = {"ada" if isinstance(term, ADA) else name for name, term in self.terms.items()}
+        return super().uses | (names & {"ada", "top_k"})
 
     @property
     def memory(self) -> dict[str, nn.Module]:
-        return dict(self._learning.items())
+        return self.terms.memory
 
     @property
     def players(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
-        """The latents "z", and as "PENALTY.KEY" and "augment.SHOWN.KEY" what its terms need."""
-        images = packs(batch.images, self.packing)
+        """The latents "z", and what the terms need as "NAME.KEY" (see `Joined.noise`)."""
+        images = batch.images
         drawn = {"z": self.latents(draws, len(batch), images.dtype)}
-        wanted = {n: p.noise(images) for n, p in self.penalties.items() if isinstance(p, Penalty)}
-        if self.augment is not None:
-            for shown in ("real", "fake", "generator"):
-                wanted[f"augment.{shown}"] = self.augment.noise(len(batch))
-        for name, noise in wanted.items():
+        for name, noise in self.terms.noise(images, packs(images, self.packing)).items():
             for key, (distribution, shape) in noise.items():
                 draw = draws.uniform if distribution == "uniform" else draws.normal
                 drawn[f"{name}.{key}"] = draw(*shape, dtype=images.dtype)
@@ -239,71 +189,58 @@ class GAN(Adversarial):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, drawn, fakes, clock)
         return self.discriminator_loss(batch, drawn, fakes, clock)
 
-    def shown(self, samples: Tensor, drawn: dict[str, Tensor], kind: str) -> Tensor:
-        """What D sees of samples in training: augmented, then packed.
+    def shown(self, samples: Tensor, drawn: dict[str, Tensor], view: str) -> Tensor:
+        """What D sees of samples in training: changed by the terms that do so, packed.
 
-        kind: of the augmentation's draw; "real", "fake", or "generator" for fakes in G's loss.
+        view: whose draw they use; "real", "fake", or "generator" for fakes in G's loss.
         """
-        if self.augment is not None:
-            samples = self.augment(samples, _own(drawn, f"augment.{kind}"))
-        return packs(samples, self.packing)
+        return self.terms.shown(samples, drawn, view)
 
     def discriminator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
-        """The loss's own term, and each penalty with its weight in the steps in which it is due."""
+    ) -> PlayerLoss:
+        """The loss's own value, and what the terms add."""
         images = self.shown(batch.images, drawn, "real")
         # detach: the discriminator's step must not reach the generator
         fakes = self.shown(fakes.detach(), drawn, "fake")
         real, fake = self._score_both(images, fakes, batch.labels, clock)
-        total = self.loss.discriminator(real, fake)
-        parts = {} if self.augment is None else self.augment.parts()
-        factor = clock.factor(self.penalty_interval)
-        for name, penalty in self.penalties.items() if factor else ():
-            if isinstance(penalty, ScorePenalty):
-                value = penalty.of_scores(real, fake)
-            else:
-                judge = partial(self.judge, labels=batch.labels, clock=clock)
-                value = penalty(judge, images, fakes, _own(drawn, name))
-            parts[f"penalty/{name}"] = value.detach()
-            total = total + penalty.weight * factor * value
-        return Terms(total, parts, Scores(real.detach(), fake.detach(), self.loss.kind))
+        total, parts = self.terms.join(
+            "discriminator",
+            self.loss.discriminator(real, fake),
+            partial(self._step(batch, drawn, clock), images, fakes, real, fake),
+        )
+        scores = Scores(real.detach(), fake.detach(), self.loss.kind)
+        return PlayerLoss(total, self.terms.parts() | parts, scores)
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
-        """`adversarial` times the loss's own term on the best fakes, and feature matching."""
+    ) -> PlayerLoss:
+        """`adversarial` times the loss's own value, and what the terms add."""
         fakes = self.shown(fakes, drawn, "generator")
         real = None
         if self.loss.pairs_real:
             with torch.no_grad():
                 real = self.judge(self.shown(batch.images, drawn, "real"), batch.labels, clock)
         fake = self.judge(fakes, batch.labels, clock)
-        total = self.adversarial * self.loss.generator(real, self._best(fake, clock))
-        if not self.feature_matching:
-            return Terms(total)
-        distance = self._feature_distance(self.shown(batch.images, drawn, "real"), fakes, clock)
-        total = total + self.feature_matching * distance
-        return Terms(total, {"feature_matching": distance.detach()})
+        chosen = self.terms.chosen(fake, self.loss.kind, clock)
 
-    def _best(self, scores: Tensor, clock: Clock) -> Tensor:
-        if self.top_k is None:
-            return scores
-        share = self.top_k(clock.kimg, clock.budget_kimg)
-        realistic_is_high = self.loss.kind != "energy"
-        return scores.topk(max(1, int(share * len(scores))), largest=realistic_is_high).values
+        def step() -> Step:
+            images = self.shown(batch.images, drawn, "real")
+            return self._step(batch, drawn, clock)(images, fakes, real, fake)
 
-    def _feature_distance(self, images: Tensor, fakes: Tensor, clock: Clock) -> Tensor:
-        """|E f(x) - E f(G(z))|^2 over the batch of all processes; no gradient through f(x)."""
-        with torch.no_grad():
-            real = average(self.features(images, clock).mean(0))
-        fake = average(self.features(fakes, clock).mean(0))
-        return (real - fake).square().sum()
+        game = self.adversarial * self.loss.generator(real, chosen)
+        return PlayerLoss(*self.terms.join("generator", game, step))
+
+    def _step(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Callable[..., Step]:
+        """What the terms see, but for the samples and scores that it is called with."""
+        judge = partial(self.judge, labels=batch.labels, clock=clock)
+        features = partial(self.features, clock=clock)
+        return partial(Step, judge=judge, features=features, draw=drawn, clock=clock)
 
     def _score_both(
         self, real: Tensor, fake: Tensor, labels: Tensor | None, clock: Clock
@@ -315,30 +252,21 @@ class GAN(Adversarial):
         return scores[: len(real)], scores[len(real) :]
 
     def after_move(self, player: str) -> None:
-        if self.weight_clip is not None and player == "discriminator":
-            with torch.no_grad():
-                weights: list[Tensor] = list(self.discriminator.parameters())
-                torch._foreach_clamp_max_(weights, self.weight_clip)
-                torch._foreach_clamp_min_(weights, -self.weight_clip)
+        if player == "discriminator":
+            self.terms.after_move(self.discriminator)
 
     @torch.no_grad()
-    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         """What the terms that follow the discriminator's scores take from those of the batch."""
         judged = [terms.scores for terms in slices if terms.scores is not None]
-        if not self._learning or not judged:
+        if not self.terms.memory or not judged:
             return {}
         real = torch.cat([scores.real for scores in judged])
         fake = torch.cat([scores.fake for scores in judged])
-        taken = (real - (self.loss.boundary or 0.0)).sign().mean()  # ADA's r_t
+        taken = (real - (self.loss.boundary or 0.0)).sign().mean()
         means = average(torch.stack([real.mean(), fake.mean(), taken]))
-        world = 1 if self.draws is None else self.draws.world
-        found: dict[str, Mapping[str, Tensor]] = {}
-        for name, term in self._terms.items():
-            if isinstance(term, ScorePenalty):
-                found[name] = term.learned(means[0], means[1])
-            elif isinstance(term, ADA):
-                found[name] = term.adapted(means[2], len(real) * self.packing * world)
-        return found
+        images = len(real) * self.packing * (1 if self.draws is None else self.draws.world)
+        return self.terms.learned(Judged(means[0], means[1], means[2], images))
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -368,15 +296,10 @@ class GAN(Adversarial):
         return Scores(real_scores, fake_scores, self.loss.kind)
 
     def compile_networks(self) -> None:
-        """Compile G, and D unless a penalty differentiates it twice, which compilation forbids."""
+        """Compile G, and D unless a term differentiates it twice, which compilation forbids."""
         self.generator.compile()
-        if not any(penalty.of_gradients for penalty in self.penalties.values()):
+        if not self.terms.of_gradients:
             self.discriminator.compile()
-
-
-def _own(drawn: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The draws called NAME.KEY, by their keys."""
-    return {k[len(name) + 1 :]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
 
 
 def _free_options(network: Callable[..., nn.Module]) -> frozenset[str]:

@@ -16,10 +16,10 @@ from gansweep.config.ranges import Count, Range, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Terms
+from gansweep.models.player_loss import PlayerLoss
+from gansweep.terms.clock import Clock
 
 
 class InfoGAN(GAN):
@@ -80,7 +80,7 @@ class InfoGAN(GAN):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """The game's own loss less the weighted bounds on the information that samples keep."""
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         samples = (

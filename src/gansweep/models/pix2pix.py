@@ -17,10 +17,10 @@ from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.patchgan import mean_score
 from gansweep.layers.unet import UNet
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
-from gansweep.models.terms import Scores, Terms
+from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
 
@@ -74,19 +74,19 @@ class Pix2Pix(Translator):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, fakes)
         return self.discriminator_loss(batch, fakes)
 
-    def discriminator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+    def discriminator_loss(self, batch: Batch, fakes: Tensor) -> PlayerLoss:
         source = source_of(batch)
         # apart, for their batch statistics must not mix; detach: D's step must not reach G
         real, fake = self.judge(source, batch.images), self.judge(source, fakes.detach())
         scores = Scores(mean_score(real.detach()), mean_score(fake.detach()), self.loss.kind)
-        return Terms(0.5 * self.loss.discriminator(real, fake), scores=scores)
+        return PlayerLoss(0.5 * self.loss.discriminator(real, fake), scores=scores)
 
-    def generator_loss(self, batch: Batch, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: Batch, fakes: Tensor) -> PlayerLoss:
         """Fooling D about the pair, and `l1_weight` times the mean L1 distance to the target."""
         source, real = source_of(batch), None
         if self.loss.pairs_real:
@@ -95,7 +95,7 @@ class Pix2Pix(Translator):
         adversarial = self.loss.generator(real, self.judge(source, fakes))
         l1 = (fakes - batch.images).abs().mean()
         parts = {"loss/adversarial": adversarial.detach(), "loss/l1": l1.detach()}
-        return Terms(adversarial + self.l1_weight * l1, parts)
+        return PlayerLoss(adversarial + self.l1_weight * l1, parts)
 
     def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
         noise = None

@@ -32,12 +32,12 @@ from gansweep.layers.progressive import (
     stage_at,
     top_level,
 )
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.packing import packs_around
-from gansweep.models.terms import Scores, Terms
+from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Wasserstein
+from gansweep.terms.packing import packs_around
 
 
 class DriftingWasserstein(Wasserstein):
@@ -137,7 +137,7 @@ class ProGAN(GAN):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
         # real and fake samples may be judged in one call, but no group may hold both
         self.discriminator.spread.check(len(batch) // self.packing)
@@ -151,7 +151,7 @@ class ProGAN(GAN):
     def _as_seen(self, batch: Batch, clock: Clock) -> Batch:
         return replace(batch, images=at_stage(batch.images, self.stage(clock.images_seen)))
 
-    def _record(self, player: str, terms: Terms, fakes: Tensor) -> None:
+    def _record(self, player: str, terms: PlayerLoss, fakes: Tensor) -> None:
         super()._record(player, terms, full_size(fakes, self.sample_shape[-1]))
 
     @torch.no_grad()

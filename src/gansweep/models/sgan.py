@@ -23,11 +23,11 @@ from gansweep.config.ranges import Count, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError, nearest
 from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Scores, Terms
+from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import average
 from gansweep.terms.losses import NonSaturating
 
 Head = Callable[[int, int], nn.Module]
@@ -104,20 +104,20 @@ class SGAN(GAN):
 
     def discriminator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         known, labels = _with_labels(batch)
         supervised = self.supervised_loss(self.discriminator(known), labels)
         game = partial(super().discriminator_loss, batch, drawn, fakes, clock)
         return self._weighed(supervised, game)
 
-    def _weighed(self, supervised: Tensor, game: Callable[[], Terms]) -> Terms:
+    def _weighed(self, supervised: Tensor, game: Callable[[], PlayerLoss]) -> PlayerLoss:
         """The loss of the labels and of the game, which is left out where it weighs nothing."""
         parts = {"supervised": supervised.detach()}
         if not self.unsupervised_weight:
-            return Terms(supervised, parts)
+            return PlayerLoss(supervised, parts)
         terms = game()
         parts |= {"unsupervised": terms.loss.detach()} | terms.parts
-        return Terms(supervised + self.unsupervised_weight * terms.loss, parts, terms.scores)
+        return PlayerLoss(supervised + self.unsupervised_weight * terms.loss, parts, terms.scores)
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
@@ -155,7 +155,9 @@ class FeatureMatchingSGAN(SGAN):
                 "Use matching=squared or matching=absolute."
             )
         # its losses have no place for the terms that other games take
-        super().__init__(loss=NonSaturating(), penalties={}, augment=None, top_k=None, **game)
+        super().__init__(
+            loss=NonSaturating(), penalties={}, terms={}, augment=None, top_k=None, **game
+        )
         self.sliceable = False  # it compares means over the batch
         self.matching = matching
         self.noise_width: int = getattr(self.discriminator, "noise_width", 0)
@@ -179,37 +181,37 @@ class FeatureMatchingSGAN(SGAN):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         if player == "generator":
             return self.matching_loss(batch, drawn, fakes)
         return super().player_loss(player, batch, drawn, fakes, clock)
 
     def discriminator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """The classes of labelled samples, and, unless it weighs nothing, the game of log Z."""
 
         def logits(samples: Tensor, name: str) -> Tensor:
             return self.discriminator(samples, **_noise(drawn, name))
 
-        def game() -> Terms:
+        def game() -> PlayerLoss:
             real = self.realness(logits(batch.images, "real"))
             # detach: the discriminator's step must not reach the generator
             fake = self.realness(logits(fakes.detach(), "fake"))
             loss = 0.5 * self.loss.discriminator(real, fake)
-            return Terms(loss, scores=Scores(real.detach(), fake.detach(), self.loss.kind))
+            return PlayerLoss(loss, scores=Scores(real.detach(), fake.detach(), self.loss.kind))
 
         known, labels = _with_labels(batch)
         return self._weighed(self.supervised_loss(logits(known, "labelled"), labels), game)
 
-    def matching_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> Terms:
+    def matching_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> PlayerLoss:
         features = cast(Any, self.discriminator).features
         with torch.no_grad():
             real = features(batch.images, **_noise(drawn, "matched_real"))
         fake = features(fakes, **_noise(drawn, "matched_fake"))
         difference = average(real.mean(0) - fake.mean(0))
         distances = difference.square() if self.matching == "squared" else difference.abs()
-        return Terms(distances.mean())
+        return PlayerLoss(distances.mean())
 
 
 def _with_labels(batch: Batch) -> tuple[Tensor, Tensor]:

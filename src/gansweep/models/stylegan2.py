@@ -23,12 +23,12 @@ from gansweep.config.ranges import Count, Decay, Range, Share, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import average
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.models.progan import filled
-from gansweep.models.terms import Memories, Scores, Terms
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import average
 
 
 class PathMean(nn.Module):
@@ -130,7 +130,7 @@ class StyleGAN2(GAN):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
         # real and fake samples may be judged in one call, but no group may hold both
         self.discriminator.spread.check(len(batch) // self.packing)
@@ -145,7 +145,7 @@ class StyleGAN2(GAN):
             terms.parts["path_length"] = terms.found["path_length"] = lengths.detach().mean()
         return terms
 
-    def remembered(self, player: str, slices: Sequence[Terms]) -> Memories:
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         found = super().remembered(player, slices)
         lengths = [terms.found["path_length"] for terms in slices if "path_length" in terms.found]
         if not lengths:

@@ -17,10 +17,10 @@ from torch.optim import Adam
 from gansweep.config.ranges import Range
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.clock import Clock
-from gansweep.models.distributed import average
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Terms
+from gansweep.models.player_loss import PlayerLoss
+from gansweep.terms.clock import Clock
+from gansweep.terms.collectives import average
 
 Weights = dict[str, Tensor]
 
@@ -60,11 +60,11 @@ class UnrolledGAN(GAN):
             )
         if unrolled not in ("adam", "sgd"):
             raise UserError(f"model.unrolled={unrolled} is no rule: use adam or sgd.")
-        if self.penalties or self.top_k is not None or self.feature_matching:
+        if joined := self.terms.acting_on("discriminator", "generator", "chosen"):
             raise UserError(
-                "The unrolled game is that of one loss: its k steps take no penalties, and its "
-                "generator neither top_k nor feature_matching. Use model.penalties={}, "
-                "model.top_k=null and model.feature_matching=0, or model=gan."
+                f"The unrolled game is that of one loss, and {', '.join(joined)} would add to it. "
+                "Use model.penalties={}, model.terms={}, model.top_k=null and "
+                "model.feature_matching=0, or model=gan."
             )
         rule = self.optimizer_makers["discriminator"]([nn.Parameter(torch.zeros(1))])
         plain = {"weight_decay": 0, "amsgrad": False, "maximize": False}
@@ -87,7 +87,7 @@ class UnrolledGAN(GAN):
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """The negative of D's loss after its next k steps, through which the gradient runs.
 
         "unrolled/gain": by how much those steps lower D's loss.
@@ -102,7 +102,7 @@ class UnrolledGAN(GAN):
         weights: Weights = dict(self.discriminator.named_parameters())
         now = loss(weights)
         _, last = self.looking_ahead(loss, weights, now)
-        return Terms(-last, {"unrolled/gain": now.detach() - last.detach()})
+        return PlayerLoss(-last, {"unrolled/gain": now.detach() - last.detach()})
 
     def judge_at(self, weights: Weights, samples: Tensor, labels: Tensor | None) -> Tensor:
         """The scores by other weights; batch statistics are used but not kept."""

@@ -16,10 +16,10 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder
 from gansweep.models.autoencoder import Coding, evaluating, like_weights
-from gansweep.models.clock import Clock
 from gansweep.models.draws import Draws
+from gansweep.models.player_loss import PlayerLoss
 from gansweep.models.reconstruction import Reconstruction
-from gansweep.models.terms import Terms
+from gansweep.terms.clock import Clock
 
 
 class VAE(Coding):
@@ -62,7 +62,7 @@ class VAE(Coding):
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
+    ) -> PlayerLoss:
         """-log p(x|z) + beta KL(q(z|x) | p(z)), means over the batch, in nats a sample (Eq. 10)."""
         posterior = self.coder.encoder(self.input(batch, drawn))
         unlikely = self.negative_log_likelihood(fakes, batch.images).mean()
@@ -72,7 +72,7 @@ class VAE(Coding):
             "vae/reconstruction": unlikely.detach(),
             "vae/kl": divergence.detach(),
         }
-        return Terms(unlikely + self.beta * divergence, parts)
+        return PlayerLoss(unlikely + self.beta * divergence, parts)
 
     def negative_log_likelihood(self, made: Tensor, wanted: Tensor) -> Tensor:
         """-log p(x|z) of each sample, (N,), in nats; `made` is the mean of p(x|z)."""

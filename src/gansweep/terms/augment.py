@@ -3,9 +3,8 @@
 An augmentation changes real and generated samples alike, in the losses of both players, so that
 the discriminator cannot know few images by heart and the generator need not imitate the changes.
 It is called as augmentation(images, draw) and gives images of the same shape, differentiable with
-respect to them. `noise(n)` says which random tensors that takes, as name -> (distribution, shape)
-with "uniform" on [0, 1) or "normal", the batch first; the caller draws them, so that the
-augmentation itself is a pure function.
+respect to them. It is a term (see term.py): `noise(images)` says which random tensors it needs, and
+the caller draws them, so that the augmentation itself is a pure function.
 
 Shapes: N batch, C channels, H and W pixels. Images are in [-1, 1]; results may leave that range.
 """
@@ -22,33 +21,29 @@ from torch.nn import functional as F
 
 from gansweep.config.ranges import Count, Kimg, Share
 from gansweep.errors import UserError, nearest
+from gansweep.terms.term import Draw, Judged, Noise, Term, TwoPlayers
 
-Noise = dict[str, tuple[str, tuple[int, ...]]]
 POLICIES = ("color", "translation", "cutout")
 
 
-class Augmentation(ABC):
+class Augmentation(Term, ABC):
     """A differentiable change of images, random only by the draw that it is given."""
 
     @abstractmethod
-    def noise(self, n: int) -> Noise:
-        """The random tensors that a call with n images needs."""
-
-    @abstractmethod
-    def __call__(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
 
-    def check(self, sample_shape: tuple[int, ...]) -> None:
-        """Raises: UserError for samples that it cannot change."""
-        if len(sample_shape) != 3:
-            raise UserError(
-                "model.augment changes images, and the data are points. Use model.augment=null, "
-                "or image data, as data=digits."
-            )
+    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+        changed: Tensor = self(samples, draw)
+        return changed
 
-    def parts(self) -> dict[str, Tensor]:
-        """Numbers to log beside the losses, 0-dim each."""
-        return {}
+    def misfit(self, game: TwoPlayers) -> str:
+        if len(game.sample_shape) == 3:
+            return ""
+        return (
+            "model.augment changes images, and the data are points. Use model.augment=null, "
+            "or image data, as data=digits."
+        )
 
 
 class DiffAugment(Augmentation):
@@ -70,11 +65,11 @@ class DiffAugment(Augmentation):
                 )
         self.policy = tuple(policy)
 
-    def noise(self, n: int) -> Noise:
+    def noise(self, samples: Tensor) -> Noise:
         counts = {"color": 3, "translation": 2, "cutout": 2}
-        return {name: ("uniform", (n, counts[name])) for name in self.policy}
+        return {name: ("uniform", (len(samples), counts[name])) for name in self.policy}
 
-    def __call__(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         if "color" in self.policy:
             images = recoloured(images, draw["color"].to(images))
         height, width = images.shape[2:]
@@ -182,24 +177,34 @@ class ADA(Augmentation, nn.Module):
         self.register_buffer("signs", torch.tensor(0.0))
         self.register_buffer("batches", torch.tensor(0.0))
 
-    def check(self, sample_shape: tuple[int, ...]) -> None:
-        super().check(sample_shape)
-        if sample_shape[0] not in self.channels:
-            raise UserError(
-                f"ADA changes colours, and the images have {sample_shape[0]} channels: use images "
-                "of 1 or 3 channels, or model.augment of gansweep.terms.augment.DiffAugment."
+    def misfit(self, game: TwoPlayers) -> str:
+        if reason := super().misfit(game):
+            return reason
+        if game.sample_shape[0] not in self.channels:
+            return (
+                f"ADA changes colours, and the images have {game.sample_shape[0]} channels: use "
+                "images of 1 or 3 channels, or model.augment of "
+                "gansweep.terms.augment.DiffAugment."
             )
+        if "ada" in game.loss.combines_with:
+            return ""
+        return (
+            "ADA follows how many samples the discriminator takes for real, and the scores of "
+            f"{type(game.loss).__name__} have no boundary that says so. Use term=diffaugment, or "
+            "another loss, as gansweep.terms.losses.NonSaturating."
+        )
 
-    def noise(self, n: int) -> Noise:
+    def noise(self, samples: Tensor) -> Noise:
+        n = len(samples)
         return {"chance": ("uniform", (n, 13)), "u": ("uniform", (n, 8)), "v": ("normal", (n, 7))}
 
-    def forward(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, images: Tensor, draw: Draw) -> Tensor:
         # places of pixels need more digits than the 16-bit numbers of autocast have
         with torch.autocast(device_type=images.device.type, enabled=False):
             wide = images.to(torch.promote_types(images.dtype, torch.float32))
             return self._changed(wide, draw).to(images.dtype)
 
-    def _changed(self, images: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+    def _changed(self, images: Tensor, draw: Draw) -> Tensor:
         chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
         p = self.p.to(images)
         # two rotations together shall happen with the probability p
@@ -215,14 +220,10 @@ class ADA(Augmentation, nn.Module):
     __call__ = nn.Module.__call__
 
     @torch.no_grad()
-    def adapted(self, real_sign: Tensor, images: int) -> Mapping[str, Tensor]:
-        """What its buffers become after a step of the discriminator's.
-
-        real_sign: mean sign of the real scores, over all processes.   images: real ones seen in it.
-        """
-        signs, batches = self.signs + real_sign, self.batches + 1
+    def learned(self, judged: Judged) -> Mapping[str, Tensor]:
+        signs, batches = self.signs + judged.taken, self.batches + 1
         due = batches >= self.every_batches  # a tensor: no wait for the device
-        step = images * self.every_batches / (self.kimg * 1000)
+        step = judged.images * self.every_batches / (self.kimg * 1000)
         moved = self.p + torch.sign(signs / batches - self.target) * step
         p = torch.where(due, moved.clamp_min(0), self.p)
         return {"p": p, "signs": signs * ~due, "batches": batches * ~due}

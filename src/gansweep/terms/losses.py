@@ -21,7 +21,7 @@ Kind = Literal["logit", "critic", "energy", "paired_logit"]
 class Loss(ABC):
     """What the discriminator's scores cost either player.
 
-    kind: what a score means (see Scores in models/terms.py): a critic's is never a probability.
+    kind: what a score means (see Scores in models/player_loss.py); only a logit's is a probability.
     boundary: the score that speaks for neither, above which a sample is taken for real; None where
         only differences count.
     tie: the discriminator's loss where it tells nothing, all scores being the boundary or alike;

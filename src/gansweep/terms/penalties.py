@@ -1,10 +1,8 @@
-"""Penalties on the discriminator: on its gradient with respect to its input, on its consistency.
+"""What holds the discriminator: penalties on its gradient, consistency and scores; weight clipping.
 
 A penalty is called as penalty(discriminator, real, fake, draw) and returns an unweighted scalar;
-the discriminator's loss adds weight * penalty. `noise(real)` says which random tensors it needs, as
-name -> (distribution, shape) with "uniform" on [0, 1) or "normal", the leading dimension being the
-batch; the caller draws them, so that a penalty itself is a pure function. A ScorePenalty is called
-with the scores that the loss has anyway.
+the discriminator's loss adds weight * penalty. It is a term (see term.py): `noise(real)` says which
+random tensors it needs, and the caller draws them, so that a penalty itself is a pure function.
 
 real, fake: (N, C, H, W) or (N, D). The computation leaves autocast and keeps the dtype of `real`;
 no gradient reaches the generator. A discriminator with batch normalisation mixes the samples of a
@@ -13,17 +11,17 @@ batch: then the gradient is that of the batch's sum, not of each sample's score.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Decay, Weight
+from gansweep.config.ranges import Decay, Positive, Weight
 from gansweep.errors import UserError
 from gansweep.terms.augment import mirrored, reach_of, shifted, shifts
+from gansweep.terms.term import Judged, Noise, Step, Term
 
 Discriminator = Callable[[Tensor], Tensor]
-Noise = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def _input_gradients(discriminator: Discriminator, points: Tensor) -> Tensor:
@@ -43,18 +41,16 @@ def _per_sample(real: Tensor) -> tuple[int, ...]:
     return (real.shape[0],) + (1,) * (real.dim() - 1)
 
 
-class Penalty(ABC):
+class Penalty(Term, ABC):
     """A term of the discriminator's loss that looks at how its scores change with its input."""
 
-    takes_points: ClassVar[bool] = True
-    of_gradients: ClassVar[bool] = True  # whether it differentiates the discriminator's gradient
+    of_gradients = True
 
     def __init__(self, *, weight: Weight) -> None:
         self.weight = weight
 
-    def noise(self, real: Tensor) -> Noise:
-        """The random tensors that a call with this batch needs."""
-        return {}
+    def discriminator(self, step: Step) -> Tensor:
+        return self(step.judge, step.real, step.fake, step.draw)
 
     @abstractmethod
     def __call__(
@@ -165,26 +161,7 @@ class Consistency(Penalty):
         return (discriminator(samples) - discriminator(changed)).square().mean()
 
 
-class ScorePenalty(ABC):
-    """A term of the discriminator's loss of its scores alone, which remembers earlier ones."""
-
-    weight: float
-    of_gradients: ClassVar[bool] = False
-    takes_points: ClassVar[bool] = True
-
-    @abstractmethod
-    def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
-
-    @abstractmethod
-    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
-        """What its buffers become after the discriminator's step.
-
-        real_mean, fake_mean: of the step's scores, over all processes, 0-dim.
-        """
-
-
-class LeCam(ScorePenalty, nn.Module):
+class LeCam(Term, nn.Module):
     """E(f(x) - a_F)^2 + E(f(G(z)) - a_R)^2, a_R and a_F the moving averages of the scores' means.
 
     decay: what a step keeps of the averages, which start at the first batch's; nothing is
@@ -205,13 +182,33 @@ class LeCam(ScorePenalty, nn.Module):
         self.register_buffer("anchors", torch.zeros(2))  # of real, of generated samples
         self.register_buffer("steps", torch.zeros(()))
 
+    def discriminator(self, step: Step) -> Tensor:
+        assert step.real_scores is not None
+        return self.of_scores(step.real_scores, step.fake_scores)
+
     def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
         real_anchor, fake_anchor = self.anchors.to(real_scores).unbind()
         distances = (real_scores - fake_anchor).square() + (fake_scores - real_anchor).square()
         return distances.mean() * (self.steps > 0)
 
     @torch.no_grad()
-    def learned(self, real_mean: Tensor, fake_mean: Tensor) -> Mapping[str, Tensor]:
-        means = torch.stack([real_mean, fake_mean]).to(self.anchors)
+    def learned(self, judged: Judged) -> Mapping[str, Tensor]:
+        means = torch.stack([judged.real, judged.fake]).to(self.anchors)
         kept = self.decay * (self.steps > 0)
         return {"anchors": kept * self.anchors + (1 - kept) * means, "steps": self.steps + 1}
+
+
+class WeightClip(Term):
+    """Holds each weight of the discriminator within -limit to limit after each of its steps.
+
+    Source: Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1.
+    """
+
+    def __init__(self, limit: Positive) -> None:
+        self.limit = limit
+
+    def after_move(self, discriminator: nn.Module) -> None:
+        weights: list[Tensor] = list(discriminator.parameters())
+        torch._foreach_clamp_max_(weights, self.limit)
+        torch._foreach_clamp_min_(weights, -self.limit)

@@ -7,9 +7,12 @@ of images. A budget_kimg that grows on resuming stretches the schedules that dep
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 from gansweep.config.ranges import Decay, Kimg, Range, Share
+
+Schedule = Callable[[float, float], float]  # (kimg, budget_kimg) -> factor
 
 
 def linear_decay(kimg: float, budget_kimg: float, *, start: Decay = 0.0) -> float:

@@ -26,7 +26,7 @@ class Scores:
 
 
 @dataclass(slots=True)
-class Terms:
+class PlayerLoss:
     """A player's loss (a scalar with its graph), its named detached parts, the scores behind it.
 
     found: what else `remembered` needs of the step, detached: name -> tensor.

@@ -10,9 +10,9 @@ from gansweep.errors import UserError
 from gansweep.metrics.scores.modes import mixture_modes
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.packing import packs
 from gansweep.run.build import build_data, build_model
 from gansweep.run.train import NOISE_OFFSET
+from gansweep.terms.packing import packs
 
 
 def build(*overrides: str, shape: tuple[int, ...] = (2,), n_classes: int | None = None) -> GAN:

@@ -9,6 +9,27 @@ import torch
 from torch import Tensor
 
 from gansweep.errors import UserError
+from gansweep.terms.term import Draw, Term, TwoPlayers
+
+
+class Packing(Term):
+    """The discriminator is shown `size` neighbours of a batch as one sample."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise UserError(f"model.packing={size} counts samples: use 1 for no packing.")
+        self.size = size
+
+    def misfit(self, game: TwoPlayers) -> str:
+        if not game.conditional or self.size == 1:
+            return ""
+        return (
+            f"model.packing={self.size} puts samples of several classes before a discriminator "
+            "that is given one. Use packing=1, or a model without classes."
+        )
+
+    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+        return packs(samples, self.size)
 
 
 def packs(samples: Tensor, size: int) -> Tensor:

@@ -16,10 +16,11 @@ from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.run.build import build_data, build_model
 from gansweep.run.train import train
-from gansweep.terms.augment import ADA
+from gansweep.terms.augment import ADA, Augmentation
 from gansweep.terms.losses import Hinge, LeastSquares, Loss, NonSaturating
 from gansweep.terms.penalties import Consistency, LeCam
 from gansweep.terms.schedules import geometric
+from gansweep.terms.term import Judged
 
 IMAGE = (1, 8, 8)
 DIFF = (
@@ -137,7 +138,8 @@ def test_two_processes_learn_from_the_scores_of_both(tmp_path: Path) -> None:
 
 def test_both_players_see_changed_samples_each_by_its_own_draw() -> None:
     model = build(DIFF)
-    assert model.draws is not None and model.augment is not None
+    augment = model.terms["augment"]
+    assert model.draws is not None and isinstance(augment, Augmentation)
     given = batch()
     drawn = model.draw(model.draws, given, model.clock)
     fakes = model.make(given, drawn, model.clock)
@@ -146,12 +148,12 @@ def test_both_players_see_changed_samples_each_by_its_own_draw() -> None:
         return {k: drawn[f"augment.{kind}.{k}"] for k in ("color", "translation", "cutout")}
 
     real, fake = (
-        model.discriminator(model.augment(x, own(kind)))
+        model.discriminator(augment(x, own(kind)))
         for x, kind in ((given.images, "real"), (fakes, "fake"))
     )
     found = model.player_loss("discriminator", given, drawn, fakes, model.clock)
     torch.testing.assert_close(found.loss, model.loss.discriminator(real, fake))
-    seen = model.discriminator(model.augment(fakes, own("generator")))
+    seen = model.discriminator(augment(fakes, own("generator")))
     found = model.player_loss("generator", given, drawn, fakes, model.clock)
     torch.testing.assert_close(found.loss, model.loss.generator(None, seen))
     assert not torch.equal(drawn["augment.fake.cutout"], drawn["augment.generator.cutout"])
@@ -170,7 +172,8 @@ def test_samples_and_scores_to_look_at_are_not_changed() -> None:
 def test_ada_follows_the_signs_of_the_real_scores_on_the_image_clock() -> None:
     """Steps of 8 images, p moved after every second one by 16 / 100."""
     model = build(ADAPTIVE)
-    assert isinstance(model.augment, ADA)
+    ada = model.terms["augment"]
+    assert isinstance(ada, ADA)
     p, signs = 0.0, []
     for k in range(12):
         model.training_step(batch(k), k)
@@ -179,12 +182,12 @@ def test_ada_follows_the_signs_of_the_real_scores_on_the_image_clock() -> None:
         if k % 2:
             direction = 1 if sum(signs) / 2 > 0.6 else -1
             p, signs = max(0.0, p + direction * 0.16), []
-        assert model.augment.p.item() == pytest.approx(p, abs=1e-6)
+        assert ada.p.item() == pytest.approx(p, abs=1e-6)
     with torch.no_grad():
         model.discriminator.output.bias += 100  # every real sample is told for sure
     for k in range(4):
         model.training_step(batch(k), k)
-    assert model.augment.p.item() == pytest.approx(p + 0.32, abs=1e-6)
+    assert ada.p.item() == pytest.approx(p + 0.32, abs=1e-6)
     assert "augment/p" in model.recent_means()
 
 
@@ -201,21 +204,25 @@ def test_scores_between_the_targets_speak_for_neither(loss: Loss) -> None:
     assert float(real) == pytest.approx(-float(fake)) and float(fake) > 0
 
 
+def after(real: float, fake: float) -> Judged:
+    return Judged(torch.tensor(real), torch.tensor(fake), torch.tensor(0.0), 8)
+
+
 def test_lecam_by_hand() -> None:
     lecam = LeCam(weight=1.0, decay=0.75)
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
     assert lecam.of_scores(real, fake).item() == 0  # before any average
-    lecam.load_state_dict(lecam.learned(torch.tensor(2.0), torch.tensor(-1.0)))
+    lecam.load_state_dict(lecam.learned(after(2.0, -1.0)))
     # (1 + 1)^2, (3 + 1)^2 and (0 - 2)^2, (-2 - 2)^2
     assert lecam.of_scores(real, fake).item() == pytest.approx((4 + 16) / 2 + (4 + 16) / 2)
-    lecam.load_state_dict(lecam.learned(torch.tensor(4.0), torch.tensor(3.0)))
+    lecam.load_state_dict(lecam.learned(after(4.0, 3.0)))
     assert lecam.anchors.tolist() == pytest.approx([2.5, 0.0])
     assert lecam.of_scores(real, fake).item() == pytest.approx((1 + 9) / 2 + (6.25 + 20.25) / 2)
 
 
 def test_lecam_averages_the_scores_of_the_discriminators_steps() -> None:
     model = build(LECAM)
-    lecam = model.penalties["lecam"]
+    lecam = model.terms["lecam"]
     assert isinstance(lecam, LeCam)
     slow: Tensor | None = None
     for k in range(3):
@@ -336,7 +343,7 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
         (["model=r3gan", TOP_K], "compares each with real samples.*top_k=null"),
         (["model=r3gan", ADAPTIVE], "no boundary.*term=diffaugment"),
         (["model.feature_matching=-1"], "not a number from 0"),
-        (["model.adversarial=0"], "not 0 for both"),
+        (["model.adversarial=0"], "nothing to learn from.*feature_matching=1"),
         (["model.penalty_interval=0"], "penalty_interval=0"),
         (
             ["model.augment={_target_: gansweep.terms.augment.DiffAugment, policy: [cutot]}"],
@@ -347,7 +354,7 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
         ([HEAD.replace("n_kernels: 3", "n_kernels: 0")], "n_kernels=0"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_mend(words: list[str], message: str) -> None:
+def test_what_does_not_fit_is_refused_with_the_fix(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(*words)
 

@@ -1,0 +1,172 @@
+"""What a training procedure writes and declares; `Adversarial` owns all the rest.
+
+A procedure names its players and writes, for each, a loss that is a function of the networks, its
+memory, a batch, given noise and a clock alone, and that changes none of them.
+
+Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.models.draws import Draws
+from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.terms.clock import Clock
+from gansweep.terms.losses import Loss
+
+
+class Contract(pl.LightningModule):
+    """The abstract members are what every procedure writes; the others have a usual answer."""
+
+    sample_shape: tuple[int, ...]
+    n_classes: int | None
+    source_shape: tuple[int, ...] | None
+    accumulate: int
+    conditional = False  # whether the makers follow the labels of a batch
+    takes_points = True  # whether it can be built for points as well as for images
+    needs_labels = False
+    needs_source = False
+    needs_pairs = False  # whether the sources must be counterparts of the images
+    sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
+    uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
+    judged_together = 1  # neighbours that the discriminator looks at as one: divides every batch
+
+    def refuse_what_is_missing(self) -> None:
+        """Raises: UserError where the data lack what this model needs."""
+        if self.needs_labels and self.n_classes is None:
+            raise UserError(
+                "This model learns classes, and the data have no labels. Use labelled data "
+                "(data=digits, or a folder with one sub-folder for each class), or a model "
+                "without classes, as model=dcgan."
+            )
+        if self.needs_source and self.source_shape is None:
+            raise UserError(
+                "This model makes an image from another one, and the data have no source images. "
+                "Use data=paired or data=unpaired, which derive them from a data set by data.task= "
+                "or take two folders."
+            )
+        if len(self.sample_shape) == 1 and not self.takes_points:
+            raise UserError(
+                "This model needs images, and the data are points. Use data=digits, or a model "
+                "that takes points, as model=gan."
+            )
+
+    @property
+    @abstractmethod
+    def players(self) -> dict[str, nn.Module]:
+        """Name -> network, in the order of their turns; the first moves on every batch."""
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """The players that make samples."""
+        return ("generator",)
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The players that have a moving average where `ema_kimg` is set: the makers."""
+        return self.makers
+
+    @abstractmethod
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+        """Everything random in one step, each with the batch as its first dimension."""
+
+    @abstractmethod
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+        """What the makers produce for a batch, (N, C, H, W) or (N, D); shared by all losses."""
+
+    @abstractmethod
+    def player_loss(
+        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+    ) -> PlayerLoss:
+        """The loss of one player: a pure function of networks, memory, batch, draw and clock.
+
+        It writes nothing: what a step changes beside weights follows from its `PlayerLoss`, see
+        `remembered`. The networks' own buffers (batch statistics, power iteration) are theirs.
+        A loss that must not reach the makers detaches `fakes` itself.
+        """
+
+    @abstractmethod
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Samples to look at and to measure, (N, C, H, W) in [-1, 1] or (N, D), no gradient.
+
+        batch: says how many, and carries the labels or sources that a generator may be asked for.
+        rng: a CPU generator. The averaged weights are used where there are any.
+        """
+
+    @abstractmethod
+    def scores(self, batch: Batch, rng: torch.Generator) -> Scores | None:
+        """The discriminator's scores of a batch and of as many fakes, no gradient."""
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What an option can still bring into this game as it is, of the terms that several share:
+
+        "loss", another one in the place of its own; "penalties"; "augment"; "ada"; "packing";
+        "spectral_norm" and "head", those of the discriminator's network.
+        """
+        return frozenset()
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Which terms it has that a loss must combine with (see `Loss.combines_with`)."""
+        return frozenset({"accumulate"} if self.accumulate > 1 else ())
+
+    def declared(self) -> dict[str, Any]:
+        """What others need to know of this game, in plain values, for the record."""
+        loss = getattr(self, "loss", None)
+        return {
+            "players": list(self.players),
+            "sample_shape": list(self.sample_shape),
+            "judged_together": self.judged_together,
+            "takes": sorted(self.takes),
+            "uses": sorted(self.uses),
+            "loss": loss.declared() if isinstance(loss, Loss) else {},
+        }
+
+    @property
+    def kinds(self) -> int | None:
+        """How many kinds of sample it can be asked for: classes, or values of a code of its own."""
+        return self.n_classes if self.conditional else None
+
+    def fakes_of(self, kind: int, batch: Batch, rng: torch.Generator) -> Tensor:
+        """As `fakes`, all of one of the `kinds`; from alike `rng` nothing but the kind differs."""
+        labels = torch.full((len(batch),), kind, device=batch.images.device)
+        return self.fakes(replace(batch, labels=labels), rng)
+
+    def answers(self, batch: Batch) -> dict[str, Tensor]:
+        """What the model says of real samples besides making new ones, no gradient.
+
+        The held-out scores are measured on what is there:
+        "logits": (N, n_classes), of the sample's class; "images": what it makes of the batch's
+        sources, or of its images where there are none, shaped as `batch.images`;
+        "cycle": the sources made again from "images", shaped as `batch.source`;
+        "codes": (N, L), where near codes mean alike images;
+        "anomaly/NAME": (N,), the higher the less normal by that criterion.
+        """
+        return {}
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        """What is no network yet decides the next step: modules whose buffers hold it."""
+        return {}
+
+    def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
+        """What buffers of `memory` become after a player's move; those left out stay.
+
+        slices: the terms of the move, one for each slice of the batch; the result is the same on
+            every process.
+        """
+        return {}
+
+    def after_move(self, player: str) -> None:
+        """What a procedure does to a player's weights after its step (clipping, say)."""

@@ -1,0 +1,47 @@
+"""Tensors of all processes that train one game, as the losses need them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def average(tensor: Tensor) -> Tensor:
+    """The mean of a tensor over the processes, on each of them; itself with one process.
+
+    Differentiable: with each process's loss a function of the mean, the gradients that are then
+    averaged are those of one process with the whole batch.
+    """
+    mean: Tensor = _Average.apply(tensor) if dist.is_initialized() else tensor
+    return mean
+
+
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        mean = tensor.detach().clone()
+        dist.all_reduce(mean)
+        return mean / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Average.forward(ctx, gradients[0])
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """(N, ...) -> (world N, ...): the rows of all processes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def own_rows(tensor: Tensor) -> Tensor:
+    """(world N, ...) -> (N, ...): this process's rows of what `gathered` gives."""
+    if not dist.is_initialized():
+        return tensor
+    return tensor.chunk(dist.get_world_size())[dist.get_rank()]

@@ -1,0 +1,164 @@
+"""The terms of a two-player game together, each at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from gansweep.errors import UserError
+from gansweep.terms.clock import Clock
+from gansweep.terms.losses import Kind
+from gansweep.terms.term import Draw, Judged, Noise, Step, Term, TwoPlayers
+
+VIEWS = ("real", "fake", "generator")  # whose samples the discriminator is shown
+
+
+class Joined(nn.Module):
+    """Terms by their names, in the order in which they act.
+
+    penalties: join on every k-th of the discriminator's steps only, k times as strong, where
+        `penalty_interval` is k (lazy regularisation: Karras et al. 2020, arXiv:1912.04958,
+        Section 3.1). Their curves are penalty/NAME.
+    free: the user's others; their curves are term/NAME.
+    with_options: those that options of the game's own bring, None where they do not.
+    """
+
+    def __init__(
+        self,
+        penalties: Mapping[str, Term],
+        free: Mapping[str, Term],
+        with_options: Mapping[str, Term | None],
+        penalty_interval: int,
+    ) -> None:
+        super().__init__()
+        self.penalty_interval = penalty_interval
+        own = {name: term for name, term in with_options.items() if term is not None}
+        self.by_name = {**penalties, **free, **own}
+        if len(self.by_name) < len(penalties) + len(free) + len(own):
+            raise UserError(
+                f"Two terms of this game share a name: {', '.join((*penalties, *free, *own))}. "
+                "Give each of model.penalties and model.terms a name of its own."
+            )
+        self.penalties = frozenset(penalties)
+        self.labels = {name: name for name in own}
+        self.labels |= {name: f"penalty/{name}" for name in penalties}
+        self.labels |= {name: f"term/{name}" for name in free}
+        learning = {n: term for n, term in self.by_name.items() if isinstance(term, nn.Module)}
+        self.learning = nn.ModuleDict(learning)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_name
+
+    def __getitem__(self, name: str) -> Term:
+        return self.by_name[name]
+
+    def items(self) -> Iterable[tuple[str, Term]]:
+        return self.by_name.items()
+
+    @property
+    def memory(self) -> dict[str, nn.Module]:
+        """Those that remember something from step to step."""
+        return dict(self.learning.items())
+
+    @property
+    def compares_samples(self) -> bool:
+        return any(term.compares_samples for term in self.by_name.values())
+
+    @property
+    def of_gradients(self) -> bool:
+        return any(term.of_gradients for term in self.by_name.values())
+
+    def acting_on(self, *hooks: str) -> dict[str, Term]:
+        """The terms that override one of these hooks, by their names."""
+        return {
+            name: term
+            for name, term in self.by_name.items()
+            if any(term.acts_on(hook) for hook in hooks)
+        }
+
+    def refuse_misfits(self, game: TwoPlayers) -> None:
+        """Raises: UserError for a term that cannot join the game."""
+        for name, term in self.items():
+            if reason := term.misfit(game):
+                raise UserError(reason)
+            if len(game.sample_shape) == 1 and not term.takes_points:
+                group = "penalties" if name in self.penalties else "terms"
+                raise UserError(
+                    f"model.{group}.{name} changes images, and the data are points. Leave it out, "
+                    "or use image data, as data=digits."
+                )
+
+    def refuse_without_features(self, discriminator: nn.Module) -> None:
+        """Raises: UserError where a term reads features that this network does not have."""
+        reading = [self.labels[name] for name, term in self.items() if term.needs_features]
+        if reading and not hasattr(discriminator, "features"):
+            raise UserError(
+                f"{', '.join(reading)} needs a discriminator with a method `features`: "
+                f"{type(discriminator).__name__} has none. Leave the term out (feature_matching=0) "
+                "or use another network, as gansweep.layers.dcgan.Discriminator."
+            )
+
+    def noise(self, images: Tensor, packed: Tensor) -> dict[str, Noise]:
+        """What to draw for a step: NAME, or NAME.VIEW of a term that changes what D is shown.
+
+        images: the batch's own.   packed: as they come to the discriminator.
+        """
+        changing = self.acting_on("shown")
+        wanted = {n: t.noise(packed) for n, t in self.by_name.items() if n not in changing}
+        for name, term in changing.items():
+            wanted |= {f"{name}.{view}": term.noise(images) for view in VIEWS}
+        return wanted
+
+    def shown(self, samples: Tensor, drawn: Draw, view: str) -> Tensor:
+        """What D sees of samples in training.   view: one of `VIEWS`."""
+        for name, term in self.acting_on("shown").items():
+            samples = term.shown(samples, _own(drawn, f"{name}.{view}"))
+        return samples
+
+    def chosen(self, fake_scores: Tensor, kind: Kind, clock: Clock) -> Tensor:
+        """The scores that G's own loss learns from."""
+        for term in self.acting_on("chosen").values():
+            fake_scores = term.chosen(fake_scores, kind, clock)
+        return fake_scores
+
+    def join(
+        self, player: str, loss: Tensor, step: Callable[[], Step]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """A player's loss with what its terms add, and the terms' values, detached, by label.
+
+        player: "discriminator" or "generator".   step: what the terms see, made if one looks; its
+        `draw` is that of all terms.
+        """
+        seen: Step | None = None
+        parts: dict[str, Tensor] = {}
+        for name, term in self.acting_on(player).items():
+            seen = step() if seen is None else seen
+            factor = seen.clock.factor(self.penalty_interval if name in self.penalties else 1)
+            if not factor:
+                continue
+            value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
+            if value is not None:
+                parts[self.labels[name]] = value.detach()
+                loss = loss + term.weight * factor * value
+        return loss, parts
+
+    def parts(self) -> dict[str, Tensor]:
+        """Numbers of the terms' own."""
+        return {name: v for term in self.by_name.values() for name, v in term.parts().items()}
+
+    @torch.no_grad()
+    def after_move(self, discriminator: nn.Module) -> None:
+        for term in self.by_name.values():
+            term.after_move(discriminator)
+
+    def learned(self, judged: Judged) -> dict[str, Mapping[str, Tensor]]:
+        """Name -> buffer -> what it becomes."""
+        return {name: self.by_name[name].learned(judged) for name in self.learning}
+
+
+def _own(drawn: Draw, name: str) -> dict[str, Tensor]:
+    """The draws called NAME.KEY, by their keys."""
+    return {k[len(name) + 1 :]: v for k, v in drawn.items() if k.startswith(f"{name}.")}
