@@ -34,11 +34,12 @@ def in_the_users_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_one_run_with_a_loss_a_game_a_penalty_a_callback_and_a_score_of_ones_own(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    packages = "my_losses,my_game,my_penalties,my_callbacks,my_scores"
+    packages = "my_losses,my_game,my_penalties,my_terms,my_callbacks,my_scores"
     done = command(
         *("train", "--config-dir", str(EXAMPLE / "conf"), "model=my_game", "callbacks=mine"),
         "model.loss._target_=my_losses.SmoothedNonSaturating",
         "+model.penalties.one_sided={_target_: my_penalties.OneSided, weight: 10}",
+        "+model.terms.drift={_target_: my_terms.Drift, weight: 0.001}",
         *("+metrics.own.sliced._target_=my_scores.Sliced", "metrics.scores=[fid]"),
         *("callbacks.weight_norms.every_steps=1", "callbacks.losses.every_steps=1"),
         *(f"extra_packages=[{packages}]", *SMALL),
@@ -47,7 +48,7 @@ def test_one_run_with_a_loss_a_game_a_penalty_a_callback_and_a_score_of_ones_own
     (place,) = (tmp_path / "runs" / "digits").iterdir()
     record = RunRecord(place)
     curves = {name for row in record.history() for name in row}
-    assert {"diversity", "penalty/one_sided", "weight_norm/discriminator"} <= curves
+    assert {"diversity", "penalty/one_sided", "term/drift", "weight_norm/discriminator"} <= curves
     result = record.result()
     assert result["game"]["loss"]["tie"] == pytest.approx(math.log(4))
     protocol = result["protocols"]["sliced_digitsnet1_100_train"]

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.models.clock import Clock
 from gansweep.models.gan import GAN
-from gansweep.models.terms import Terms
+from gansweep.models.player_loss import PlayerLoss
+from gansweep.terms.clock import Clock
 
 
 class ModeSeekingGAN(GAN):
@@ -28,11 +28,11 @@ class ModeSeekingGAN(GAN):
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> Terms:
-        terms = super().generator_loss(batch, drawn, fakes, clock)
+    ) -> PlayerLoss:
+        found = super().generator_loss(batch, drawn, fakes, clock)
         z = drawn["z"]
         between_images = (fakes[1:] - fakes[:-1]).abs().mean()
         ratio = (z[1:] - z[:-1]).abs().mean() / (between_images + 1e-5)
-        terms.loss = terms.loss + self.diversity * ratio
-        terms.parts["diversity"] = ratio.detach()  # a curve of the run
-        return terms
+        found.loss = found.loss + self.diversity * ratio
+        found.parts["diversity"] = ratio.detach()  # a curve of the run
+        return found

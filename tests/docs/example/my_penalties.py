@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gansweep.terms.penalties import Discriminator, Noise, Penalty
+from gansweep.terms.penalties import Discriminator, Penalty
+from gansweep.terms.term import Noise
 
 
 class OneSided(Penalty):
