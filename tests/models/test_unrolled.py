@@ -174,7 +174,7 @@ def test_what_cannot_be_unrolled_is_refused() -> None:
         build("model.unrolling_steps=-1")
     with pytest.raises(UserError, match="unrolled=lbfgs"):
         build("model.unrolled=lbfgs")
-    with pytest.raises(UserError, match="no penalties.*model=gan"):
+    with pytest.raises(UserError, match="add to it.*model=gan"):
         build(
             "+model.penalties.r1._target_=gansweep.terms.penalties.R1",
             "+model.penalties.r1.weight=1",
