@@ -7,7 +7,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
-from torch.nn import functional as F
 
 from gansweep.config import compose as config
 from gansweep.errors import UserError
@@ -15,11 +14,13 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.progan import DriftingWasserstein
 from gansweep.run.build import build_data, build_model
 from gansweep.terms.losses import (
+    EnergyMargin,
     Hinge,
     LeastSquares,
     Loss,
     Minimax,
     NonSaturating,
+    RelativisticAverage,
     RelativisticPairing,
     Wasserstein,
 )
@@ -34,6 +35,8 @@ LOSSES = [
     Wasserstein(),
     Hinge(),
     RelativisticPairing(),
+    RelativisticAverage(),
+    EnergyMargin(margin=3.0),
 ]
 
 
@@ -108,28 +111,10 @@ def test_declarations_are_plain_values() -> None:
         assert json.loads(json.dumps(loss.declared())) == loss.declared()
 
 
-class RelativisticAverage(Loss):
-    """Each score against the mean of the other kind: Jolicoeur-Martineau 2018, arXiv:1807.00734."""
-
-    kind = "paired_logit"
-    boundary = None
-    tie = 2 * LOG2
-    pairs_real = True
-    compares_samples = True
-
-    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        real, fake = real_scores - fake_scores.mean(), fake_scores - real_scores.mean()
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-    def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
-        assert real_scores is not None
-        return self.discriminator(fake_scores, real_scores)
-
-
 @pytest.mark.parametrize("model", ["dcgan", "pix2pix", "context_encoder", "aae"])
 def test_a_loss_that_compares_samples_refuses_slices_of_a_batch(model: str) -> None:
     data = ["data=digits"] if model in ("dcgan", "aae") else ["data=paired", "data.task=hole"]
-    own = ["model.loss._target_=test_losses.RelativisticAverage", "extra_packages=[test_losses]"]
+    own = ["model.loss._target_=gansweep.terms.losses.RelativisticAverage"]
 
     def build(accumulate: int, *more: str) -> Adversarial:
         cfg = config.compose([f"model={model}", *data, f"model.accumulate={accumulate}", *more])
@@ -145,8 +130,7 @@ def test_a_loss_that_compares_samples_refuses_slices_of_a_batch(model: str) -> N
 def test_a_loss_that_compares_samples_refuses_top_k() -> None:
     cfg = config.compose(["model=dcgan", "data=digits", "term=[top_k]"])
     cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
-    cfg.model.loss._target_ = "test_losses.RelativisticAverage"
-    cfg.extra_packages = ["test_losses"]
+    cfg.model.loss._target_ = "gansweep.terms.losses.RelativisticAverage"
     with pytest.raises(UserError, match="model.top_k=null"):
         build_model(cfg, build_data(cfg))
 
@@ -207,6 +191,35 @@ def test_relativistic_pairing_sees_differences_alone() -> None:
     assert torch.allclose(shifted, RelativisticPairing().discriminator(REAL, FAKE))
 
 
+def test_relativistic_average_against_a_loop_over_samples() -> None:
+    real, fake = REAL.tolist(), FAKE.tolist()
+    mean_real, mean_fake = sum(real) / 3, sum(fake) / 3  # 0.6 and -0.1
+
+    def cost(better: float, worse: float) -> float:
+        return -math.log(1 / (1 + math.exp(worse - better)))
+
+    discriminator = sum(cost(r, mean_fake) / 3 for r in real)
+    discriminator += sum(cost(mean_real, f) / 3 for f in fake)
+    generator = sum(cost(f, mean_real) / 3 for f in fake) + sum(
+        cost(mean_fake, r) / 3 for r in real
+    )
+    loss = RelativisticAverage()
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx(discriminator)
+    assert loss.generator(REAL, FAKE).item() == pytest.approx(generator)
+    assert loss.discriminator(REAL + 3, FAKE + 3).item() == pytest.approx(discriminator)
+
+
+def test_energy_margin_by_hand() -> None:
+    real, fake = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 2.0, 5.0])
+    # mean (1, 0.5) + mean (2.75, 1, 0), and the mean of the fakes' energies
+    assert EnergyMargin(margin=3).discriminator(real, fake).item() == pytest.approx(0.75 + 1.25)
+    assert EnergyMargin(margin=3).generator(None, fake).item() == pytest.approx(7.25 / 3)
+    # any energy up to the margin costs the same where the two kinds are alike
+    for energy in (0.0, 1.0, 3.0):
+        tied = torch.full((4,), energy)
+        assert EnergyMargin(margin=3).discriminator(tied, tied).item() == pytest.approx(3)
+
+
 def test_kinds_say_what_a_score_is() -> None:
     kinds = {type(loss).__name__: loss.kind for loss in LOSSES}
     assert kinds == {
@@ -216,6 +229,8 @@ def test_kinds_say_what_a_score_is() -> None:
         "Wasserstein": "critic",
         "Hinge": "critic",
         "RelativisticPairing": "paired_logit",
+        "RelativisticAverage": "paired_logit",
+        "EnergyMargin": "energy",
     }
 
 

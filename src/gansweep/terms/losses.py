@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Finite
+from gansweep.config.ranges import Finite, Positive
 
 Kind = Literal["logit", "critic", "energy", "paired_logit"]
 
@@ -193,3 +193,46 @@ class RelativisticPairing(Loss):
     def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
         assert real_scores is not None, "RelativisticPairing needs the real samples' scores"
         return F.softplus(real_scores - fake_scores).mean()
+
+
+class RelativisticAverage(Loss):
+    """Each sample is judged against the mean score of the other kind (RaSGAN).
+
+    L_D = E softplus(E f(G(z)) - f(x)) + E softplus(f(G(z)) - E f(x)),  and L_G is L_D with real and
+    generated samples exchanged. Of several processes each takes the means of its own slice.
+    Source: Jolicoeur-Martineau 2018, arXiv:1807.00734, Section 4.
+    """
+
+    kind = "paired_logit"
+    pairs_real = True
+    compares_samples = True
+    boundary = None
+    tie = math.log(4)
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        real = F.softplus(fake_scores.mean() - real_scores).mean()
+        return real + F.softplus(fake_scores - real_scores.mean()).mean()
+
+    def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
+        assert real_scores is not None, "RelativisticAverage needs the real samples' scores"
+        return self.discriminator(fake_scores, real_scores)
+
+
+class EnergyMargin(Loss):
+    """L_D = E f(x) + E max(0, margin - f(G(z))),  L_G = E f(G(z)), on energies f of at least 0.
+
+    Source: Zhao et al. 2016, arXiv:1609.03126, Eqs. 1 and 2.
+    """
+
+    kind = "energy"
+    boundary = None
+
+    def __init__(self, *, margin: Positive) -> None:
+        self.margin = margin
+        self.tie = margin  # at any energy up to the margin
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        return real_scores.mean() + F.relu(self.margin - fake_scores).mean()
+
+    def generator(self, real_scores: Tensor | None, fake_scores: Tensor) -> Tensor:
+        return fake_scores.mean()
