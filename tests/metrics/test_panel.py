@@ -251,7 +251,7 @@ FULL = {
     *("modes_120", "reverse_kl_120", "confident_modes_120", "confident_reverse_kl_120"),
     *("in_no_mode_120", "mode_counts_120"),
     *("support_squaresnet_120_train", "twins_squaresnet_120_train"),
-    *("memorisation_squaresnet_120_test", "fifty_fifty_120_test"),
+    *("vendi_squaresnet_120", "memorisation_squaresnet_120_test", "fifty_fifty_120_test"),
 }
 
 

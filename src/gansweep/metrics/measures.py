@@ -14,6 +14,7 @@ from gansweep.metrics.scores.kernel import Kid
 from gansweep.metrics.scores.memorisation import Copying
 from gansweep.metrics.scores.modes import Modes
 from gansweep.metrics.scores.prdc import Fidelity
+from gansweep.metrics.scores.vendi import Diversity
 
 MEASURES: tuple[Measure, ...] = (
     Fid(),
@@ -28,6 +29,7 @@ MEASURES: tuple[Measure, ...] = (
     Agreement(),
     Bins(),
     Support(),
+    Diversity(),
     Copying(),
     Fresh(),
 )

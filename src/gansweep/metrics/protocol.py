@@ -19,7 +19,7 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("confident_reverse_kl", "in_no_mode"), "minimize"),
     **dict.fromkeys(("ndb", "ndb_js", "fifty_fifty"), "minimize"),
     **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
-    **dict.fromkeys(("confident_modes",), "maximize"),
+    **dict.fromkeys(("confident_modes", "vendi"), "maximize"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
     **dict.fromkeys(("class_error", "l1", "cycle_l1"), "minimize"),
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
@@ -35,7 +35,7 @@ QUICK = (
 )
 ON_REQUEST = (
     *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
-    *("memorisation", "fifty_fifty"),
+    *("vendi", "memorisation", "fifty_fifty"),
 )
 # count only the samples whose class the classifier predicts with confidence
 CONFIDENT_WORDS = ("confident_modes", "confident_reverse_kl")

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.backbones import WITH_CLASSES
-from gansweep.metrics.measure import Measure, Seen, Setting, needs_classifier
+from gansweep.metrics.measure import WITHOUT_REAL, Measure, Seen, Setting, needs_classifier
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.scores.modes import true_shares
@@ -146,7 +146,7 @@ class Inception(Measure):
         metric.update(seen.numbers, seen.logits)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        return {"splits": IS_SPLITS, **dict.fromkeys(("n_real", "split", "data_fingerprint"))}
+        return {"splits": IS_SPLITS} | WITHOUT_REAL
 
 
 class ModeScores(Measure):
