@@ -21,6 +21,7 @@ from gansweep.metrics.cache import say
 from gansweep.metrics.scores.equilibrium import game_value
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.terms.collectives import alone
 
 ROWS_KEPT = 6400  # of the validation split: half to train worst opponents, half to evaluate
 SEED = 20181112
@@ -188,7 +189,7 @@ def unchanged(module: Adversarial) -> Iterator[None]:
     """On exit, restore everything that was changed in the players, exactly.
 
     It restores weights, buffers, memory, gradients and the global random state. The optimizers
-    and the run's own noise must not be used inside.
+    and the run's own noise must not be used inside. The other processes take no part.
     """
     kept_by = (*module.players.values(), *module.memory.values())
     tensors = [t for net in kept_by for t in (*net.parameters(), *net.buffers())]
@@ -197,7 +198,7 @@ def unchanged(module: Adversarial) -> Iterator[None]:
     devices = [module.device] if module.device.type == "cuda" else []
     for parameter, _ in gradients:
         parameter.grad = None
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with torch.random.fork_rng(devices=devices), torch.enable_grad(), alone():
         try:
             yield
         finally:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_ALONE = ContextVar("_ALONE", default=False)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """In here the losses are those of this process's samples: the other processes do not wait."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def _shared() -> bool:
+    return dist.is_initialized() and not _ALONE.get()
 
 
 def average(tensor: Tensor) -> Tensor:
@@ -15,7 +34,7 @@ def average(tensor: Tensor) -> Tensor:
     Differentiable: with each process's loss a function of the mean, the gradients that are then
     averaged are those of one process with the whole batch.
     """
-    mean: Tensor = _Average.apply(tensor) if dist.is_initialized() else tensor
+    mean: Tensor = _Average.apply(tensor) if _shared() else tensor
     return mean
 
 
@@ -33,7 +52,7 @@ class _Average(torch.autograd.Function):
 
 def gathered(tensor: Tensor) -> Tensor:
     """(N, ...) -> (world N, ...): the rows of all processes, in the order of their ranks."""
-    if not dist.is_initialized():
+    if not _shared():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, tensor.contiguous())
@@ -42,6 +61,6 @@ def gathered(tensor: Tensor) -> Tensor:
 
 def own_rows(tensor: Tensor) -> Tensor:
     """(world N, ...) -> (N, ...): this process's rows of what `gathered` gives."""
-    if not dist.is_initialized():
+    if not _shared():
         return tensor
     return tensor.chunk(dist.get_world_size())[dist.get_rank()]
