@@ -26,9 +26,12 @@ SLURM_CLUSTER = TOP / "scripts" / "slurm_cluster.sh"
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell lets what it runs in the background ignore Ctrl-C, and so would all that a test starts.
+# A shell lets what it runs in the background ignore Ctrl-C, nohup the end of the terminal, and so
+# would all that a test starts. A handler is not inherited, as an ignored signal is.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 # Modules beside the tests whose functions stand in for a trial; without it a sweep refuses them.
@@ -216,9 +219,13 @@ def where(
     return value
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist: the long ones begin first
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if gpu and not _has_cuda():
         _skip(gpu, "no CUDA device")
@@ -228,11 +235,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """What one process runs where the tests are shared among several: a file, or what shares a
-    server or a cluster.
+    """What one process runs where the tests are shared among several: the tests that share a server
+    or a cluster, and those of a file that share a costly fixture. "": wherever there is room.
     """
     fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in ("_cluster", "postgres") if name in fixtures), str(item.path))
+    asked = getattr(item, "callspec", None)
+    if "postgres" in fixtures or (asked and "postgresql" in asked.params.values()):
+        return "postgres"
+    if "_cluster" in fixtures:
+        return "_cluster"
+    known = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
+    scopes = {known[name][-1].scope for name in {*fixtures} & {*known} - {"importable_fakes"}}
+    return str(item.path) if "module" in scopes else ""
 
 
 def _has_cuda() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,15 +49,18 @@ def test_job_whose_worker_is_killed_again_and_again_is_given_up(
     launcher = launcher_of(tmp_path, 1, "n_trials=1", "sweep.max_retries=1", on("n1"))
     held(tmp_path, "t0000")
     launcher.submit_missing()
-    for start in (1, 2):
-        wait_until(lambda start=start: f"start {start}" in logs(launcher).get("0", ""))
-        wait_until_held(launcher.directory, "t0000")
-        wait_until(lambda: [w.doing for w in workers_of(launcher.directory)] == ["t0000"])
-        kill_the_worker(launcher.directory)
-    with pytest.raises(
-        UserError, match=r"(?s)are gone \(exit code 137\).*so it was 1 times before"
-    ):
-        launcher.run(lambda: None)
+    with ThreadPoolExecutor() as pool:
+        # it watches from the start: begun after the job has ended, it would submit another
+        watched = pool.submit(launcher.run, lambda: None)
+        for start in (1, 2):
+            wait_until(lambda start=start: f"start {start}" in logs(launcher).get("0", ""))
+            wait_until_held(launcher.directory, "t0000")
+            wait_until(lambda: [w.doing for w in workers_of(launcher.directory)] == ["t0000"])
+            kill_the_worker(launcher.directory)
+        with pytest.raises(
+            UserError, match=r"(?s)are gone \(exit code 137\).*so it was 1 times before"
+        ):
+            watched.result()
 
 
 def test_worker_near_its_time_limit_saves_and_goes_on_in_another_job(
