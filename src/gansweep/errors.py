@@ -1,4 +1,4 @@
-"""What is the user's to mend, told apart from what is ours."""
+"""Errors that the user can fix, and how messages are printed."""
 
 import difflib
 import re
@@ -8,20 +8,20 @@ from collections.abc import Iterable
 from typing import TextIO
 
 COLUMNS = 80
-# controls, bytes of a file's name that are not UTF-8, marks that turn the direction of text
+# control characters, bytes that are not UTF-8, marks that change the direction of text
 _STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-_WHOLE = re.compile(r"`[^`]+`|(?<!\w)'[^']+'")  # commands and what else is to be copied
+_WHOLE = re.compile(r"`[^`]+`|(?<!\w)'[^']+'")  # commands and other text that a user copies
 
 
 class UserError(ValueError):
-    """A mistake in a command, a configuration or a file, with the mend in its one paragraph.
+    """A mistake in a command, a configuration or a file. The message is one paragraph with the fix.
 
-    The command line prints the message alone and exits with code 2.
+    The command line prints only the message and exits with code 2.
     """
 
 
 def visible(text: str) -> str:
-    """The text with every character escaped that would steer a terminal, or has no encoding.
+    """The text with escapes for characters that control a terminal or cannot be encoded.
 
     Newlines and tabs stay.
     """
@@ -29,13 +29,13 @@ def visible(text: str) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """A question after the word most like `word`, with a space before it; "" where none is near."""
+    """ " Did you mean 'X'?", where X is the most similar of `words`; "" if none is similar."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" Did you mean '{found[0]}'?" if found else ""
 
 
 def tell(message: str, out: TextIO | None = None) -> None:
-    """Print a message, folded where a person reads it: a file has it in one line, to be searched.
+    """Print a message: folded to 80 columns on a terminal, in one line in a file.
 
     out: by default the standard error.
     """
@@ -45,9 +45,9 @@ def tell(message: str, out: TextIO | None = None) -> None:
 
 
 def folded(text: str) -> str:
-    """The text in lines of 80 columns, as far as no quoted command, path or option is broken.
+    """The text in lines of 80 columns. Quoted commands, paths and options are never broken.
 
-    Lines that begin with a space, as those of a traceback, stay as they are.
+    Lines that start with a space, such as a traceback's, do not change.
     """
     return "\n".join(line if line[:1].isspace() else _fold(line) for line in text.splitlines())
 

@@ -10,18 +10,20 @@ from typing import Any
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """Ctrl-C, a termination, and the end of the terminal; that last one is none to a process that
-    was started to survive it, as by nohup."""
+    """SIGINT, SIGTERM and SIGHUP (the terminal was closed).
+
+    Without SIGHUP if the process ignores it, as under nohup.
+    """
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         return signal.SIGINT, signal.SIGTERM
     return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def note_hangup(number: int) -> None:
-    """Where `number` is SIGHUP, expect no terminal any more, nor another word of its end.
+    """If `number` is SIGHUP, stop using the terminal, and ignore further SIGHUPs.
 
-    What would be written to it goes nowhere: it would raise an error in the middle of the saving.
-    Kernel and shell may both tell of the end.
+    Output to a closed terminal would raise an error while the process saves its work, so it goes
+    to /dev/null. Kernel and shell may both send the signal.
     """
     if number != signal.SIGHUP:
         return

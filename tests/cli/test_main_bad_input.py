@@ -44,7 +44,7 @@ def wrote_nothing(folder: Path) -> bool:
         (["model.n_critc=2"], ["'model.n_critc'", "Did you mean 'model.n_critic'?"]),
         (["callbacks.sample.count=2"], ["Did you mean 'callbacks.samples"]),
         (["tracker=wand"], ["Did you mean 'wandb'?"]),
-        (["model.n_critic = 2"], ["cannot be read", "no spaces around '='"]),
+        (["model.n_critic = 2"], ["cannot be read", "without spaces around '='"]),
         (["--multirn", "seed=0,1"], ["no flag '--multirn'", "Did you mean '--multirun'?"]),
         (["--config-dir", "nowhere"], ["nowhere", "config dir"]),
         (["seed=0,1"], ["seed=0,1", "--multirun"]),

@@ -16,12 +16,12 @@ WRONG += ["a\x1b[2Jb", "a\nb", "a\tb", "a\0b", "\udcff", "a\u202eb"]
 
 @pytest.mark.parametrize("name", [*WRONG, None, True, 1.5, ["a", "b"], {"a": 1}], ids=ascii)
 def test_what_is_no_name_of_a_directory_is_refused(name: Any, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="name=.* is no name of a directory: ") as refused:
+    with pytest.raises(UserError, match="name=.* cannot be the name of a directory: ") as refused:
         checked_name("name", name)
     assert "\x1b" not in str(refused.value) and len(str(refused.value)) < 300
     if isinstance(name, str):
         for words in ((name, None), ("group", name)):
-            with pytest.raises(UserError, match="is no name of a directory"):
+            with pytest.raises(UserError, match="cannot be the name of a directory"):
                 new_directory(tmp_path / "runs", *words, "gan")
     assert not list(tmp_path.iterdir())
 
@@ -37,6 +37,8 @@ def test_training_refuses_what_a_sweep_refuses(
     command: Callable[..., Any], tmp_path: Path, word: str
 ) -> None:
     option = word.partition("=")[0]
-    command("train", word).is_refused_with(f"{option}=", "is no name of a directory")
-    command("sweep", word.replace("group", "name")).is_refused_with("is no name of a directory")
+    command("train", word).is_refused_with(f"{option}=", "cannot be the name of a directory")
+    command("sweep", word.replace("group", "name")).is_refused_with(
+        "cannot be the name of a directory"
+    )
     assert not list(tmp_path.iterdir())

@@ -47,5 +47,5 @@ def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
 
 
 def test_an_old_name_on_the_command_line_is_told_its_name_of_today() -> None:
-    with pytest.raises(UserError, match="Today it is gansweep.terms.losses.Hinge"):
+    with pytest.raises(UserError, match="Its name is now gansweep.terms.losses.Hinge"):
         compose(["model=gan", "model.loss._target_=gansweep.losses.Hinge"])

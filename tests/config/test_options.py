@@ -100,7 +100,7 @@ def test_a_value_outside_its_range_is_refused(
         ("+model.n_classes=5", ["GAN has no option 'n_classes'"]),
         ("+model.loss.x=5", ["NonSaturating has no option 'x'", "It has none"]),
         ("+callbacks.samples.colour=red", ["Samples has no option 'colour'", "every_kimg, count"]),
-        ("model._target_=gansweep.models.gan.GAM", ["gansweep.models.gan has none", "'GAN'"]),
+        ("model._target_=gansweep.models.gan.GAM", ["gansweep.models.gan has no GAM", "'GAN'"]),
     ],
 )
 def test_an_option_that_nothing_reads_is_refused(words: str, told: list[str]) -> None:
@@ -161,7 +161,9 @@ def test_a_new_file_is_checked_by_its_annotation_alone(
     (tmp_path / "base.py").write_text(
         "class Base:\n    def __init__(self, *, known: int, size: int = 1) -> None: ...\n"
     )
-    (tmp_path / "ranges.py").write_text(Path(signatures.SOURCE / "ranges.py").read_text())
+    (tmp_path / "config").mkdir()
+    ranges = (signatures.SOURCE / "config" / "ranges.py").read_text()
+    (tmp_path / "config" / "ranges.py").write_text(ranges)
     monkeypatch.setattr(signatures, "SOURCE", tmp_path)
     signatures._module.cache_clear()
     found = signatures.signature("gansweep.mine.Mine", {})

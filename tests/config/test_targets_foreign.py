@@ -121,7 +121,7 @@ def test_a_package_of_the_users_own_lends_no_other_package(
     made = config.instantiate({"_target_": "lending_nets.Net"}, extra_packages=["lending_nets"])
     assert type(made).__name__ == "Net"
     for chain in ("lending_nets.os.system", "lending_nets.nn.Identity", "lending_nets.os"):
-        with pytest.raises(UserError, match=r"nothing that the package lending_nets defines"):
+        with pytest.raises(UserError, match=r"not defined by the package lending_nets"):
             targets.resolved(chain, ["lending_nets"])
 
 
@@ -277,8 +277,8 @@ def bomb(levels: int = 12) -> str:
         (bomb(), "alias"),
         ("a: " + "[" * 5000, "deeper than 64"),
         ("model: [unclosed", "config.yaml cannot be read"),
-        ("model: 1", "no configuration of a run"),
-        ("- 1", "no configuration of a run"),
+        ("model: 1", "not the configuration of a run"),
+        ("- 1", "not the configuration of a run"),
         ("a: \x1b[2J", "config.yaml cannot be read"),
         ("a: 2026-99-99", "config.yaml"),
     ],

@@ -117,10 +117,10 @@ def test_lost_study_takes_no_run_with_other_options(
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("name=..", "is no name of a directory"),
-        ("name=.", "is no name of a directory"),
-        ("name=", "is no name of a directory"),
-        ("name=a//b", "is no name of a directory"),
+        ("name=..", "cannot be the name of a directory"),
+        ("name=.", "cannot be the name of a directory"),
+        ("name=", "cannot be the name of a directory"),
+        ("name=a//b", "cannot be the name of a directory"),
         ("name=[a,b]", "name=[a,b] is not text"),
         ("name=true", "name=true is not text"),
         ("runs_dir=", "runs_dir= names no directory"),
@@ -145,7 +145,7 @@ def test_lost_study_takes_no_run_with_other_options(
         ("sweep.overrides=3", "sweep.overrides=3 is not a list"),
         ("~sweep.pruner", "Leave ~sweep.pruner out"),
         ("~sweep.pruner.name", "Leave ~sweep.pruner.name out"),
-        ("launcher=null", "is given none of its files"),
+        ("launcher=null", "has a value that is not one of its files"),
     ],
 )
 def test_value_that_cannot_be_is_refused_before_anything_is_written(

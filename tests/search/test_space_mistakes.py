@@ -33,6 +33,6 @@ def test_mistake_in_a_sweeps_file_is_told(tmp_path: Path, content: str, said: st
 
 
 def test_name_beyond_ascii_is_told_how_to_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="need quotes of their own"):
+    with pytest.raises(UserError, match="needs its own quotes"):
         made(words_of_a_sweep(tmp_path, name="été"))
     assert made(words_of_a_sweep(tmp_path, "name='été'")).name == "été"

@@ -1,5 +1,7 @@
-"""The groups of conf/, their choices and the keys under a choice, read in milliseconds: completion
-cannot wait for Hydra, whose composition this follows as far as the keys go."""
+"""The groups of conf/, their files and their keys, read in milliseconds for shell completion.
+
+Hydra is too slow for completion. This follows Hydra's composition as far as the keys go.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,20 @@ from typing import Any
 import yaml
 
 SWEEPS = ("sweep", "launcher")  # groups that `gansweep train` does not have
-UNSET = ("hydra", "tiny", "search", "changeable")  # keys that nobody sets on a command line
+UNSET = ("hydra", "tiny", "search", "changeable")  # keys that are not for the command line
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def conf_dir() -> Path:
-    """The folder of YAML files: beside the package in a wheel, at the top of a checkout."""
+    """The folder of YAML files: inside the package in a wheel, at the top of a checkout."""
     installed = Path(__file__).parents[1] / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def choices(config_name: str, folders: Sequence[Path] = ()) -> dict[str, list[str]]:
-    """The groups that `gansweep train` (config_name="train") or "sweep" chooses from, and the names
-    of their files.
+    """Group -> names of its files.
 
-    folders: the user's own, searched beside the package's.
+    config_name: "train" or "sweep", the verb.   folders: the user's own configuration folders.
     """
     found: dict[str, set[str]] = {}
     for file in (file for folder in _all(folders) for file in folder.glob("*/*.yaml")):
@@ -37,9 +38,9 @@ def choices(config_name: str, folders: Sequence[Path] = ()) -> dict[str, list[st
 def options(
     config_name: str, chosen: Mapping[str, str], folders: Sequence[Path] = ()
 ) -> dict[str, Any]:
-    """The default values, nested, under these choices.
+    """The default values of all options with these choices, as nested mappings.
 
-    chosen: group -> the name of its file, or several as in "[ada,lecam]".
+    chosen: group -> name of its file, or several names as in "[ada,lecam]".
     """
     names: dict[str, Any] = {}
     for name in ("train", config_name):
@@ -59,7 +60,7 @@ def options(
 
 
 def _chosen_by(experiment: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """The choices that an experiment makes, and those before it that it builds upon."""
+    """The choices that an experiment makes, including those of its base experiments."""
     names: dict[str, Any] = {}
     for entry in _read(f"experiment/{experiment}", folders).get("defaults", ()):
         if isinstance(entry, dict):
@@ -70,7 +71,7 @@ def _chosen_by(experiment: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """A file of a group, on top of those that its defaults name."""
+    """The content of a group's file, merged over the files in its defaults."""
     tree: dict[str, Any] = {}
     content = _read(name, folders)
     for entry in content.get("defaults", ()):
@@ -86,7 +87,7 @@ def _file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _read(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """The content of a file; empty where there is none, or none that can be read."""
+    """The content of a file; {} if it does not exist or cannot be read."""
     for folder in _all(folders):
         try:
             content = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8"), Loader)
@@ -109,7 +110,7 @@ def _merge(tree: dict[str, Any], content: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _listed(choice: Any) -> Iterator[str]:
-    """ "a", "[a,b]" or ["a", "b"], one by one; nothing for null."""
+    """The names in "a", "[a,b]" or ["a", "b"]; none for null."""
     names = choice if isinstance(choice, list) else re.split(r"[\[\], ]+", str(choice))
     return (name for name in map(str, names) if name not in ("", "None", "null"))
 

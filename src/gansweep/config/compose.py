@@ -1,4 +1,4 @@
-"""Compose, check, instantiate; every configuration error is explained here."""
+"""Compose and check a configuration, and explain every configuration error."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ from gansweep.config.options import check_options
 from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
 
-LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `multirun`
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # need the extra `multirun`
 RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
 
 
 def offered_groups() -> str:
-    """The groups that `gansweep train` chooses from and their files, for its help: 80 columns.
+    """The groups of `gansweep train` and their files, for its help, in 80 columns.
 
-    Those of a sweep, and what other files of a group build upon, are left out. "" where no Hydra
-    application runs.
+    Groups of a sweep and `base` files are left out. "" if no Hydra application runs.
     """
     hydra = GlobalHydra.instance().hydra
     if hydra is None:
@@ -62,9 +61,9 @@ def compose(
 ) -> DictConfig:
     """The configuration that `gansweep train OVERRIDES...` would use.
 
-    overrides: Hydra's grammar, such as ["model=wgan_gp", "model.n_critic=1"].
-    config_dir: a folder of the user's own groups, searched beside the package's.
-    Raises: UserError that names the mistaken key or choice and the nearest one that exists.
+    overrides: in Hydra's grammar, such as ["model=wgan_gp", "model.n_critic=1"].
+    config_dir: a folder with the user's own groups, searched in addition to the package's.
+    Raises: UserError that names the wrong key or choice and the most similar one that exists.
     """
     words = list(overrides)
     if config_dir is not None:
@@ -79,7 +78,7 @@ def compose(
 
 @contextlib.contextmanager
 def _hydra() -> Iterator[None]:
-    """Hydra's global state, set for one composition and put back as it was."""
+    """Set Hydra's global state for one composition, then restore it."""
     holder = GlobalHydra.instance()
     outer = holder.hydra
     holder.clear()
@@ -93,13 +92,13 @@ def _hydra() -> Iterator[None]:
 
 
 def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
-    """`cfg` with the names of the chosen groups in it, every option checked.
+    """Add the names of the chosen groups to `cfg`, and check every option.
 
     choices: group -> option, as in hydra.runtime.choices.
-    Raises: UserError for an option without a value, or whose value it does not take.
+    Raises: UserError for an option without a value or with a value that is not allowed.
     """
     for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise UserError(f"{key} has no value, and this choice needs one: add {key}=VALUE.")
+        raise UserError(f"{key} has no value, but this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
         for key in ("runs_dir", "group", "name", "resume"):
@@ -114,7 +113,7 @@ def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
 
 @contextlib.contextmanager
 def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[None]:
-    """Turn Hydra's and OmegaConf's errors into one paragraph with the mend."""
+    """Turn errors of Hydra and OmegaConf into a UserError: one paragraph with the fix."""
     try:
         yield
     except MissingConfigException as error:
@@ -126,13 +125,13 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
     except OverrideParseException as error:
         if not error.override.isascii():
             raise UserError(
-                f"'{error.override}' cannot be read: letters beyond ASCII need quotes of their own "
-                "within those of the shell, as in \"name='été'\"."
+                f"'{error.override}' cannot be read: text that is not ASCII needs its own quotes "
+                "inside the shell's quotes, as in \"name='été'\"."
             ) from error
         raise UserError(
-            f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. An option is "
-            "key=value with no spaces around '='; quote values with brackets or commas for the "
-            "shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
+            f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. Write an option "
+            "as key=value without spaces around '='. Put values with brackets or commas in quotes "
+            "for the shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
         ) from error
     except ConfigCompositionException as error:
         raise UserError(_unknown_key(error, overrides, config_name)) from error
@@ -142,15 +141,15 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise UserError(
-            "A choice on the command line is longer than the name of a file can be. 'gansweep "
-            "train --help' lists the choices of each group."
+            "A choice on the command line is longer than a file name can be. 'gansweep train "
+            "--help' lists the choices of each group."
         ) from error
     except ValueError as error:
         if "Config group override" not in str(error):
             raise
         raise UserError(
-            f"A group of the configuration is given none of its files ({_flat(error)}). Name one, "
-            "as in model=dcgan."
+            f"A group of the configuration has a value that is not one of its files "
+            f"({_flat(error)}). Name one of its files, as in model=dcgan."
         ) from error
 
 
@@ -162,7 +161,7 @@ def _missing_choice(error: MissingConfigException) -> str:
     group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
     known = [o for o in error.options or [] if not o.startswith("base")]
     if group == "hydra/launcher" and wanted in LAUNCHERS:
-        return f"hydra/launcher={wanted} needs a package more: pip install 'gansweep[multirun]'."
+        return f"hydra/launcher={wanted} needs another package: pip install 'gansweep[multirun]'."
     if not known:
         return _flat(error)
     return (
@@ -182,16 +181,16 @@ def _unknown_key(
         return f"The configuration does not fit together: {_flat(error)}{cause}"
     key = re.split(r"[@=]", found.group(1).lstrip("+~"))[0]
     if isinstance(error.__cause__, OmegaConfBaseException) and "struct" not in str(error.__cause__):
-        return f"{key} cannot be set so: {str(error.__cause__).splitlines()[0]}."
+        return f"{key} cannot have this value: {str(error.__cause__).splitlines()[0]}."
     return (
         f"There is no option '{key}'.{nearest(key, _known_keys(overrides, key, config_name))} "
-        f"'gansweep {config_name} --cfg job' prints every option; a new one of your own needs a "
-        f"plus sign: '+{key}=...'."
+        f"'gansweep {config_name} --cfg job' prints every option. To add a new option, write a "
+        f"plus sign before it: '+{key}=...'."
     )
 
 
 def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:
-    """Every dotted key under the choices that were made, and every group."""
+    """Every group, and every dotted key of the configuration with the given choices."""
     groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
     choices = [o for o in overrides if o.split("=")[0] in groups and o.split("=")[0] != unknown]
     try:
@@ -212,18 +211,16 @@ def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:
-    """What instantiates the model: cfg.model with the networks that fit the data's kind.
+    """The node to instantiate the model from: cfg.model with the networks for this kind of data.
 
-    Points take the networks under `points:`; `tiny:`, which only tests merge, `search:` and
-    `changeable:`, which sweeps read, and the batch size, which is the data's, are left out.
+    Data sets of points use the networks under `points:`. Left out are `tiny:` (for tests),
+    `search:` and `changeable:` (for sweeps) and the batch size (an option of the data).
     """
     node = OmegaConf.create(OmegaConf.to_container(cfg.model, resolve=True))
     assert isinstance(node, DictConfig)
     points = node.pop("points", {})
-    node.pop("tiny", None)
-    node.pop("search", None)
-    node.pop("changeable", None)
-    node.pop("batch_size", None)
+    for key in ("tiny", "search", "changeable", "batch_size"):
+        node.pop(key, None)
     if is_points:
         for player, network in points.items():
             node[player] = network

@@ -1,7 +1,7 @@
-"""Environment variables in a configuration: read when it is used, kept as words in a record.
+"""Environment variables in a configuration.
 
-`${oc.env:NAME}` resolves where the user's own command line or files name it. What is written to a
-record, and sent to a tracker, has the interpolation itself, so that no secret lands there.
+`${oc.env:NAME}` is resolved when the user's own command line or files contain it. A record and a
+tracker get the text `${oc.env:NAME}` itself, so that no secret is stored there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OmegaConf.register_new_resolver("oc.env", _env, replace=True, use_cache=False)
 
 @contextlib.contextmanager
 def as_foreign() -> Iterator[None]:
-    """Within it a configuration reads only the variables that the user allows."""
+    """In this context a configuration can read only the variables that the user allows."""
     token = _reading.set("foreign")
     try:
         yield
@@ -53,7 +53,7 @@ def as_foreign() -> Iterator[None]:
 
 
 def recorded(cfg: DictConfig) -> dict[str, Any]:
-    """All values of `cfg` resolved but environment variables, which stay words."""
+    """All values of `cfg`, resolved except for environment variables."""
     token = _reading.set("record")
     try:
         content = OmegaConf.to_container(cfg, resolve=True)
@@ -64,7 +64,7 @@ def recorded(cfg: DictConfig) -> dict[str, Any]:
 
 
 def variables_of(content: Any) -> set[str]:
-    """The environment variables that the strings of plain values read."""
+    """The environment variables that the strings in plain values refer to."""
     if isinstance(content, str):
         return set(_variable.findall(content))
     if isinstance(content, dict):
@@ -73,10 +73,11 @@ def variables_of(content: Any) -> set[str]:
 
 
 def check_foreign(content: Any, place: str) -> None:
-    """Refuse what the strings of plain values from somebody else's file would read or call.
+    """Check the interpolations in plain values from somebody else's file.
 
-    Allowed are other keys of the file, ${seed}, and the variables that the user allows.
-    Raises: UserError.
+    Allowed are other keys of the file, such as ${seed}, and the variables that the user allows.
+    place: names the file in the message.
+    Raises: UserError for any other interpolation.
     """
     if isinstance(content, dict):
         for key, value in content.items():
@@ -99,21 +100,21 @@ def _check_text(text: str, place: str) -> None:
         rest = _other_key.sub(" ", _variable.sub(" ", rest))
     if "${" in rest:
         raise UserError(
-            f"{place} holds the interpolation {text!r}. A run's or a sweep's directory is data: "
-            "only other keys, as in ${seed}, are looked up for it. Write the value itself."
+            f"{place} contains the interpolation {text!r}. A directory of a run or a sweep is "
+            "data: it may only refer to other keys, as in ${seed}. Write the value itself."
         )
 
 
 def refusal(name: str, place: str) -> UserError:
-    """What is said of a variable that a foreign file asks for."""
+    """The error for a variable that a file of somebody else may not read."""
     return UserError(
-        f"{place} reads the environment variable {name}. A run's or a sweep's directory is data, "
-        f"which may not do that unasked. If you trust it, allow it with {VARIABLES}={name}."
+        f"{place} reads the environment variable {name}. A directory of a run or a sweep is data "
+        f"and may not read variables. If you trust it, allow this with {VARIABLES}={name}."
     )
 
 
 def _word(value: Any) -> str:
-    """A default as OmegaConf's grammar reads it."""
+    """A default value in OmegaConf's grammar."""
     if value is None:
         return "null"
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*|\$\{.*\}", value):

@@ -1,4 +1,4 @@
-"""What an option takes: whether a value fits, how that is said, and the nearest value that does."""
+"""Kinds of options: which values they take, their name in messages, and a nearby valid value."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Kind(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """As in "x=3 is not ..."."""
+        """The end of the sentence "x=3 is not ..."."""
 
     def instead(self, value: Any) -> Any:
-        """A value that is taken, as near to `value` as can be; None where none comes to mind."""
+        """An allowed value near `value`, to suggest in a message; None if there is none."""
         return None
 
     def hint(self, value: Any) -> str:
-        """A sentence on what `value` may have been meant to be, with a space before it, or ""."""
+        """ " Did you mean ...?" if `value` looks like a typing error, else ""."""
         return ""
 
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """declared: the range that its source gives it; None: none, and any finite number is taken."""
+    """declared: the range in its annotation; None: any finite number is allowed."""
 
     whole: bool
     declared: Range | None = None
@@ -77,7 +77,7 @@ class Number(Kind):
         return max(math.floor(number), low or 0) if self.whole else number
 
     def _inside(self, end: float, excluded: bool) -> float:
-        """`end`, or a round number near it where the range is without its end."""
+        """`end`, or a round number near it if the range excludes its end."""
         candidates = (1, 0.5, 0.1, 0.9) if excluded else (end,)
         found = next((number for number in candidates if self.takes(_plain(number))), end)
         return _plain(found)
@@ -167,7 +167,7 @@ class MappingOf(Kind):
 
 @dataclass(frozen=True)
 class Object(Kind):
-    """What a class or a function makes: a mapping that names it under `_target_`."""
+    """An object: a mapping with the class or function that makes it under `_target_`."""
 
     def takes(self, value: Any) -> bool:
         return isinstance(value, Mapping) and isinstance(value.get("_target_"), str)
@@ -178,7 +178,7 @@ class Object(Kind):
 
 @dataclass(frozen=True)
 class Record(Kind):
-    """A mapping with these keys; what each takes is looked at one by one."""
+    """A mapping with these keys. The value of each key is checked separately."""
 
     keys: Mapping[str, Kind] = field(hash=False)
 
@@ -214,10 +214,10 @@ class Either(Kind):
         return next((one for one in found if one is not None), None)
 
     def hint(self, value: Any) -> str:
-        return next((told for kind in self.kinds if (told := kind.hint(value))), "")
+        return next((hint for kind in self.kinds if (hint := kind.hint(value))), "")
 
     def _likely(self, value: Any) -> Sequence[Kind]:
-        """The kinds, first that which a number or another value was meant for."""
+        """The kinds, most likely first: numbers first if `value` is a number, else last."""
         if value is None or isinstance(value, (list, tuple, Mapping)):
             return [kind for kind in self.kinds if not isinstance(kind, Number)]
         is_number = _number(value) is not None
@@ -225,7 +225,7 @@ class Either(Kind):
 
 
 def either(kinds: Iterable[Kind]) -> Kind:
-    """One kind for several, null last."""
+    """One kind that allows the values of all; null comes last in its name."""
     flat = [one for kind in kinds for one in (kind.kinds if isinstance(kind, Either) else [kind])]
     flat = sorted(dict.fromkeys(flat), key=lambda kind: isinstance(kind, Nothing))
     if any(isinstance(kind, Anything) for kind in flat):
@@ -234,7 +234,7 @@ def either(kinds: Iterable[Kind]) -> Kind:
 
 
 def shown(value: Any) -> str:
-    """`value` as it is written to the right of an option's =, cut where it is long."""
+    """`value` as a user writes it after an option's "=", shortened if it is long."""
     text = _written(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 

@@ -1,4 +1,4 @@
-"""Where the classes that older configurations name stand today."""
+"""The modules of classes that older configurations name: old name -> today's name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TARGET = re.compile(rf"(_target_['\"]?\s*[:=]\s*['\"]?)({'|'.join(map(re.escape,
 
 
 def renewed(text: str) -> str:
-    """A configuration's text with the `_target_` of today."""
+    """The text of a configuration, with today's module names in each `_target_`."""
     return TARGET.sub(lambda found: found[1] + MODULES[found[2]], text)
 
 
 def renewed_target(target: str) -> str:
-    """As gansweep.terms.losses.Hinge for gansweep.losses.Hinge; others as they are."""
+    """Today's name of a target: gansweep.terms.losses.Hinge for gansweep.losses.Hinge."""
     module, _, name = target.rpartition(".")
     return f"{MODULES.get(module, module)}.{name}"

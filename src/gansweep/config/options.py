@@ -1,10 +1,10 @@
-"""Refuse an option whose value its declaration does not take, before anything heavy is imported.
+"""Check the options of a configuration against their declarations, before heavy imports.
 
-An option is declared by who reads it: the parameter of a constructor that a `_target_` names, with
-its type and range as an annotation (config/ranges.py), or a key of a TypedDict where no constructor
-takes it (`trainer`, `sweep`, `launcher`, the root). Both are read from the source, so that a new
-model with a new option is checked by its annotation alone and a typo is answered within a second.
-A class of the user's own is not read; what it is given from gansweep and PyTorch is.
+An option is declared where it is used: as a parameter of the constructor that a `_target_` names,
+with its type and range as an annotation (config/ranges.py), or as a key of a TypedDict if no
+constructor takes it (`trainer`, `sweep`, `launcher`, the root). Both are read from the source code
+without importing it. So a new model needs only annotations, and a typing error is reported within a
+second. The user's own classes are not checked, but gansweep's and PyTorch's classes in them are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RunOptions(TypedDict):
 
 
 class OptimizerOptions(TypedDict):
-    """What optimizers of PyTorch take, by the names that they share."""
+    """Options of PyTorch's optimizers."""
 
     lr: Rate
     betas: tuple[Decay, Decay]
@@ -56,7 +56,7 @@ class OptimizerOptions(TypedDict):
 
 
 class InitializerOptions(TypedDict):
-    """What functions of torch.nn.init take."""
+    """Options of the functions in torch.nn.init."""
 
     mean: Finite
     std: Weight
@@ -71,19 +71,19 @@ PYTORCH = {
 ROOT = "gansweep.config.options.RunOptions"
 TRAINER = "gansweep.run.devices.TrainerOptions"
 HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
-# What code gives, so that a configuration cannot: whose name stands here is no option.
+# Parameters that gansweep's code sets. They are not options of a configuration.
 GIVEN = {
     "model": ("sample_shape", "n_classes", "source_shape"),
     "metrics": ("data", "conditional"),
     "tracker": ("directory", "group", "name"),
 }
-# Of conf/model/, beside the model's own options: `points` has networks, the rest is read elsewhere.
+# Keys in conf/model/ that are not options of the model's class.
 BESIDE_A_MODEL = ("points", "tiny", "search", "batch_size", "changeable")
 
 
 @dataclass(frozen=True)
 class Option:
-    """kind: None where nothing declares it.   mistake: why there is no such option, or ""."""
+    """kind: None if it is not declared.   mistake: why there is no such option, or ""."""
 
     name: str
     value: Any
@@ -92,28 +92,28 @@ class Option:
 
     @property
     def refusal(self) -> str:
-        """The paragraph that refuses it; "" where it is taken."""
+        """The error message for this option; "" if its value is allowed."""
         if self.mistake or self.kind is None or self.kind.takes(self.value):
             return self.mistake
         return refusal(self.name, self.value, self.kind)
 
 
 def check_options(cfg: DictConfig, groups: Collection[str] | None = None) -> None:
-    """Raises: UserError for the first option that is not taken, interpolations resolved.
+    """Raises: UserError for the first option that is unknown or has a value that is not allowed.
 
-    cfg: a configuration of `gansweep train`.   groups: look at these alone; None: at all.
+    cfg: a configuration of `gansweep train`.   groups: check only these; None: all.
     """
     refused = [
         option
         for option in options_of(_resolved(cfg))
         if option.refusal and (groups is None or option.name.split(".")[0] in groups)
     ]
-    if refused:  # what was given, rather than what follows it
+    if refused:  # first an option with its own value, then one that copies another option
         raise UserError(min(refused, key=lambda one: _follows(cfg, one.name)).refusal)
 
 
 def check_values(cfg: DictConfig, name: str, values: Sequence[Any]) -> None:
-    """Raises: UserError for the first of `values` that the option `name` of `cfg` does not take."""
+    """Raises: UserError for the first of `values` that the option `name` of `cfg` cannot have."""
     given = options_of(_resolved(cfg))
     kinds = [option.kind for option in given if option.name == name and option.kind]
     for value in values:
@@ -123,9 +123,9 @@ def check_values(cfg: DictConfig, name: str, values: Sequence[Any]) -> None:
 
 
 def check_record(prefix: str, content: Mapping[str, Any], declared: str) -> None:
-    """Raises: UserError for a key that the TypedDict `declared` lacks, or whose value it refuses.
+    """Raises: UserError for a key that is not in the TypedDict, or a value that is not allowed.
 
-    prefix: "launcher.", say.
+    prefix: of the option's name, such as "launcher.".   declared: dotted path of the TypedDict.
     """
     for option in _record(prefix, content, fields(declared)):
         if option.refusal:
@@ -133,7 +133,7 @@ def check_record(prefix: str, content: Mapping[str, Any], declared: str) -> None
 
 
 def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
-    """Every option of a configuration of `gansweep train`, its interpolations resolved."""
+    """Every option of a configuration of `gansweep train`.   plain: interpolations resolved."""
     root = fields(ROOT)
     for key, value in plain.items():
         if key in root:
@@ -151,15 +151,16 @@ def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
 
 
 def refusal(name: str, value: Any, kind: Kind) -> str:
-    said = f"{name}={shown(value)} is not {kind}."
+    """The error message for a value that is not allowed: one or two sentences with the fix."""
+    problem = f"{name}={shown(value)} is not {kind}."
     if hint := kind.hint(value):
-        return said + hint
+        return problem + hint
     instead = kind.instead(value)
     if instead is None or not kind.takes(instead):
-        mend = f"Use {name}=null." if kind.takes(None) else "Leave it out for its usual value."
-        return f"{said} {mend}"
+        fix = f"Use {name}=null." if kind.takes(None) else "Leave it out to use the default."
+        return f"{problem} {fix}"
     word = f"{name}={shown(instead)}"
-    return f"{said} Use {word!r}." if set(word) & set("[]{}, '") else f"{said} Use {word}."
+    return f"{problem} Use {word!r}." if set(word) & set("[]{}, '") else f"{problem} Use {word}."
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _follows(cfg: DictConfig, name: str) -> bool:
-    """Whether an option's value is that of another one, or stands in what is."""
+    """Whether the option, or a mapping that contains it, is an interpolation of another option."""
     node: Any = cfg
     for part in name.split("."):
         if not isinstance(node, DictConfig) or part not in node:
@@ -198,7 +199,7 @@ def _model(node: Any, batch_size: Kind) -> Iterator[Option]:
 
 
 def _flags(name: str, value: Any) -> Iterator[Option]:
-    """true or false, in mappings within mappings."""
+    """The options of nested mappings whose values are true or false."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flags(f"{name}.{key}", inner)
@@ -207,7 +208,7 @@ def _flags(name: str, value: Any) -> Iterator[Option]:
 
 
 def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Option]:
-    """The options of a mapping with a `_target_`, those of the mappings in it too."""
+    """The options of a mapping with a `_target_`, including those of the mappings in it."""
     target = node["_target_"]
     if target is None:
         return
@@ -233,7 +234,7 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
 
 
 def _settable(parameter: Parameter, node: Mapping[str, Any], given: Collection[str]) -> bool:
-    """Whether a configuration gives it, not who calls what the node makes."""
+    """Whether a configuration may set the parameter. Code that calls a partial sets the others."""
     if parameter.name in given:
         return False
     called_later = parameter.by_position or parameter.name == "n_classes"
@@ -242,16 +243,16 @@ def _settable(parameter: Parameter, node: Mapping[str, Any], given: Collection[s
 
 def _unknown(owner: str, name: str, key: str, known: Collection[str]) -> str:
     has = f"It has: {', '.join(known)}." if known else "It has none."
-    return f"{owner} has no option '{key}', which {name} gives it.{nearest(key, known)} {has}"
+    return f"{owner} has no option '{key}', but {name} sets it.{nearest(key, known)} {has}"
 
 
 def _no_such_class(name: str, target: str) -> str:
     home, _, wanted = target.rpartition(".")
     known = names_in(home)
-    where = f"{home} has none" if known else f"there is no {home}"
+    where = f"{home} has no {wanted}" if known else f"there is no module {home}"
     today = renewed_target(target)
-    hint = nearest(wanted, known) if today == target else f" Today it is {today}."
-    return f"{name}._target_={target} is no class or function: {where}.{hint}"
+    hint = nearest(wanted, known) if today == target else f" Its name is now {today}."
+    return f"{name}._target_={target} does not exist: {where}.{hint}"
 
 
 def _of_pytorch(target: str) -> Mapping[str, Kind]:
@@ -260,7 +261,7 @@ def _of_pytorch(target: str) -> Mapping[str, Kind]:
 
 
 def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:
-    """An option, or where it is a mapping those in it."""
+    """The option itself, or the options in it if it is a mapping."""
     if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
         if kind is not None and not kind.takes(value):
             yield Option(name, value, kind)
@@ -273,7 +274,7 @@ def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:
 
 
 def _inner(kind: Kind) -> Kind | None:
-    """What the values of a mapping are, where the option takes one."""
+    """The kind of a mapping's values; None if the option does not take a mapping."""
     kinds = kind.kinds if isinstance(kind, Either) else (kind,)
     return next((one.value for one in kinds if isinstance(one, MappingOf)), None)
 
@@ -285,8 +286,8 @@ def _record(prefix: str, content: Any, declared: Mapping[str, Kind]) -> Iterator
     for key, value in content.items():
         name = f"{prefix}{key}"
         if key not in declared:
-            told = f"There is no option '{name}'.{nearest(str(key), declared)} "
-            yield Option(name, value, None, f"{told}There are: {', '.join(declared)}.")
+            problem = f"There is no option '{name}'.{nearest(str(key), declared)}"
+            yield Option(name, value, None, f"{problem} There are: {', '.join(declared)}.")
             continue
         kind = declared[key]
         if isinstance(kind, Record) and isinstance(value, Mapping):
@@ -296,7 +297,7 @@ def _record(prefix: str, content: Any, declared: Mapping[str, Kind]) -> Iterator
 
 
 def _undeclared(name: str, value: Any) -> Iterator[Option]:
-    """What is nobody's option: a variable of the user's own, for interpolations."""
+    """Keys that nothing declares: the user's own variables for interpolations."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _undeclared(f"{name}.{key}", inner)

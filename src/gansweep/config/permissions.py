@@ -1,7 +1,8 @@
-"""What the user allows beside gansweep's own code: packages to call, environment variables to read.
+"""What the user allows a configuration: packages to call and environment variables to read.
 
-A run's or a sweep's directory may be somebody else's, so nothing in it can allow anything. What
-the command line allows is kept in the environment, where the processes that it starts find it.
+A directory of a run or a sweep may come from somebody else, so no file in it can allow anything.
+Only the command line can. Its permissions are stored in environment variables, so that child
+processes inherit them.
 """
 
 from __future__ import annotations
@@ -12,51 +13,51 @@ from collections.abc import Iterable
 
 from gansweep.errors import UserError
 
-PACKAGES = "GANSWEEP_EXTRA_PACKAGES"  # names by commas; extra_packages= adds to them
-VARIABLES = "GANSWEEP_EXTRA_VARIABLES"  # names by commas
+PACKAGES = "GANSWEEP_EXTRA_PACKAGES"  # names with commas between; extra_packages= adds to them
+VARIABLES = "GANSWEEP_EXTRA_VARIABLES"  # names with commas between
 OWN_VARIABLES = ("GANSWEEP_DATA",)
 OPTION = "extra_packages"
 
 
 def allowed_packages() -> list[str]:
-    """The packages beside gansweep and torch that a `_target_` may name."""
+    """The packages, other than gansweep and torch, that a `_target_` may name."""
     return _names(PACKAGES)
 
 
 def allow_packages(names: Iterable[str]) -> None:
-    """Allow packages in this process and in those that it starts from now on."""
+    """Allow packages in this process and in its future child processes."""
     _add(PACKAGES, map(_checked, names))
 
 
 def allowed_variables() -> list[str]:
-    """The environment variables that a file of a run or a sweep may read."""
+    """The environment variables that a file of a run or a sweep may refer to."""
     return [*OWN_VARIABLES, *_names(VARIABLES)]
 
 
 def allow_variables(names: Iterable[str]) -> None:
-    """Allow variables in this process and in those that it starts from now on."""
+    """Allow variables in this process and in its future child processes."""
     _add(VARIABLES, names)
 
 
 def packages_in(value: str) -> list[str]:
-    """The names in the value of `extra_packages=`: [my_nets, more] or my_nets,more.
+    """The names in the value of `extra_packages=`, such as "[my_nets, more]" or "my_nets,more".
 
-    Raises: UserError for what is no name of a package.
+    Raises: UserError for a name that cannot be a package.
     """
     listed = value.strip().removeprefix("[").removesuffix("]")
     return [_checked(name.strip(" '\"")) for name in listed.split(",") if name.strip()]
 
 
 def is_package_option(word: str) -> bool:
-    """Whether a word of a command line sets `extra_packages`, in whatever form Hydra has."""
+    """Whether a word of a command line sets `extra_packages`, in any form that Hydra reads."""
     return re.split(r"[=.@\[]", word.lstrip("+~"), maxsplit=1)[0].strip() == OPTION
 
 
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[^\W\d]\w*", name):
         raise UserError(
-            f"extra_packages={name} is no name of a package. Name top-level packages alone, as in "
-            "'extra_packages=[my_nets]'."
+            f"extra_packages={name} is not the name of a package. Name only top-level packages, as "
+            "in 'extra_packages=[my_nets]'."
         )
     return name
 

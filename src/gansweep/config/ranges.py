@@ -1,8 +1,8 @@
-"""The ranges that a constructor's annotations give its options.
+"""Ranges of options, for annotations of constructors.
 
-`width: Width` or `mixing: Annotated[float, Range(0, 1)]` is a plain int or float to Python and to
-mypy; gansweep.config.options reads the range from the source and refuses a value outside it before
-PyTorch is imported. A new option takes one of the names below, or a range of its own.
+To Python and mypy, `width: Width` or `mixing: Annotated[float, Range(0, 1)]` is a plain int or
+float. gansweep.config.options reads the range from the source code and refuses other values before
+PyTorch is imported. A new option uses one of the names below, or its own Range.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 
 @dataclass(frozen=True)
 class Range:
-    """The finite numbers from `low` to `high`, both included; None: no end.
+    """The finite numbers from `low` to `high`, both included. None: no limit.
 
-    above: without `low` itself.   below: without `high` itself.
-    such_as: what a message offers instead of a value that is too small or no number; None: `low`.
+    above: excludes `low`.   below: excludes `high`.
+    such_as: the value that a message suggests for one that is too small or not a number; None:
+        `low`.
     """
 
     low: float | None = None
@@ -31,9 +32,10 @@ class Range:
         return self.high is None or number < self.high or (number == self.high and not self.below)
 
 
-# Upper ends keep a slip of the finger from filling the memory; no published setting comes near.
+# The upper limits only stop typing errors that would fill the memory. Published settings are far
+# smaller.
 Count = Annotated[int, Range(1, 10_000_000)]
-CountOrNone = Annotated[int, Range(0, 10_000_000)]  # 0: none of it
+CountOrNone = Annotated[int, Range(0, 10_000_000)]  # 0: none
 Width = Annotated[int, Range(1, 16_384, such_as=64)]  # features of a layer, or numbers of a code
 Depth = Annotated[int, Range(1, 1_000)]  # layers or blocks
 Hidden = Annotated[int, Range(0, 1_000)]  # layers; 0: a linear map
@@ -42,14 +44,14 @@ Modes = Annotated[int, Range(1, 10_000, such_as=8)]
 Seed = Annotated[int, Range(0, 4_294_967_295)]
 
 Finite = Annotated[float, Range()]
-Weight = Annotated[float, Range(0, 1e9)]  # of a term of a loss; 0: without it
+Weight = Annotated[float, Range(0, 1e9)]  # of a term of a loss; 0: without the term
 Positive = Annotated[float, Range(0, 1e9, above=True)]
 Kimg = Annotated[float, Range(0, 1e9, above=True, such_as=10)]
 KimgOrNone = Annotated[float, Range(0, 1e9)]  # 0: at once, or no wait
 Seconds = Annotated[float, Range(0, 1e9)]
-Rate = Annotated[float, Range(0, such_as=2e-4)]  # of learning; 0: the player stands still
+Rate = Annotated[float, Range(0, such_as=2e-4)]  # learning rate; 0: the player does not change
 Share = Annotated[float, Range(0, 1)]
-Decay = Annotated[float, Range(0, 1, below=True)]  # of a running mean, for each step
+Decay = Annotated[float, Range(0, 1, below=True)]  # of a running mean, per step
 
-Name = str | Annotated[int, Range()]  # of a file or folder; a bare number is read as one
+Name = str | Annotated[int, Range()]  # of a file or folder; YAML reads digits as an int
 Workers = Annotated[int, Range(1, 4_096)] | Literal["auto"]

@@ -1,10 +1,9 @@
-"""What a class or function of gansweep takes, read from its source without importing it.
+"""Signatures of gansweep's classes and functions, parsed from the source without importing it.
 
-Importing a model imports PyTorch, which takes seconds, so signatures are parsed. A constructor's
-annotations are then the one place where an option's type and range stand: mypy reads them, a
-contributor who adds an option writes them anyway, and a new file is checked with no list to extend.
-`**options` are followed to what they are handed on to: a base class, a class, or the network that
-another option names.
+Importing a model imports PyTorch, which takes seconds. A constructor's annotations are the only
+place that declares an option's type and range: mypy reads them, contributors write them anyway, and
+a new file needs no entry in a list. If a constructor passes `**options` on, the signature includes
+the parameters of the callee: a base class, another class, or the network that an option names.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ Definition = ast.FunctionDef | ast.ClassDef
 class Parameter:
     name: str
     kind: Kind
-    by_position: bool  # before the *: a `_partial_` node leaves it to who calls it
+    by_position: bool  # before the *; for a `_partial_` node the code that calls it gives it
 
 
 @dataclass(frozen=True)
 class Signature:
-    """parameters: those that a configuration may name.   is_open: whether there may be others."""
+    """parameters: those that are known.   is_open: whether there may be others."""
 
     name: str
     parameters: Mapping[str, Parameter]
@@ -66,7 +65,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Module:
-    """A file's imports (name -> dotted path) and what it defines."""
+    """A file's imports (name -> dotted path), its classes and functions, and its type aliases."""
 
     imports: Mapping[str, str]
     definitions: Mapping[str, Definition]
@@ -75,16 +74,16 @@ class Module:
 
 @dataclass(frozen=True)
 class _Found:
-    """A definition and the module whose names its annotations use."""
+    """A definition and the module that contains it."""
 
     module: Module
     node: Definition
 
 
 def signature(target: str, node: Mapping[str, Any]) -> Signature | None:
-    """What `target` may be given; None where it is not gansweep's.
+    """The signature of `target`; None if it is not part of gansweep.
 
-    node: the options that it is given, whose networks may decide what else it takes.
+    node: the options of the target; the networks in them may add parameters.
     """
     found = _find(target)
     if found is None:
@@ -94,13 +93,13 @@ def signature(target: str, node: Mapping[str, Any]) -> Signature | None:
 
 
 def names_in(module: str) -> list[str]:
-    """What a module of gansweep defines; [] where there is none of that name."""
+    """The public names that a module of gansweep defines; [] if there is no such module."""
     found = _module(module)
     return [] if found is None else [n for n in found.definitions if not n.startswith("_")]
 
 
 def fields(target: str) -> dict[str, Kind]:
-    """The keys of a TypedDict and what each takes."""
+    """The keys of a TypedDict and their kinds."""
     found = _find(target)
     assert found is not None, target
     return _keys(found)
@@ -115,7 +114,7 @@ def _keys(found: _Found) -> dict[str, Kind]:
 
 
 def _find(dotted: str) -> _Found | None:
-    """The class or function of that name, wherever the module that is named took it from."""
+    """The class or function of that name; imports in its module are followed."""
     name, _, attribute = dotted.rpartition(".")
     module = _module(name)
     if module is None:
@@ -151,7 +150,7 @@ def _module(name: str) -> Module | None:
 
 
 def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Parameter], bool]:
-    """By name; and whether `**options` go where they cannot be followed."""
+    """The parameters by name, and whether `**options` go to code that cannot be parsed."""
     function, module = _constructor(found)
     if function is None:
         return {}, False
@@ -164,7 +163,7 @@ def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Param
             own[argument.arg] = Parameter(argument.arg, kind, by_position)
     if arguments.kwarg is None:
         return own, False
-    handed: dict[str, Parameter] = {}
+    passed_on: dict[str, Parameter] = {}
     is_open = True
     for call in _calls_with(function, arguments.kwarg.arg):
         callee = _callee(call.func, found, module, own, node)
@@ -173,12 +172,12 @@ def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Param
         theirs, is_open = _parameters(callee, node)
         bound = {keyword.arg for keyword in call.keywords}
         bound |= set(list(theirs)[: len(call.args)])
-        handed |= {name: one for name, one in theirs.items() if name not in bound}
-    return {**own, **{name: one for name, one in handed.items() if name not in own}}, is_open
+        passed_on |= {name: one for name, one in theirs.items() if name not in bound}
+    return own | {name: one for name, one in passed_on.items() if name not in own}, is_open
 
 
 def _constructor(found: _Found) -> tuple[ast.FunctionDef | None, Module]:
-    """The function itself, or the nearest __init__ of a class, and its module."""
+    """The function itself, or the __init__ of the class or its nearest base, and its module."""
     if isinstance(found.node, ast.FunctionDef):
         return found.node, found.module
     for line in found.node.body:
@@ -200,7 +199,7 @@ def _bases(found: _Found) -> Iterator[_Found]:
 
 
 def _resolve(expression: ast.expr, module: Module) -> _Found | None:
-    """The definition that a name or `module.name` stands for."""
+    """The definition of a name or of `module.name`."""
     dotted = ast.unparse(expression)
     if dotted in module.definitions:
         return _Found(module, module.definitions[dotted])
@@ -211,7 +210,7 @@ def _resolve(expression: ast.expr, module: Module) -> _Found | None:
 
 
 def _calls_with(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
-    """The calls that hand **name on."""
+    """The calls that pass **name on."""
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and any(
             keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == name
@@ -227,7 +226,7 @@ def _callee(
     own: Mapping[str, Parameter],
     node: Mapping[str, Any],
 ) -> _Found | None:
-    """What a call inside a constructor calls, where that can be told."""
+    """The callee of a call inside a constructor; None if it cannot be determined."""
     if isinstance(called, ast.Name) and called.id in own:
         given = node.get(called.id)
         target = given.get("_target_") if isinstance(given, Mapping) else None
@@ -239,7 +238,7 @@ def _callee(
 
 
 def _defining(found: _Found) -> _Found | None:
-    """The class, or the base of it, that has an __init__ of its own."""
+    """The class or its nearest base that defines __init__."""
     assert isinstance(found.node, ast.ClassDef)
     if any(isinstance(n, ast.FunctionDef) and n.name == "__init__" for n in found.node.body):
         return found
@@ -247,7 +246,7 @@ def _defining(found: _Found) -> _Found | None:
 
 
 def _kind(annotation: ast.expr, module: Module) -> Kind:
-    """What an annotation takes; a class that is not plain data is an object."""
+    """The kind of an annotation. A class that is not plain data is an Object."""
     if isinstance(annotation, ast.Constant):
         if isinstance(annotation.value, str):
             return _kind(ast.parse(annotation.value, mode="eval").body, module)
@@ -267,7 +266,7 @@ def _kind(annotation: ast.expr, module: Module) -> Kind:
 
 
 def _imported_kind(name: str, module: Module) -> Kind:
-    """A name from elsewhere: an alias of a type, a TypedDict, or the class of an object."""
+    """The kind of an imported name: a type alias, a TypedDict, or the class of an object."""
     dotted = module.imports.get(name, "")
     home, _, attribute = dotted.rpartition(".")
     there = _module(home)

@@ -1,9 +1,9 @@
-"""What a configuration may call: the one list of what `_target_` may name, and its calls.
+"""Instantiate objects of a configuration, and decide what a `_target_` may name.
 
-A configuration is data. Of gansweep it may name the classes that are meant as parts of a run and
-the functions listed here, of PyTorch the classes of torch.nn and torch.optim and the initialisers,
-of the packages that the user allows what these define themselves. A target is imported and judged
-by what it is, before anything is called.
+A configuration is data. It may name gansweep's classes that are parts of a run, the functions
+listed here, the classes of torch.nn and torch.optim, the initialisers of torch.nn.init, and
+everything that a package defines that the user allows. Every target is imported and checked before
+any of them is called.
 """
 
 from __future__ import annotations
@@ -48,12 +48,11 @@ Factory = Callable[..., Any]
 def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any) -> Any:
     """Build the object that a node's `_target_` names; `kwargs` are added to its arguments.
 
-    A nested node with a `_target_` is built first; `_partial_: true` gives the function of what
-    is left to be given, `_args_` the arguments by position, `_recursive_: false` leaves nested
-    nodes as they are.
-    extra_packages: allowed by this call, beside those that the user allows for the process.
-    Raises: UserError where some `_target_` is not on the list, with nothing called, and where its
-        arguments do not fit.
+    Nested nodes with a `_target_` are built first. `_partial_: true` gives a functools.partial,
+    `_args_` holds positional arguments, `_recursive_: false` leaves nested nodes unchanged.
+    extra_packages: allowed for this call, in addition to those of the process.
+    Raises: UserError if a `_target_` is not allowed (nothing is called then), or if the arguments
+        do not fit.
     """
     content = (
         OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
@@ -62,7 +61,7 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
     )
     packages = (*extra_packages, *allowed_packages())
     if packages and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # as `python -m` does: the user's package may lie here
+        sys.path.append(os.getcwd())  # the user's package may be here; `python -m` does the same
     found: dict[str, Factory] = {}
     for target in _targets_in(content):
         found[target] = resolved(target, packages)
@@ -72,11 +71,11 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
 def resolved(target: str, extra_packages: Sequence[str] = ()) -> Factory:
     """The class or function that a `_target_` names.
 
-    Raises: UserError where it is not on the list, or cannot be imported.
+    Raises: UserError if it is not allowed or cannot be imported.
     """
     parts = target.split(".")
     if not all(re.fullmatch(r"[^\W\d]\w*", part) for part in parts) or len(parts) < 2:
-        raise UserError(f"_target_ '{target}' is no path such as torch.optim.Adam.")
+        raise UserError(f"_target_ '{target}' is not a dotted path such as torch.optim.Adam.")
     if parts[0] in extra_packages:
         return _of_package(target, parts)
     module_name = ".".join(parts[:-1])
@@ -94,9 +93,9 @@ def resolved(target: str, extra_packages: Sequence[str] = ()) -> Factory:
         else f"If you trust it, allow it with 'extra_packages=[{parts[0]}]' on the command line."
     )
     raise UserError(
-        f"_target_ '{target}' is nothing that a configuration may call: that are gansweep's own "
-        "parts of a run, the classes of torch.nn and torch.optim, the initialisers of "
-        f"torch.nn.init, and gansweep's schedules and trackers. {fix}"
+        f"A configuration may not call the _target_ '{target}'. It may call gansweep's own parts "
+        "of a run, the classes of torch.nn and torch.optim, the initialisers of torch.nn.init, "
+        f"and gansweep's schedules and trackers. {fix}"
     )
 
 
@@ -105,7 +104,7 @@ def _unknown(target: str, error: Exception) -> UserError:
 
 
 def _is_part(found: Any) -> bool:
-    """Whether it is a class that gansweep or PyTorch define as a part of a run."""
+    """Whether it is a class of gansweep or PyTorch that can be a part of a run."""
     if not inspect.isclass(found):
         return False
     if found.__module__.startswith("torch."):
@@ -120,7 +119,7 @@ def _is_part(found: Any) -> bool:
 
 @functools.cache
 def _own_kinds() -> tuple[type, ...]:
-    """The kinds of object that a run is composed of."""
+    """The base classes of everything that a run is composed of."""
     from pytorch_lightning import Callback
     from torch import nn
 
@@ -133,7 +132,7 @@ def _own_kinds() -> tuple[type, ...]:
 
 
 def _of_package(target: str, parts: Sequence[str]) -> Factory:
-    """What a package of the user's defines itself: not what it has imported from elsewhere."""
+    """A name that the user's package defines itself; a name that it imports is refused."""
     found: Any = None
     try:
         found = importlib.import_module(parts[0])
@@ -146,14 +145,14 @@ def _of_package(target: str, parts: Sequence[str]) -> Factory:
     home = str(getattr(found, "__module__", None))
     if not callable(found) or home.partition(".")[0] != parts[0]:
         raise UserError(
-            f"_target_ '{target}' is nothing that the package {parts[0]} defines (it comes from "
-            f"{home}). Name the package that does in extra_packages=, if you trust it."
+            f"_target_ '{target}' is not defined by the package {parts[0]} (it comes from {home}). "
+            "If you trust the package that defines it, name that one in extra_packages=."
         )
     return found
 
 
 def _targets_in(content: Any) -> list[str]:
-    """Every `_target_`, however deep, in the order of the file."""
+    """Every `_target_` at any depth, in the order of the file."""
     if isinstance(content, list):
         return [target for value in content for target in _targets_in(value)]
     if not isinstance(content, Mapping):
@@ -162,10 +161,14 @@ def _targets_in(content: Any) -> list[str]:
     if "_target_" not in content:
         return inside
     if not isinstance(content["_target_"], str):
-        raise UserError(f"_target_={content['_target_']} is no dotted path of a class.")
+        raise UserError(
+            f"_target_={content['_target_']} is not a dotted path such as torch.optim.Adam."
+        )
     for key in content:
         if re.fullmatch(r"_\w+_", str(key)) and key not in SPECIAL:
-            raise UserError(f"{key} of {content['_target_']} is no key that is known.")
+            raise UserError(
+                f"{content['_target_']} has the unknown key {key}. Use one of {', '.join(SPECIAL)}."
+            )
     return [content["_target_"], *inside]
 
 
@@ -183,7 +186,9 @@ def _built(content: Any, found: Mapping[str, Factory], more: Mapping[str, Any]) 
         return given | dict(more)
     factory = found[content["_target_"]]
     if not isinstance(positional, list):
-        raise UserError(f"_args_ of {content['_target_']} is no list.")
+        raise UserError(
+            f"_args_ of {content['_target_']} is not a list. Write it as _args_: [...]."
+        )
     if content.get("_partial_", False):
         return functools.partial(factory, *positional, **given, **more)
     try:
@@ -205,5 +210,5 @@ def _misfit(target: str, error: Exception) -> UserError:
     return UserError(
         f"{target} cannot be built with these options: {' '.join(str(error).split())} "
         f"({Path(place.filename).name}, line {place.lineno}). 'gansweep train --cfg job' shows "
-        "them."
+        "the options."
     )
