@@ -157,7 +157,7 @@ def test_a_running_and_a_killed_run_are_judged_by_what_they_wrote(
     with open(killed.history_path, "ab") as file:
         file.write(b'{"kimg": 11.0, "los')
     out = said(capsys, str(tmp_path / "killed"))
-    assert "Mode collapse" in out and "1 torn line" in out
+    assert "Mode collapse" in out and "1 damaged line" in out
     assert "gansweep train model=gan data=ring" in out
 
 

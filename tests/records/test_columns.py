@@ -113,4 +113,4 @@ def test_a_torn_evaluation_becomes_a_note(tmp_path: Path) -> None:
         file.write(b'{"when": "2026')
     (run,) = load([tmp_path])
     assert run.scores() == [FID]
-    assert any("evaluations.jsonl: skipped 1 torn line" in note for note in run.notes)
+    assert any("evaluations.jsonl: skipped 1 damaged line" in note for note in run.notes)

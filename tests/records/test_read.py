@@ -36,7 +36,7 @@ def test_a_torn_history_and_a_damaged_result_become_notes(tmp_path: Path) -> Non
     record.result_path.write_text('{"status": "fini')
     (run,) = load([tmp_path])
     assert run.status == "damaged" and "result.json: Unterminated string" in run.reason
-    assert any("1 torn line" in note for note in run.notes)
+    assert any("1 damaged line" in note for note in run.notes)
     assert run.curves[FID].kimg == [1.0, 2.0]
 
 

@@ -52,15 +52,15 @@ def rewritten(path: Path, **changes: Any) -> None:
     ("changes", "said"),
     [
         ({"command": "gansweep train 'model=gan"}, "command cannot be read (No closing quotation)"),
-        ({"command": "rm -rf ~"}, "command is none of gansweep train"),
+        ({"command": "rm -rf ~"}, "command does not start with gansweep train"),
         ({"kimg": "abc"}, 'kimg is "abc"'),
         ({"status": None}, "status is null"),
         ({"best": {FID: 3}}, f"best.{FID} is 3"),
-        ({"last": {FID: {"value": "x", "kimg": 1}}}, f'last.{FID} holds "x"'),
+        ({"last": {FID: {"value": "x", "kimg": 1}}}, f'last.{FID} contains "x"'),
         ({"last": {FID: {"value": 1.0, "interval": 3}}}, f"the interval of last.{FID} is 3"),
         ({"protocols": {FID: {"direction": "up"}}}, f'the direction of {FID} is "up"'),
         ({"protocols": {FID: {"data": []}}}, f"data in the protocol of {FID} is []"),
-        ({"overrides": [1]}, "overrides holds what is no text"),
+        ({"overrides": [1]}, "overrides contains a value that is not text"),
         ({"sweep": {"params": [1]}}, "sweep.params is [1]"),
         ({"sweep": [1]}, "sweep is [1]"),
     ],
@@ -128,7 +128,7 @@ def test_rows_of_the_history_that_are_none_are_noted(group: Path) -> None:
         file.write(b'{"kimg": "abc"}\n[1]\n{"kimg": 1e999, "x": [["a"]]}\n')
     run = load([group])[0]
     assert run.curves[FID].kimg == before
-    assert any("3 torn lines" in note and "history.jsonl" in note for note in run.notes)
+    assert any("3 damaged lines" in note and "history.jsonl" in note for note in run.notes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         record.truncate_history(1.0)
@@ -204,7 +204,7 @@ def test_the_status_of_a_sweep_names_what_is_damaged(
     (sweep / "t0001" / "result.json").write_text("[1]")
     assert main(["status", str(sweep)]) == 0
     told = capsys.readouterr().out
-    assert "damaged: t0001/result.json: it holds no mapping" in told and "\x1b" not in told
+    assert "damaged: t0001/result.json: it is not a mapping" in told and "\x1b" not in told
     (sweep / "s.journal").unlink(missing_ok=True)
     for path in sweep.glob("*journal*"):
         path.write_bytes(b"garbage\n")

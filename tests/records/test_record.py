@@ -34,7 +34,7 @@ def test_a_torn_last_line_is_skipped_with_a_warning(record: RunRecord) -> None:
     record.append({"kimg": 1.0})
     with open(record.history_path, "ab") as file:
         file.write(b'{"kimg": 2.0, "loss')
-    with pytest.warns(UserWarning, match="line 2 is torn"):
+    with pytest.warns(UserWarning, match="skipped the damaged line 2"):
         assert record.history() == [{"kimg": 1.0}]
 
 
@@ -42,7 +42,7 @@ def test_writing_after_a_torn_line_spoils_no_other(record: RunRecord) -> None:
     with open(record.history_path, "wb") as file:
         file.write(b'{"kimg": 1.0}\n{"kimg": 2.0, "lo')
     record.append({"kimg": 3.0})
-    with pytest.warns(UserWarning, match="line 2 is torn"):
+    with pytest.warns(UserWarning, match="skipped the damaged line 2"):
         assert [row["kimg"] for row in record.history()] == [1.0, 3.0]
 
 

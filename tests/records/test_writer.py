@@ -121,7 +121,7 @@ def test_second_process_is_refused_with_the_holder_until_it_dies(
     holder = processes("-c", HOLDS, str(record.directory), stdin=-1)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     today = time.strftime("%Y-%m-%d")
-    told = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, which began at {today}"
+    told = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, started at {today}"
     with pytest.raises(UserError, match=told):
         record.claimed()
     with pytest.raises(UserError, match=told):  # rather than that it could be continued
@@ -189,7 +189,7 @@ def test_evaluation_is_added_beside_a_writer_but_not_to_another_training(
         record.append({"kimg": 1.0})  # the writer is still the one
     with record.claimed():
         pass
-    with pytest.raises(SupersededError, match="continued or trained anew"):
+    with pytest.raises(SupersededError, match="continued or trained again"):
         record.append_evaluation({"a": 2}, number)
     with pytest.raises(SupersededError), adding(record.directory, number):
         pass
@@ -220,7 +220,7 @@ def test_name_of_a_run_that_began_and_ended_while_it_was_asked_for_is_refused(
     monkeypatch.setattr(
         records, "new_directory", lambda *given: next(directories, None) or look(*given)
     )
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         records.claim_new(record.directory.parents[1], "group", "run", "gan")
 
 
@@ -236,7 +236,7 @@ def test_of_two_processes_that_begin_one_run_at_once_one_gets_it(
         said = [process.stdout.readline().split(maxsplit=1) for process in both if process.stdout]
         assert sorted(words[0] for words in said) == ["got", "refused"], said
         (why,) = (words[1] for words in said if words[0] == "refused")
-        assert "is being written by process" in why or "holds a run already" in why
+        assert "is being written by process" in why or "already contains a run" in why
         assert RunRecord(tmp_path / "group" / f"run{number}").exists
 
 
@@ -244,7 +244,7 @@ def test_of_two_processes_that_begin_one_run_at_once_one_gets_it(
 def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     assert newest(tmp_path) == 0
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         claim(tmp_path)
 
 

@@ -127,10 +127,10 @@ def test_a_place_without_runs_is_refused(command: Command, tmp_path: Path) -> No
 def test_a_torn_evaluation_is_skipped(command: Command, run: Path) -> None:
     path = RunRecord(run).evaluations_path
     path.write_text(json.dumps({"scores": {}, "protocols": {}}) + '\n{"scores": {"fid')
-    with pytest.warns(UserWarning, match="line 2 is torn"):
+    with pytest.warns(UserWarning, match="skipped the damaged line 2"):
         assert len(RunRecord(run).evaluations()) == 1
     assert command("evaluate", str(run), *QUICK).code == 0
-    with pytest.warns(UserWarning, match="line 2 is torn"):
+    with pytest.warns(UserWarning, match="skipped the damaged line 2"):
         assert len(RunRecord(run).evaluations()) == 2
 
 

@@ -64,7 +64,7 @@ def test_torn_checkpoint_is_refused_with_its_name(command: Command, run: RunReco
 def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:
     before = run.result_path.read_bytes()
     done = command("train", *TINY, "name=run")
-    done.is_refused_with("holds a run already", "resume=", "name=")
+    done.is_refused_with("already contains a run", "resume=", "name=")
     assert run.result_path.read_bytes() == before
 
 
@@ -134,9 +134,7 @@ def test_disk_that_fills_later_keeps_the_checkpoint_and_the_run_goes_on(
     monkeypatch.setattr(Checkpoint, "save", save)
     run = small_disk / "runs" / "digits" / "dcgan-001"
     done = command("train", *words, f"runs_dir={small_disk}/runs")
-    done.is_refused_with(
-        "No space is left", f"resume={run}", "last checkpoint holds is kept", after="kimg"
-    )
+    done.is_refused_with("No space is left", f"resume={run}", "last checkpoint with", after="kimg")
     assert read_checkpoint(run / "checkpoints" / "last.pt")["game"]["images_seen"] == 320
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.pt", "previous.pt"}
 

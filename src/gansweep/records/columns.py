@@ -1,4 +1,4 @@
-"""Columns for what was measured after training, beside those that training measured."""
+"""Columns of a table for scores that were measured after training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def add_columns(runs: Sequence[Run]) -> None:
-    """Give the scores of each run's evaluations a column among its scores.
+    """Add the scores of each run's evaluations to the columns of the run (`run.evaluated`).
 
-    A column is named by its score. Where that name was measured on the same data under several
-    protocols or of several checkpoints, it says in which they differ, as in
-    "fid_digitsnet_1k_train (checkpoint best.pt)": what was measured differently never shares a
-    column with another run's. Of evaluations that are alike the newest counts.
+    A column has the name of its score. If a score of that name was measured on the same data with
+    several protocols or checkpoints, the name also contains the differing keys, as in
+    "fid_digitsnet_1k_train (checkpoint best.pt)". So two values share a column only if they were
+    measured in the same way. Of several equal evaluations of a run the newest is used.
     """
     alike: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for run in runs:
@@ -36,12 +36,12 @@ def add_columns(runs: Sequence[Run]) -> None:
 
 
 def _protocol(evaluation: Evaluation, name: str) -> dict[str, Any]:
-    """With the checkpoint: a number of the best one does not compare with one of the last."""
+    """The protocol with the checkpoint: scores of different checkpoints are not comparable."""
     return {**evaluation.protocols.get(name, {}), "checkpoint": evaluation.checkpoint}
 
 
 def _column(name: str, protocol: dict[str, Any], alike: list[dict[str, Any]]) -> str:
     keys = dict.fromkeys(key for each in alike for key in each if key not in REPEATABLE)
     differing = [key for key in keys if any(each.get(key) != protocol.get(key) for each in alike)]
-    told = [f"{key} {setting(protocol.get(key))}" for key in differing]
-    return f"{name} ({', '.join(told)})" if told else name
+    words = [f"{key} {setting(protocol.get(key))}" for key in differing]
+    return f"{name} ({', '.join(words)})" if words else name

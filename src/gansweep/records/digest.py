@@ -1,7 +1,8 @@
-"""The digest that a checkpoint carries, so that a damaged one is never taken for a whole one.
+"""The digest of a checkpoint: it shows whether the file is damaged.
 
-torch.save writes a ZIP archive, and torch.load reads it without its checksums. The SHA-256 of the
-file as torch.save wrote it stands in the archive's comment, so that every tool still reads it.
+torch.save writes a ZIP archive, and torch.load does not check the archive's checksums. So the
+SHA-256 of the file as torch.save wrote it is stored in the archive's comment. Other tools can still
+read the file.
 Source: PKWARE, APPNOTE.TXT 6.3.10, Section 4.3.16 (end of central directory record).
 """
 
@@ -12,19 +13,17 @@ import io
 import os
 from typing import BinaryIO
 
+from gansweep.records.plain_values import DamagedError as DamagedError
+
 END = b"PK\x05\x06"
-END_BYTES = 22  # of the end record without its comment, the length of which is its last 2 bytes
+END_BYTES = 22  # the end record without its comment; the last 2 bytes are the comment's length
 NAME = b"gansweep sha256 "
 COMMENT_BYTES = len(NAME) + 64
 CHUNK_BYTES = 2**20
 
 
-class DamagedError(ValueError):
-    """A file does not hold what was written into it."""
-
-
 def seal(archive: io.BytesIO) -> None:
-    """Give a ZIP archive without a comment its digest as the comment."""
+    """Append the digest of a ZIP archive as its comment.   archive: without a comment."""
     with archive.getbuffer() as content:
         assert content[-END_BYTES:-18] == END and content[-2:] == b"\0\0", "of torch.save"
         digest = hashlib.sha256(content).hexdigest().encode()
@@ -34,15 +33,15 @@ def seal(archive: io.BytesIO) -> None:
 
 
 def is_sealed(file: BinaryIO) -> bool:
-    """Whether an archive carries its digest, which is then found to be right.
+    """Check the digest of an archive. Afterwards `file` is at its start.
 
-    file: at its start when this returns.   False: it has no comment, as one of an older version.
-    Raises: DamagedError.
+    Returns: False if the archive has no comment, as older versions wrote it.
+    Raises: DamagedError if the digest is missing or does not match the content.
     """
     size = file.seek(0, os.SEEK_END)
     if _read_at(file, size - END_BYTES, END_BYTES).startswith(END):
         if _read_at(file, size - 2, 2) != b"\0\0":
-            raise DamagedError("its end is not that of an archive")
+            raise DamagedError("it does not end like an archive")
         file.seek(0)
         return False
     body = size - COMMENT_BYTES - 2  # up to the length of the comment
@@ -51,13 +50,13 @@ def is_sealed(file: BinaryIO) -> bool:
     if not comment.startswith(NAME) or length != COMMENT_BYTES.to_bytes(2, "little"):
         raise DamagedError("it has no digest at its end")
     if comment[len(NAME) :] != _digest(file, body):
-        raise DamagedError("its digest is not that of its content")
+        raise DamagedError("its digest does not match its content")
     file.seek(0)
     return True
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:
-    """Of the first `size` bytes, and the length of no comment."""
+    """The digest of the first `size` bytes followed by a comment length of 0."""
     digest = hashlib.sha256()
     file.seek(0)
     while size > 0 and (chunk := file.read(min(CHUNK_BYTES, size))):

@@ -1,4 +1,4 @@
-"""Files that are written beside their place, and take it once they are whole."""
+"""Atomic writes: a file is written under a temporary name and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DRAFT = re.compile(r"\..+\.(yaml|jsonl?|pt|png|txt|npy|html)\.[^.]+")
-ABANDONED_SECONDS = 86_400.0  # without a byte more: who wrote it was killed
+ABANDONED_SECONDS = 86_400.0  # since the last write: its writer was killed
 
 
 @contextlib.contextmanager
 def drafted(
     path: Path, allowed: contextlib.AbstractContextManager[None] | None = None
 ) -> Iterator[Path]:
-    """Where to write what becomes `path` at the end; on an error the old file stays as it is.
+    """Yields a temporary path to write to; at the end it is renamed to `path`.
 
-    The name cannot be foreseen, so nobody has put a link there.
-    allowed: within it the file takes its place.
-    Raises: OSError also where a device or a pipe is at `path`, which a file must not replace.
+    On an error the old file stays unchanged. The temporary name is random, so nobody can put a link
+    there first.
+    allowed: a context in which the file is renamed; if it raises, the old file stays.
+    Raises: OSError, also if `path` is a device or a pipe, which must not be replaced.
     """
     refuse_special(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -37,17 +38,17 @@ def drafted(
 
 
 def refuse_special(path: Path) -> None:
-    """Raises: OSError where `path` is a device, a pipe or a socket, or a link to one."""
+    """Raises: OSError if `path` is a device, a pipe or a socket, or a link to one."""
     with contextlib.suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise OSError(errno.EINVAL, "it is a device or a pipe, no file", str(path))
+            raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
 
 
 def remove_drafts(folder: Path, older_than: float = ABANDONED_SECONDS) -> None:
-    """Remove what killed writers have left in a folder.
+    """Remove temporary files that killed writers have left in a folder.
 
-    older_than: seconds since its last byte; 0 where no other process writes there.
+    older_than: seconds since the last write; use 0 if no other process writes there.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

@@ -1,4 +1,4 @@
-"""How the report writes numbers, durations and settings."""
+"""The notation of numbers, durations and settings in reports."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Numbers that differ by less than this share are equal but for rounding: features are of 32 bits,
-# with seven digits.
+# A relative difference below this is rounding: features are float32, which has seven digits.
 ROUNDING = 1e-6
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, or all before the point; a dash where there is no number."""
+    """Four significant digits, or all digits before the point; a dash if there is no number."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == int(value) and abs(value) < 1e6:
@@ -22,7 +21,7 @@ def number(value: float | None) -> str:
 
 
 def mean_and_std(mean: float, std: float | None) -> str:
-    """ "12.34 ± 0.41": as many decimals as the spread's two leading digits need."""
+    """ "12.34 ± 0.41": with as many decimals as two significant digits of the spread need."""
     if std is None:
         return number(mean)
     if std == 0:
@@ -34,16 +33,18 @@ def mean_and_std(mean: float, std: float | None) -> str:
 
 
 def bracketed(low: float, high: float, std: float) -> str:
-    """ "[-3.0, 15.0]": an interval, with as many decimals as `mean_and_std` gives its mean.
+    """ "[-3.0, 15.0]": an interval, with the same number of decimals as `mean_and_std`.
 
-    std: the spread that the interval comes of, not 0.
+    std: the spread that the interval was computed from, not 0.
     """
     return f"[{rounded(low, std)}, {rounded(high, std)}]"
 
 
 def spread_words(value: float, std: float | None, interval: tuple[float, float] | None) -> str:
-    """The error of one measurement: "1.61 to 1.70", "± 0.08", "± 0" for one of rounding size, or
-    "" where none was measured. An interval comes first."""
+    """The error of one measurement: "1.61 to 1.70" if there is an interval, else "± 0.08".
+
+    "± 0" if the error is only rounding, "" if no error was measured.
+    """
     size = (interval[1] - interval[0]) / 4 if interval else std
     if size is None:
         return ""
@@ -55,13 +56,13 @@ def spread_words(value: float, std: float | None, interval: tuple[float, float] 
 
 
 def rounded(value: float, std: float) -> str:
-    """The value with as many decimals as `mean_and_std` gives a mean of this spread, not 0."""
+    """The value with the same number of decimals as `mean_and_std`.   std: not 0."""
     decimals = 1 - math.floor(math.log10(abs(std)))
     return f"{value:.{decimals}f}" if 0 <= decimals <= 4 else _resolved(value, std)
 
 
 def _resolved(value: float, std: float) -> str:
-    """The value to the spread's second digit, and to four significant digits at least."""
+    """The value up to the spread's second digit, with at least four significant digits."""
     size = math.floor(math.log10(abs(value))) if value else 0
     return f"{value:.{max(4, size - math.floor(math.log10(abs(std))) + 2)}g}"
 
@@ -90,7 +91,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def setting(value: Any) -> str:
-    """A value of the configuration as a person would type it."""
+    """A value of the configuration as a user would type it."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
@@ -101,10 +102,10 @@ def setting(value: Any) -> str:
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """The shortest dotted ending of each key that no other key shares.
+    """The shortest dotted ending of each key that is different from all other keys' endings.
 
     "model.optimizer.generator.lr" and "model.optimizer.discriminator.lr" become "generator.lr"
-    and "discriminator.lr". A weight always says of what: "r1.weight".
+    and "discriminator.lr". "weight" always keeps the part before it, as in "r1.weight".
     """
     wanted = list(dict.fromkeys(keys))
     endings = {key: _endings(key) for key in wanted}
@@ -113,7 +114,7 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _endings(key: str) -> list[str]:
-    """What a key may be called, from short to long."""
+    """The possible short names of a key, from short to long."""
     parts = key.split(".")
     shortest = 2 if parts[-1] == "weight" and len(parts) > 1 else 1
     return [".".join(parts[-length:]) for length in range(shortest, len(parts) + 1)]
@@ -125,7 +126,7 @@ def settings_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def listing(words: Iterable[str], last: str) -> str:
-    """ "0, 2 or 7": at most eight words, then how many more."""
+    """ "0, 2 or 7": a list of at most eight words. A longer list ends with "N more"."""
     found = list(words)
     if len(found) > 8:
         found = [*found[:7], f"{len(found) - 7} more"]

@@ -1,4 +1,4 @@
-"""Plain values out of a record's JSON, which may be torn, damaged or somebody else's."""
+"""Read and check the JSON of a record, which may be truncated, damaged or somebody else's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from gansweep.errors import visible
 
-LARGEST = 2**63  # of a whole number that is kept as one
+LARGEST = 2**63  # larger whole numbers become null
 NUMBER = (int, float)
-# What result.json holds -> of which kind; a key may be missing, or null but for the status.
+# Keys of result.json and their types. A key may be missing; all but the status may be null.
 KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("status", "reason", "group", "name", "model", "data", "objective"), str),
     **dict.fromkeys(("stopped_by", "command", "no_command", "config_dir", "started", "ended"), str),
@@ -25,25 +25,25 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 class DamagedError(ValueError):
-    """A file that cannot be read as what it should be; the message is the reason alone."""
+    """A file does not have the expected content. The message is only the reason."""
 
 
 def parsed(content: bytes) -> Any:
-    """The JSON value in `content`, as `plain` has it.   Raises: DamagedError with the reason."""
+    """The JSON value in `content`, made `plain`.   Raises: DamagedError with the reason."""
     try:
         return plain(json.loads(content))
     except UnicodeDecodeError as error:
         raise DamagedError("it is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise DamagedError(f"{error.msg} in line {error.lineno}") from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise DamagedError("a number in it is too long") from error
     except RecursionError as error:
         raise DamagedError("it is nested too deeply") from error
 
 
 def plain(value: Any) -> Any:
-    """The value with text that may be shown, and numbers that fit into a float; else null."""
+    """The value with printable text and finite numbers; other numbers become None."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):
@@ -61,15 +61,15 @@ def result_of(content: bytes) -> dict[str, Any]:
     """The content of a result.json.   Raises: DamagedError with the reason."""
     result = parsed(content)
     if not isinstance(result, dict):
-        raise DamagedError("it holds no mapping")
+        raise DamagedError("it is not a mapping")
     for key, value in result.items():
         kind = KINDS.get(key, object)
         if (value is None and key != "status") or _is_of(value, kind):
             continue
-        raise DamagedError(f"{key} is {_told(value)}")
+        raise DamagedError(f"{key} is {_shown(value)}")
     for key in ("overrides", "log_tail"):
         if not all(isinstance(word, str) for word in result.get(key) or ()):
-            raise DamagedError(f"{key} holds what is no text")
+            raise DamagedError(f"{key} contains a value that is not text")
     for moment in ("best", "last"):
         for name, entry in (result.get(moment) or {}).items():
             _check_score(f"{moment}.{name}", entry)
@@ -84,70 +84,73 @@ def row_of(line: bytes) -> dict[str, Any]:
     """One line of history.jsonl or evaluations.jsonl.   Raises: DamagedError with the reason."""
     row = parsed(line)
     if not isinstance(row, dict):
-        raise DamagedError("it holds no mapping")
+        raise DamagedError("it is not a mapping")
     if "kimg" in row and not _is_of(row["kimg"], NUMBER):
-        raise DamagedError(f"kimg is {_told(row['kimg'])}")
+        raise DamagedError(f"kimg is {_shown(row['kimg'])}")
     for name, value in row.items():
         if isinstance(value, list) and not all(v is None or _is_of(v, NUMBER) for v in value):
-            raise DamagedError(f"{name} holds what is no number")
+            raise DamagedError(f"{name} contains a value that is not a number")
     for key in ("protocol", "protocols"):
         _check_protocols(row.get(key) or {})
     scores = row.get("scores") or {}
     if not isinstance(scores, dict):
-        raise DamagedError(f"scores is {_told(scores)}")
+        raise DamagedError(f"scores is {_shown(scores)}")
     for name, entry in scores.items():
         _check_score(f"scores.{name}", entry)
     return row
 
 
 def _check_score(name: str, entry: Any) -> None:
-    """A value, with what is known of its error."""
+    """Check the entry of a score: its value, and its error if it has one."""
     if not isinstance(entry, dict):
-        raise DamagedError(f"{name} is {_told(entry)}")
+        raise DamagedError(f"{name} is {_shown(entry)}")
     value = entry.get("value")
     for number in (
         value if isinstance(value, list) else [value, entry.get("kimg"), entry.get("std")]
     ):
         if number is not None and not _is_of(number, NUMBER):
-            raise DamagedError(f"{name} holds {_told(number)}")
+            raise DamagedError(f"{name} contains {_shown(number)}")
     bounds = entry.get("interval")
     if bounds is not None and not (
         isinstance(bounds, list) and len(bounds) == 2 and all(_is_of(b, NUMBER) for b in bounds)
     ):
-        raise DamagedError(f"the interval of {name} is {_told(bounds)}")
+        raise DamagedError(f"the interval of {name} is {_shown(bounds)}")
 
 
 def _check_protocols(protocols: Any) -> None:
-    """Of each score: what it was measured by. Its word and its direction are looked up."""
+    """Check the protocol of each score: its name, its data and its direction."""
     if not isinstance(protocols, dict):
-        raise DamagedError(f"protocols is {_told(protocols)}")
+        raise DamagedError(f"protocols is {_shown(protocols)}")
     for name, protocol in protocols.items():
         if not isinstance(protocol, dict):
-            raise DamagedError(f"the protocol of {name} is {_told(protocol)}")
+            raise DamagedError(f"the protocol of {name} is {_shown(protocol)}")
         if protocol.get("direction") not in (None, "minimize", "maximize"):
-            raise DamagedError(f"the direction of {name} is {_told(protocol['direction'])}")
+            raise DamagedError(f"the direction of {name} is {_shown(protocol['direction'])}")
         for key in ("score", "data"):
             if not isinstance(protocol.get(key), (str, type(None))):
-                raise DamagedError(f"{key} in the protocol of {name} is {_told(protocol[key])}")
+                raise DamagedError(f"{key} in the protocol of {name} is {_shown(protocol[key])}")
 
 
 def _check_sweep(entry: dict[str, Any]) -> None:
     for key in ("name", "key", "role"):
         if key in entry and not isinstance(entry[key], str):
-            raise DamagedError(f"sweep.{key} is {_told(entry[key])}")
+            raise DamagedError(f"sweep.{key} is {_shown(entry[key])}")
     for key in ("params", "objective"):
         if entry.get(key) is not None and not isinstance(entry[key], dict):
-            raise DamagedError(f"sweep.{key} is {_told(entry[key])}")
+            raise DamagedError(f"sweep.{key} is {_shown(entry[key])}")
 
 
 def _command(text: str) -> str:
-    """A command that can be copied into a shell, whoever wrote it: words of gansweep, quoted."""
+    """The command, quoted so that it is safe to copy into a shell.
+
+    Raises: DamagedError if it is not a command of `gansweep train`.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise DamagedError(f"command cannot be read ({error})") from error
     if words[:2] != ["gansweep", "train"]:
-        raise DamagedError("command is none of gansweep train")
+        raise DamagedError("command does not start with gansweep train")
     return shlex.join(words)
 
 
@@ -155,7 +158,7 @@ def _is_of(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not (kind is NUMBER and isinstance(value, bool))
 
 
-def _told(value: Any) -> str:
-    """A value as JSON has it, kept short."""
+def _shown(value: Any) -> str:
+    """A value as JSON, shortened."""
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,4 +1,4 @@
-"""Finished and unfinished runs, read from their records into plain values."""
+"""Read finished and unfinished runs from their records into plain values."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ABSENT = (
 
 @dataclass(frozen=True)
 class Value:
-    """A score and the clock at which it was measured (kimg is nan where the record has none).
+    """A score and the images seen when it was measured (kimg is nan if the record has none).
 
-    std: the value's spread over its splits, subsets or draws.   interval: bounds at 95 % confidence
-    of what `protocol.interval_holds` says. Both None where nothing of the kind was measured.
+    std: the value's spread over its splits, subsets or draws.   interval: 95 % confidence bounds;
+    `protocol.interval_holds` says of what. Both are None if they were not measured.
     """
 
     value: float
@@ -52,7 +52,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Curve:
-    """One column of the history; a missing measurement is None. Lists keep their length."""
+    """One column of the history. A missing measurement is None, also inside lists."""
 
     kimg: list[float]
     values: list[Any]
@@ -60,14 +60,14 @@ class Curve:
 
 @dataclass
 class Run:
-    """One run of the record, without its networks.
+    """One run as its record describes it, without its networks.
 
-    status: one of the record's; "no result" where result.json is missing; "damaged" where that or
-        config.yaml cannot be read, and the reason names the file. `judging.statuses.judged_runs`
-        adds "never learned", by the scores.
-    evaluations: what `gansweep evaluate` measured, oldest first.   evaluated: the columns that the
-        report makes of them, in the form of the result's "last".
-    notes: what was wrong with the record, one sentence each.
+    status: one of the record's statuses; or "no result" if result.json is missing; "damaged" if
+        result.json or config.yaml cannot be read (the reason names the file).
+        `judging.statuses.judged_runs` adds "never learned", which depends on the scores.
+    evaluations: the scores of `gansweep evaluate`, oldest first.   evaluated: the columns that the
+        report shows for them, in the form of the result's "last".
+    notes: problems of the record, one sentence each.
     """
 
     directory: Path
@@ -101,7 +101,7 @@ class Run:
         return self._choice("data")
 
     def _choice(self, group: str) -> str:
-        """The file of conf/ that was chosen in `group`."""
+        """The chosen file of a group of conf/."""
         chosen = self.result.get(group) or _mapping(self.config.get("choices")).get(group)
         return str(chosen or "unknown")
 
@@ -125,14 +125,14 @@ class Run:
 
     @property
     def stopped_by(self) -> str | None:
-        """The name of the rule that ended the run before its budget was spent."""
+        """The name of the rule that stopped the run before the end of its budget."""
         rule = self.result.get("stopped_by")
         return str(rule) if rule else None
 
     def last(self, score: str) -> Value | None:
-        """The newest value: of an evaluation, else of result.json, else of the history.
+        """The newest value: from an evaluation, else from result.json, else from the history.
 
-        None where the last one was no finite number: an earlier one would flatter the run.
+        None if the last value was not finite: an earlier one would show the run too good.
         """
         ended = _mapping(self.result.get("last"))
         recorded = _value(self.evaluated, score) or _value(ended, score)
@@ -142,13 +142,13 @@ class Run:
         return points[-1] if points else None
 
     def lost(self, score: str) -> bool:
-        """Whether the last value of a scalar score was no finite number."""
+        """Whether the last value of a scalar score was not finite."""
         return score in _mapping(self.result.get("last")) and self.last(score) is None
 
     def best(self, score: str) -> Value | None:
-        """The best value: the one of result.json, else of the history by the score's direction.
+        """The best value: from result.json, else from the history by the score's direction.
 
-        What was evaluated after training has one value.
+        For a score of an evaluation after training: its only value.
         """
         recorded = _value(self.evaluated, score) or _value(self.result.get("best"), score)
         if recorded is not None:
@@ -160,29 +160,29 @@ class Run:
         return choose(points, key=lambda point: point.value)
 
     def value(self, score: str, at: str) -> float | None:
-        """The score as the leaderboard reads it: "last", or "best" on the way."""
+        """The score as the leaderboard uses it.   at: "last" or "best"."""
         found = self.best(score) if at == "best" else self.last(score)
         return found.value if found else None
 
     @property
     def params(self) -> dict[str, Any]:
-        """What its sweep set; empty outside a sweep."""
+        """The parameters that its sweep set; empty outside a sweep."""
         return self.sweep.params if self.sweep else {}
 
     def scores(self) -> list[str]:
-        """The scalar scores that this run has a value of."""
+        """The scalar scores of which this run has a value."""
         recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
         named = dict.fromkeys([*self.protocols, *recorded, *self.evaluated])
         return [score for score in named if self.last(score) is not None]
 
     def called(self, word: str) -> list[str]:
-        """The columns of a score such as "fid" or "mode_counts", as their protocols name it."""
+        """The columns whose protocol names the score `word`, such as "fid" or "mode_counts"."""
         return scores_called(self.protocols, word)
 
     def numbers(self, score: str) -> list[float | None]:
-        """The newest of the lists of numbers that were measured as `score`; [] without one.
+        """The newest list of numbers of a score; [] if there is none.
 
-        None stands for what could not be measured.
+        A number is None if it could not be measured.
         """
         if score in self.evaluated:
             found: Any = self.evaluated[score].get("value")
@@ -212,9 +212,9 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
             )
         if not find_records([top]):
             raise UserError(
-                f"No run was found under {top}. A run is a directory with a config.yaml, as "
-                "`gansweep train` and `gansweep sweep` write it. Give the directory of a run, of "
-                "a group of runs or of a sweep, for instance `gansweep report runs`."
+                f"No run was found under {top}. A run is a directory with a config.yaml, which "
+                "`gansweep train` and `gansweep sweep` write. Give the directory of a run, of a "
+                "group of runs or of a sweep, for instance `gansweep report runs`."
             )
     runs = [read_run(record) for record in find_records(tops)]
     add_columns(runs)
@@ -222,7 +222,7 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
 
 
 def read_run(record: RunRecord) -> Run:
-    """One run; what is missing or damaged becomes a note, never an error."""
+    """One run. Missing or damaged files become notes of the run, not errors."""
     notes: list[str] = []
     config, fault = _config(record)
     damaged = [f"config.yaml: {fault}"] if fault else []
@@ -258,8 +258,8 @@ def read_run(record: RunRecord) -> Run:
 
 
 def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
-    """The settings, and why they cannot be read; "" where they can."""
-    from gansweep.records.stored_yaml import yaml_mapping  # yaml: not for a verb's help
+    """The settings, and the reason if they cannot be read, else ""."""
+    from gansweep.records.stored_yaml import yaml_mapping  # imports yaml, which --help must not
 
     try:
         return yaml_mapping(record.config_path), ""
@@ -272,10 +272,10 @@ def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
 def _history(
     record: RunRecord, notes: list[str]
 ) -> tuple[dict[str, Curve], dict[str, dict[str, Any]]]:
-    """Columns by name, and the protocols announced in the history."""
+    """Returns: the columns of the history by name, and the protocols in it by score."""
     rows = _readable(record.history, "history.jsonl", notes)
     notes += [str(row["note"]) for row in rows if row.get("note")]
-    # A run continued from a checkpoint may have written a clock twice: the later row counts.
+    # A run that continued from a checkpoint may have two rows with the same kimg: use the later.
     columns: dict[str, dict[float, Any]] = {}
     protocols: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -300,9 +300,9 @@ def _readable(
         warnings.simplefilter("always")
         rows = read()
     if caught:
-        lines = "1 torn line" if len(caught) == 1 else f"{len(caught)} torn lines"
+        lines = "1 damaged line" if len(caught) == 1 else f"{len(caught)} damaged lines"
         why = str(caught[0].message).rpartition(": ")[2]
-        notes.append(f"{file}: skipped {lines}, as a killed process leaves ({why}).")
+        notes.append(f"{file}: skipped {lines} ({why}). A killed process can leave such lines.")
     return rows
 
 

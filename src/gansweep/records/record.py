@@ -1,17 +1,17 @@
-"""The run record: the one format on disk, and the only file that knows it.
+"""The run record: the format of a run's directory. Only this file knows it.
 
 runs/<group>/<run>/
   config.yaml     fully resolved configuration
   history.jsonl   append-only, one object a line
   result.json     replaced atomically
   samples/        <images seen, 9 digits>.png
-  neighbours/     the same, generated images beside their nearest real ones
-  checkpoints/    last.pt, the one before it as previous.pt, best.pt
-  evaluations.jsonl  append-only, one object for each scoring of the finished run
-  tracker.json    what a tracker knows the run by
-  .writer         who writes it: see writer.py
+  neighbours/     the same names: generated images beside their nearest real images
+  checkpoints/    last.pt, previous.pt (the one before last.pt), best.pt
+  evaluations.jsonl  append-only, one object for each evaluation of the finished run
+  tracker.json    the run's id in each tracker
+  .writer         the process that writes the run: see writer.py
 
-Every change is made through writer.py, so that one process at a time makes them.
+Every change goes through writer.py, so that only one process at a time writes.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from gansweep.records.drafts import drafted, remove_drafts
 from gansweep.records.plain_values import DamagedError, result_of, row_of
 
 SCHEMA = 1
-ROW_OF_SOURCE = "weights_from"  # the key of the history's row that says so
-# of a run, by gansweep and by the trackers
+ROW_OF_SOURCE = "weights_from"  # key of a history row: the run whose weights were taken over
+# folders inside a run, of gansweep and of the trackers
 FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard", "mlruns")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ENDED_WELL = ("finished", "equilibrium", "plateau")
@@ -53,10 +53,10 @@ STATUSES = (
 def replace_atomically(
     path: Path, content: bytes, allowed: contextlib.AbstractContextManager[None] | None = None
 ) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+    """Write `content` to `path`. A reader sees the old or the new file, never a part of it.
 
-    allowed: within it the file takes its place; what it raises leaves the old one.
-    Raises: OSError (a full disk, no permission); the old file is then untouched.
+    allowed: a context in which the new file replaces the old one; if it raises, the old one stays.
+    Raises: OSError (a full disk, no permission); the old file is then unchanged.
     """
     with drafted(path, allowed) as draft, open(draft, "wb") as file:
         file.write(content)
@@ -65,27 +65,24 @@ def replace_atomically(
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a regular file: a pipe or a device in its place is not waited for.
-
-    Raises: OSError.
-    """
+    """The bytes of a regular file.   Raises: OSError, also for a pipe or a device (no waiting)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
 
 
 @dataclass(frozen=True)
 class Source:
-    """Whose weights a run goes on with: the name of another run, and a checkpoint of it."""
+    """The weights that a run continues with: the name of another run, and its checkpoint."""
 
     run: str
     checkpoint: Path
 
 
 class RunRecord:
-    """One run's directory, for its writer and its readers."""
+    """The directory of one run, for its writer and its readers."""
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
@@ -101,7 +98,7 @@ class RunRecord:
 
     @classmethod
     def create(cls, directory: str | Path, config_yaml: str) -> RunRecord:
-        """Make the directory of a new run, or open the one of a run to be continued."""
+        """Make the directory of a new run, or open that of a run to continue."""
         record = cls(directory)
         record.samples.mkdir(parents=True, exist_ok=True)
         record.checkpoints.mkdir(exist_ok=True)
@@ -109,10 +106,10 @@ class RunRecord:
         return record
 
     def claimed(self, *, take: bool = False, after: int | None = None) -> writer.Claim:
-        """The right to write this run, whose directory is there: see writer.claim.
+        """The right to write this run, whose directory must exist: see writer.claim.
 
-        The drafts of who was killed or suspended while it wrote are removed, so that even a write
-        that was under way comes to nothing.
+        Temporary files of earlier writers are removed. So a suspended writer cannot finish a write
+        that it had started.
         """
         claim = writer.claim(self.directory, take=take, after=after)
         for folder in (self.directory, self.checkpoints, self.samples, self.sheets):
@@ -122,12 +119,13 @@ class RunRecord:
     def write(self, path: Path, content: bytes) -> None:
         """Make or replace a file of the record, as `replace_atomically` does.
 
-        Raises: SupersededError where another process has taken the run over, like all that writes.
+        Raises: SupersededError if another process has taken the run over. All methods that write
+            raise this error.
         """
         replace_atomically(path, content, writer.writing(self.directory))
 
     def keep_last(self, content: bytes) -> None:
-        """Make this the last checkpoint; the one that was becomes the previous one."""
+        """Write the last checkpoint. The old one becomes the previous checkpoint."""
         replace_atomically(self.last, content, self._making_way())
 
     @contextlib.contextmanager
@@ -156,15 +154,15 @@ class RunRecord:
     def append(self, row: dict[str, Any]) -> None:
         """Add one line to the history. NaN and infinities are stored as null.
 
-        A line that an earlier writer left torn is closed first, so that it spoils no other.
-        Raises: OSError (a full disk, no permission); nothing of the line is then left.
+        If the last line is incomplete, a newline is written first.
+        Raises: OSError (a full disk, no permission); the file is then unchanged.
         """
         _append(self.history_path, row, writer.writing(self.directory))
 
     def append_evaluation(self, evaluation: dict[str, Any], number: int) -> None:
-        """Add the scores of one evaluation of the trained model, as `append` adds a row.
+        """Add the scores of one evaluation, as `append` adds a row.
 
-        number: `writer.newest` of the directory when its checkpoint was read.
+        number: `writer.newest` of the directory at the time when the checkpoint was read.
         """
         _append(self.evaluations_path, evaluation, writer.adding(self.directory, number))
 
@@ -173,7 +171,7 @@ class RunRecord:
         return list(_rows(self.evaluations_path))
 
     def truncate_history(self, kimg: float) -> None:
-        """Drop the rows after `kimg`: a run continued from a checkpoint writes them again."""
+        """Remove the rows after `kimg`: a run that continues from a checkpoint writes new ones."""
         if not self.history_path.exists():
             return
         rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]
@@ -181,7 +179,7 @@ class RunRecord:
         self.write(self.history_path, lines.encode())
 
     def history(self) -> list[dict[str, Any]]:
-        """Every readable row, oldest first; a torn line is skipped with a warning."""
+        """Every readable row, oldest first. A damaged line is skipped with a warning."""
         return list(_rows(self.history_path))
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -190,9 +188,9 @@ class RunRecord:
         self.write(self.result_path, content.encode())
 
     def tracker_id(self, tracker: str, earlier: str | None = None) -> str:
-        """What the tracker knows this run by: drawn once, and the same when it is continued.
+        """The run's id in a tracker. It is drawn once and kept when the run continues.
 
-        earlier: what it was known by before records kept that.
+        earlier: the id of a run that an older version wrote without storing its id.
         """
         known: Any = None
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -206,11 +204,11 @@ class RunRecord:
         return found
 
     def result(self) -> dict[str, Any] | None:
-        """The content of result.json, or None where the run wrote none yet, or it is damaged."""
+        """The content of result.json; None if it does not exist yet or is damaged."""
         return self.read_result()[0]
 
     def read_result(self) -> tuple[dict[str, Any] | None, str]:
-        """What `result` gives, and why the file is damaged; "" where it is not."""
+        """The value of `result`, and the reason if the file is damaged, else ""."""
         try:
             return result_of(content_of(self.result_path)), ""
         except FileNotFoundError:
@@ -235,7 +233,7 @@ def _pictures(folder: Path) -> list[tuple[float, Path]]:
 
 
 def _link_over(path: Path, other: Path) -> None:
-    """Have `other` be what `path` is; it stays there, unless the file system knows no links."""
+    """Make `other` a hard link to `path`, or move it if the file system has no hard links."""
     try:
         with drafted(other) as draft:
             os.link(path, draft)
@@ -249,7 +247,8 @@ def _append(
     path: Path, row: dict[str, Any], allowed: contextlib.AbstractContextManager[None]
 ) -> None:
     line = json.dumps(_finite(row)).encode() + b"\n"
-    # opened first: who takes the run over puts another file there, and leaves this one to us
+    # open before taking the lock: a process that takes the run over replaces the file, so that
+    # this one is no longer part of the record
     with open(path, "ab+", buffering=0) as file, allowed:
         size = file.seek(0, os.SEEK_END)
         if size:
@@ -257,10 +256,10 @@ def _append(
             if file.read(1) != b"\n":
                 line = b"\n" + line
         try:
-            while line:  # an almost full disk takes a part of it, and says so at the rest alone
+            while line:  # an almost full disk writes a part, and raises only for the rest
                 line = line[file.write(line) :]
         except OSError:
-            with contextlib.suppress(OSError):  # the first error is the one to tell
+            with contextlib.suppress(OSError):  # report the first error
                 file.truncate(size)
             raise
 
@@ -277,14 +276,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             yield row_of(line)
         except DamagedError as error:
-            warnings.warn(f"{path}, line {number} is torn and was skipped: {error}", stacklevel=3)
+            warnings.warn(f"{path}: skipped the damaged line {number}: {error}", stacklevel=3)
 
 
 def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str) -> Path:
-    """RUNS_DIR/GROUP/NAME, made now so that no other run takes the same name.
+    """Make the directory RUNS_DIR/GROUP/NAME, so that no other run can take the name.
 
-    Without a name it is the stem and the first free number, as in dcgan-001.
-    Raises: UserError where a run of that name exists; OSError where nothing can be written.
+    If `name` is None it is the stem and the first free number, as in dcgan-001.
+    Raises: UserError if a run of that name exists; OSError if the directory cannot be made.
     """
     parent = Path(runs_dir) / checked_name("group", group)
     if name is not None:
@@ -295,7 +294,7 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
         if RunRecord(directory).exists:
             writer.refuse_held(directory)
             raise UserError(
-                f"{directory} holds a run already. Continue it with "
+                f"{directory} already contains a run. Continue it with "
                 f"`{_continuing(directory)}`, or choose another name=."
             )
         directory.mkdir(parents=True, exist_ok=True)
@@ -311,37 +310,37 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
 def claim_new(
     runs_dir: str | Path, group: str, name: str | None, stem: str
 ) -> tuple[RunRecord, writer.Claim]:
-    """A `new_directory`, and the right to write it.
+    """A `new_directory`, and the right to write to it.
 
-    Raises: as `new_directory`, and UserError where another process has just begun a run there.
+    Raises: as `new_directory`, and UserError if another process has just started a run there.
     """
     while True:
         record = RunRecord(new_directory(runs_dir, group, name, stem))
         try:
             claim = record.claimed()
-        except FileNotFoundError:  # a run that failed at once has cleared it away
+        except FileNotFoundError:  # another run in it failed at once and removed it
             continue
         except OSError:
             with contextlib.suppress(OSError):
-                record.directory.rmdir()  # where it is empty, it was of use to nobody
+                record.directory.rmdir()  # only if it is empty
             raise
         if not record.exists:
             return record, claim
-        claim.release()  # begun and ended since we looked
+        claim.release()  # another process has started and ended a run in it
 
 
 def disk_error(error: OSError, directory: Path) -> UserError | None:
-    """What the user can do about a write to `directory` that failed; None for another error."""
+    """The error for a failed write to `directory`, with the fix; None for any other error."""
     place = error.filename or directory
     if error.errno in FULL:
         if (directory / "checkpoints" / "last.pt").exists():
             return UserError(
-                f"No space is left on the disk of {place}. Free some, then continue with "
-                f"`{_continuing(directory)}`; what the last checkpoint holds is kept."
+                f"No space is left on the disk of {place}. Free some space, then continue from the "
+                f"last checkpoint with `{_continuing(directory)}`."
             )
         return UserError(
             f"No space is left on the disk of {place}, and the run had no checkpoint yet. Free "
-            "some, or choose another disk with runs_dir=, then start it again."
+            "some space, or choose another disk with runs_dir=, then start the run again."
         )
     if error.errno is None or error.filename is None:
         return None
@@ -358,15 +357,14 @@ def _continuing(directory: Path) -> str:
 def find_records(paths: list[Path]) -> list[RunRecord]:
     """The runs at or below each path, sorted by directory, each once.
 
-    What a tracker keeps inside a run is no run, and a run that was put into a directory of runs
-    hides none of them.
+    Files of a tracker inside a run are not runs. Runs inside another run's directory are found too.
     """
     found = {p.parent.resolve() for top in paths for p in top.rglob("config.yaml")}
     return [RunRecord(d) for d in sorted(found) if _is_run(d, found)]
 
 
 def _is_run(directory: Path, found: set[Path]) -> bool:
-    """Whether a directory with a config.yaml is a run, where these have one."""
+    """Whether a directory with a config.yaml is a run.   found: all directories with one."""
     around = next((d for d in directory.parents if d in found), None)
     if around is None:
         return True

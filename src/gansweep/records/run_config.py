@@ -1,4 +1,4 @@
-"""A run's config.yaml, read back as data: the run may be somebody else's."""
+"""Read a run's config.yaml as data. The run may be somebody else's."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ NUMBERS = ("seed", "batch_size", "budget_kimg")
 
 
 def read_config(record: RunRecord, extra_packages: Sequence[str] = ()) -> DictConfig:
-    """A run's configuration, as data: its own word on what it may call or read counts for nothing.
+    """A run's configuration as data. The packages that the file itself allows are ignored.
 
-    extra_packages: what the caller allows instead, beside what the user allows for the process.
-    Raises: UserError where the directory holds no run, or its config.yaml is damaged or reads
-        what it may not.
+    extra_packages: allowed packages, in addition to those that the user allows for the process.
+    Raises: UserError if the directory holds no run, or if its config.yaml is damaged or refers to
+        variables that it may not read.
     """
     cfg = stored_settings(record)
     lacking = _lacking(OmegaConf.to_container(cfg, resolve=False))
     if lacking:
         raise UserError(
-            f"{record.config_path} is no configuration of a run: {lacking} is missing or of "
-            "another kind. Bring the file back, or train the run again."
+            f"{record.config_path} is not the configuration of a run: {lacking} is missing or has "
+            "a wrong type. Restore the file, or train the run again."
         )
     cfg.extra_packages = list(dict.fromkeys([*extra_packages, *allowed_packages()]))
     return cfg
 
 
 def stored_settings(record: RunRecord) -> DictConfig:
-    """What stands in a run's config.yaml, whole or not.   Raises: UserError as `read_config`."""
+    """The content of a run's config.yaml, complete or not.   Raises: UserError as `read_config`."""
     if not record.exists:
-        raise UserError(f"{record.directory} holds no run: it has no config.yaml.")
+        raise UserError(f"{record.directory} is not a run: it has no config.yaml.")
     path = record.config_path
     try:
         cfg = OmegaConf.create(yaml_text(path))
@@ -48,16 +48,18 @@ def stored_settings(record: RunRecord) -> DictConfig:
     except (DamagedError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UserError(
-            f"{path} cannot be read: {reason}. Bring the file back, or train the run again."
+            f"{path} cannot be read: {reason}. Restore the file, or train the run again."
         ) from error
     if not isinstance(cfg, DictConfig):
-        raise UserError(f"{path} is no configuration of a run. Bring the file back.")
+        raise UserError(
+            f"{path} is not the configuration of a run. Restore the file, or train the run again."
+        )
     check_foreign(content, str(path))
     return cfg
 
 
 def _lacking(content: object) -> str:
-    """The first of the keys of every run that a file lacks, or has no fitting value of; or ""."""
+    """The first required key that is missing or has a value of a wrong type; "" if none."""
     if not isinstance(content, dict):
         return "its mapping"
     kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)

@@ -1,4 +1,4 @@
-"""The YAML files of a run or a sweep, read as data that somebody else may have made."""
+"""Read the YAML files of a run or a sweep as data. They may be somebody else's."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def yaml_text(path: Path) -> str:
-    """The text of a file that may be parsed: small, in UTF-8, not deep, with no aliases.
+    """The text of a file that is safe to parse: small, UTF-8, not deep, without aliases.
 
-    The classes that an older version named by other modules have their names of today.
-    gansweep writes no alias, and a few of them in each other stand for more nodes than fit into
-    memory.
+    Module names of older versions are replaced by today's. gansweep writes no aliases, and a few
+    nested ones can expand to more nodes than fit into memory.
     Raises: OSError; DamagedError with the reason.
     """
     content = content_of(path)
@@ -32,7 +31,7 @@ def yaml_text(path: Path) -> str:
         depth = 0
         for event in yaml.parse(text, Loader=Loader):
             if isinstance(event, yaml.AliasEvent):
-                raise DamagedError(f"it holds the alias *{event.anchor}")
+                raise DamagedError(f"it contains the alias *{event.anchor}")
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -47,7 +46,7 @@ def yaml_text(path: Path) -> str:
 
 
 def yaml_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a file as plain values; nothing in it is looked up.
+    """The mapping in a file as plain values; interpolations are not resolved.
 
     Raises: OSError; DamagedError with the reason.
     """
@@ -58,6 +57,6 @@ def yaml_mapping(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # an impossible date, an unhashable key
         raise DamagedError(" ".join(str(error).split())) from error
     if not isinstance(content, dict):
-        raise DamagedError("it is no mapping")
+        raise DamagedError("it is not a mapping")
     found: dict[str, Any] = plain(content)
     return found

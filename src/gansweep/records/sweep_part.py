@@ -1,4 +1,4 @@
-"""What a run's record says of the sweep that it belongs to."""
+"""The part of a run's record that describes its sweep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Segment:
-    """The settings that held from `kimg` on, and whose weights were taken over then, if any."""
+    """The settings from `kimg` on, and the run whose weights were taken over then, if any."""
 
     kimg: float
     params: dict[str, Any]
@@ -18,11 +18,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class SweepPart:
-    """What a run is within its sweep.
+    """The place of a run in its sweep.
 
-    role: "trial" or "confirm".   schedule: how a population changed the settings on the way;
-    empty elsewhere.   objectives, constraints: as recorded, one objective at least.
-    `judging.objective.objectives_of` and `judging.constraints.constraints_of` read them.
+    role: "trial" or "confirm".
+    schedule: how a population changed the settings during training; else empty.
+    objectives, constraints: as recorded, with at least one objective;
+        `judging.objective.objectives_of` and `judging.constraints.constraints_of` read them.
     """
 
     name: str
@@ -35,7 +36,7 @@ class SweepPart:
 
 
 def sweep_part(content: Any) -> SweepPart | None:
-    """The entry "sweep" of result.json; None where there is none."""
+    """The entry "sweep" of result.json; None if there is none."""
     if not isinstance(content, dict) or not content:
         return None
     listed = content.get("objectives")

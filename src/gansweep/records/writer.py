@@ -1,11 +1,12 @@
-"""Who may write a run's directory: one process, the one that took the newest number.
+"""The writer of a run's directory: only the process that took the newest number may write.
 
-RUN/.writer       the number and its holder, who locks the file for as long as it lives
-RUN/.writer.lock  held for a moment, while a number is taken and while something is written
+RUN/.writer       the newest number and the process that took it; that process keeps a lock on the
+                  file until it ends
+RUN/.writer.lock  locked for a moment, while a number is taken or a file is written
 
-The lock of the holder refuses a second writer on every machine that sees it. The number needs no
-lock that reaches other machines: a writer who was suspended, and whose work somebody else has
-taken over, finds a newer number and writes nothing more.
+The lock on .writer refuses a second writer on every machine that can see the lock. The number also
+works where locks do not reach other machines: a writer that was suspended and then replaced finds a
+newer number and stops writing.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from pathlib import Path
 from gansweep.errors import UserError
 
 FILE, LOCK = ".writer", ".writer.lock"
-MOST, MOST_SECONDS = 2**63, 1e11  # what a number and a time may be
-SIZE = 512  # of FILE, which is written in place: one write of always as many bytes is never torn
-# A process that is suspended while it holds LOCK is waited for so long. What it was about to write
-# goes nowhere: see RunRecord.claimed.
+MOST, MOST_SECONDS = 2**63, 1e11  # limits of a number and a time
+SIZE = 512  # bytes of FILE; one write in place that always has the same size is never partial
+# How long to wait for a process that was suspended while it held LOCK. Its unfinished write is
+# lost: see RunRecord.claimed.
 LOCK_SECONDS = 30.0
 LOOK_SECONDS = 0.005
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
-_held: dict[tuple[int, int], Claim] = {}  # by this process: (device, inode) of a run's directory
+_held: dict[tuple[int, int], Claim] = {}  # claims of this process: (device, inode) of the run
 
 
 class SupersededError(UserError):
-    """Another process has taken a run over: this one must write nothing more of it."""
+    """Another process has taken the run over. This process must not write to it any more."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who took a number.   started: seconds since 1970."""
+    """The process that took a number.   started: seconds since 1970."""
 
     number: int
     host: str
@@ -52,7 +53,7 @@ class Holder:
 
     @classmethod
     def parse(cls, content: bytes) -> Holder | None:
-        """None where nobody took a number, or what stands there is none of ours."""
+        """The holder in the content of FILE; None if it is empty or not valid."""
         try:
             found = json.loads(content)
             number, started = int(found["number"]), float(found["started"])
@@ -67,13 +68,13 @@ class Holder:
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode().ljust(SIZE - 1) + b"\n"
 
-    def told(self) -> str:
+    def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
-        return f"process {self.pid} on {self.host}, which began at {since}"
+        return f"process {self.pid} on {self.host}, started at {since}"
 
 
 class Claim:
-    """This process's right to write one run: `with claim(directory): ...`."""
+    """The right of this process to write one run: `with claim(directory): ...`."""
 
     def __init__(self, directory: Path, descriptor: int, holder: Holder) -> None:
         self.directory = directory
@@ -91,7 +92,7 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """Let others write. A directory in which nothing was written is left as it was found."""
+        """Let others write. The lock files are removed if nothing else is in the directory."""
         self._depth -= 1
         if self._depth:
             return
@@ -104,14 +105,14 @@ class Claim:
             os.close(self._descriptor)
 
     def discard(self) -> None:
-        """Remove the directory, unless somebody else has taken it over."""
+        """Remove the directory, unless another process has taken it over."""
         with contextlib.suppress(OSError), _locked(self.directory):
             if self._is_newest():
                 shutil.rmtree(self.directory, ignore_errors=True)
 
     def check(self) -> None:
-        """Raises: SupersededError where somebody took a newer number."""
-        # where it was held by one who was taken for dead, we get the lock once he is
+        """Raises: SupersededError if another process took a newer number."""
+        # the process before us may have kept the lock: take it as soon as that process ends
         _lock_at_once(self._descriptor)
         if not self._is_newest():
             raise _superseded(self.directory)
@@ -121,7 +122,7 @@ class Claim:
 
 
 def holds_nothing(directory: Path) -> bool:
-    """Whether there is nothing of a run in its directory."""
+    """Whether the directory contains nothing but the lock files."""
     return {path.name for path in directory.iterdir()} <= {FILE, LOCK}
 
 
@@ -131,12 +132,12 @@ def _remove_traces(directory: Path) -> None:
 
 
 def claim(directory: Path, *, take: bool = False, after: int | None = None) -> Claim:
-    """Take the next number of a run's directory, which is there, for this process.
+    """Take the next number of a run's directory, which must exist, for this process.
 
-    take: from a holder that lives too; for who knows that its work was given to us.
-    after: the number that must be the newest still.
-    Raises: UserError where another process writes the run; SupersededError where the newest number
-        is not `after`; OSError (no permission, no such directory).
+    take: even if the present holder is alive; only for a caller that was given its work.
+    after: the newest number must still be this one.
+    Raises: UserError if another process writes the run; SupersededError if the newest number is
+        not `after`; OSError (no permission, no such directory).
     """
     held = _held.get(_key(directory))
     if held is not None:
@@ -158,12 +159,12 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError) and holds_nothing(directory):
-                _remove_traces(directory)  # a full disk
+                _remove_traces(directory)  # the disk is full
             raise
 
 
 def refuse_held(directory: Path) -> None:
-    """Raises: UserError where another process writes the run now."""
+    """Raises: UserError if another process is writing the run now."""
     with contextlib.suppress(OSError), _locked(directory):
         descriptor = os.open(directory / FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -174,20 +175,18 @@ def refuse_held(directory: Path) -> None:
 
 
 def _refusal(directory: Path, holder: Holder | None) -> UserError:
-    by = "another process" if holder is None else holder.told()
     return UserError(
-        f"{directory} is being written by {by}. Wait until it has ended, or stop it; for a run "
-        "beside it choose another name=."
+        f"{directory} is being written by {holder or 'another process'}. Wait until that process "
+        "has ended, or stop it. To start another run, choose another name=."
     )
 
 
 @contextlib.contextmanager
 def writing(directory: Path) -> Iterator[None]:
-    """Within it this process may write to a run's directory.
+    """In this context the process may write to a run's directory.
 
-    By its claim; without one it takes the next number for what it writes, and who held the one
-    before writes nothing more.
-    Raises: SupersededError.
+    Without a claim it takes the next number, so that an earlier writer stops writing.
+    Raises: SupersededError if another process took a newer number than this process's claim.
     """
     held = _held.get(_key(directory))
     with _locked(directory):
@@ -200,22 +199,22 @@ def writing(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def adding(directory: Path, number: int) -> Iterator[None]:
-    """Within it this process may add to a run that another may be writing.
+    """In this context the process may add results to a run that it does not own.
 
-    number: the newest when what is to be added was read.
-    Raises: SupersededError where it is the newest no more.
+    number: the newest number at the time when the run was read.
+    Raises: SupersededError if there is a newer number now.
     """
     with _locked(directory):
         if newest(directory) != number:
             raise SupersededError(
-                f"{directory} was continued or trained anew meanwhile, so this says nothing of "
-                "what it holds now. Give the same command again."
+                f"{directory} was continued or trained again in the meantime, so these results do "
+                "not belong to its present content. Give the same command again."
             )
         yield
 
 
 def newest(directory: Path) -> int:
-    """The number of who wrote the run last, or does; 0 where nobody took one."""
+    """The newest number of a run; 0 if no process has taken one."""
     holder = Holder.parse(_read(directory))
     return 0 if holder is None else holder.number
 
@@ -236,15 +235,15 @@ def _ourselves(number: int) -> Holder:
 
 def _superseded(directory: Path) -> SupersededError:
     holder = Holder.parse(_read(directory))
-    by = "another process" if holder is None else holder.told()
     return SupersededError(
-        f"{directory} was taken over by {by}: this process has stopped and writes nothing more "
-        "of it. Nothing is to be done; the record goes on there."
+        f"{directory} was taken over by {holder or 'another process'}. This process has stopped "
+        "and does not write to it any more. Nothing needs to be done: the other process continues "
+        "the run."
     )
 
 
 def _read(directory: Path) -> bytes:
-    """Opened anew each time: a network file system then asks its server."""
+    """The content of FILE. A network file system asks its server, because it is opened anew."""
     try:
         descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -256,12 +255,12 @@ def _read(directory: Path) -> bytes:
 
 
 def _opened(path: Path) -> int:
-    """Neither a link is followed nor a pipe or a device used, in a directory from somebody else."""
+    """Open or make a regular file. Links, pipes and devices are refused: the run may be foreign."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o666)
     if not _is_file(descriptor):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return descriptor
 
 
@@ -295,11 +294,11 @@ def _opened_and_locked(path: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # removed while we waited: a lock on it protects nothing
+        os.close(descriptor)  # another process has removed the file: lock the new one
 
 
 def _lock_at_once(descriptor: int) -> bool:
-    """Whether we hold the lock of an open file, or its file system knows none."""
+    """Whether this process has the lock of an open file, or the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
