@@ -274,7 +274,7 @@ def test_no_test_split_is_said_where_one_is_asked_for(photos: Path) -> None:
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.write_text(""), "is a file"),
-        (lambda path: path.mkdir(), "holds no image"),
+        (lambda path: path.mkdir(), "contains no image"),
     ],
     ids=["missing", "file", "empty"],
 )
@@ -382,8 +382,8 @@ def test_what_is_no_file_of_an_image_is_told_and_not_read(
     folder = ImageFolder(tmp_path, image_size=8, workers=0, on_corrupt="skip", test_every=0)
     assert folder.count("train") == 4
     faults = {file.name: file.fault for file in census.examine(tmp_path)}
-    assert faults["pipe.png"] == faults["zero.png"] == "it is no regular file"
+    assert faults["pipe.png"] == faults["zero.png"] == "it is not a regular file"
     assert faults["\udcff.png"] == "its name is not UTF-8"
     capsys.readouterr()
-    with pytest.raises(UnreadableImageError, match="no regular file"):
+    with pytest.raises(UnreadableImageError, match="not a regular file"):
         open_image(tmp_path / "pipe.png")

@@ -154,7 +154,7 @@ def test_celeba_without_gdown_says_what_to_install(tmp_path, monkeypatch) -> Non
 def test_a_disk_too_small_is_refused_before_the_download(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 10**6))
     monkeypatch.setattr(CIFAR10, "download", lambda self: pytest.fail("it downloads"))
-    with pytest.raises(UserError, match="needs 357 MB .* where 1 MB are free"):
+    with pytest.raises(UserError, match="needs 357 MB .* only 1 MB are free"):
         CIFAR10(root=tmp_path).prepare()
 
 
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_is_named(tmp_path, monkeypatch) -> None:
 def test_a_root_that_cannot_be_written_is_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr(MNIST, "download", lambda self: pytest.fail("it downloads"))
-    with pytest.raises(UserError, match="nothing can be written"):
+    with pytest.raises(UserError, match="cannot be written to"):
         MNIST(root=tmp_path).prepare()
 
 

@@ -81,7 +81,7 @@ def test_another_base_set_is_chosen_by_one_word() -> None:
     [
         (lambda path: Digits(), 10, ["data.normal=10", "0 to 9"]),
         (lambda path: Digits(), -1, ["data.normal=-1", "0 to 9"]),
-        (lambda path: Digits(n_labels=50), 0, ["data.base.n_labels does nothing"]),
+        (lambda path: Digits(n_labels=50), 0, ["data.base.n_labels has no effect"]),
         (lambda path: folder_without_labels(path), 0, ["no labels", "data@data.base=mnist"]),
     ],
 )

@@ -247,9 +247,9 @@ def test_hydra_swaps_the_base_of_a_task() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["data.task=colourise"], "colour images, and these have 1 channel"),
+        (["data.task=colourise"], "colour images, but these have 1 channel"),
         (["data.task=invrt"], "Did you mean 'invert'"),
-        (["data@data.base=ring"], "are points"),
+        (["data@data.base=ring"], "has points"),
         (["data.task=denoise", "data.sigma=0"], "data.sigma=0.5"),
         (["data.task=rotate", "data.flip=true"], "data.flip=false"),
         (["data.base.flip=true"], "data.flip=true"),
@@ -330,7 +330,7 @@ def test_a_missing_folder_is_named_by_its_option(folders: tuple[Path, Path], whi
 
 def test_two_files_of_one_name_are_no_pair(folders: tuple[Path, Path]) -> None:
     Image.new("RGB", (8, 8)).save(folders[0] / "0.jpg")
-    with pytest.raises(UserError, match="which of them is the counterpart"):
+    with pytest.raises(UserError, match="only one of them can be the counterpart"):
         PairedFolders(*folders, **OPTIONS).prepare()
 
 

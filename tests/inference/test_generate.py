@@ -98,22 +98,22 @@ def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_
 @pytest.mark.parametrize(
     ("run", "words", "message"),
     [
-        ("cgan", ["label=12"], "label=12 is no class of data=digits. Its classes are: 0, 1, 2"),
+        ("cgan", ["label=12"], "label=12 is not a class of data=digits. Its classes are: 0, 1, 2"),
         ("cgan", ["code=1"], "Use label="),
         ("gan", ["label=7"], "gansweep train model=cgan"),
-        ("infogan", ["label=7"], "or code=, which it learnt by itself"),
-        ("infogan", ["code=10"], "code=10 is no whole number from 0 to 9"),
+        ("infogan", ["label=7"], "or use code=, which it has learnt"),
+        ("infogan", ["code=10"], "code=10 is not a whole number from 0 to 9"),
         ("gan", ["code=1"], "gansweep train model=infogan"),
         ("cgan", ["label=7", "code=1"], "give one"),
-        ("cgan", ["n=0"], "n=0 is no whole number from 1"),
-        ("cgan", ["n=many"], "n=many is no whole number"),
+        ("cgan", ["n=0"], "n=0 is not a whole number from 1"),
+        ("cgan", ["n=many"], "n=many is not a whole number"),
         ("cgan", ["lable=7"], "Did you mean 'label'"),
         ("cgan", ["checkpoint=bets"], "Did you mean 'best'"),
         ("cgan", ["--out"], "Did you mean '--output'"),
         ("cgan", ["-o"], "needs the name of a file"),
         ("cgan", ["-o", "/proc/nowhere/a.png"], "cannot be written"),
         ("cgan", ["another"], "2 runs were named"),
-        ("absent", [], "holds no run"),
+        ("absent", [], "is not a run"),
     ],
 )
 def test_mistakes_name_the_mend(

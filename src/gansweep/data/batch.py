@@ -1,4 +1,4 @@
-"""What every data set hands to every model."""
+"""The batch that every data set gives to every model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Batch:
 
     images: (N, C, H, W) float in [-1, 1], or (N, D) float points of a toy distribution.
     labels: (N,) int64 class numbers, or None.
-    source: what a translating generator starts from, (N, C', H, W) in [-1, 1], or None.
-    labelled: as many samples with labels, where the data tell only a few; `labels` is None then.
+    source: (N, C', H, W) in [-1, 1], the input of a generator that translates images, or None.
+    labelled: N labelled samples if only a few labels are known (`labels` is None then), or None.
     """
 
     images: Tensor
@@ -34,7 +34,7 @@ class Batch:
         return self.each(lambda tensor: tensor[rows])
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch whose every tensor is `change` of this one's."""
+        """A batch with `change` applied to every tensor."""
         labels, source, labelled = self.labels, self.source, self.labelled
         return Batch(
             change(self.images),
@@ -45,7 +45,7 @@ class Batch:
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
-    """One batch of the rows of several, in their order; labels and sources that all have."""
+    """Concatenate batches. Labels and sources are kept only if all batches have them."""
     labels = [part.labels for part in parts if part.labels is not None]
     sources = [part.source for part in parts if part.source is not None]
     return Batch(

@@ -1,4 +1,4 @@
-"""What a folder of images holds: which files, which of them are whole, and their content."""
+"""Examine a folder of images: which files it has, which of them can be read, and their hashes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageFile:
     """One file of the folder.
 
     name: path below the folder, with "/".   content: hash of its bytes, 16 hex digits.
-    stamp: (bytes, time of change in ns), by which a later run knows it again.
+    stamp: (size in bytes, time of change in ns); while it is the same, the file is not read again.
     grey: it has one channel.   fault: why it cannot be read, or "".
     """
 
@@ -41,10 +41,11 @@ class ImageFile:
 
 
 def examine(root: Path) -> list[ImageFile]:
-    """Decode every image below `root` once; a later call decodes only what has changed.
+    """Decode every image below `root` once. A later call decodes only new and changed files.
 
-    Returns: in the order of a hash of the names, which shuffles the classes and is the same
-        everywhere. Hidden files and folders are passed over, links are followed.
+    Hidden files and folders are skipped, links are followed.
+    Returns: the files in the order of a hash of their names: it mixes the classes and is the same
+        on every machine.
     Raises: UserError for a folder that is missing, empty or cannot be listed.
     """
     names = _list(root)
@@ -63,14 +64,14 @@ def _list(root: Path) -> list[str]:
         problem = "is a file" if root.exists() else "does not exist"
         raise UserError(
             f"data.root={root} {problem}: data=image_folder needs a folder of images. "
-            "Set data.root= to one, absolute or relative to where you are."
+            "Set data.root= to one (an absolute path, or relative to the current directory)."
         )
     names = [path.relative_to(root).as_posix() for path in _walk(root)]
     if not names:
         raise UserError(
-            f"data.root={root} holds no image: no file in it or below ends in "
+            f"data.root={root} contains no image: no file in it or in its folders ends in "
             f"{', '.join(extension[1:] for extension in EXTENSIONS)}. Set data.root= to a folder "
-            "that does."
+            "of images."
         )
     return sorted(names, key=lambda name: hashlib.blake2b(os.fsencode(name)).digest())
 
@@ -79,13 +80,13 @@ def _walk(root: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(
             f"The folder {error.filename} cannot be listed ({error.strerror}). "
-            "Give yourself the right to read it (chmod u+rx), or set data.root= to another."
+            "Get permission to read it (chmod u+rx), or set data.root= to another folder."
         ) from error
 
     seen = set()
     for place, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -95,14 +96,14 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _examine_all(root: Path, names: list[str], known: dict[str, ImageFile]) -> Iterator[ImageFile]:
-    said = time.monotonic()
+    reported = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         files = pool.map(lambda name: _examine(root, name, known.get(name)), names)
         for number, file in enumerate(files):
             yield file
-            if time.monotonic() - said > 5:
-                said = time.monotonic()
-                print(f"gansweep: checking the images of {root}, once: {number + 1:,} of "
+            if time.monotonic() - reported > 5:
+                reported = time.monotonic()
+                print(f"gansweep: checking the images of {root} (only once): {number + 1:,} of "
                       f"{len(names):,}", file=sys.stderr, flush=True)  # fmt: skip
 
 
@@ -110,9 +111,9 @@ def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
     path = root / name
     try:
         name.encode()
-        status = path.stat()  # of what a link leads to
-        if not stat.S_ISREG(status.st_mode):  # a pipe gives no byte, /dev/zero no end of them
-            return ImageFile(name, "", (-1, -1), False, "it is no regular file")
+        status = path.stat()  # follows links
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or /dev/zero would never end
+            return ImageFile(name, "", (-1, -1), False, "it is not a regular file")
         stamp = (status.st_size, status.st_mtime_ns)
         if known is not None and known.stamp == stamp:
             return known
@@ -122,7 +123,8 @@ def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
         return ImageFile(name, content, stamp, False, str(error))
     except UnicodeEncodeError:
         return ImageFile(name, "", (-1, -1), False, "its name is not UTF-8")
-    except OSError as error:  # a dead link, no permission: not kept, the mend leaves no new stamp
+    # a dead link, no permission: stamp (-1, -1), so that the next run looks again
+    except OSError as error:
         return ImageFile(name, "", (-1, -1), False, error.strerror or str(error))
 
 
@@ -135,12 +137,12 @@ def _load(store: Path) -> dict[str, ImageFile]:
     try:
         rows = json.loads(store.read_bytes())
         return {row["name"]: ImageFile(**{**row, "stamp": tuple(row["stamp"])}) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError):  # absent, or of another version
+    except (OSError, ValueError, TypeError, KeyError):  # missing, or from another version
         return {}
 
 
 def _save(store: Path, files: list[ImageFile]) -> None:
     remove_drafts(store.parent)
-    # without room or right to keep it the next run looks again
+    # if it cannot be stored, the next run examines the folder again
     with contextlib.suppress(OSError), drafted(store) as draft:
         draft.write_text(json.dumps([asdict(file) for file in files]))

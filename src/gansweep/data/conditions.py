@@ -1,4 +1,4 @@
-"""What a generator is asked for when it is sampled: labels, and rows of real data."""
+"""The conditions of generated samples: labels, and rows of real data."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from gansweep.data.batch import Batch, joined
 from gansweep.data.source import DataSource
 
-ROWS_KEPT = 4096  # of images and sources, which take memory; the labels are all kept
+ROWS_KEPT = 4096  # images and sources, which take memory; all labels are kept
 
 
 class Conditions:
-    """Labels and real rows that say what samples should be.
+    """Labels and real rows from the training split, as conditions for generated samples.
 
-    A generator without conditions reads only how many there are. One that follows labels is asked
-    for those of the whole training split, one that starts from a source or an image for a fixed
-    random choice of them. Of a larger split the label of a row is not that of its image.
+    An unconditional generator uses only the number of rows. A class-conditional one uses labels,
+    drawn from the whole split. One that starts from a source or an image uses rows, drawn from a
+    fixed random subset. So the label of a row need not be the label of its image.
     """
 
     def __init__(self, data: DataSource) -> None:
@@ -29,10 +29,10 @@ class Conditions:
     def draw(self, n: int, rng: torch.Generator, balanced: bool = False) -> Batch:
         """n rows, drawn with replacement by the CPU generator `rng`.
 
-        balanced: each class that the training split holds is as likely as any other; else as
-            likely as in the split.
+        balanced: all classes of the training split have the same probability; else the probability
+            that they have in the split.
         """
-        # the labels from a copy: what is drawn from `rng` afterwards does not depend on them
+        # draw labels from a copy, so that later draws from `rng` do not depend on them
         own = torch.Generator()
         own.set_state(rng.get_state())
         rows = torch.randint(len(self._rows), (n,), generator=rng)

@@ -1,4 +1,4 @@
-"""From an image file to a square of uint8 pixels."""
+"""Decode image files into squares of uint8 pixels."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 
 
 class UnreadableImageError(ValueError):
-    """A file that is no whole image; the message is the reason alone."""
+    """A file is not a complete image. The message is only the reason."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """The whole image as "L" (grey) or "RGB", upright, transparency laid over white.
+    """The image as "L" (grey) or "RGB", rotated by its EXIF tag, transparent parts on white.
 
-    16-bit grey keeps its upper 8 bits.
-    Raises: UnreadableImageError for everything that cannot be decoded to its last row.
+    16-bit grey images keep their upper 8 bits.
+    Raises: UnreadableImageError if the image cannot be decoded completely.
     """
     try:
         if not path.is_file():
-            raise UnreadableImageError("it is no regular file")
+            raise UnreadableImageError("it is not a regular file")
         with Image.open(path) as image:
             image.load()
             return _plain(ImageOps.exif_transpose(image))
-    # Pillow's decoders raise OSError, SyntaxError, struct.error, zlib.error and more for bad files
+    # for bad files Pillow raises OSError, SyntaxError, struct.error, zlib.error and more
     except Exception as error:
         reason = str(error).replace(str(path), path.name) or type(error).__name__
         raise UnreadableImageError(reason) from error
@@ -54,10 +54,11 @@ def square(
     top: float = 0.5,
     left: float = 0.5,
 ) -> Tensor:
-    """The image resized until its short side is `resize` (default `size`), then cropped.
+    """Resize the image so that its short side is `resize` (default `size`), then crop a square.
 
-    top, left: in [0, 1], where the crop lies; 0.5 is the centre.
-    Bicubic, with antialias when it shrinks.   Returns: (channels, size, size) uint8.
+    Bicubic, with antialias if it shrinks.
+    top, left: position of the crop, in [0, 1]; 0.5 is the centre.
+    Returns: (channels, size, size) uint8.
     """
     short = resize or size
     scale = short / min(image.size)
@@ -71,7 +72,7 @@ def square(
 
 
 def resize_all(images: Tensor, size: int) -> Tensor:
-    """(N, C, H, W) uint8 to (N, C, size, size) uint8: bicubic, with antialias when it shrinks."""
+    """(N, C, H, W) uint8 -> (N, C, size, size) uint8. Bicubic, with antialias if it shrinks."""
     if images.shape[-2:] == (size, size):
         return images
     resized = images.new_empty(*images.shape[:2], size, size)

@@ -1,4 +1,4 @@
-"""Fetching a data set: one process at a time, announced first, explained when it fails."""
+"""Download a data set: in one process at a time, with a message before, and clear errors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pathlib import Path
 from gansweep.errors import UserError
 
 OFFLINE_ALTERNATIVES = (
-    "To train with no download use data=digits, or data=fashion_mnist "
+    "To train without a download use data=digits, or data=fashion_mnist "
     "data.root=/usr/share/datasets/fashion-mnist with Debian's package dataset-fashion-mnist."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What a data set's download brings.
+    """The files of a data set's download.
 
-    folder: where it lands, below `data.root`.   files: what is read there.
-    packed: the archive below `data.root` that is unpacked where `files` are missing, or "".
-    download_mb, disk_mb: what is fetched, and what lies on the disk once unpacked.
+    folder: below `data.root`.   files: the needed files in it.
+    packed: the archive below `data.root` that is unpacked if `files` are missing, or "".
+    download_mb, disk_mb: size of the download, and size on the disk after unpacking.
     """
 
     folder: str
@@ -38,13 +38,13 @@ class Archive:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel frees it with its holder, however that ends.
+    """Hold a lock on the file `path`. The kernel frees it when the process ends in any way.
 
-    Where the folder cannot be written there is nothing to guard: it is read without a lock.
+    If the folder cannot be written, no lock is taken: the folder can only be read then.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a")  # noqa: SIM115  closed below, in the other branch there is none
+        handle = open(path, "a")  # noqa: SIM115  closed below
     except OSError:
         yield
         return
@@ -54,33 +54,33 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def fetch(name: str, root: Path, archive: Archive, download: Callable[[], object]) -> None:
-    """Say what comes, how large and where, then call `download`.
+    """Print what is downloaded, its size and its place, then call `download`.
 
-    Raises: UserError naming the files and where they are expected, with the mend.
+    Raises: UserError that names the missing files and their place, and says how to get them.
     """
     folder = (root / archive.folder).absolute()
-    packed = f" (or {root.absolute() / archive.packed}, to be unpacked)" if archive.packed else ""
+    packed = f" (or the archive {root.absolute() / archive.packed})" if archive.packed else ""
     expected = (
-        f"Expected in {folder}: {', '.join(archive.files)}{packed}. Put them there from a machine "
-        "that has them, or set data.root= (or GANSWEEP_DATA) to the folder that holds them."
+        f"Expected in {folder}: {', '.join(archive.files)}{packed}. Copy them there from another "
+        "machine, or set data.root= (or GANSWEEP_DATA) to the folder that contains them."
     )
-    failed = f"data={name} is not in {root.absolute()} and could not be fetched"
+    failed = f"data={name} is not in {root.absolute()} and could not be downloaded"
     _require_space(name, root, archive)
     print(
         f"gansweep: data={name} is not in {root.absolute()} yet. Downloading about "
-        f"{archive.download_mb:,} MB to {folder} ({archive.disk_mb:,} MB once unpacked; files "
-        "already there are kept). data.root= puts it elsewhere.",
+        f"{archive.download_mb:,} MB to {folder} ({archive.disk_mb:,} MB after unpacking; existing "
+        "files are kept). To use another folder, set data.root=.",
         file=sys.stderr,
         flush=True,
     )
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command's results
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the command's results
             download()
-    # URLError, RuntimeError, gdown's and requests' own errors: whatever it was, the mend is one
+    # URLError, RuntimeError, errors of gdown and requests: the fix is the same for all
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            mend = "Free some space or set data.root= to another disk."
-            raise UserError(f"{failed}: the disk is full. {mend}") from error
+            fix = "Free some space or set data.root= to another disk."
+            raise UserError(f"{failed}: the disk is full. {fix}") from error
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{failed}: {reason}. {expected} {OFFLINE_ALTERNATIVES}") from error
 
@@ -89,13 +89,13 @@ def _require_space(name: str, root: Path, archive: Archive) -> None:
     existing = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
     if not os.access(existing, os.W_OK):
         raise UserError(
-            f"data={name} is not in {root.absolute()}, and nothing can be written to {existing}. "
-            "Set data.root= (or GANSWEEP_DATA) to a folder of yours, or to the one that holds "
-            f"{', '.join(archive.files)}. {OFFLINE_ALTERNATIVES}"
+            f"data={name} is not in {root.absolute()}, and {existing} cannot be written to. Set "
+            "data.root= (or GANSWEEP_DATA) to a folder that you can write to, or to the one that "
+            f"contains {', '.join(archive.files)}. {OFFLINE_ALTERNATIVES}"
         )
     free_mb = shutil.disk_usage(existing).free // 10**6
     if free_mb < archive.disk_mb:
         raise UserError(
-            f"data={name} needs {archive.disk_mb:,} MB in {root.absolute()}, where {free_mb:,} MB "
-            "are free. Free some space or set data.root= to another disk."
+            f"data={name} needs {archive.disk_mb:,} MB in {root.absolute()}, but only "
+            f"{free_mb:,} MB are free. Free some space or set data.root= to another disk."
         )

@@ -1,4 +1,4 @@
-"""A few known labels: the rest of the training images are shown without theirs."""
+"""Data sets of which only a few training labels are known, for semi-supervised training."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from gansweep.errors import UserError
 def known_rows(
     labels: Tensor | None, n_labels: int, label_seed: int, *, n_classes: int | None, name: str
 ) -> Tensor:
-    """Row numbers of the training samples whose labels stay known: (n_labels,) int64, ascending.
+    """Row numbers of the training samples with known labels: (n_labels,) int64, ascending.
 
     labels: (N,) int64 of the training split, or None.
-    Classes get equal shares as far as they have samples; what cannot be shared equally goes to
-    classes drawn at random, one more each. One seed's subsets are nested: the 20 known labels of
-    n_labels=20 are among its 50 of n_labels=50.
-    Raises: UserError without labels, for more labels than samples or fewer than classes.
+    Every class gets the same number of labels if it has enough samples. A remainder goes to random
+    classes, one label each. The subsets of one seed are nested: the 20 known labels of n_labels=20
+    are among the 50 of n_labels=50.
+    Raises: UserError without labels, for more labels than samples, or for fewer than classes.
     """
     if not isinstance(n_labels, int) or isinstance(n_labels, bool):
-        raise UserError(f"data.n_labels={n_labels} is no whole number: use data.n_labels=100, say.")
+        raise UserError(
+            f"data.n_labels={n_labels} is not a whole number: use one, such as data.n_labels=100."
+        )
     if labels is None or n_classes is None:
         raise UserError(
-            f"data.n_labels={n_labels} keeps the labels of some images of data={name}, which has "
-            "none. Use labelled data (data=digits, or a folder with one sub-folder for each "
-            "class), or data.n_labels=null."
+            f"data.n_labels={n_labels} needs labels, but data={name} has none. Use labelled data "
+            "(data=digits, or a folder with one sub-folder for each class), or data.n_labels=null."
         )
     if n_labels > len(labels):
         raise UserError(
             f"data.n_labels={n_labels} is more than the {len(labels)} training images of "
-            f"data={name}. Set data.n_labels={len(labels)} or less, or null to know every label."
+            f"data={name}. Set data.n_labels={len(labels)} or less, or null to use every label."
         )
     if n_labels < n_classes:
         raise UserError(
-            f"data.n_labels={n_labels} cannot show each of the {n_classes} classes of data={name} "
-            f"once. Set data.n_labels={n_classes} or more."
+            f"data.n_labels={n_labels} is less than one label for each of the {n_classes} classes "
+            f"of data={name}. Set data.n_labels={n_classes} or more."
         )
     draw = generator_for(label_seed)
     shuffled = torch.randperm(len(labels), generator=draw)
-    turn = torch.randperm(n_classes, generator=draw)  # which classes come first among equals
+    turn = torch.randperm(n_classes, generator=draw)  # the order of the classes within a round
     # in rounds: the first sample of every class, then the second of every class, ...
     place = torch.empty(len(labels), dtype=torch.int64)
     for k in range(n_classes):
@@ -55,27 +56,27 @@ def known_rows(
 
 
 class PartlyLabelled(DataSource):
-    """A data set that can keep most of its training labels to itself.
+    """A data set that can hide most of its training labels.
 
-    n_labels: training images whose labels training is shown; None: all there are.
-    label_seed: decides which these are.
+    n_labels: number of training images with known labels; None: all.
+    label_seed: selects these images.
     """
 
     label_seed: int
 
     @abstractmethod
     def _train_labels(self) -> Tensor | None:
-        """(N,) int64 of the training split, or None without labels; reads what must be read."""
+        """(N,) int64 of the training split, or None without labels. May read files."""
 
     @abstractmethod
     def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
-        """Batches of the rows `among`, of all where None; `streams`: whose chances they take."""
+        """Endless batches.   among: rows to draw from; None: all.   streams: random numbers."""
 
     def prepare(self) -> None:
         self._known_rows()
 
     def _known_rows(self) -> Tensor | None:
-        """The rows whose labels training is shown; None where it is shown all there are."""
+        """The training rows with known labels; None if all labels are known."""
         labels = self._train_labels()
         if self.n_labels is None:
             return None
@@ -92,6 +93,6 @@ class PartlyLabelled(DataSource):
 
 
 def _few_labels(batches: Iterator[Batch], labelled: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches without their labels, each with a batch of those whose labels are known."""
+    """The batches without labels, each with a batch of samples with known labels."""
     for batch, known in zip(batches, labelled, strict=False):
         yield Batch(batch.images, None, batch.source, known)

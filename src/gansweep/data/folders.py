@@ -1,4 +1,4 @@
-"""Any folder of images, streamed from the disk; class folders become labels."""
+"""A data set from any folder of images, streamed from the disk. Class folders become labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validati
 
 
 class Pick(NamedTuple):
-    """One image to decode, with what chance has decided about it."""
+    """One image to decode, with its random crop position and flip."""
 
     row: int
     top: float = 0.5
@@ -43,9 +43,9 @@ class Pick(NamedTuple):
 
 @dataclass
 class SquareImages(Dataset[tuple[Tensor, int]]):
-    """The files of one split as (channels, size, size) uint8 squares, for a DataLoader's workers.
+    """The files of one split as (channels, size, size) uint8 squares, for a DataLoader.
 
-    paths, labels: one per image; a label is -1 where the folder has no classes.
+    paths, labels: one per image; a label is -1 if the folder has no classes.
     """
 
     paths: list[Path]
@@ -60,8 +60,8 @@ class SquareImages(Dataset[tuple[Tensor, int]]):
             image = open_image(path)
         except UnreadableImageError as error:
             raise UserError(
-                f"{path} could be read when the folder was checked and cannot be now ({error}). "
-                "Bring the file back, or start again to have the folder checked anew."
+                f"{path} could be read when the folder was checked, but cannot be read now "
+                f"({error}). Restore the file, or start again, which checks the folder again."
             ) from error
         pixels = square(image, self.size, self.channels, resize=self.resize,
                         top=pick.top, left=pick.left)  # fmt: skip
@@ -69,24 +69,23 @@ class SquareImages(Dataset[tuple[Tensor, int]]):
 
 
 class ImageFolder(PartlyLabelled):
-    """A folder of image files of any sizes, as squares.
+    """A folder of image files of any size, cropped to squares.
 
-    The first use decodes every file once to find those that cannot be read; the result is kept
-    in the user's cache folder and holds for as long as a file's size and time do not change.
+    The first use decodes every file once to find unreadable ones. The result is stored in the
+    user's cache folder and reused for every file whose size and time have not changed.
 
-    root: files below it, in an order shuffled by a hash of their names. Where every image lies
-        in one of two or more folders, these are the classes.
-    image_size: side of the square.   resize: short side before the crop, image_size where None.
-    crop: "center" or "random" (training only).   flip: mirror with probability 1/2.
-    channels: "auto" is 1 where every file is grey, else 3.
-    on_corrupt: "stop" with an error that names the file, or "skip" and say how many.
-    test_root: a folder of test images; where None, every `test_every`-th file (0: no test split).
-    workers: decoding processes, at most one per core; 0 decodes between the training steps.
-    n_labels: training images whose labels training is shown, see few_labels.py; None: all. They
-        are decoded by as many processes again.
-    label_seed: decides which these are.
-    n_validation: training images that are set aside, and every copy of one, see validation.py;
-        None: a tenth of them.
+    root: the folder. If every image is in one of two or more sub-folders, these are the classes.
+    image_size: side of the square.   resize: short side before the crop; None: image_size.
+    crop: "center" or "random" (only in training).   flip: mirror with probability 1/2.
+    channels: "auto" is 1 if every file is grey, else 3.
+    on_corrupt: "stop" with an error that names the file, or "skip" such files with a message.
+    test_root: a folder of test images; None: every `test_every`-th file (0: no test split).
+    workers: decoding processes, at most one per core; 0: decode between the training steps.
+    n_labels: training images with known labels, see few_labels.py; None: all. As many additional
+        processes decode them.
+    label_seed: selects these images.
+    n_validation: training images to set aside, with all copies of them, see validation.py; None: a
+        tenth.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class ImageFolder(PartlyLabelled):
             if getattr(self, option) < low:
                 raise UserError(f"data.{option}={getattr(self, option)}: set it to {low} or more.")
         if self.test_every == 1:
-            raise UserError("data.test_every=1 leaves no image to train on: set 2 or more, or 0.")
+            raise UserError("data.test_every=1 leaves no training image: set 2 or more, or 0.")
         if self.resize is not None and self.resize < self.image_size:
             raise UserError(
                 f"data.resize={self.resize} is smaller than data.image_size={self.image_size}, so "
@@ -166,7 +165,7 @@ class ImageFolder(PartlyLabelled):
 
     @cached_property
     def _parts(self) -> dict[Split, list[ImageFile]]:
-        """The readable files of "train", before any is set aside, and of "test"."""
+        """The readable files of "train", including those to set aside, and of "test"."""
         files = self._readable(self.root)
         if self.test_root is not None:
             return {"train": files, "test": self._readable(self.test_root)}
@@ -185,10 +184,10 @@ class ImageFolder(PartlyLabelled):
         example = f"the first is {root / first.name} ({first.fault})"
         if not self.skip_corrupt or not good:
             raise UserError(
-                f"{count}; {example}. Mend or remove what is broken, or leave such files out "
-                "with data.on_corrupt=skip."
+                f"{count}; {example}. Repair or remove these files, or skip them with "
+                "data.on_corrupt=skip."
             )
-        print(f"gansweep: {count} and are left out; {example}.", file=sys.stderr, flush=True)
+        print(f"gansweep: {count} and are skipped; {example}.", file=sys.stderr, flush=True)
         return good
 
     @cached_property
@@ -199,7 +198,7 @@ class ImageFolder(PartlyLabelled):
             return None
         if {name.lower() for name in classes} <= SPLIT_NAMES:
             raise UserError(
-                f"data.root={self.root} holds the folders {', '.join(classes)}, which look like "
+                f"data.root={self.root} contains the folders {', '.join(classes)}, which look like "
                 f"splits, not classes. Set data.root={self.root / classes[-1]} and "
                 f"data.test_root={self.root / classes[0]}."
             )
@@ -210,7 +209,7 @@ class ImageFolder(PartlyLabelled):
         return None if self._classes is None else torch.tensor(labels)
 
     def labels_of(self, split: Split) -> Tensor | None:
-        """By the names of the files: nothing is decoded."""
+        """From the names of the files: no image is decoded."""
         self.check_split(split)
         return None if self._classes is None else torch.tensor(self._squares(split).labels)
 
@@ -235,20 +234,18 @@ class ImageFolder(PartlyLabelled):
             batch_sampler=self._picks(share, among, streams),
             num_workers=min(self.workers, len(os.sched_getaffinity(0))),
             pin_memory=share.device.type == "cuda",
-            # own generator: the loader would else draw from the one that training resumes
+            # own generator: else the loader would draw from torch's global one
             generator=torch.Generator().manual_seed(0),
         )
-        # one pass over an endless sampler: workers start once and live as long as the training
+        # one pass over an endless sampler, so that the workers start only once
         for pixels, labels in loader:
             images = pixels.to(share.device, non_blocking=True).to(share.dtype).div_(127.5).sub_(1)
             known = self._classes is not None
             yield Batch(images, labels.to(share.device, non_blocking=True) if known else None)
 
     def _picks(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[list[Pick]]:
-        """The share of every batch, endless; chance is drawn here, not in the workers.
-
-        among: the rows to draw from, all of them where None.
-        """
+        """This process's share of every batch, endless. Random numbers are drawn here, not in
+        the workers.   among: the rows to draw from; None: all."""
         among = torch.arange(self.n_train) if among is None else among
         order = EndlessOrder(len(among), share.seed, stream=streams.order)
         for start in itertools.count(share.start_image, share.batch_size):
@@ -265,7 +262,8 @@ class ImageFolder(PartlyLabelled):
     def arrays(
         self, split: Split, limit: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Decoded by threads, in the order of the files: that is random, so a limit cuts it off."""
+        """Decoded by threads in the order of the files. This is random, so `limit` takes the
+        first ones."""
         self.check_split(split)
         squares = self._squares(split)
         end = len(squares.paths) if limit is None else min(limit, len(squares.paths))
@@ -276,7 +274,7 @@ class ImageFolder(PartlyLabelled):
                 yield torch.stack(pixels), None if self._classes is None else torch.tensor(labels)
 
     def fingerprint(self, split: Split) -> str:
-        """A hash over the files' contents with their labels and the size they are brought to."""
+        """A hash over the contents and labels of the files and the image size."""
         if split not in self._fingerprints:
             self.check_split(split)
             labels = self._squares(split).labels
@@ -296,7 +294,7 @@ class ImageFolder(PartlyLabelled):
             foreign = sorted(set(owners) - set(number))
             if foreign:
                 raise UserError(
-                    f"{root} holds {foreign[0]}, which is no class of {self.root} "
+                    f"{root} contains {foreign[0]}, which is not a class of {self.root} "
                     f"({', '.join(self._classes)}).{nearest(foreign[0], self._classes)} "
                     "Rename it, or move it out of data.test_root."
                 )
@@ -308,7 +306,7 @@ class ImageFolder(PartlyLabelled):
 def _parted(
     files: list[ImageFile], held_out: list[ImageFile]
 ) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Those to train on and those held out, by content: a copy of one is none to train on."""
+    """Returns: training files and held-out files. A copy of a held-out file is held out too."""
     contents = {file.content for file in held_out}
     return (
         [file for file in files if file.content not in contents],

@@ -1,4 +1,4 @@
-"""The image sets that have a name: digits comes with scikit-learn, the others are downloaded."""
+"""Named image sets: digits comes with scikit-learn, the others are downloaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gansweep.records.drafts import drafted, remove_drafts
 
 
 class ImageSet(ResidentSource):
-    """A named set of square images, resized with antialias where `image_size` asks for it."""
+    """A named set of square images. Another `image_size` resizes them with antialias."""
 
     channels: int
     native_size: int
@@ -34,7 +34,7 @@ class ImageSet(ResidentSource):
     def __init__(self, image_size: Side | None = None, **resident: Any) -> None:
         super().__init__(**resident)
         if image_size is not None and image_size < 1:
-            raise UserError(f"data.image_size={image_size} is not a size: set it in pixels.")
+            raise UserError(f"data.image_size={image_size} is not a size: set 1 or more pixels.")
         self.image_size = image_size or self.native_size
 
     @property
@@ -47,7 +47,7 @@ class ImageSet(ResidentSource):
 
     @abstractmethod
     def read_native(self, split: Split) -> Arrays:
-        """uint8 (N, C, H, W) at the set's own size, int64 (N,) labels or None."""
+        """Returns: uint8 (N, C, H, W) in the set's native size, and int64 (N,) labels or None."""
 
     def read(self, split: Split) -> Arrays:
         images, labels = self.read_native(split)
@@ -57,7 +57,7 @@ class ImageSet(ResidentSource):
 class Digits(ImageSet):
     """1,797 handwritten digits of 8x8 pixels (UCI, 1998), shipped inside scikit-learn.
 
-    Every fifth image of each class is a test image: 1,437 to train on, 360 to test.
+    Every fifth image of each class is a test image: 1,437 training images, 360 test images.
     """
 
     name = "digits"
@@ -79,7 +79,7 @@ class Digits(ImageSet):
         spec = importlib.util.find_spec("sklearn")
         for place in (spec.submodule_search_locations if spec else None) or ():
             file = Path(place, "datasets", "data", "digits.csv.gz")
-            if file.exists():  # importing scikit-learn for one small table would cost a second
+            if file.exists():  # importing scikit-learn for one small table would take a second
                 return np.loadtxt(file, delimiter=",")
         from sklearn.datasets import load_digits
 
@@ -88,7 +88,7 @@ class Digits(ImageSet):
 
 
 class DownloadedSet(ImageSet):
-    """A set that torchvision downloads to `root` when it is not there."""
+    """A set that torchvision downloads to `root` if it is not there."""
 
     archive: Archive
 
@@ -99,17 +99,17 @@ class DownloadedSet(ImageSet):
         self.root = Path(root).expanduser()
 
     def is_there(self) -> bool:
-        """Whether the files can be read without a download."""
+        """Whether the files exist, so that no download is needed."""
         return all((self.root / self.archive.folder / file).exists() for file in self.archive.files)
 
     @abstractmethod
     def download(self) -> object:
-        """Fetch and unpack everything below `root`."""
+        """Download and unpack everything below `root`."""
 
     def read(self, split: Split) -> Arrays:
-        """Fetch the set where it is missing, under a lock, then read the split.
+        """Download the set if it is missing (under a lock), then read the split.
 
-        Raises: UserError where it cannot be fetched, or where a file is damaged or half there.
+        Raises: UserError if it cannot be downloaded, or if a file is damaged or incomplete.
         """
         with locked(self.root / f".{self.name}.lock"):
             if not self.is_there():
@@ -119,14 +119,14 @@ class DownloadedSet(ImageSet):
             except (OSError, EOFError, RuntimeError, ValueError, zlib.error) as error:
                 folder = (self.root / self.archive.folder).absolute()
                 raise UserError(
-                    f"data={self.name} cannot be read: {error}. The file is damaged or only half "
-                    f"there. Delete it (or all of {folder}) and run the same command again to "
-                    "fetch it anew."
+                    f"data={self.name} cannot be read: {error}. The file is damaged or incomplete. "
+                    f"Delete it (or all of {folder}) and run the same command again, which "
+                    "downloads it again."
                 ) from error
 
 
 class MNIST(DownloadedSet):
-    """70,000 handwritten digits (LeCun et al. 1998), 28x28, as four idx files, packed or not."""
+    """70,000 handwritten digits (LeCun et al. 1998), 28x28: four idx files, gzip or not."""
 
     name = "mnist"
     channels, native_size = 1, 28
@@ -153,7 +153,7 @@ class MNIST(DownloadedSet):
         return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(classes).long()
 
     def _find(self, file: str) -> Path | None:
-        """In `root` itself, where Debian and hand-made copies put it, or where torchvision does."""
+        """The file in `root` itself (Debian, copies by hand) or in torchvision's folder."""
         places = (folder / name for folder in (self.root, self.root / self.archive.folder)
                   for name in (file, file.removesuffix(".gz")))  # fmt: skip
         return next((place for place in places if place.is_file()), None)
@@ -185,7 +185,7 @@ class KMNIST(MNIST):
 
 
 class CIFAR10(DownloadedSet):
-    """60,000 colour photographs of 10 things (Krizhevsky 2009), 32x32."""
+    """60,000 colour photographs of 10 classes (Krizhevsky 2009), 32x32."""
 
     name = "cifar10"
     channels, native_size = 3, 32
@@ -212,10 +212,10 @@ class CIFAR10(DownloadedSet):
 
 
 class STL10(DownloadedSet):
-    """Photographs of 10 things, 96x96 (Coates et al. 2011): 5,000 to train on, 8,000 to test.
+    """Photographs of 10 classes, 96x96 (Coates et al. 2011): 5,000 training, 8,000 test images.
 
-    unlabelled: train on the 100,000 images without labels instead, as most GAN papers do (at
-        image_size=48: 0.7 GB; at 96 it is 2.8 GB, see `resident_gib`). They have no labels.
+    unlabelled: train on the 100,000 images without labels instead, as most GAN papers do. They
+        take 0.7 GB at image_size=48 and 2.8 GB at 96, see `resident_gib`.
     """
 
     name = "stl10"
@@ -245,13 +245,13 @@ class STL10(DownloadedSet):
         return torchvision.datasets.STL10(self.root, split="train", download=True)
 
     def read_native(self, split: Split) -> Arrays:
-        """uint8 (N, 3, 96, 96), mapped from the disk, and int64 (N,) labels or None.
+        """Returns: uint8 (N, 3, 96, 96), mapped from the disk, and int64 (N,) labels or None.
 
-        Raises: ValueError where a split's files hold different numbers of images and labels.
+        Raises: ValueError if the numbers of images and labels differ.
         """
         folder = self.root / self.archive.folder
         part = "unlabeled" if split == "train" and self.unlabelled else split
-        # copy on write, so that 2.8 GB are resized chunk by chunk; columns come before rows
+        # a memory map, so that 2.8 GB are read chunk by chunk; the file has columns before rows
         pixels = np.memmap(folder / f"{part}_X.bin", dtype=np.uint8, mode="c")
         images = torch.from_numpy(pixels).reshape(-1, 3, 96, 96).transpose(2, 3)
         if self.unlabelled:
@@ -263,10 +263,10 @@ class STL10(DownloadedSet):
 
 
 class CelebA(DownloadedSet):
-    """202,599 faces (Liu et al. 2015), the largest centre square, resized; no labels.
+    """202,599 faces (Liu et al. 2015), cropped to the largest centre square, resized; no labels.
 
-    162,770 to train on, 19,867 to validate with, 19,962 to test. The first use decodes them once
-    into one file beside the photographs (2.0 GB at 64x64), which later runs map into memory: see
+    162,770 training, 19,867 validation and 19,962 test images. The first use decodes them into one
+    file beside the photographs (2.0 GB at 64x64). Later runs map this file into memory, see
     `resident_gib`.
     """
 
@@ -283,7 +283,7 @@ class CelebA(DownloadedSet):
         import torchvision.datasets
 
         if importlib.util.find_spec("gdown") is None:
-            raise RuntimeError("its host needs the package gdown: pip install gdown")
+            raise RuntimeError("the download needs the package gdown: pip install gdown")
         return torchvision.datasets.CelebA(self.root, download=True)
 
     def read_native(self, split: Split) -> Arrays:
@@ -307,8 +307,8 @@ class CelebA(DownloadedSet):
                 for row, image in enumerate(squares):
                     pixels[row] = image
                     if row % 20_000 == 0:
-                        print(f"gansweep: decoding {split} faces, once: {row:,} of {len(names):,}",
-                              file=sys.stderr, flush=True)  # fmt: skip
+                        print(f"gansweep: decoding {split} faces (only once): {row:,} of "
+                              f"{len(names):,}", file=sys.stderr, flush=True)  # fmt: skip
             pixels.flush()
 
     def _square(self, folder: Path, name: str) -> np.ndarray:
@@ -320,9 +320,9 @@ class CelebA(DownloadedSet):
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """The uint8 array of an idx file, gzip-packed or not.
+    """The uint8 array of an idx file, with or without gzip.
 
-    Raises: ValueError, EOFError or OSError if it is another kind of file or cut short.
+    Raises: ValueError, EOFError or OSError if it is another kind of file or incomplete.
     """
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -332,5 +332,5 @@ def _read_idx(path: Path) -> np.ndarray:
     shape = np.frombuffer(content, ">u4", count=content[3], offset=4).astype(int)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
     if values.size != shape.prod():
-        raise ValueError(f"{values.size} values where {shape.prod()} are announced")
+        raise ValueError(f"it has {values.size} values, its header says {shape.prod()}")
     return values.reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""One class of a labelled set to train on, all to validate and test: for anomaly detection."""
+"""Anomaly detection: training images of one class, validation and test images of all classes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class OneClass(ResidentSource):
 
     Labels keep the base set's numbers.
 
-    base: a labelled set with a test split, of images or points; its own `flip` holds here.
-    normal: the number of the class to train on; what is of another is an anomaly.
+    base: a labelled set of images or points with a test split; its `flip` is used here.
+    normal: the number of the class to train on; samples of other classes are anomalies.
     Source: the protocol of Ruff et al. 2018 (Deep SVDD), ICML, Section 4.1.
     """
 
@@ -29,8 +29,8 @@ class OneClass(ResidentSource):
         for option, key in (("n_labels", "n_labels"), ("random_crop", "crop")):
             if getattr(base, option, None):
                 raise UserError(
-                    f"data.base.{key} does nothing for data=one_class, which takes the images of a "
-                    f"class as they are, with all labels. Leave data.base.{key} out."
+                    f"data.base.{key} has no effect with data=one_class, which uses the unchanged "
+                    f"images of a class with all labels. Leave data.base.{key} out."
                 )
         self.base = base
         self.normal = normal
@@ -57,32 +57,32 @@ class OneClass(ResidentSource):
         return self.base.n_set_aside
 
     def prepare(self) -> None:
-        """Prepare the base set too.
+        """Also prepare the base set.
 
-        Raises: UserError where it has no labels, no such class, or no test split.
+        Raises: UserError if the base set has no labels, no class `normal`, or no test split.
         """
         self.base.prepare()
         names = self.base.class_names
         if names is None:
             raise UserError(
-                f"data=one_class takes one class of data.base, and {self.base.name} has no labels. "
-                "Use a labelled set, as data@data.base=mnist."
+                f"data=one_class selects images by label, but {self.base.name} has no labels. Use "
+                "a labelled set, such as data@data.base=mnist."
             )
         if not 0 <= self.normal < len(names):
             raise UserError(
-                f"data.normal={self.normal} is no class of {self.base.name}, whose "
-                f"{len(names)} classes have the numbers 0 to {len(names) - 1}."
+                f"data.normal={self.normal} is not a class of {self.base.name}. Its {len(names)} "
+                f"classes have the numbers 0 to {len(names) - 1}."
             )
         if not self.base.count("test"):
             raise UserError(
-                f"data=one_class tests on images of every class, and {self.base.name} has no test "
-                "split. Use a set that has one."
+                f"data=one_class needs a test split, but {self.base.name} has none. Use a set that "
+                "has one."
             )
         super().prepare()
 
     def count(self, split: Split) -> int:
         if self.base.count(split) == 0:
-            return 0  # arrays() of a split that does not exist would refuse
+            return 0  # arrays() of a split that does not exist would raise an error
         return super().count(split)
 
     def read(self, split: Split) -> Arrays:

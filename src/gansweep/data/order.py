@@ -1,4 +1,4 @@
-"""The order of training images: one permutation an epoch, endless, the same on every machine."""
+"""The order of training images: one permutation per epoch, endless, equal on every machine."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from torch import Tensor
 
 
 class Streams(NamedTuple):
-    """Which random numbers of a seed belong to whom: (seed, epoch or batch, stream)."""
+    """The streams of random numbers that a sequence of batches uses, see `generator_for`."""
 
     order: int | None
-    chances: int  # mirroring and crops
+    chances: int  # flips and crops
 
 
 ALL_IMAGES, LABELLED_IMAGES = Streams(None, 1), Streams(2, 3)
 
 
 def generator_for(*numbers: int) -> torch.Generator:
-    """A CPU generator whose stream belongs to exactly these numbers: (seed, epoch), (seed, batch).
+    """A CPU generator seeded by a hash of the numbers, such as (seed, epoch) or (seed, batch).
 
-    A hash, not a sum, so that (1, 2) and (2, 1) have nothing in common.
+    A hash, not a sum, so that (1, 2) and (2, 1) give unrelated streams.
     """
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 class EndlessOrder:
-    """Image numbers of the concatenation of one permutation of `n` for every epoch.
+    """Image numbers: one permutation of `n` for every epoch, one after the other.
 
-    Any row can be asked for without those before it, so that a resumed run goes on exactly.
-    The permutation is drawn on the CPU, hence equal everywhere, and moved once an epoch.
-    stream: a number that keeps orders of one seed apart, where there are several.
+    Any row can be computed without the rows before it, so that a resumed run continues exactly.
+    The permutation is drawn on the CPU, so that it is the same everywhere, and moved to the device
+    once per epoch.
+    stream: separates several orders with the same seed.
     """
 
     def __init__(

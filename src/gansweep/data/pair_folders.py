@@ -1,4 +1,4 @@
-"""Two folders of images: A, to start from, and B, to make of it."""
+"""Two folders of images for translation: A holds the sources, B the targets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SHOWN = 5  # names in an error
 
 
 class _Folders(Translation):
-    """root_a, root_b: the sources and the targets.
+    """root_a, root_b: the folders of the sources and of the targets.
 
-    test_root_a, test_root_b: those to test with; where both are None, every `test_every`-th.
-    options: those of ImageFolder, for both.
+    test_root_a, test_root_b: their test images; if both are None, every `test_every`-th image.
+    options: options of ImageFolder, for both folders.
     """
 
     paired: ClassVar[bool]
@@ -51,19 +51,19 @@ class _Folders(Translation):
 
 
 class PairedFolders(_Folders):
-    """Pairs by name: A/x.jpg is the source of B/x.png, and so on in the folders below.
+    """Pairs by name: A/x.jpg is the source of B/x.png, also in sub-folders.
 
-    Crops and mirrorings of a source are those of its partner.
-    Raises: UserError where the folders do not pair, before training starts.
+    A source and its target get the same crop and flip.
+    Raises: UserError if the names do not match, before training starts.
     """
 
     paired = True
 
 
 class UnpairedFolders(_Folders):
-    """Images of two kinds without counterparts.
+    """Images of two kinds without pairs.
 
-    The validation and test splits hold no true pairs either: nothing is measured against them.
+    The validation and test splits have no pairs either, so no score compares with a true target.
     """
 
     paired = False
@@ -78,21 +78,24 @@ def _check_folders(
     if (test_root_a is None) != (test_root_b is None):
         given, missing = ("a", "b") if test_root_b is None else ("b", "a")
         raise UserError(
-            f"data.test_root_{given} is set and data.test_root_{missing} is not: set both, or "
-            "neither, and every data.test_every-th image is a test image."
+            f"data.test_root_{given} is set, but data.test_root_{missing} is not. Set both, or "
+            "neither; with neither, every data.test_every-th image is a test image."
         )
     roots = {"root_a": root_a, "root_b": root_b, "test_root_a": test_root_a,
              "test_root_b": test_root_b}  # fmt: skip
     for option, root in roots.items():
         if root is not None and not Path(root).expanduser().is_dir():
             raise UserError(
-                f"data.{option}={root} is no folder. Set it to a folder of images, absolute or "
-                "relative to where you are."
+                f"data.{option}={root} is not a folder. Set it to a folder of images (an absolute "
+                "path, or relative to the current directory)."
             )
 
 
 class _Counterparts(ImageFolder):
-    """The folder of the sources in the order and with the splits of its partner's targets."""
+    """The folder of the sources, in the same order and with the same splits as the targets.
+
+    partner: the folder of the targets.
+    """
 
     def __init__(self, partner: ImageFolder, root: str | Path, **options: Any) -> None:
         super().__init__(root, **options)
@@ -125,12 +128,12 @@ class _Counterparts(ImageFolder):
             return self
         whole = copy.copy(self)
         whole.partner, whole._fingerprints = partner, {}
-        whole.__dict__.pop("_files", None)  # it follows the partner's
+        whole.__dict__.pop("_files", None)  # computed from the partner's
         return whole
 
     @cached_property
     def _classes(self) -> list[str] | None:
-        return None  # labels are the targets'
+        return None  # the labels are those of the targets
 
 
 def _stem(file: ImageFile) -> str:
@@ -142,8 +145,8 @@ def _by_stem(root: Path, files: list[ImageFile]) -> dict[str, ImageFile]:
     for file in files:
         if _stem(file) in named:
             raise UserError(
-                f"{root} holds {named[_stem(file)].name} and {file.name}: which of them is the "
-                "counterpart? Rename or remove one."
+                f"{root} contains {named[_stem(file)].name} and {file.name}, but only one of them "
+                "can be the counterpart. Rename or remove one."
             )
         named[_stem(file)] = file
     return named
@@ -153,15 +156,16 @@ def _refuse_unequal(
     root_a: Path, a: dict[str, ImageFile], root_b: Path, b: dict[str, ImageFile]
 ) -> None:
     lonely = [
-        f"{len(names)} of {root} without a counterpart in the other ({_some(names)})"
+        f"{len(names)} of {root} have no counterpart in the other folder ({_some(names)})"
         for root, names in ((root_a, sorted(a.keys() - b)), (root_b, sorted(b.keys() - a)))
         if names
     ]
     if lonely:
         raise UserError(
-            f"The images of {root_a} ({len(a)}) and of {root_b} ({len(b)}) do not pair: "
-            f"{'; '.join(lonely)}. Give counterparts the same name (the ending may differ), remove "
-            "what is alone, or train without pairs: data=unpaired_folders model=cyclegan."
+            f"The images of {root_a} ({len(a)}) and of {root_b} ({len(b)}) do not form pairs: "
+            f"{'; '.join(lonely)}. Give both images of a pair the same name (the ending may "
+            "differ), remove the other images, or train without pairs: data=unpaired_folders "
+            "model=cyclegan."
         )
 
 

@@ -1,6 +1,6 @@
-"""Data to translate: sources that a model starts from, and images that it is to make of them.
+"""Data for image translation: sources (`Batch.source`) and targets (`Batch.images`).
 
-`Batch.source` is what a model is given, `Batch.images` the target. Labels are the targets'.
+A model gets the source and should make the target. Labels are those of the targets.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gansweep.data.tasks import TaskName, same, task_named
 from gansweep.errors import UserError
 
 HALVES_SEED = 20170330
-Rows = Callable[[int], Tensor]  # how many images there are -> the numbers of some of them
-SOURCE_ORDER = 1_000_003  # added to a run's seed where sources are drawn apart from the targets
+Rows = Callable[[int], Tensor]  # number of images -> row numbers of some of them
+SOURCE_ORDER = 1_000_003  # added to a run's seed to draw the sources of unpaired data
 
 
 class Translation(DataSource):
-    """Two data sets side by side: `sources` and `targets`.
+    """Two data sets: `sources` and `targets`.
 
-    aligned: the training rows of both are counterparts and are drawn together; else each is
-        drawn in an order of its own.
-    aligned_test: the validation and test rows are counterparts.
-    task: what is to be made, which scores and tables may name.
+    aligned: the training rows of both are pairs and are drawn together; else each set is drawn in
+        its own order.
+    aligned_test: the validation and test rows are pairs.
+    task: the name of the task, which scores and tables may show.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Translation(DataSource):
         return whole
 
     def _drawn(self, share: Share) -> Iterator[Batch]:
-        # counterparts are as many and drawn by the same seed: in the same order, mirrored alike
+        # pairs: both sets have the same size and seed, so they get the same order and flips
         aligned = self.aligned["train"]
         own = share if aligned else replace(share, seed=share.seed + SOURCE_ORDER)
         return map(_paired, self.targets.shared_batches(share), self.sources.shared_batches(own))
@@ -104,8 +104,7 @@ class Translation(DataSource):
         return self.targets.labels_of(split)
 
     def batches(self, split: Split, limit: int | None = None) -> Iterator[Batch]:
-        """As many rows as there are targets; where sources are no counterparts, as many of them,
-        over and over if they are fewer."""
+        """One row for each target. Unpaired sources are repeated if there are fewer of them."""
         targets = self.targets.batches(split, limit)
         if self.aligned[split]:
             yield from map(_paired, targets, self.sources.batches(split, limit))
@@ -126,13 +125,13 @@ def _paired(target: Batch, source: Batch) -> Batch:
 
 
 class _Side(ResidentSource):
-    """The sources or the targets that a task derives from a base set.
+    """The sources or the targets that a task makes from a base set.
 
-    derive: uint8 images of a whole split -> uint8 of this side.
-    rows: of the training split; None for all of them.
+    derive: uint8 images of a whole split -> uint8 images of this side.
+    rows: rows of the training split to use; None: all.
     """
 
-    has_validation = True  # the base set's own
+    has_validation = True  # the validation split of the base set
 
     def __init__(
         self,
@@ -159,7 +158,7 @@ class _Side(ResidentSource):
 
     def count(self, split: Split) -> int:
         if self.base.count(split) == 0:
-            return 0  # arrays() of a split that does not exist would refuse
+            return 0  # arrays() of a split that does not exist would raise an error
         return super().count(split)
 
     @property
@@ -184,7 +183,8 @@ class _Side(ResidentSource):
 
 
 class _Derived(Translation):
-    """Both sides by a task; `parts` are the training rows of the sources and of the targets."""
+    """Sources and targets made by a task.   parts: training rows of the sources and the targets;
+    None: pairs from all rows."""
 
     def __init__(
         self,
@@ -195,11 +195,11 @@ class _Derived(Translation):
         parts: tuple[Rows, Rows] | None,
     ) -> None:
         chosen = task_named(task, base.shape, sigma)
-        _refuse_what_is_passed_over(base)
+        _refuse_unused_options(base)
         if flip and chosen.turns:
             raise UserError(
-                f"data.flip=true would mirror what data.task={task} turns, so that a target were "
-                "no longer the turned source. Use data.flip=false."
+                f"data.flip=true does not fit data.task={task}: a mirrored target is not the "
+                "rotation of the mirrored source. Use data.flip=false."
             )
         first, second = parts or (None, None)
         super().__init__(
@@ -215,7 +215,7 @@ class _Derived(Translation):
 
     @property
     def classifier_from(self) -> DataSource | None:
-        """The base set, where the targets are its own images."""
+        """The base set, if the targets are its unchanged images."""
         return self._base
 
     @property
@@ -223,24 +223,24 @@ class _Derived(Translation):
         return self._is_mask
 
 
-def _refuse_what_is_passed_over(base: DataSource) -> None:
-    """Raises: UserError for options of the base that act on its own batches alone."""
+def _refuse_unused_options(base: DataSource) -> None:
+    """Raises: UserError for options of the base set that affect only its own batches."""
     idle = {"flip": False, "random_crop": False, "n_labels": None}
     for option, value in idle.items():
         if getattr(base, option, value) != value:
             key = {"random_crop": "crop"}.get(option, option)
-            mend = " Mirror the pairs with data.flip=true." if option == "flip" else ""
+            fix = " To mirror the pairs use data.flip=true." if option == "flip" else ""
             raise UserError(
-                f"data.base.{key} does nothing for pairs, which are made of the images as they "
-                f"are.{mend} Leave data.base.{key} out."
+                f"data.base.{key} has no effect on pairs, which are made from unchanged images."
+                f"{fix} Leave data.base.{key} out."
             )
 
 
 class Paired(_Derived):
-    """True pairs, derived from every image of another data set.
+    """Pairs made from every image of another data set.
 
-    base: any set of images; its own training and test splits are kept.
-    task: see tasks.py.   sigma: noise of `denoise`, pixels in [-1, 1].
+    base: any set of images; its splits are kept.
+    task: see tasks.py.   sigma: standard deviation of the noise of `denoise`, pixels in [-1, 1].
     flip: mirror a source and its target together with probability 1/2.
     """
 
@@ -251,12 +251,11 @@ class Paired(_Derived):
 
 
 class Unpaired(_Derived):
-    """Sources and targets of different images, derived from another data set.
+    """Sources and targets made from different images of another data set.
 
-    The sources are made of one half of the base's training images, the targets of the other, so
-    that no target's source is ever shown; the halves are the same in every run. Each side is
-    drawn, and mirrored, in an order of its own. The validation and test splits hold true pairs, to
-    measure on.
+    The sources come from one half of the training images and the targets from the other half, so
+    that training never sees a pair. The halves are the same in every run. Each side has its own
+    order and flips. The validation and test splits contain pairs, for the scores.
     The options are those of `Paired`.
     """
 
@@ -271,5 +270,5 @@ def _first_half(n: int) -> Tensor:
 
 
 def _second_half(n: int) -> Tensor:
-    """As many as the first: the odd one out belongs to neither."""
+    """As many rows as the first half: if `n` is odd, one row belongs to neither."""
     return torch.randperm(n, generator=generator_for(HALVES_SEED))[n // 2 : n // 2 * 2]

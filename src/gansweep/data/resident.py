@@ -1,4 +1,4 @@
-"""Data sets small enough to live as one tensor: batches are made by indexing it."""
+"""Data sets that fit into one tensor. Batches are made by indexing it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Arrays = tuple[Tensor, Tensor | None]
 
 
 class ResidentSource(PartlyLabelled):
-    """A data set held as one tensor; a subclass says only how a split is read.
+    """A data set in one tensor. A subclass only says how to read a split.
 
     flip: mirror each training image left to right with probability 1/2.
-    resident_gib: up to this size the tensor lives on the training device; a larger one stays in
-        host memory, is indexed there, and each batch is copied. The batches are the same.
-    n_labels: training images whose labels training is shown, see few_labels.py; None: all.
-    label_seed: decides which these are.
-    n_validation: training images that are set aside, see validation.py; None: a tenth of them.
+    resident_gib: a tensor up to this size is stored on the training device. A larger one stays in
+        host memory and each batch is copied. The batches are the same.
+    n_labels: training images with known labels, see few_labels.py; None: all.
+    label_seed: selects these images.
+    n_validation: training images to set aside, see validation.py; None: a tenth.
     """
 
-    has_validation = False  # a part of its own, which `read` reads: then none is set aside
+    has_validation = False  # whether `read` has its own validation split: then none is set aside
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class ResidentSource(PartlyLabelled):
 
     @abstractmethod
     def read(self, split: Split) -> Arrays:
-        """Read a part: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None.
+        """Returns: uint8 (N, C, H, W) or float32 (N, D), and int64 (N,) labels or None.
 
-        split: "train" with what will be set aside, "test", and "validation" where the set
+        split: "train" (including the images to set aside), "test", or "validation" if the set
             `has_validation`.
         """
 
@@ -67,7 +67,7 @@ class ResidentSource(PartlyLabelled):
     def undivided(self) -> DataSource:
         if self._rows("train") is None:
             return self
-        whole = copy.copy(self)  # what was read is shared
+        whole = copy.copy(self)  # shares the tensors
         whole._wanted_validation, whole._on_device = 0, None
         whole._chosen, whole._fingerprints = {}, {}
         return whole
@@ -89,19 +89,19 @@ class ResidentSource(PartlyLabelled):
         return len(self._part(split)[0]) if rows is None else len(rows)
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
-        """Chunks of at most `CHUNK` rows, in the order in which the split is read."""
+        """Chunks of at most `CHUNK` rows, in the order of the split."""
         self.check_split(split)
         images, labels = self._part(split)
         chosen = self._rows(split)
         rows = torch.arange(len(images)) if chosen is None else chosen
         if limit is not None and limit < len(rows):
-            # a fixed random subset: files are often sorted by class, writer or difficulty
+            # a fixed random subset, because files are often sorted, for instance by class
             rows = rows[torch.randperm(len(rows), generator=generator_for(0))[:limit]]
         for chunk in rows.split(CHUNK):
             yield images.index_select(0, chunk), None if labels is None else labels[chunk]
 
     def fingerprint(self, split: Split) -> str:
-        """A hash over pixels and labels as they are read, before any mirroring."""
+        """A hash over shape, pixels and labels, without augmentation."""
         if split not in self._fingerprints:
             content = hashlib.blake2b(repr(self.shape).encode(), digest_size=8)
             for images, labels in self.arrays(split):
@@ -125,7 +125,7 @@ class ResidentSource(PartlyLabelled):
             rows = rows if among is None else among[rows]
             chosen = _moved(images.index_select(0, rows), share.device)
             if not self.is_points:
-                # in place on the fresh copy: 0 -> -1, 255 -> 1
+                # 0 -> -1, 255 -> 1, in place because index_select has made a copy
                 chosen = chosen.to(share.dtype).div_(127.5).sub_(1)
             if self.flip:
                 draw = generator_for(share.seed, start // share.batch_size, streams.chances)
@@ -136,11 +136,11 @@ class ResidentSource(PartlyLabelled):
 
     @staticmethod
     def _flips(batch_size: int, draw: torch.Generator) -> Tensor:
-        """(batch_size, 1, 1, 1) bool of the whole batch, so that a resumed run draws the same."""
+        """(batch_size, 1, 1, 1) bool. For the whole batch, so that every process draws the same."""
         return torch.rand(batch_size, 1, 1, 1, generator=draw) < 0.5
 
     def _part(self, split: Split) -> Arrays:
-        """What the rows of a split belong to."""
+        """The tensors that contain a split."""
         part: Split = split
         if split == "validation" and not self.has_validation:
             part = "train"
@@ -149,7 +149,7 @@ class ResidentSource(PartlyLabelled):
         return self._parts[part]
 
     def _rows(self, split: Split) -> Tensor | None:
-        """Which rows of its part make a split; None: all of them."""
+        """The rows of a split in its tensors; None: all."""
         if split == "test" or self.has_validation:
             return None
         if split not in self._chosen:
@@ -163,7 +163,7 @@ class ResidentSource(PartlyLabelled):
         return self._chosen[split]
 
     def _home(self, device: torch.device) -> Arrays:
-        """Where the training tensor is indexed: the device, or the host where it is too large."""
+        """The training tensors on the device, or in host memory if they are too large."""
         images, labels = self._part("train")
         if images.nbytes > self.resident_gib * 2**30:
             return images, labels
@@ -174,7 +174,7 @@ class ResidentSource(PartlyLabelled):
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On `device`; from the host to a GPU through pinned memory, so that Python need not wait."""
+    """The tensor on `device`; to a GPU through pinned memory, so that Python does not wait."""
     if tensor.device.type == "cpu" and device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

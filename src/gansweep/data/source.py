@@ -18,11 +18,12 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A mixture of round Gaussians, the exact distribution behind toy data.
+    """A mixture of isotropic Gaussians, the exact distribution of toy data.
 
-    means: (K, D) float64.   sigma: standard deviation of every mode, along each of its directions:
-        all D, or fewer where the modes are flat.   weights: (K,), sum 1.
-    max_sigmas: a sample nearer to a mode's mean, in multiples of sigma, is a good one.
+    means: (K, D) float64.   weights: (K,), sum 1.
+    sigma: standard deviation of every mode in each of its directions: all D, or fewer if the modes
+        are flat.
+    max_sigmas: a sample is good if its distance to a mode's mean is below this multiple of sigma.
     """
 
     means: Tensor
@@ -33,7 +34,7 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of every training batch that one process gets: see `DataSource.train_batches`."""
+    """The part of every training batch for one process, see `DataSource.train_batches`."""
 
     batch_size: int
     seed: int
@@ -45,28 +46,28 @@ class Share:
 
     @property
     def rows(self) -> slice:
-        """Which rows of a whole batch it is."""
+        """The rows of this share in the whole batch."""
         n = self.batch_size // self.world
         return slice(self.rank * n, (self.rank + 1) * n)
 
 
 class DataSource(ABC):
-    """One data set: training batches without end, and whole splits for the metrics.
+    """One data set: endless training batches, and whole splits for the metrics.
 
-    Three splits without a sample in common: "train", "validation" to choose by, "test" to report.
+    The splits "train", "validation" (for choices) and "test" (for reports) share no sample.
 
-    `prepare` is called by every reader below on its own; calling it first says when the
-    download or the check of a folder happens.
+    All methods that need it call `prepare` themselves. Call it first to decide when the download
+    or the check of a folder happens.
     """
 
     name: str
-    n_labels: int | None = None  # training images whose labels batches show; None: all there are
+    n_labels: int | None = None  # training images with known labels; None: all
 
     @abstractmethod
     def prepare(self) -> None:
-        """Download and read what is needed; cheap the second time, safe in several processes.
+        """Download and read the data. Cheap the second time, safe in several processes.
 
-        Raises: UserError where files are missing, damaged or cannot be fetched.
+        Raises: UserError if files are missing, damaged or cannot be downloaded.
         """
 
     @property
@@ -81,7 +82,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def count(self, split: Split) -> int:
-        """Number of samples in a split; 0 where the set has no such split."""
+        """Number of samples in a split; 0 if the set has no such split."""
 
     def train_batches(
         self,
@@ -94,11 +95,11 @@ class DataSource(ABC):
         start_image: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> Iterator[Batch]:
-        """Endless batches of process `rank` of `world`, its images in [-1, 1] on `device`.
+        """Endless batches of process `rank` of `world`, images in [-1, 1], on `device`.
 
         batch_size: of all processes together; each gets batch_size / world rows.
-        start_image: images that all processes together have seen, a multiple of batch_size;
-            what follows equals an uninterrupted run bit for bit.
+        start_image: images that all processes together have seen, a multiple of batch_size. The
+            batches equal those of an uninterrupted run bit for bit.
         Raises: UserError for sizes that do not fit, before the first batch.
         """
         return self.shared_batches(
@@ -106,7 +107,7 @@ class DataSource(ABC):
         )
 
     def shared_batches(self, share: Share) -> Iterator[Batch]:
-        """`train_batches` of one share.
+        """The `train_batches` of one share.
 
         Raises: UserError for sizes that do not fit, before the first batch.
         """
@@ -115,7 +116,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def _drawn(self, share: Share) -> Iterator[Batch]:
-        """`train_batches` of a share whose sizes fit."""
+        """The `train_batches` of a share whose sizes were checked."""
 
     @abstractmethod
     def arrays(
@@ -124,14 +125,14 @@ class DataSource(ABC):
         """Chunks of a split in one fixed order, without augmentation, on the CPU.
 
         Yields: (uint8 (n, C, H, W) or float32 (n, D), int64 (n,) labels or None).
-        limit: at most so many samples in all, then a fixed random subset of the split.
-        Raises: UserError where the split does not exist or is empty.
+        limit: of a larger split, a fixed random subset of this many samples.
+        Raises: UserError if the split does not exist or is empty.
         """
 
     def batches(self, split: Split, limit: int | None = None) -> Iterator[Batch]:
-        """The chunks of `arrays` as models are fed: images in [-1, 1], sources where there are any.
+        """The chunks of `arrays` as batches for a model: images in [-1, 1], with their sources.
 
-        Raises: UserError where the split does not exist or is empty.
+        Raises: UserError if the split does not exist or is empty.
         """
         for images, labels in self.arrays(split, limit):
             yield Batch(images if self.is_points else images.float().div_(127.5).sub_(1), labels)
@@ -139,14 +140,14 @@ class DataSource(ABC):
     def labels_of(self, split: Split) -> Tensor | None:
         """(N,) int64, the class of every sample of a split in the order of `arrays`, or None.
 
-        Raises: UserError where the split does not exist or is empty.
+        Raises: UserError if the split does not exist or is empty.
         """
         labels = [part for _, part in self.arrays(split) if part is not None]
         return torch.cat(labels) if labels else None
 
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
-        """16 hex digits of a hash over shape, pixels and labels of a split, never its name."""
+        """16 hex digits of a hash over shape, pixels and labels of a split, without its name."""
 
     @property
     def mixture(self) -> Mixture | None:
@@ -155,39 +156,39 @@ class DataSource(ABC):
 
     @property
     def stacked_from(self) -> DataSource | None:
-        """The set whose images are this one's channels, one each; None where it is not stacked."""
+        """The set whose images are the channels of this one's images; None if not stacked."""
         return None
 
     @property
     def classifier_from(self) -> DataSource | None:
-        """The set whose classifier reads this one's images; None: the one trained on them."""
+        """The set whose classifier can judge these images; None: a classifier of this set."""
         return None
 
     @property
     def undivided(self) -> DataSource:
-        """The same set with its validation images among the training images, where they came from.
+        """The same set with its validation images returned to the training images.
 
-        Itself where nothing of the training part is set aside.
+        The set itself if no training images are set aside.
         """
         return self
 
     @property
     def source_shape(self) -> tuple[int, ...] | None:
-        """(C', H, W) of what an image is to be made from; None where the set has no sources."""
+        """(C', H, W) of the sources; None if the set has no sources."""
         return None
 
     @property
     def is_mask(self) -> bool:
-        """Whether the images are masks: each pixel -1 or 1."""
+        """Whether the images are masks: each pixel is -1 or 1."""
         return False
 
     @property
     def normal_class(self) -> int | None:
-        """The class that alone is trained on, where the others are to be told from it."""
+        """The only class in the training split of an anomaly-detection set; else None."""
         return None
 
     def is_paired(self, split: Split) -> bool:
-        """Whether a row's source and image are counterparts, so that the truth is known."""
+        """Whether the source and the image of a row are a pair (the true target is known)."""
         return self.source_shape is not None
 
     @property
@@ -208,8 +209,8 @@ class DataSource(ABC):
 
     @property
     def n_set_aside(self) -> int:
-        """Training images that are set aside to validate with; 0 where the set has a split of its
-        own for that, or none."""
+        """Number of training images that are set aside as the validation split. 0 if there is no
+        validation split or the set has its own."""
         return 0
 
     @property
@@ -217,7 +218,7 @@ class DataSource(ABC):
         return self.count("test")
 
     def check_split(self, split: str) -> None:
-        """Raises: UserError unless `split` is known and holds samples."""
+        """Raises: UserError if `split` is unknown or empty."""
         known: tuple[Split, ...] = ("train", "validation", "test")
         found = next((one for one in known if one == split), None)
         if found is None:
@@ -225,40 +226,41 @@ class DataSource(ABC):
                 f"split={split!r} is not a split of data={self.name}: use {', '.join(known)}."
             )
         if self.count(found) == 0:
-            mend = "give the data set a test split"
+            fix = "give the data set a test split"
             if found == "validation":
-                mend = "set some training images aside with data.n_validation"
+                fix = "set some training images aside with data.n_validation"
             raise UserError(
                 f"data={self.name} has no {split} images, so nothing can be measured on them. "
-                f"Measure against another split, or {mend}."
+                f"Use another split, or {fix}."
             )
 
     def check_sizes(self, batch_size: int, world: int, start_image: int = 0) -> None:
-        """Raises: UserError for a batch that the data, the processes or a resumed run refuse."""
+        """Raises: UserError for a batch size that does not fit the data, the number of processes,
+        or the images that a resumed run has seen."""
         if batch_size < 1:
             raise UserError(
                 f"batch_size={batch_size} is not a batch: set model.batch_size=1 or more."
             )
         if batch_size > self.n_train:
-            mend = "."
+            fix = "."
             if self.n_set_aside:
                 aside = f"{self.n_set_aside} validation images"
-                mend = f", or train on the {aside} too: n_validation=0."
+                fix = f", or also train on the {aside}: n_validation=0."
             raise UserError(
                 f"batch_size={batch_size} is larger than the {self.n_train} training images of "
-                f"data={self.name}: a batch would show images twice. "
-                f"Set model.batch_size={self.n_train} or less{mend}"
+                f"data={self.name}: a batch would contain images twice. "
+                f"Set model.batch_size={self.n_train} or less{fix}"
             )
         if batch_size % world:
             below, above = batch_size // world * world, -(-batch_size // world) * world
             fitting = f"{below} or {above}" if below else f"{above}"
             raise UserError(
                 f"batch_size={batch_size} cannot be shared equally by {world} processes. "
-                f"Set model.batch_size={fitting}, or another trainer.devices=."
+                f"Set model.batch_size={fitting}, or change trainer.devices=."
             )
         if start_image % batch_size:
             raise UserError(
-                f"The run to continue stopped after {start_image} images, which is no multiple of "
-                f"batch_size={batch_size}. Continue with the batch size it was made with, "
-                "or start a new run."
+                f"The run to continue stopped after {start_image} images, which is not a multiple "
+                f"of batch_size={batch_size}. Continue with the run's own batch size, or start a "
+                "new run."
             )

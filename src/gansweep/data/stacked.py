@@ -1,4 +1,4 @@
-"""Stacked sets: three labelled images as the channels of one, 1,000 modes from 10 classes."""
+"""Stacked sets: the channels of an image are three labelled images: 1,000 modes of 10 classes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from gansweep.data.source import Split
 from gansweep.errors import UserError
 
 CHANNELS = 3
-N_TRAIN = 128_000  # of VEEGAN and of PacGAN's comparison with it
-N_TEST = 26_000  # as many as both generate to count modes
-N_VALIDATION = 5_000  # ours, where images of the base set are set aside
+N_TRAIN = 128_000  # as VEEGAN and PacGAN's comparison with it
+N_TEST = 26_000  # the number of samples in which both count modes
+N_VALIDATION = 5_000  # ours; used if images of the base set are set aside
 SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}
 
 
 class StackedSet(ResidentSource):
-    """Fixed triples of grey images, drawn with replacement: a mode for each triple of classes.
+    """Fixed triples of grey images, drawn with replacement. Each triple of classes is a mode.
 
-    The label of classes a, b, c in the three channels is 100 a + 10 b + c for 10 classes. The
+    With 10 classes the label of classes a, b, c in the three channels is 100 a + 10 b + c. The
     triples do not depend on a run's seed: every run trains on the same ones.
 
-    n_train: training triples. They are made of the base set's training images alone, the test
-        triples of its test images: the published triples mix all of them (ours).
-    n_validation: images of the base set that are set aside, for validation triples alone.
+    n_train: number of training triples. They use only the training images of the base set, and the
+        test triples only its test images (ours: the published triples mix both).
+    n_validation: images of the base set to set aside; only validation triples use them.
     Source: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; Lin et al. 2018 (PacGAN),
         arXiv:1712.04086, Section 4.2.
     """
@@ -43,14 +43,14 @@ class StackedSet(ResidentSource):
     def __init__(self, n_train: int, n_validation: CountOrNone | None = 0, **resident: Any) -> None:
         super().__init__(**resident)
         if n_train < 1:
-            raise UserError(f"data.n_train={n_train} leaves nothing to train on: set 1 or more.")
+            raise UserError(f"data.n_train={n_train} gives no training samples: set 1 or more.")
         self._n = {"train": n_train, "validation": N_VALIDATION, "test": N_TEST}
         self.wanted_validation = n_validation
 
     @cached_property
     @abstractmethod
     def stacked_from(self) -> ImageSet:
-        """The labelled set of grey images that the channels are taken from."""
+        """The labelled set of grey images that are the channels."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,7 +83,7 @@ class StackedSet(ResidentSource):
 
 
 class StackedDigits(StackedSet):
-    """scikit-learn's digits: 1,437 images of 8x8 pixels in the training triples, no download."""
+    """scikit-learn's digits, without a download: 1,437 images of 8x8 pixels form the triples."""
 
     name = "stacked_digits"
 
@@ -102,7 +102,7 @@ class StackedDigits(StackedSet):
 
 
 class StackedMNIST(StackedSet):
-    """MNIST: 60,000 images of 28x28 pixels in the training triples, 301 MB of them."""
+    """MNIST: 60,000 images of 28x28 pixels form the training triples, which take 301 MB."""
 
     name = "stacked_mnist"
 

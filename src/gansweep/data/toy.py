@@ -1,4 +1,4 @@
-"""Exact toy distributions: Gaussians on a ring or a grid in the plane, or in many dimensions."""
+"""Toy distributions of Gaussians: on a ring or a grid in the plane, or in many dimensions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Mixture, Split
 from gansweep.errors import UserError
 
-N_HELD_OUT = 10_000  # of either kind
+N_HELD_OUT = 10_000  # validation samples, and test samples
 SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}
-GOOD_SHARE = 1 - math.exp(-4.5)  # of a plane's Gaussian within 3 sigma: 98.89 %
+GOOD_SHARE = 1 - math.exp(-4.5)  # share of a 2-D Gaussian within 3 sigma: 98.89 %
 
 
 class MixtureSource(ResidentSource):
-    """Fixed samples of equally likely round Gaussians; the label is the mode drawn from.
+    """Fixed samples of equally likely isotropic Gaussians. The label is the number of the mode.
 
-    The samples do not depend on a run's seed: every run trains on the same ones.
-    Samples are points as they are, not scaled into [-1, 1]. Those to validate with are drawn like
-    the others, so that none is taken from the training samples.
+    The samples do not depend on a run's seed: every run trains on the same ones. They are not
+    scaled to [-1, 1]. Validation samples are drawn separately, not taken from the training samples.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
 
@@ -33,9 +32,9 @@ class MixtureSource(ResidentSource):
     def __init__(self, means: Tensor, sigma: float, n_train: int, max_sigmas: float = 3.0) -> None:
         super().__init__()
         if not (sigma > 0 and math.isfinite(sigma)):
-            raise UserError(f"data.sigma={sigma} is no standard deviation: set it above 0.")
+            raise UserError(f"data.sigma={sigma} is not a standard deviation: set it above 0.")
         if n_train < 1:
-            raise UserError(f"data.n_train={n_train} leaves nothing to train on: set 1 or more.")
+            raise UserError(f"data.n_train={n_train} gives no training samples: set 1 or more.")
         self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
         modes = len(means)
         weights = torch.full((modes,), 1 / modes, dtype=torch.float64)
@@ -66,7 +65,7 @@ class MixtureSource(ResidentSource):
 
 
 class Ring(MixtureSource):
-    """Gaussians at equal angles on a circle, the first at (radius, 0), none of them twice."""
+    """Gaussians at equal angles on a circle, the first at (radius, 0)."""
 
     name = "ring"
 
@@ -78,7 +77,7 @@ class Ring(MixtureSource):
         n_train: Count = 100_000,
     ) -> None:
         if modes < 1:
-            raise UserError(f"data.modes={modes} leaves no mode on the ring: set 1 or more.")
+            raise UserError(f"data.modes={modes} gives a ring without modes: set 1 or more.")
         angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
         super().__init__(radius * torch.stack([angles.cos(), angles.sin()], 1), sigma, n_train)
 
@@ -96,21 +95,22 @@ class Grid(MixtureSource):
         n_train: Count = 100_000,
     ) -> None:
         if side < 1:
-            raise UserError(f"data.side={side} leaves no mode on the grid: set 1 or more.")
+            raise UserError(f"data.side={side} gives a grid without modes: set 1 or more.")
         line = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
         super().__init__(torch.cartesian_prod(line, line), sigma, n_train)
 
 
 class FlatMixture(MixtureSource):
-    """Gaussians of `inner_dim` dimensions that lie in one flat of a space of `dim`.
+    """Gaussians of `inner_dim` dimensions in one random subspace ("flat") of `dim` dimensions.
 
-    The means and the flat are drawn once: standard normal means in the flat, about
-    sqrt(2 inner_dim) apart, and a flat of uniformly random direction.
+    Means and subspace are drawn once: standard normal means in the subspace, about
+    sqrt(2 inner_dim) apart, and a subspace of uniformly random direction.
 
-    A Gaussian of many dimensions is a shell: with 700 the distance from the mean is 26.5 +- 0.7
-    sigma, and a sample within 10 sigma, the paper's threshold, has a chance of 1e-167. So ours: a
-    sample is good within the radius that holds as many true samples as 3 sigma do in the plane,
-    98.89 % (28.08 sigma for 700 dimensions, a chi quantile), whatever its distance from the flat.
+    In many dimensions the samples of a Gaussian lie on a shell: with 700 dimensions the distance
+    from the mean is 26.5 +- 0.7 sigma, and a distance below 10 sigma, the paper's threshold, has a
+    probability of 1e-167. Our threshold: the radius that contains the same share of true samples as
+    3 sigma in the plane, 98.89 % (28.08 sigma for 700 dimensions, a chi quantile). The distance
+    from the subspace is not limited separately.
     Source: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761, Table 1, which gives dimensions
         and number of modes; means, sigma and the number of samples are ours.
     """
@@ -124,7 +124,7 @@ class FlatMixture(MixtureSource):
         n_train: Annotated[int, Range(1, 200_000)] = 20_000,
     ) -> None:
         if modes < 1:
-            raise UserError(f"data.modes={modes} leaves no mode in the mixture: set 1 or more.")
+            raise UserError(f"data.modes={modes} gives a mixture without modes: set 1 or more.")
         if not 1 <= inner_dim <= dim:
             raise UserError(
                 f"data.inner_dim={inner_dim} does not fit into data.dim={dim}: set 1 to {dim}."
@@ -142,23 +142,22 @@ class FlatMixture(MixtureSource):
 
 
 def radius_holding(share: float, dim: int) -> float:
-    """Within how many sigma of its mean a round Gaussian of `dim` dimensions has that share."""
+    """The radius, in sigma, that contains this share of a standard Gaussian in `dim` dimensions."""
     from scipy.special import gammaincinv
 
     return math.sqrt(2 * gammaincinv(dim / 2, share))
 
 
 def _random_flat(dim: int, inner_dim: int, draw: torch.Generator) -> Tensor:
-    """(dim, inner_dim) float64 with orthonormal columns, so that distances stay what they are."""
+    """(dim, inner_dim) float64 with orthonormal columns, which keeps distances."""
     columns = torch.randn(dim, inner_dim, generator=draw, dtype=torch.float64)
     flat, upper = torch.linalg.qr(columns)
-    return flat * upper.diagonal().sign()  # else the signs are the linear algebra library's
+    return flat * upper.diagonal().sign()  # else the signs depend on the linear algebra library
 
 
 def _on_a_fine_grid(values: Tensor) -> Tensor:
     """Rounded to multiples of 2^-12.
 
-    Sums differ in their last digits from one machine to the next, and the fingerprint of the data
-    must not.
+    The last digits of sums differ between machines, but the fingerprint of the data must not.
     """
     return (values * 2**12).round() / 2**12

@@ -1,4 +1,4 @@
-"""Which training images are set aside to validate with: the same ones in every run."""
+"""The training images that are set aside as the validation split: the same ones in every run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from gansweep.data.order import generator_for
 from gansweep.errors import UserError
 
 SEED = 20_181_204
-PART = 10  # by default one image in so many
-MOST = 5000  # by default; of fewer than 10 a score would say nothing
-LEAST = 10
+PART = 10  # by default a tenth of the images,
+MOST = 5000  # at most this many,
+LEAST = 10  # and none if it would be fewer than this: a score of so few means nothing
 
 
 def validation_count(n_validation: int | None, n_train: int, name: str) -> int:
-    """How many of `n_train` training images are set aside.
+    """The number of training images to set aside.
 
-    n_validation: the option: so many; None: a tenth, at most 5,000, and none of fewer than 100.
-    Raises: UserError for what is no such number.
+    n_validation: the option; None: a tenth of `n_train`, at most 5,000, or 0 if `n_train` < 100.
+    Raises: UserError for a number that is not valid.
     """
     if n_validation is None:
         count = min(n_train // PART, MOST)
         return count if count >= LEAST else 0
     if not isinstance(n_validation, int) or isinstance(n_validation, bool) or n_validation < 0:
         raise UserError(
-            f"data.n_validation={n_validation} is no number of images: set 0 or more, or null for "
-            "a tenth of the training images."
+            f"data.n_validation={n_validation} is not a number of images: set 0 or more, or null "
+            "for a tenth of the training images."
         )
     if n_validation and n_validation >= n_train:
         raise UserError(
@@ -37,10 +37,10 @@ def validation_count(n_validation: int | None, n_train: int, name: str) -> int:
 
 
 def validation_rows(count: int, n_train: int, labels: Tensor | None) -> Tensor:
-    """(count,) int64, ascending: the rows of the training part that are set aside.
+    """(count,) int64, ascending: the training rows to set aside.
 
-    labels: (n_train,) int64. Each class gives its share of them to within one image; what is left
-    over goes to the classes that it is the most due to.
+    labels: (n_train,) int64, or None. Each class gives its proportional share, rounded down. The
+        remainder is taken from the classes with the largest fractions, one image each.
     """
     draw = generator_for(SEED)
     shuffled = torch.randperm(n_train, generator=draw)
@@ -49,7 +49,7 @@ def validation_rows(count: int, n_train: int, labels: Tensor | None) -> Tensor:
     sizes = labels.bincount()
     due = sizes.double() * (count / n_train)
     shares = due.long()
-    turn = torch.randperm(len(sizes), generator=draw)  # which classes come first among equals
+    turn = torch.randperm(len(sizes), generator=draw)  # the order of classes with equal fractions
     first = turn[(due - shares)[turn].argsort(descending=True, stable=True)]
     shares[first[: count - int(shares.sum())]] += 1
     rows = [shuffled[labels[shuffled] == k][:n] for k, n in enumerate(shares.tolist())]

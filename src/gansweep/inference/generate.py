@@ -1,4 +1,4 @@
-"""Pictures out of a trained run: of one class, of a value of a learnt code, or of all it makes."""
+"""Generate pictures with a trained run: of one class, one value of a learnt code, or everything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gansweep.run.devices import accelerator as choose_accelerator
 
 
 def main(request: Request) -> int:
-    """Run the verb. A UserError is left to the caller."""
+    """Run `gansweep generate`.   Returns: the exit code.   Raises: UserError."""
     permissions.allow_packages(request.extra_packages)
     record = RunRecord(request.run)
     cfg = read_config(record)
@@ -43,9 +43,9 @@ def main(request: Request) -> int:
 
 
 def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:
-    """The picture that is asked for.
+    """The requested picture.   model: the name of the model, for messages.
 
-    Raises: UserError where the model cannot be asked for it.
+    Raises: UserError if the model cannot make it.
     """
     conditions = Conditions(data)
     if request.label is not None:
@@ -64,10 +64,10 @@ def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -
 def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:
     names = data.class_names
     if not module.conditional or names is None:
-        hint = ", or code=, which it learnt by itself" if module.kinds is not None else ""
+        hint = ", or use code=, which it has learnt," if module.kinds is not None else ""
         raise UserError(
-            f"label={label}: model={model} was trained without classes, so it cannot be asked for "
-            f"one. Leave label= out{hint}, or train one that follows labels: "
+            f"label={label}: model={model} was trained without classes, so it cannot generate a "
+            f"class. Leave label= out{hint} or train a class-conditional model: "
             "gansweep train model=cgan."
         )
     alike = [number for number, name in enumerate(names) if name.lower() == label.lower()]
@@ -78,17 +78,17 @@ def _class_number(module: Adversarial, data: DataSource, label: str, model: str)
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     guess = "" if label.isdecimal() else nearest(label, names)
     raise UserError(
-        f"label={label} is no class of data={data.name}.{guess} "
-        f"Its classes are: {shown}; or give a number from 0 to {len(names) - 1}."
+        f"label={label} is not a class of data={data.name}.{guess} "
+        f"Its classes are: {shown}. Or give a number from 0 to {len(names) - 1}."
     )
 
 
 def _code_number(module: Adversarial, code: str, model: str) -> int:
     if module.conditional or module.kinds is None:
-        mend = "label=, which names a class" if module.conditional else "no code="
+        fix = "Use label=, which names a class" if module.conditional else "Leave code= out"
         raise UserError(
-            f"code={code}: model={model} has learnt no code of its own. Use {mend}, or train "
-            "one that does: gansweep train model=infogan."
+            f"code={code}: model={model} has not learnt a code. {fix}, or train a model that "
+            "learns one: gansweep train model=infogan."
         )
     return whole("code", code, 0, module.kinds - 1)
 

@@ -1,4 +1,4 @@
-"""What is asked of a trained run, before PyTorch is imported."""
+"""The request to a trained run, readable without PyTorch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gansweep.errors import UserError
 
 @dataclass
 class Request:
-    """What was asked for.
+    """A request for generated samples.
 
-    label: of a class, its name or number.   code: a value of the code that a model learnt.
-    output: the PNG; None for a name after the run's.   extra_packages: that the run may call.
+    label: name or number of a class.   code: a value of the code that a model learnt.
+    output: the PNG to write; None: named after the run.   extra_packages: allowed to the run.
     """
 
     run: Path
@@ -28,6 +28,9 @@ class Request:
 
 
 def whole(key: str, text: str, least: int, most: int) -> int:
+    """The number in `text`.   Raises: UserError if it is not from `least` to `most`."""
     if not text.isdecimal() or not least <= int(text) <= most:
-        raise UserError(f"{key}={text} is no whole number from {least} to {most}: use {key}=16.")
+        raise UserError(
+            f"{key}={text} is not a whole number from {least} to {most}: use one of these."
+        )
     return int(text)
