@@ -123,7 +123,7 @@ def test_search_of_one_model_is_drawn_as_it_went_too(tmp_path: Path) -> None:
     assert found
     went = curves(found.figures[0])["best so far, in the order tried"]
     assert (went["x"], went["y"]) == ([50.0, 70.0, 120.0, 130.0], [5.0, 5.0, 4.0, 4.0])
-    assert "what a sampler gained by learning" in found.note
+    assert "only this line shows the gain" in found.note
     for number in range(3):
         write_trial(tmp_path, f"u{number}", 8.0, model="gan")
     found = section(tmp_path, "budget")

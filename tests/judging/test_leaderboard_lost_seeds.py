@@ -79,7 +79,7 @@ def test_winner_that_breaks_a_constraint_under_fresh_seeds_comes_after_those_tha
     flaws = [(row.settings["x"], row.rank, row.flaw) for row in board.rows]
     assert flaws == [("t0", 1, ""), ("t1", 2, "breaks seconds <= 60 (60.5)")]
     assert "comes next with 5.50 ± 0.71, but breaks seconds <= 60 (60.5)." in verdict(board)
-    assert cautions(board)[0].startswith("dcgan (x t1) breaks seconds <= 60 (60.5) over its fresh")
+    assert cautions(board)[0].startswith("dcgan (x t1) breaks seconds <= 60 (60.5) with its fresh")
     only = [run for run in board.runs if "t1" in run.directory.name]
     assert verdict(leaderboard(only)).endswith("dcgan breaks seconds <= 60 (60.5).")
 

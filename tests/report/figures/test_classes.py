@@ -52,7 +52,7 @@ def test_a_class_that_was_never_asked_for_has_an_empty_row(tmp_path: Path) -> No
     write(tmp_path / "0", [20, 0, 0, 0])
     (figure,) = figures_of(tmp_path)
     assert figure.data[0]["z"] == [[1.0, 0.0], [None, None]]
-    assert figure.note == "Every class is seen as it was asked for."
+    assert figure.note == "No class is confused with another one."
 
 
 def test_of_several_tables_that_of_the_most_samples_is_shown(tmp_path: Path) -> None:

@@ -83,10 +83,8 @@ def test_biases_that_differ_by_more_than_the_scores_are_told_with_the_numbers(
     evaluated(tmp_path, "dcgan", 5.0, 4.0)
     evaluated(tmp_path, "gan", 5.5, 3.0)
     (sentence,) = cautions(board_of(tmp_path))
-    assert sentence.startswith(f"{BIG} is 1 to 2.5 above what endless samples would give.")
-    assert (
-        "dcgan and gan differ by 0.5, their biases by 1.5, which turns the order round" in sentence
-    )
+    assert sentence.startswith(f"{BIG} is 1 to 2.5 above its value for infinitely many")
+    assert "dcgan and gan differ by 0.5, their biases by 1.5, which reverses the order" in sentence
 
 
 def test_like_biases_and_large_differences_are_passed_over(tmp_path: Path) -> None:
@@ -101,8 +99,8 @@ def test_a_difference_within_the_errors_is_told(tmp_path: Path) -> None:
     evaluated(tmp_path, "wgan_gp", 7.0, None, error=0.4)
     (sentence,) = cautions(board_of(tmp_path))
     assert sentence == (
-        f"{BIG} does not tell dcgan from gan: a difference of 0.4 against an error of measuring "
-        "it of ± 0.5 (95 %)."
+        f"{BIG} cannot separate dcgan from gan: a difference of 0.4, but the error of measurement "
+        "is ± 0.5 (95 %)."
     )
 
 

@@ -58,7 +58,7 @@ def test_a_setting_that_only_the_model_decides_counts_as_the_model(tmp_path: Pat
     runs = trials(tmp_path, outcomes)
     found = hyperparameter_importance(runs, FID, "minimize")
     assert list(found.shares) == ["model", "lr"] and found.shares["model"] > 0.9
-    assert "(width) counts as the model" in remarks(leaderboard(runs), found)
+    assert "width is decided by the model" in remarks(leaderboard(runs), found)
 
 
 def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_path: Path) -> None:

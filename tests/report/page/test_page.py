@@ -107,7 +107,7 @@ def test_the_confirmed_winner_comes_first_among_the_samples(page: Page, sweep: P
 
 def test_the_protocols_table_leaves_out_what_all_have_in_common(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "Alike for all: n_fake 2000, n_real 1437" in text
+    assert "The same for all scores: n_fake 2000, n_real 1437" in text
     assert text.count("89ab0123") == 1
 
 
@@ -120,7 +120,7 @@ def test_the_page_tells_the_whole_sweep(page: Page) -> None:
         "the pruner judged it unpromising",
         "There is no result.json",
         "It is still training",
-        "skipped 1 torn line",
+        "skipped 1 damaged line",
         "No 3 and no 8 among 2,000 samples of any seed.",
         "0123456789abcdef",
         "gansweep train model=wgan_gp data=digits seed=101",
@@ -206,7 +206,7 @@ def test_of_several_mode_counts_those_over_the_most_samples_are_shown(tmp_path: 
     record = RunRecord(tmp_path / "a")
     write_evaluation(record, {"mode_counts_1k": [500, 450, 50]}, {"mode_counts_1k": counted})
     (figure,) = figures_of(tmp_path)["modes"]
-    assert figure.note == "All 3 modes are there among 1,000 samples."
+    assert figure.note == "All 3 modes occur in 1,000 samples."
     assert figure.data[0]["y"] == pytest.approx([0.5, 0.45, 0.05])
 
 
@@ -330,7 +330,7 @@ def test_run_without_a_command_says_why(tmp_path: Path) -> None:
     write_run(tmp_path / "b", command="")
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "No one command does: t0003 was copied." in text
-    assert "The record holds no command for this run." in text
+    assert "The record of this run contains no command." in text
 
 
 @pytest.mark.browser

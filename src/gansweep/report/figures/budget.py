@@ -1,4 +1,4 @@
-"""Figures of the best score expected of a search, against the budget that it spends."""
+"""Figures of the expected best score of a search, over the budget that it spends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
-    """The figures of every sweep, and sentences on what they leave out.
+    """Returns: the figures of every sweep, and notes about what they leave out.
 
-    A figure over images seen; where several models are compared, also one over training time,
-    since an image costs one model more than another. A population has none: its members take over
-    one another's weights, so they are one search and not independent trials.
+    One figure over images seen. If several models are compared, also one over training time,
+    because the cost of an image differs between models. A population gets no figure: its members
+    copy each other's weights, so they are not independent trials.
     """
     metric = board.trial_metric
     sweeps = [sweep for sweep in sweeps_of(board.runs) if sweep.trials and not sweep.scheduled]
@@ -39,7 +39,7 @@ def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
         notes.append(f"{name}{_counts(found)}")
         curves = [expected_best(family.values, board.direction) for family in found]
         title = f"{name}expected best {metric}" if name else f"Expected best {metric}"
-        # among the curves of several models such lines would hide what they compare
+        # with several models these lines would hide the curves
         walk = [_as_it_went(found[0], board.direction, lines)] if len(found) == 1 else []
         notes += [AS_IT_WENT] if walk and AS_IT_WENT not in notes else []
         figures.append(_figure(title, found, curves, lines, [f.kimg for f in found], KIMG, walk))
@@ -53,14 +53,14 @@ def expected_best_figures(board: Board) -> tuple[list[Figure], list[str]]:
 
 
 AS_IT_WENT = (
-    "The dotted line is the best so far in the order in which the trials were tried: what a "
-    "sampler gained by learning from them shows there, not in the curve."
+    "The dotted line is the best score so far in the order of the trials. If the sampler learns "
+    "from trials, only this line shows the gain; the curve does not."
 )
 KIMG = ("budget: images of all trials (kimg)", "kimg")
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """(sign, seconds) of the unit in which a time is read best."""
+    """(symbol, seconds) of the unit that suits a time."""
     return next((unit for unit in UNITS if seconds >= 2 * unit[1]), UNITS[-1])
 
 
@@ -88,10 +88,10 @@ def _figure(
     walk: lines to draw beside the curves.
     """
     data = list(walk)
-    told = []
+    ends = []
     for family, curve, cost in zip(found, curves, costs, strict=True):
         data += _traces(family, curve, lines[family.model], cost, axis[1])
-        told.append(
+        ends.append(
             f"{family.model} {number(curve.mean[0])} after one trial, {number(curve.mean[-1])} "
             f"after {family.n} ({number(cost * family.n)} {axis[1]})"
         )
@@ -104,11 +104,11 @@ def _figure(
     }
     wide = axis is KIMG
     height = 400 if wide else 340
-    return Figure(title, f"{title}: {'; '.join(told)}.", data, layout, height=height, wide=wide)
+    return Figure(title, f"{title}: {'; '.join(ends)}.", data, layout, height=height, wide=wide)
 
 
 def _as_it_went(family: Family, direction: str | None, lines: dict[str, Line]) -> dict[str, Any]:
-    """The best so far of one search, at what its trials really took."""
+    """The best score so far of one search, over the real cost of its trials."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -124,7 +124,7 @@ def _as_it_went(family: Family, direction: str | None, lines: dict[str, Line]) -
 def _traces(
     family: Family, curve: Curve, line: Line, cost: float, unit: str
 ) -> list[dict[str, Any]]:
-    """The band from the 5th to the 95th percentile and the mean, one point for each trial."""
+    """The mean and the band from the 5th to the 95th percentile, one point per trial."""
     spent = [cost * k for k in range(1, family.n + 1)]
     edge = {
         "type": "scatter",

@@ -1,4 +1,4 @@
-"""Figures of conditional runs: which class was asked for, and which one the classifier saw."""
+"""Figures of conditional runs: the requested class against the class that a classifier sees."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gansweep.records.read import Run
 from gansweep.report.figures.figures import Figure, plain
 from gansweep.report.figures.palette import Variant
 
-WORDED = 12  # classes; the cells of more have no room for a number
-WORST = 3  # confusions that the note names
+WORDED = 12  # with more classes the cells have no room for a number
+WORST = 3  # number of confusions in the note
 CELL = 26  # pixels
 
 
 def confusions(variants: Sequence[Variant]) -> list[Figure]:
-    """A table of shares for each variant: a row for each asked class, a column for each seen."""
+    """A heat map of shares for each variant: rows are requested classes, columns seen classes."""
     figures = []
     for variant in variants:
         score = _largest(variant.row.shown)
@@ -29,14 +29,14 @@ def confusions(variants: Sequence[Variant]) -> list[Figure]:
 
 
 def _largest(runs: Sequence[Run]) -> str:
-    """The confusion over the most samples; "" where there is none."""
+    """The confusion score with the most samples; "" if there is none."""
     found = {score: run for run in runs for score in run.called("confusion") if run.numbers(score)}
     sizes = {score: float(run.protocols[score].get("n_fake") or 0) for score, run in found.items()}
     return max(sizes, key=lambda score: sizes[score], default="")
 
 
 def _shares(run: Run, score: str) -> list[list[float | None]]:
-    """Row by row, each of sum 1; None in the row of a class that was not asked for."""
+    """The rows of the table, each with sum 1; None in the row of a class without samples."""
     counts = [count or 0.0 for count in run.numbers(score)]
     k = math.isqrt(len(counts))
     if not counts or k * k != len(counts):
@@ -70,12 +70,12 @@ def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[st
         "meta": variant.index,
         "showscale": False,
         "colorscale": [[0, variant.fill(0.04)], [1, variant.colour]],
-        "hovertemplate": "asked %{y}, seen %{x}: %{z:.1%}<extra></extra>",
+        "hovertemplate": "requested %{y}, seen %{x}: %{z:.1%}<extra></extra>",
     }
     layout = {
         "xaxis": {"title": {"text": "seen"}, "type": "category", "showgrid": False},
         "yaxis": {
-            "title": {"text": "asked for"},
+            "title": {"text": "requested"},
             "type": "category",
             "autorange": "reversed",
             "showgrid": False,
@@ -84,13 +84,13 @@ def _table(variant: Variant, shares: list[list[float | None]], protocol: dict[st
         "annotations": _percents(shares) if k <= WORDED else [],
     }
     title = variant.row.name
-    alt = f"{title}: of the samples asked to be of each class, how many percent are seen as each."
+    alt = f"{title}: for each requested class, the percentage of samples seen as each class."
     height = 110 + CELL * min(k, 24)
     return Figure(title, f"{alt} {note}", [cells], layout, height, variant=variant.index, note=note)
 
 
 def _percents(shares: list[list[float | None]]) -> list[dict[str, Any]]:
-    """The share in each cell of 1 % or more; in the page's ink but for the filled cells."""
+    """The percentage in each cell of 1 % or more; white on dark cells."""
     return [
         {
             "x": column,
@@ -107,7 +107,7 @@ def _percents(shares: list[list[float | None]]) -> list[dict[str, Any]]:
 
 
 def _worst(shares: list[list[float | None]], names: Sequence[str]) -> str:
-    """ "Most often missed: 8, seen as 1 in 9 %; ...", or that nothing is."""
+    """ "Most often confused: 8 seen as 1 in 9 %; ...", or that no class is confused."""
     wrong = [
         (share, names[i], names[j])
         for i, row in enumerate(shares)
@@ -115,7 +115,7 @@ def _worst(shares: list[list[float | None]], names: Sequence[str]) -> str:
         if i != j and share is not None and share >= 0.01
     ]
     if not wrong:
-        return "Every class is seen as it was asked for."
+        return "No class is confused with another one."
     worst = sorted(wrong, key=lambda found: -found[0])[:WORST]
-    told = "; ".join(f"{asked} seen as {seen} in {share:.0%}" for share, asked, seen in worst)
-    return f"Most often confused: {told}."
+    pairs = "; ".join(f"{wanted} seen as {seen} in {share:.0%}" for share, wanted, seen in worst)
+    return f"Most often confused: {pairs}."

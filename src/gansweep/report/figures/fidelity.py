@@ -1,4 +1,4 @@
-"""Figures of quality beyond one number: fidelity against diversity, FID with its errors."""
+"""Figures of fidelity against diversity, and of FID with its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gansweep.report.page.cautions import Measured, measured
 Point = tuple[float, float]  # diversity, fidelity
 
 PAIRS = (("precision", "recall"), ("density", "coverage"))
-# Configurations of one model share its colour; their lines differ by dash, their dots by this.
+# Configurations of one model have the same colour. Lines differ by dash, and dots by symbol.
 SYMBOLS = {
     "solid": "circle",
     "dash": "diamond",
@@ -27,10 +27,10 @@ SYMBOLS = {
 
 
 def fidelity_against_diversity(board: Board, variants: Sequence[Variant]) -> list[Figure]:
-    """A scatter for each pair of scores: a dot a run, a label at their mean.
+    """A scatter plot for each pair of scores: a dot for each run, a label at the mean.
 
-    Where a pair was measured under several protocols on the same data, that of the most runs is
-    shown, what was evaluated after training first.
+    If a pair was measured with several protocols on the same data, the one with the most runs is
+    shown; evaluations after training come first among equals.
     """
     figures = []
     for words in PAIRS:
@@ -72,11 +72,11 @@ def _scatter(
             _corner("towards over-generalisation", 0.99, 0.01, "right", "bottom"),
         ],
     }
-    told = [
+    parts = [
         f"{variant.row.name} {number(mean[0])} and {number(mean[1])}"
         for (variant, _), mean in zip(found, means, strict=True)
     ]
-    alt = f"{words[1]} and {words[0]}: {'; '.join(told)}."
+    alt = f"{words[1]} and {words[0]}: {'; '.join(parts)}."
     title = f"{words[0].capitalize()} against {words[1]}"
     return Figure(title, alt, traces, layout, height=360)
 
@@ -91,14 +91,14 @@ def _mean(points: Sequence[Point]) -> Point:
 
 
 def _range(found: Sequence[tuple[Variant, list[Point]]], axis: int) -> list[float]:
-    """From a tenth below the lowest value to the highest that a share can have, or the highest."""
+    """From a tenth below the lowest value up to 1, or to the highest value if it is above 1."""
     values = [point[axis] for _, points in found for point in points]
     low, high = max(0.0, math.floor(10 * min(values) - 1) / 10), max(1.0, *values)
     return [low - 0.03 * (high - low), high + 0.06 * (high - low)]
 
 
 def _label_sides(means: Sequence[Point]) -> list[str]:
-    """Left of dots on the right, and away from a dot that is close above or below."""
+    """Positions of labels: left of dots on the right side, and away from a close dot."""
     xs, ys = [x for x, _ in means], [y for _, y in means]
     close = 0.1 * (max(1.0, *ys) - min(ys) + 0.1)
     sides = []
@@ -113,7 +113,7 @@ def _label_sides(means: Sequence[Point]) -> list[str]:
 def _dots(
     variant: Variant, points: list[Point], mean: Point, side: str, words: tuple[str, str]
 ) -> list[dict[str, Any]]:
-    """A small dot for each run where there are several, a larger one with a label at the mean."""
+    """A large labelled dot at the mean, and a small dot for each run if there are several."""
     common = {
         "type": "scatter",
         "name": name_of(variant),
@@ -146,7 +146,7 @@ def _corner(text: str, x: float, y: float, xanchor: str, yanchor: str) -> dict[s
 
 
 def fid_and_its_errors(board: Board, variants: Sequence[Variant]) -> list[Figure]:
-    """FID and FID-infinity with their 95 % intervals, for each FID of which any was measured."""
+    """FID and FID-infinity with their 95 % intervals, for each FID that has one of these."""
     figures = []
     for score in board.scores:
         if not any(score in run.called("fid") for run in board.runs):
@@ -160,7 +160,7 @@ def fid_and_its_errors(board: Board, variants: Sequence[Variant]) -> list[Figure
 
 def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
     traces: list[dict[str, Any]] = []
-    told: list[str] = []
+    parts: list[str] = []
     for place, (variant, one) in enumerate(found):
         common = {
             "type": "scatter",
@@ -174,7 +174,7 @@ def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
         if one.error is not None:
             trace["error_x"] = {"array": [one.error], "color": variant.colour, "thickness": 1.5}
         traces.append({**trace, "hovertemplate": "%{x:.4g}"})
-        said = f"{variant.row.name} {number(one.fid)}"
+        part = f"{variant.row.name} {number(one.fid)}"
         if one.endless is not None:
             open_dot = {**dot, "symbol": "circle-open", "line": {"width": 2}}
             hover = {"name": "FID-infinity", "hovertemplate": "%{x:.4g}"}
@@ -182,8 +182,8 @@ def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
             if one.endless_error is not None:
                 ring["error_x"] = {"array": [one.endless_error], "color": variant.colour}
             traces.append(ring)
-            said += f", FID-infinity {number(one.endless)}"
-        told.append(said)
+            part += f", FID-infinity {number(one.endless)}"
+        parts.append(part)
     names = [two_lines(variant) for variant, _ in found]
     layout = {
         "xaxis": {"title": {"text": plain(score)}, "rangemode": "tozero"},
@@ -194,4 +194,4 @@ def _errors(score: str, found: Sequence[tuple[Variant, Measured]]) -> Figure:
         },
         "hovermode": "closest",
     }
-    return Figure(score, f"{'; '.join(told)}.", traces, layout, height=90 + 42 * len(names))
+    return Figure(score, f"{'; '.join(parts)}.", traces, layout, height=90 + 42 * len(names))

@@ -1,7 +1,7 @@
 """Figures of runs over images seen, as Plotly's JSON: {"data": [...], "layout": {...}}.
 
-Colours of text and grid are left to the page, which follows the reader's light or dark scheme.
-Every trace carries its variant's index as `meta`, so that the page can hide a variant everywhere.
+The page sets the colours of text and grid, for the reader's light or dark scheme. Every trace has
+its variant's index as `meta`, so that the page can hide a variant in all figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from gansweep.report.figures.palette import NEUTRAL, Variant
 
 @dataclass
 class Figure:
-    """A figure of the page. `alt` says in words what it shows; `variant` where it is of one."""
+    """A figure of the page.
+
+    alt: a description in words.   height, min_width: pixels.
+    variant: index of the variant, if the figure shows only one.
+    """
 
     title: str
     alt: str
@@ -39,7 +43,7 @@ class Figure:
 
 
 def plain(text: str) -> str:
-    """Text for Plotly, which reads some HTML tags."""
+    """Text for Plotly, with HTML tags escaped."""
     return html.escape(text, quote=False)
 
 
@@ -48,7 +52,7 @@ def name_of(variant: Variant) -> str:
 
 
 def value_axis(values: Sequence[float], unit: str = "") -> dict[str, Any]:
-    """An axis for these values, with a logarithmic scale where their ratios matter."""
+    """An axis for these values, logarithmic if they span a large ratio."""
     log = _wants_log(values)
     title = ", ".join(filter(None, [unit, "log scale" if log else ""]))
     axis = {"title": {"text": plain(title)}, "type": "log" if log else "linear"}
@@ -64,9 +68,9 @@ def axes(y_title: str) -> dict[str, Any]:
 
 
 def line(x: list[float], y: list[float], variant: Variant, **extra: Any) -> dict[str, Any]:
-    """A curve in its variant's colour and dash, as Plotly takes it; short ones show their points.
+    """A Plotly trace of a curve in its variant's colour and dash. Short curves show their points.
 
-    extra: further keys of Plotly's, which come before these.
+    extra: more keys of the trace; they override the default ones.
     """
     return {
         "type": "scatter",
@@ -84,7 +88,7 @@ def line(x: list[float], y: list[float], variant: Variant, **extra: Any) -> dict
 
 
 def banded(variant: Variant, column: str, **extra: Any) -> list[dict[str, Any]]:
-    """Mean line and the band from the lowest to the highest seed; [] without the column."""
+    """The mean line, and the band from the lowest to the highest seed; [] without the column."""
     found = band(variant.row.shown, column)
     if found is None:
         return []
@@ -106,7 +110,7 @@ def banded(variant: Variant, column: str, **extra: Any) -> list[dict[str, Any]]:
 
 
 def span(start: float, end: float) -> dict[str, Any]:
-    """Shades a stretch of the clock, whatever the values."""
+    """A shape that shades the figure from `start` to `end` kimg."""
     place = {"xref": "x", "x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1}
     return {
         "type": "rect",
@@ -118,7 +122,7 @@ def span(start: float, end: float) -> dict[str, Any]:
 
 
 def label_end(trace: dict[str, Any], text: str, shift: int) -> dict[str, Any]:
-    """A word beside the end of a line, in place of a legend."""
+    """A label at the end of a line, instead of a legend."""
     place = {"x": trace["x"][-1], "y": trace["y"][-1], "xanchor": "left", "xshift": 6}
     return {
         **place,
@@ -130,7 +134,7 @@ def label_end(trace: dict[str, Any], text: str, shift: int) -> dict[str, Any]:
 
 
 def log_ticks(values: Sequence[float]) -> dict[str, Any]:
-    """1, 2, 5 of each decade, written out; only the powers of ten where there are many."""
+    """Ticks at 1, 2 and 5 of each decade; only powers of ten if there are many decades."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     steps = (1, 2, 5) if high - low <= 3 else (1,)
     ticks = [step * 10.0**decade for decade in range(low, high + 1) for step in steps]
@@ -138,7 +142,7 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _wants_log(values: Sequence[float]) -> bool:
-    """A positive quantity that spans more than a factor of 15 is read better by its ratios."""
+    """Whether the values are positive and span more than a factor of 15."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > 15
 
 
@@ -152,9 +156,10 @@ def curve(
     mark: float | None = None,
     note: str = "",
 ) -> Figure | None:
-    """One column of the history over kimg, a line with a band for each variant.
+    """One column of the history over kimg: a line with a band for each variant.
 
-    mark: a value that a dashed line marks; `note` says which it is.
+    mark: the value of a dashed line, which `note` explains.
+    Returns: None if no variant has the column.
     """
     traces = [trace for variant in variants for trace in banded(variant, column)]
     if not traces:
@@ -178,7 +183,7 @@ def curve(
 
 
 def columns(variants: Sequence[Variant], prefix: str) -> list[str]:
-    """The history's columns that start with `prefix`, over all variants."""
+    """The columns of all variants' histories that start with `prefix`."""
     runs = [run for variant in variants for run in variant.row.shown]
     return sorted({name for run in runs for name in run.curves if name.startswith(prefix)})
 
@@ -248,7 +253,7 @@ def _bars(
 
 
 def two_lines(variant: Variant) -> str:
-    """The model, and below it what tells the configuration apart, as far as there is room."""
+    """The name of the model, and below it the differing settings, shortened."""
     detail = variant.row.detail
     cut = detail if len(detail) <= 24 else detail[:23] + "…"
     return plain(variant.row.model) + (f"<br>{plain(cut)}" if cut else "")

@@ -1,4 +1,4 @@
-"""Figures of mode coverage: what share of the samples falls into each mode, and which have none."""
+"""Figures of mode coverage: the share of samples in each mode, and the missing modes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from gansweep.records.read import Run
 from gansweep.report.figures.figures import Figure, level, name_of, plain
 from gansweep.report.figures.palette import NEUTRAL, Variant
 
-MANY = 60  # more bars than this cannot be told apart
+MANY = 60  # more modes than this are drawn as a line, not as bars
 POINTS = 200  # of a line
-TOP = 5.0  # even shares at the upper end of an axis; a collapsed generator goes far beyond
+TOP = 5.0  # upper end of the axis, in even shares; a collapsed generator goes far beyond
 
 
 def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
-    """How the samples of each variant spread over the modes at the end.
+    """The distribution of each variant's last samples over the modes.
 
-    A few modes are bars, a figure a variant; many are one figure of all variants. The modes that
-    got no sample are named below. Of several counts those over the most samples are shown.
+    A few modes are bars, one figure per variant. Many modes are lines in one figure of all
+    variants. The note names the modes without samples. Of several counts the one with the most
+    samples is shown.
     """
     few: list[Figure] = []
     many: dict[str, list[tuple[Variant, list[list[float]], dict[str, Any]]]] = {}
@@ -35,7 +36,7 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
             many.setdefault(score, []).append((variant, seeds, protocol))
         else:
             few.append(_bars(variant, seeds, protocol))
-    # one scale, so that the heights of two figures compare
+    # the same scale, so that figures can be compared
     top = max((share for figure in few for share in figure.data[0]["y"]), default=0.0)
     for figure in few:
         figure.layout["yaxis"]["range"] = [0, 1.08 * (top or 1.0)]
@@ -43,7 +44,7 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
 
 
 def _largest(runs: Sequence[Run]) -> str:
-    """The mode counts over the most samples; "" where there are none."""
+    """The mode counts with the most samples; "" if there are none."""
     found = [(run, score) for run in runs for score in run.called("mode_counts")]
     found = [(run, score) for run, score in found if _counts(run, score)]
     sizes = {score: float(run.protocols[score].get("n_fake") or 0) for run, score in found}
@@ -56,7 +57,7 @@ def _counts(run: Run, score: str) -> list[float]:
 
 def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) -> Figure:
     count, names = len(seeds[0]), _names(protocol, len(seeds[0]))
-    # a generator of which no sample counts as any mode has a share of 0 everywhere
+    # if no sample belongs to any mode, all shares are 0
     shares = [[n / (sum(counts) or 1) for n in counts] for counts in seeds]
     mean = [sum(column) / len(seeds) for column in zip(*shares, strict=True)]
     note = _missing(seeds, protocol)
@@ -83,17 +84,17 @@ def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) 
 
 
 def fid_of_classes(variants: Sequence[Variant]) -> list[Figure]:
-    """FID within each class, a bar a class and variant; none where a class had too few samples."""
+    """FID within each class: a bar per class and variant, if the class had enough samples."""
     runs = [run for variant in variants for run in variant.row.shown]
     figures = []
     for score in dict.fromkeys(s for run in runs for s in run.called("intra_fid_per_class")):
-        traces, told = [], []
+        traces, worst = [], []
         for variant in variants:
             lists = [found for run in variant.row.shown if (found := run.numbers(score))]
             means = [_mean(column) for column in zip(*lists, strict=True)]
             if not means:
                 continue
-            told.append(f"{variant.row.name} {number(max((m for m in means if m), default=None))}")
+            worst.append(f"{variant.row.name} {number(max((m for m in means if m), default=None))}")
             bars = {"x": [plain(n) for n in _class_names(runs, len(means))], "y": means}
             about = {"name": name_of(variant), "meta": variant.index, "showlegend": False}
             paint = {"marker": {"color": variant.colour}, "hovertemplate": "%{y:.4g}"}
@@ -104,13 +105,13 @@ def fid_of_classes(variants: Sequence[Variant]) -> list[Figure]:
             "hovermode": "x unified",
             "barmode": "group",
         }
-        alt = f"FID within each class. Of the worst class: {'; '.join(told)}."
+        alt = f"FID within each class. Worst class: {'; '.join(worst)}."
         figures.append(Figure(score, alt, traces, layout, height=260, wide=True))
     return figures
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Over the seeds that have it; None where none does."""
+    """The mean of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -118,12 +119,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _ranks(
     score: str, found: Sequence[tuple[Variant, list[list[float]], dict[str, Any]]]
 ) -> Figure:
-    """Modes from the most to the least frequent: a line falls to 0 where modes are missing."""
+    """The modes from the most to the least frequent. A line that falls to 0 misses modes."""
     count = len(found[0][1][0])
     ranks = sorted({round(i * (count - 1) / (POINTS - 1)) for i in range(POINTS)})
     traces, notes = [], []
     for variant, seeds, protocol in found:
-        # in even shares: 1 is what every mode would have
+        # in even shares: 1 means as many samples as in an even distribution
         rows = [[n * count / (sum(c) or 1) for n in sorted(c, reverse=True)] for c in seeds]
         line = {
             "x": [rank + 1 for rank in ranks],
@@ -139,16 +140,19 @@ def _ranks(
     traces.append(_chance(ranks, count, samples))
     layout = {
         "xaxis": {"title": {"text": "modes, the most frequent first"}, "range": [0, count]},
-        "yaxis": {"title": {"text": "samples in the mode, in even shares"}, "range": [0, TOP]},
+        "yaxis": {"title": {"text": "samples in the mode (1: even)"}, "range": [0, TOP]},
         "hovermode": "x unified",
     }
-    alt = f"How often each of {count:,} modes was drawn. {' '.join(notes)}"
-    note = f"The dashed line is chance: {samples:,} samples spread evenly. {' '.join(notes)}"
+    alt = f"How often each of {count:,} modes was generated. {' '.join(notes)}"
+    note = (
+        f"The dashed line is what {samples:,} evenly distributed samples give by chance. "
+        f"{' '.join(notes)}"
+    )
     return Figure(score, alt, traces, layout, height=340, wide=True, note=note)
 
 
 def _chance(ranks: Sequence[int], count: int, samples: int) -> dict[str, Any]:
-    """What an even spread gives by chance: the quantiles of Poisson(samples / count)."""
+    """The counts of an even distribution by chance: quantiles of Poisson(samples / count)."""
     from scipy.stats import poisson
 
     mean = samples / count
@@ -159,7 +163,7 @@ def _chance(ranks: Sequence[int], count: int, samples: int) -> dict[str, Any]:
         "x": [rank + 1 for rank in ranks],
         "y": quantiles.tolist(),
         "line": {"color": NEUTRAL, "dash": "dash", "width": 1},
-        "name": "even spread by chance",
+        "name": "even distribution by chance",
         "hovertemplate": "%{y:.2f}",
         "showlegend": False,
     }
@@ -171,23 +175,23 @@ def _names(protocol: dict[str, Any], count: int) -> list[str] | None:
 
 
 def _class_names(runs: Sequence[Run], count: int) -> list[str]:
-    """As the protocol of a mode count has them, else numbers."""
+    """The class names in the protocol of a mode count, else numbers."""
     protocols = [run.protocols[score] for run in runs for score in run.called("mode_counts")]
     known = [names for protocol in protocols if (names := _names(protocol, count))]
     return known[0] if known else [str(k) for k in range(count)]
 
 
 def _missing(seeds: list[list[float]], protocol: dict[str, Any]) -> str:
-    """ "No 8 among 1,000 samples in 1 of 2 seeds.", or that none is missing."""
+    """ "No 8 among 1,000 samples in 1 of 2 seeds.", or that no mode is missing."""
     names = _names(protocol, len(seeds[0]))
     samples = int(protocol.get("n_fake") or sum(seeds[0]))
     misses = [sum(counts[i] == 0 for counts in seeds) for i in range(len(seeds[0]))]
-    told = []
+    sentences = []
     for missing_in in range(len(seeds), 0, -1):
         words = missing_words(names, [float(m != missing_in) for m in misses], samples)
         if words:
-            told.append(f"{words[0].upper()}{words[1:]}{_in_seeds(missing_in, len(seeds))}.")
-    return " ".join(told) or f"All {len(misses):,} modes are there among {samples:,} samples."
+            sentences.append(f"{words[0].upper()}{words[1:]}{_in_seeds(missing_in, len(seeds))}.")
+    return " ".join(sentences) or f"All {len(misses):,} modes occur in {samples:,} samples."
 
 
 def _in_seeds(missing_in: int, seeds: int) -> str:

@@ -1,4 +1,4 @@
-"""Which configurations the figures show, and the colour and line that each keeps throughout."""
+"""The configurations that the figures show, each with the same colour and dash in all figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gansweep.judging.leaderboard import Board, Row
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart; their black and
-# yellow, unreadable on a dark or a light page, are replaced by a violet and a grey.
+# The colours of Okabe and Ito, which are also distinct for colour-blind readers. Violet and grey
+# replace their black and yellow, which are hard to read on a dark or a light page.
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -32,7 +32,7 @@ NEUTRAL = "#8A8A8A"
 
 @dataclass(frozen=True)
 class Variant:
-    """A configuration in the figures. `index` identifies it to the page's script."""
+    """A configuration in the figures. The page's script identifies it by `index`."""
 
     index: int
     row: Row
@@ -49,7 +49,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Line:
-    """The colour and the dash of a model, the same as its configurations have."""
+    """The colour and the dash of a model."""
 
     colour: str
     dash: str
@@ -68,7 +68,7 @@ def _models(board: Board) -> list[str]:
 
 
 def lines_of_models(board: Board) -> dict[str, Line]:
-    """A colour for each model; a dash too, where there are more models than colours."""
+    """A colour for each model. Dashes separate the models if there are more than colours."""
     return {
         model: Line(COLOURS[hue % len(COLOURS)], DASHES[hue // len(COLOURS) % len(DASHES)])
         for hue, model in enumerate(_models(board))
@@ -76,7 +76,7 @@ def lines_of_models(board: Board) -> dict[str, Line]:
 
 
 def variants(board: Board) -> list[Variant]:
-    """The configurations to draw: all where they are few, else the confirmed and each model's best.
+    """The configurations to draw: all if they are few, else the confirmed and each model's best.
 
     Several models: a colour for each model and a dash for each of its configurations. One model:
     a colour for each configuration.

@@ -1,4 +1,4 @@
-"""Figures of trials over two objectives at a time, with their Pareto front."""
+"""Figures of trials over two objectives, with their Pareto front."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PALE = 0.3
 
 
 def pareto_figures(board: Board) -> list[Figure]:
-    """A figure for each pair of objectives of each sweep that has several."""
+    """A figure for each pair of objectives, for each sweep with several objectives."""
     lines = lines_of_models(board)
     found = fronts(board)
     figures = []
@@ -45,7 +45,7 @@ def _figure(
         members = [one for one in trials.candidates if one.model == model]
         data.append(_dots(members, trials, pair, lines[model], several))
     shown = [one.point for one in trials.candidates]
-    # what was measured with a larger sample has no place on these axes
+    # confirmations fit these axes only if they were measured in the same way
     if confirmed and [confirmed.columns[i] for i in pair] == [trials.columns[i] for i in pair]:
         data += [_confirmed(one, confirmed, pair, lines[one.model]) for one in confirmed.candidates]
         shown += [one.point for one in confirmed.candidates]
@@ -56,16 +56,17 @@ def _figure(
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     }
-    told = [f"{o.name} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
+    points = [f"{o.name} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
     count = plural(len(trials.candidates), "trial")
     alt = (
-        f"{count} by {trials.columns[x]} and {trials.columns[y]}. On the front: {'; '.join(told)}."
+        f"{count} by {trials.columns[x]} and {trials.columns[y]}. "
+        f"On the front: {'; '.join(points)}."
     )
     return Figure(title, alt, data, layout, height=400)
 
 
 def _axis(front: Front, place: int, values: Sequence[float]) -> dict[str, Any]:
-    """Around the values with a margin; the intervals of two seeds may reach far out of it."""
+    """An axis around the values with a margin. Wide intervals of two seeds may leave it."""
     axis = value_axis(values)
     scaled = [math.log10(v) for v in values] if axis["type"] == "log" else list(values)
     margin = 0.08 * (max(scaled) - min(scaled)) or 0.5
@@ -77,7 +78,7 @@ def _axis(front: Front, place: int, values: Sequence[float]) -> dict[str, Any]:
 
 
 def _joined(front: Front, pair: tuple[int, int]) -> dict[str, Any]:
-    """The staircase through the front of two objectives: what it has reached, no more."""
+    """The staircase through the front of two objectives."""
     x, y = pair
     points = [(one.point[x], one.point[y]) for one in front.candidates]
     directions = [front.objectives[x].direction, front.objectives[y].direction]
@@ -87,7 +88,7 @@ def _joined(front: Front, pair: tuple[int, int]) -> dict[str, Any]:
         "mode": "lines",
         "x": [a for a, _ in best],
         "y": [b for _, b in best],
-        # between two points, only the one that is as good in x counts
+        # between two points the value of the point that is better in x holds
         "line": {
             "shape": "vh" if directions[0] == "maximize" else "hv",
             "color": NEUTRAL,
@@ -101,14 +102,14 @@ def _joined(front: Front, pair: tuple[int, int]) -> dict[str, Any]:
 def _dots(
     members: Sequence[Candidate], front: Front, pair: tuple[int, int], line: Line, named: bool
 ) -> dict[str, Any]:
-    """The trials of one model, pale where they are dominated in all objectives."""
+    """The trials of one model; dominated trials are pale."""
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [one.point[pair[0]] for one in members],
         "y": [one.point[pair[1]] for one in members],
         "name": plain(members[0].model),
-        "text": [_told(one, front) for one in members],
+        "text": [_hover(one, front) for one in members],
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": named,
         "marker": {
@@ -119,13 +120,13 @@ def _dots(
     }
 
 
-def _told(one: Candidate, front: Front) -> str:
+def _hover(one: Candidate, front: Front) -> str:
     parts = [f"{c} {number(v)}" for c, v in zip(front.columns, one.point, strict=True)]
     return "<br>".join(plain(text) for text in [f"{one.run}: {one.label}", *parts])
 
 
 def _confirmed(one: Candidate, front: Front, pair: tuple[int, int], line: Line) -> dict[str, Any]:
-    """A ring at the mean over fresh seeds, with the 95 % intervals of both means."""
+    """A diamond at the mean over fresh seeds, with the 95 % intervals of both means."""
     reach = [
         (summary.interval[1] - summary.mean) if summary.interval else 0.0 for summary in one.values
     ]
@@ -137,7 +138,7 @@ def _confirmed(one: Candidate, front: Front, pair: tuple[int, int], line: Line) 
         "y": [one.point[pair[1]]],
         "error_x": {**bar, "array": [reach[pair[0]]]},
         "error_y": {**bar, "array": [reach[pair[1]]]},
-        "text": [f"confirmed: {_told(one, front)}"],
+        "text": [f"confirmed: {_hover(one, front)}"],
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
         "marker": {

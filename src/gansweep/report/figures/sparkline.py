@@ -1,4 +1,4 @@
-"""A curve in one line of text."""
+"""Sparklines: a curve in one line of text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII = "_.-=+*%#"  # where the terminal has no Unicode
+ASCII = "_.-=+*%#"  # for terminals without Unicode
 
 
 @dataclass(frozen=True)
 class Line:
-    """drawn: one character for each stretch of the clock, a space where nothing was measured.
+    """drawn: one character for each time interval, a space if it has no measurement.
 
-    low, high: the values of its lowest and highest level.
+    low, high: the values of the lowest and the highest character.
     """
 
     drawn: str
@@ -23,9 +23,9 @@ class Line:
 
 
 def sparkline(points: Sequence[tuple[float, float]], width: int, levels: str = BLOCKS) -> Line:
-    """At most `width` characters, each the mean over an equal stretch of the clock.
+    """A line of at most `width` characters, each the mean over an equal interval of kimg.
 
-    points: (kimg, value), oldest first; values that are not finite are left out.
+    points: (kimg, value), oldest first; values that are not finite are ignored.
     """
     known = [(kimg, value) for kimg, value in points if math.isfinite(value)]
     if not known:

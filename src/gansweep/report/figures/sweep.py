@@ -19,12 +19,12 @@ from gansweep.report.page.importance import Importance
 
 BEST, MIDDLE, WORST = (0, 114, 178), (150, 150, 150), (230, 159, 0)
 ABSENT = -0.14  # the height at which an axis shows "not set"
-APART = 0.06  # heights whose labels do not run into one another
+APART = 0.06  # smallest distance between the heights of two labels
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter's axis: a height in [0, 1] for each value, and the labelled heights."""
+    """The axis of one parameter: a height in [0, 1] for each value, and labels at some heights."""
 
     title: str
     heights: dict[str, float]
@@ -36,7 +36,7 @@ class Axis:
 
 
 def axis_of(title: str, values: Sequence[Any]) -> Axis:
-    """Numbers by size (by ratio where they span a factor of 5 or more), the rest by name."""
+    """An axis for these values: numbers linear (logarithmic from a factor of 5), others by name."""
     present = [value for value in values if value is not None]
     spelled = {json.dumps(value, default=str): value for value in present}
     numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present)
@@ -67,10 +67,10 @@ def axis_of(title: str, values: Sequence[Any]) -> Axis:
 
 
 def parallel_coordinates(board: Board, metric: str) -> Figure | None:
-    """A line for each trial through its parameters' values to its outcome; blue is best.
+    """A line for each trial through the values of its parameters to its outcome; blue is best.
 
-    Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey. None
-    where fewer than two trials have an outcome or no parameter differs.
+    Trials without an outcome (diverged, pruned, failed, unfinished) are dotted and grey.
+    Returns: None if fewer than two trials have an outcome or no parameter differs.
     """
     trials = [trial for trial in trials_of(board.runs) if trial.status != "running"]
     found = [(trial, trial.value(metric, board.at)) for trial in trials if trial.complete]
@@ -84,10 +84,10 @@ def parallel_coordinates(board: Board, metric: str) -> Figure | None:
         outcome = _flipped(outcome)
     order = sorted(scored, key=lambda trial: scored[trial], reverse=board.direction == "maximize")
     ends = [scored[trial] for trial in order]
-    # equals share a place, and so a colour
+    # trials with equal outcomes have the same place and colour
     places = {trial: ends.index(value) for trial, value in scored.items()}
     data = []
-    # the worst first, so that the best lie on top
+    # the worst first, so that the best are drawn on top
     for trial in sorted(trials, key=lambda trial: -places.get(trial, len(order))):
         heights = [axis.height(trial.params.get(n)) for axis, n in zip(axes, names, strict=True)]
         jitter = 0.02 * ((trials.index(trial) % 5) - 2)
@@ -104,13 +104,13 @@ def parallel_coordinates(board: Board, metric: str) -> Figure | None:
         f"{plural(len(trials), 'trial')} over {along}. The best, "
         f"{order[0].name}, reaches {metric} {number(scored[order[0]])}."
     )
-    # a letter is about eight pixels wide, and no title may run into the next
+    # a letter is about eight pixels wide; titles must not overlap
     width = max(110, *(8 * len(axis.title) for axis in axes)) * (len(axes) + 1)
     return Figure("Trials", alt, data, layout, height=400, min_width=width, wide=True)
 
 
 def _flipped(axis: Axis) -> Axis:
-    """The same axis with small values on top: the top is best on every outcome's axis."""
+    """The axis with small values on top, because the top of an outcome's axis is the best."""
     heights = {name: 1 - height for name, height in axis.heights.items()}
     ticks = {1 - height: text for height, text in axis.ticks.items()}
     return Axis(axis.title, heights, ticks, axis.categorical)
@@ -119,9 +119,9 @@ def _flipped(axis: Axis) -> Axis:
 def _trial_line(
     trial: Trial, heights: list[float], share: float | None, names: dict[str, str]
 ) -> dict[str, Any]:
-    told = [f"{names[name]} {setting(value)}" for name, value in trial.params.items()]
+    params = [f"{names[name]} {setting(value)}" for name, value in trial.params.items()]
     state = trial.status if share is None else f"rank {share:.0%} from the top"
-    hover = "<br>".join(plain(text) for text in [f"{trial.name}: {state}", *told])
+    hover = "<br>".join(plain(text) for text in [f"{trial.name}: {state}", *params])
     line: dict[str, Any] = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     if share is not None:
         line |= {"color": _colour(share), "width": 2.5 - 1.3 * share, "dash": "solid"}
@@ -162,7 +162,7 @@ def _parallel_layout(axes: Sequence[Axis]) -> dict[str, Any]:
             }
             for y, text in axis.ticks.items()
         ]
-        # the outcome's name is long and stands at the edge: a line of its own, above the others
+        # the outcome's name is long and at the edge: put it on a separate line above the others
         last = x == len(axes) - 1
         place = {"xanchor": "right", "xshift": 45} if last else {"xanchor": "center"}
         title = {
@@ -183,7 +183,7 @@ def _parallel_layout(axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def importance_bars(importance: Importance, metric: str, short: Mapping[str, str]) -> Figure | None:
-    """Bars of each parameter's share, largest on top; None where there is no importance."""
+    """A bar for each parameter's share of importance, largest on top; None if there is none."""
     if not importance.shares:
         return None
     names = [short[name] for name in importance.shares]
@@ -202,20 +202,21 @@ def importance_bars(importance: Importance, metric: str, short: Mapping[str, str
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
         "bargap": 0.4,
     }
-    told = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True))
-    alt = f"Importance of hyperparameters for {metric}: {told}."
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True))
+    alt = f"Importance of hyperparameters for {metric}: {listed}."
     return Figure("Importance", alt, [bars], layout, height=110 + 30 * len(names), wide=True)
 
 
 def remarks(board: Board, importance: Importance) -> str:
-    """Which trials the importance leaves out, and what it counts as the model's."""
+    """Notes: the trials that the importance ignores, and the parameters that the model decides."""
     unranked = ("pruned", "failed", BREAKS_CONSTRAINT, *UNFINISHED)
     out = [trial for trial in trials_of(board.runs) if trial.status in unranked]
-    told = []
+    notes = []
     if out:
         count = plural(len(out), "trial")
-        told.append(f"{count} without an outcome (pruned, failed, unfinished) left out.")
+        notes.append(f"{count} without an outcome (pruned, failed, unfinished) left out.")
     fixed = [board.names[name] for name in importance.with_model]
     if fixed:
-        told.append(f"What only the model decides ({listing(fixed, 'and')}) counts as the model.")
-    return " ".join(told)
+        decided = "is decided" if len(fixed) == 1 else "are decided"
+        notes.append(f"{listing(fixed, 'and')} {decided} by the model and counted as the model.")
+    return " ".join(notes)

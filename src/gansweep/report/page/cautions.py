@@ -1,5 +1,4 @@
-"""Where a table is to be read with care: too few samples for the differences that it shows, and
-winners that broke a constraint."""
+"""Warnings about a table: too few samples for its differences, winners that break a constraint."""
 
 from __future__ import annotations
 
@@ -13,19 +12,19 @@ from gansweep.judging.protocols import measured_with
 from gansweep.records.notation import listing, number
 from gansweep.records.read import Run
 
-# FID compares covariances: below this many samples for each dimension its bias is a large part of
-# any good FID. (Published tables have 50,000 samples in 2,048 dimensions, 24 for each.)
+# FID compares covariances. With fewer samples per dimension its bias is a large part of a good FID.
+# (Published tables have 50,000 samples in 2,048 dimensions, 24 per dimension.)
 SAMPLES_PER_DIMENSION = 10
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One configuration's FID, the mean over its seeds.
+    """The FID of one configuration, the mean over its seeds. Other fields are None if unknown.
 
-    endless: FID-infinity, what endless samples would give, and residual: how far the fit behind
-    it misses the measured values; None where it was not measured.
-    error: half the width of the 95 % interval of the mean FID at this number of samples, from noise
-    of the measurement alone.   endless_error: of that of FID-infinity. None where not measured.
+    endless: FID-infinity, the limit for infinitely many samples.
+    residual: the error of the fit that gives FID-infinity.
+    error: half the width of the 95 % interval of the mean FID at this number of samples, from
+        measurement noise only.   endless_error: the same for FID-infinity.
     """
 
     row: Row
@@ -41,7 +40,7 @@ class Measured:
 
 
 def measured(board: Board, score: str) -> list[Measured]:
-    """Every configuration that has this FID, the best first."""
+    """Every configuration with this FID, best first."""
     found = []
     for row in board.rows:
         if score in row.scores(board.at):
@@ -56,9 +55,9 @@ def measured(board: Board, score: str) -> list[Measured]:
 
 
 def _beside(runs: Sequence[Run], score: str, word: str, at: str) -> float | None:
-    """The mean of what was measured with a score, if every run has it."""
+    """The mean of another score that was measured together with `score`, if every run has it."""
     columns = [measured_with(run, score, word) for run in runs]
-    # what has no direction has no best
+    # a residual has no direction, so it has no best value
     at = "last" if word == "fid_infinity_residual" else at
     values = [run.value(c, at) if c else None for run, c in zip(runs, columns, strict=True)]
     known = [value for value in values if value is not None]
@@ -66,7 +65,7 @@ def _beside(runs: Sequence[Run], score: str, word: str, at: str) -> float | None
 
 
 def _error(runs: Sequence[Run], columns: Sequence[str | None]) -> float | None:
-    """Of the mean over the runs, each with a column of its own."""
+    """The error of the mean over the runs.   columns: the score's column in each run."""
     pairs = zip(runs, columns, strict=True)
     intervals = [value.interval for run, name in pairs if name and (value := run.last(name))]
     halves = [(high - low) / 2 for low, high in filter(None, intervals)]
@@ -76,11 +75,10 @@ def _error(runs: Sequence[Run], columns: Sequence[str | None]) -> float | None:
 
 
 def cautions(board: Board) -> list[str]:
-    """Sentences with the numbers, for each FID of the table and each winner that broke a
-    constraint; empty where nothing is to be said."""
-    told = [
-        f"{row.name} breaks {listing(row.breaks, 'and')} over its fresh seeds, and so ranks behind "
-        "those that do not."
+    """Warnings with numbers, for each FID of the table and each winner that breaks a constraint."""
+    warnings = [
+        f"{row.name} breaks {listing(row.breaks, 'and')} with its fresh seeds, so it ranks behind "
+        "configurations that break no constraint."
         for row in board.ranked
         if row.breaks
     ]
@@ -88,8 +86,9 @@ def cautions(board: Board) -> list[str]:
         protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
         if protocol.get("score") == "fid":
             found = measured(board, score)
-            told += [_few_samples(score, protocol), _biased(score, found), _uncertain(score, found)]
-    return [sentence for sentence in told if sentence]
+            warnings += [_few_samples(score, protocol), _biased(score, found)]
+            warnings += [_uncertain(score, found)]
+    return [sentence for sentence in warnings if sentence]
 
 
 def _few_samples(score: str, protocol: dict[str, Any]) -> str:
@@ -98,14 +97,14 @@ def _few_samples(score: str, protocol: dict[str, Any]) -> str:
         return ""
     return (
         f"{score} is measured on {n:,} samples in {width:,} dimensions. With fewer than "
-        f"{SAMPLES_PER_DIMENSION} samples for each dimension FID is far too high, by an amount "
-        "that differs from one generator to the next: read no small difference, and measure with "
+        f"{SAMPLES_PER_DIMENSION} samples per dimension FID is far too high, and the bias differs "
+        "between generators. So small differences mean nothing. Measure again with "
         f"metrics.n_fake={SAMPLES_PER_DIMENSION * width} or more (`gansweep evaluate`)."
     )
 
 
 def _biased(score: str, found: Sequence[Measured]) -> str:
-    """The leader against those that its bias may have put behind it."""
+    """A warning if the bias of FID may have decided the order of the leader and another one."""
     known = [(one, one.bias) for one in found if one.bias is not None]
     if len(known) < 2:
         return ""
@@ -116,17 +115,17 @@ def _biased(score: str, found: Sequence[Measured]) -> str:
         return ""
     second, other = close[0]
     assert first.endless is not None and second.endless is not None
-    turned = ", which turns the order round" if second.endless < first.endless else ""
+    turned = ", which reverses the order" if second.endless < first.endless else ""
     return (
-        f"{score} is {_span(biases)} above what endless samples would give. {first.row.name} and "
-        f"{second.row.name} differ by {number(second.fid - first.fid)}, their biases by "
-        f"{number(abs(other - bias))}{turned}: FID-infinity is {number(first.endless)} and "
-        f"{number(second.endless)}. Compare by FID-infinity, or on more samples."
+        f"{score} is {_span(biases)} above its value for infinitely many samples. "
+        f"{first.row.name} and {second.row.name} differ by {number(second.fid - first.fid)}, their "
+        f"biases by {number(abs(other - bias))}{turned}: FID-infinity is {number(first.endless)} "
+        f"and {number(second.endless)}. Compare by FID-infinity, or with more samples."
     )
 
 
 def _uncertain(score: str, found: Sequence[Measured]) -> str:
-    """The leader against those that lie within the errors of the measurement."""
+    """A warning if the leader's lead over others is smaller than the error of measurement."""
     known = [(one, one.error) for one in found if one.error is not None]
     if len(known) < 2:
         return ""
@@ -139,8 +138,8 @@ def _uncertain(score: str, found: Sequence[Measured]) -> str:
     behind = listing([one.row.name for one, _ in close], "and")
     up_to = "differences of up to" if len(close) > 1 else "a difference of"
     return (
-        f"{score} does not tell {first.row.name} from {behind}: {up_to} {number(gap)} against "
-        f"an error of measuring it of ± {number(noise)} (95 %)."
+        f"{score} cannot separate {first.row.name} from {behind}: {up_to} {number(gap)}, but the "
+        f"error of measurement is ± {number(noise)} (95 %)."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the doctor finds in the runs of a page, with the curves that show it."""
+"""The doctor's findings in the runs of a page, with the curves that show them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gansweep.report.figures.bands import band
 from gansweep.report.figures.figures import Figure, axes, line, plain, span
 from gansweep.report.figures.palette import Variant
 
-CURVES = 2  # of a finding: the most telling come first
+CURVES = 2  # curves per finding; the most informative come first
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A finding as the page shows it: of one run, for all runs of its configuration that have it.
+    """A finding on the page: one run as an example for all runs of its configuration that have it.
 
-    where: the run that the text and the curves are of, and how many others are like it.
+    where: the seed of this run, and how many runs have the finding.
     """
 
     variant: Variant
@@ -36,9 +36,9 @@ class Shown:
 class Diagnosis:
     """shown: the findings of the configurations that the page draws, failures first.
 
-    healthy: how many configurations have none.   others: how many that are not drawn have some.
-    unjudged: for each rule that could not be judged everywhere, the first run's reason, and of how
-    many runs it holds.
+    healthy: number of configurations without findings.
+    others: number of configurations with findings that the page does not draw.
+    unjudged: for each rule that could not be checked in some runs, the reason and how many runs.
     """
 
     shown: list[Shown]
@@ -48,7 +48,7 @@ class Diagnosis:
 
 
 def diagnosis(board: Board, drawn: Sequence[Variant]) -> Diagnosis:
-    """What was found in the runs of a page: told of drawn configurations, counted of others."""
+    """The findings in the runs of a page: in full for drawn configurations, counted for others."""
     variants = {variant.row.key: variant for variant in drawn}
     shown: list[Shown] = []
     missing: dict[str, list[Gap]] = {}
@@ -88,7 +88,7 @@ def _where(row: Row, run: Run, count: int) -> str:
 
 
 def _evidence(variant: Variant, run: Run, column: str, finding: Finding) -> Figure | None:
-    """The curve of one run, the part that was judged shaded; None where it has no such curve."""
+    """The curve of one run with the judged part shaded; None if it has no such curve."""
     found = band([run], column)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""A section of the page: a heading, how to read it, figures and tables."""
+"""A section of the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gansweep.report.tables import Table
 
 @dataclass
 class Section:
-    """A heading, how to read what follows, and the figures. `note` stands below them."""
+    """A heading, a text on how to read the section, figures, tables, and a note at the end."""
 
     anchor: str
     title: str

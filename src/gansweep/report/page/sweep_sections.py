@@ -1,4 +1,4 @@
-"""The page's sections on sweeps: their trials, their budget, and what the search found."""
+"""The sections of the page about sweeps: trials, budget and results of the search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gansweep.report.tables import Table, front_table
 
 
 def sweep_sections(board: Board) -> list[Section]:
-    """In the page's order; those with nothing to show are empty."""
+    """The sections in the order of the page; some may be empty."""
     return [
         expected_best(board),
         pareto(board),
@@ -27,27 +27,26 @@ def sweep_sections(board: Board) -> list[Section]:
 
 
 def expected_best(board: Board) -> Section:
-    """The best score expected of so many trials, with the reasons where it cannot be told."""
+    """The section on the expected best score, with the reasons if it cannot be computed."""
     better = "higher" if board.direction == "maximize" else "lower"
     drawn, notes = expected_best_figures(board)
     return Section(
         "budget",
         "Best score expected of a budget",
-        "The best score that a search is expected to find, against what it spends: the mean over "
-        "all ways to draw that many trials, with replacement, from those that were run, and the "
-        "band that holds nine draws in ten. Variants are compared at equal tuning effort: at a "
-        f"given budget the {better} curve wins, and where bands overlap luck may decide. A trial "
-        "that was pruned counts with its last score, at the cost until then. One that failed, "
-        "diverged or broke a constraint has spent its budget too: it counts with the worst value "
-        "that any trial of its sweep ended with. Trials of a sampler that learns are drawn as if "
-        "they were independent.",
+        "The best score that a search is expected to find, over the budget that it spends: the "
+        "mean over all ways to draw this many of the trials with replacement, and a band with "
+        "nine of ten draws. This compares variants at equal tuning effort: at a given budget the "
+        f"{better} curve wins; where bands overlap, luck may decide. A pruned trial counts with "
+        "its last score and its cost until then. A trial that failed, diverged or broke a "
+        "constraint has also used its budget: it counts with the worst final value of any trial "
+        "of its sweep. Trials of a sampler that learns are treated as independent.",
         drawn,
         " ".join(notes) if drawn or notes else "",
     )
 
 
 def pareto(board: Board) -> Section:
-    """The front of each sweep with several objectives: of its confirmations, else its trials."""
+    """The section on Pareto fronts: of the confirmations if there are any, else of the trials."""
     found = fronts(board)
     tables: list[Table] = []
     for sweep, trials, confirmed in found:
@@ -57,33 +56,33 @@ def pareto(board: Board) -> Section:
     return Section(
         "pareto",
         "Pareto front",
-        "Each dot is a configuration. It is on the front, and drawn full, where no other is better "
-        "in one objective without being worse in another: which of these to take is a choice, not "
-        "a measurement. The grey stairs join the front of the two objectives shown. A diamond is "
-        "the mean over fresh seeds, with the 95 % interval of each: no test tells here whether two "
-        "differ, and luck may decide which is on the front.",
+        "Each dot is a configuration. A full dot is on the front: no other configuration is better "
+        "in one objective without being worse in another. Which of these to take is a choice, not "
+        "a measurement. The grey stairs connect the front of the two objectives in the figure. A "
+        "diamond is the mean over fresh seeds with the 95 % intervals. There is no test here of "
+        "whether two configurations differ, so luck may decide which is on the front.",
         pareto_figures(board),
         tables=tables,
     )
 
 
 def population(board: Board) -> Section:
-    """How the settings changed along each population's best member and the others."""
+    """The section on the schedules of settings that populations found."""
     drawn, notes = schedules(board)
     return Section(
         "schedules",
         "Schedules that the population found",
-        "The thick line is the setting under which the weights of the best member were trained; a "
-        "ring marks where another member took them over. The thin lines are the other members.",
+        "The thick line is the setting with which the weights of the best member were trained. A "
+        "ring marks where one member took over the weights of another. Thin lines are all members.",
         drawn,
         " ".join(notes),
     )
 
 
 def hyperparameters(board: Board) -> list[Section]:
-    """The trials' settings against their outcome, and which settings mattered.
+    """The sections on the trials' settings and outcomes, and on which settings mattered.
 
-    Nothing where no sweep is on the page, or nothing ranks its trials.
+    None if the page has no sweep, or no score ranks its trials.
     """
     metric = board.trial_metric
     if not trials_of(board.runs) or metric is None:
@@ -102,16 +101,16 @@ def hyperparameters(board: Board) -> list[Section]:
         Section(
             "trials",
             "Trials of the sweep",
-            "Each line is one trial on its way through its hyperparameters to its outcome on the "
-            "right: blue is best, orange worst, dotted grey came to no outcome. Where blue lines "
-            "meet, a value works.",
+            "Each line is one trial: from left to right its hyperparameters, on the right its "
+            "outcome. Blue is best, orange is worst, dotted grey has no outcome. A value at which "
+            "blue lines meet works well.",
             [lines] if lines else [],
         ),
         Section(
             "importance",
             "Importance of hyperparameters",
-            "How much worse a model predicts a trial's rank when this hyperparameter is exchanged "
-            "for another trial's. It says that a parameter mattered within the searched ranges, "
+            "How much worse a model predicts the rank of a trial if it gets this hyperparameter "
+            "from another trial. This shows that a parameter mattered within the searched ranges, "
             "not which value is best.",
             [bars] if bars else [],
             note,
@@ -120,14 +119,14 @@ def hyperparameters(board: Board) -> list[Section]:
 
 
 def outcomes(board: Board) -> Section:
-    """Each sweep's trials by how they ended, with their share of the images seen."""
+    """The section on how the trials of each sweep ended, with their share of the images seen."""
     sweeps = [sweep for sweep in sweeps_of(board.runs) if sweep.trials]
     return Section(
         "outcomes",
         "What the budget went to",
-        "Every trial by how it ended, over all its seeds, with its share of the images that the "
-        "sweep has seen. What a failed trial took is lost; what a pruned one did not take is "
-        "saved.",
+        "How the trials ended, over all their seeds, with their share of the images that the sweep "
+        "has seen. The images of a failed trial are lost. The images that a pruned trial did not "
+        "use are saved.",
         tables=[outcome_table(sweep, len(sweeps) > 1) for sweep in sweeps],
     )
 

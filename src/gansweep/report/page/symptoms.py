@@ -1,4 +1,4 @@
-"""Which settings go with a finding: one cut of one setting that tells ill runs from the others."""
+"""Settings that are common to the runs with a finding, as a split by one setting."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gansweep.judging.labels import settings_of, varied
 from gansweep.records.notation import setting, short_names
 from gansweep.records.read import Run
 
-MOST = 2  # settings told of one finding
-LEAST_RUNS = 6  # of which less would make a pattern of chance
-LEAST_GAIN = 0.25  # of all there is to know of who is ill
+MOST = 2  # settings reported for one finding
+LEAST_RUNS = 6  # with fewer runs a pattern may be chance
+LEAST_GAIN = 0.25  # smallest information gain of a split, as a share of the entropy
 
 
 @dataclass(frozen=True)
 class Symptom:
-    """Runs inside and outside of a cut such as "model gan" or "generator.lr >= 0.001"."""
+    """The runs inside and outside of a split such as "model gan" or "generator.lr >= 0.001"."""
 
     setting: str
     inside: int
@@ -28,7 +28,10 @@ class Symptom:
 
 
 def symptoms(runs: Sequence[tuple[Run, bool]]) -> list[Symptom]:
-    """The cuts that tell best which runs are ill (True); none where no setting tells much."""
+    """The splits with the highest information gain; [] if no setting has enough.
+
+    runs: each with True if it has the finding ("ill").
+    """
     settings = [{"model": run.model, **settings_of(run), **run.params} for run, _ in runs]
     ill = [is_ill for _, is_ill in runs]
     if len(runs) < LEAST_RUNS or all(ill) or not any(ill):
@@ -45,11 +48,11 @@ def symptoms(runs: Sequence[tuple[Run, bool]]) -> list[Symptom]:
             if gain >= LEAST_GAIN * known:
                 best.append((gain, _symptom(f"{names[key]} {words}", cut, ill)))
     best.sort(key=lambda found: -found[0])
-    return _told_apart([symptom for _, symptom in best])[:MOST]
+    return _distinct([symptom for _, symptom in best])[:MOST]
 
 
 def _cuts(values: Sequence[Any]) -> Iterator[tuple[str, list[bool]]]:
-    """In words, and which runs are inside: each value alone, or numbers from one value on."""
+    """Splits: their name, and which runs are inside. By one value, or by a threshold of numbers."""
     distinct = list(dict.fromkeys(map(str, values)))
     numbers = sorted({v for v in values if isinstance(v, (int, float)) and v is not True})
     if len(numbers) == len(distinct) > 2:
@@ -61,7 +64,7 @@ def _cuts(values: Sequence[Any]) -> Iterator[tuple[str, list[bool]]]:
 
 
 def _symptom(words: str, cut: Sequence[bool], ill: Sequence[bool]) -> Symptom:
-    """With the iller side inside."""
+    """The split with the larger share of ill runs inside."""
     inside = [one for one, within in zip(ill, cut, strict=True) if within]
     outside = [one for one, within in zip(ill, cut, strict=True) if not within]
     if sum(inside) * len(outside) < sum(outside) * len(inside):
@@ -72,8 +75,8 @@ def _symptom(words: str, cut: Sequence[bool], ill: Sequence[bool]) -> Symptom:
     return Symptom(words, len(inside), sum(inside), len(outside), sum(outside))
 
 
-def _told_apart(found: Sequence[Symptom]) -> list[Symptom]:
-    """Settings that go together split the runs alike: the first of them is told."""
+def _distinct(found: Sequence[Symptom]) -> list[Symptom]:
+    """The first of all symptoms that split the runs in the same way."""
     kept: dict[tuple[int, int], Symptom] = {}
     for one in found:
         kept.setdefault((one.inside, one.ill_inside), one)
@@ -81,7 +84,7 @@ def _told_apart(found: Sequence[Symptom]) -> list[Symptom]:
 
 
 def _gain(cut: Sequence[bool], ill: Sequence[bool]) -> float:
-    """How much the cut tells of who is ill, in bits."""
+    """The information gain of a split about which runs are ill, in bits."""
     sides: list[Callable[[bool], bool]] = [lambda within: within, lambda within: not within]
     left = 0.0
     for is_on in sides:

@@ -8,7 +8,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// The figures come without colours of text and grid: they follow the reader's scheme.
+// The figures have no colours of text and grid: the page sets them for the reader's scheme.
 function themed(layout) {
   const axis = {
     gridcolor: colour("--grid"),
@@ -36,7 +36,7 @@ function themed(layout) {
     },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--rule"), activecolor: colour("--quiet") },
     dragmode: touch ? false : "zoom",
-    // A word on an axis stays readable where lines cross it.
+    // a background keeps labels readable where lines cross them
     annotations: (layout.annotations || []).map((word) => ({ bgcolor: colour("--veil"), ...word })),
     xaxis: dressed(layout.xaxis),
     yaxis: dressed(layout.yaxis),
