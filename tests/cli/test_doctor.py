@@ -133,19 +133,19 @@ def test_colours_are_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPa
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert Page.of_terminal().coloured
-    assert Page.of_terminal().mark("failure", "failure") != "failure"
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not Page.of_terminal().coloured
-    assert Page.of_terminal().mark("failure", "failure") == "failure"
+    for no_color in (False, True):
+        monkeypatch.setattr(sys, "stdout", out := Terminal())
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("FORCE_COLOR", raising=False)
+        monkeypatch.setenv("NO_COLOR", "1" if no_color else "")
+        Page().head("failure", "bold red", "why")
+        assert "failure" in out.getvalue()
+        assert ("\033[1;31m" in out.getvalue()) == (not no_color)
 
 
 def test_a_terminal_without_unicode_gets_plain_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    assert Page.of_terminal().levels == ASCII
+    assert Page().levels == ASCII
 
 
 def test_a_running_and_a_killed_run_are_judged_by_what_they_wrote(

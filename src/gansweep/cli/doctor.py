@@ -1,11 +1,8 @@
-"""`gansweep doctor`: say in words what is wrong with runs, and what to try next."""
+"""`gansweep doctor`: what is wrong with runs, in words, and what to try next."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,19 +15,20 @@ from gansweep.diagnosis.gaps import gaps
 from gansweep.diagnosis.rules import RULES, diagnose
 from gansweep.errors import visible
 from gansweep.judging.statuses import judged_runs
-from gansweep.records.notation import plural
+from gansweep.records.notation import aligned, plural
 from gansweep.records.read import DAMAGED, Run
 from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.page.symptoms import Symptom, symptoms
 
 DESCRIPTION = """\
-Say in words what is wrong with runs, by what numbers, and what to try next.
+Say in words what is wrong with runs, which numbers show it, and what to try
+next.
 
-Known are: a run that never learned, mode collapse, a vanishing generator
-gradient, a discriminator that overpowers or is fooled, divergence, oscillation,
-over-generalisation, memorisation and slow convergence. Judged is mainly the
-last third of a run: one that has recovered is not ill. Running and killed runs
-are judged by what they wrote so far."""
+It finds runs that never learned, mode collapse, a vanishing generator gradient,
+a discriminator that overpowers or is fooled, divergence, oscillation,
+over-generalisation, memorisation and slow convergence. It looks mainly at the
+last third of a run, so a run that has recovered is healthy. Running and killed
+runs are judged by what they have written so far."""
 
 EXAMPLES = """\
 examples:
@@ -38,24 +36,23 @@ examples:
   gansweep doctor runs/demo-digits           a sweep: which settings go wrong
   gansweep doctor runs/demo-digits --show 9  nine of its runs in full
 
-A finding is a failure (the run is of no use as it is) or a warning (worth a
-look). Each remedy is a whole command; it trains a new run beside the old one.
-What no number of the run can show is listed under "not judged", with the way to
-measure it.
+A finding is a failure (the run is not usable) or a warning (worth a look). Each
+remedy is a complete command, which trains a new run beside the old one. Failures
+that the run's numbers cannot show are listed under "not judged", with the way to
+measure them.
 """
 
 WIDTH = 80
-SHOWN = 3  # runs of many that are told in full
+SHOWN = 3  # of many runs, printed in full
 CURVES = 3  # of a finding
 SPARK = 30
-COLOURS = {"failure": "\033[1;31m", "warning": "\033[1;33m", "healthy": "\033[1;32m"}
-COLOURS[DAMAGED] = COLOURS["failure"]
-PLAIN = "\033[0m"
+STYLES = {"failure": "bold red", "warning": "bold yellow", "healthy": "bold green"}
+STYLES[DAMAGED] = STYLES["failure"]
 
 
 @dataclass(frozen=True)
 class Patient:
-    """A run with what was found in it, and what could not be judged."""
+    """A run, what was found in it, and what could not be judged."""
 
     run: Run
     evidence: Evidence
@@ -82,7 +79,7 @@ def parser() -> Parser:
         type=int,
         default=SHOWN,
         metavar="N",
-        help=f"runs to tell in full, the worst first (default: {SHOWN})",
+        help=f"runs to print in full, the worst first (default: {SHOWN})",
     )
     return made
 
@@ -91,7 +88,7 @@ def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     patients = [examined(run) for run in judged_runs(paths_of("doctor", words))]
-    page = Page.of_terminal()
+    page = Page()
     if len(patients) > 1:
         _print_summary(patients, page)
         patients = sorted(patients, key=lambda one: one.badness, reverse=True)
@@ -106,40 +103,28 @@ def examined(run: Run) -> Patient:
     return Patient(run, evidence, diagnose(evidence), gaps(evidence))
 
 
-@dataclass(frozen=True)
 class Page:
-    """How the terminal takes text. levels: the characters of a sparkline, from low to high."""
+    """How the output takes text: 60 to 100 columns of a terminal with colours, else `WIDTH` plain.
 
-    width: int = WIDTH
-    coloured: bool = False
-    levels: str = BLOCKS
+    levels: the characters of a sparkline, from low to high; ASCII where blocks cannot be encoded.
+    """
 
-    @classmethod
-    def of_terminal(cls) -> Page:
-        """That of standard output: 60 to 100 columns of a terminal, else `WIDTH` without colours.
+    def __init__(self) -> None:
+        from rich.console import Console
 
-        Sparklines are drawn in ASCII where the output's encoding has no blocks.
-        """
-        is_terminal = sys.stdout.isatty()
-        try:
-            BLOCKS.encode(sys.stdout.encoding or "ascii")
-        except (UnicodeEncodeError, LookupError):
-            levels = ASCII
-        else:
-            levels = BLOCKS
-        return cls(
-            width=max(60, min(100, shutil.get_terminal_size().columns)) if is_terminal else WIDTH,
-            coloured=is_terminal
-            and not os.environ.get("NO_COLOR")
-            and os.environ.get("TERM") != "dumb",
-            levels=levels,
-        )
+        self.console = Console(highlight=False, soft_wrap=True)
+        columns = max(60, min(100, self.console.width))
+        self.width = columns if self.console.is_terminal else WIDTH
+        self.levels = BLOCKS if self.console.encoding.startswith("utf") else ASCII
 
-    def mark(self, word: str, verdict: str) -> str:
-        return f"{COLOURS[verdict]}{word}{PLAIN}" if self.coloured else word
+    def head(self, word: str, style: str, text: str) -> None:
+        """Print a heading that starts with a word in the style."""
+        from rich.text import Text
+
+        self.console.print(Text.assemble("  ", (word, style), f": {text}"))
 
     def fill(self, text: str, indent: int, hanging: int = 0) -> str:
-        """The text over lines of the page, all by `indent`, all but the first by `hanging` more."""
+        """The text folded, each line indented, all but the first by `hanging` more."""
         return textwrap.fill(
             text,
             self.width,
@@ -151,7 +136,7 @@ class Page:
 
 
 def _print_summary(patients: Sequence[Patient], page: Page) -> None:
-    counts = {word: sum(p.verdict == word for p in patients) for word in COLOURS}
+    counts = {word: sum(p.verdict == word for p in patients) for word in STYLES}
     damaged = f", {counts[DAMAGED]} damaged" if counts[DAMAGED] else ""
     print(
         f"{plural(len(patients), 'run')}: {counts['failure']} with failures, {counts['warning']} "
@@ -161,9 +146,9 @@ def _print_summary(patients: Sequence[Patient], page: Page) -> None:
         if one.verdict == DAMAGED:
             print(page.fill(f"{one.run.name}: {one.run.reason}", 2, 4))
     for rule in RULES:
-        ill = _having(rule, patients)
-        if ill:
-            _print_symptom(ill, patients, page)
+        affected = _having(rule, patients)
+        if affected:
+            _print_symptom(affected, patients, page)
     print()
 
 
@@ -172,17 +157,17 @@ def _having(rule: str, patients: Sequence[Patient]) -> list[tuple[Patient, Findi
 
 
 def _print_symptom(
-    ill: Sequence[tuple[Patient, Finding]], patients: Sequence[Patient], page: Page
+    affected: Sequence[tuple[Patient, Finding]], patients: Sequence[Patient], page: Page
 ) -> None:
-    failures = sum(finding.severity == "failure" for _, finding in ill)
+    failures = sum(finding.severity == "failure" for _, finding in affected)
     kinds = f"{failures} failures" if failures != 1 else "1 failure"
     if not failures:
         kinds = "warnings"
-    title = ill[0][1].title
-    names = {one.run.name for one, _ in ill}
-    told = symptoms([(one.run, one.run.name in names) for one in patients])
-    words = "; ".join(_symptom_words(one) for one in told)
-    line = f"{title}: {len(ill)} of {len(patients)} ({kinds}){f', {words}' if words else ''}"
+    title = affected[0][1].title
+    names = {one.run.name for one, _ in affected}
+    found = symptoms([(one.run, one.run.name in names) for one in patients])
+    words = "; ".join(map(_symptom_words, found))
+    line = f"{title}: {len(affected)} of {len(patients)} ({kinds}){f', {words}' if words else ''}"
     print(page.fill(line, 2, 4))
 
 
@@ -204,10 +189,10 @@ def _print_patient(patient: Patient, page: Page) -> None:
     for note in run.notes:
         print(page.fill(f"note: {note}", 2, 2))
     if not patient.findings and patient.verdict == "healthy":
-        print(f"  {page.mark('healthy', 'healthy')}: none of the known failures shows")
-    told: set[str] = set()
+        page.head("healthy", STYLES["healthy"], "none of the known failures shows")
+    printed: set[str] = set()
     for finding in patient.findings:
-        _print_finding(finding, patient.evidence, page, told)
+        _print_finding(finding, patient.evidence, page, printed)
     if patient.gaps:
         print("\n  not judged")
     for gap in patient.gaps:
@@ -216,27 +201,28 @@ def _print_patient(patient: Patient, page: Page) -> None:
     print()
 
 
-def _print_finding(finding: Finding, evidence: Evidence, page: Page, told: set[str]) -> None:
-    """told: the commands that stand on the page already; those of this finding are added."""
-    print(f"\n  {page.mark(finding.severity, finding.severity)}: {finding.title}")
+def _print_finding(finding: Finding, evidence: Evidence, page: Page, printed: set[str]) -> None:
+    """printed: the commands that were printed before; those of this finding are added."""
+    print()
+    page.head(finding.severity, STYLES[finding.severity], finding.title)
     print(page.fill(finding.text, 4))
-    shown = finding.columns[:CURVES]
-    longest = max(map(len, shown), default=0)
-    for name in shown:
+    curves = []
+    for name in finding.columns[:CURVES]:
         line = sparkline(evidence.curves[name], SPARK, page.levels)
-        print(f"    {name:<{longest}}  {line.drawn}  {line.low:.3g} to {line.high:.3g}")
+        curves.append((name, line.drawn, f"{line.low:.3g} to {line.high:.3g}"))
+    print(*(f"    {line}\n" for line in aligned(curves, width=page.width)), sep="", end="")
     if finding.remedies:
         print("    worth trying:")
     for remedy in finding.remedies:
-        again = " (the command above)" if remedy.command in told else ""
+        again = " (the command above)" if remedy.command in printed else ""
         print(page.fill(f"- {remedy.text}{again}", 4, 2))
         if not again:
             print(_wrapped(remedy.command, page))
-        told.add(remedy.command)
+        printed.add(remedy.command)
 
 
 def _wrapped(command: str, page: Page) -> str:
-    """The command over lines that a shell takes as one."""
+    """The command in several lines, which a shell reads as one."""
     lines = [" " * 6]
     for word in map(shlex.quote, shlex.split(command)):
         if not lines[-1].strip():

@@ -79,7 +79,7 @@ def main(words: list[str]) -> int:
 
 
 def conclude(sweep: Path) -> None:
-    """The end of a sweep: write its page, print its leaderboard and where to look next."""
+    """End a sweep: write its page, print its leaderboard and what to do next."""
     from gansweep.judging.leaderboard import leaderboard
     from gansweep.judging.statuses import judged_runs
     from gansweep.report.page.page import write_report
@@ -99,14 +99,14 @@ def conclude(sweep: Path) -> None:
 
 
 def _command_of(row: Row) -> str:
-    """Trains a configuration; "" for a population's, whose settings changed on the way."""
+    """The command of a configuration; "" for a population, whose settings changed in training."""
     run = row.shown[0]
     scheduled = any(one.sweep and one.sweep.schedule for one in row.runs)
     return "" if scheduled else str(run.result.get("command") or "").strip()
 
 
 def _continued(command: str, width: int) -> str:
-    """The command over several lines, none wider than `width` where no word is, to be copied."""
+    """The command in lines of at most `width`, as far as its words are shorter, to be copied."""
     lines = ["   "]
     for word in map(shlex.quote, shlex.split(command)):
         if len(lines[-1]) + len(word) + 3 > width:  # a blank before it, a blank and \\ behind
@@ -116,7 +116,7 @@ def _continued(command: str, width: int) -> str:
 
 
 def _left_out(sweep: Path, table: str) -> list[str]:
-    """A sentence for each variant that the sweep tried and the table does not show."""
+    """A sentence for each variant that was tried and that the table does not show."""
     try:
         reasons = parsed(content_of(sweep / "leaderboard.json"))["left_out"].items()
     except (OSError, DamagedError, KeyError, TypeError, AttributeError):
@@ -142,7 +142,7 @@ def _write_tables(paths: Sequence[Path], options: argparse.Namespace) -> None:
 
 
 def _write(target: str, text: str, hint: str) -> None:
-    """To a file with a word on what was written, or to the terminal as it is for "-"."""
+    """Write the text to a file and say so, or print it for "-"."""
     if target == "-":
         print(text, end="")
         return

@@ -1,4 +1,4 @@
-"""`gansweep status`: how a sweep fares, for a person at most 80 columns wide."""
+"""`gansweep status`: the progress of a sweep, in at most 80 columns."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING, Any
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.errors import folded, visible
 from gansweep.judging.statuses import FAILURES
-from gansweep.records.notation import clock
+from gansweep.records.notation import aligned, clock
 
 if TYPE_CHECKING:
     from gansweep.engine.status import Status
 
 HELP = """\
-gansweep status: how a sweep fares. It only reads, from any shell that sees the
-sweep's directory.
+gansweep status: show the progress of a sweep. It only reads, from any shell
+that sees the sweep's directory.
 
   gansweep status runs/demo-digits
   gansweep status runs/demo-digits --json         the same for scripts
   watch -n 10 gansweep status runs/demo-digits    again every ten seconds
 
-What it says of a trial
+The states of a trial
   done          ran to its end
   running       a worker trains it
   waiting       queued
-  interrupted   goes on from its checkpoint when a worker is free
-  pruned        ended early, behind the others
+  interrupted   continues from its checkpoint when a worker is free
+  pruned        ended early, because it was behind the others
   diverged, collapsed, never learned, failed
-                gave up: its log.txt and `gansweep doctor` say why
-  to come       not begun
+                failed: its log.txt and `gansweep doctor` say why
+  to come       not started
 
-Where the study's storage does not answer, the runs' own records tell what they
-can. Scripts read "state" of --json: running, stopping (workers save), queued
-(by SLURM), finished, cancelled, stopped (its first trials failed alike), or
-idle (nobody works on it).
+Where the study's storage does not answer, the state is read from the records of
+the runs. Scripts read "state" of --json: running, stopping (workers save),
+queued (by SLURM), finished, cancelled, stopped (its first trials failed by the
+same bug), or idle (no worker is running).
 """
 COLUMNS = 80
 MOST_WORKERS = 16  # that are listed one by one
@@ -70,7 +70,7 @@ def main(words: list[str]) -> int:
 
 
 def text_of(status: Status) -> str:
-    """Blocks of 80 columns at most: the sweep, its runs, workers and jobs, what to run next."""
+    """Blocks of at most 80 columns: the sweep, its runs, workers and jobs, what to run next."""
     left = ""
     if status.seconds_left and status.state in ("running", "queued"):
         left = f", about {clock(status.seconds_left)} left"
@@ -79,7 +79,7 @@ def text_of(status: Status) -> str:
     head = [f"sweep {status.sweep}{goal}", f"{STATES[status.state]}{left}"]
     if status.storage_error:
         head += folded(f"its storage does not answer: {status.storage_error}").splitlines()
-        head += ["what follows is by the runs' own records"]
+        head += ["the rest is read from the records of the runs"]
     head += [f"damaged: {line}" for line in status.damaged]
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
@@ -89,7 +89,7 @@ def text_of(status: Status) -> str:
 
 
 def _commands(commands: dict[str, str]) -> str:
-    """What each does, then the command, whole: to be copied."""
+    """What each does, then the command, not broken, so that it can be copied."""
     width = max(map(len, commands.values()))
     return "\n".join(f"{does:<{width}}   {command}" for command, does in commands.items())
 
@@ -97,8 +97,8 @@ def _commands(commands: dict[str, str]) -> str:
 def _runs(status: Status) -> list[str]:
     lines = [f"trials   {_counts(status.trials)}"]
     if status.failures:
-        told = {FAILURES.get(kind, kind): many for kind, many in status.failures.items()}
-        lines.append(f"failed   {_counts(told)}")
+        failures = {FAILURES.get(kind, kind): many for kind, many in status.failures.items()}
+        lines.append(f"failed   {_counts(failures)}")
     if status.confirmations:
         lines.append(f"confirm  {_counts(status.confirmations)}")
     if status.best:
@@ -124,11 +124,9 @@ def _workers(workers: list[dict[str, Any]]) -> list[str]:
         "for": [clock(w["seconds"]) for w in workers],
     }
     shown = {head: cells for head, cells in columns.items() if any(cells)}
-    rows = [list(shown), *map(list, zip(*shown.values(), strict=True))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    rows = [tuple(shown), *zip(*shown.values(), strict=True)]
     more = len(workers) - MOST_WORKERS
-    return lines[: MOST_WORKERS + 1] + ([f"and {more} more"] if more > 0 else [])
+    return aligned(rows[: MOST_WORKERS + 1]) + ([f"and {more} more"] if more > 0 else [])
 
 
 def _jobs(status: Status) -> list[str]:

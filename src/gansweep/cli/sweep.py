@@ -39,7 +39,7 @@ Every other KEY=VALUE is an option of `gansweep train` and holds for every trial
 
 Ctrl-C saves and stops; the same command continues. From any shell that sees the
 directory, on this machine or another:
-  gansweep status RUNS_DIR/NAME    how it fares
+  gansweep status RUNS_DIR/NAME    its progress
   gansweep worker RUNS_DIR/NAME    one more worker
   gansweep cancel RUNS_DIR/NAME    save and stop everywhere
 """

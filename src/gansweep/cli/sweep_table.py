@@ -27,7 +27,7 @@ STYLES = {
     **dict.fromkeys(FAILED, "red"),
     "failed": "bold red",
 }
-LOOK_SECONDS = 5.0  # between two looks at who is at work
+LOOK_SECONDS = 5.0  # between two looks at the running workers
 
 
 class LiveTable:
@@ -50,20 +50,20 @@ class LiveTable:
         self._live.update(self.render(), refresh=True)
 
     def _goal(self, rows: list[Row]) -> str:
-        """What is sought; "" while "auto" stands for what no run has measured yet."""
+        """The objective; "" while it is "auto" and no run has measured a score yet."""
         objective = self.watch.study.objective
         score = next((r.score for r in rows if r.score), objective.metric)
         return "" if score == "auto" else f": {objective.direction} {score}"
 
     def _seconds_left(self) -> float | None:
-        # to see which workers of other hosts live costs a file for each of them and its trial
+        # finding the running workers of other hosts reads a file for each of them and its trial
         if time.monotonic() >= self._look_at:
             self._left = seconds_left(self.watch.study, self.workers)
             self._look_at = time.monotonic() + LOOK_SECONDS
         return self._left
 
     def render(self) -> Table:
-        """The runs that fit the terminal: what trains and the best, marked "*", before others."""
+        """The runs that fit the terminal; running ones and the best, marked "*", come first."""
         rows = self.watch.rows()
         shown = self.watch.shown(rows)
         best = self.watch.best(shown)
@@ -129,12 +129,12 @@ class EventLines:
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
         reason = row.reason if row.status in FAILED else row.breaks
         reason = f" ({reason})" if reason else ""
-        # what is long comes last: a line that does not fit loses its end
+        # the longest part is last: a line that does not fit loses its end
         return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"
 
 
 def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
-    """What suits where the output goes: a live table on a terminal, else lines."""
+    """A live table on a terminal; lines elsewhere."""
     console = Console()
     watch = Watch(study)
     if console.is_terminal:
@@ -160,7 +160,7 @@ def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | Non
 
 
 def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
-    """The rows that matter most where not all fit, in their usual order."""
+    """As many rows as fit, the most important ones, in their usual order."""
 
     def weight(row: Row) -> int:
         if row.status == "running":

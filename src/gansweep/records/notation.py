@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 # A relative difference below this is rounding: features are float32, which has seven digits.
@@ -131,3 +131,24 @@ def listing(words: Iterable[str], last: str) -> str:
     if len(found) > 8:
         found = [*found[:7], f"{len(found) - 7} more"]
     return f" {last} ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+
+
+def aligned(
+    rows: Iterable[Sequence[str]], right: Collection[int] = (), width: int = 80
+) -> list[str]:
+    """The rows as lines of columns, for a terminal or a file: no colours, no wider than `width`.
+
+    right: the columns whose texts end at the same place, as numbers do.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for cells in rows:
+        for number in range(len(table.columns), len(cells)):
+            table.add_column(justify="right" if number in right else "left", no_wrap=True)
+        table.add_row(*cells)
+    console = Console(width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    with console.capture() as shown:
+        console.print(table)
+    return [line.rstrip() for line in shown.get().splitlines()]

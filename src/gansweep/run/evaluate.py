@@ -18,7 +18,7 @@ from gansweep.data.source import DataSource
 from gansweep.errors import UserError, visible
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
-from gansweep.records.notation import spread_words
+from gansweep.records.notation import aligned, spread_words
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest
@@ -144,7 +144,7 @@ def _keep(record: RunRecord, found: Evaluated, number: int) -> None:
 
 
 def _show(scores: Mapping[str, Score]) -> None:
-    width = max(map(len, scores))
+    rows = []
     for name, score in scores.items():
         if isinstance(score.value, list):
             continue
@@ -152,4 +152,5 @@ def _show(scores: Mapping[str, Score]) -> None:
         if " to " in spread:
             holds = interval_holds(score.protocol)
             spread = f" 95 % within {spread}" + (f" ({holds})" if holds else "")
-        print(f"  {name:<{width}}  {score.value:.4g} {spread}".rstrip())
+        rows.append((name, f"{score.value:.4g}", spread))
+    print(*(f"  {line}" for line in aligned(rows)), sep="\n")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gansweep.judging.statuses import judged_status
-from gansweep.records.notation import number
+from gansweep.records.notation import aligned, number
 from gansweep.records.record import RunRecord
 
 Scores = Mapping[str, float]
@@ -58,7 +58,7 @@ def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
     heads = [f"{word}, {kimg:.4g} kimg" for word, kimg in moments.items()]
     first = "score" if best is None else "score (best by the first)"
     cells = [[first, *heads], *([name, *(number(c.get(name)) for c in columns)] for name in names)]
-    return [f"  {line}" for line in _aligned(cells)]
+    return [f"  {line}" for line in aligned(cells, right=range(1, 3))]
 
 
 def _scores_at(kimg: float, entries: Mapping[str, Any], record: RunRecord) -> Scores:
@@ -69,11 +69,3 @@ def _scores_at(kimg: float, entries: Mapping[str, Any], record: RunRecord) -> Sc
             if row.get("kimg") == kimg:
                 found |= {name: row[name] for name in entries if name in row}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in cells
-    ]
