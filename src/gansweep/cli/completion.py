@@ -14,8 +14,8 @@ from gansweep.cli.arguments import Parser
 
 SHELLS = ("bash", "zsh", "fish")
 HELP = """\
-gansweep completion: print what makes the Tab key complete the words of gansweep:
-verbs, flags, groups and their choices, options, and the paths of runs.
+gansweep completion: print the code that makes the Tab key complete words of
+gansweep: verbs, flags, groups, their choices, options, and paths of runs.
 
   eval "$(gansweep completion bash)"      in ~/.bashrc
   eval "$(gansweep completion zsh)"       in ~/.zshrc, after compinit

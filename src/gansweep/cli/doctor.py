@@ -37,9 +37,9 @@ examples:
   gansweep doctor runs/demo-digits --show 9  nine of its runs in full
 
 A finding is a failure (the run is not usable) or a warning (worth a look). Each
-remedy is a complete command, which trains a new run beside the old one. Failures
-that the run's numbers cannot show are listed under "not judged", with the way to
-measure them.
+remedy is a complete command, which trains a new run beside the old one. What
+the run's numbers cannot show is listed under "not judged", with the way to
+measure it.
 """
 
 WIDTH = 80

@@ -315,7 +315,9 @@ def test_study_on_a_server_is_left_to_the_server(tmp_path: Path) -> None:
 
 
 def test_help_of_repair(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["repair", "--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["repair", "--help"])
+    assert not ended.value.code
     assert "gansweep repair runs/demo-digits" in capsys.readouterr().out
     assert main(["repair"]) == 2
     assert "repair" in capsys.readouterr().err
