@@ -18,7 +18,8 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
 from gansweep.judging.ranking import pareto_front, ranked
-from gansweep.search.population import PlannedRun, Population, Stretch
+from gansweep.records.sweep_part import Segment
+from gansweep.search.population import PlannedRun, Population
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 
@@ -46,26 +47,26 @@ class Confirmation:
     def of(
         cls,
         trial: FrozenTrial,
-        stretches: Sequence[Stretch],
+        segments: Sequence[Segment],
         space: Space,
         seed: int,
         settings: Settings,
     ) -> Confirmation:
-        """stretches: the settings of the winner over its budget; one for a plain trial."""
+        """segments: the settings of the winner over its budget; one for a plain trial."""
         key = key_of(trial)
-        ends = [*(stretch.kimg for stretch in stretches[1:]), None]
+        ends = [*(segment.kimg for segment in segments[1:]), None]
         runs = [
             PlannedRun(_name(key, seed), _overrides(s.params, space, seed, settings), seed, end)
-            for s, end in zip(stretches, ends, strict=True)
+            for s, end in zip(segments, ends, strict=True)
         ]
         scheduled = "member" in trial.user_attrs
         return cls(
             key=key,
             seed=seed,
-            params=stretches[-1].params,
+            params=segments[-1].params,
             runs=runs,
             selection_value=float(trial.values[0]),
-            schedule=[s.entry() for s in stretches] if scheduled else None,
+            schedule=[s.entry() for s in segments] if scheduled else None,
         )
 
 
@@ -85,9 +86,9 @@ def _overrides(params: dict[str, Any], space: Space, seed: int, settings: Settin
     return [*space.overrides(kept), f"seed={seed}", f"metrics.noise_seed={seed}", *sample]
 
 
-def _stretches(
+def _segments(
     trials: Sequence[FrozenTrial], winner: FrozenTrial, space: Space, settings: Settings
-) -> list[Stretch]:
+) -> list[Segment]:
     if "member" in winner.user_attrs:
         return Population(settings, space).lineage(trials, winner.user_attrs["member"])
     params = params_of(winner, space)
@@ -98,7 +99,7 @@ def _stretches(
             f"of its parameters: it lost a part. `gansweep repair {directory}` takes what it lacks "
             "from the records of the runs."
         )
-    return [Stretch(0.0, params, None)]
+    return [Segment(0.0, params, None)]
 
 
 def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any] | None:
@@ -125,9 +126,9 @@ def confirmations(
     found, used = [], searched_seeds(trials, space, settings)
     for trial in winners(trials, space, settings):
         fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
-        stretches = _stretches(trials, trial, space, settings)
+        segments = _segments(trials, trial, space, settings)
         for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
-            found.append(Confirmation.of(trial, stretches, space, seed, settings))
+            found.append(Confirmation.of(trial, segments, space, seed, settings))
     return found
 
 
@@ -148,16 +149,16 @@ def confirmation(
 ) -> Confirmation:
     """One run for trial or member `key`, which once was among the winners."""
     trial = next(t for t in by_first_objective(trials, settings) if key_of(t) == key)
-    return Confirmation.of(trial, _stretches(trials, trial, space, settings), space, seed, settings)
+    return Confirmation.of(trial, _segments(trials, trial, space, settings), space, seed, settings)
 
 
 def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> list[FrozenTrial]:
-    """The best trials that ran to their end and meet every constraint, best first: one per
-    configuration, or per value of the key that `confirm.per` names, and `confirm.top` of them.
+    """The best `confirm.top` trials that ended well and meet every constraint, best first: one of
+    each configuration, or of each value of the key that `confirm.per` names.
 
-    With several objectives they are those of the Pareto front, or of the front of each value of
-    the key; the best in the first objective of every front come first, then the second best. Of
-    equal trials the earlier one comes first.
+    With several objectives they are the Pareto front, or the front of each value of the key: first
+    the best in the first objective of every front, then the second best. Of equal trials the
+    earlier one comes first.
     """
     per, top = str(settings.confirm["per"]), int(settings.confirm["top"])
     ended = by_first_objective(trials, settings)
@@ -173,18 +174,17 @@ def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> 
 
 
 def by_first_objective(trials: Iterable[FrozenTrial], settings: Settings) -> list[FrozenTrial]:
-    """Those of the trials that may win, by their first objective from best to worst."""
+    """The trials that may win, by their first objective from best to worst."""
     first = settings.objectives[0]
     ended = [t for t in trials if t.state == TrialState.COMPLETE and not broken(t)]
-    if settings.generations > 1:  # what a population has not trained to its end wins nothing
+    if settings.generations > 1:  # of a population only units of the last generation may win
         ended = [t for t in ended if t.user_attrs["generation"] == settings.generations - 1]
     ended.sort(key=lambda trial: trial.number)
     return [t for _, t in ranked(ended, lambda trial: first.sort_key(trial.values[0]))]
 
 
 def front(trials: Iterable[FrozenTrial], settings: Settings) -> list[FrozenTrial]:
-    """The Pareto front of the trials that may win, by their first objective from best to worst:
-    none of the others is as good as they in every objective and better in one."""
+    """The Pareto front of the trials that may win, by their first objective from best to worst."""
     ended = by_first_objective(trials, settings)
     places = pareto_front([t.values for t in ended], [o.direction for o in settings.objectives])
     return [ended[place] for place in places]

@@ -1,4 +1,4 @@
-"""The leaderboard: a sweep's winners by their runs under fresh seeds, and what has no row."""
+"""leaderboard.json: the winners of a sweep by their confirmation runs, and what is left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEATEN = "confirmed, but another one is as good in every objective and better in
 
 @dataclass(frozen=True)
 class Fresh:
-    """A confirmation run that ended well, and what it measured of each objective."""
+    """A confirmation run that ended well, with its value of each objective."""
 
     run: Confirmation
     result: Mapping[str, Any]
@@ -38,12 +38,11 @@ class Fresh:
 
 
 def write_leaderboard(study: SweepStudy) -> Path | None:
-    """leaderboard.json: the winners by the mean over their fresh seeds; None without winners.
+    """Write leaderboard.json: the winners by the mean over their fresh seeds. None without winners.
 
-    Configurations of which every seed ran to its end, and that meet the constraints under fresh
-    seeds too, come first: a mean over the survivors alone would reward those that often fail. With
-    several objectives the rows are the Pareto front of the means, the best in the first objective
-    first. "left_out" says what has no row, and why.
+    A configuration that lost a seed, or that breaks a constraint under fresh seeds, comes after all
+    others. With several objectives the rows are the Pareto front of the means, the best in the
+    first objective first. "left_out" has the reason of everything without a row.
     """
     objectives = study.settings.objectives
     runs = study.confirmations()
@@ -76,7 +75,7 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
 
 
 def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
-    """None where the run has not ended well, learnt nothing or lacks a value of some objective."""
+    """None where the run has not ended well, never learned or lacks a value of an objective."""
     result = RunRecord(study.directory / run.name).result() or {}
     found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
     known = tuple(one for one in found if one is not None)
@@ -87,10 +86,8 @@ def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
 
 
 def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measured | None:
-    """An objective of a confirmation run, whose sample may be larger than that of the trials.
-
-    A full name says how large the sample of the trials was: then it is the same score that counts.
-    """
+    """An objective of a confirmation run. Its sample may be larger than that of the trials, so that
+    the score has another full name than theirs."""
     objective = study.settings.objectives[index]
     tried: Mapping[str, Protocol] = study.trials.user_attrs.get("protocols") or {}
     word = str(tried.get(str(index), {}).get("score", objective.metric))
@@ -101,7 +98,7 @@ def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measu
 
 
 def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
-    """Those that were measured as the first of them: comparable with it in every objective."""
+    """Those that are comparable with the first in every objective."""
     return [
         one
         for one in fresh
@@ -113,9 +110,9 @@ def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
 
 
 def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, Any]:
-    """One configuration over its fresh seeds, of which `planned` were run."""
+    """One configuration over its fresh seeds.   planned: how many were run."""
     first, run = fresh[0].measured[0], fresh[0].run
-    told = [_told(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
+    values = [_values(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
     breaks = broken_by_results(settings.limits, [one.result for one in fresh])
     row = {
         "model": fresh[-1].model,
@@ -123,14 +120,14 @@ def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, 
         "params": run.params,
         "score": first.score,
         "protocol": {k: v for k, v in first.protocol.items() if k not in REPEATABLE},
-        **{key: told[0][key] for key in ("mean", "std", "interval")},
+        **{key: values[0][key] for key in ("mean", "std", "interval")},
         "n_seeds": len(fresh),
         "n_failed": planned - len(fresh),
-        "values": told[0]["values"],
+        "values": values[0]["values"],
         "runs": [one.run.name for one in fresh],
         "selection_value": run.selection_value,
     }
-    several = {"objectives": told} if len(told) > 1 else {}
+    several = {"objectives": values} if len(values) > 1 else {}
     return row | several | ({"breaks": breaks} if breaks else {})
 
 
@@ -138,9 +135,9 @@ def _is_flawed(row: Mapping[str, Any]) -> bool:
     return row["n_failed"] > 0 or "breaks" in row
 
 
-def _told(measured: Sequence[Measured]) -> dict[str, Any]:
-    """std: of the sample, n - 1; interval: holds the mean with 95 % confidence (Student's t). Both
-    are None for a single seed."""
+def _values(measured: Sequence[Measured]) -> dict[str, Any]:
+    """std: of the sample (n - 1); interval: of the mean, 95 % confidence (Student's t). Both are
+    None for a single seed."""
     summary = summarize([one.value for one in measured])
     assert summary is not None, "a row has a run"
     return {
@@ -153,8 +150,7 @@ def _told(measured: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-    """The rows that no other one beats; one that lost a seed or breaks a constraint beats none
-    that did not."""
+    """The rows that no other one dominates."""
     points = [[one["mean"] for one in row["objectives"]] for row in rows]
     directions = [objective.direction for objective in objectives]
     front = pareto_front(points, directions, list(map(_is_flawed, rows)))
@@ -162,19 +158,19 @@ def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> l
 
 
 def _left_out(
-    study: SweepStudy, ranked: set[str], beaten: set[str], confirmed: set[str]
+    study: SweepStudy, with_row: set[str], beaten: set[str], confirmed: set[str]
 ) -> dict[str, str]:
-    """What has no row -> why: values of the key that `confirm.per` names, else winners.
+    """What has no row -> why: values of the key that `confirm.per` names, else trials.
 
-    ranked, beaten, confirmed: the trials with a row, those that others beat in every objective,
-    and those that were run again.
+    with_row, beaten, confirmed: the trials with a row, those that another one dominates, and those
+    with confirmation runs.
     """
     per, top = str(study.settings.confirm["per"]), study.settings.confirm["top"]
     if per == "config":
         breaks = {t.user_attrs["key"]: broken(t) for t in latest(study.trials) if broken(t)}
         lost = {
             key: BEATEN if key in beaten else _not_confirmed(study, key)
-            for key in sorted(confirmed - ranked)
+            for key in sorted(confirmed - with_row)
         }
         return lost | breaks
     trials = [t for t in latest(study.trials) if params_of(t, study.space) is not None]
@@ -192,13 +188,13 @@ def _left_out(
         elif not any(t.state == TrialState.COMPLETE for t in members):
             reasons[group] = f"none of its trials ran to its end: {_tally(members)}"
         elif all(broken(t) for t in members if t.state == TrialState.COMPLETE):
-            told = next(f"{t.user_attrs['key']} {broken(t)}" for t in members if broken(t))
-            reasons[group] = f"none of its trials meets the constraints: {told}"
+            example = next(f"{t.user_attrs['key']} {broken(t)}" for t in members if broken(t))
+            reasons[group] = f"none of its trials meets the constraints: {example}"
         elif not keys & confirmed:
             reasons[group] = f"its best trial is not among the {top} that were confirmed"
-        elif not keys & ranked and keys & beaten:
+        elif not keys & with_row and keys & beaten:
             reasons[group] = BEATEN
-        elif not keys & ranked:
+        elif not keys & with_row:
             reasons[group] = _not_confirmed(study, *(keys & confirmed))
     return reasons
 

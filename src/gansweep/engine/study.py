@@ -154,7 +154,7 @@ class SweepStudy:
                 unit = next(t for t in trials if t.number == attempt.trial.number)
                 attempt.runs = [self.population.planned(self.directory, unit, overrides)]
                 schedule = self.population.schedule(trials, attempt.runs[0].name)
-                attempt.schedule = [stretch.entry() for stretch in schedule]
+                attempt.schedule = [segment.entry() for segment in schedule]
                 return
             attempt.runs = [
                 PlannedRun(name, [*overrides, *self._seed_words(seed)], seed)

@@ -1,4 +1,4 @@
-"""Whether the seeds tell one configuration from others: t-tests, corrected by Holm."""
+"""Tests whether two configurations differ over their seeds: t-tests with Holm's correction."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from gansweep.judging.statistics import are_equal
 
-ALPHA = 0.05  # of calling any difference real that is none
+ALPHA = 0.05  # probability of a false difference among all comparisons
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference between the means of two configurations, and whether it is beyond chance.
+    """The difference between the means of two configurations, and whether it is significant.
 
-    difference: of the other's mean from the first's.   error: its standard error; 0 where neither
+    difference: the other's mean minus the first's.   error: its standard error; 0 where neither
         varies over its seeds, None where one of them has a single seed.
     freedom: degrees of freedom of the t-test.   paired: whether the test pairs equal seeds.
-    p: two-sided; after `holm` corrected. None where no test can be made.
-    interval: of the difference, at the level at which `holm` tests it: it holds 0 exactly where
-        the test does not tell the two apart. None where no test can be made.
+    p: two-sided; corrected after `holm`. None where no test is possible.
+    interval: of the difference, at the level at which `holm` tests it: it contains 0 exactly where
+        the difference is not significant. None where no test is possible.
     """
 
     difference: float
@@ -33,16 +33,15 @@ class Comparison:
 
     @property
     def apart(self) -> bool:
-        """Whether the difference is beyond chance. Of two that do not vary over several seeds
-        each, any difference is."""
+        """Whether the difference is significant. If neither varies over its seeds, any is."""
         return self.p < ALPHA if self.p is not None else self.error == 0 and self.difference != 0
 
 
 def compare(first: Mapping[Any, float], other: Mapping[Any, float]) -> Comparison:
     """The t-test of two configurations. Each: seed -> score, one seed at least.
 
-    Where both have the same seeds it is the paired t-test, else Welch's (Welch 1947, Biometrika
-    34): also where all pairs differ by the same, which says nothing of chance.
+    For equal seeds the paired t-test; else, or where all pairs differ by the same amount, Welch's
+    (Welch 1947, Biometrika 34).
     """
     a, b = list(first.values()), list(other.values())
     difference = math.fsum(b) / len(b) - math.fsum(a) / len(a)
@@ -64,9 +63,9 @@ def compare(first: Mapping[Any, float], other: Mapping[Any, float]) -> Compariso
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons in their order, each p corrected for how many there are.
+    """The comparisons in their order, each p corrected for their number.
 
-    With probability 1 - ALPHA no difference is called real that is none.
+    With probability 1 - ALPHA there is no false difference among the significant ones.
     Source: Holm 1979, Scandinavian Journal of Statistics 6(2).
     """
     tested = [place for place, one in enumerate(comparisons) if one.p is not None]
@@ -76,7 +75,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     for step, place in enumerate(tested):
         one, left = comparisons[place], len(tested) - step
         assert one.p is not None
-        if most < ALPHA:  # behind the first that is not told apart, all are tested as it was
+        if most < ALPHA:  # all after the first that is not significant are tested at its level
             level = ALPHA / left
         most = max(most, min(1.0, left * one.p))
         corrected[place] = replace(one, p=most, interval=_interval(one, level))

@@ -1,8 +1,8 @@
-"""The best score that a search of a given size is expected to find.
+"""The best score that a search with a given budget is expected to find.
 
-As Lucic et al. 2018 (arXiv:1711.10337, Figure 5) compare GANs: k trials are drawn from those that
-were run, with replacement (the bootstrap), and the best of them is noted. They drew; here the mean
-and the percentiles over all draws are computed exactly, from the order of the values.
+Source: Lucic et al. 2018, arXiv:1711.10337, Figure 5: the best of k trials that are drawn with
+replacement from all trials (the bootstrap). They sampled the draws; here the mean and percentiles
+over all draws are computed exactly, from the order of the values.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gansweep.judging.statistics import all_known
 from gansweep.judging.trials import Trial
 from gansweep.records.notation import plural
 
 MIN_TRIALS = 3
-TAIL = 0.05  # the band leaves out the luckiest and the unluckiest twentieth of all draws
+TAIL = 0.05  # of all draws, left out at each end of the band
 
 
 @dataclass(frozen=True)
 class Curve:
     """The best of k = 1, 2, ..., n trials over all draws.
 
-    mean: its expectation.   low, high: its 5th and 95th percentile, by size of the value.
+    mean: its expectation.   low, high: its 5th and 95th percentile, low <= high.
     """
 
     mean: list[float]
@@ -36,8 +37,7 @@ def expected_best(values: Sequence[float], direction: str | None) -> Curve:
     """The best of k draws with replacement from these values, for k = 1 to their number n.
 
     With y_1, ..., y_n from worst to best, the best of k draws is y_i or worse with probability
-    (i / n)^k, so it is y_i with probability (i / n)^k - ((i - 1) / n)^k.   direction: "maximize",
-    or anything else to minimise.
+    (i / n)^k, so it is y_i with probability (i / n)^k - ((i - 1) / n)^k.
     """
     n = len(values)
     ordered = sorted(values, reverse=direction != "maximize")
@@ -54,17 +54,17 @@ def expected_best(values: Sequence[float], direction: str | None) -> Curve:
 
 
 def _percentile(reached: Sequence[float], share: float) -> int:
-    """The index of the first value that the best of k draws stays at or below with this share."""
+    """The index of the value that the best of k draws does not exceed with this probability."""
     return bisect.bisect_left(reached, share, lo=1, hi=len(reached) - 1) - 1
 
 
 @dataclass(frozen=True)
 class Family:
-    """The trials of one model: what each came to, in `values`, and what it cost.
+    """The trials of one model: their scores and their cost, in the order in which they were tried.
 
-    values: in the order in which the trials were tried.   spent: the kimg that each took, over all
-    its seeds.   lost: how many came to no score and count with the worst one.
-    seconds: mean of a trial over all its seeds; None where a record has none.
+    spent: kimg of each trial, over all its seeds.   lost: how many have no score of their own and
+    count with the worst one.   seconds: mean of a trial over all its seeds; None where a record has
+    none.
     """
 
     model: str
@@ -90,21 +90,21 @@ class Family:
 def families(
     trials: Sequence[Trial], metric: str, direction: str | None, at: str
 ) -> tuple[list[Family], dict[str, str]]:
-    """The models that can be drawn, and why the others cannot.
+    """The models with enough trials, and for each other model the reason it is left out.
 
-    A trial that was stopped early has its last score, for the little that it cost. One that
-    diverged, collapsed, never learned or failed has spent its budget: it counts with the worst
-    value that any of these trials ended with. What is still under way is left out.
+    A pruned trial counts with its last score, at its small cost. A trial that diverged, collapsed,
+    never learned, failed or broke a constraint has spent its budget: it counts with the worst value
+    of all these trials. An unfinished trial is left out.
     """
-    told = [trial for trial in trials if trial.told]
-    outcomes = {t: t.value(metric, at) if t.has_score else None for t in told}
+    ended = [trial for trial in trials if trial.ended]
+    outcomes = {t: t.value(metric, at) if t.has_score else None for t in ended}
     known = [value for value in outcomes.values() if value is not None]
     if not known:
         return [], {}
     worst = min(known) if direction == "maximize" else max(known)
     found, missing = [], {}
     for model in dict.fromkeys(trial.model for trial in trials):
-        members = [trial for trial in told if trial.model == model]
+        members = [trial for trial in ended if trial.model == model]
         scored = [outcomes[trial] for trial in members]
         lost = scored.count(None)
         if len(members) < MIN_TRIALS:
@@ -119,5 +119,5 @@ def families(
 
 
 def _mean_seconds(trials: Sequence[Trial]) -> float | None:
-    known = [seconds for trial in trials if (seconds := trial.seconds) is not None]
-    return math.fsum(known) / len(known) if len(known) == len(trials) else None
+    known = all_known(trial.seconds for trial in trials)
+    return math.fsum(known) / len(known) if known else None

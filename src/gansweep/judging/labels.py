@@ -1,4 +1,4 @@
-"""What tells configurations apart, and the names that say so everywhere on the page."""
+"""The settings in which configurations differ, and the labels made of them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from gansweep.records.read import Run
 if TYPE_CHECKING:
     from gansweep.judging.leaderboard import Row
 
-# Keys of the configuration that name or place a run, but do not change what it learns.
+# Keys of the configuration that do not change what a run learns.
 BOOKKEEPING = {
     *("name", "group", "runs_dir", "resume", "tracker", "choices", "extra_packages"),
     "callbacks",
 }
 SEEDS = {"seed", "noise_seed"}
-LONG = 40  # letters; a name beyond is too long for a sentence, a legend or a column
+LONG = 40  # characters; a longer name does not fit a sentence, a legend or a column
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The configuration as dotted keys, without what only names, places, seeds or watches the run.
-
-    Of the callbacks, which change no gradient, only the rules that end a run are told.
-    """
+    """The configuration as dotted keys, without names, places, seeds and callbacks, but with the
+    callbacks that can stop a run."""
     flat: dict[str, Any] = {}
     watchers = run.config.get("callbacks")
     for name, options in watchers.items() if isinstance(watchers, dict) else ():
@@ -53,10 +51,10 @@ def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def parameters(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What a sweep searched -> the settings that go with it, itself first.
+    """Parameter of a sweep -> the settings that go with it, itself first.
 
-    What differs only between models, such as the width that each of them was given, cannot be
-    told from the model and goes with it.   trials: the parameters of each.
+    A setting that differs only between models, such as the width of each, goes with the model.
+    trials: the parameters of each.
     """
     differing = varied(trials)
     if "model" not in differing:
@@ -84,8 +82,8 @@ def label(rows: Sequence[Row]) -> dict[str, str]:
         keys = [key for key in varied([row.settings for row in same]) if key != "model"]
         for row in same:
             row.settings = {key: row.settings[key] for key in keys if key in row.settings}
-            told = [f"on {data}" if several_data else "", settings_text(row.settings, names)]
-            row.detail = ", ".join(filter(None, told))
+            parts = [f"on {data}" if several_data else "", settings_text(row.settings, names)]
+            row.detail = ", ".join(filter(None, parts))
     counts = Counter((row.model, row.detail) for row in rows)
     for row in rows:
         if counts[row.model, row.detail] > 1:
@@ -96,12 +94,12 @@ def label(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _shorten(rows: Sequence[Row]) -> None:
-    """A long label gives way to the trial's name, as `gansweep sweep` shows it while it runs."""
+    """Replace a long label by the trial's name, as `gansweep sweep` shows it."""
     for row in rows:
         row.name = row.label
     long = [row for row in rows if len(row.label) > LONG]
-    for told in (_sweep_and_trial, _trial):
-        names = {row.key: told(row) for row in long}
+    for name_of in (_sweep_and_trial, _trial):
+        names = {row.key: name_of(row) for row in long}
         counts = Counter(names.values())
         for row in long:
             if names[row.key] and counts[names[row.key]] == 1:
@@ -109,7 +107,7 @@ def _shorten(rows: Sequence[Row]) -> None:
 
 
 def _trial(row: Row) -> str:
-    """ "gan t0004"; "" for what no sweep has tried."""
+    """ "gan t0004"; "" outside a sweep."""
     return f"{row.model} {row.trial}" if row.trial else ""
 
 

@@ -21,8 +21,7 @@ from gansweep.metrics.protocol import scores_called
 from gansweep.records.notation import listing, plural
 from gansweep.records.read import Run
 
-# Where several scores were measured by as many runs, the first of these ranks; the columns of the
-# tables follow the same order.
+# The order of the columns. The first of these ranks where equally many runs measured each.
 PREFERENCE = (
     *("fid", "fid_infinity", "kid", "modes", "high_quality", "reverse_kl", "is"),
     *("precision", "recall", "density", "coverage", "memorisation"),
@@ -37,13 +36,13 @@ def is_confirmation(run: Run) -> bool:
 class Row:
     """One configuration. Its numbers are over `complete`: finished runs, one for each seed.
 
-    stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (what a sweep chose
-    among, so its value is optimistic). key: equal for no other row.
-    settled: False for a trial that came to no outcome, though some run of it ended well.
+    key: unique.   stage: "confirmed" (fresh seeds after a sweep), "run" (no sweep) or "trial" (the
+        sweep chose among these, so the value is optimistic).
+    settled: False for a trial that cannot win, though some run of it ended well.
     breaks: the constraints of its sweep that a confirmed configuration breaks under fresh seeds.
-    unscored: how many of `complete` ended with a ranking score that is no finite number.
-    settings: those that tell the row from others of its model; detail: the same in words.
-    label: the model with all of that.   name: the label, or the trial's name where that is long.
+    unscored: how many of `complete` ended with a ranking score that is not finite.
+    settings: those in which it differs from other rows of its model; detail: the same in words.
+    label: the model with the detail.   name: the label, or the trial's name if the label is long.
     """
 
     key: str
@@ -80,14 +79,14 @@ class Row:
 
     @property
     def lost(self) -> int:
-        """How many runs of the row's stage came to no result for a reason of their own."""
+        """How many runs of the row's stage failed, or ended without a score."""
         counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
         return sum(run.status in FAILED for run in counted) + self.unscored
 
     @property
     def flaw(self) -> str:
-        """What puts the row behind all without a flaw: "lost 1 seed" where its numbers are over
-        the survivors alone, "breaks seconds <= 60 (81.2)"; "" without one."""
+        """Why the row comes after all others: "lost 1 seed" if its numbers leave out failed seeds,
+        "breaks seconds <= 60 (81.2)"; "" without a flaw."""
         lost = [f"lost {plural(self.lost, 'seed')}"] if self.lost else []
         breaks = [f"breaks {listing(self.breaks, 'and')}"] if self.breaks else []
         return " and ".join([*lost, *breaks])
@@ -101,8 +100,8 @@ class Row:
         return self.last if at == "last" else self.best
 
     def by_seed(self, score: str, at: str) -> dict[Any, float]:
-        """Seed -> the score of the complete run with that seed, where it has one. A run without
-        a seed counts by its directory."""
+        """Seed -> the score of the complete run with that seed, if it has one. The directory stands
+        for the seed where a record has none."""
         found = {
             run.directory if run.seed is None else run.seed: run.value(score, at)
             for run in self.complete
@@ -122,14 +121,14 @@ class Row:
 
 @dataclass
 class Board:
-    """The leaderboard: ranked rows, the scores that may be compared and those that may not.
+    """The leaderboard: rows, the scores that may be compared and those that may not.
 
-    metric: what ranks the confirmed configurations and plain runs.   trial_metric: what ranks a
-    sweep's trials; another score where the winners were confirmed with a larger sample.
-    at: whether a run counts with its "last" value or its "best" on the way.
-    open_rows: the configurations of which no run has finished.
-    early: the runs that came to no result, and those that a rule stopped when they had one.
-    names: the short name of each setting, the same wherever it is named.
+    metric: ranks confirmed configurations and plain runs.   trial_metric: ranks a sweep's trials;
+        another score if the winners were confirmed with a larger sample.
+    at: whether a run counts with its "last" value or with its "best".
+    rows: the ranked ones first.   open_rows: configurations without a finished run.
+    early: runs without a result, and those that a stop rule ended.
+    names: the short name of each setting.
     """
 
     metric: str | None
@@ -160,10 +159,9 @@ class Board:
 def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     """Rank the configurations of `runs` by the mean of `metric` over their seeds.
 
-    metric: a score's full name, or a word ("fid") that stands for one; by default the sweep's
-    objective, else the score that most runs have. A run counts with its last value, unless
-    every sweep among the runs reads its objective at the best: the best of many noisy values
-    flatters.
+    metric: a score's full name, or its word ("fid"); by default the sweep's objective, else the
+        score that most runs have. A run counts with its last value, unless every sweep among the
+        runs reads its objective at="best": the best of many noisy values flatters.
     Raises: UserError if no run has `metric`, or if it was measured under several protocols.
     """
     refused = refusals(runs)
@@ -173,7 +171,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         ranking: str | None = _asked_metric(runs, metric, scores, refused)
         trial_metric = ranking
     else:
-        # what confirms a winner ranks it, be it measured otherwise than the trials
+        # the score of the confirmations first: it may differ from that of the trials
         by_stage = sorted(runs, key=lambda run: not (is_confirmation(run) and run.complete))
         ranking = _default_metric(by_stage, scores)
         trials = [run for run in runs if run.sweep and not is_confirmation(run)]
@@ -208,7 +206,9 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
     for refusal in refused:
         if refusal.score == word:
             raise refusal.error(scores)
-    found = [word] if word in scores else _scores_called(runs, word, scores)
+    protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
+    called = [score for score in scores if score in scores_called(protocols, word)]
+    found = [word] if word in scores else called
     if len(found) == 1:
         return found[0]
     known = ", ".join(scores) or "none"
@@ -218,14 +218,8 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
     )
 
 
-def _scores_called(runs: Sequence[Run], word: str, scores: list[str]) -> list[str]:
-    """The scores that a word such as "fid" can stand for."""
-    protocols = {score: run.protocols.get(score, {}) for run in runs for score in run.protocols}
-    return [score for score in scores if score in scores_called(protocols, word)]
-
-
 def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
-    """What training measured before what was evaluated after it, each by preference."""
+    """Scores of the training before those of `gansweep evaluate`, each in order of preference."""
     protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
 
     def place(score: str) -> tuple[bool, int, str]:
@@ -262,7 +256,7 @@ def _rows(runs: Sequence[Run], scores: list[str]) -> list[Row]:
 
 
 def _configuration(run: Run) -> str:
-    """Equal for two runs that differ in nothing but their seed."""
+    """Equal for two runs that differ in their seed alone."""
     if run.sweep:
         parts: list[Any] = [str(run.directory.parent), run.sweep.name, run.sweep.params]
     else:
@@ -275,7 +269,7 @@ def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
     stage = "confirmed" if any(run.complete for run in confirmed) else "run"
     if members[0].sweep and stage == "run":
         stage = "trial"
-    # The trial that made a sweep choose this configuration is no fair sample of it.
+    # The trial for which the sweep chose this configuration is not counted: its value flatters.
     counted = confirmed if stage == "confirmed" else members
     by_seed: dict[Any, Run] = {}
     for run in sorted(counted, key=lambda run: str(run.result.get("ended", ""))):
@@ -297,7 +291,7 @@ def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
 
 
 def _rank(board: Board) -> None:
-    """Confirmed rows and plain runs first, trials after them, each by the mean; ties share.
+    """Confirmed rows and plain runs first, then trials, each by the mean; ties share a rank.
 
     A row with a flaw comes after those without one. A trial that lacks seeds or breaks a constraint
     comes last and has no rank.
@@ -318,10 +312,9 @@ def _rank(board: Board) -> None:
 
 
 def leader(board: Board, score: str) -> Row | None:
-    """The best row of the first stage by this score; None where its direction is unknown, or where
-    several are the best.
+    """The best row of the first stage by this score, without rows with a flaw unless all have one.
 
-    Rows with a flaw are left out, unless all have one.
+    None where the score has no direction, or where several rows are the best.
     """
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
     having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]

@@ -1,4 +1,4 @@
-"""How an attempt ended, by what the records of its runs say."""
+"""How a trial of a sweep ended, by the records of its runs."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ class Measured:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial came to. `status` is None where some run has not ended yet."""
+    """The end of a trial. `status` is None where some run has not ended yet."""
 
     status: str | None
     reason: str = ""
     measured: tuple[Measured, ...] = ()  # one for each objective, where the trial succeeded
     failure: str = ""  # one of statuses.FAILURES, where the status is "failed"
-    alike: str = ""  # equal for failures that have one cause
+    alike: str = ""  # equal for failures of the same cause
 
 
 def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) -> Outcome:
     """The outcome of a trial whose runs have these records.
 
-    One run that gave up or was pruned decides: a mean over the others would flatter the trial. So
-    does one whose samples resemble nothing, though it ran to its end: many such have one and the
-    same score, which is worth nothing.
+    One failed or pruned run decides: a mean over the others would flatter the trial. So does one
+    that never learned: its score is no result, and many such runs have the same score.
     """
     results = [record.result() or {} for record in records]
     for result in results:
         status, reason = judged_status(result, objectives[0].at)
         if status in (*FAILED, "pruned"):
-            return _given_up(status, reason, result)
+            return _failed(status, reason, result)
     if not all(_has_succeeded(result) for result in results):
         return Outcome(None)
     try:
@@ -55,16 +54,17 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
 
 
-def _given_up(status: str, reason: str, result: dict[str, Any]) -> Outcome:
+def _failed(status: str, reason: str, result: dict[str, Any]) -> Outcome:
     if status != "failed":
         return Outcome(status, reason)
-    # a child killed in the moment between training's word and its own has not said which
+    # a child that was killed just after the training wrote its status has not added the kind
     kind, alike = result.get("failure", BUG), result.get("failed_at", "")
     return Outcome(status, reason, failure=str(kind), alike=str(alike))
 
 
 def _has_succeeded(result: dict[str, Any]) -> bool:
-    """A trial's run that pauses has ended a unit of a population; one that confirms goes on."""
+    """A paused run of a trial has ended a generation of a population; a paused confirmation is not
+    over."""
     if result.get("status") == "paused":
         return bool((result.get("sweep") or {}).get("role") == "trial")
     return result.get("status") in ENDED_WELL
@@ -83,6 +83,6 @@ def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measur
     ):
         raise ValueError(
             f"{score} is to be {protocol['direction']}d, and this sweep {objective.direction}s. "
-            f"Start another with sweep.objective.metric={protocol['score']}"
+            f"Start a new sweep with sweep.objective.metric={protocol['score']}"
         )
     return Measured(score, statistics.fmean(values), protocol)

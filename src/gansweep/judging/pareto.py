@@ -11,7 +11,7 @@ from gansweep.judging.constraints import broken_by_runs
 from gansweep.judging.leaderboard import Board, Row
 from gansweep.judging.objective import Objective
 from gansweep.judging.ranking import pareto_front
-from gansweep.judging.statistics import Summary, summarize
+from gansweep.judging.statistics import Summary, all_known, summarize
 from gansweep.judging.trials import Sweep, sweeps_of
 from gansweep.records.read import Run
 
@@ -20,9 +20,8 @@ from gansweep.records.read import Run
 class Candidate:
     """A configuration with a value of every objective, over its seeds.
 
-    run: the name of its first.   name, label: as those of its row.   lost: runs of it that came to
-    no result.   on_front: no other candidate is better in one objective without being worse in
-    another.
+    run: the name of its first run.   name, label: those of its row.   lost: how many of its runs
+    have no result.   on_front: no other candidate dominates it.
     """
 
     run: str
@@ -46,9 +45,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Front:
-    """What a sweep's trials, or its confirmation runs, came to in each objective.
+    """The trials of a sweep, or its confirmed configurations, in each objective.
 
-    columns: the full name of the score of each objective, or the key of the result.
+    columns: the full name of each objective's score, or the key of the result.
     """
 
     objectives: tuple[Objective, ...]
@@ -67,8 +66,8 @@ class Front:
 
 
 def fronts(board: Board) -> list[tuple[Sweep, Front | None, Front | None]]:
-    """(sweep, front of its trials, front of its confirmed configurations), for every sweep that
-    has several objectives."""
+    """(sweep, front of its trials, front of its confirmed configurations) of every sweep with
+    several objectives."""
     refused = {refusal.score for refusal in board.refused}
     row_of = {run.directory: r for r in [*board.rows, *board.open_rows] for run in r.runs}
     found = []
@@ -106,31 +105,19 @@ def _front(
         columns.append(column)
     found, flawed = [], []
     for members in groups:
-        measured = [_values(run, objectives, columns) for run in members if run.complete]
-        complete = [values for values in measured if values is not None]
-        summaries = [summarize(values) for values in zip(*complete, strict=True)]
-        if complete:
-            values = tuple(summary for summary in summaries if summary)
-            first, lost = members[0], len(members) - len(complete)
+        ended = [run for run in members if run.complete]
+        pairs = list(zip(objectives, columns, strict=True))
+        measured = [all_known(o.value(run, column) for o, column in pairs) for run in ended]
+        scored = [values for values in measured if values is not None]
+        if scored:
+            values = tuple(filter(None, (summarize(one) for one in zip(*scored, strict=True))))
+            first, lost = members[0], len(members) - len(scored)
             run, row = first.directory.name, row_of[first.directory]
             found.append(Candidate(run, first.model, row.name, row.label, values, lost))
-            flawed.append(
-                lost > 0 or broken_by_runs([run for run in members if run.complete]) != []
-            )
+            flawed.append(lost > 0 or broken_by_runs(ended) != [])
     if not found:
         return None
-    # a mean over the survivors alone beats none over all seeds, nor does what breaks a constraint
     points = [one.point for one in found]
     best = pareto_front(points, [objective.direction for objective in objectives], flawed)
     candidates = [replace(one, on_front=place in best) for place, one in enumerate(found)]
     return Front(objectives, tuple(columns), candidates)
-
-
-def _values(
-    run: Run, objectives: Sequence[Objective], columns: Sequence[str]
-) -> list[float] | None:
-    found = [
-        objective.value(run, column) for objective, column in zip(objectives, columns, strict=True)
-    ]
-    known = [value for value in found if value is not None]
-    return known if len(known) == len(found) else None

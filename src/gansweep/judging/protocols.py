@@ -1,4 +1,4 @@
-"""Which numbers may stand in one column: those measured under the same protocol."""
+"""Which scores compare: those that were measured under the same protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gansweep.records.read import Run
 
 @dataclass(frozen=True)
 class Refusal:
-    """A score that was measured under several protocols, and by which runs."""
+    """A score that was measured under several protocols, with the runs of each."""
 
     score: str
     groups: list[tuple[dict[str, Any], list[Run]]]
@@ -75,8 +75,8 @@ def refusals(runs: Sequence[Run]) -> list[Refusal]:
 
 
 def measured_with(run: Run, score: str, word: str) -> str | None:
-    """The column of `word` that was measured with a score: under the same protocol in all that
-    both protocols state, and of the same checkpoint. None where there is none.
+    """The column of `word` that was measured together with a score: both protocols agree in every
+    key that both state, and in the checkpoint. None where there is none.
     """
     own = run.protocols.get(score, {})
     for name in run.called(word):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gansweep.records.notation import ROUNDING, bracketed, mean_and_std
@@ -28,7 +28,7 @@ class Summary:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Bounds of the mean with 95 % confidence: mean ± t * error, with Student's t of n - 1
+        """The 95 % confidence interval of the mean: mean ± t * error, by Student's t of n - 1
         degrees of freedom. None for a single seed, and where the seeds do not differ."""
         if not self.error:
             return None
@@ -59,6 +59,13 @@ def summarize(values: Sequence[float]) -> Summary | None:
         return Summary(mean, 0.0, 0.0, tuple(values))
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return Summary(mean, std, std / math.sqrt(n), tuple(values))
+
+
+def all_known(values: Iterable[float | None]) -> list[float] | None:
+    """The values; None where one is missing."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else None
 
 
 def are_equal(values: Sequence[float], size: float | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""The trials of a sweep: one for each key, over its seeds."""
+"""A sweep as its runs tell it: trials over their seeds, confirmations, what the budget went to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from gansweep.judging.constraints import broken_by_runs
 from gansweep.judging.objective import Objective, objectives_of
+from gansweep.judging.statistics import all_known
 from gansweep.judging.statuses import (
     BREAKS_CONSTRAINT,
     ENDED_WELL,
@@ -31,7 +32,7 @@ CONFIRMED = "confirmation runs"
 class Trial:
     """One configuration that a sweep tried, under one seed or several.
 
-    planned: how many seeds the sweep gives to each trial.
+    planned: the number of seeds of each trial of the sweep.
     """
 
     runs: list[Run]
@@ -57,10 +58,8 @@ class Trial:
 
     @property
     def status(self) -> str:
-        """One run that gave up or was pruned decides, as it does for the sweep.
-
-        A trial of which every run ended well before all seeds had run was pruned between two; one
-        that ended well and breaks a constraint of its sweep is no winner.
+        """One failed or pruned run decides, as in the sweep. A trial whose runs all ended well and
+        that lacks seeds was pruned between two of them.
         """
         statuses = [run.status for run in self.runs]
         for decisive in (NO_WINNER, UNFINISHED):
@@ -72,18 +71,16 @@ class Trial:
         return BREAKS_CONSTRAINT if broken_by_runs(self.runs) else statuses[-1]
 
     @property
-    def told(self) -> bool:
-        """Whether nothing more will come of it."""
+    def ended(self) -> bool:
         return self.status not in UNFINISHED
 
     @property
     def complete(self) -> bool:
-        return self.told and self.status not in NO_WINNER
+        return self.ended and self.status not in NO_WINNER
 
     @property
     def has_score(self) -> bool:
-        """Whether all its seeds came to a score that stands for what it cost: where it was stopped
-        early, the score that it had by then."""
+        """Whether all its seeds have a score; a pruned one has its last score."""
         return self.complete or (self.status == "pruned" and len(self.runs) == self.planned)
 
     @property
@@ -99,20 +96,18 @@ class Trial:
     @property
     def seconds(self) -> float | None:
         """Training time over all seeds; None where a record has none."""
-        found = [run.number("seconds") for run in self.runs]
-        known = [value for value in found if value is not None]
-        return math.fsum(known) if len(known) == len(found) else None
+        known = all_known(run.number("seconds") for run in self.runs)
+        return None if known is None else math.fsum(known)
 
     def value(self, metric: str, at: str) -> float | None:
         """The mean over the seeds; None where a run has no such value."""
-        found = [run.value(metric, at) for run in self.runs]
-        known = [value for value in found if value is not None]
-        return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+        known = all_known(run.value(metric, at) for run in self.runs)
+        return math.fsum(known) / len(known) if known else None
 
 
 @dataclass
 class Sweep:
-    """The runs of one sweep: its trials in the order of their names, and what confirms them."""
+    """The runs of one sweep: its trials in the order of their names, and its confirmation runs."""
 
     name: str
     trials: list[Trial] = field(default_factory=list)
@@ -120,7 +115,7 @@ class Sweep:
 
     @property
     def scheduled(self) -> list[Trial]:
-        """The members of a population that wrote down their schedule."""
+        """The members of a population whose records have their schedule."""
         return [t for t in self.trials if t.first.sweep and t.first.sweep.schedule]
 
     @property
@@ -159,10 +154,10 @@ def trials_of(runs: Sequence[Run]) -> list[Trial]:
 
 @dataclass(frozen=True)
 class Spent:
-    """What ended alike: how many, how many images they saw, and how long that took.
+    """The cost of all trials with the same end.
 
-    share: of the images of the whole sweep; None where it saw none.   seconds: None where a
-    record has none.
+    share: of the images of the whole sweep; None where it saw none.   seconds: of training; None
+        where a record has none.
     """
 
     end: str
@@ -173,20 +168,17 @@ class Spent:
 
 
 def ending(trial: Trial) -> str:
-    """How a trial ended, in words: its status, and of a failure which kind."""
-    if trial.status != "failed":
-        return trial.status
-    kind = str(trial.decisive.result.get("failure"))
-    return KINDS.get(kind, "failed")
+    """A trial's status; of a failed one with the kind of its failure."""
+    kind = trial.decisive.result.get("failure")
+    return KINDS.get(str(kind), "failed") if trial.status == "failed" else trial.status
 
 
 def spent_by_end(sweep: Sweep) -> list[Spent]:
-    """A line for each kind of end, the good ones first, then the confirmation runs."""
+    """The cost of each end: good ends first, the confirmation runs last."""
     groups: dict[str, list[Trial]] = {}
     for trial in sweep.trials:
         groups.setdefault(ending(trial), []).append(trial)
-    ends = [end for end in ORDER if end in groups]
-    ordered = {end: groups[end] for end in [*ends, *(end for end in groups if end not in ORDER)]}
+    ordered = {end: groups[end] for end in [*ORDER, *groups] if end in groups}
     if sweep.confirmations:
         ordered[CONFIRMED] = [Trial([run]) for run in sweep.confirmations]
     total = math.fsum(trial.kimg for members in ordered.values() for trial in members)
@@ -195,6 +187,6 @@ def spent_by_end(sweep: Sweep) -> list[Spent]:
 
 def _spent(end: str, members: Sequence[Trial], total: float) -> Spent:
     kimg = math.fsum(trial.kimg for trial in members)
-    times = [seconds for trial in members if (seconds := trial.seconds) is not None]
-    whole = math.fsum(times) if len(times) == len(members) else None
-    return Spent(end, len(members), kimg, kimg / total if total else None, whole)
+    times = all_known(trial.seconds for trial in members)
+    seconds = None if times is None else math.fsum(times)
+    return Spent(end, len(members), kimg, kimg / total if total else None, seconds)

@@ -1,4 +1,4 @@
-"""Who leads a leaderboard, in words, and whether the seeds can tell."""
+"""The verdict in words: which configuration leads, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gansweep.judging.statistics import Summary
 from gansweep.judging.statuses import NEVER_LEARNED
 from gansweep.records.notation import listing, number, plural, rounded
 
-NAMED = 2  # of the rows of which one thing is said; more are counted
+NAMED = 2  # rows that a sentence names; more are counted
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A row that may be as good as the first, and how it compares with it."""
+    """A row that is compared with the first."""
 
     row: Row
     summary: Summary
@@ -28,26 +28,26 @@ class Rival:
 
 
 def verdict(board: Board) -> str:
-    """A few sentences: who has the best mean, by how much, and whether the seeds can tell.
+    """A few sentences: which row has the best mean, by how much, and whether that is significant.
 
-    A leader is called one only where a t-test tells it from every other row, by Holm's correction
-    for all of them: it was picked as the best, and one of many is soon best by chance.
+    There is a clear winner only where a t-test with Holm's correction separates it from every other
+    row: among many, some row is soon the best by chance.
     """
-    goals = max((len(run.sweep.objectives) for run in board.runs if run.sweep), default=1)
+    objectives = max((len(run.sweep.objectives) for run in board.runs if run.sweep), default=1)
     if not board.ranked:
         return _nobody(board)
     first = board.ranked[0]
-    told = _leader(board, first) + (f" {first.name} {first.flaw}." if first.flaw else "")
-    if goals == 1:
-        return told
+    text = _leader(board, first) + (f" {first.name} {first.flaw}." if first.flaw else "")
+    if objectives == 1:
+        return text
     return (
-        f"{told} This ranks by the first of {goals} objectives; the Pareto front weighs "
+        f"{text} This ranks by the first of {objectives} objectives; the Pareto front weighs "
         "all of them."
     )
 
 
 def rivals_of(board: Board, first: Row) -> list[Rival]:
-    """Every other row that is compared with the first: those of its stage without a flaw."""
+    """The rows that are compared with the first: the others of its stage without a flaw."""
     found = [row for row in _others(board, first) if not row.flaw]
     base = first.by_seed(board.ranks(first.stage) or "", board.at)
     tested = holm(
@@ -58,7 +58,7 @@ def rivals_of(board: Board, first: Row) -> list[Rival]:
 
 
 def _others(board: Board, first: Row) -> list[Row]:
-    """What was confirmed is not compared with trials, whose values are the best of many."""
+    """Confirmed rows are not compared with trials, whose values are the best of many."""
     rows = [row for row in board.ranked if row is not first]
     return [row for row in rows if first.stage == "trial" or row.stage != "trial"]
 
@@ -81,12 +81,12 @@ def _leader(board: Board, first: Row) -> str:
     level = [one for one in rivals if not one.against.apart]
     clear = [one for one in rivals if one.against.apart]
     if level:
-        told = f"No clear winner: {first.name} has the best mean, {reached}. {_contested(level)}"
-        told += f" It is clear of {_named(clear)}." if clear else ""
+        text = f"No clear winner: {first.name} has the best mean, {reached}. {_contested(level)}"
+        text += f" It is clear of {_named(clear)}." if clear else ""
     else:
-        told = f"{first.name} leads with {reached}. {_behind(board, clear, others)}"
+        text = f"{first.name} leads with {reached}. {_behind(board, clear, others)}"
     nearest = level[0].row if level else others[0]
-    return f"{told}{_left_out(others)}{_method(rivals)}{_unequal_clocks(first, nearest)}"
+    return f"{text}{_left_out(others)}{_method(rivals)}{_unequal_clocks(first, nearest)}"
 
 
 def _nobody(board: Board) -> str:
@@ -101,28 +101,28 @@ def _nobody(board: Board) -> str:
 
 
 def _behind(board: Board, clear: Sequence[Rival], others: Sequence[Row]) -> str:
-    """What is said of the second where the leader is clear of all that kept their seeds."""
+    """About the second, where the first is significantly better than all rivals."""
     if not clear:
         summary = board.judged(others[0])
         return f"{others[0].name} comes next with {summary}, but {others[0].flaw}."
     second = clear[0]
-    told = f"{second.row.name} follows with {second.summary}, {_distance(second)}"
+    text = f"{second.row.name} follows with {second.summary}, {_distance(second)}"
     least = max(clear, key=lambda one: one.against.p or 0.0)
     if least is not second:
-        return f"{told}; the least certain of the {len(clear)} is {least.named_with_p}."
-    return f"{told}."
+        return f"{text}; the least certain of the {len(clear)} is {least.named_with_p}."
+    return f"{text}."
 
 
 def _contested(level: Sequence[Rival]) -> str:
-    """What is said of the rows that may be as good as the first, the nearest of them by name."""
+    """About the rows that may be as good as the first; the nearest is named."""
     nearest, more = level[0], level[1:]
     also = f" The same holds for {_named(more)}." if more else ""
-    told = f"{nearest.row.name} follows with {nearest.summary}"
+    text = f"{nearest.row.name} follows with {nearest.summary}"
     if nearest.against.difference == 0:
         return f"{nearest.row.name} has the same.{also}"
     if nearest.against.error is None:
-        return f"{told}; with a single seed, their order may be chance.{also}"
-    return f"{told}, {_distance(nearest)}: run more seeds before calling one better.{also}"
+        return f"{text}; with a single seed, their order may be chance.{also}"
+    return f"{text}, {_distance(nearest)}: run more seeds before calling one better.{also}"
 
 
 def _named(rivals: Sequence[Rival]) -> str:
@@ -142,7 +142,7 @@ def _distance(rival: Rival) -> str:
 
 
 def _sign(one: Comparison) -> float:
-    """Turns the difference into one that is worse the larger it is: the first is the best."""
+    """Makes the difference positive where the other is worse: the first is the best."""
     return -1.0 if one.difference < 0 else 1.0
 
 
@@ -153,7 +153,7 @@ def _p_words(one: Comparison, before: str, after: str) -> str:
 
 
 def _left_out(others: Sequence[Row]) -> str:
-    """Which rows are not compared, since their means are over what is left of them."""
+    """The rows that are not compared: their means leave out seeds, or they break a constraint."""
     flawed = [f"{row.name}, which {row.flaw}" for row in others if row.flaw]
     if not flawed or len(flawed) == len(others):
         return ""
@@ -163,7 +163,7 @@ def _left_out(others: Sequence[Row]) -> str:
 
 
 def _method(rivals: Sequence[Rival]) -> str:
-    """The test behind each p and interval; "" where there was none."""
+    """The test behind p and the intervals; "" without one."""
     tested = [one.against for one in rivals if one.against.p is not None]
     if not tested:
         return ""

@@ -15,6 +15,10 @@ class Segment:
     params: dict[str, Any]
     source: str | None
 
+    def entry(self) -> dict[str, Any]:
+        """As the record keeps it."""
+        return {"kimg": self.kimg, "params": self.params, "from": self.source}
+
 
 @dataclass(frozen=True)
 class SweepPart:

@@ -39,8 +39,8 @@ class Table:
 def leaderboard_text(board: Board, width: int = 80) -> str:
     """The leaderboard in at most `width` columns, and the verdict.
 
-    The confirmed configurations and plain runs; then, of each model that is not among them, the
-    best trial. A sweep that confirmed nothing shows the best trial of each model.
+    Confirmed configurations and plain runs come first, then the best trial of each model without
+    one. A sweep that confirmed nothing shows the best trial of each model.
     """
     chosen = [row for row in board.rows if row.stage != "trial"]
     trials = _best_trials(board, {row.model for row in chosen})
@@ -64,13 +64,13 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
 
 
 def _legend(board: Board, width: int) -> list[str]:
-    """What the ± and the brackets mean, where there are any."""
+    """The meaning of ± and brackets, where there are any."""
     spread = any((summary := board.judged(row)) and summary.interval for row in board.rows)
     return _wrap(LEGEND, width) if spread else []
 
 
 def _details(rows: Sequence[Row], width: int) -> list[str]:
-    """The settings of the rows whose name leaves them out."""
+    """The settings of rows with a shortened name."""
     lines = []
     for row in rows:
         if row.name != row.label:
@@ -79,7 +79,7 @@ def _details(rows: Sequence[Row], width: int) -> list[str]:
 
 
 def front_table(sweep: Sweep, front: Front, confirmed: bool) -> Table:
-    """The members of a front with the mean of every objective."""
+    """The members of a front with their mean of every objective."""
     what = "confirmed with fresh seeds" if confirmed else "of the trials"
     rows = [[one.name, one.seeds, *map(_mean, one.values)] for one in front.members]
     heads = [
@@ -96,7 +96,7 @@ def _mean(summary: Summary) -> str:
 
 
 def _front_lines(table: Table, width: int) -> list[str]:
-    """A sentence for each member of a Pareto front, with its value of every objective."""
+    """A sentence for each member of a Pareto front, with its values."""
     lines = _wrap(f"{table.caption}: {'; '.join(table.heads[2:])}", width)
     for name, seeds, *values in table.rows:
         text = f"{name}, {plural(int(seeds), 'seed') if seeds.isdigit() else seeds + ' seeds'}"
@@ -113,7 +113,7 @@ def _best_trials(board: Board, without: set[str]) -> list[Row]:
 
 
 def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
-    """Headings and a line for each row; what has no room is left out from the right."""
+    """Headings and a line for each row; columns that do not fit are dropped from the right."""
     heads = ["#", "configuration", "score", "95 %", "seeds", "kimg", "images/s"]
     cells = []
     for row in rows:
@@ -131,7 +131,7 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
 
 
 def _seeds(row: Row) -> str:
-    """ "3", or "1 of 3" where some came to no result."""
+    """ "3", or "1 of 3" where some have no result."""
     return f"{row.seeds} of {row.seeds + row.lost}" if row.lost else str(row.seeds)
 
 
@@ -140,7 +140,7 @@ def _spare(widths: Sequence[int], width: int) -> int:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Names to the left, numbers to the right; what is too long ends in "…"."""
+    """Names to the left, numbers to the right; a text that is too long ends in "…"."""
     parts = []
     for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         cut = cell if len(cell) <= width else cell[: width - 1] + "…"
@@ -153,9 +153,9 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _columns(board: Board, metric: str | None) -> list[str]:
-    """The scores of a table that leaves the page, where no notice can stand beside them.
+    """The scores of a table in a file, which has no room for a notice on a refused one.
 
-    Raises: UserError if a score was refused and the user did not choose one that can stand.
+    Raises: UserError if a score was refused and the user did not choose another one.
     """
     if metric is not None:
         return [metric]
@@ -165,11 +165,11 @@ def _columns(board: Board, metric: str | None) -> list[str]:
 
 
 def leaderboard_csv(board: Board, metric: str | None = None) -> str:
-    """One line for each configuration; each score's mean, spread and protocol in own columns.
+    """One line for each configuration, with columns for each score's mean, spread and protocol.
 
-    std: the standard deviation over seeds; stderr: that of the mean; ci95_low and ci95_high: the
-    95 % confidence interval of the mean (Student's t). All empty for a single seed.
-    metric: write this score alone. Raises: UserError if a score has several protocols.
+    std: standard deviation over seeds; stderr: standard error of the mean; ci95_low, ci95_high: its
+    95 % confidence interval (Student's t). All empty for a single seed.
+    metric: write this score alone.   Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
     moments = ("mean", "std", "stderr", "ci95_low", "ci95_high")
@@ -228,9 +228,9 @@ def latex_escape(text: str) -> str:
 def leaderboard_latex(board: Board, metric: str | None = None) -> str:
     """A booktabs table (`\\usepackage{booktabs}`); the best value of each score is bold.
 
-    The score that ranks has a column of the 95 % intervals of its means beside it. What a name
-    leaves out of a configuration's settings stands in a comment.
-    metric: write this score alone. Raises: UserError if a score has several protocols.
+    The ranking score has a second column, with the 95 % intervals of its means. The settings of
+    rows with a shortened name are in comments.
+    metric: write this score alone.   Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
     within = {s for s in scores if s in (board.metric, board.trial_metric)}

@@ -27,6 +27,7 @@ from typing import Any
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from gansweep.records.record import RunRecord, Source, replace_atomically
+from gansweep.records.sweep_part import Segment
 from gansweep.records.writer import writing
 from gansweep.search.domains import Choice, Domain, Fixed, Interval, Scalar, Steps
 from gansweep.search.pruning import last_attempts
@@ -46,18 +47,6 @@ class PlannedRun:
     seed: int | None = None  # None: that of the sweep, or of the search space
     until_kimg: float | None = None  # where it pauses; None: its whole budget
     source: Source | None = None  # whose weights it begins with, where not its own
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The settings that hold from `kimg` on, and whose weights were taken over then, if any's."""
-
-    kimg: float
-    params: dict[str, Any]
-    source: str | None
-
-    def entry(self) -> dict[str, Any]:
-        return {"kimg": self.kimg, "params": self.params, "from": self.source}
 
 
 class Population:
@@ -144,27 +133,27 @@ class Population:
             return None
         return (generation + 1) * self.every_kimg
 
-    def schedule(self, trials: Sequence[FrozenTrial], member: str) -> list[Stretch]:
+    def schedule(self, trials: Sequence[FrozenTrial], member: str) -> list[Segment]:
         """What a member did itself."""
         units = units_of(trials)
         path = [units[member, g] for g in range(self.generations) if (member, g) in units]
         return self._joined(path)
 
-    def lineage(self, trials: Sequence[FrozenTrial], member: str) -> list[Stretch]:
+    def lineage(self, trials: Sequence[FrozenTrial], member: str) -> list[Segment]:
         """The settings that a member's weights were trained with, whoever trained them."""
         units, path = units_of(trials), []
         for generation in reversed(range(self.generations)):
             unit = units[member, generation]
             path.append(unit)
             member = unit.user_attrs["from"] or member
-        found: list[Stretch] = []
-        for stretch in self._joined(path[::-1]):
-            if not found or stretch.params != found[-1].params:
-                found.append(Stretch(stretch.kimg, stretch.params, None))
+        found: list[Segment] = []
+        for segment in self._joined(path[::-1]):
+            if not found or segment.params != found[-1].params:
+                found.append(Segment(segment.kimg, segment.params, None))
         return found
 
-    def _joined(self, path: Sequence[FrozenTrial]) -> list[Stretch]:
-        found: list[Stretch] = []
+    def _joined(self, path: Sequence[FrozenTrial]) -> list[Segment]:
+        found: list[Segment] = []
         for unit in path:
             source = unit.user_attrs["from"]
             try:
@@ -173,7 +162,7 @@ class Population:
                 continue
             if not found or source is not None or params != found[-1].params:
                 start = unit.user_attrs["generation"] * self.every_kimg
-                found.append(Stretch(start, params, source))
+                found.append(Segment(start, params, source))
         return found
 
     def keep_snapshot(self, directory: Path, trial: FrozenTrial) -> None:

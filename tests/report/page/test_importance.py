@@ -1,7 +1,9 @@
+import math
 import random
 from pathlib import Path
 from typing import Any
 
+import optuna
 from report_records import FID, part_of_sweep, write_run
 
 from gansweep.judging.leaderboard import leaderboard
@@ -91,3 +93,39 @@ def test_outcomes_drawn_at_random_are_seldom_explained(tmp_path: Path) -> None:
         runs = trials(tmp_path / str(seed), outcomes)
         reasons.append(hyperparameter_importance(runs, FID, "minimize").reason)
     assert sum("do not show" in reason for reason in reasons) >= 5
+
+
+def fanova(outcomes: list[tuple[dict[str, Any], float, str]]) -> list[str]:
+    """The parameters by Optuna's importance, the largest first."""
+    choice = optuna.distributions.CategoricalDistribution
+    lr = optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True)
+    weight = optuna.distributions.FloatDistribution(0.1, 100, log=True)
+    kinds = {"lr": lr, "weight": weight, "width": choice([8, 16]), "model": choice(["gan", "wgan"])}
+    study = optuna.create_study()
+    for params, value, _ in outcomes:
+        spaces = {name: kinds[name] for name in params}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, seed=0)
+    return list(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def test_the_order_agrees_with_fanova_which_leaves_out_conditional_parameters(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(3)
+    plain, conditional = [], []
+    for number in range(40):
+        params: dict[str, Any] = {"lr": 10 ** rng.uniform(-5, -2), "width": rng.choice([8, 16])}
+        value = 3 * math.log10(params["lr"]) + params["width"] / 4 + rng.gauss(0, 0.1)
+        plain.append((params, value, "finished"))
+        params = {"model": ("gan", "wgan")[number % 2], "width": rng.choice([8, 16])}
+        value = rng.gauss(0, 0.1)
+        if params["model"] == "wgan":
+            params["weight"] = 10 ** rng.uniform(-1, 2)
+            value += 3 * math.log10(params["weight"])
+        conditional.append((params, value, "finished"))
+    found = hyperparameter_importance(trials(tmp_path / "plain", plain), FID, "minimize")
+    assert list(found.shares) == fanova(plain) == ["lr", "width"]
+    found = hyperparameter_importance(trials(tmp_path / "other", conditional), FID, "minimize")
+    assert list(found.shares) == ["weight", "model", "width"]
+    assert set(fanova(conditional)) == {"model", "width"}

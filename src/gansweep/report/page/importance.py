@@ -1,8 +1,10 @@
-"""Which hyperparameters of a sweep mattered.
+"""Hyperparameter importance: how strongly each parameter of a sweep decides a trial's rank.
 
-A random forest learns the rank of a trial's score from its parameters. A parameter's importance
-is how much worse the forest predicts trials it has not seen when that parameter's value is
-exchanged for the values of other trials that have it (permutation importance, Breiman 2001).
+A random forest predicts the rank of a trial's score from its parameters. A parameter's importance
+is the rise of the error on held-out trials when its value is exchanged for those of other trials
+that have it (permutation importance, Breiman 2001). Kept in place of `optuna.importance`, whose
+fANOVA leaves out conditional parameters, whose PED-ANOVA ranks useless ones first in small sweeps,
+and neither of which reports that the parameters explain nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gansweep.judging.labels import parameters
+from gansweep.judging.ranking import lower_is_better
 from gansweep.judging.statuses import FAILED_TRAINING
 from gansweep.judging.trials import Trial, trials_of
 from gansweep.records.notation import plural
@@ -29,10 +32,10 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the parameters (they sum to 1, largest first), or the reason for having none.
+    """Shares of the parameters (they sum to 1, largest first), or the reason why there are none.
 
-    explained: R^2 of the forest on trials it has not seen, of the ranks of the objective.
-    with_model: settings that only the model decides, and whose part the model's share includes.
+    explained: R^2 of the forest's ranks on held-out trials.
+    with_model: settings that depend on the model alone; the model's share includes them.
     """
 
     shares: dict[str, float]
@@ -45,11 +48,11 @@ class Importance:
 def hyperparameter_importance(
     runs: Sequence[Run], metric: str, direction: str | None, at: str = "last"
 ) -> Importance:
-    """Importance of each parameter that a sweep searched.
+    """Importance of each parameter of a sweep.
 
-    Trials that diverged, collapsed or never learned count as tied for the last place; pruned,
-    failed and unfinished ones are left out. A conditional parameter is exchanged only among the
-    trials that have it.
+    Trials that diverged, collapsed or never learned share the last place; pruned, failed and
+    unfinished ones are left out. A conditional parameter is exchanged only among the trials that
+    have it.
     """
     ranks, trials = _ranked_trials(runs, metric, direction, at)
     names = parameters([trial.params for trial in trials])
@@ -79,15 +82,14 @@ def hyperparameter_importance(
 def _ranked_trials(
     runs: Sequence[Run], metric: str, direction: str | None, at: str
 ) -> tuple[list[float], list[Trial]]:
-    """Ranks from 0 (best), ties averaged, and the trials that they belong to."""
-    sign = -1.0 if direction == "maximize" else 1.0
+    """Ranks from 0 (best), ties averaged, and their trials."""
     scored = []
     for trial in trials_of(runs):
         value = trial.value(metric, at)
         if trial.status in FAILED_TRAINING:
             scored.append((float("inf"), trial))
         elif trial.complete and value is not None:
-            scored.append((sign * value, trial))
+            scored.append((lower_is_better(value, direction), trial))
     if not scored:
         return [], []
     from scipy.stats import rankdata
@@ -101,8 +103,8 @@ def _encode(
 ) -> tuple[np.ndarray, dict[str, slice]]:
     """(trials, columns), and the columns of each parameter with the settings that go with it.
 
-    A number is one column (its order is all that a tree sees, so no logarithm is needed); any
-    other value one column for each level; a parameter that not every trial has, one more column.
+    A number is one column (a tree sees its order alone, so it needs no logarithm); another type has
+    one column for each level; a parameter that not every trial has gets one more column.
     """
     import numpy as np
 
@@ -119,7 +121,7 @@ def _encode(
 def _columns(values: list[Any]) -> list[list[float]]:
     present = [value for value in values if value is not None]
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
-        # An absent number takes the lowest one's place; the column of absence tells it apart.
+        # A missing number becomes the lowest one; the column of absence marks it.
         columns = [[float(min(present) if v is None else v) for v in values]]
     else:
         levels = dict.fromkeys(json.dumps(value, default=str) for value in present)
@@ -133,7 +135,7 @@ def _columns(values: list[Any]) -> list[list[float]]:
 def _permute(
     trials: list[Trial], ranks: list[float], names: dict[str, list[str]]
 ) -> tuple[float, dict[str, float]]:
-    """R^2 over held-out trials, and the rise of the squared error for each parameter."""
+    """R^2 on held-out trials, and the rise of the squared error for each parameter."""
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import KFold
@@ -150,7 +152,7 @@ def _permute(
         for name in names:
             having = [i for i in range(len(trials)) if trials[i].params.get(name) is not None]
             rows = [i for i in test if i in set(having)]
-            # every value that the parameter takes, put into each held-out trial that has it
+            # each held-out trial with the parameter gets every value that the parameter takes
             exchanged = np.repeat(inputs[rows], len(having), axis=0)
             exchanged[:, places[name]] = np.tile(inputs[having][:, places[name]], (len(rows), 1))
             if rows:
