@@ -94,6 +94,18 @@ def test_an_unknown_argument_names_the_class_and_the_option() -> None:
         config.instantiate(OmegaConf.create({"_target_": "torch.nn.Linear", "witdh": 3}))
 
 
+def test_an_argument_unknown_to_a_part_names_the_part() -> None:
+    parts = {
+        name: {"_target_": f"gansweep.layers.dcgan.{kind}", "_partial_": True}
+        for name, kind in (("encoder", "Discriminator"), ("decoder", "Generator"))
+    }
+    options = {"width": 2, "n_codes": 2, "norm": "none", "spectral_norm": True}
+    node = {"_target_": "gansweep.layers.ebgan.Discriminator", "sample_shape": [1, 8, 8]}
+    message = r"^Generator, part of gansweep.layers.ebgan.Discriminator, has no .*'spectral_norm'"
+    with pytest.raises(UserError, match=message):
+        config.instantiate(OmegaConf.create(node | parts | options))
+
+
 def test_points_take_the_networks_for_points() -> None:
     cfg = config.compose(["model=dcgan"])
     assert "mlp" in config.model_node(cfg, is_points=True).generator._target_

@@ -200,10 +200,12 @@ def _built(content: Any, found: Mapping[str, Factory], more: Mapping[str, Any]) 
 
 
 def _misfit(target: str, error: Exception) -> UserError:
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    unknown = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected .* '(\w+)'", str(error))
     if unknown:
+        # a model builds its networks: the class that refuses the option may be one of those
+        owner = target if target.endswith(f".{unknown[1]}") else f"{unknown[1]}, part of {target},"
         return UserError(
-            f"{target} has no option '{unknown.group(1)}'. Remove it, or see the options with "
+            f"{owner} has no option '{unknown[2]}'. Remove it, or see the options with "
             "'gansweep train --cfg job'."
         )
     place = traceback.extract_tb(error.__traceback__)[-1]
