@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,3 +124,13 @@ def paths_and_options(
             )
         options.append((key, value))
     return paths, options
+
+
+def in_lines(command: str, width: int, indent: int = 4) -> str:
+    """The command in lines that a shell reads as one, none wider than `width` where no word is."""
+    lines = [" " * (indent - 1)]
+    for word in map(shlex.quote, shlex.split(command)):
+        if lines[-1].strip() and len(lines[-1]) + len(word) + 3 > width:  # with " " and " \\"
+            lines.append(" " * (indent + 1))
+        lines[-1] += f" {word}"
+    return " \\\n".join(lines)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
+from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
 from gansweep.diagnosis.evidence import Evidence, evidence_of
 from gansweep.diagnosis.findings import Finding, Gap
 from gansweep.diagnosis.gaps import gaps
@@ -217,19 +216,5 @@ def _print_finding(finding: Finding, evidence: Evidence, page: Page, printed: se
         again = " (the command above)" if remedy.command in printed else ""
         print(page.fill(f"- {remedy.text}{again}", 4, 2))
         if not again:
-            print(_wrapped(remedy.command, page))
+            print(in_lines(remedy.command, page.width, indent=6))
         printed.add(remedy.command)
-
-
-def _wrapped(command: str, page: Page) -> str:
-    """The command in several lines, which a shell reads as one."""
-    lines = [" " * 6]
-    for word in map(shlex.quote, shlex.split(command)):
-        if not lines[-1].strip():
-            lines[-1] += word
-        elif len(lines[-1]) + len(word) + 3 <= page.width:  # a blank, and one before the backslash
-            lines[-1] += f" {word}"
-        else:
-            lines[-1] += " \\"
-            lines.append(" " * 8 + word)
-    return "\n".join(lines)

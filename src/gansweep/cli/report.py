@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
+from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError, parsed
 from gansweep.records.record import content_of
@@ -95,7 +94,7 @@ def conclude(sweep: Path) -> None:
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
     if board.ranked and (again := _command_of(board.ranked[0])):
-        print(f"\ntrain {board.ranked[0].name} again:\n{_continued(again, width)}")
+        print(f"\ntrain {board.ranked[0].name} again:\n{in_lines(again, width)}")
 
 
 def _command_of(row: Row) -> str:
@@ -103,16 +102,6 @@ def _command_of(row: Row) -> str:
     run = row.shown[0]
     scheduled = any(one.sweep and one.sweep.schedule for one in row.runs)
     return "" if scheduled else str(run.result.get("command") or "").strip()
-
-
-def _continued(command: str, width: int) -> str:
-    """The command in lines of at most `width`, as far as its words are shorter, to be copied."""
-    lines = ["   "]
-    for word in map(shlex.quote, shlex.split(command)):
-        if len(lines[-1]) + len(word) + 3 > width:  # a blank before it, a blank and \\ behind
-            lines.append("       ")
-        lines[-1] += f" {word}"
-    return " \\\n".join(lines)
 
 
 def _left_out(sweep: Path, table: str) -> list[str]:

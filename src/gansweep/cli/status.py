@@ -83,7 +83,7 @@ def text_of(status: Status) -> str:
     head += [f"damaged: {line}" for line in status.damaged]
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
-        blocks.append(_folded(status.stopped))
+        blocks.append(folded(status.stopped).splitlines())
     text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
     return f"{text}\n\n{_commands(status.next)}"
 
@@ -137,14 +137,6 @@ def _jobs(status: Status) -> list[str]:
     for job in status.jobs[:MOST_WORKERS]:
         if job["node"]:
             lines.append(f"        {job['id']} on {job['node']}, {job['time_left']} left")
-    return lines
-
-
-def _folded(text: str) -> list[str]:
-    lines = []
-    for line in text.splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(line, COLUMNS, subsequent_indent=indent) or [""]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""`engine=wandb`: W&B's server searches, and its agents on this machine train."""
+"""`engine=wandb`: W&B's server searches, and its agents on this machine run the trials."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gansweep.search.space import Space
 from gansweep.signals import StopRequests
 
 AGENT = (sys.executable, "-m", "wandb", "agent")
-SECOND_WORD_SECONDS = 1.0  # a first Ctrl-C tells an agent to wait for its run, a second to stop it
+SECOND_INTERRUPT_SECONDS = 1.0  # after one Ctrl-C an agent waits for its run; a second stops it
 REGISTERED = "wandb_sweeps.json"
 
 
@@ -52,7 +52,7 @@ def run_on_wandb(
     """Write the W&B sweep of these settings; unless `dry_run`, register it and work on it.
 
     compose: overrides -> configuration of a run.
-    Raises: UserError where W&B has no words for the sweep, or cannot be reached;
+    Raises: UserError where W&B cannot express the sweep, or cannot be reached;
         KeyboardInterrupt once all agents have stopped, where a signal asked for it.
     """
     if not dry_run:
@@ -81,7 +81,7 @@ def run_on_wandb(
     share = GpuShare.of(settings.launcher)
     agents = Agents(directory, paths, workers, share, settings.uses_gpus, AGENT)
     if not agents.run():
-        print("Stopped. The same command goes on with the sweep.")
+        print("Stopped. The same command continues the sweep.")
         raise KeyboardInterrupt
     print(f"next: gansweep report {shlex.quote(str(directory))}")
 
@@ -107,7 +107,7 @@ def _metric(settings: Settings, cfg: Any) -> str:
 
 
 def _write(files: Sequence[SweepFile], directory: Path) -> None:
-    """Write the files, and say what they hold and what they leave out."""
+    """Write the files and print what they hold and what they leave out."""
     if (directory / "sweep.yaml").exists():
         raise UserError(
             f"{directory} holds a sweep of our own engine. Choose another name= for engine=wandb."
@@ -121,13 +121,13 @@ def _write(files: Sequence[SweepFile], directory: Path) -> None:
         print(f"{content['name']}: {content['method']}, {content['run_cap']} runs, {metric}")
         print(f"  wrote {file.write(directory)}")
     if files[0].notes:
-        print("\nWhat W&B does otherwise:")
+        print("\nWhat W&B does differently:")
     for note in files[0].notes:
         print(textwrap.fill(note, 80, initial_indent="  - ", subsequent_indent="    "))
 
 
 def _registered(file: SweepFile, directory: Path) -> str:
-    """ENTITY/PROJECT/ID of the file's sweep, which is registered unless an earlier command did."""
+    """ENTITY/PROJECT/ID of the file's sweep; registers it unless an earlier command has."""
     known_path = directory / REGISTERED
     known = json.loads(known_path.read_bytes()) if known_path.exists() else {}
     content = hashlib.sha256(json.dumps(file.content).encode()).hexdigest()
@@ -141,7 +141,7 @@ def _registered(file: SweepFile, directory: Path) -> str:
         sweep_id = wandb.sweep(file.content, entity=entity, project=project)
     except (wandb.Error, OSError) as error:
         raise UserError(
-            f"W&B did not take the sweep: {' '.join(str(error).split())} Its file is "
+            f"W&B refused the sweep: {' '.join(str(error).split())} Its file is "
             f"{directory / file.file_name}; try again, or see --dry-run."
         ) from error
     path = "/".join(filter(None, [entity, project, sweep_id]))
@@ -152,7 +152,7 @@ def _registered(file: SweepFile, directory: Path) -> str:
 
 @dataclass
 class AgentSlot:
-    """The place of one agent: the sweeps it has yet to work on, its GPUs, its present process."""
+    """One agent: the sweeps that it has still to work on, its GPUs, its current process."""
 
     log: Path
     left: list[str]
@@ -161,7 +161,7 @@ class AgentSlot:
 
 
 class Agents:
-    """W&B's agents on this machine, each working on one sweep after the other.
+    """W&B's agents on this machine; each works on one sweep after the other.
 
     sweeps: their paths, as `wandb agent` takes them.   command: what runs an agent.
     Raises: UserError where all GPUs are taken.
@@ -195,12 +195,12 @@ class Agents:
             raise UserError(f"All GPUs are taken: {told_holders(gpus)}. Wait, or stop those.")
 
     def run(self, tick: Callable[[], None] = lambda: None, every_seconds: float = 0.5) -> bool:
-        """Until the sweeps are done: True; or until stopped by a signal: False.
+        """Run until the sweeps are done: True; or until a signal stops them: False.
 
         The first SIGINT or SIGTERM lets the runs save their checkpoints, the second kills them.
-        Raises: UserError where an agent failed, with what it said.
+        Raises: UserError where an agent failed, with the last line of its log.
         """
-        print(f"{len(self.slots)} agents at work; what they say is in {self.directory / 'workers'}")
+        print(f"{len(self.slots)} agents at work; their logs are in {self.directory / 'workers'}")
         with self.stops:
             try:
                 while self._attend():
@@ -218,14 +218,14 @@ class Agents:
         return not self.stops
 
     def _attend(self) -> bool:
-        """Look after every agent once; whether any still runs."""
+        """Check every agent once; whether any still runs."""
         self._pass_on()
         for slot in self.slots:
             if slot.process is not None and (code := slot.process.poll()) is not None:
                 slot.process = None
                 if code:
-                    said = (end_of(slot.log, 1) or ["it said nothing"])[-1]
-                    self._failed.append(f"A W&B agent failed: {said} (all of it is in {slot.log})")
+                    said = (end_of(slot.log, 1) or ["its log is empty"])[-1]
+                    self._failed.append(f"A W&B agent failed: {said} (its log: {slot.log})")
                     slot.left.clear()
             if slot.process is None and slot.left and not self.stops:
                 self._start(slot, slot.left.pop(0))
@@ -234,7 +234,7 @@ class Agents:
     def _pass_on(self) -> None:
         if stops := self.stops.new():
             self._interrupt()
-            self._second_at = time.monotonic() + SECOND_WORD_SECONDS if stops == 1 else None
+            self._second_at = time.monotonic() + SECOND_INTERRUPT_SECONDS if stops == 1 else None
         if self._second_at is not None and time.monotonic() >= self._second_at:
             self._second_at = None
             self._interrupt()
@@ -261,5 +261,5 @@ class Agents:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
+                start_new_session=True,  # so that Ctrl-C reaches us alone; we pass it on
             )

@@ -1,7 +1,7 @@
-"""A sweep in the words of W&B sweeps, which search with W&B's server and agents, not with ours.
+"""A sweep as W&B sweeps, which W&B's server and agents search instead of ours.
 
-The format is that of https://docs.wandb.ai/models/sweeps/sweep-config-keys; the tests hold what is
-written here to W&B's own schema of it.
+The format: https://docs.wandb.ai/models/sweeps/sweep-config-keys. The tests check the files against
+W&B's own schema.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
 @dataclass
 class SweepFile:
-    """One W&B sweep: the content of its file, and what of ours it leaves out."""
+    """One W&B sweep: the content of its file, and what it leaves out of our sweep."""
 
     file_name: str
     content: dict[str, Any]
@@ -47,7 +47,7 @@ class SweepFile:
         return path
 
     def commands(self, directory: Path) -> tuple[str, str]:
-        """What registers the sweep, and what works on it, for a shell."""
+        """The shell commands that register the sweep and that start an agent."""
         project, entity = self.content["project"], self.content.get("entity")
         place = ["--project", project] + (["--entity", entity] if entity else [])
         path = "/".join([entity or "ENTITY", project, "SWEEP_ID"])
@@ -61,11 +61,11 @@ def export(
     tracker: Mapping[str, Any],
     metric_of: Callable[[list[str]], str],
 ) -> list[SweepFile]:
-    """The W&B sweeps that together are this sweep: one, or one for each choice that blocks hang on.
+    """The W&B sweeps that make up this sweep: one, or one for each choice that blocks depend on.
 
     tracker: the node `tracker` of the runs' configuration.
     metric_of: overrides of a run -> the full name of the score that is optimised, as it is logged.
-    Raises: UserError for what W&B has no words for.
+    Raises: UserError for what W&B cannot express.
     """
     _refuse_unlike(settings, tracker)
     branches = list(_branches(space, {}, _hinges(space)))
@@ -84,7 +84,7 @@ def export(
 class Branch:
     """A part of the space without conditions.
 
-    pins: the choices that blocks hang on.   parameters: the other entries that hold under them.
+    pins: the choices that blocks depend on.   parameters: the other entries that apply with them.
     """
 
     pins: dict[str, Any]
@@ -92,7 +92,7 @@ class Branch:
 
     @property
     def points(self) -> int:
-        """How many there are, where there are finitely many."""
+        """The number of points, where it is finite."""
         return math.prod(len(p.domain.options() or ()) for p in self.parameters)
 
 
@@ -102,7 +102,7 @@ def _content(
     objective = settings.objectives[0]
     parameters = {p.key: _parameter(p.domain) for p in branch.parameters if not _in_command(p)}
     pinned = [f"{key}={override_text(value)}" for key, value in branch.pins.items()]
-    if not parameters:  # W&B wants at least one
+    if not parameters:  # W&B needs at least one
         parameters = {key: {"value": _sent(value)} for key, value in branch.pins.items()}
         pinned = []
     entity = tracker.get("entity")
@@ -122,7 +122,7 @@ def _content(
 
 
 def _command(settings: Settings, branch: Branch, pinned: list[str]) -> list[str]:
-    """What an agent runs; it puts the parameters in place of the last word."""
+    """What an agent runs; it replaces the last word by the parameters."""
     folder = [] if settings.config_dir is None else ["--config-dir", settings.config_dir]
     fixed = [
         f"{p.prefix}{p.key}={override_text(p.domain.example())}"
@@ -138,7 +138,7 @@ def _command(settings: Settings, branch: Branch, pinned: list[str]) -> list[str]
 
 
 def _in_command(parameter: Parameter) -> bool:
-    """Whether an entry of one value has a name that only a command can hold."""
+    """Whether an entry has one value and a name that W&B accepts only in the command."""
     fixed = isinstance(parameter.domain, Fixed)
     return fixed and bool(parameter.prefix or not NAME.match(parameter.key))
 
@@ -149,7 +149,7 @@ def _macro(branch: Branch) -> str:
     for parameter in sent:
         if not NAME.match(parameter.key):
             raise UserError(
-                f"The search space's entry {parameter} has a name that W&B sweeps do not take: "
+                f"The search space's entry {parameter} has a name that W&B sweeps do not accept: "
                 "letters, digits, '_', '-' and '.' are allowed. Give it one value, or use "
                 "engine=optuna."
             )
@@ -158,7 +158,7 @@ def _macro(branch: Branch) -> str:
         plus = next(p for p in sent if p.prefix)
         raise UserError(
             f"The search space's entry {plus} is added with '{plus.prefix}' and others are not; "
-            "W&B's agents write all of them alike. Put the option into a file of your own "
+            "W&B's agents write all of them in one way. Put the option into a file of your own "
             "(--config-dir) and drop the '+', or use engine=optuna."
         )
     return MACROS[prefixes.pop() if prefixes else ""]
@@ -182,7 +182,7 @@ def _parameter(domain: Domain) -> dict[str, Any]:
 
 
 def _sent(value: Any) -> Any:
-    """`value` so that an agent, which writes KEY=str(value), writes what Hydra reads as `value`."""
+    """`value` in a form that Hydra reads as `value` after an agent has written KEY=str(value)."""
     plain = isinstance(value, (bool, int, float))
     return value if plain else override_text(value)
 
@@ -202,28 +202,26 @@ def _early_terminate(settings: Settings) -> dict[str, Any] | None:
 
 
 def _notes(settings: Settings) -> list[str]:
-    """What of the sweep W&B does otherwise, or not at all."""
+    """What W&B does differently from our sweep, or not at all."""
     sampler, pruner = settings.sampler["name"], settings.pruner["name"]
     notes = []
     if sampler not in LIKE_OURS:
         notes.append(f"sampler {sampler}: W&B has none; its method {METHODS[sampler]} searches")
     if sampler != "grid":
-        notes.append("sampler.seed: W&B takes none, and draws anew each time")
+        notes.append("sampler.seed: W&B has none, and draws differently each time")
     if pruner in ("median", "wilcoxon"):
-        notes.append(f"pruner {pruner}: W&B has none; every run goes to its end")
+        notes.append(f"pruner {pruner}: W&B has none; every run ends with its budget")
     elif pruner == "hyperband":
         notes.append("pruner hyperband: W&B has one bracket, that of asha")
     if METHODS[sampler] == "bayes" and settings.objectives[0].at == "last":
-        notes.append("objective.at=last: bayes goes by the best value of a run")
+        notes.append("objective.at=last: bayes uses the best value of a run")
     for name in ("constraints", "enqueue"):
         if getattr(settings, name):
-            notes.append(f"{name}: W&B has no such thing")
+            notes.append(f"{name}: W&B has none")
     if settings.seeds > 1:
         notes.append(f"seeds={settings.seeds}: each configuration is run with one seed")
     if int(settings.confirm["top"]):
-        notes.append(
-            "confirm: run the winners again yourself, with `gansweep train -m seed=101,102,103`"
-        )
+        notes.append("confirm: train the winners again with `gansweep train -m seed=101,102,103`")
     return notes
 
 
@@ -236,12 +234,12 @@ def _refuse_unlike(settings: Settings, tracker: Mapping[str, Any]) -> None:
         )
     if settings.sampler["name"] not in METHODS:
         raise UserError(
-            f"W&B sweeps have nothing like sweep.sampler.name={settings.sampler['name']}. Use "
+            f"W&B sweeps have no sampler like sweep.sampler.name={settings.sampler['name']}. Use "
             f"one of {', '.join(METHODS)}, or engine=optuna."
         )
     if tracker.get("_target_") != TRACKER or tracker.get("mode") not in ("auto", "online"):
         raise UserError(
-            "A W&B sweep sees what its runs log to W&B, and these would log nothing there. Use "
+            "A W&B sweep reads what its runs log to W&B, and these would log nothing there. Use "
             "tracker=wandb with tracker.mode=auto or online."
         )
     if settings.launcher.get("name", "local") != "local":
@@ -254,7 +252,7 @@ def _refuse_unlike(settings: Settings, tracker: Mapping[str, Any]) -> None:
 def full_name(
     objective: Objective, protocols: Mapping[str, Mapping[str, Any]], judged_by: str | None
 ) -> str:
-    """What the runs call the score that the sweep optimises.
+    """The full name, in the runs' records, of the score that the sweep optimises.
 
     protocols: full name of each score that they measure -> its protocol.
     Raises: UserError where they do not measure it.
@@ -269,7 +267,7 @@ def full_name(
 
 
 def _hinges(space: Space) -> list[str]:
-    """The keys that blocks hang on, each after those that it hangs on itself."""
+    """The keys that blocks depend on, each after those that it depends on itself."""
     found: list[str] = []
 
     def visit(key: str) -> None:
@@ -287,7 +285,7 @@ def _hinges(space: Space) -> list[str]:
 
 
 def _branches(space: Space, pins: dict[str, Any], hinges: list[str]) -> Iterator[Branch]:
-    """Every combination of the choices that blocks hang on."""
+    """Every combination of the choices that blocks depend on."""
     if not hinges:
         held = _held(space, pins)
         yield Branch(pins, [p for key, p in held.items() if key not in pins])
@@ -302,7 +300,7 @@ def _branches(space: Space, pins: dict[str, Any], hinges: list[str]) -> Iterator
 
 
 def _held(space: Space, pins: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Key -> the entry that counts for it under `pins`: that of the innermost block that holds."""
+    """Key -> its entry under `pins`: that of the innermost block that applies."""
     held: dict[str, Parameter] = {}
     for p in sorted(space.parameters, key=lambda p: len(p.conditions), reverse=True):
         if all(c.key in pins and pins[c.key] in c.values for c in p.conditions):
@@ -312,7 +310,7 @@ def _held(space: Space, pins: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def _run_caps(settings: Settings, branches: list[Branch]) -> list[int]:
-    """The runs of each branch: equal shares; of a grid that is searched whole, its points."""
+    """The runs of each branch: equal shares, or its points where a whole grid is searched."""
     n, parts = settings.n_trials, len(branches)
     if settings.sampler["name"] == "grid" and n >= sum(b.points for b in branches):
         return [b.points for b in branches]
