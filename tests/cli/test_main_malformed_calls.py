@@ -69,8 +69,9 @@ def mangled(options: list[tuple[str, Any]], rng: random.Random) -> str:
     """A value that cannot be, for one of the options."""
     while True:
         name, value = rng.choice(options)
-        if name.split(".")[0] not in FREE and type(value) in MALFORMED:
-            return f"{name}={rng.choice(MALFORMED[type(value)])}"
+        kind = float if name.endswith("kimg") else type(value)  # 100 kimg may be 1.5, too
+        if name.split(".")[0] not in FREE and kind in MALFORMED:
+            return f"{name}={rng.choice(MALFORMED[kind])}"
 
 
 def misspelt(name: str, rng: random.Random) -> str:
