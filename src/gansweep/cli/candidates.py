@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
+@dataclass(frozen=True)
 class Directories:
-    """Directories on the way to runs, or to sweeps alone.
+    """Directories that lead to runs, or to sweeps only.
 
-    holding: the file that a directory at the end of the way has: a run's config.yaml, or a sweep's
-    sweep.yaml.
+    holding: the file of what is looked for: a run's config.yaml or a sweep's sweep.yaml.
     """
 
-    def __init__(self, holding: str = "config.yaml") -> None:
-        self.holding = holding
+    holding: str = "config.yaml"
 
-    def __call__(self, prefix: str, **_: Any) -> Iterator[str]:
-        place, slash, _name = prefix.rpartition("/")
+    def __call__(self, prefix: str, **given: Any) -> Iterator[str]:
+        place, slash, _ = prefix.rpartition("/")
         try:
             entries = list(os.scandir(place + slash or "."))
         except OSError:
@@ -32,10 +32,11 @@ class Directories:
             files = {name for name in ("config.yaml", "sweep.yaml") if Path(path, name).exists()}
             if self.holding in files:
                 yield path
-            if "config.yaml" not in files and self.holding != "sweep.yaml" or not files:
+            if not files & {"config.yaml", self.holding}:
                 yield f"{path}/"
 
 
+@dataclass(frozen=True)
 class Options:
     """KEY=VALUE words, one level of the keys at a time, and paths where the verb takes some.
 
@@ -45,15 +46,10 @@ class Options:
     paths: completes the other words.
     """
 
-    def __init__(
-        self,
-        known: Mapping[str, Sequence[str]],
-        config_name: str = "train",
-        groups: Mapping[str, str] | None = None,
-        paths: Directories | None = None,
-    ) -> None:
-        self.known, self.config_name = known, config_name
-        self.groups, self.paths = groups, paths
+    known: Mapping[str, Sequence[str]]
+    config_name: str = "train"
+    groups: Mapping[str, str] | None = None
+    paths: Directories | None = None
 
     def __call__(self, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
         key, equals, value = prefix.partition("=")
@@ -104,7 +100,7 @@ class Options:
             path = f"{sign}{place}." if place else sign
             fitting = [key for key in level if f"{path}{key}".startswith(prefix)]
             if place and len(fitting) == 1 and isinstance(level[fitting[0]], dict):
-                place, level = f"{place}.{fitting[0]}", level[fitting[0]]  # the only way goes on
+                place, level = f"{place}.{fitting[0]}", level[fitting[0]]  # the only key
                 continue
             for key in fitting:
                 if not isinstance(level[key], dict) or not place:

@@ -44,7 +44,8 @@ def main(words: list[str]) -> int:
     options, _ = parser().read([w for w in flags if w not in ("--help", "-h")])
     if options.shell_completion:
         raise UserError(
-            'Completion is switched on otherwise now: eval "$(gansweep completion bash)".'
+            "gansweep has a completion of its own in place of Hydra's: "
+            'eval "$(gansweep completion bash)".'
         )
     import hydra
 
