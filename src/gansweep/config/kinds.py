@@ -67,6 +67,7 @@ class Number(Kind):
         return f"{name} {lower}{join} {_digits(high)}"
 
     def instead(self, value: Any) -> Any:
+        """The nearest number in the range, or `such_as` for a value that is too small."""
         low, high = self.range.low, self.range.high
         number = _number(value)
         if number is not None and high is not None and number >= high:

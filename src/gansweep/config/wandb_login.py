@@ -1,4 +1,4 @@
-"""Whether the user is logged in to Weights & Biases, found without the network or a question."""
+"""Check whether the user is logged in to Weights & Biases, without network or prompt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 
 def logged_in_to_wandb() -> bool:
-    """Whether there is a key. wandb itself asks for one on a terminal, or imports for a second."""
+    """Whether there is an API key. (wandb would take a second to import, and ask for a key.)"""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

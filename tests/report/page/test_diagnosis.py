@@ -12,7 +12,8 @@ from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load
 from gansweep.report.figures.palette import variants
 from gansweep.report.page.diagnosis import diagnosis
-from gansweep.report.page.page import neighbour_sheets, write_report
+from gansweep.report.page.page import write_report
+from gansweep.report.page.pictures import neighbour_sheets
 from gansweep.report.page.sections import sections
 
 COMMAND = "gansweep train model=gan '+model.penalties.r1={weight: 0.1}'"

@@ -1,4 +1,4 @@
-"""Curves of several seeds on one clock."""
+"""The mean and the range of one curve over several seeds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gansweep.records.read import Run
 if TYPE_CHECKING:
     import numpy as np
 
-POINTS = 200  # more cannot be told apart on a screen
+POINTS = 200  # a screen cannot show more
 
 
 @dataclass(frozen=True)
 class Band:
-    """Mean, lowest and highest value over `seeds` runs at each clock of `kimg`."""
+    """Mean, lowest and highest value of `seeds` runs at each time in `kimg`."""
 
     kimg: list[float]
     mean: list[float]
@@ -26,11 +26,11 @@ class Band:
 
 
 def band(runs: Sequence[Run], column: str, points: int = POINTS) -> Band | None:
-    """The curves of `column`, interpolated linearly where the seeds were measured apart.
+    """The band of a column, with linear interpolation between the measurements of each run.
 
-    The band spans the clocks that every run covers, so that no seed drops out midway. A curve of
-    more than `points` rows is averaged in windows. None where no run has the column, or where
-    the runs have no clock in common.
+    The band covers the times that all runs cover, so that every seed counts everywhere. A curve of
+    more than `points` rows is averaged in windows.
+    Returns: None if no run has the column, or if the runs have no time in common.
     """
     import numpy as np
 
@@ -63,7 +63,7 @@ def band(runs: Sequence[Run], column: str, points: int = POINTS) -> Band | None:
 
 
 def _thin(curve: np.ndarray, points: int) -> np.ndarray:
-    """(n, 2) clocks and values -> at most `points` rows, each the mean of a window."""
+    """(n, 2) times and values -> at most `points` rows, each the mean of a window."""
     import numpy as np
 
     if len(curve) <= points:

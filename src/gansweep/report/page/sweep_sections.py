@@ -138,7 +138,7 @@ def _percent(share: float | None) -> str:
 
 
 def outcome_table(sweep: Sweep, titled: bool) -> Table:
-    """titled: whether the table names its sweep, where the page has several."""
+    """The trials of a sweep by how they ended.   titled: show the caption with the sweep's name."""
     rows = [
         [
             spent.end,

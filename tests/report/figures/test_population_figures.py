@@ -10,7 +10,7 @@ from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.trials import trials_of
 from gansweep.records.read import load
 from gansweep.report.figures.palette import variants
-from gansweep.report.page.population import lineage, takeovers
+from gansweep.report.figures.population import lineage, takeovers
 from gansweep.report.page.section import Section
 from gansweep.report.page.sections import sections
 
