@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.confirm import Confirmation, group_of, params_of
 from gansweep.engine.study import SweepStudy, latest
-from gansweep.judging.constraints import broken, broken_by_results
+from gansweep.judging.constraints import broken, broken_by
 from gansweep.judging.objective import Objective
 from gansweep.judging.outcome import Measured
 from gansweep.judging.ranking import by_mean, pareto_front, ranked
@@ -113,7 +113,7 @@ def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, 
     """One configuration over its fresh seeds.   planned: how many were run."""
     first, run = fresh[0].measured[0], fresh[0].run
     values = [_values(measured) for measured in zip(*(one.measured for one in fresh), strict=True)]
-    breaks = broken_by_results(settings.limits, [one.result for one in fresh])
+    breaks = broken_by(settings.limits, [one.result for one in fresh])
     row = {
         "model": fresh[-1].model,
         "trial": run.key,
@@ -128,7 +128,7 @@ def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, 
         "selection_value": run.selection_value,
     }
     several = {"objectives": values} if len(values) > 1 else {}
-    return row | several | ({"breaks": breaks} if breaks else {})
+    return row | several | ({"breaks": f"breaks {', '.join(breaks)}"} if breaks else {})
 
 
 def _is_flawed(row: Mapping[str, Any]) -> bool:

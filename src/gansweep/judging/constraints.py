@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.judging.objective import Objective
 from gansweep.records.read import Run
-from gansweep.records.sweep_part import SweepPart
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -52,18 +49,17 @@ class Constraint:
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.bound:g}"
 
-    @property
-    def objective(self) -> Objective:
-        """Reads the metric at the end of a run."""
-        return Objective(self.metric, "minimize", "last")
+    def values(self, results: Sequence[Mapping[str, Any]]) -> list[float]:
+        """The metric at the end of each run that measured it.   results: of the runs."""
+        objective = Objective(self.metric, "minimize", "last")
+        return [found[1] for result in results if (found := objective.read(result))]
 
     def measured(self, results: Sequence[Mapping[str, Any]]) -> float:
         """The mean of the metric over the results of a trial's runs.
 
         Raises: ValueError where a run has no such number.
         """
-        found = [self.objective.read(result) for result in results]
-        values = [value for _, value in filter(None, found)]
+        values = self.values(results)
         if len(values) < len(results):
             raise ValueError(f"no value of '{self.metric}', which sweep.constraints names")
         return statistics.fmean(values)
@@ -121,37 +117,23 @@ def excesses(trial: FrozenTrial) -> list[float]:
 def broken(trial: FrozenTrial) -> str:
     """ "breaks seconds <= 60 (81.2)"; "" for a trial that meets every constraint."""
     found = trial.user_attrs.get(_MEASURED, ())
-    return _breaks(f"{text} ({value:.4g})" for text, value, over in found if over > 0)
+    beyond = [f"{text} ({value:.4g})" for text, value, over in found if over > 0]
+    return f"breaks {', '.join(beyond)}" if beyond else ""
 
 
-def broken_by_results(
-    constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]
-) -> str:
-    """As `broken`, by the mean over runs with these results. A constraint that a run did not
-    measure counts as met."""
-    values = []
-    for constraint in constraints:
-        with contextlib.suppress(ValueError):
-            values.append((constraint, constraint.measured(results)))
-    return _breaks(_beyond(values))
+def broken_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The constraints that the mean over runs with these results breaks, each with the mean:
+    ["seconds <= 60 (81.2)"]. A run that did not measure one is left out of its mean."""
+    known = [(one, values) for one in constraints if (values := one.values(results))]
+    means = [(one, statistics.fmean(values)) for one, values in known]
+    return [f"{one} ({mean:.4g})" for one, mean in means if one.excess(mean) > 0]
 
 
 def broken_by_runs(runs: Sequence[Run]) -> list[str]:
-    """The constraints of their sweep that the mean over these runs breaks, each with the mean:
-    ["seconds <= 60 (81.2)"]. Runs that did not measure one are left out of its mean."""
-    values = []
-    for constraint in constraints_of(runs[0].sweep) if runs and runs[0].sweep else ():
-        objective = constraint.objective
-        columns = [(run, objective.column(run, runs)) for run in runs]
-        found = [objective.value(run, column) for run, column in columns if column]
-        known = [value for value in found if value is not None]
-        if known:
-            values.append((constraint, math.fsum(known) / len(known)))
-    return _beyond(values)
-
-
-def constraints_of(part: SweepPart) -> list[Constraint]:
-    return [Constraint.of_record(one) for one in part.constraints]
+    """As `broken_by`, for the constraints of the sweep that these runs belong to."""
+    part = runs[0].sweep if runs else None
+    constraints = map(Constraint.of_record, part.constraints if part else ())
+    return broken_by(list(constraints), [run.result for run in runs])
 
 
 def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> bool:
@@ -160,12 +142,3 @@ def met_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any
         return all(c.excess(c.measured(results)) <= 0 for c in constraints)
     except ValueError:
         return False
-
-
-def _beyond(values: Iterable[tuple[Constraint, float]]) -> list[str]:
-    return [f"{one} ({value:.4g})" for one, value in values if one.excess(value) > 0]
-
-
-def _breaks(words: Iterable[str]) -> str:
-    listed = ", ".join(words)
-    return f"breaks {listed}" if listed else ""

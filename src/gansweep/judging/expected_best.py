@@ -114,10 +114,7 @@ def families(
         else:
             values = [worst if value is None else value for value in scored]
             spent = [trial.kimg for trial in members]
-            found.append(Family(model, values, spent, lost, _mean_seconds(members)))
+            times = all_known(trial.seconds for trial in members)
+            seconds = math.fsum(times) / len(times) if times else None
+            found.append(Family(model, values, spent, lost, seconds))
     return found, missing
-
-
-def _mean_seconds(trials: Sequence[Trial]) -> float | None:
-    known = all_known(trial.seconds for trial in trials)
-    return math.fsum(known) / len(known) if known else None

@@ -98,19 +98,17 @@ def _shorten(rows: Sequence[Row]) -> None:
     for row in rows:
         row.name = row.label
     long = [row for row in rows if len(row.label) > LONG]
-    for name_of in (_sweep_and_trial, _trial):
-        names = {row.key: name_of(row) for row in long}
+    for with_sweep in (True, False):
+        names = {row.key: _trial_name(row, with_sweep) for row in long}
         counts = Counter(names.values())
         for row in long:
             if names[row.key] and counts[names[row.key]] == 1:
                 row.name = names[row.key]
 
 
-def _trial(row: Row) -> str:
-    """ "gan t0004"; "" outside a sweep."""
-    return f"{row.model} {row.trial}" if row.trial else ""
-
-
-def _sweep_and_trial(row: Row) -> str:
+def _trial_name(row: Row, with_sweep: bool) -> str:
+    """ "gan t0004" or "gan demo/t0004"; "" outside a sweep."""
     part = row.runs[0].sweep
-    return f"{row.model} {part.name}/{row.trial}" if part and row.trial else ""
+    if not part or not row.trial:
+        return ""
+    return f"{row.model} {part.name}/{row.trial}" if with_sweep else f"{row.model} {row.trial}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from gansweep.judging.objective import objectives_of
 from gansweep.metrics.protocol import HELD_OUT
+from gansweep.records.plain_values import mapping
 from gansweep.records.read import DAMAGED, NO_RESULT, Run, load
 from gansweep.records.record import ENDED_WELL
 
@@ -65,8 +66,8 @@ def judged_status(result: Mapping[str, Any], at: str = "last") -> tuple[str, str
     at: the moment whose scores count, "last" or "best".
     """
     status, reason = str(result.get("status")), str(result.get("reason") or "")
-    protocols = _mapping(result.get("protocols"))
-    objective = _mapping(protocols.get(str(result.get("objective"))))
+    protocols = mapping(result.get("protocols"))
+    objective = mapping(protocols.get(str(result.get("objective"))))
     if status not in ENDED_WELL or objective.get("score") in HELD_OUT:
         return status, reason
     last, best = (evidence_by_word(_numbers(result.get(k)), protocols) for k in ("last", "best"))
@@ -131,9 +132,5 @@ def _listed(scores: Mapping[str, float], *words: str) -> str:
 
 
 def _numbers(scores: Any) -> dict[str, float]:
-    values = {name: _mapping(entry).get("value") for name, entry in _mapping(scores).items()}
+    values = {name: mapping(entry).get("value") for name, entry in mapping(scores).items()}
     return {name: float(v) for name, v in values.items() if isinstance(v, (int, float))}
-
-
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, Mapping) else {}

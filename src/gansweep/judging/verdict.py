@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,14 +137,9 @@ def _distance(rival: Rival) -> str:
     one = rival.against
     if not one.error or one.interval is None:
         return f"worse by {number(abs(one.difference))}, and neither varies over its seeds"
-    low, high = sorted(_sign(one) * bound for bound in one.interval)
+    low, high = sorted(math.copysign(1, one.difference) * bound for bound in one.interval)
     bounds = f"[{rounded(low, one.error)}, {rounded(high, one.error)}]"
     return f"worse by {rounded(abs(one.difference), one.error)} {bounds}{_p_words(one, ', ', '')}"
-
-
-def _sign(one: Comparison) -> float:
-    """Makes the difference positive where the other is worse: the first is the best."""
-    return -1.0 if one.difference < 0 else 1.0
 
 
 def _p_words(one: Comparison, before: str, after: str) -> str:

@@ -57,6 +57,11 @@ def plain(value: Any) -> Any:
     return value if value is None else visible(str(value))
 
 
+def mapping(content: Any) -> dict[str, Any]:
+    """The content if it is a mapping, else an empty one."""
+    return content if isinstance(content, dict) else {}
+
+
 def result_of(content: bytes) -> dict[str, Any]:
     """The content of a result.json.   Raises: DamagedError with the reason."""
     result = parsed(content)

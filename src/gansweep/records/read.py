@@ -11,7 +11,7 @@ from typing import Any
 from gansweep.errors import UserError, visible
 from gansweep.metrics.protocol import scores_called
 from gansweep.records.columns import add_columns
-from gansweep.records.plain_values import DamagedError
+from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import ENDED_WELL, RunRecord, find_records
 from gansweep.records.sweep_part import SweepPart, sweep_part
 
@@ -102,7 +102,7 @@ class Run:
 
     def _choice(self, group: str) -> str:
         """The chosen file of a group of conf/."""
-        chosen = self.result.get(group) or _mapping(self.config.get("choices")).get(group)
+        chosen = self.result.get(group) or mapping(self.config.get("choices")).get(group)
         return str(chosen or "unknown")
 
     @property
@@ -134,7 +134,7 @@ class Run:
 
         None if the last value was not finite: an earlier one would show the run too good.
         """
-        ended = _mapping(self.result.get("last"))
+        ended = mapping(self.result.get("last"))
         recorded = _value(self.evaluated, score) or _value(ended, score)
         if recorded is not None or score in ended:
             return recorded
@@ -143,7 +143,7 @@ class Run:
 
     def lost(self, score: str) -> bool:
         """Whether the last value of a scalar score was not finite."""
-        return score in _mapping(self.result.get("last")) and self.last(score) is None
+        return score in mapping(self.result.get("last")) and self.last(score) is None
 
     def best(self, score: str) -> Value | None:
         """The best value: from result.json, else from the history by the score's direction.
@@ -171,7 +171,7 @@ class Run:
 
     def scores(self) -> list[str]:
         """The scalar scores of which this run has a value."""
-        recorded = [*_mapping(self.result.get("last")), *_mapping(self.result.get("best"))]
+        recorded = [*mapping(self.result.get("last")), *mapping(self.result.get("best"))]
         named = dict.fromkeys([*self.protocols, *recorded, *self.evaluated])
         return [score for score in named if self.last(score) is not None]
 
@@ -230,7 +230,7 @@ def read_run(record: RunRecord) -> Run:
     damaged += [f"result.json: {fault}"] if fault else []
     result = found or {}
     curves, protocols = _history(record, notes)
-    recorded = _mapping(result.get("protocols"))
+    recorded = mapping(result.get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
     sweep = sweep_part(result.get("sweep"))
     status, reason = str(result.get("status") or NO_RESULT), str(result.get("reason") or "")
@@ -282,7 +282,7 @@ def _history(
         kimg = row.get("kimg")
         if not isinstance(kimg, (int, float)):
             continue
-        protocols |= _mapping(row.get("protocol"))
+        protocols |= mapping(row.get("protocol"))
         for name, value in row.items():
             if name not in ("kimg", "protocol") and not isinstance(value, (dict, str)):
                 columns.setdefault(name, {})[float(kimg)] = value
@@ -314,15 +314,15 @@ def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
             Evaluation(
                 checkpoint=str(row.get("checkpoint") or "unknown"),
                 kimg=float(kimg) if isinstance(kimg, (int, float)) else float("nan"),
-                scores={k: _mapping(v) for k, v in _mapping(row.get("scores")).items()},
-                protocols={k: _mapping(v) for k, v in _mapping(row.get("protocols")).items()},
+                scores={k: mapping(v) for k, v in mapping(row.get("scores")).items()},
+                protocols={k: mapping(v) for k, v in mapping(row.get("protocols")).items()},
             )
         )
     return found
 
 
 def _value(scores: Any, score: str) -> Value | None:
-    entry = _mapping(_mapping(scores).get(score))
+    entry = mapping(mapping(scores).get(score))
     value = entry.get("value")
     if not isinstance(value, (int, float)):
         return None
@@ -338,7 +338,3 @@ def _value(scores: Any, score: str) -> Value | None:
 def _interval(content: Any) -> tuple[float, float] | None:
     bounds = [float(b) for b in content if isinstance(b, (int, float))] if content else []
     return (bounds[0], bounds[1]) if len(bounds) == 2 else None
-
-
-def _mapping(content: Any) -> dict[str, Any]:
-    return content if isinstance(content, dict) else {}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gansweep.records.plain_values import mapping
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -27,7 +29,7 @@ class SweepPart:
     role: "trial" or "confirm".
     schedule: how a population changed the settings during training; else empty.
     objectives, constraints: as recorded, with at least one objective;
-        `judging.objective.objectives_of` and `judging.constraints.constraints_of` read them.
+        `judging.objective` and `judging.constraints` read them.
     """
 
     name: str
@@ -48,30 +50,26 @@ def sweep_part(content: Any) -> SweepPart | None:
     return SweepPart(
         name=str(content.get("name", "")),
         key=str(content.get("key", "")),
-        params=_mapping(content.get("params")),
+        params=mapping(content.get("params")),
         role=str(content.get("role", "trial")),
-        objectives=tuple(several or [_mapping(content.get("objective"))]),
+        objectives=tuple(several or [mapping(content.get("objective"))]),
         schedule=_schedule(content.get("schedule")),
         constraints=_constraints(content.get("constraints")),
     )
 
 
 def _constraints(content: Any) -> tuple[Mapping[str, Any], ...]:
-    entries = [_mapping(entry) for entry in content] if isinstance(content, list) else []
+    entries = [mapping(entry) for entry in content] if isinstance(content, list) else []
     return tuple(one for one in entries if isinstance(one.get("bound"), (int, float)))
 
 
 def _schedule(content: Any) -> tuple[Segment, ...]:
     found = []
     for entry in content if isinstance(content, list) else []:
-        kimg = _mapping(entry).get("kimg")
+        kimg = mapping(entry).get("kimg")
         if isinstance(kimg, (int, float)):
             source = entry.get("from")
             found.append(
-                Segment(float(kimg), _mapping(entry.get("params")), str(source) if source else None)
+                Segment(float(kimg), mapping(entry.get("params")), str(source) if source else None)
             )
     return tuple(sorted(found, key=lambda segment: segment.kimg))
-
-
-def _mapping(content: Any) -> dict[str, Any]:
-    return content if isinstance(content, dict) else {}

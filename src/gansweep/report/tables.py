@@ -16,7 +16,7 @@ from gansweep.judging.protocols import protocols_of
 from gansweep.judging.statistics import Summary
 from gansweep.judging.trials import Sweep
 from gansweep.judging.verdict import verdict
-from gansweep.records.notation import number, plural
+from gansweep.records.notation import aligned, number, plural
 
 LEGEND = "± standard deviation over seeds; [ ] 95 % interval of the mean (Student's t)"
 MOMENTS = {"last": "at the end of a run", "best": "at the best moment of a run"}
@@ -123,11 +123,14 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
         cells.append([str(row.rank or "–"), row.name, *score, _seeds(row), *numbers])
     if not any(line[3] for line in cells):
         heads, cells = heads[:3] + heads[4:], [line[:3] + line[4:] for line in cells]
-    widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     while len(widths) > heads.index("seeds") + 1 and _spare(widths, width) < 0:
         widths.pop()
     widths[1] = max(min(widths[1], 13), widths[1] + min(_spare(widths, width), 0))
-    return [_line(line[: len(widths)], widths) for line in [heads, *cells]]
+    lines = [[rank, _cut(name, widths[1]), *rest] for rank, name, *rest in [heads, *cells]]
+    right = {place for place in range(len(widths)) if place != 1}
+    shown = [line[: len(widths)] for line in lines]
+    return aligned(shown, right, max(width, width - _spare(widths, width)))
 
 
 def _seeds(row: Row) -> str:
@@ -139,13 +142,8 @@ def _spare(widths: Sequence[int], width: int) -> int:
     return width - (sum(widths) + 2 * (len(widths) - 1))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Names to the left, numbers to the right; a text that is too long ends in "…"."""
-    parts = []
-    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        cut = cell if len(cell) <= width else cell[: width - 1] + "…"
-        parts.append(cut.ljust(width) if index == 1 else cut.rjust(width))
-    return "  ".join(parts).rstrip()
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _wrap(text: str, width: int) -> list[str]:
