@@ -326,4 +326,4 @@ def _comment_at(lines: list[str], number: int, column: int) -> str:
 
 
 def _escaped_cell(text: str) -> str:
-    return text.replace("<", "&lt;").replace("*", "\\*")
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
