@@ -49,14 +49,15 @@ published FIDs.
 class Experiment:
     """What the first lines of a file of conf/experiment/ state.
 
-    score: as in "fid 17.17", or "class 0.951, fid 9.45".   told: what it is for, where it says so.
+    score: as in "fid 17.17", or "class 0.951, fid 9.45".
+    purpose: what it is for; "" where it does not say so.
     """
 
     name: str
     command: str
     seconds: int
     score: str
-    told: str
+    purpose: str
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
@@ -88,7 +89,7 @@ class Model:
     name: str
     paper: str
     family: str
-    told: str
+    purpose: str
     experiment: str
 
     @classmethod
@@ -96,13 +97,13 @@ class Model:
         """Raises: ValueError for a file that lacks its experiment or its family."""
         lines = path.read_text(encoding="utf-8").splitlines()
         command = re.match(r"# gansweep train experiment=(\w+), \d+ s ", lines[1])
-        family, _, told = _line(lines, "Family").partition(". ")
+        family, _, purpose = _line(lines, "Family").partition(". ")
         if command is None or family not in FAMILIES:
             raise ValueError(
                 f"{path.name}: line 2 must name its experiment with seconds and score, and a line "
                 f"'# Family: NAME. What it is for.' one of {'; '.join(FAMILIES)}."
             )
-        return cls(path.stem, _cited(lines[0].removeprefix("# ")), family, told, command[1])
+        return cls(path.stem, _cited(lines[0].removeprefix("# ")), family, purpose, command[1])
 
 
 def word_of(name: str) -> str:
@@ -135,7 +136,7 @@ def _model_tables(listed: list[Model], known: dict[str, Experiment]) -> Iterator
             shown = known[model.experiment]
             yield (
                 f"| [`{model.name}`](reference/model.md#{model.name}) | {model.paper} | "
-                f"{model.told.rstrip('.')} | `{shown.name}` | {shown.score} | {shown.seconds} |"
+                f"{model.purpose.rstrip('.')} | `{shown.name}` | {shown.score} | {shown.seconds} |"
             )
         yield ""
 
@@ -146,7 +147,7 @@ def _tasks(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
     yield "Experiments beside the one of each model. Tasks are scored on held-out images.\n"
     yield "| command | what | score | s |\n|---|---|---|---|"
     for one in (one for name, one in known.items() if name not in shown):
-        yield f"| `{one.command}` | {one.told.rstrip('.')} | {one.score} | {one.seconds} |"
+        yield f"| `{one.command}` | {one.purpose.rstrip('.')} | {one.score} | {one.seconds} |"
     yield ""
 
 
@@ -155,9 +156,9 @@ def _pictures() -> Iterator[str]:
     yield "As the commands above leave them under `samples/`.\n"
     yield '<div class="pictures" markdown>\n'
     for path in sorted(PICTURES.glob("*.png")):
-        told = CAPTIONS.get(path.stem, "samples")
-        yield f"<figure markdown>![{path.stem}: {told}](images/families/{path.name})"
-        yield f"<figcaption markdown>`{path.stem}`: {told}</figcaption></figure>\n"
+        caption = CAPTIONS.get(path.stem, "samples")
+        yield f"<figure markdown>![{path.stem}: {caption}](images/families/{path.name})"
+        yield f"<figcaption markdown>`{path.stem}`: {caption}</figcaption></figure>\n"
     yield "</div>\n"
 
 

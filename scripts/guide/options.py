@@ -37,16 +37,16 @@ class Row:
     name: str
     value: str
     takes: str
-    told: str
+    meaning: str
 
     def __str__(self) -> str:
-        return f"| `{self.name}` | {self.value} | {self.takes} | {self.told} |"
+        return f"| `{self.name}` | {self.value} | {self.takes} | {self.meaning} |"
 
 
 def run_page() -> str:
     """The root of `gansweep train`, and the groups that are alike for every model."""
     found = _composed()
-    told = _comments(CONF / "train.yaml")
+    comments = _comments(CONF / "train.yaml")
     parts = [
         "# Options of a run",
         "What `gansweep train KEY=VALUE` takes beside [data](data.md) and [models](model.md). The "
@@ -54,7 +54,7 @@ def run_page() -> str:
         "the composed options and trains nothing.",
         "A value that an option does not take is refused before anything heavy is imported.",
         "## The run",
-        *_table(_rows((o for o in found if "." not in o.name), told)),
+        *_table(_rows((o for o in found if "." not in o.name), comments)),
     ]
     for group, title in (
         ("trainer", "Trainer"),
@@ -75,8 +75,8 @@ def data_page() -> str:
     for path in _files("data"):
         parts += [f"## {path.stem} {{ #{path.stem} }}", _head(path)]
         found = _composed(f"data={path.stem}", *NEEDED.get(path.stem, []))
-        told = _comments_with_defaults(path, "data")
-        parts += _table(_rows((o for o in found if o.name.startswith("data.")), told))
+        comments = _comments_with_defaults(path, "data")
+        parts += _table(_rows((o for o in found if o.name.startswith("data.")), comments))
     return _joined(parts)
 
 
@@ -113,19 +113,19 @@ def sweep_page() -> str:
         "## The sweep",
     ]
     path = CONF / "sweep.yaml"
-    stated, told = yaml.safe_load(path.read_text(encoding="utf-8")), _comments(path)
+    stated, comments = yaml.safe_load(path.read_text(encoding="utf-8")), _comments(path)
     root = fields("gansweep.cli.sweep_options.CommandOptions")
-    parts += _table(_stated("", {k: stated[k] for k in root}, root, told))
+    parts += _table(_stated("", {k: stated[k] for k in root}, root, comments))
     parts += ["## What a file of conf/sweep/ holds"]
     searched = fields("gansweep.search.settings.SweepOptions")
-    parts += _table(_stated("sweep.", stated["sweep"], searched, told))
+    parts += _table(_stated("sweep.", stated["sweep"], searched, comments))
     for name, home in (("local", "local.LocalOptions"), ("slurm", "slurm.SlurmOptions")):
         path = CONF / "launcher" / f"{name}.yaml"
         parts += [f"## launcher={name}", _head(path)]
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         kinds = fields(f"gansweep.engine.launch.{home}")
-        told = {f"launcher.{key}": text for key, text in _comments(path).items()}
-        parts += _table(_stated("launcher.", values, kinds, told))
+        comments = {f"launcher.{key}": text for key, text in _comments(path).items()}
+        parts += _table(_stated("launcher.", values, kinds, comments))
     parts += ["# Sweeps that are there", "`sweep=NAME` chooses a file of `conf/sweep/`."]
     for path in _files("sweep"):
         parts += [f"## sweep={path.stem}", _fenced(path)]
@@ -138,9 +138,9 @@ def _choices(group: str) -> list[str]:
     shown: dict[str, Row] = {}
     for path in sorted(_files(group), key=lambda p: p.stem not in ("auto", "default")):
         found = _composed(f"{group}={path.stem}")
-        told = _comments_with_defaults(path, group)
+        comments = _comments_with_defaults(path, group)
         rows = {row.name: row for row in _rows(
-            (o for o in found if o.name.startswith(f"{group}.")), told
+            (o for o in found if o.name.startswith(f"{group}.")), comments
         )}  # fmt: skip
         new = [row for row in rows.values() if shown.get(row.name) != row]
         shown |= rows if not shown else {}
@@ -152,20 +152,20 @@ def _base_rows(base: str) -> Iterator[Row]:
     """The options that a base of conf/model/base/ states, with what they take."""
     path = CONF / "model" / "base" / f"{base}.yaml"
     stated = yaml.safe_load(path.read_text(encoding="utf-8"))
-    told = {f"model.{key}": text for key, text in _comments(path).items()}
+    comments = {f"model.{key}": text for key, text in _comments(path).items()}
     users = (p.stem for p in _files("model") if _bases(p)[:1] == [base])
     kinds = {o.name: o.kind for user in users for o in _composed(f"model={user}")}
     for name, value in _flat({k: v for k, v in stated.items() if k != "defaults"}, "model"):
         if _is_shown(name):
-            yield _row(name, value, kinds.get(name), told)
+            yield _row(name, value, kinds.get(name), comments)
 
 
-def _model_rows(model: str, own: Mapping[str, Any], told: Mapping[str, str]) -> Iterator[Row]:
+def _model_rows(model: str, own: Mapping[str, Any], comments: Mapping[str, str]) -> Iterator[Row]:
     stated = {name for name, _ in _flat(own, "model")}
     kinds = {option.name: option.kind for option in _composed(f"model={model}")}
     for name, value in _flat(own, "model"):
         if name in stated and _is_shown(name) and not name.startswith("model.defaults"):
-            yield _row(name, value, kinds.get(name), told)
+            yield _row(name, value, kinds.get(name), comments)
 
 
 def _is_shown(name: str) -> bool:
@@ -190,24 +190,24 @@ def _bases(path: Path) -> list[str]:
 
 
 def _stated(
-    prefix: str, values: Mapping[str, Any], kinds: Mapping[str, Kind], told: Mapping[str, str]
+    prefix: str, values: Mapping[str, Any], kinds: Mapping[str, Kind], comments: Mapping[str, str]
 ) -> Iterator[Row]:
     """The keys of a TypedDict with the values that conf/ gives them, those within keys too."""
     for key, value in values.items():
         kind = kinds.get(key)
         if isinstance(kind, Record) and isinstance(value, Mapping):
-            yield from _stated(f"{prefix}{key}.", value, kind.keys, told)
+            yield from _stated(f"{prefix}{key}.", value, kind.keys, comments)
         else:
-            yield _row(f"{prefix}{key}", value, kind, told)
+            yield _row(f"{prefix}{key}", value, kind, comments)
 
 
-def _rows(found: Any, told: Mapping[str, str]) -> Iterator[Row]:
+def _rows(found: Any, comments: Mapping[str, str]) -> Iterator[Row]:
     for option in found:
         if option.name.split(".")[-1] not in PLUMBING:
-            yield _row(option.name, option.value, option.kind, told)
+            yield _row(option.name, option.value, option.kind, comments)
 
 
-def _row(name: str, value: Any, kind: Kind | None, told: Mapping[str, str]) -> Row:
+def _row(name: str, value: Any, kind: Kind | None, comments: Mapping[str, str]) -> Row:
     takes = "" if kind is None else str(kind)
     if name.endswith("_target_"):
         takes = "a class" if kind is None else takes
@@ -215,7 +215,7 @@ def _row(name: str, value: Any, kind: Kind | None, told: Mapping[str, str]) -> R
         name,
         f"`{_shown(value)}`",
         takes.replace("a mapping with a _target_", "an object (`_target_`)"),
-        told.get(name, "").replace("|", "\\|"),
+        comments.get(name, "").replace("|", "\\|"),
     )
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -53,19 +54,32 @@ def test_a_model_states_the_figures_of_its_experiment(catalogue: ModuleType) -> 
 
 def test_tasks_say_what_they_are_for(catalogue: ModuleType) -> None:
     shown = {model.experiment for model in catalogue.models()}
-    silent = [
-        e.name for name, e in catalogue.experiments().items() if name not in shown and not e.told
-    ]
-    assert silent == []
+    others = [e for name, e in catalogue.experiments().items() if name not in shown]
+    assert [experiment.name for experiment in others if not experiment.purpose] == []
 
 
 def test_a_comment_behind_a_key_and_the_lines_below_it_say_what_an_option_is(
-    options: ModuleType,
+    options: ModuleType, tmp_path: Path
 ) -> None:
-    told = options._comments(CONF / "sweep.yaml")
-    assert told["workers"] == "trials at a time: auto, or a number"
-    assert told["storage"].startswith("journal, sqlite:") and told["storage"].endswith("HOST:PORT")
-    assert told["sweep.confirm.per"].startswith("winners are the best configurations")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "two.yaml").write_text("rate: 1  # of the base\nn_critic: 2  # turns\n")
+    (tmp_path / "one.yaml").write_text(
+        "# The file\n"
+        "defaults: [base/two@_here_, _self_]\n"
+        "rate: 3      # its own\n"
+        "part:        # the whole part\n"
+        "  a: '#1'    # first,\n"
+        "             #   and more | of it\n"
+        "  b: {c: 1, d: 2}  # both\n"
+        "plain: 4\n"
+    )
+    assert options._comments_with_defaults(tmp_path / "one.yaml", "model") == {
+        "model.rate": "its own",
+        "model.n_critic": "turns",
+        "model.part": "the whole part",
+        "model.part.a": "first, and more | of it",
+        "model.part.b": "both",
+    }
 
 
 def test_options_of_a_sweep_have_their_values_and_ranges(options: ModuleType) -> None:
@@ -73,13 +87,6 @@ def test_options_of_a_sweep_have_their_values_and_ranges(options: ModuleType) ->
     assert "| `sweep.confirm.top` | `3` | a whole number from 0 to 10,000 |" in page
     assert "| `launcher.gpus_per_trial` | `1` |" in page
     assert "## sweep=pareto" in page
-
-
-def test_options_of_a_model_are_those_of_its_file(options: ModuleType) -> None:
-    path = CONF / "model" / "began.yaml"
-    told = options._comments_with_defaults(path, "model")
-    assert told["model.lambda_k"] == "how fast k follows it"
-    assert told["model.n_critic"] == "discriminator steps for one generator step"
 
 
 def test_docstrings_become_lists() -> None:
