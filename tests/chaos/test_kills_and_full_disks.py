@@ -33,9 +33,10 @@ from sweep_processes import (
 from gansweep.cli.sweep_run import run_sweep
 from gansweep.engine.launch import local
 from gansweep.engine.lease.workers import workers_of
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.records.record import RunRecord
 from gansweep.search.settings import Settings
+from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 KILL_SECONDS = 2.0
@@ -130,12 +131,12 @@ def assert_nothing_lost(directory: Path, n_trials: int) -> None:
     study = SweepStudy(directory)
     keys = [f"t{i:04d}" for i in range(n_trials)]
     trials = study.trials.get_trials(deepcopy=False)
-    assert sorted(t.user_attrs["key"] for t in latest(study.trials)) == keys
+    assert sorted(t.user_attrs["key"] for t in trials_of(study.trials)) == keys
     assert Counter(
         t.user_attrs["key"] for t in trials if t.state == TrialState.COMPLETE
     ) == Counter(keys)
     assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
-    for trial in latest(study.trials):
+    for trial in trials_of(study.trials):
         record = RunRecord(directory / trial.user_attrs["key"])
         result = record.result()
         assert result is not None and result["status"] == "finished"

@@ -18,7 +18,7 @@ from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.rules import diagnose
 from gansweep.engine.confirm import winners
 from gansweep.engine.leaderboard import write_leaderboard
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.statuses import (
     evidence_by_word,
@@ -31,6 +31,7 @@ from gansweep.judging.verdict import verdict
 from gansweep.metrics.protocol import DIRECTIONS, HELD_OUT, ON_REQUEST, QUICK
 from gansweep.records.record import RunRecord
 from gansweep.search.failed_as_worst import with_worst
+from gansweep.search.trials import trials_of
 
 # grey static on digits, as it was measured there
 STATIC = {"fid": 62.2865, "precision": 0.0, "in_no_mode": 1.0}
@@ -246,7 +247,7 @@ def test_a_sweep_takes_static_for_a_failure_and_confirms_none(tmp_path: Path) ->
     study = make(tmp_path / "s", n_trials=4, confirm=confirm)
     told = [end(study, scores) for scores in (STATIC, LEARNED, STATIC, {**LEARNED, "fid": 7.0})]
     assert told == ["never learned", "finished", "never learned", "finished"]
-    trials = latest(study.trials)
+    trials = trials_of(study.trials)
     assert [t.state == TrialState.COMPLETE for t in trials] == [False, True, False, True]
     assert "no sample resembles the data" in trials[0].user_attrs["reason"]
     assert [t.number for t in winners(trials, study.space, settings(confirm=confirm))] == [1, 3]
@@ -274,5 +275,5 @@ def test_what_gave_up_is_no_tie_of_the_only_trial_that_came_to_something(tmp_pat
     study = make(tmp_path / "s", n_trials=3)
     for scores in (STATIC, LEARNED, STATIC):
         end(study, scores)
-    seen = with_worst(latest(study.trials), study.trials.directions, pruned=True)
+    seen = with_worst(trials_of(study.trials), study.trials.directions, pruned=True)
     assert [t.values for t in seen] == [[13.4], [6.7], [13.4]]

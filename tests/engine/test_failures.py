@@ -26,11 +26,12 @@ from gansweep.engine.failures import (
     oom_kills,
     signal_of,
 )
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
 from gansweep.judging.statuses import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
 from gansweep.records.record import RunRecord
+from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 
@@ -50,7 +51,7 @@ def sweep(tmp_path: Path) -> Callable[..., Path]:
 
 def attrs(directory: Path) -> dict[str, dict[str, Any]]:
     """key -> what the study keeps of its last attempt."""
-    return {t.user_attrs["key"]: t.user_attrs for t in latest(SweepStudy(directory).trials)}
+    return {t.user_attrs["key"]: t.user_attrs for t in trials_of(SweepStudy(directory).trials)}
 
 
 def result(directory: Path, key: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from sweep_studies import begin, finish, make, record, settings
 
 from gansweep.engine.confirm import winners
 from gansweep.engine.leaderboard import BEATEN, write_leaderboard
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.records.record import RunRecord
+from gansweep.search.trials import trials_of
 
 Measure = Callable[[str, str], dict[str, Any]]
 
@@ -129,7 +130,7 @@ def test_winners_are_the_best_of_each_group_and_never_unfinished(tmp_path: Path)
 
     def values(**confirm: Any) -> list[float | None]:
         chosen = settings(confirm={"seeds": 1, **confirm})
-        return [t.value for t in winners(latest(study.trials), study.space, chosen)]
+        return [t.value for t in winners(trials_of(study.trials), study.space, chosen)]
 
     assert values(top=3, per="config") == [10.0, 11.0, 20.0]
     assert values(top=3, per="model") == [10.0, 20.0]

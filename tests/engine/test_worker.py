@@ -37,10 +37,11 @@ from gansweep.engine.attempt import Attempt
 from gansweep.engine.launch import local
 from gansweep.engine.lease.locks import Lease
 from gansweep.engine.lease.workers import STOPPING, workers_of
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
 from gansweep.engine.worker import EXIT_STOPPED, Worker
 from gansweep.records.record import RunRecord
+from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 AT_ONCE_SECONDS = 15.0  # far less than a trial of these tests computes or sleeps
@@ -99,7 +100,7 @@ def test_killed_child_and_killed_worker_cost_no_trial(
     said = said_by(process)
     assert process.returncode == 0, said
     study = SweepStudy(directory)
-    assert sorted(t.user_attrs["key"] for t in latest(study.trials)) == [
+    assert sorted(t.user_attrs["key"] for t in trials_of(study.trials)) == [
         f"t{i:04d}" for i in range(4)
     ]
     assert ends(directory) == [["finished"]] * 4, "none twice"
@@ -254,7 +255,7 @@ def test_failed_trials_cost_no_worker(
     directory = swept([*words, f"does={does}", "n_trials=2"])
     study = SweepStudy(directory)
     assert len(study.trials.trials) == 2 * attempts
-    for trial in latest(study.trials):
+    for trial in trials_of(study.trials):
         assert trial.user_attrs["status"] == status
         result = RunRecord(directory / trial.user_attrs["key"]).result()
         assert result is not None and result["status"] == status

@@ -34,11 +34,12 @@ from gansweep.engine.attempt import Attempt
 from gansweep.engine.lease import locks
 from gansweep.engine.lease.locks import Lease
 from gansweep.engine.lease.workers import launching, refuse_second
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.search.population import PlannedRun
+from gansweep.search.trials import trials_of
 
 
 def drain(study: SweepStudy, value: float = 1.0) -> list[str]:
@@ -75,7 +76,7 @@ def test_fewer_confirmations_than_planned(tmp_path: Path) -> None:
     fewer = make(tmp_path / "s", n_trials=2, confirm={"top": 1, "per": "config", "seeds": 1})
     drain(fewer)
     assert fewer.finished()
-    assert all(t.state.is_finished() for t in latest(fewer.confirms))
+    assert all(t.state.is_finished() for t in trials_of(fewer.confirms))
 
 
 def test_attempt_whose_successor_was_queued_before_its_worker_died(

@@ -20,11 +20,11 @@ from sweep_studies import (
 
 from gansweep.engine.confirm import front, winners
 from gansweep.engine.leaderboard import write_leaderboard
-from gansweep.engine.study import latest
 from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.judging.constraints import Constraint, broken, met_by
 from gansweep.search import samplers
+from gansweep.search.trials import trials_of
 
 
 def test_constraint_is_read_strictly_and_keeps_its_bound() -> None:
@@ -54,9 +54,9 @@ def test_trial_that_breaks_a_constraint_never_wins_and_is_said_to(tmp_path: Path
         (2,): {"seconds": 10.0, "fid": 3.0, "coverage": 0.9},
     }
     run_grid(study, seen)
-    by_lr = {t.params["lr"]: t for t in latest(study.trials)}
+    by_lr = {t.params["lr"]: t for t in trials_of(study.trials)}
     assert broken(by_lr[0]) == "breaks seconds <= 60 (81.2), coverage >= 0.5 (0.4)"
-    won = winners(latest(study.trials), study.space, study.settings)
+    won = winners(trials_of(study.trials), study.space, study.settings)
     assert [t.params["lr"] for t in won] == [1, 2]
     rows = Watch(study).rows()
     best = Watch(study).best(rows)
@@ -115,7 +115,7 @@ def test_samplers_search_several_objectives_under_a_constraint(tmp_path: Path, n
         at = attempt.params
         finish_with(study, attempt, seconds=at["steps"], fid=at["lr"], coverage=at["steps"] / 9)
     assert all(t.state == TrialState.COMPLETE for t in study.trials.trials)
-    assert all(t.params["steps"] <= 4 for t in front(latest(study.trials), study.settings))
+    assert all(t.params["steps"] <= 4 for t in front(trials_of(study.trials), study.settings))
 
 
 def test_trial_without_the_metric_of_a_constraint_fails_and_says_why(tmp_path: Path) -> None:

@@ -24,13 +24,14 @@ from sweep_studies import (
 
 from gansweep.cli.sweep_table import EventLines, LiveTable
 from gansweep.engine.confirm import front, winners
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
 from gansweep.metrics.panel import MEASURES
 from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
 from gansweep.search.check_search import with_direction
+from gansweep.search.trials import trials_of
 
 
 def test_objective_finds_its_score_by_protocol_or_name() -> None:
@@ -167,7 +168,7 @@ def two_objectives(directory: Path, **changes: Any) -> SweepStudy:
 def test_pareto_front_wins_the_best_first_score_first(tmp_path: Path) -> None:
     study = two_objectives(tmp_path / "s")
     assert [d.name for d in study.trials.directions] == ["MINIMIZE", "MAXIMIZE"]
-    trials = latest(study.trials)
+    trials = trials_of(study.trials)
     values = [t.values for t in front(trials, study.settings)]
     assert values == [[1.0, 0.5], [1.0, 0.5], [3.0, 0.9], [4.0, 0.95]]  # equals beat nobody
 

@@ -12,8 +12,9 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sweep_studies import ONE, begin, finish_with, make, sampler
 
-from gansweep.engine.study import SweepStudy, latest
-from gansweep.search.cma_es import carried_state
+from gansweep.engine.study import SweepStudy
+from gansweep.search.cma_es import state_of, with_whole_states
+from gansweep.search.trials import trials_of
 
 VALLEY = {
     "lr": "tag(log, interval(1e-5, 1e-1))",
@@ -70,7 +71,7 @@ def test_worker_killed_between_two_parts_of_the_state_poisons_no_later_trial(
         finish_with(other, attempt, fid=10.0 + number)
     for position in range(2 * GENERATION):
         finish_with(other, begin(other), fid=float(position))
-    generations = [t.system_attrs["cma:generation"] for t in latest(other.trials)[1:]]
+    generations = [t.system_attrs["cma:generation"] for t in trials_of(other.trials)[1:]]
     assert generations == [i // GENERATION for i in range(len(generations))]
 
 
@@ -92,7 +93,8 @@ def test_retry_that_was_queued_with_a_part_of_the_state_is_not_read(tmp_path: Pa
             system_attrs=torn,
         )
     )
-    assert carried_state(study.trials.trials[-1]) == {}
+    (shown,) = with_whole_states(trials_of(study.trials)[-1:])
+    assert state_of(shown) == {}
     assert begin(study).key == "t0010"
 
 
@@ -106,7 +108,7 @@ def test_state_in_a_study_of_somebody_else_runs_no_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study = evolving(tmp_path / "s")
-    last = latest(study.trials)[-1]
+    last = trials_of(study.trials)[-1]
     study.trials.add_trial(
         create_trial(
             state=TrialState.COMPLETE,

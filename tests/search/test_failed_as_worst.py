@@ -17,6 +17,7 @@ from gansweep.engine.study import SweepStudy
 from gansweep.search.failed_as_worst import with_worst
 from gansweep.search.samplers import make_sampler
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 RATES = {
     "generator": "tag(log, interval(1e-5, 1e-1))",
@@ -74,12 +75,8 @@ def _decades(a: float, b: float) -> float:
     return abs(math.log10(a / b))
 
 
-def trials_of(study: SweepStudy) -> list[FrozenTrial]:
-    return study.trials.get_trials(deepcopy=False)
-
-
 def seen(study: SweepStudy, pruned: bool = False) -> list[Sequence[float] | None]:
-    shown = with_worst(trials_of(study), study.trials.directions, pruned)
+    shown = with_worst(trials_of(study.trials), study.trials.directions, pruned)
     return [t.values if t.state == TrialState.COMPLETE else None for t in shown]
 
 
@@ -103,7 +100,7 @@ def test_what_gave_up_counts_with_the_worst_value_that_any_trial_ended_with(
     end(study, "pruned")
     begin(study)  # still running
     assert seen(study, pruned=True) == [[worst], [2.0], [7.0], [worst], None]
-    assert [t.state for t in trials_of(study)][0] == TrialState.FAIL, "the study is as it was"
+    assert trials_of(study.trials)[0].state == TrialState.FAIL, "the study is as it was"
 
 
 def test_what_gave_up_is_worse_to_tpe_than_what_was_pruned(tmp_path: Path) -> None:
@@ -114,10 +111,10 @@ def test_what_gave_up_is_worse_to_tpe_than_what_was_pruned(tmp_path: Path) -> No
     study.finish(attempt, "itself")
     end(study, "finished", 2.0)
     end(study, "pruned")
-    shown = with_worst(trials_of(study), study.trials.directions, pruned=False)
+    shown = with_worst(trials_of(study.trials), study.trials.directions, pruned=False)
     assert [t.state for t in shown] == [TrialState.PRUNED, TrialState.COMPLETE, TrialState.PRUNED]
     assert shown[0].intermediate_values == {}, "TPE puts such a trial last"
-    assert trials_of(study)[0].intermediate_values, "the study is as it was"
+    assert trials_of(study.trials)[0].intermediate_values, "the study is as it was"
 
 
 def test_killed_and_repeated_attempts_say_nothing_of_their_settings(tmp_path: Path) -> None:
@@ -127,8 +124,8 @@ def test_killed_and_repeated_attempts_say_nothing_of_their_settings(tmp_path: Pa
         attempt = begin(study)
         record(study, attempt.key, "running")
         study.finish(attempt, "killed", "by SIGKILL")
-    assert trials_of(study)[-1].user_attrs["failure"] == "killed"
-    assert seen(study) == [[2.0], None, None]
+    assert trials_of(study.trials)[-1].user_attrs["failure"] == "killed"
+    assert seen(study) == [[2.0], None], "the attempt that was repeated is none of the trials"
 
 
 def test_constraints_of_what_gave_up_are_the_worst_too() -> None:

@@ -25,13 +25,14 @@ from gansweep.cli.sweep_table import LiveTable
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.status import status_of
 from gansweep.engine.storage.repair import repair
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.search.population import units_of
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 EVERY = 2  # kimg of a generation  # kimg of a generation
@@ -211,7 +212,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepStudy:
 
 def assert_weights_follow_schedules(study: SweepStudy) -> None:
     """Each member ended with weights that were trained as its lineage says, kimg by kimg."""
-    trials = study.trials.get_trials(deepcopy=False)
+    trials = trials_of(study.trials)
     assert study.population is not None
     for member in study.population.members:
         stretches = study.population.lineage(trials, member)
@@ -227,7 +228,7 @@ def assert_weights_follow_schedules(study: SweepStudy) -> None:
 
 def test_weights_come_from_the_schedule_that_the_records_tell(undisturbed: SweepStudy) -> None:
     assert_weights_follow_schedules(undisturbed)
-    units = units_of(undisturbed.trials.get_trials(deepcopy=False))
+    units = units_of(trials_of(undisturbed.trials))
     assert len(units) == 5 * GENERATIONS
     took = sorted(
         (member, EVERY * generation, unit.user_attrs["from"])
@@ -276,7 +277,7 @@ def test_table_has_a_row_for_each_member_and_the_status_counts_generations(
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "t0004" in printed and "-g0" not in printed
     assert status_of(undisturbed.directory).trials == {"done": 5 * GENERATIONS}
-    took = [u for u in units_of(undisturbed.trials.trials).values() if u.user_attrs["from"]]
+    took = [u for u in units_of(trials_of(undisturbed.trials)).values() if u.user_attrs["from"]]
     told = next(r for r in rows if r.key == took[0].user_attrs["key"])
     assert told.params.endswith(f"from {took[0].user_attrs['from']}")
 
@@ -320,7 +321,7 @@ def test_workers_killed_in_the_middle_change_nothing(
 
 def test_diverged_member_is_replaced_by_a_copy_of_a_good_one(tmp_path: Path) -> None:
     study = sweep(tmp_path, "does=diverge:t0001:3")
-    units = units_of(study.trials.get_trials(deepcopy=False))
+    units = units_of(trials_of(study.trials))
     assert units["t0001", 1].user_attrs["status"] == "diverged"
     source = units["t0001", 2].user_attrs["from"]
     assert source not in (None, "t0001")
@@ -364,7 +365,7 @@ def test_units_that_a_damaged_journal_lost_come_back_from_the_members_records(
     lines = (undisturbed.directory / "study.journal").read_bytes().splitlines(keepends=True)
 
     def told(study: SweepStudy) -> dict[str, Any]:
-        trials = [*latest(study.trials), *latest(study.confirms)]
+        trials = [*trials_of(study.trials), *trials_of(study.confirms)]
         shown = {t.user_attrs["key"]: (t.state, t.params, t.values) for t in trials}
         sources = {t.user_attrs["key"]: t.user_attrs.get("from") for t in trials}
         return {"shown": shown, "sources": sources}

@@ -28,6 +28,7 @@ from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.records.record import RunRecord
 from gansweep.search.pruning import Hyperband, PeerPruner, make_pruner
+from gansweep.search.trials import trials_of
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha", "hyperband"])
@@ -138,7 +139,7 @@ def test_retry_reports_the_earlier_curve_again(tmp_path: Path) -> None:
     study.finish(first, "killed")
     second = study.claim("me")
     assert second is not None
-    study.replayed(second)
+    study.report_record(second)
     assert study.trials.trials[1].intermediate_values == {1000: 5.0}
 
 
@@ -249,7 +250,7 @@ def test_wilcoxon_compares_a_variant_with_the_best_of_its_own(tmp_path: Path) ->
 
 def begin_model(study: SweepStudy) -> str:
     """The model of the trial that comes next."""
-    planned = study.queue.next_trial(study.trials.trials)
+    planned = study.queue.next_trial(trials_of(study.trials))
     assert planned is not None
     return str(planned[0]["model"])
 

@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import TrialState
 from sweep_studies import NO_CONFIRMATION, begin, make, record
 
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
+from gansweep.search.trials import trials_of
 
 BUDGET = 9
 # rungs of successive halving at 1, 3 and 9 kimg: the last one is the end
@@ -48,7 +49,7 @@ def test_trial_is_not_stopped_at_its_end(tmp_path: Path, pruner: str) -> None:
     # the best until the last value, which is the worst of all so far
     ended = [run(study, [*[9.0 - trial] * (BUDGET - 1), 10.0 + trial]) for trial in range(9)]
     assert ended == [BUDGET] * 9
-    values = [t.values for t in latest(study.trials) if t.state == TrialState.COMPLETE]
+    values = [t.values for t in trials_of(study.trials) if t.state == TrialState.COMPLETE]
     assert values == [[10.0 + trial] for trial in range(9)]
 
 

@@ -25,11 +25,12 @@ from sweep_studies import (
     settings,
 )
 
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
 from gansweep.search import samplers
 from gansweep.search.samplers import make_sampler
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 VALLEY = {
     "lr": "tag(log, interval(1e-5, 1e-1))",
@@ -201,7 +202,7 @@ def test_retry_of_a_trial_still_counts_in_its_generation_of_cma_es(tmp_path: Pat
             assert (again.key, again.params) == (attempt.key, attempt.params)
             attempt = again
         finish_with(worker, attempt, fid=math.log10(attempt.params["lr"] / 3e-4) ** 2)
-    generations = [t.system_attrs.get("cma:generation") for t in latest(study.trials)]
+    generations = [t.system_attrs.get("cma:generation") for t in trials_of(study.trials)]
     assert generations == [None, *[0] * 7, *[1] * 6]  # seven make a generation in three dimensions
 
 

@@ -12,10 +12,11 @@ from optuna.trial import FixedTrial
 from sweep_studies import NO_CONFIRMATION, ONE, make, record, sampler, settings
 
 from gansweep.engine.attempt import Attempt
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
 from gansweep.search import samplers
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 NESTED: dict[str, Any] = {
     "model": "choice(a, b, c)",
@@ -60,7 +61,7 @@ def test_grid_takes_every_point_once_whatever_befalls_its_trials(tmp_path: Path,
                 workers[place] = SweepStudy(tmp_path / "s")
         elif (attempt := workers[place].claim(f"w{place}")) is not None:
             busy[place] = attempt
-    tried = [first.space.suggest(FixedTrial(t.params)) for t in latest(first.trials)]
+    tried = [first.space.suggest(FixedTrial(t.params)) for t in trials_of(first.trials)]
     assert len(tried) == POINTS == len({json.dumps(point, sort_keys=True) for point in tried})
 
 

@@ -21,12 +21,13 @@ from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.status import damaged_files
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_CANCELLED
 from gansweep.judging.constraints import broken
 from gansweep.records.notation import plural
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 ELSEWHERE = ", or choose another place with runs_dir=."
 
@@ -139,7 +140,7 @@ def _launch(
 
 
 def _why_no_winner(study: SweepStudy) -> str:
-    trials = latest(study.trials)
+    trials = trials_of(study.trials)
     broke = [f"{t.user_attrs['key']} {broken(t)}" for t in trials if broken(t)]
     if broke:
         return f"No trial that ran to its end meets the constraints: {broke[0]}."

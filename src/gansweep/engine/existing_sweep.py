@@ -23,9 +23,9 @@ from gansweep.engine.lease.workers import workers_of
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError, tell
 from gansweep.judging.statuses import FAILED_TRAINING
-from gansweep.search.pruning import last_attempts
 from gansweep.search.settings import Settings
 from gansweep.search.space import difference
+from gansweep.search.trials import trials_of
 
 STUDIES = ("trials", "confirm")  # of a sweep, by the ends of their names
 RUN = re.compile(r"t\d{4,}(-s\d+)?")  # the directories of trials' runs
@@ -83,9 +83,8 @@ def make_room(
 
 def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Why a begun study of another search is not set aside; "" where it may be."""
-    trials = study.get_trials(deepcopy=False)
-    last = last_attempts(trials)
-    ended = [t for t in last if t.state.is_finished()]
+    trials = trials_of(study)
+    ended = [t for t in trials if t.state.is_finished()]
     if any(t.state == TrialState.COMPLETE or t.user_attrs.get("status") in FINISHED for t in ended):
         return "Results of two searches do not belong into one study."
     if {**old, "overrides": ""} != {**new, "overrides": ""}:
@@ -96,7 +95,7 @@ def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mappin
             "None of its trials finished, but its workers are still at it: after `gansweep cancel "
             f"{shlex.quote(str(directory))}` this command sets them aside."
         )
-    names = [t.user_attrs["key"].partition("-")[0] for t in last if t not in ended]
+    names = [t.user_attrs["key"].partition("-")[0] for t in trials if t not in ended]
     saved = [n for n in names if any(directory.glob(f"{n}*/checkpoints/*.pt"))]
     if saved:
         return f"Its {saved[0]} has a checkpoint to go on from, which is not to be lost."

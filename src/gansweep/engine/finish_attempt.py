@@ -24,12 +24,11 @@ from gansweep.judging.outcome import Measured, Outcome, outcome_of
 from gansweep.judging.statuses import ENDED_WELL
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.records.record import RunRecord
-from gansweep.search.cma_es import carried_state
 from gansweep.search.domains import Scalar
 from gansweep.search.population import UNIT
-from gansweep.search.pruning import last_attempts
 from gansweep.search.samplers import KNOWS_CONSTRAINTS
 from gansweep.search.space import difference
+from gansweep.search.trials import trials_of
 
 if TYPE_CHECKING:
     from gansweep.engine.study import SweepStudy
@@ -45,7 +44,9 @@ def finish(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
     """
     if trial.state.is_finished():  # another host took us for dead: its word stands
         return str(trial.user_attrs.get("status", "interrupted"))
-    records = [] if _has_successor(study, trial) else _records(sweep, trial)
+    # Where the next attempt is queued, whoever did that died before this one was finished.
+    is_last = any(t.number == trial.number for t in trials_of(study))
+    records = _records(sweep, trial) if is_last else []
     with contextlib.ExitStack() as claims:
         for record in records:  # who trained them may only be suspended: from now on it is refused
             if record.directory.is_dir():
@@ -73,7 +74,7 @@ def _tell(
         state = TrialState.PRUNED if outcome.status == "pruned" else TrialState.FAIL
         study.tell(trial.number, state=state)
     if population is not None:
-        population.drop_snapshots(sweep.directory, study.get_trials(deepcopy=False))
+        population.drop_snapshots(sweep.directory, trials_of(study))
     if outcome.alike and study is sweep.trials:
         _stop_where_alike(sweep)
     return str(outcome.status)
@@ -181,15 +182,6 @@ def _unfinished(
     return Outcome("interrupted", reason)
 
 
-def _has_successor(study: Study, trial: FrozenTrial) -> bool:
-    """Whether the next attempt is queued, or further: who did that died before telling so."""
-    key, attempt = trial.user_attrs["key"], trial.user_attrs["attempt"]
-    return any(
-        t.user_attrs["key"] == key and t.user_attrs["attempt"] > attempt
-        for t in study.get_trials(deepcopy=False)
-    )
-
-
 def _lacks_params(sweep: SweepStudy, study: Study, trial: FrozenTrial) -> bool:
     """Whether a trial was trained with parameters that the study does not know."""
     if study is not sweep.trials or params_of(trial, sweep.space) is not None:
@@ -207,8 +199,14 @@ def _queue_again(sweep: SweepStudy, study: Study, trial: FrozenTrial, kills: int
     identity = ("of", "seed", "source", *UNIT)
     kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
     queued = {"key": attrs["key"], "attempt": attrs["attempt"] + 1, "kills": kills, **kept}
-    fixed = _drawn(sweep, trial)
-    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=fixed))
+    # of a trial killed while its parameters were drawn: the sampler will draw the same again
+    is_drawn = params_of(trial, sweep.space) is not None
+    fixed = trial.params if is_drawn else trial.system_attrs.get("fixed_params", {})
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING, user_attrs=queued, system_attrs={"fixed_params": fixed}
+        )
+    )
 
 
 def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outcome) -> bool:
@@ -222,7 +220,7 @@ def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outco
 
 def _stop_where_alike(sweep: SweepStudy) -> None:
     """Stop the sweep where the first trials that ended all failed by one bug."""
-    alike = failures.first_alike(_latest(sweep), sweep.settings.stop_after_alike)
+    alike = failures.first_alike(trials_of(sweep.trials), sweep.settings.stop_after_alike)
     if alike:
         failures.SweepHalt.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
 
@@ -237,7 +235,7 @@ def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:
 def queue_failed(sweep: SweepStudy) -> None:
     """Queue the trials again that failed alike while none fared better: who gives the command
     again has corrected what they failed by."""
-    trials = _latest(sweep)
+    trials = trials_of(sweep.trials)
     ended = sum(t.state.is_finished() for t in trials)
     for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
         _reopen(_records(sweep, trial))
@@ -296,16 +294,3 @@ def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
     asked = {*sweep.settings.overrides, *sweep.space.overrides(result["sweep"]["params"])}
     differing = asked.symmetric_difference(result["overrides"] or ())
     return all(word.lstrip("+").partition("=")[0] in ADDED for word in differing)
-
-
-def _drawn(sweep: SweepStudy, trial: FrozenTrial) -> dict[str, Any]:
-    """The attributes by which the next attempt takes over what was drawn. Of a trial killed while
-    its parameters were being drawn nothing is kept but what was queued with it: the sampler will
-    draw the same again."""
-    if params_of(trial, sweep.space) is None:
-        return {"fixed_params": trial.system_attrs.get("fixed_params", {})}
-    return {"fixed_params": trial.params, **carried_state(trial)}
-
-
-def _latest(sweep: SweepStudy) -> list[FrozenTrial]:
-    return last_attempts(sweep.trials.get_trials(deepcopy=False))

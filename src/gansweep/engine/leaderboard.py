@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.confirm import Confirmation, group_of, params_of
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.judging.constraints import broken, broken_by
 from gansweep.judging.objective import Objective
 from gansweep.judging.outcome import Measured
@@ -23,6 +23,7 @@ from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.records.record import RunRecord, replace_atomically
 from gansweep.search.domains import override_text
 from gansweep.search.settings import Settings
+from gansweep.search.trials import trials_of
 
 BEATEN = "confirmed, but another one is as good in every objective and better in one"
 
@@ -167,13 +168,13 @@ def _left_out(
     """
     per, top = str(study.settings.confirm["per"]), study.settings.confirm["top"]
     if per == "config":
-        breaks = {t.user_attrs["key"]: broken(t) for t in latest(study.trials) if broken(t)}
+        breaks = {t.user_attrs["key"]: broken(t) for t in trials_of(study.trials) if broken(t)}
         lost = {
             key: BEATEN if key in beaten else _not_confirmed(study, key)
             for key in sorted(confirmed - with_row)
         }
         return lost | breaks
-    trials = [t for t in latest(study.trials) if params_of(t, study.space) is not None]
+    trials = [t for t in trials_of(study.trials) if params_of(t, study.space) is not None]
     groups: dict[str, list[FrozenTrial]] = {
         value: [] for value in study.space.values(per) if isinstance(value, str)
     }
@@ -200,7 +201,7 @@ def _left_out(
 
 
 def _not_confirmed(study: SweepStudy, key: str) -> str:
-    runs = [t for t in latest(study.confirms) if t.user_attrs["of"] == key]
+    runs = [t for t in trials_of(study.confirms) if t.user_attrs["of"] == key]
     return f"no run with a fresh seed of {key} ended with a score: {_tally(runs)}"
 
 

@@ -90,9 +90,10 @@ def _worker(worker: WorkerInfo) -> dict[str, Any]:
 def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     """Fill in what the study tells; whether the sweep is finished."""
     from gansweep.engine.storage.storage import open_storage
-    from gansweep.engine.study import SweepStudy, latest
+    from gansweep.engine.study import SweepStudy
     from gansweep.engine.time_left import seconds_left
     from gansweep.engine.watch import Watch, state_of
+    from gansweep.search.trials import trials_of
 
     storage = open_storage(directory, settings.storage)
     storage.retries.ends = lambda: True  # a reader does not wait for the end of an outage
@@ -100,7 +101,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
 
     def counted(of: Study) -> dict[str, int]:
         states = []
-        for trial in latest(of):
+        for trial in trials_of(of):
             state = state_of(trial)
             if state == "running" and not is_alive(study.lease_path(of, trial.number)):
                 state = "interrupted"  # its worker died, and none has come since to see it
@@ -112,7 +113,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     status.trials, status.confirmations = counted(study.trials), counted(study.confirms)
     to_come = study.n_trials - sum(status.trials.values())
     status.trials |= {"to come": to_come} if to_come > 0 else {}
-    failures = (t.user_attrs.get("failure") for t in latest(study.trials))
+    failures = (t.user_attrs.get("failure") for t in trials_of(study.trials))
     status.failures = dict(Counter(kind for kind in failures if kind))
     status.seconds_left = seconds_left(study, workers=max(1, len(status.jobs)))
     best = watch.best(rows)

@@ -42,11 +42,12 @@ from gansweep.records.run_config import stored_settings
 from gansweep.search.domains import override_text
 from gansweep.search.enqueue import Earlier
 from gansweep.search.population import PlannedRun, open_record
-from gansweep.search.pruning import PeerPruner, last_attempts, make_pruner
+from gansweep.search.pruning import PeerPruner, make_pruner
 from gansweep.search.queue import Planned, Queue
 from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
+from gansweep.search.trials import trials_of
 
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -150,7 +151,7 @@ class SweepStudy:
             self.storage.flush()  # a record on the disk shall have its parameters in the study
             overrides = self.space.overrides(attempt.params)
             if self.population is not None:
-                trials = self.trials.get_trials(deepcopy=False)
+                trials = trials_of(self.trials)
                 unit = next(t for t in trials if t.number == attempt.trial.number)
                 attempt.runs = [self.population.planned(self.directory, unit, overrides)]
                 schedule = self.population.schedule(trials, attempt.runs[0].name)
@@ -204,11 +205,11 @@ class SweepStudy:
         if not self.trials_ended():
             return False
         planned = {c.name for c in self.confirmations()}
-        told = {t.user_attrs["key"] for t in latest(self.confirms) if t.state not in UNFINISHED}
+        told = {t.user_attrs["key"] for t in trials_of(self.confirms) if t.state not in UNFINISHED}
         return planned <= told
 
     def confirmations(self) -> list[Confirmation]:
-        return confirmations(latest(self.trials), self.space, self.settings)
+        return confirmations(trials_of(self.trials), self.space, self.settings)
 
     def is_done(self, run: PlannedRun) -> bool:
         """Whether a run came as far as it shall."""
@@ -240,7 +241,7 @@ class SweepStudy:
             )
         return self.directory / key
 
-    def replayed(self, attempt: Attempt) -> bool:
+    def report_record(self, attempt: Attempt) -> bool:
         """Report the values that the run's record has already: the pruner compares whole curves.
         Whether it wants the trial stopped after the last of them.
 
@@ -249,9 +250,9 @@ class SweepStudy:
         """
         if attempt.role != "trial":
             return False
-        return self._replay(attempt.trial, attempt.key, attempt.reported)
+        return self._report_record(attempt.trial, attempt.key, attempt.reported)
 
-    def _replay(self, trial: Trial, key: str, reported: set[int]) -> bool:
+    def _report_record(self, trial: Trial, key: str, reported: set[int]) -> bool:
         if self.settings.compares_seeds or self.population is not None:
             return False
         record = RunRecord(self.run_dir(self.run_names(key)[0]))
@@ -298,13 +299,14 @@ class SweepStudy:
 
     def trials_ended(self) -> bool:
         """Whether every trial has ended, and none is to come."""
-        trials = self.trials.get_trials(deepcopy=False)
-        told = all(t.state not in UNFINISHED for t in last_attempts(trials))
-        return told and self.queue.next_trial(trials) is None
+        trials = trials_of(self.trials)
+        return (
+            all(t.state not in UNFINISHED for t in trials) and self.queue.next_trial(trials) is None
+        )
 
     def planned_trial(self) -> Planned | None:
         """The trial to queue next, where the budget has one left."""
-        planned = self.queue.next_trial(self.trials.get_trials(deepcopy=False))
+        planned = self.queue.next_trial(trials_of(self.trials))
         if planned is None:
             return None
         fixed, attrs = planned
@@ -313,7 +315,7 @@ class SweepStudy:
     def _planned_confirmation(self) -> Planned | None:
         """The confirmation run to queue next, where one of the winners' is not yet begun: by the
         next time, with more trials or other options, others may win."""
-        known = {t.user_attrs["key"] for t in self.confirms.get_trials(deepcopy=False)}
+        known = {t.user_attrs["key"] for t in trials_of(self.confirms)}
         c = next((c for c in self.confirmations() if c.name not in known), None)
         if c is None:
             return None
@@ -361,7 +363,7 @@ class SweepStudy:
         )
         if attempt.role == "confirm":
             c = confirmation(
-                latest(self.trials), attrs["of"], attrs["seed"], self.space, self.settings
+                trials_of(self.trials), attrs["of"], attrs["seed"], self.space, self.settings
             )
             attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
         return attempt
@@ -387,7 +389,7 @@ class SweepStudy:
         key = trial.user_attrs["key"]
         if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
             # the others are measured against its curve, whose end was not reported yet
-            self._replay(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
+            self._report_record(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
             trial = self.storage.optuna.get_trial(trial._trial_id)
         finish(self, study, trial, ended, reason)
 
@@ -399,11 +401,6 @@ class SweepStudy:
 
     def _seed_words(self, seed: int | None) -> list[str]:
         return [] if seed is None else [f"seed={seed}"]
-
-
-def latest(study: Study) -> list[FrozenTrial]:
-    """The last attempt of every key, in the order of the keys' first attempts."""
-    return last_attempts(study.get_trials(deepcopy=False))
 
 
 def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -419,7 +416,7 @@ def best_of(earlier: Path) -> Iterator[Earlier]:
     study = SweepStudy(earlier)
     every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
     settings = replace(study.settings, confirm=every)
-    for trial in winners(latest(study.trials), study.space, settings):
+    for trial in winners(trials_of(study.trials), study.space, settings):
         key = trial.user_attrs["key"]
         run = RunRecord(study.run_dir(study.run_names(key)[0]))
         cfg = stored_settings(run) if run.exists else OmegaConf.create()

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.lease.workers import STOPPING, WAITS_FOR_GPU, workers_of
 from gansweep.judging.statuses import FULL_BUDGET
-from gansweep.search.pruning import last_attempts
+from gansweep.search.trials import SECONDS_BEFORE, trials_of
 
 if TYPE_CHECKING:
     from gansweep.engine.study import SweepStudy
@@ -28,21 +28,20 @@ def seconds_left(study: SweepStudy, workers: int) -> float | None:
 
     workers: that there will be, where none is at work yet.
     """
-    trials = study.trials.get_trials(deepcopy=False)
+    trials = trials_of(study.trials)
     spent = _spent(study, study.trials, trials)
-    last = last_attempts(trials)
-    took = [spent[_key(t)] for t in last if t.state.is_finished()]
+    took = [spent[_key(t)] for t in trials if t.state.is_finished()]
     if not took:
         return None
     absent = (WAITS_FOR_GPU, STOPPING)
     workers = sum(w.doing not in absent for w in workers_of(study.directory)) or workers
-    begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
+    begun = [[_rest(spent[_key(t)], took)] for t in trials if not t.state.is_finished()]
     mean = statistics.fmean(took)
     if study.population is None:
-        chains = begun + [[mean]] * (study.n_trials - len(last))
+        chains = begun + [[mean]] * (study.n_trials - len(trials))
     else:
-        chains = _of_members(study, last, spent, took)
-    run = _whole_run(study, last, spent, mean)
+        chains = _of_members(study, trials, spent, took)
+    run = _whole_run(study, trials, spent, mean)
     return makespan(chains, workers) + makespan(_confirmations(study, run), workers)
 
 
@@ -68,28 +67,28 @@ def _rest(spent: float, took: Sequence[float]) -> float:
 
 
 def _of_members(
-    study: SweepStudy, last: Sequence[FrozenTrial], spent: dict[str, float], took: Sequence[float]
+    study: SweepStudy, trials: Sequence[FrozenTrial], spent: dict[str, float], took: Sequence[float]
 ) -> list[Chain]:
     """A chain for each member of a population; those that train come first."""
     assert study.population is not None
     mean, units = statistics.fmean(took), study.population.generations
     chains = {member: [mean] * units for member in study.population.members}
-    for trial in sorted(last, key=lambda t: int(t.user_attrs["generation"])):
+    for trial in sorted(trials, key=lambda t: int(t.user_attrs["generation"])):
         left = [mean] * (units - 1 - int(trial.user_attrs["generation"]))
         now = [] if trial.state.is_finished() else [_rest(spent[_key(trial)], took)]
         chains[trial.user_attrs["member"]] = now + left
-    training = {t.user_attrs["member"] for t in last if t.state == TrialState.RUNNING}
+    training = {t.user_attrs["member"] for t in trials if t.state == TrialState.RUNNING}
     return [chains[m] for m in sorted(chains, key=lambda m: (m not in training, -len(chains[m])))]
 
 
 def _whole_run(
-    study: SweepStudy, last: Sequence[FrozenTrial], spent: dict[str, float], mean: float
+    study: SweepStudy, trials: Sequence[FrozenTrial], spent: dict[str, float], mean: float
 ) -> float:
     """Seconds of one run over the whole budget: neither all seeds of a trial, nor a generation of
     a population's member, nor what was pruned."""
     if study.population is not None:
         return mean * study.population.generations
-    whole = [spent[_key(t)] for t in last if t.user_attrs.get("status") in FULL_BUDGET]
+    whole = [spent[_key(t)] for t in trials if t.user_attrs.get("status") in FULL_BUDGET]
     return (statistics.fmean(whole) if whole else mean) / study.settings.seeds
 
 
@@ -98,31 +97,30 @@ def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
 
     whole_run: seconds of one, where none has ended yet.
     """
-    attempts = study.confirms.get_trials(deepcopy=False)
-    spent = _spent(study, study.confirms, attempts)
-    last = last_attempts(attempts)
-    took = [spent[_key(t)] for t in last if t.user_attrs.get("status") in FULL_BUDGET]
+    runs = trials_of(study.confirms)
+    spent = _spent(study, study.confirms, runs)
+    took = [spent[_key(t)] for t in runs if t.user_attrs.get("status") in FULL_BUDGET]
     took = took or [whole_run]
-    begun = [[_rest(spent[_key(t)], took)] for t in last if not t.state.is_finished()]
+    begun = [[_rest(spent[_key(t)], took)] for t in runs if not t.state.is_finished()]
     if study.trials_ended():
-        to_come = len({c.name for c in study.confirmations()} - {_key(t) for t in last})
+        to_come = len({c.name for c in study.confirmations()} - {_key(t) for t in runs})
     else:
         confirm = study.settings.confirm
-        to_come = max(0, int(confirm["top"]) * int(confirm["seeds"]) - len(last))
+        to_come = max(0, int(confirm["top"]) * int(confirm["seeds"]) - len(runs))
     return begun + [[statistics.fmean(took)]] * to_come
 
 
-def _spent(study: SweepStudy, of: Study, attempts: Iterable[FrozenTrial]) -> dict[str, float]:
-    """Seconds that were spent on each key so far, in all attempts at it."""
+def _spent(study: SweepStudy, of: Study, trials: Iterable[FrozenTrial]) -> dict[str, float]:
+    """Seconds that were spent on each key so far."""
     found: dict[str, float] = {}
-    for trial in attempts:
+    for trial in trials:
         begin, end = trial.datetime_start, trial.datetime_complete
-        seconds = 0.0
+        seconds = float(trial.user_attrs.get(SECONDS_BEFORE, 0.0))
         if begin is not None and end is not None:
-            seconds = (end - begin).total_seconds()
+            seconds += (end - begin).total_seconds()
         elif begin is not None and is_alive(study.lease_path(of, trial.number)):
-            seconds = time.time() - begin.timestamp()
-        found[_key(trial)] = found.get(_key(trial), 0.0) + seconds
+            seconds += time.time() - begin.timestamp()
+        found[_key(trial)] = seconds
     return found
 
 

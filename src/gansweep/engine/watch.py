@@ -9,10 +9,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.confirm import front
-from gansweep.engine.study import SweepStudy, latest, protocols_in
+from gansweep.engine.study import SweepStudy, protocols_in
 from gansweep.judging.constraints import broken
 from gansweep.judging.statuses import ENDED_WELL
 from gansweep.records.record import RunRecord
+from gansweep.search.trials import is_begun, trials_of
 
 WAITS = ("waiting", "interrupted")
 
@@ -47,7 +48,7 @@ class Watch:
 
     def rows(self) -> list[Row]:
         studies = (self.study.trials, self.study.confirms)
-        return [self._row(t, s is studies[1]) for s in studies for t in latest(s)]
+        return [self._row(t, s is studies[1]) for s in studies for t in trials_of(s)]
 
     def shown(self, rows: list[Row]) -> list[Row]:
         """One row for each trial; of a population's members, that of their latest generation."""
@@ -67,7 +68,7 @@ class Watch:
         """How many trials the Pareto front has so far; None where there is one objective."""
         settings = self.study.settings
         several = len(settings.objectives) > 1
-        return len(front(latest(self.study.trials), settings)) if several else None
+        return len(front(trials_of(self.study.trials), settings)) if several else None
 
     def done_and_due(self, rows: list[Row]) -> tuple[int, int]:
         """Runs that have ended, and how many there will be."""
@@ -138,7 +139,7 @@ class Watch:
 def state_of(trial: FrozenTrial) -> str:
     """waiting, interrupted (to be taken up again), running, or how it ended."""
     if trial.state == TrialState.WAITING:
-        return "waiting" if trial.user_attrs["attempt"] == 1 else "interrupted"
+        return "interrupted" if is_begun(trial) else "waiting"
     if trial.state == TrialState.RUNNING:
         return "running"
     return str(trial.user_attrs.get("status", "failed"))

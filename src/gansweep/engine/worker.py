@@ -155,7 +155,7 @@ class Worker:
         self.file.note(attempt.key)
         try:
             self.study.suggest(attempt)
-            unpromising = self.study.replayed(attempt)
+            unpromising = self.study.report_record(attempt)
             if self.study.has_ended(attempt):
                 ended = "itself"
             elif unpromising:

@@ -1,4 +1,4 @@
-"""CMA-ES as a sweep's sampler: its state is read whole or not at all, and a retry keeps its own.
+"""CMA-ES as a sweep's sampler: its state is read whole or not at all.
 
 Optuna keeps the state of CMA-ES in attributes of the trials, piece by piece: the optimizer in parts
 of 2,045 characters, then the number of the generation. A worker can be killed between two of them.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Container
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,9 +16,9 @@ from optuna.samplers import CmaEsSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-_STATE = "cma:"  # how the names of these attributes begin
+from gansweep.search.trials import CMA_GENERATION, CMA_STATE, StudyView
+
 _OPTIMIZER = "cma:optimizer"
-_GENERATION = "cma:generation"  # written last
 # what a pickled optimizer consists of; a sweep's directory may come from anybody
 _CLASSES = {
     ("cmaes._cma", "CMA"),
@@ -37,8 +36,8 @@ _CLASSES = {
 }
 
 
-class RepeatableCmaEs(CmaEsSampler):
-    """CMA-ES (Hansen and Ostermeier 2001) that draws for a trial what it drew before."""
+class CmaEs(CmaEsSampler):
+    """CMA-ES (Hansen and Ostermeier 2001) for trial `number`, counted by keys."""
 
     def __init__(self, seed: int, number: int, consider_pruned_trials: bool) -> None:
         super().__init__(
@@ -46,59 +45,49 @@ class RepeatableCmaEs(CmaEsSampler):
             consider_pruned_trials=consider_pruned_trials,
             warn_independent_sampling=False,
         )
-        self._position = number
+        self._number = number
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if _GENERATION in trial.system_attrs:  # a retry, which has its parameters too
-            return {}
+        view = StudyView(study, with_whole_states)
+        fixed = trial.system_attrs.get("fixed_params", {})
+        if search_space.keys() <= fixed.keys() and _is_drawn(view, trial):
+            return {}  # it goes on with what it drew when it was begun
         trial = copy.copy(trial)  # it is the caller's
-        trial.number = self._position  # Optuna seeds by the attempt
-        return super().sample_relative(_WithWholeStates(study), trial, search_space)
+        trial.number = self._number  # Optuna seeds by it
+        return super().sample_relative(view.as_study(), trial, search_space)
 
 
-class _WithWholeStates(Study):
-    """A study whose trials show their part of CMA-ES's state where it is whole."""
+def _is_drawn(view: StudyView, trial: FrozenTrial) -> bool:
+    trials = view._get_trials(deepcopy=False, use_cache=True)
+    return any(t.number == trial.number and CMA_GENERATION in t.system_attrs for t in trials)
 
-    def __init__(self, study: Study) -> None:
-        self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
 
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        trials = list(super()._get_trials(deepcopy, states, use_cache))
-        for place in reversed(range(len(trials))):
-            state = state_of(trials[place])
-            if not any(key.startswith(_OPTIMIZER) for key in state):
-                continue
-            if _is_whole(state):
-                if trials[place].state == TrialState.COMPLETE:
-                    break  # Optuna goes on from the last optimizer
-                continue
-            trial = trials[place] = copy.copy(trials[place])  # it is the storage's
-            trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if k not in state}
-        return trials
+def with_whole_states(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials, which show their part of CMA-ES's state where it is whole."""
+    trials = list(trials)
+    for place in reversed(range(len(trials))):
+        state = state_of(trials[place])
+        if not any(key.startswith(_OPTIMIZER) for key in state):
+            continue
+        if _is_whole(state):
+            if trials[place].state == TrialState.COMPLETE:
+                break  # Optuna goes on from the last optimizer
+            continue
+        trial = trials[place] = copy.copy(trials[place])  # it is the storage's
+        trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if k not in state}
+    return trials
 
 
 def state_of(trial: FrozenTrial) -> dict[str, Any]:
     """The attributes in which a trial keeps its part of CMA-ES's state."""
-    return {k: v for k, v in trial.system_attrs.items() if k.startswith(_STATE)}
-
-
-def carried_state(trial: FrozenTrial) -> dict[str, Any]:
-    """The attributes without which the next attempt at `trial` would teach CMA-ES nothing; none
-    where it was killed before it had all of them."""
-    state = state_of(trial)
-    return state if _is_whole(state) else {}
+    return {k: v for k, v in trial.system_attrs.items() if k.startswith(CMA_STATE)}
 
 
 def _is_whole(state: dict[str, Any]) -> bool:
     parts = {key: text for key, text in state.items() if key.startswith(_OPTIMIZER)}
-    if _GENERATION not in state:
+    if CMA_GENERATION not in state:
         return False
     if not parts:  # it was drawn by an optimizer that another trial keeps
         return True

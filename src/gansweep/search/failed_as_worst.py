@@ -7,7 +7,7 @@ come back: a Gaussian process to the very same point, for the rest of the budget
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -16,7 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.judging.statuses import FAILED, KILLED
-from gansweep.search.pruning import last_attempts
+from gansweep.search.trials import StudyView
 
 
 class FailedAsWorst(BaseSampler):
@@ -62,24 +62,10 @@ class FailedAsWorst(BaseSampler):
         self._sampler.after_trial(study, trial, state, values)
 
     def _seen(self, study: Study) -> Study:
-        return _StudyAsLearned(study, self._pruned)
+        def shown(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+            return with_worst(trials, study.directions, self._pruned)
 
-
-class _StudyAsLearned(Study):
-    def __init__(self, study: Study, pruned: bool) -> None:
-        self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
-        self._with_pruned = pruned
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        # every attempt is needed to tell which is the last, so the states are chosen afterwards
-        trials = super()._get_trials(deepcopy, None, use_cache)
-        shown = with_worst(trials, self.directions, self._with_pruned)
-        return [t for t in shown if states is None or t.state in states]
+        return StudyView(study, shown).as_study()
 
 
 def with_worst(
@@ -103,11 +89,7 @@ def with_worst(
     if not pruned and any(t.state == TrialState.PRUNED for t in trials):
         worst = None
     constraints = _worst_constraints(ended)
-    last = {t.number for t in last_attempts(trials)}  # what was repeated says nothing
-    return [
-        _as_worst(t, worst, constraints) if t.number in last and _gave_up(t, pruned) else t
-        for t in trials
-    ]
+    return [_as_worst(t, worst, constraints) if _gave_up(t, pruned) else t for t in trials]
 
 
 def _worst(values: Sequence[float], sign: float) -> float:

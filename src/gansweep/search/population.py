@@ -30,7 +30,6 @@ from gansweep.records.record import RunRecord, Source, replace_atomically
 from gansweep.records.sweep_part import Segment
 from gansweep.records.writer import writing
 from gansweep.search.domains import Choice, Domain, Fixed, Interval, Scalar, Steps
-from gansweep.search.pruning import last_attempts
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 
@@ -50,7 +49,7 @@ class PlannedRun:
 
 
 class Population:
-    """The members of a sweep; all that it knows, it reads from the study's trials."""
+    """The members of a sweep; all that it knows, it reads from the study's trials, each once."""
 
     def __init__(self, settings: Settings, space: Space) -> None:
         options = settings.population
@@ -234,9 +233,8 @@ def snapshot(run_dir: Path, generation: int) -> Path:
 
 
 def units_of(trials: Sequence[FrozenTrial]) -> dict[tuple[str, int], FrozenTrial]:
-    """(member, generation) -> the last attempt at that unit."""
-    latest = last_attempts(list(trials))
-    return {(t.user_attrs["member"], t.user_attrs["generation"]): t for t in latest}
+    """(member, generation) -> the unit, of the trials of a population."""
+    return {(t.user_attrs["member"], t.user_attrs["generation"]): t for t in trials}
 
 
 def value_of(trial: FrozenTrial) -> float | None:

@@ -1,7 +1,4 @@
-"""Which trials are stopped early: Optuna's pruners, and whom they compare a trial with.
-
-A trial's peers are those of its kind, each with its present attempt.
-"""
+"""Which trials are stopped early: Optuna's pruners, and which trials they compare one with."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import copy
 import math
 import random
 import warnings
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from optuna.exceptions import ExperimentalWarning
@@ -24,6 +21,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.judging.constraints import broken
+from gansweep.search.trials import StudyView
 
 if TYPE_CHECKING:
     from gansweep.search.settings import Settings
@@ -58,32 +56,34 @@ def make_pruner(settings: Settings) -> BasePruner:
 
 
 class PeerPruner(BasePruner):
-    """A pruner that sees only the trials of one kind, and of each trial only the last attempt.
+    """A pruner that compares a trial with those of its kind alone.
 
     Where the best of each variant is wanted, a variant that learns slowly at first must not be
-    measured against the quick ones. And an attempt that was interrupted has reported its curve
-    again in the next one: counted twice, a good trial would crowd others out of a rung.
+    measured against the quick ones.
     """
 
     def __init__(self, pruner: BasePruner, kind: Kind) -> None:
         self._pruner, self._kind = pruner, kind
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        kind = self._kind(trial)
+        kind, number = self._kind(trial), trial.number
 
         def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-            # a trial without values may not know its parameters yet, and nobody compares with it
-            return [t for t in last_attempts(trials) if _has_values(t) and self._kind(t) == kind]
+            # The judged trial reports its whole curve anew when it is taken up again: what it left
+            # before does not count beside it. A trial without values may not know its parameters
+            # yet, and nobody compares with it.
+            present = [trial if t.number == number else t for t in trials]
+            return [t for t in present if _has_values(t) and self._kind(t) == kind]
 
-        return self._pruner.prune(StudyOfPeers(study, peers, trial), trial)
+        return self._pruner.prune(Peers(study, peers, trial).as_study(), trial)
 
 
 class Hyperband(BasePruner):
     """Successive halving in several brackets, each with a later first rung than the one before.
 
-    Trials come one at a time, so a bracket is drawn for each with the weights that the brackets'
-    sizes have in the paper. The draw goes by the trial's key: a retry stays in its bracket, which
-    Optuna's own Hyperband, going by the number, would not see to.
+    Trials come one at a time, so a bracket is drawn for each by its key, with the weights that the
+    brackets' sizes have in the paper. Optuna's Hyperband draws by the number of the Optuna trial,
+    and reads the study anew, with all that others have hidden.
     Source: Li et al. 2018, JMLR 18(185), Algorithm 1.
     """
 
@@ -109,30 +109,20 @@ class Hyperband(BasePruner):
         def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
             return [t for t in trials if self.bracket(t) == bracket]
 
-        return self._brackets[bracket].prune(StudyOfPeers(study, peers), trial)
+        return self._brackets[bracket].prune(StudyView(study, peers).as_study(), trial)
 
 
-class StudyOfPeers(Study):
-    """A study as a pruner shall see it: with some of its trials alone.
-
-    judged: the trial that the pruner is asked about.
-    """
+class Peers(StudyView):
+    """The trials that a judged trial is compared with."""
 
     def __init__(
         self,
         study: Study,
         peers: Callable[[list[FrozenTrial]], list[FrozenTrial]],
-        judged: FrozenTrial | None = None,
+        judged: FrozenTrial,
     ) -> None:
-        self.__dict__.update(study.__dict__)  # the same study: its storage is not read again
-        self._seen_in, self._peers, self._judged = study, peers, judged
-
-    def get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        # every attempt is needed to tell which is the last, so the states are chosen afterwards
-        trials = self._peers(self._seen_in.get_trials(deepcopy=deepcopy))
-        return [t for t in trials if states is None or t.state in states]
+        super().__init__(study, peers)
+        self._judged = judged
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -145,17 +135,10 @@ class StudyOfPeers(Study):
         ended = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         sign = -1 if self.direction == StudyDirection.MAXIMIZE else 1
         best = min((t for t in ended if not broken(t)), key=lambda t: sign * t.values[0])
-        if self._judged is None:
-            return best
         shown = copy.copy(best)  # it is the storage's
         values, reached = best.intermediate_values, self._judged.intermediate_values
         shown.intermediate_values = {step: v for step, v in values.items() if step in reached}
         return shown
-
-
-def last_attempts(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The last attempt of every key, in the order of the keys' first attempts."""
-    return list({trial.user_attrs["key"]: trial for trial in trials}.values())
 
 
 def _has_values(trial: FrozenTrial) -> bool:

@@ -37,10 +37,10 @@ class Queue:
             self.n_trials = min(self.n_trials, len(self._points))
 
     def next_trial(self, trials: Sequence[FrozenTrial]) -> Planned | None:
-        """The trial to queue after `trials`; None where the budget has none left."""
+        """The trial to queue after `trials`, each once; None where the budget has none left."""
         if self.population is not None:
             return self._next_unit(self.population, trials)
-        number = len({t.user_attrs["key"] for t in trials})
+        number = len(trials)
         if number >= self.n_trials:
             return None
         attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
@@ -67,7 +67,7 @@ class Queue:
             # "enqueued" is not there in studies that were begun before it was kept
             json.dumps(t.user_attrs.get("enqueued", t.system_attrs["fixed_params"]), sort_keys=True)
             for t in trials
-            if "source" in t.user_attrs and t.user_attrs["attempt"] == 1
+            if "source" in t.user_attrs
         }
         unseen = (f for f in self._first if json.dumps(f["params"], sort_keys=True) not in begun)
         return next(unseen, None)

@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial
 from gansweep.errors import UserError
 from gansweep.judging.constraints import excesses, optuna_stores_constraints
 from gansweep.records.notation import plural, short_names
-from gansweep.search.cma_es import RepeatableCmaEs
+from gansweep.search.cma_es import CmaEs
 from gansweep.search.domains import Choice, Fixed, Interval
 from gansweep.search.failed_as_worst import FailedAsWorst
 from gansweep.search.space import Parameter, Space
@@ -75,7 +75,7 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
             # by Optuna's benchmarks, as the documentation of the option says: with Hyperband the
             # stopped trials inform the search, with the median they mislead it
             halving = settings.pruner["name"] in ("asha", "hyperband")
-            return RepeatableCmaEs(seed, number, consider_pruned_trials=halving)
+            return CmaEs(seed, number, consider_pruned_trials=halving)
         if name == "qmc":
             return QuasiRandom(space, int(options["seed"]), number)
         # a grid's points are fixed when the trial is created, whatever the sampler, and so is what

@@ -18,11 +18,12 @@ from gansweep.engine.attempt import Attempt
 from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.lease.workers import WorkerFile
 from gansweep.engine.storage.repair import repair
-from gansweep.engine.study import SweepStudy, latest
+from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import Worker
 from gansweep.errors import UserError
 from gansweep.search.population import PlannedRun
 from gansweep.search.settings import Settings
+from gansweep.search.trials import trials_of
 
 KILLED = "t0001"  # at its second score, once
 Damaged = Callable[[list[bytes], int], list[bytes]]
@@ -110,7 +111,7 @@ def state(study: SweepStudy, ended: bool = False) -> dict[str, Any]:
     told = {
         t.user_attrs["key"]: (t.state.name, t.user_attrs.get("status"), t.params, t.values)
         for of in (study.trials, study.confirms)
-        for t in latest(of)
+        for t in trials_of(of)
         if t.state.is_finished() or not ended
     }
     marks = {
@@ -187,7 +188,7 @@ def test_sweep_that_lost_its_study_at_work_goes_on_as_it_was(
     study = worked(directory)
     ended = state(study)
     assert study.finished()
-    assert len(latest(study.trials)) == 6
+    assert len(trials_of(study.trials)) == 6
     assert ended["told"].items() >= after["told"].items()
     assert all(ended["runs"][path].startswith(text) for path, text in before["runs"].items())
     assert all(text.count("\n") == 1 for path, text in ended["runs"].items() if "ends" in path)

@@ -22,6 +22,7 @@ from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_FINISHED, EXIT_STOPPED
 from gansweep.errors import UserError, tell
 from gansweep.judging.statuses import KILLED
+from gansweep.search.trials import trials_of
 from gansweep.signals import StopRequests
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
@@ -188,7 +189,7 @@ class LocalLauncher:
             study = SweepStudy(self.directory)
         except UserError:
             return 0
-        trials = [t for s in (study.trials, study.confirms) for t in s.get_trials(deepcopy=False)]
+        trials = [t for s in (study.trials, study.confirms) for t in trials_of(s)]
         killed = [t.user_attrs.get("failure") == KILLED for t in trials]
         ends = [t.user_attrs.get("status", "interrupted") for t in trials]
         return sum(e != "interrupted" and not k for e, k in zip(ends, killed, strict=True))

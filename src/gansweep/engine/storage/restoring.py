@@ -15,10 +15,11 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansweep.engine.confirm import params_of
-from gansweep.engine.study import UNFINISHED, SweepStudy, latest, protocols_in
+from gansweep.engine.study import UNFINISHED, SweepStudy, protocols_in
 from gansweep.judging.outcome import outcome_of
 from gansweep.records.record import RunRecord
 from gansweep.search.population import Population, units_of
+from gansweep.search.trials import trials_of
 
 TRIAL = re.compile(r"t(\d{4,})")  # the keys of trials, which are numbered without a gap
 UNIT = re.compile(r"(t\d{4,})-g(\d+)")
@@ -47,7 +48,7 @@ def restore(sweep: SweepStudy) -> list[int]:
 
 
 def _count_ended(study: Study) -> int:
-    return sum(trial.state not in UNFINISHED for trial in latest(study))
+    return sum(trial.state not in UNFINISHED for trial in trials_of(study))
 
 
 def _settle_running(sweep: SweepStudy) -> None:
@@ -69,7 +70,7 @@ def _queue_trials(sweep: SweepStudy) -> None:
 
 
 def _queue_confirmations(sweep: SweepStudy) -> None:
-    known = {trial.user_attrs["key"] for trial in latest(sweep.confirms)}
+    known = {trial.user_attrs["key"] for trial in trials_of(sweep.confirms)}
     for c in sweep.confirmations():
         if c.name not in known and RunRecord(sweep.run_dir(c.name)).result() is not None:
             sweep.confirms.enqueue_trial({}, user_attrs=sweep.attrs_of(c))
@@ -86,7 +87,7 @@ def _tell_ended(sweep: SweepStudy, study: Study) -> None:
             continue
         attempt = sweep.storage.exclusively(partial(sweep.start, study, waiting, "repair"))
         sweep.suggest(attempt)
-        sweep.replayed(attempt)
+        sweep.report_record(attempt)
         sweep.finish(attempt, "itself")
 
 
@@ -98,7 +99,7 @@ def _is_at(unit: FrozenTrial, records: Sequence[RunRecord]) -> bool:
 
 def _restore_units(sweep: SweepStudy, population: Population) -> None:
     """Bring the units of every member to where its record is."""
-    units = units_of(sweep.trials.get_trials(deepcopy=False))
+    units = units_of(trials_of(sweep.trials))
     for member in population.members:
         record = RunRecord(sweep.run_dir(member))
         entry = (record.result() or {}).get("sweep") or {}
