@@ -1,4 +1,4 @@
-"""What a sweep optimises: the score by its name, its better end, several at once."""
+"""The objective of a sweep: the score by its name, its direction, several at once."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_cost_is_read_from_the_result_and_averaged_over_seeds(tmp_path: Path) ->
             "'seconds' is known at their end",
         ),
         ({"objective": {**TWO, "at": "best"}}, "no one network has these values. Use at=last"),
-        ({"objective": {**ONE, "metric": ["fid", "fid"]}}, "names one twice"),
+        ({"objective": {**ONE, "metric": ["fid", "fid"]}}, "names a score twice"),
         ({"objective": {**ONE, "metric": "second"}}, "Did you mean 'seconds'"),
     ],
 )

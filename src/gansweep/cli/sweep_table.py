@@ -16,13 +16,12 @@ from rich.table import Table
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import seconds_left
 from gansweep.engine.watch import Row, Watch
-from gansweep.judging.statuses import FAILED
+from gansweep.judging.statuses import ENDED_WELL, FAILED
 from gansweep.records.notation import clock
 
 STYLES = {
     "running": "cyan",
-    "finished": "green",
-    "equilibrium": "green",
+    **dict.fromkeys(ENDED_WELL, "green"),
     "pruned": "yellow",
     **dict.fromkeys(FAILED, "red"),
     "failed": "bold red",

@@ -21,7 +21,7 @@ from gansweep.metrics.protocol import (
 from gansweep.records.read import Run
 from gansweep.records.sweep_part import SweepPart
 
-# What a run costs, by its result, and the better end of it. Compares runs of one machine alone.
+# The costs in a run's result, and their direction. They compare on one machine alone.
 COSTS: dict[str, Direction] = {
     "seconds": "minimize",
     "images_per_second": "maximize",
@@ -31,7 +31,7 @@ COSTS: dict[str, Direction] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """A score of a run, its better end, and the moment at which it is read."""
+    """A score of a run, its direction, and the moment at which it is read."""
 
     metric: str  # auto, a score ("fid"), its full name ("fid_digitsnet_2k_train"), or one of COSTS
     direction: Direction
@@ -39,9 +39,9 @@ class Objective:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Objective:
-        """From `sweep.objective`; direction=auto is the usual one of the score.
+        """From `sweep.objective`; direction=auto stands for the usual one of the score.
 
-        Raises: UserError for a word that is not known, or a score whose direction is not.
+        Raises: UserError for an unknown word, or a score whose direction is not known.
         """
         metric, direction, at = (str(settings[k]) for k in ("metric", "direction", "at"))
         _one_of("sweep.objective.at", at, ("last", "best"))
@@ -52,7 +52,7 @@ class Objective:
 
     @classmethod
     def of_record(cls, content: Mapping[str, Any]) -> Objective:
-        """As the record of a run keeps it. What is missing has its usual value."""
+        """From a run's record. A missing key has its default."""
         metric, at = str(content.get("metric", "auto")), str(content.get("at", "last"))
         return cls(metric, _direction(content.get("direction")), at)
 
@@ -71,7 +71,7 @@ class Objective:
             )
         if len(set(metrics)) < len(metrics):
             raise UserError(
-                f"sweep.objective.metric={metrics} names one twice. Name each score once."
+                f"sweep.objective.metric={metrics} names a score twice. Name each once."
             )
         if len(metrics) > 1 and settings["at"] != "last":
             raise UserError(
@@ -136,9 +136,6 @@ class Objective:
         """A run's value in the column that `column` gave for this run or for one like it."""
         return run.value(column, self.at) if column in run.scores() else run.number(column)
 
-    def better(self, a: float, b: float) -> bool:
-        return a < b if self.direction == "minimize" else a > b
-
     def sort_key(self, value: float) -> float:
         """Ascending order of this key is from best to worst."""
         return lower_is_better(value, self.direction)
@@ -150,7 +147,7 @@ def objectives_of(part: SweepPart) -> tuple[Objective, ...]:
 
 
 def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | None) -> str:
-    """The better end of the score that runs are judged by; "auto" where it is not known.
+    """The direction of the score that runs are judged by; "auto" where it is not known.
 
     judged_by: the held-out scores that the model names, which come first.
     scores: what the metrics measure.
@@ -175,7 +172,7 @@ def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> N
     known = {*DIRECTIONS, *COSTS, *ON_REQUEST, *CHOSEN_BY}
     word = _score_in(metric, known)
     if word not in known and nearest(metric, known):
-        raise UserError(f"{option} names '{metric}', which is no score.{nearest(metric, known)}")
+        raise UserError(f"{option} names '{metric}', which is not a score.{nearest(metric, known)}")
     word, chosen = CHOSEN_BY.get(word, word), metrics.get("scores")
     if word not in (*QUICK, *ON_REQUEST) or chosen == "all":
         return  # a held-out score or one of the user's own: known after the first run
@@ -200,8 +197,8 @@ def _usual_direction(metric: str) -> str:
     if word not in DIRECTIONS:
         known = [*DIRECTIONS, *COSTS]
         raise UserError(
-            f"sweep.objective.metric={metric} is no score whose better end is known."
-            f"{nearest(metric, known)} Known are {', '.join(known)}; for another one set "
+            f"The direction of sweep.objective.metric={metric} is not known."
+            f"{nearest(metric, known)} Known are {', '.join(known)}; for another score set "
             "sweep.objective.direction=minimize or maximize."
         )
     return DIRECTIONS[word]

@@ -18,8 +18,6 @@ from gansweep.records.writer import newest
 from gansweep.run.build import load_checkpoint
 from gansweep.run.origin import now
 
-REPORTED = ("finished", "equilibrium", "plateau")  # after these a run measures the test split
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:

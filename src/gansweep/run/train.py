@@ -33,12 +33,12 @@ from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
-from gansweep.records.record import RunRecord, Source, claim_new, disk_error
+from gansweep.records.record import ENDED_WELL, RunRecord, Source, claim_new, disk_error
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
 from gansweep.run.devices import accelerator, check_batch_size, check_precision, device_count
-from gansweep.run.evaluation import REPORTED, report_test
+from gansweep.run.evaluation import report_test
 from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores
@@ -243,7 +243,7 @@ class _Run:
                 reason = "a callback ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
             seen = self.model.images_seen
-            if panel is not None and status in REPORTED and seen > self.account.images_before:
+            if panel is not None and status in ENDED_WELL and seen > self.account.images_before:
                 report_test(record, self.cfg, self.data, panel, self.model.device)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
