@@ -259,7 +259,7 @@ def test_what_is_left_out_is_named() -> None:
         ({}, {"tracker": {**TRACKER, "mode": "offline"}}, ["tracker.mode=auto"]),
         ({}, {"launcher": {"name": "slurm"}}, ["launcher=slurm", "--dry-run"]),
         ({"+y": "choice(1, 2)"}, {}, ["'y: choice(1,2)'", "drop the '+'"]),
-        ({"term@a": "choice(b, c)"}, {}, ["term@a", "name that W&B sweeps do not take"]),
+        ({"term@a": "choice(b, c)"}, {}, ["term@a", "name that W&B sweeps do not accept"]),
         ({"x=1": {"z": "choice(1, 2)"}}, {"n_trials": 1}, ["2 branches", "n_trials=2"]),
     ],
 )
