@@ -13,7 +13,8 @@ import pytest
 import yaml
 from report_records import lively_run, part_of_sweep, protocol
 
-from gansweep.cli.doctor import Page, examined, main
+from gansweep.cli.diagnoses import Page, examined
+from gansweep.cli.doctor import main
 from gansweep.diagnosis.evidence import evidence_of
 from gansweep.errors import UserError
 from gansweep.records.read import load

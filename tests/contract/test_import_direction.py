@@ -157,7 +157,7 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
         ("gansweep.metrics.protocol", HEAVY),
         ("gansweep.metrics.scores.missing", HEAVY),
         ("gansweep.diagnosis.rules", HEAVY),
-        ("gansweep.cli.doctor", HEAVY),
+        ("gansweep.cli.diagnoses", HEAVY),
         ("gansweep.engine.worker", TRAINING),
     ],
 )

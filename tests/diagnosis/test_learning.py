@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from report_records import part_of_sweep, protocol, write_run
 from sweep_studies import begin, make, settings
 
-from gansweep.cli.doctor import examined
+from gansweep.cli.diagnoses import examined
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.rules import diagnose
 from gansweep.engine.confirm import winners

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
 from gansweep.errors import UserError
-from gansweep.records.plain_values import DamagedError, parsed
-from gansweep.records.record import content_of
 
 if TYPE_CHECKING:
     from gansweep.judging.leaderboard import Row
@@ -106,6 +104,9 @@ def _command_of(row: Row) -> str:
 
 def _left_out(sweep: Path, table: str) -> list[str]:
     """A sentence for each variant that was tried and that the table does not show."""
+    from gansweep.records.plain_values import DamagedError, parsed
+    from gansweep.records.record import content_of
+
     try:
         reasons = parsed(content_of(sweep / "leaderboard.json"))["left_out"].items()
     except (OSError, DamagedError, KeyError, TypeError, AttributeError):

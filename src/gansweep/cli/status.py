@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.errors import folded, visible
-from gansweep.judging.statuses import FAILURES
 from gansweep.records.notation import aligned, clock
 
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ def _commands(commands: dict[str, str]) -> str:
 def _runs(status: Status) -> list[str]:
     lines = [f"trials   {_counts(status.trials)}"]
     if status.failures:
+        from gansweep.judging.statuses import FAILURES
+
         failures = {FAILURES.get(kind, kind): many for kind, many in status.failures.items()}
         lines.append(f"failed   {_counts(failures)}")
     if status.confirmations:

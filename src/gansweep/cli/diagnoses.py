@@ -1,0 +1,181 @@
+"""What `gansweep doctor` prints of runs: findings, curves and remedies."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gansweep.cli.arguments import in_lines
+from gansweep.diagnosis.evidence import Evidence, evidence_of
+from gansweep.diagnosis.findings import Finding, Gap
+from gansweep.diagnosis.gaps import gaps
+from gansweep.diagnosis.rules import RULES, diagnose
+from gansweep.errors import visible
+from gansweep.records.notation import aligned, plural
+from gansweep.records.read import DAMAGED, Run
+from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
+from gansweep.report.page.symptoms import Symptom, symptoms
+
+WIDTH = 80
+CURVES = 3  # of a finding
+SPARK = 30
+STYLES = {"failure": "bold red", "warning": "bold yellow", "healthy": "bold green"}
+STYLES[DAMAGED] = STYLES["failure"]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A run, what was found in it, and what could not be judged."""
+
+    run: Run
+    evidence: Evidence
+    findings: list[Finding]
+    gaps: list[Gap]
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its findings: "failure", "warning" or "healthy"; or "damaged"."""
+        if self.run.status == DAMAGED:
+            return DAMAGED
+        return self.findings[0].severity if self.findings else "healthy"
+
+    @property
+    def badness(self) -> tuple[int, int]:
+        failures = sum(finding.severity == "failure" for finding in self.findings)
+        return failures, len(self.findings)
+
+
+def examined(run: Run) -> Patient:
+    evidence = evidence_of(run)
+    return Patient(run, evidence, diagnose(evidence), gaps(evidence))
+
+
+def print_diagnoses(patients: Sequence[Patient], most: int) -> None:
+    """Print a summary where there are several, then the worst of them, at most `most`, in full."""
+    page = Page()
+    if len(patients) > 1:
+        _print_summary(patients, page)
+        patients = sorted(patients, key=lambda one: one.badness, reverse=True)
+        patients = [one for one in patients if one.findings][:most]
+    for patient in patients:
+        _print_patient(patient, page)
+
+
+class Page:
+    """How the output takes text: 60 to 100 columns of a terminal with colours, else `WIDTH` plain.
+
+    levels: the characters of a sparkline, from low to high; ASCII where blocks cannot be encoded.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(highlight=False, soft_wrap=True)
+        columns = max(60, min(100, self.console.width))
+        self.width = columns if self.console.is_terminal else WIDTH
+        self.levels = BLOCKS if self.console.encoding.startswith("utf") else ASCII
+
+    def head(self, word: str, style: str, text: str) -> None:
+        """Print a heading that starts with a word in the style."""
+        from rich.text import Text
+
+        self.console.print(Text.assemble("  ", (word, style), f": {text}"))
+
+    def fill(self, text: str, indent: int, hanging: int = 0) -> str:
+        """The text folded, each line indented, all but the first by `hanging` more."""
+        return textwrap.fill(
+            text,
+            self.width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + hanging),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _print_summary(patients: Sequence[Patient], page: Page) -> None:
+    counts = {word: sum(p.verdict == word for p in patients) for word in STYLES}
+    damaged = f", {counts[DAMAGED]} damaged" if counts[DAMAGED] else ""
+    print(
+        f"{plural(len(patients), 'run')}: {counts['failure']} with failures, {counts['warning']} "
+        f"with warnings only, {counts['healthy']} without a finding{damaged}."
+    )
+    for one in patients:
+        if one.verdict == DAMAGED:
+            print(page.fill(f"{one.run.name}: {one.run.reason}", 2, 4))
+    for rule in RULES:
+        affected = _having(rule, patients)
+        if affected:
+            _print_symptom(affected, patients, page)
+    print()
+
+
+def _having(rule: str, patients: Sequence[Patient]) -> list[tuple[Patient, Finding]]:
+    return [(one, f) for one in patients for f in one.findings if f.rule == rule]
+
+
+def _print_symptom(
+    affected: Sequence[tuple[Patient, Finding]], patients: Sequence[Patient], page: Page
+) -> None:
+    failures = sum(finding.severity == "failure" for _, finding in affected)
+    kinds = f"{failures} failures" if failures != 1 else "1 failure"
+    if not failures:
+        kinds = "warnings"
+    title = affected[0][1].title
+    names = {one.run.name for one, _ in affected}
+    found = symptoms([(one.run, one.run.name in names) for one in patients])
+    words = "; ".join(map(_symptom_words, found))
+    line = f"{title}: {len(affected)} of {len(patients)} ({kinds}){f', {words}' if words else ''}"
+    print(page.fill(line, 2, 4))
+
+
+def _symptom_words(symptom: Symptom) -> str:
+    return (
+        f"{symptom.ill_inside} of {symptom.inside} with {symptom.setting}, "
+        f"{symptom.ill_outside} of {symptom.outside} without"
+    )
+
+
+def _print_patient(patient: Patient, page: Page) -> None:
+    run = patient.run
+    here = Path.cwd().resolve()
+    inside = run.directory.is_relative_to(here)
+    print(visible(str(run.directory.relative_to(here) if inside else run.directory)))
+    state = f"{run.model} on {run.data}, {run.status} at {run.kimg:.4g} kimg"
+    unfinished = f": {run.reason}" if run.reason and not run.complete else ""
+    print(page.fill(f"{state}{unfinished}", 2))
+    for note in run.notes:
+        print(page.fill(f"note: {note}", 2, 2))
+    if not patient.findings and patient.verdict == "healthy":
+        page.head("healthy", STYLES["healthy"], "none of the known failures shows")
+    printed: set[str] = set()
+    for finding in patient.findings:
+        _print_finding(finding, patient.evidence, page, printed)
+    if patient.gaps:
+        print("\n  not judged")
+    for gap in patient.gaps:
+        title = gap.rule.replace("_", " ")
+        print(page.fill(f"{title}: {gap.text}. {gap.fix}", 4, 2))
+    print()
+
+
+def _print_finding(finding: Finding, evidence: Evidence, page: Page, printed: set[str]) -> None:
+    """printed: the commands that were printed before; those of this finding are added."""
+    print()
+    page.head(finding.severity, STYLES[finding.severity], finding.title)
+    print(page.fill(finding.text, 4))
+    curves = []
+    for name in finding.columns[:CURVES]:
+        line = sparkline(evidence.curves[name], SPARK, page.levels)
+        curves.append((name, line.drawn, f"{line.low:.3g} to {line.high:.3g}"))
+    print(*(f"    {line}\n" for line in aligned(curves, width=page.width)), sep="", end="")
+    if finding.remedies:
+        print("    worth trying:")
+    for remedy in finding.remedies:
+        again = " (the command above)" if remedy.command in printed else ""
+        print(page.fill(f"- {remedy.text}{again}", 4, 2))
+        if not again:
+            print(in_lines(remedy.command, page.width, indent=6))
+        printed.add(remedy.command)
