@@ -1,4 +1,4 @@
-"""Alerts while a run trains: each finding once, also over a resume."""
+"""Alerts while a run trains: each finding once, also if the run is continued."""
 
 import math
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def test_a_finding_that_was_gone_for_two_evaluations_is_news_again(journal: Jour
     alerts = alerts_of(journal)
     play(journal, alerts, [BAD] * 12, 1)
     play(journal, alerts, [GOOD], 13)
-    play(journal, alerts, [BAD] * 2, 14)  # it was gone once: no news
+    play(journal, alerts, [BAD] * 2, 14)  # it was absent only once: not reported again
     assert collapses(journal) == [10]
     play(journal, alerts, [GOOD] * 2, 16)
     play(journal, alerts, [BAD] * 6, 18)
@@ -132,11 +132,11 @@ def test_what_was_told_is_known_after_a_resume(journal: Journal) -> None:
 def test_every_finding_reaches_the_journal_for_its_tracker(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Finding] = []
-    monkeypatch.setattr(journal, "find", lambda images, finding: told.append(finding))
+    found: list[Finding] = []
+    monkeypatch.setattr(journal, "find", lambda images, finding: found.append(finding))
     play(journal, alerts_of(journal), [BAD] * 12, 1)
-    assert [finding.rule for finding in told] == ["mode_collapse"]
-    assert told[0].title == "Mode collapse"
+    assert [finding.rule for finding in found] == ["mode_collapse"]
+    assert found[0].title == "Mode collapse"
 
 
 @pytest.mark.slow
@@ -162,10 +162,10 @@ def test_a_resumed_run_puts_out_what_an_uninterrupted_one_does(tmp_path: Path) -
 
 def _stop_at(count: int) -> Any:
     """Ends the run, as a pruner does, at its `count`-th evaluation."""
-    told: list[float] = []
+    clocks: list[float] = []
 
     def on_score(kimg: float, scores: dict[str, float]) -> bool:
-        told.append(kimg)
-        return len(told) == count
+        clocks.append(kimg)
+        return len(clocks) == count
 
     return on_score

@@ -1,4 +1,4 @@
-"""A damaged checkpoint is never loaded, and costs a run no more than its last few seconds."""
+"""A damaged checkpoint is never loaded, and the run loses only its last few seconds."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_run_without_a_whole_checkpoint_is_refused_but_in_a_sweep_begins_again(
 def test_last_checkpoint_that_made_way_for_one_that_never_came_is_continued(
     record: RunRecord,
 ) -> None:
-    """Killed between two renames, on a file system that knows no links."""
+    """The process was killed between two renames, on a file system without links."""
     record.last.unlink()
     found = continued(record)
     assert found is not None and found["game"]["images_seen"] == 2000

@@ -1,4 +1,4 @@
-"""The duality gap: exact on games solved by hand, and a run that does not notice it."""
+"""The duality gap: exact on games solved by hand, and without any effect on the run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Zeros(ResidentSource):
 
 
 class Point(nn.Module):
-    """theta, within [-1, 1] where it is bounded."""
+    """theta, clamped to [-1, 1] if it is bounded."""
 
     def __init__(self, theta: float, bounded: bool) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ def test_gap_is_0_at_the_equilibrium(loss: Loss, value: float) -> None:
 
 
 def test_opponent_that_training_made_no_worse_counts_as_it_was() -> None:
-    """A strong penalty drives psi to 0, where the discriminator does worse than as it stood."""
+    """A strong penalty drives psi to 0, so the trained discriminator is worse than the current."""
     found = gap_of(dirac(0.1, -1.0, Wasserstein(), penalties={"r1": R1(weight=100.0)}))
     assert found["worst_discriminator"] == pytest.approx(0.1)
 
@@ -199,7 +199,7 @@ def test_rows_are_fed_as_training_feeds_them() -> None:
     torch.testing.assert_close((batch.images + 1) * 127.5, rows.images.double())
 
 
-# The run does not notice
+# The run is not affected
 
 
 @pytest.fixture
@@ -243,8 +243,8 @@ def test_run_is_bit_identical_with_and_without_its_gap(
     gaps = curve(rows, "game/duality_gap")
     assert [kimg for kimg, _, _ in gaps] == pytest.approx([0.416, 0.8, 1.024])
     assert all(value >= 0 for _, _, value in gaps)
-    (said,) = (line for line in capsys.readouterr().err.splitlines() if "duality gap" in line)
-    assert "3 steps of 64 images every 0.4 kimg" in said and "on top of training" in said
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "duality gap" in line)
+    assert "3 steps of 64 images every 0.4 kimg" in line and "on top of training" in line
 
 
 def assert_same(a: Any, b: Any) -> None:
@@ -281,7 +281,7 @@ def test_what_is_done_to_players_is_undone() -> None:
 def test_discriminator_that_the_run_holds_still_is_found_out(
     tmp_path: Path, small_words: list[str]
 ) -> None:
-    """Its outputs say 50:50, but another discriminator would win easily."""
+    """The outputs are 1/2, but another discriminator would win easily."""
     words = [w for w in small_words if "budget" not in w] + ["model=dcgan", "budget_kimg=0.5"]
     words += [*GAP, "callbacks.duality_gap.steps=60", "model.optimizer.discriminator.lr=0"]
     _, rows = finished(tmp_path / "run", words)
@@ -289,7 +289,7 @@ def test_discriminator_that_the_run_holds_still_is_found_out(
     assert gaps[-1][-1] > 0.5
 
 
-# The game whose gap it is
+# The measured game
 
 
 @pytest.mark.parametrize(("interval", "steps"), [(1, 0), (16, 0), (16, 1)])
@@ -304,7 +304,7 @@ def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: in
 
 
 def gap_of_a_variant(*words: str, batch_size: int) -> dict[str, float]:
-    """Of a tiny untrained model on digits, whose 143 validation images make two halves."""
+    """The gap of a tiny untrained model on digits, with two halves of 143 validation images."""
     cfg = config.compose(["data=digits", *words])
     cfg.model = OmegaConf.merge(cfg.model, cfg.model.tiny)
     data = build_data(cfg)

@@ -39,7 +39,7 @@ class Pixels(Backbone):
 
 
 class Generator:
-    """Noise, but for the first sample of each batch, which is the training image `copied`."""
+    """Noise, except that the first sample of each batch is the training image `copied`."""
 
     device = torch.device("cpu")
 
@@ -133,17 +133,17 @@ def test_each_real_image_keeps_its_own_features(callback: Neighbours) -> None:
 def test_a_sheet_says_how_many_real_images_it_searched(
     callback: Neighbours, digits: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    text: list[str] = []
     monkeypatch.setattr(
         "gansweep.callbacks.neighbours._stacked",
-        lambda blocks, lines: said.extend(lines) or blocks[0],
+        lambda blocks, lines: text.extend(lines) or blocks[0],
     )
     callback.n_real = 200
     callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
     assert (
-        said[0] == "50 samples against 200 of 1,294 real training images, distances under pixels."
+        text[0] == "50 samples against 200 of 1,294 real training images, distances under pixels."
     )
-    assert "own nearest neighbour is" in said[1]
+    assert "own nearest neighbour is" in text[1]
 
 
 def test_samples_that_are_not_finite_make_no_sheet(

@@ -1,4 +1,4 @@
-"""What a sheet shows of a model that is judged by what it finds."""
+"""Sheets of models that are judged by anomalies or by retrieval."""
 
 from __future__ import annotations
 

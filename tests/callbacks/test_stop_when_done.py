@@ -1,4 +1,4 @@
-"""When a run stops by itself: on scripted curves, and on real runs."""
+"""Rules that stop a run, on scripted curves and on real runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def failure(script: Script, until: float, **how: Any) -> str | None:
 
 
 def published_log(kimg: float) -> float:
-    """A GAN as one was published: from 300 to an FID of 49 at 80 kimg, then at once to 137."""
+    """A published log: from FID 300 to 49 at 80 kimg, then suddenly 137."""
     return max(49.0, 300 - 251 * kimg / 80) if kimg <= 100 else 137.0
 
 
@@ -118,7 +118,7 @@ def test_noise_within_the_relative_step_is_a_plateau() -> None:
 
 
 def test_plateau_of_a_saturated_score_is_told_as_one() -> None:
-    """Grey static on digits has one and the same FID at every evaluation."""
+    """Grey noise on digits has the same FID at every evaluation."""
     static = journal_of(lambda k: 62.2865, 100)
     add(static, "precision", 100, 0.0, "maximize")
     add(static, "in_no_mode", 100, 1.0)
@@ -142,7 +142,7 @@ def test_score_that_was_never_finite_says_nothing() -> None:
 
 
 def watched(measure: Script, until: int) -> str | None:
-    """The plateau rule on BEGAN's measure, logged every 2 kimg, beside an objective that falls."""
+    """The plateau rule on BEGAN's measure, logged every 2 kimg, while the objective falls."""
     journal = journal_of(lambda k: 1000 / k, until)
     for kimg in range(2, until + 1, 2):
         journal.log(kimg * 1000, {"critic/global_measure": measure(kimg)})
@@ -152,7 +152,7 @@ def watched(measure: Script, until: int) -> str | None:
 
 def test_watched_curve_is_judged_in_place_of_the_objective_by_its_means() -> None:
     def noisy(kimg: float) -> float:
-        # one batch of 25 is at half the level, which no mean over 10 kimg shows as an improvement
+        # one of 25 batches is at half the level; no mean over 10 kimg shows this as an improvement
         level = max(1 - kimg / 100, 0.5)
         return level * (1 + 0.05 * (-1) ** (kimg // 2)) * (0.5 if kimg % 50 == 0 else 1)
 
@@ -325,7 +325,7 @@ def test_untrained_discriminator_is_no_equilibrium(tmp_path: Path) -> None:
 def test_collapsed_discriminator_is_no_equilibrium(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It learns as in the run that does end, then its weights go to 0: 50:50 on everything."""
+    """It learns as in the run that ends, then its weights become 0: its output is always 1/2."""
     looks = Balance.look
 
     def collapse(self: Balance, module: Adversarial) -> None:
@@ -339,7 +339,7 @@ def test_collapsed_discriminator_is_no_equilibrium(
     words = [*AT_EQUILIBRIUM, "budget_kimg=13", "callbacks.stop_at_equilibrium.improved=0.4"]
     result = run(tmp_path / "alive", *words)
     assert (result["status"], result["stopped_by"]) == ("finished", None), result["reason"]
-    monkeypatch.setattr(stopping, "ALIVE", -1)  # all else looks like an equilibrium
+    monkeypatch.setattr(stopping, "ALIVE", -1)  # all other conditions hold
     result = run(tmp_path / "any", *words)
     assert result["status"] == "equilibrium", result["reason"]
 
@@ -348,13 +348,13 @@ def test_collapsed_discriminator_is_no_equilibrium(
 def test_run_that_undoes_itself_is_stopped_as_diverged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All is finite, but from 6 kimg on the weights of the generator are noise."""
+    """Everything is finite, but from 6 kimg on the weights of the generator are noise."""
     looks = Balance.look
 
     def spoil(self: Balance, module: Adversarial) -> None:
         looks(self, module)
         if module.images_seen >= 6000:
-            rng = torch.Generator().manual_seed(0)  # to the same noise again and again
+            rng = torch.Generator().manual_seed(0)  # always the same noise
             with torch.no_grad():
                 for weight in module.players["generator"].parameters():
                     weight.copy_(3 * torch.rand(weight.shape, generator=rng))

@@ -1,4 +1,4 @@
-"""Trackers: what each is told of a run, read back from its own files; no network."""
+"""Trackers: what each gets from a run, read back from its own files without a network."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     return flat(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
-def told(record: RunRecord) -> dict[float, float]:
+def recorded(record: RunRecord) -> dict[float, float]:
     """kimg -> the generator's loss, from the run's own history."""
     rows = record.history()
     return {row["kimg"]: row["loss/generator"] for row in rows if "loss/generator" in row}
@@ -112,7 +112,7 @@ def test_wandb_draws_everything_over_the_images_seen(offline: Any) -> None:
     record, _, entries, _ = offline
     assert {m.get("glob_name"): m.get("step_metric") for m in entries["metric"]}["*"] == "kimg"
     rows = [e["item"] for e in entries["history"] if "loss/generator" in e["item"]]
-    assert {row["kimg"]: row["loss/generator"] for row in rows} == pytest.approx(told(record))
+    assert {row["kimg"]: row["loss/generator"] for row in rows} == pytest.approx(recorded(record))
     assert len(rows) == 4
     media = record.directory.glob("wandb/offline-run-*/files/media/images/samples*.png")
     assert len(list(media)) == 1
@@ -152,7 +152,7 @@ def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_told_otherwise(
 def test_wandb_id_is_drawn_once_for_each_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where one is trained anew in the folder of another, or in another container's."""
+    """Also for a new run in the folder of another, or in another container's folder."""
     import wandb
 
     ids: list[str] = []
@@ -196,7 +196,7 @@ def test_csv_keeps_the_rows_of_before_a_continuation(command: Command, tmp_path:
                 if row["loss/generator"]
             }
         assert "lr: 0.0002" in (run / "csv" / version / "hparams.yaml").read_text()
-    assert rows == pytest.approx(told(RunRecord(run))) and len(rows) == 7
+    assert rows == pytest.approx(recorded(RunRecord(run))) and len(rows) == 7
 
 
 def test_tensorboard_gets_numbers_pictures_and_hyperparameters(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_tensorboard_gets_numbers_pictures_and_hyperparameters(tmp_path: Path) -
     train(config.compose([*TINY, "tracker=tensorboard"]), run_dir=run, progress=False)
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     rows = {event.step / 1000: event.value for event in events.Scalars("loss/generator")}
-    assert rows == pytest.approx(told(RunRecord(run))) and len(rows) == 4
+    assert rows == pytest.approx(recorded(RunRecord(run))) and len(rows) == 4
     (picture,) = events.Images("samples")
     assert picture.step == 128 and picture.width >= 500
     saved = OmegaConf.load(run / "tensorboard" / "hparams.yaml")
@@ -229,5 +229,5 @@ def test_mlflow_gets_numbers_pictures_tags_and_hyperparameters(tmp_path: Path) -
     assert {"mine", "dcgan", "digits"} <= found.data.tags.keys()
     assert float(found.data.params["model/optimizer/generator/lr"]) == 2e-4
     history = client.get_metric_history(found.info.run_id, "loss/generator")
-    assert {m.step / 1000: m.value for m in history} == pytest.approx(told(RunRecord(run)))
+    assert {m.step / 1000: m.value for m in history} == pytest.approx(recorded(RunRecord(run)))
     assert [a.path for a in client.list_artifacts(found.info.run_id)] == ["samples"]

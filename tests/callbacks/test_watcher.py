@@ -46,7 +46,7 @@ def batch_of(n: int = 16, seed: int = 0, shape: tuple[int, ...] = (2,)) -> Batch
 
 
 def play(model: Adversarial, watcher: GameCallback, steps: int) -> dict[str, list[Any]]:
-    """Rows under each name as (step, value), from `steps` steps under the eye of `watcher`."""
+    """Rows of each name as (step, value), from `steps` steps with `watcher`."""
     watcher.journal = Journal(None, None)
     batch = batch_of()
     for k in range(steps):
@@ -119,7 +119,7 @@ def test_global_measure_is_logged_where_the_scores_state_their_ratio() -> None:
 
 
 class Memory(nn.Module):
-    """Knows the training images by heart (2), doubts held-out ones (1), rejects all others (-1)."""
+    """Scores training images 2, held-out images 1 and all others -1."""
 
     def __init__(self, data: DataSource) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ def test_default_run_writes_the_state_of_its_game(tmp_path: Path) -> None:
 
 
 def test_a_first_evaluation_that_fails_names_no_objective() -> None:
-    """The rules that judge the steps until the run has ended would look for its scores."""
+    """Later rules would look for the scores until the run has ended."""
 
     def refuse(*_: object) -> None:
         raise ValueError("not finite")

@@ -1,4 +1,4 @@
-"""Levels, trends and swings of curves, against definitions worked out by hand."""
+"""Levels, trends and swings of curves, against values computed by hand."""
 
 import itertools
 import math
@@ -36,7 +36,7 @@ def test_a_peak_is_no_single_lucky_value() -> None:
 
 @pytest.mark.parametrize("n", [4, 5, 6])
 def test_a_trend_is_certain_as_often_as_its_level_says(n: int) -> None:
-    """Over all orders of n different values: a rise is told by chance in at most 5 % of them."""
+    """Over all orders of n different values, at most 5 % count as a rise by chance."""
     orders = list(itertools.permutations(range(n)))
     rises = sum(trend(points(order)) == 1 for order in orders)
     falls = sum(trend(points(order)) == -1 for order in orders)

@@ -1,4 +1,4 @@
-"""The rules on who wins, and on swings, on scripted curves: what each fires on, and what not."""
+"""The rules on who wins and on oscillation, with scripted curves that trigger them or do not."""
 
 from collections.abc import Sequence
 

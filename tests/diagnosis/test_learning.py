@@ -1,4 +1,4 @@
-"""Runs that never learned: what shows it, when, and who reads it."""
+"""Runs that never learned: which scores show it, when, and who uses it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_plateau_of_a_saturated_score_is_reported_as_one() -> None:
 
 @pytest.mark.parametrize(("until", "fires"), [(10.0, False), (49.0, False), (50.0, True)])
 def test_a_young_run_is_given_half_of_its_budget(until: float, fires: bool) -> None:
-    """Healthy runs on digits are static for up to a sixth of theirs."""
+    """Healthy runs on digits make noise for up to a sixth of their budget."""
     young = run_of(STATIC, STATIC, until=until, status="running")
     assert (found("never_learned", young) is not None) == fires
 
@@ -122,7 +122,7 @@ def test_healthy_runs_never_learned_nothing() -> None:
 
 
 def test_points_that_move_around_the_modes_have_not_lost_them() -> None:
-    """A GAN on the ring is in no mode at two evaluations of three, and in one at the others."""
+    """A GAN on the ring is in no mode at two of three evaluations, and in one mode at the third."""
     scores = {"reverse_kl": [2.08] * 6, "high_quality": [0.0, 0.02, 0.0, 0.1, 0.0, 0.0]}
     rules = {finding.rule for finding in diagnose(evidence(scores=scores))}
     assert not rules & {"never_learned", "divergence"}
@@ -245,8 +245,8 @@ def test_a_seed_that_never_learned_is_a_lost_one(tmp_path: Path) -> None:
 def test_a_sweep_takes_static_for_a_failure_and_confirms_none(tmp_path: Path) -> None:
     confirm = {"top": 3, "per": "config", "seeds": 1}
     study = make(tmp_path / "s", n_trials=4, confirm=confirm)
-    told = [end(study, scores) for scores in (STATIC, LEARNED, STATIC, {**LEARNED, "fid": 7.0})]
-    assert told == ["never learned", "finished", "never learned", "finished"]
+    statuses = [end(study, scores) for scores in (STATIC, LEARNED, STATIC, {**LEARNED, "fid": 7.0})]
+    assert statuses == ["never learned", "finished", "never learned", "finished"]
     trials = trials_of(study.trials)
     assert [t.state == TrialState.COMPLETE for t in trials] == [False, True, False, True]
     assert "no sample resembles the data" in trials[0].user_attrs["reason"]
@@ -263,7 +263,7 @@ def test_a_sweep_takes_static_for_a_failure_and_confirms_none(tmp_path: Path) ->
 
 
 def end(study: SweepStudy, scores: dict[str, float]) -> str:
-    """Run what comes next to its end with these scores; what it is told as."""
+    """Finish the next trial with these scores.   Returns: its status."""
     attempt = begin(study)
     result = ended(scores)
     result["protocols"] = {name: {"score": p["score"]} for name, p in result["protocols"].items()}

@@ -1,4 +1,4 @@
-"""The rule of mode collapse on scripted curves, and how little less leaves it silent."""
+"""The rule of mode collapse on scripted curves, and curves just below its thresholds."""
 
 import math
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def test_lost_modes_are_told_with_the_time_when_there_were_more() -> None:
 
 
 def test_images_are_judged_by_the_modes_that_a_classifier_is_sure_of() -> None:
-    """Of noise every sample counts as some class in the published scores."""
+    """The published scores count every sample as some class, even noise."""
     scores = {
         "reverse_kl": [0.02] * 8,
         "modes": [8.0] * 8,
@@ -97,7 +97,7 @@ def test_too_few_good_samples_tell_nothing_of_modes() -> None:
 
 
 def test_perfect_samples_of_a_thousand_modes_are_whole_though_some_modes_are_empty() -> None:
-    """Of 5,000 perfect samples about 7 of 1,000 modes get none, at a reverse KL of 0.1."""
+    """With 5,000 perfect samples about 7 of 1,000 modes are empty; the reverse KL is 0.1."""
     perfect = Filling(kimg=1, captured=993, reverse_kl=0.1, good=5000, modes=1000)
     assert perfect.missing < 1 and perfect.share == pytest.approx(1, abs=1e-3)
     assert Filling(kimg=1, captured=900, reverse_kl=0.2, good=5000, modes=1000).missing > 80
@@ -136,7 +136,7 @@ def test_without_modes_recall_and_coverage_show_a_collapse() -> None:
 
 @pytest.mark.parametrize(("n_real", "n_fake"), [(1000, 1000), (1000, 360)])
 def test_perfect_coverage_agrees_with_a_simulation(n_real: int, n_fake: int) -> None:
-    """Samples of one line: a real one is covered where a fake is among its nearest."""
+    """Samples on a line: a real one is covered if a fake is among its nearest."""
     import random
 
     rng = random.Random(0)

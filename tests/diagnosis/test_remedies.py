@@ -1,4 +1,4 @@
-"""Every remedy is a command that gansweep accepts, and that trains."""
+"""Every remedy is a command that gansweep accepts and that trains."""
 
 import functools
 import shlex
@@ -122,9 +122,9 @@ def data_of(node: str) -> DataSource:
 
 
 def built(cfg: DictConfig) -> Adversarial:
-    """The game that a command would train, with all that refuses it before training."""
-    told = {"data": cfg.data, "extra_packages": cfg.extra_packages}
-    data = data_of(OmegaConf.to_yaml(OmegaConf.create(told), resolve=True))
+    """The game that a command would train, after all checks before training."""
+    node = {"data": cfg.data, "extra_packages": cfg.extra_packages}
+    data = data_of(OmegaConf.to_yaml(OmegaConf.create(node), resolve=True))
     data.check_sizes(cfg.batch_size, 1)
     return build_model(cfg, data)
 
@@ -136,7 +136,7 @@ def composed(command: str) -> DictConfig:
 
 
 def step(model: Adversarial, batch_size: int) -> dict[str, float]:
-    """The losses of the first step, where what cannot be seen before is refused."""
+    """The losses of the first step, where the remaining checks are made."""
     model.configure_optimizers()
     model.draws = Draws(1, torch.device("cpu"))
     shape, source = model.sample_shape, model.source_shape
@@ -150,7 +150,7 @@ def step(model: Adversarial, batch_size: int) -> dict[str, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_nothing_is_offered_that_is_refused(name: str) -> None:
-    """Each treatment of each kind of run is a command that composes, builds and makes a step."""
+    """Each treatment of each kind of run composes, builds and makes one step."""
     given = evidence_of(RUNS[name])
     treatments = {one for many in TREATMENTS.values() for one in many}
     offered = {advice[1] for treatment in treatments if (advice := treatment(given))}
@@ -165,7 +165,7 @@ def test_nothing_is_offered_that_is_refused(name: str) -> None:
 
 
 def combined(offered: set[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Rates, steps, averages and sizes in few commands; what brings a term in has its own."""
+    """Rates, steps, averages and sizes share few commands; a treatment that adds a term has one."""
     alone, together = [], list[dict[str, str]]()
     for words in sorted(offered):
         keys = {word.split("=")[0]: word for word in words}

@@ -1,4 +1,4 @@
-"""The rules on a run's course and its samples on scripted curves, and all rules together."""
+"""Rules on the course of training and on samples, with scripted curves; and all rules together."""
 
 import math
 
@@ -167,8 +167,8 @@ def test_a_run_without_a_number_is_judged_by_none_of_the_rules() -> None:
 
 def test_failures_come_first_and_hide_their_consequences() -> None:
     scores = {"reverse_kl": [0.05] * 9, "modes": [8.0] * 9, "high_quality": [0.1] * 9}
-    told = [f.rule for f in diagnose(evidence(WINNING, scores=scores, counts=EVEN))]
-    assert told == ["discriminator_overpowers"]
+    rules = [f.rule for f in diagnose(evidence(WINNING, scores=scores, counts=EVEN))]
+    assert rules == ["discriminator_overpowers"]
     circling = {"balance/fake_accuracy": [0.0, 1.0] * 12}
     both = diagnose(evidence(circling, scores=scores, counts=EVEN))
     assert [(f.rule, f.severity) for f in both] == [
@@ -188,9 +188,9 @@ def test_a_finding_names_only_curves_that_the_run_has() -> None:
 
 def test_what_was_not_measured_is_named_with_the_way_to_measure_it() -> None:
     bare = evidence({"loss/generator": [1.0] * 20}, directory="runs/my run")
-    told = {gap.rule: gap.fix for gap in gaps(bare)}
-    assert told["mode_collapse"] == "gansweep evaluate 'runs/my run'"
-    assert {"memorisation", "over_generalisation", "discriminator_overpowers"} <= told.keys()
+    fixes = {gap.rule: gap.fix for gap in gaps(bare)}
+    assert fixes["mode_collapse"] == "gansweep evaluate 'runs/my run'"
+    assert {"memorisation", "over_generalisation", "discriminator_overpowers"} <= fixes.keys()
     rare = evidence(BALANCED, scores={"fid": [3.0, 2.0]})
     assert (
         "callbacks.quality.every_kimg=10" in {g.rule: g.fix for g in gaps(rare)}["slow_convergence"]

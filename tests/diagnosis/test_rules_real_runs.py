@@ -1,4 +1,4 @@
-"""The rules on real runs of some seconds: each failure where it happens, silence where none does.
+"""The rules on short real runs: each failure is found where it happens, and nothing elsewhere.
 
 The failing runs are far beyond the limits of the rules, so that hardware that rounds differently
 fails alike.
@@ -104,7 +104,7 @@ HEALTHY = {
 
 @dataclass
 class Trained:
-    """A run, what the doctor finds in it, and what was put out while it trained."""
+    """A run, the doctor's findings, and the findings that were reported while it trained."""
 
     directory: Path
     findings: list[Finding]
@@ -124,7 +124,7 @@ def trained(directory: Path, overrides: list[str]) -> Trained:
 @pytest.fixture
 def run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Trained]:
     def run(words: list[str]) -> Trained:
-        if FEW_DIGITS[0] in words:  # its classifier is of no use to any other run
+        if FEW_DIGITS[0] in words:  # no other run uses its classifier
             monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         return trained(tmp_path / "run", [*WATCHED, *words])
 

@@ -29,7 +29,7 @@ def ring() -> Tensors:
 
 
 def resampled(data: Tensors) -> Callable[[int, torch.Generator], Tensor]:
-    """A generator that has learnt the training images by heart."""
+    """A generator that returns training images."""
 
     def generate(n: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(data.n_train, (n,), generator=generator)
@@ -264,16 +264,16 @@ def full(**options: Any) -> Panel:
 
 def test_every_score_that_fits_comes_from_one_call(panel: Panel) -> None:
     data = squares()
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     wide = full()
-    scores = wide.score(resampled(data), lambda *step: told.append(step))
+    scores = wide.score(resampled(data), lambda *step: steps.append(step))
     assert set(scores) == FULL
     assert wide.notes == []
-    assert told[:2] == [("samples", 100, 120), ("samples", 120, 120)]
-    assert told[-1] == ("scores", len(wide.measures), len(wide.measures))
+    assert steps[:2] == [("samples", 100, 120), ("samples", 120, 120)]
+    assert steps[-1] == ("scores", len(wide.measures), len(wide.measures))
     fid = scores["fid_squaresnet_120_train"]
     assert fid.interval is not None and fid.interval[0] < fid.value < fid.interval[1]  # type: ignore[operator]
-    # a generator of training images: nearer to them than held-out ones
+    # the samples are training images: nearer to the training set than held-out images
     memorised = scores["memorisation_squaresnet_120_test"]
     assert memorised.value == 1
     assert memorised.protocol["split"] == "test"
@@ -314,7 +314,7 @@ def test_a_conditional_generator_is_measured_in_the_classes_it_was_asked_for() -
         made = Panel(data, n_fake=120, scores=["intra_fid"], conditional=conditional)
         made.prepare("cpu")
         values.append(made.score(swapped)[name])
-    # by its own looks each image is in its class; asked for the other one, it is not
+    # each image is of its predicted class, but not of the other class, which was requested
     assert values[0].value < 0.2 * values[1].value  # type: ignore[operator]
     assert [v.protocol["labels"] for v in values] == ["predicted", "requested"]
 
@@ -343,7 +343,7 @@ def test_a_batch_size_changes_the_noise_alone() -> None:
         return images[start : start + n]
 
     name = "fid_squaresnet_120_train"
-    # float32 features depend on the batch in their last digits, a small distance in its fourth
+    # the last digits of float32 features depend on the batch, and the fourth of a small distance
     assert wide.score(listed)[name].value == pytest.approx(
         narrow.score(listed)[name].value, rel=1e-3
     )
@@ -367,7 +367,7 @@ def test_modes_say_which_samples_they_count(panel: Panel) -> None:
 
 @pytest.mark.usefixtures("panel")
 def test_neighbourhoods_are_named_by_the_count_of_either_side() -> None:
-    """60 test images: of 120 samples no more are compared with them."""
+    """With 60 test images, only 60 of 120 samples are compared."""
     data = squares()
     made = Panel(data, n_fake=120, split="test", scores=["recall", "coverage"])
     made.prepare("cpu")
@@ -378,7 +378,7 @@ def test_neighbourhoods_are_named_by_the_count_of_either_side() -> None:
 
 
 def unequal() -> Tensors:
-    """Squares of which a third of the training images are of class 1, and half of the others."""
+    """Squares: a third of the training images and half of the other images are of class 1."""
     whole = squares(400)
     assert whole.labels is not None
     images = torch.cat([whole.images["test"], whole.images["train"]])
@@ -414,7 +414,7 @@ def test_balanced_asking_is_compared_with_equal_classes() -> None:
 
 @pytest.mark.usefixtures("short_training")
 def test_the_floor_is_that_of_the_labels_that_are_asked_for() -> None:
-    """Asked as in training, two to one, and compared with test images of equal classes."""
+    """Labels as in training, two to one, compared with test images of equally many per class."""
     data = unequal()
     common = {"n_fake": 400, "split": "test", "scores": ["modes"], "min_test_accuracy": 0}
     floors = {}

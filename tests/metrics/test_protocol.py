@@ -1,4 +1,4 @@
-"""Names of scores, and which numbers compare."""
+"""Names of scores, and which numbers can be compared."""
 
 import subprocess
 import sys

@@ -139,7 +139,7 @@ def test_what_no_sample_allows_is_no_evaluation(command: Command, run: Path) -> 
     path = RunRecord(run).checkpoints / "last.pt"
     state = torch.load(path, weights_only=True)
     for tensor in state["game"]["players"]["generator"].values():
-        tensor.zero_()  # every image the same: of one class at most
+        tensor.zero_()  # every image is the same, so there is one class at most
     torch.save(state, path)
     done = command("evaluate", str(run), *words)
     assert done.code == 2

@@ -1,4 +1,4 @@
-"""`gansweep train --multirun` where runs go side by side: Hydra's launchers joblib and submitit."""
+"""`gansweep train --multirun` with parallel runs: Hydra's launchers joblib and submitit."""
 
 import os
 import re
@@ -103,9 +103,9 @@ def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
     assert sorted(found) == ["gan-001", "gan-002"][: len(seeds.split(","))]
     assert all(r["status"] == "finished" and r["kimg"] >= 200 for r in found.values())
     assert out.count("finished ") == len(found) and "runs/digits/gan-001" in out
-    said = "".join(path.read_text() for path in folder.glob("*_log.out"))
-    (interrupted,) = re.findall(r"interrupted after ([\d.]+) kimg", said)
-    assert float(interrupted) > 0 and said.count("finished after 200") == 1
+    output = "".join(path.read_text() for path in folder.glob("*_log.out"))
+    (interrupted,) = re.findall(r"interrupted after ([\d.]+) kimg", output)
+    assert float(interrupted) > 0 and output.count("finished after 200") == 1
     course = reached(folder)
     assert course == sorted(course), "it began anew"
 

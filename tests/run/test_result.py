@@ -1,4 +1,4 @@
-"""What a record says of how its run is trained again."""
+"""How a record states the command that trains its run again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def test_run_with_the_same_settings_throughout_has_a_command() -> None:
 
 
 def test_changes_and_takeovers_are_told_where_no_command_trains_the_run_again() -> None:
-    told = why_no_command([START, CHANGE, {**CHANGE, "kimg": 6.0}])
-    assert "its settings changed at 2 and 6 kimg. The" in told
-    told = why_no_command([START, CHANGE, TAKEOVER])
-    assert "changed at 2 and 4 kimg, and its weights were replaced by those of t0003 at 4" in told
+    text = why_no_command([START, CHANGE, {**CHANGE, "kimg": 6.0}])
+    assert "its settings changed at 2 and 6 kimg. The" in text
+    text = why_no_command([START, CHANGE, TAKEOVER])
+    assert "changed at 2 and 4 kimg, and its weights were replaced by those of t0003 at 4" in text
 
 
 def test_member_that_failed_before_its_first_settings_were_known_has_no_command() -> None:
-    told = why_no_command([TAKEOVER])
-    assert "again: its weights were replaced by those of t0003 at 4 kimg. The" in told
+    text = why_no_command([TAKEOVER])
+    assert "again: its weights were replaced by those of t0003 at 4 kimg. The" in text

@@ -1,4 +1,4 @@
-"""Continuing a run: what is refused, and what a killed run or a full disk leaves to go on from."""
+"""Continuing a run: what is refused, and how a run continues after a kill or a full disk."""
 
 import contextlib
 import errno
@@ -216,12 +216,12 @@ def losses(record: RunRecord) -> list[tuple[float, float]]:
 
 
 def assert_consistent(record: RunRecord) -> None:
-    """Ordered by kimg, and no number of one moment told twice."""
+    """The history is ordered by kimg and has each number only once."""
     rows = [json.loads(line) for line in record.history_path.read_text().splitlines()]
     kimg = [row["kimg"] for row in rows]
     assert kimg == sorted(kimg)
-    told = [(row["kimg"], key) for row in rows for key in row.keys() - {"kimg", "seconds"}]
-    assert len(told) == len(set(told))
+    numbers = [(row["kimg"], key) for row in rows for key in row.keys() - {"kimg", "seconds"}]
+    assert len(numbers) == len(set(numbers))
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ def test_closed_terminal_saves_the_run(tmp_path: Path, processes: Processes) -> 
 
     def at_work() -> bool:
         with contextlib.suppress(BlockingIOError):
-            os.read(ours, 65536)  # else it waits for who reads
+            os.read(ours, 65536)  # otherwise the process waits for a reader
         return record.history_path.exists() and record.history_path.stat().st_size > 3000
 
     wait_until(at_work)

@@ -1,4 +1,4 @@
-"""What a run says at its end."""
+"""What a run prints at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gansweep.run.summary import summary
 PRECISION = "precision_digitsnet_2k_train"
 
 
-def told(directory: Path, scores: dict[str, list[float]], **more: Any) -> list[str]:
+def summary_lines(directory: Path, scores: dict[str, list[float]], **more: Any) -> list[str]:
     record = write_run(directory, scores=scores, reason="the budget was spent", **more)
     result = record.result()
     assert result is not None
@@ -23,7 +23,7 @@ def told(directory: Path, scores: dict[str, list[float]], **more: Any) -> list[s
 def test_the_summary_has_the_scores_of_two_moments_each_of_one_network(tmp_path: Path) -> None:
     # the best FID at 2 kimg; precision and modes have their own best elsewhere
     scores = {PRECISION: [0.5, 0.3, 0.4], FID: [30.0, 20.0, 25.0], MODES: [9.0, 7.0, 8.0]}
-    lines = told(tmp_path / "a", scores, objective=FID)
+    lines = summary_lines(tmp_path / "a", scores, objective=FID)
     assert lines[0] == "finished after 3 kimg: the budget was spent"
     assert [line.split() for line in lines[2:5]] == [
         [FID, "20", "25"],
@@ -35,13 +35,13 @@ def test_the_summary_has_the_scores_of_two_moments_each_of_one_network(tmp_path:
 
 
 def test_one_column_where_the_end_is_the_best_moment(tmp_path: Path) -> None:
-    lines = told(tmp_path / "a", {FID: [30.0, 20.0], MODES: [9.0, 8.0]}, objective=FID)
+    lines = summary_lines(tmp_path / "a", {FID: [30.0, 20.0], MODES: [9.0, 8.0]}, objective=FID)
     assert lines[1].endswith("best and last, 2 kimg") and lines[2].split() == [FID, "20"]
 
 
 def test_a_run_without_an_objective_or_without_scores_has_no_best(tmp_path: Path) -> None:
-    assert told(tmp_path / "a", {FID: [30.0, 40.0]})[1].endswith("last, 2 kimg")
-    assert told(tmp_path / "b", {})[1].startswith("wrote ")
+    assert summary_lines(tmp_path / "a", {FID: [30.0, 40.0]})[1].endswith("last, 2 kimg")
+    assert summary_lines(tmp_path / "b", {})[1].startswith("wrote ")
 
 
 def test_a_score_that_was_not_measured_at_the_best_moment_is_a_dash(tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_a_run_that_never_learned_says_so(tmp_path: Path) -> None:
     protocols = {n: PROTOCOLS[n] for n in (FID, PRECISION)}
     protocols[name] = {**PROTOCOLS[FID], "score": "in_no_mode"}
     scores = {FID: [62.29], PRECISION: [0.0], name: [1.0]}
-    lines = told(tmp_path / "a", scores, protocols=protocols, objective=FID)
+    lines = summary_lines(tmp_path / "a", scores, protocols=protocols, objective=FID)
     assert lines[1].startswith("never learned: no sample resembles the data")

@@ -1,4 +1,4 @@
-"""One run from the configuration to the record: exact resume, verdicts, interruptions."""
+"""One run from the configuration to the record: exact continuation, verdicts, interruptions."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def test_resume_is_bit_identical_to_an_uninterrupted_run(tmp_path: Path, variant
         options += ["model.generator.blocks=1", "model.discriminator.blocks=1"]
     train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "whole", progress=False)
     train(small(*options, "budget_kimg=1.1"), run_dir=tmp_path / "cut", progress=False)
-    torch.manual_seed(12345)  # another process begins with other global state
+    torch.manual_seed(12345)  # another process starts with another global state
     train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "cut", progress=False)
     whole, cut = (
         read_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")
@@ -96,17 +96,17 @@ def test_loaded_run_makes_the_samples_of_the_trained_one(tmp_path: Path) -> None
 
 
 def test_pruned_run_says_so(tmp_path: Path) -> None:
-    told: list[float] = []
+    clocks: list[float] = []
 
     def on_score(kimg: float, scores: dict[str, float]) -> bool:
-        told.append(kimg)
+        clocks.append(kimg)
         assert any(name.startswith("fid_") for name in scores)
-        return len(told) == 2
+        return len(clocks) == 2
 
     result = train(
         small("budget_kimg=5"), run_dir=tmp_path / "run", on_score=on_score, progress=False
     )
-    assert result["status"] == "pruned" and len(told) == 2
+    assert result["status"] == "pruned" and len(clocks) == 2
     assert result["kimg"] == pytest.approx(1.0, abs=0.05)
 
 
@@ -290,6 +290,6 @@ def test_options_of_networks_that_points_do_not_use_are_named(
     words = ["data=ring", "model.generator.width=8", "model.points.generator.width=16"]
     words += ["metrics=none", "tracker=none", "trainer=cpu", "budget_kimg=0.1"]
     train(config.compose(words), run_dir=tmp_path / "run", overrides=words)
-    said = capsys.readouterr().err
-    assert "model.generator.width has no effect on points: use model.points.generator.width" in said
-    assert said.count("has no effect") == 1
+    err = capsys.readouterr().err
+    assert "model.generator.width has no effect on points: use model.points.generator.width" in err
+    assert err.count("has no effect") == 1

@@ -32,7 +32,7 @@ def losses(directory: Path) -> list[float]:
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """One order of summation in every kernel, so that two runs can be compared bit by bit."""
+    """A fixed order of summation in every kernel, so that two runs are equal bit by bit."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     yield
@@ -75,7 +75,7 @@ def test_compiled_networks_train_as_eager_ones(tmp_path: Path) -> None:
 
 
 def test_gpu_begins_as_the_cpu_does(tmp_path: Path) -> None:
-    """The same weights and data; only the noise of training is another generator's."""
+    """The same weights and data; only the noise of training is different."""
     for trainer in ("cpu", "gpu"):
         cfg = tiny(f"trainer={trainer}", "model.optimizer.generator.lr=0", "budget_kimg=0.032")
         train(cfg, run_dir=tmp_path / trainer, progress=False)
@@ -92,7 +92,7 @@ def test_gpu_begins_as_the_cpu_does(tmp_path: Path) -> None:
 def test_resume_is_bit_identical_to_an_uninterrupted_run(tmp_path: Path) -> None:
     train(tiny("budget_kimg=0.64"), run_dir=tmp_path / "whole", progress=False)
     train(tiny("budget_kimg=0.32"), run_dir=tmp_path / "cut", progress=False)
-    torch.manual_seed(12345)  # another process begins with other global state
+    torch.manual_seed(12345)  # another process starts with another global state
     torch.cuda.manual_seed_all(12345)
     train(tiny("budget_kimg=0.64"), run_dir=tmp_path / "cut", progress=False)
     whole, cut = (
@@ -123,13 +123,13 @@ def test_data_stay_on_the_device() -> None:
     assert torch.equal(first.labels.cpu(), host.labels)
 
 
-# another device trains another discriminator, and rounding may move one sample over an edge
+# the discriminator differs between devices, and rounding may move a sample over an edge
 LEEWAY = {"fifty_fifty": 0.1, "mode_counts": 1, "ndb": 1}
 
 
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_every_score_is_on_the_gpu_what_it_is_on_the_cpu(data: str) -> None:
-    """Samples come from where the model is, near enough to real ones that all can be measured."""
+    """Samples are on the model's device, and near enough to real ones for every score."""
     source = build_data(config.compose([f"data={data}"]))
     real = torch.cat([chunk for chunk, _ in source.arrays("train", 1000)])
     scale = 1.0 if source.is_points else 127.5

@@ -1,4 +1,4 @@
-"""What steers a run and what is reported of it: validation images, and test images once."""
+"""Validation images steer a run; test images are used once, for the report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_the_test_split_is_reported_once_of_the_chosen_checkpoint(run: Path) -> 
 def test_no_test_image_is_looked_at_while_a_run_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the hash that tells which classifier is the data's."""
+    """Except for the hash that selects the data's classifier."""
     read, hashed, looked = ResidentSource.arrays, ResidentSource.fingerprint, []
 
     def arrays(self: ResidentSource, split: str, limit: int | None = None) -> Any:
@@ -115,8 +115,8 @@ def test_a_record_of_before_trains_on_all_its_images_and_says_what_changes(
     torch.save(state, path)
     cfg.budget_kimg = 1.28
     result = train(cfg, run_dir=tmp_path / "run", progress=False)
-    said = capsys.readouterr().err
-    assert "judged by test_error_360_test, which is no longer measured" in said
+    err = capsys.readouterr().err
+    assert "judged by test_error_360_test, which is no longer measured" in err
     (fid,) = (p for p in result["protocols"].values() if p["score"] == "fid")
     assert fid["n_real"] == 1437
 
@@ -139,7 +139,7 @@ def test_a_run_scored_otherwise_is_not_continued_under_the_same_names(
 
 
 def test_a_run_is_not_continued_on_other_images(run: Path) -> None:
-    """As a half-trained trial of an older sweep would be, whose options are composed anew."""
+    """Like a half-trained trial of an older sweep whose options are composed again."""
     cfg = read_config(RunRecord(run))
     cfg.budget_kimg, cfg.data.n_validation = 2.56, 0
     with pytest.raises(UserError, match=r"other images so far.*data\.n_validation"):

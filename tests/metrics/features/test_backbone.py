@@ -1,4 +1,4 @@
-"""What every feature space keeps to."""
+"""The contract of every feature space."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class Recorder(Backbone):
-    """Keeps the settings that its features are worked out under."""
+    """Records the settings under which its features are computed."""
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         self.seen = precisions(), torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()
@@ -68,15 +68,15 @@ class TestEveryBackbone:
         assert ((product - exact).norm() / exact.norm()).item() < 1e-6
 
     @pytest.mark.parametrize(
-        "images, said",
+        "images, text",
         [
             (torch.tensor([[[[-1.0, 0.5]]]]), r"float32 \(1, 1, 1, 2\) from -1 to 0.5.*to_uint8"),
             (torch.zeros(3, 4, 4, dtype=torch.uint8), r"uint8 \(3, 4, 4\)"),
             (torch.zeros(0, 3, 4, 4), "from none to none"),
         ],
     )
-    def test_refuses_what_is_no_batch_of_uint8_images(self, images: Tensor, said: str) -> None:
-        with pytest.raises(ValueError, match=f"uint8 .*0..255.*{said}"):
+    def test_refuses_what_is_no_batch_of_uint8_images(self, images: Tensor, text: str) -> None:
+        with pytest.raises(ValueError, match=f"uint8 .*0..255.*{text}"):
             Recorder(CPU).features(images)
 
     def test_takes_one_or_three_channels_as_colours(self) -> None:

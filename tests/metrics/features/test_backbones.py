@@ -1,4 +1,4 @@
-"""DINOv2 and CLIP with small random weights, their resizer, and what is no file of theirs."""
+"""DINOv2 and CLIP with small random weights, their resizer, and refused files."""
 
 import dataclasses
 import hashlib
@@ -50,7 +50,7 @@ class TestThePillowResizer:
 
 
 def dinov2_state(side: int = 37) -> State:
-    """A small DINOv2 under the names of the published file."""
+    """The weights of a small DINOv2, with the names of the published file."""
     random = noise(0)
     state = {
         "cls_token": random(1, 1, WIDTH),
@@ -79,7 +79,7 @@ def dinov2_state(side: int = 37) -> State:
 
 
 def by_the_definition(state: State, images: Tensor, positions: Tensor) -> Tensor:
-    """DINOv2's class token, written out; images (N, 3, H, W) as the network takes them."""
+    """DINOv2's class token, as a plain reference; images (N, 3, H, W), normalised."""
 
     def linear(x: Tensor, name: str) -> Tensor:
         return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
@@ -206,7 +206,7 @@ class TestClip:
                 return x
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch announces the end of its format
+            warnings.simplefilter("ignore")  # torch warns that the format is deprecated
             torch.jit.trace(Carrier(), torch.zeros(1)).save(tmp_path / "program.pt")
         return tmp_path / "program.pt"
 
@@ -269,7 +269,7 @@ class TestWeightFiles:
         monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
         with pytest.raises(UserError) as caught:
             self.load(name)
-        for said in (
+        for text in (
             published.url,
             "no route to host",
             str(home / published.file_name),
@@ -277,7 +277,7 @@ class TestWeightFiles:
             "metrics.weights_path=",
             "metrics=classifier",
         ):
-            assert said in str(caught.value)
+            assert text in str(caught.value)
 
     def test_a_download_is_announced_checked_by_its_hash_and_made_once(
         self,
@@ -297,8 +297,8 @@ class TestWeightFiles:
         for _ in range(2):
             assert published.found(None) == home / published.file_name
         assert made == [(published.url, published.sha256)]
-        said = capsys.readouterr().err
-        assert f"{published.size_mb} MB" in said and str(home) in said
+        err = capsys.readouterr().err
+        assert f"{published.size_mb} MB" in err and str(home) in err
 
     @pytest.mark.parametrize("content", ["missing", "cut", "code", "list"])
     def test_a_file_without_weights_is_named_with_the_option(
@@ -316,8 +316,8 @@ class TestWeightFiles:
         reason = "does not exist" if content == "missing" else "cannot be read as a file of weights"
         with pytest.raises(UserError) as caught:
             self.load(name, file)
-        for said in (str(file), reason, published.file_name, "metrics.weights_path="):
-            assert said in str(caught.value)
+        for text in (str(file), reason, published.file_name, "metrics.weights_path="):
+            assert text in str(caught.value)
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest() -> None:

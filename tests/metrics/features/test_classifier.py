@@ -1,4 +1,4 @@
-"""The data set's classifier behind the scores, and the cache that keeps it."""
+"""The data set's classifier, and the cache that stores it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 class Corners(ResidentSource):
-    """`squares` as a set that can set images aside."""
+    """`squares` as a set with a validation split."""
 
     name, shape, class_names = "corners", (1, 8, 8), ["0", "1"]
 
@@ -128,7 +128,7 @@ def test_what_two_ask_for_at_once_is_made_once() -> None:
         time.sleep(0.2)
         return {"value": 3}
 
-    with ThreadPoolExecutor(2) as pool:  # the lock is of an open file: threads stand for processes
+    with ThreadPoolExecutor(2) as pool:  # the lock is per open file, so threads act like processes
         found = list(pool.map(lambda _: kept("y.pt", slowly), range(2)))
     assert found == [{"value": 3}] * 2
     assert len(made) == 1

@@ -1,4 +1,4 @@
-"""The classifiers that are shipped: what they are, what they know, and for which data they are."""
+"""The shipped classifiers: their content, their accuracy, and the data that they are used for."""
 
 from pathlib import Path
 
@@ -49,9 +49,9 @@ def test_each_is_small_and_says_how_it_was_made() -> None:
     for path in FOLDER.iterdir():
         assert path.stat().st_size < 1_000_000
         with safe_open(path, "pt") as file:
-            said = file.metadata()
-        assert said.keys() >= {"made_by", "data", "trained_on", "seed", "recipe", "torch"}
-        assert path.stem.startswith(said["data"])
+            facts = file.metadata()
+        assert facts.keys() >= {"made_by", "data", "trained_on", "seed", "recipe", "torch"}
+        assert path.stem.startswith(facts["data"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,7 +123,7 @@ def test_mnistnet_reads_99_percent_of_the_test_digits() -> None:
 
 
 def nonsense(size: int) -> dict[str, Tensor]:
-    """What a generator that learnt nothing makes, (n, 1, size, size) in [-1, 1] of each kind."""
+    """Outputs of generators that learnt nothing: (n, 1, size, size) in [-1, 1] of each kind."""
     draw = torch.Generator().manual_seed(1)
 
     def normal(deviation: float, mean: float = 0.0) -> Tensor:

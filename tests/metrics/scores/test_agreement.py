@@ -1,4 +1,4 @@
-"""Does the data's classifier see the class that a sample was asked to be?"""
+"""Class agreement: does the data's classifier see the requested class?"""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_shares_and_confusions_are_those_counted_by_hand() -> None:
     assert found["class_agreement"].item() == pytest.approx(3 / 5)
     per_class = found["class_agreement_per_class"].tolist()
     assert per_class[:2] == pytest.approx([2 / 3, 1 / 2]) and math.isnan(per_class[2])
-    # a row for each asked class, a column for each that was seen
+    # a row for each requested class, a column for each predicted class
     assert found["confusion"].view(3, 3).tolist() == [[2, 0, 1], [1, 1, 0], [0, 0, 0]]
 
 
@@ -65,7 +65,7 @@ def one_classifier(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked_for(data: Tensors, change: Callable[[torch.Tensor], torch.Tensor]) -> Generate:
-    """A generator that was asked for `change` of the class of what it makes."""
+    """A generator whose requested class is `change` of the class that it makes."""
 
     def generate(n: int, rng: torch.Generator) -> Batch:
         rows = torch.randint(data.n_train, (n,), generator=rng)

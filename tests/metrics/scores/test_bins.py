@@ -1,4 +1,4 @@
-"""NDB against a slow reference, a library and failures made by hand."""
+"""NDB against a slow reference and a library, and on artificial failures."""
 
 import math
 from pathlib import Path

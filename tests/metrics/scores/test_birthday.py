@@ -1,4 +1,4 @@
-"""The birthday test where the support is known, and on digits that repeat themselves."""
+"""The birthday test with a known support, and on digits with copies."""
 
 import math
 
@@ -36,7 +36,7 @@ def birthday(samples: Tensor, distance: float) -> dict[str, float]:
 def test_a_thousand_equally_likely_points_are_found() -> None:
     found = [birthday(repeated(2000, 1000, seed), 0.5) for seed in range(20)]
     mean = sum(one["support"] for one in found) / len(found)
-    # twins are about 2,000 a draw, so one draw is known to 1/sqrt(2000) = 2.2 %
+    # a draw has about 2,000 twins, so its relative error is 1/sqrt(2000) = 2.2 %
     assert mean == pytest.approx(1000, rel=4 * 0.022 / math.sqrt(20))
     assert all(one["support"] == pytest.approx(1000, rel=0.1) for one in found)
 
@@ -50,7 +50,7 @@ def test_every_second_batch_of_38_from_a_thousand_points_has_twins() -> None:
     chance = 1 - math.prod(1 - k / 1000 for k in range(38))
     assert chance == pytest.approx(0.5, abs=0.01)
     assert expected.float().mean() == pytest.approx(chance, abs=4 * 0.5 / math.sqrt(4000))
-    # a batch without any says what the paper reads from such a batch size
+    # without twins, the support is the one that the paper states for that batch size
     assert support(0, 38) == pytest.approx(1000, rel=0.02)
 
 

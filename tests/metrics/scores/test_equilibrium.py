@@ -1,4 +1,4 @@
-"""The state of the game, worked out by hand, and the Dirac-GAN as its theory has it."""
+"""The state of the game, computed by hand, and the theory of the Dirac-GAN."""
 
 import math
 
@@ -179,11 +179,11 @@ def test_steps_of_a_regularised_dirac_gan_shrink_by_the_modulus_of_the_theory(
     distances = []
     for _ in range(1000):
         first = flow(state, Minimax(), R1(weight=0.3)) * 0.2
-        if alternate:  # the generator meets the discriminator that has moved
+        if alternate:  # the generator moves after the discriminator
             half = torch.stack([state[0], state[1] + first[1]])
             first = torch.stack([flow(half, Minimax(), R1(weight=0.3))[0] * 0.2, first[1]])
         state = (state + first).detach().requires_grad_(True)
         distances.append(state.norm().item())
-    # over many turns of the spiral, whose distance from 0 swings within each
+    # over many turns of the spiral, since its distance from 0 oscillates within each turn
     rate = (distances[-1] / distances[99]) ** (1 / 900)
     assert rate == pytest.approx(modulus, abs=1e-3)

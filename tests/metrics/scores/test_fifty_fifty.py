@@ -1,4 +1,4 @@
-"""The 50:50 test: blind to equal distributions, sharp on different ones, the same every time."""
+"""The 50:50 test: 0.5 for equal distributions, more for different ones, and reproducible."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def ring(n: int, seed: int, sigma: float = 0.01) -> Tensor:
 def test_samples_of_one_distribution_cannot_be_told_apart(
     make: Callable[[int, int], Tensor],
 ) -> None:
-    """Of 95 % intervals over ten seeds, at least eight hold 1/2 and all come close to it."""
+    """Of ten 95 % intervals at least eight contain 1/2, and all are close to it."""
     results = [
         fifty_fifty(make(400, 2 * seed), make(400, 2 * seed + 1), steps=25, seed=seed)
         for seed in range(10)

@@ -1,4 +1,4 @@
-"""Scores of what a model says of held-out samples."""
+"""Scores of a model's answers for held-out samples."""
 
 import math
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Pairs(ResidentSource):
-    """Images with the same ones, darker by a tenth of the range, as sources."""
+    """Images whose sources are the same images, darker by a tenth of the range."""
 
     name = "pairs"
     shape = (1, 8, 8)
@@ -57,8 +57,8 @@ def test_class_error_is_the_share_of_wrong_classes() -> None:
 
     def wrong_on_ones(batch: Batch) -> dict[str, Tensor]:
         assert batch.labels is not None
-        said = torch.where(batch.labels == 1, 7, batch.labels)
-        return {"logits": torch.nn.functional.one_hot(said, 10).float()}
+        predicted = torch.where(batch.labels == 1, 7, batch.labels)
+        return {"logits": torch.nn.functional.one_hot(predicted, 10).float()}
 
     found = HeldOut(data, "test").score(wrong_on_ones, CPU)
     (name,) = found

@@ -1,4 +1,4 @@
-"""Inception, mode and kernel scores against torch-fidelity and against what is known exactly."""
+"""Inception, mode and kernel scores against torch-fidelity and against exact values."""
 
 import math
 
@@ -91,7 +91,7 @@ def test_scores_leave_the_global_random_state_alone() -> None:
 
 
 def shuffled(n: int) -> list[torch.Tensor]:
-    """The numbers 0 to n - 1 in batches of unequal size and in no order."""
+    """The numbers 0 to n - 1 in random order, in batches of different sizes."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
     return list(order.split([1, n // 3, n - n // 3 - 1]))
 
@@ -161,7 +161,7 @@ def test_sure_predictions_in_the_real_shares_reach_the_number_of_classes() -> No
 
 
 def test_missing_modes_lower_the_mode_score_below_the_inception_score() -> None:
-    # two of four classes, each sure: KL(p(y|x) || p(y)) = log 2, KL(p(y) || p*) = log 2
+    # two of four classes with certainty: KL(p(y|x) || p(y)) = log 2, KL(p(y) || p*) = log 2
     halves = 100.0 * torch.eye(4)[:2].repeat_interleave(25, 0)
     assert mode_score(halves, torch.ones(4)) == pytest.approx(1)
     assert inception_score(halves, splits=1)[0] == pytest.approx(2)

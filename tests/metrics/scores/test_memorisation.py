@@ -61,7 +61,7 @@ def test_a_hand_worked_share_with_a_tie_and_its_error() -> None:
 
 def test_the_error_is_the_spread_over_repeated_draws() -> None:
     draws = [memorisation(0.9 * normal(300, seed)) for seed in range(100, 140)]
-    # the same held-out samples throughout: only the part of the error that the fakes bring varies
+    # the held-out samples are fixed: only the fakes' part of the error varies
     spread = float(torch.tensor([share for share, _ in draws]).std())
     assert 0.3 * draws[0][1] < spread < draws[0][1]
 

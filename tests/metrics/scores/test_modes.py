@@ -1,4 +1,4 @@
-"""Mode coverage against the exactly known values of true data, and on failures made by hand."""
+"""Mode coverage against exact values for true data, and on artificial failures."""
 
 import math
 

@@ -23,7 +23,7 @@ def all_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def slow_scores(real: torch.Tensor, fake: torch.Tensor) -> list[float]:
-    """As in the papers, from whole matrices of float64 differences."""
+    """The definitions of the papers, with full matrices of float64 differences."""
     apart = all_distances(real, fake)
     third, fifth = (all_distances(real, real).sort(1).values[:, k, None] for k in (3, 5))
     of_fake = all_distances(fake, fake).sort(1).values[:, 3]
@@ -37,7 +37,7 @@ def slow_scores(real: torch.Tensor, fake: torch.Tensor) -> list[float]:
 
 @pytest.fixture(autouse=True)
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of few rows, so that small sets cross their borders."""
+    """Small blocks, so that small sets need several."""
     monkeypatch.setattr(prdc, "BLOCK", 3000)
     monkeypatch.setattr(prdc, "PAIRS", 70)
 
@@ -97,7 +97,7 @@ def test_radii_leave_out_the_sample_but_not_its_copies() -> None:
 
 
 def test_nearest_finds_the_copy_among_near_copies() -> None:
-    # nearer to each other than products of float32 can tell
+    # nearer to each other than float32 products can resolve
     reference = torch.cat([normal(90, 30), normal(1, 30, seed=2) + 1e-6 * normal(3, 30, seed=3)])
     distances, rows = nearest(reference[[91, 3]], reference)
     assert rows.tolist() == [[91], [3]] and distances.tolist() == [[0], [0]]
@@ -119,7 +119,7 @@ def test_metric_takes_the_radii_that_were_kept() -> None:
 
 
 def test_metric_takes_as_many_fakes_as_there_are_real_samples() -> None:
-    """More fakes have smaller neighbourhoods, which lowered recall and raised coverage."""
+    """With more fakes, neighbourhoods shrink: recall would fall and coverage would rise."""
     real, fake = normal(60, 8), normal(200, 8, seed=1)
     metric = Neighbours(real)
     for part in torch.arange(199, -1, -1).split(70):
@@ -139,7 +139,7 @@ def test_equal_normals_of_1000_dimensions_give_the_published_values(
 ) -> None:
     monkeypatch.undo()
     found = neighbour_scores(normal(10_000, 1000), normal(10_000, 1000, seed=1), ks=(5, 5))
-    # the published values are one draw; five of ours gave 0.463 to 0.495, 0.457 to 0.480,
+    # the published values are from one draw; five of our draws gave 0.463 to 0.495, 0.457 to 0.480,
     # 0.95 to 1.13 (its expectation is 1) and 0.962 to 0.981
     published = {"precision": 0.4772, "recall": 0.4705, "density": 1.0555, "coverage": 0.9735}
     scatter = {"precision": 0.03, "recall": 0.03, "density": 0.15, "coverage": 0.015}
