@@ -10,6 +10,11 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 
+def as_scores(**values: float) -> dict[str, Tensor]:
+    """Numbers as 0-dim float64 tensors, which a metric's `compute` returns."""
+    return {word: torch.tensor(value, dtype=torch.float64) for word, value in values.items()}
+
+
 class OrderedSamples(Metric):
     """The samples of all processes in the order of their numbers.
 

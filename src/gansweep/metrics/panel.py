@@ -95,7 +95,7 @@ class Panel:
         self.balanced = balanced
         self.backbone_choice = choose_backbone(data, backbone)
         self._refuse_misfits(backbone)
-        self.takes_what_fits = scores == "all"
+        self.wants_all = scores == "all"
         own_measures = tuple((own or {}).values())
         self.scores = choose_scores(
             scores, own_measures, data, self.backbone_choice, conditional, held_out
@@ -195,7 +195,7 @@ class Panel:
                 built.append((measure, measure.build(setting).to(self.device)))
             except ValueError as error:
                 words = ", ".join(word for word in measure.choices if word in self.scores)
-                if self.takes_what_fits:
+                if self.wants_all:
                     self._left_out.append(f"{words} left out: {error}")
                 elif isinstance(error, UserError):
                     raise
@@ -240,7 +240,7 @@ class Panel:
         for done, (measure, metric) in enumerate(pairs, start=1):
             try:
                 values |= metric.compute()
-            except ValueError as error:  # of this measure alone
+            except ValueError as error:  # only this measure fails
                 self.notes.append(f"{', '.join(measure.words)} left out: {error}")
             report("scores", done, len(pairs))
             metric.reset()

@@ -1,10 +1,11 @@
-"""Score trained runs again, under any protocol; the scores are added to the runs' records."""
+"""Score the checkpoints of trained runs, and add the scores to the runs' records."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,15 +17,26 @@ from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError, visible
+from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
+from gansweep.metrics.scores.held_out import HeldOut
 from gansweep.records.notation import aligned, spread_words
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest
 from gansweep.run.build import build_data, load_checkpoint
 from gansweep.run.devices import accelerator as choose_accelerator
-from gansweep.run.evaluation import Evaluated, keep
+from gansweep.run.origin import now
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Scores by name, and the file and clock of the checkpoint that was measured."""
+
+    scores: dict[str, Score]
+    checkpoint: str
+    kimg: float
 
 
 def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
@@ -38,10 +50,10 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
         place = visible(str(record.directory))
         print(f"[{number}/{len(records)}] {place}", flush=True)
         try:
-            number = newest(record.directory)
+            writer = newest(record.directory)
             found = evaluation.score(record)
             _show(found.scores)  # before writing, since the disk may be full
-            _keep(record, found, number)
+            _keep(record, found, writer)
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
@@ -128,14 +140,57 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._bar.update(self._tasks[stage], completed=done)
 
 
-def _keep(record: RunRecord, found: Evaluated, number: int) -> None:
+def keep(record: RunRecord, found: Evaluated, writer: int) -> None:
     """Add the scores to the run's record.
 
-    number: of the record's newest writer when the checkpoint was read.
-    Raises: UserError if it cannot be written, or if the run has been continued since.
+    writer: number of the record's newest writer when the checkpoint was read.
+    Raises: OSError if it cannot be written; SupersededError if the run has been continued since.
     """
+    record.append_evaluation(
+        {
+            "when": now(),
+            "checkpoint": found.checkpoint,
+            "kimg": found.kimg,
+            "scores": {name: score.numbers() for name, score in found.scores.items()},
+            "protocols": {name: score.protocol for name, score in found.scores.items()},
+        },
+        writer,
+    )
+
+
+def report_test(
+    record: RunRecord, cfg: DictConfig, data: DataSource, panel: Panel, device: torch.device
+) -> None:
+    """Measure the best checkpoint's answers for the test split, once, after a run has ended.
+
+    The best checkpoint was chosen without the test images. The scores go to the record's
+    evaluations and to one line on stderr. Does nothing if the model gives no answers for held-out
+    samples.
+    """
+    if not data.n_test:
+        return
+    writer = newest(record.directory)
     try:
-        keep(record, found, number)
+        module, path = load_checkpoint(record, cfg, data, "best")
+    except UserError:
+        return  # the run has no intact checkpoint
+    held_out = HeldOut(data, "test", panel.n_held_out)
+    try:
+        scores = held_out.score(module.to(device).answers, device, panel.backbone)
+    except ValueError as error:
+        say(f"the test split was not measured: {error}")
+        return
+    if not scores:
+        return
+    keep(record, Evaluated(scores, path.name, module.images_seen / 1000), writer)
+    values = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
+    say(f"test split, {path.name} at {module.images_seen / 1000:g} kimg: {values}")
+
+
+def _keep(record: RunRecord, found: Evaluated, writer: int) -> None:
+    """As `keep`, but a UserError if the record cannot be written."""
+    try:
+        keep(record, found, writer)
     except OSError as error:
         raise UserError(
             f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores above "

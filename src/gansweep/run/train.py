@@ -38,7 +38,7 @@ from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
 from gansweep.run.devices import accelerator, check_batch_size, check_precision, device_count
-from gansweep.run.evaluation import report_test
+from gansweep.run.evaluate import report_test
 from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores

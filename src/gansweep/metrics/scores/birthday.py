@@ -29,7 +29,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.cache import Content, say
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, as_scores
 from gansweep.metrics.protocol import Protocol
 
 REAL_TWINS = 10
@@ -60,11 +60,7 @@ class Birthday(OrderedSamples):
         if len(samples) < 2:
             raise ValueError(f"{len(samples)} samples make no pair to compare: give 2 or more.")
         twins = twin_count(samples, self.distance)
-        values = {"support": support(twins, len(samples)), "twins": float(twins)}
-        return {
-            word: torch.tensor(value, dtype=torch.float64, device=samples.device)
-            for word, value in values.items()
-        }
+        return as_scores(support=support(twins, len(samples)), twins=twins)
 
 
 @dataclass(frozen=True, slots=True)

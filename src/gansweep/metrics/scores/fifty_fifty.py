@@ -19,7 +19,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.classifier_training import one_thread
 from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, as_scores
 from gansweep.metrics.protocol import Protocol
 
 STEPS = 300
@@ -234,12 +234,9 @@ class FiftyFifty(OrderedSamples):
         """
         fakes = self.ordered().view(-1, *self.held_out.shape[1:])
         found = fifty_fifty(self.held_out, fakes, device=self.device)
-        values = {
-            "fifty_fifty": found.accuracy,
-            "fifty_fifty_low": found.low,
-            "fifty_fifty_high": found.high,
-        }
-        return {word: torch.tensor(v, dtype=torch.float64) for word, v in values.items()}
+        return as_scores(
+            fifty_fifty=found.accuracy, fifty_fifty_low=found.low, fifty_fifty_high=found.high
+        )
 
 
 def _reduced(images: Tensor) -> Tensor:

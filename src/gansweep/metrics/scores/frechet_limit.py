@@ -93,14 +93,14 @@ def _without_bias(
 ) -> tuple[Tensor, Tensor]:
     """The distance without its bias in 1/n, and its standard error.   bounds: of the groups."""
     whole, groups = samples.sums(bounds[0], bounds[-1]), len(bounds) - 1
-    left = torch.stack(
-        [
-            (whole - samples.sums(start, end)).distance(real)
-            for start, end in zip(bounds, bounds[1:], strict=False)
-        ]
-    )
-    pseudo = groups * whole.distance(real) - (groups - 1) * left
+    pseudo = groups * whole.distance(real) - (groups - 1) * _leave_one_out(real, samples, bounds)
     return pseudo.mean(), (pseudo.var() / groups).sqrt()
+
+
+def _leave_one_out(real: Gaussian, samples: _Projected, bounds: Sequence[int]) -> Tensor:
+    """(g,): the distances without each of the g groups between `bounds`."""
+    whole, groups = samples.sums(bounds[0], bounds[-1]), zip(bounds, bounds[1:], strict=False)
+    return torch.stack([(whole - samples.sums(*group)).distance(real) for group in groups])
 
 
 def frechet_error(real: Gaussian, x: Tensor) -> Tensor:
@@ -123,15 +123,8 @@ def frechet_error(real: Gaussian, x: Tensor) -> Tensor:
             f"{n} samples are too few for the standard error of FID: give at least {2 * GROUPS}, "
             "or leave fid_error out."
         )
-    samples = _Projected(real, x)
-    whole = samples.sums(0, n)
     bounds = [group * n // GROUPS for group in range(GROUPS + 1)]
-    values = torch.stack(
-        [
-            (whole - samples.sums(start, end)).distance(real)
-            for start, end in zip(bounds, bounds[1:], strict=False)
-        ]
-    )
+    values = _leave_one_out(real, _Projected(real, x), bounds)
     return ((GROUPS - 1) * values.var(correction=0)).sqrt()
 
 

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.backbones import WITH_CLASSES
 from gansweep.metrics.measure import WITHOUT_REAL, Measure, Seen, Setting, needs_classifier
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, as_scores
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.scores.modes import true_shares
 
@@ -95,10 +95,7 @@ class InceptionScore(OrderedSamples):
 
     def compute(self) -> dict[str, Tensor]:
         mean, std = inception_score(self.ordered(), self.splits)
-        return {
-            "is": torch.tensor(mean, dtype=torch.float64),
-            "is_std": torch.tensor(std, dtype=torch.float64),
-        }
+        return as_scores(**{"is": mean, "is_std": std})
 
 
 class ModeScore(OrderedSamples):
@@ -121,8 +118,7 @@ class ModeScore(OrderedSamples):
         self.real_shares = real_shares
 
     def compute(self) -> dict[str, Tensor]:
-        score = mode_score(self.ordered(), self.real_shares)
-        return {"mode_score": torch.tensor(score, dtype=torch.float64)}
+        return as_scores(mode_score=mode_score(self.ordered(), self.real_shares))
 
 
 class Inception(Measure):

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from gansweep.metrics.features.backbone import full_precision
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, as_scores
 from gansweep.metrics.protocol import Protocol
 
 KID_SUBSETS = 100
@@ -121,10 +121,7 @@ class KernelScore(OrderedSamples):
                 f"drawn for n_fake={n_fake}: give exactly that many."
             )
         mean, std = self.distance.compute(fake)
-        return {
-            "kid": torch.tensor(mean, dtype=torch.float64),
-            "kid_std": torch.tensor(std, dtype=torch.float64),
-        }
+        return as_scores(kid=mean, kid_std=std)
 
 
 class Kid(Measure):

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Mixture
 from gansweep.metrics.measure import Measure, Seen, Setting, needs_classifier
+from gansweep.metrics.ordered import as_scores
 from gansweep.metrics.protocol import CONFIDENT_WORDS, MODE_WORDS, Protocol
 
 CHUNK = 4096  # rows of logits in float64 at once
@@ -218,8 +219,8 @@ class ModeCounts(Metric):
         }
         if self.confident is not None:
             values |= {"confident_modes": good.captured, "confident_reverse_kl": good.reverse_kl}
-        found = {word: torch.tensor(float(v), dtype=torch.float64) for word, v in values.items()}
-        return found | {"mode_counts": torch.tensor(good.counts, dtype=torch.float64)}
+        counts = torch.tensor(good.counts, dtype=torch.float64)
+        return as_scores(**values) | {"mode_counts": counts}
 
     def _coverage(self, counts: Tensor) -> ModeCoverage:
         return ModeCoverage(counts.tolist(), self.weights, int(self.samples))
@@ -292,7 +293,7 @@ class Modes(Measure):
 def true_shares(setting: Setting) -> Tensor:
     """(K,) float64, sum 1: the shares that the classes of the samples should have.
 
-    Equal ones where the panel asks for every class equally often.
+    They are equal if the panel requests every class equally often.
     """
     counts = setting.real_side.class_counts
     assert counts is not None
