@@ -17,7 +17,7 @@ from gansweep.metrics.reference import RealSide
 
 # for a measure of the images themselves, which uses no feature space
 WITHOUT_BACKBONE: Protocol = dict.fromkeys(("backbone", "weights_hash", "resizer"))
-# what a measure that looks at no real image does not depend on
+# for a measure that uses no real images
 WITHOUT_REAL: Protocol = dict.fromkeys(("n_real", "split", "data_fingerprint"))
 
 

@@ -1,4 +1,4 @@
-"""The Vendi score: the effective number of different samples, by how alike each two are.
+"""The Vendi score: the effective number of different samples, from their pairwise similarities.
 
 Source: Friedman and Dieng 2022, arXiv:2210.02410.
 """
@@ -15,7 +15,7 @@ from gansweep.metrics.protocol import Protocol
 
 
 class Diversity(Measure):
-    """The Vendi score, with a cosine kernel of order 1; it looks at no real image."""
+    """The Vendi score of order 1 with a cosine kernel. It uses no real images."""
 
     choices = ("vendi",)
     words = ("vendi",)
@@ -31,31 +31,33 @@ class Diversity(Measure):
 
 
 class Vendi(OrderedSamples):
-    """exp of the Shannon entropy of the eigenvalues of K / n, K_ij the cosine of two features.
+    """`vendi_score` over the features of all processes: {"vendi"}.
 
-    From 1, all samples alike, to n, all orthogonal. Features of at least 0, as behind a ReLU, are
-    never opposite, so real data lie far below n.
+    update: numbers (n,), features (n, d).
     """
 
     higher_is_better = True
 
     def compute(self) -> dict[str, Tensor]:
-        """{"vendi"}, float64.   Raises: ValueError for a sample without any feature."""
+        """Raises: ValueError for a sample whose features are all 0."""
         return {"vendi": vendi_score(self.ordered())}
 
 
 def vendi_score(features: Tensor) -> Tensor:
-    """Of (n, d) features, 0-dim float64.
+    """exp of the Shannon entropy of the eigenvalues of K / n, where K_ij is a cosine of features.
 
-    The eigenvalues other than 0 are those of the smaller of X X^T and X^T X, X the unit features.
-    Raises: ValueError where a row is 0, whose direction is none.
+    features: (n, d).   Returns: 0-dim float64, from 1 (all samples alike) to n (all orthogonal).
+    Features after a ReLU are never opposite, so real data have far less than n.
+    With the unit features X, X X^T and X^T X have the same eigenvalues except for zeros; the
+    smaller one is used.
+    Raises: ValueError for a row of zeros, which has no cosine.
     """
     features = features.double()
     lengths = features.norm(dim=1, keepdim=True)
     if empty := int((lengths == 0).sum()):
         raise ValueError(
-            f"{empty} of {len(features)} samples have features that are all 0, which have no "
-            "cosine: look for a dead feature network."
+            f"{empty} of {len(features)} samples have features that are all 0, so they have no "
+            "cosine. Check whether the weights of the feature network are intact."
         )
     unit = features / lengths
     products = unit @ unit.T if len(unit) <= unit.shape[1] else unit.T @ unit
