@@ -51,14 +51,16 @@ def test_checkpoint_of_other_networks_is_refused(command: Command, run: RunRecor
     run.config_path.write_text(text.replace("width: 4", "width: 8"))
     before = (run.checkpoints / "last.pt").read_bytes()
     done = command("train", f"resume={run.directory}", "budget_kimg=1")
-    done.is_refused_with("made with other networks", "start a new run")
+    done.is_refused_with("has other networks", "start a new run")
     assert (run.checkpoints / "last.pt").read_bytes() == before
 
 
 def test_torn_checkpoint_is_refused_with_its_name(command: Command, run: RunRecord) -> None:
     path = run.checkpoints / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    command("train", f"resume={run.directory}").is_refused_with("last.pt", "no other of the run")
+    command("train", f"resume={run.directory}").is_refused_with(
+        "last.pt", "no other one of the run"
+    )
 
 
 def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:
