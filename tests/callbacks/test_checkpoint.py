@@ -16,7 +16,7 @@ from gansweep import compose, train
 from gansweep.callbacks.checkpoint import (
     DamagedCheckpointError,
     as_bytes,
-    continued,
+    last_intact,
     read_checkpoint,
 )
 from gansweep.errors import UserError
@@ -96,7 +96,7 @@ def test_older_checkpoint_without_a_digest_is_loaded_and_that_is_said_in_a_line(
 def test_damaged_last_checkpoint_gives_way_to_the_one_before(
     record: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = continued(record)
+    found = last_intact(record)
     assert found is not None and found["game"]["images_seen"] == 2000
     assert read_checkpoint(record.last)["game"]["images_seen"] == 2000
     (line,) = capsys.readouterr().err.splitlines()
@@ -107,7 +107,7 @@ def test_damaged_last_checkpoint_gives_way_to_the_one_before(
 
 def test_best_checkpoint_comes_after_the_one_before(record: RunRecord) -> None:
     flip(record.previous, 4000)
-    found = continued(record)
+    found = last_intact(record)
     assert found is not None and found["game"]["images_seen"] == 1000
 
 
@@ -117,10 +117,10 @@ def test_run_without_a_whole_checkpoint_is_refused_but_in_a_sweep_begins_again(
     record.previous.unlink()
     flip(record.best, 4000)
     with pytest.raises(DamagedCheckpointError, match="no other one of the run is intact"):
-        continued(record)
-    assert continued(record, or_anew=True) is None
+        last_intact(record)
+    assert last_intact(record, or_anew=True) is None
     assert "starts again" in record.history()[-1]["note"]
-    assert continued(record) is None
+    assert last_intact(record) is None
 
 
 def test_last_checkpoint_that_made_way_for_one_that_never_came_is_continued(
@@ -128,7 +128,7 @@ def test_last_checkpoint_that_made_way_for_one_that_never_came_is_continued(
 ) -> None:
     """The process was killed between two renames, on a file system without links."""
     record.last.unlink()
-    found = continued(record)
+    found = last_intact(record)
     assert found is not None and found["game"]["images_seen"] == 2000
     assert len(record.history()) == 1
 
@@ -144,7 +144,7 @@ def test_whole_checkpoint_that_cannot_be_read_now_is_not_given_up(
 
     monkeypatch.setattr(torch, "load", load)
     with pytest.raises((MemoryError, UserError), match="no memory|cannot be read"):
-        continued(record, or_anew=True)
+        last_intact(record, or_anew=True)
     monkeypatch.undo()
     assert read_checkpoint(record.last)["game"]["images_seen"] == 3000
 
@@ -154,7 +154,7 @@ def test_checkpoint_from_before_another_runs_weights_were_taken_over_is_not_gone
 ) -> None:
     record.append({"kimg": 2.0, ROW_OF_SOURCE: "another"})
     with pytest.raises(DamagedCheckpointError):
-        continued(record, or_anew=True)
+        last_intact(record, or_anew=True)
 
 
 def losses(record: RunRecord) -> list[tuple[float, float]]:

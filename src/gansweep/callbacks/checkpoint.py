@@ -144,7 +144,7 @@ def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
     return state
 
 
-def continued(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:
+def last_intact(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:
     """The checkpoint from which a run continues; None if it has none yet.
 
     If last.pt is damaged, previous.pt or best.pt replaces it, unless that was saved before the run

@@ -13,7 +13,7 @@ from gansweep.errors import UserError
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel, Progress
 from gansweep.metrics.protocol import Score
-from gansweep.metrics.scores.held_out import HeldOut, judged
+from gansweep.metrics.scores.held_out import HeldOut, first_measured
 from gansweep.models.adversarial import Adversarial
 
 
@@ -41,7 +41,7 @@ class Quality(ImageClockWatcher):
         module.share_buffers()
         self.panel.prepare(module.device)  # trains the data's classifier if there is none yet
         try:
-            scores = measured(module, self.panel, self.conditions, self.data)
+            scores = measure_all(module, self.panel, self.conditions, self.data)
         except UserError:
             raise
         except ValueError as error:  # the panel refuses samples that are not finite
@@ -51,7 +51,7 @@ class Quality(ImageClockWatcher):
             self._noted = True  # only once per run
             for note in self.panel.notes:
                 say(note)
-        objective = judged(scores, module.judged_by) or self.panel.objective
+        objective = first_measured(scores, module.judged_by) or self.panel.objective
         if objective in scores:
             if self.journal.objective not in (None, objective):
                 say(
@@ -62,7 +62,7 @@ class Quality(ImageClockWatcher):
         self.journal.score(module.images_seen, scores)
 
 
-def measured(
+def measure_all(
     module: Adversarial,
     panel: Panel,
     conditions: Conditions,
@@ -75,12 +75,14 @@ def measured(
     Returns: name -> score.
     Raises: ValueError for samples or answers that are not finite.
     """
-    scores = panel.score(lambda n, rng: made(module, conditions, n, rng, panel.balanced), progress)
+    scores = panel.score(
+        lambda n, rng: labelled_samples(module, conditions, n, rng, panel.balanced), progress
+    )
     held_out = HeldOut(data, panel.held_out, panel.n_held_out)
     return scores | held_out.score(module.answers, module.device, panel.backbone)
 
 
-def made(
+def labelled_samples(
     module: Adversarial,
     conditions: Conditions,
     n: int,

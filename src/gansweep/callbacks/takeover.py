@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gansweep.callbacks.checkpoint import as_bytes, continued, read_checkpoint
+from gansweep.callbacks.checkpoint import as_bytes, last_intact, read_checkpoint
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord, Source
 
 
@@ -16,7 +16,7 @@ def take_over(record: RunRecord, source: Source) -> None:
     at the new clock and gets a row that names the source. If the process is killed on the way, the
     same call gives the same result.
     """
-    taken, mine = read_checkpoint(source.checkpoint), continued(record, or_anew=True)
+    taken, mine = read_checkpoint(source.checkpoint), last_intact(record, or_anew=True)
     kimg = taken["game"]["images_seen"] / 1000
     record.checkpoints.mkdir(parents=True, exist_ok=True)
     record.truncate_history(kimg)

@@ -29,7 +29,7 @@ def say(message: str) -> None:
     print(f"gansweep: {message}", file=sys.stderr, flush=True)
 
 
-def kept(
+def cached(
     name: str, make: Callable[[], Content], sound: Callable[[Content], bool] = lambda content: True
 ) -> Content:
     """The content cached under `name`. The first process makes it, all others read it.

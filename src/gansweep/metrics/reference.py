@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource, Split
-from gansweep.metrics.cache import Content, kept, say
+from gansweep.metrics.cache import Content, cached, say
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.moments import Gaussian, Moments
 
@@ -44,9 +44,9 @@ class RealSide:
         rows = torch.randperm(self.count, generator=generator_for(SUBSET_SEED))[:n]
         return self.features[rows.to(self.features.device)]
 
-    def kept(self, what: str, make: Callable[[], Content]) -> Content:
+    def cached(self, what: str, make: Callable[[], Content]) -> Content:
         """A cached result computed from these images; `make` computes it the first time."""
-        return kept(f"real/{self.key}-{what}.pt", make)
+        return cached(f"real/{self.key}-{what}.pt", make)
 
 
 def real_side(
@@ -59,7 +59,7 @@ def real_side(
     parts = [data.fingerprint(split), split, str(n_real or "all")]
     parts += [backbone.resizer, backbone.name, backbone.weights_hash]
     key = "-".join(parts)
-    content = kept(
+    content = cached(
         f"real/{key}-{'samples' if with_features else 'moments'}.pt",
         lambda: _measure(data, split, n_real, backbone, with_features),
     )

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from gansweep.callbacks.quality import measured
+from gansweep.callbacks.quality import measure_all
 from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -96,7 +96,7 @@ class Evaluation:
         module.to(self.device)
         panel = self._panel(key, data, module.conditional)
         with _Bar() as bar:
-            scores = measured(module, panel, conditions, data, bar.show)
+            scores = measure_all(module, panel, conditions, data, bar.show)
         if not scores:
             raise UserError(f"No score could be measured. {' '.join(panel.notes)}".strip())
         for note in panel.notes:

@@ -10,7 +10,7 @@ from gansweep.config.compose import instantiate
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.panel import Panel
-from gansweep.metrics.scores.held_out import HeldOut, judged
+from gansweep.metrics.scores.held_out import HeldOut, first_measured
 from gansweep.run.build import build_data, build_model
 from gansweep.run.devices import accelerator
 
@@ -49,4 +49,4 @@ def score_names(cfg: DictConfig) -> tuple[dict[str, dict[str, Any]], str | None]
     answered = HeldOut(data, panel.held_out, panel.n_held_out)
     held_out = answered.score(model.answers, panel.device, panel.backbone)
     protocols = panel.names() | {name: score.protocol for name, score in held_out.items()}
-    return protocols, judged(held_out, model.judged_by) or panel.objective
+    return protocols, first_measured(held_out, model.judged_by) or panel.objective

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from gansweep.callbacks.checkpoint import continued, restore_rng
+from gansweep.callbacks.checkpoint import last_intact, restore_rng
 from gansweep.callbacks.end_of_run import EndOfRun
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
@@ -204,7 +204,7 @@ class _Run:
 
     def _checkpoint(self, record: RunRecord) -> dict[str, Any] | None:
         """Load the networks from the last checkpoint and return it; None if there is none yet."""
-        checkpoint = continued(record, or_anew=self.sweep is not None)
+        checkpoint = last_intact(record, or_anew=self.sweep is not None)
         if checkpoint is None:
             return None
         self._load_networks(checkpoint["game"], record.directory)

@@ -11,7 +11,7 @@ from tensor_data import Tensors, squares
 from gansweep.data.resident import Arrays, ResidentSource
 from gansweep.data.source import Split
 from gansweep.errors import UserError
-from gansweep.metrics.cache import cache_dir, kept
+from gansweep.metrics.cache import cache_dir, cached
 from gansweep.metrics.features.classifier import dataset_classifier
 from gansweep.metrics.features.classifier_training import ClassifierNet
 
@@ -116,7 +116,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "file" / "below"))
-    assert kept("x.pt", lambda: {"value": 3}) == {"value": 3}
+    assert cached("x.pt", lambda: {"value": 3}) == {"value": 3}
     assert "could not be written" in capsys.readouterr().err
 
 
@@ -129,7 +129,7 @@ def test_what_two_ask_for_at_once_is_made_once() -> None:
         return {"value": 3}
 
     with ThreadPoolExecutor(2) as pool:  # the lock is per open file, so threads act like processes
-        found = list(pool.map(lambda _: kept("y.pt", slowly), range(2)))
+        found = list(pool.map(lambda _: cached("y.pt", slowly), range(2)))
     assert found == [{"value": 3}] * 2
     assert len(made) == 1
 

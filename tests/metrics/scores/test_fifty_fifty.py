@@ -97,7 +97,7 @@ def test_interval_by_hand() -> None:
     [
         (images(100, 0), images(19, 0), "19 fake samples are too few"),
         (images(100, 0), images(100, 0) * 127, "127.*floats in"),
-        (images(100, 0), images(100, 0) * math.nan, "not all finite"),
+        (images(100, 0), images(100, 0) * math.nan, "not finite"),
         (images(100, 0), ring(100, 0), "of one shape"),
     ],
     ids=["few", "range", "nan", "shape"],

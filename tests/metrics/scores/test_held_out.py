@@ -15,7 +15,7 @@ from gansweep.data.toy import Ring
 from gansweep.metrics.features.classifier import dataset_classifier
 from gansweep.metrics.panel import to_uint8
 from gansweep.metrics.protocol import Score, comparable
-from gansweep.metrics.scores.held_out import NEIGHBOURS, HeldOut, judged
+from gansweep.metrics.scores.held_out import NEIGHBOURS, HeldOut, first_measured
 
 CPU = torch.device("cpu")
 
@@ -199,5 +199,5 @@ def test_runs_are_judged_by_the_first_score_that_is_there() -> None:
         "psnr_360_test": Score(20.0, {"score": "psnr"}),
         "l1_360_test": Score(0.1, {"score": "l1"}),
     }
-    assert judged(scores, ("class_error", "psnr", "l1")) == "psnr_360_test"
-    assert judged(scores, ("class_error",)) is None
+    assert first_measured(scores, ("class_error", "psnr", "l1")) == "psnr_360_test"
+    assert first_measured(scores, ("class_error",)) is None

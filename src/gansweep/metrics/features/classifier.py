@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
-from gansweep.metrics.cache import Content, kept, say
+from gansweep.metrics.cache import Content, cached, say
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.features.classifier_training import (
     RECIPE,
@@ -41,7 +41,7 @@ class DatasetClassifier(Backbone):
         self.weights_hash = content["hash"]
         self.extras = {"backbone_test_accuracy": round(content["test_accuracy"], 4)}
         self.n_classes = data.n_classes
-        network = ClassifierNet.holding(content["weights"], data.shape)
+        network = ClassifierNet.from_weights(content["weights"], data.shape)
         self.network = network.to(device).requires_grad_(False)
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ def dataset_classifier(
         }
     else:
         name = f"{data.name}net"
-        content = kept(
+        content = cached(
             f"classifiers/{name}-{train}-{test}-r{RECIPE}.pt",
             lambda: _train_and_measure(data, device),
             _is_sound,

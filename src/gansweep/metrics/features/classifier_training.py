@@ -62,7 +62,7 @@ class ClassifierNet(nn.Module):
         self.linear = nn.Linear(HIDDEN, n_classes)
 
     @classmethod
-    def holding(cls, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> ClassifierNet:
+    def from_weights(cls, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> ClassifierNet:
         """A network with trained weights for images of `shape`, in evaluation mode."""
         widths = tuple(len(weights[name]) for name in sorted(weights) if weights[name].dim() == 4)
         with torch.random.fork_rng(devices=[]):

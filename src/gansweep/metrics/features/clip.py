@@ -59,7 +59,7 @@ def _tensors(file: Path, weights_hash: str) -> Any:
 
     Any other file is read as plain tensors.
     """
-    if not PUBLISHED.is_it(weights_hash):
+    if not PUBLISHED.is_published(weights_hash):
         return torch.load(file, map_location="cpu", weights_only=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that the format is deprecated

@@ -38,13 +38,13 @@ class Published:
     sha256: str
     size_mb: int
 
-    def is_it(self, weights_hash: str) -> bool:
+    def is_published(self, weights_hash: str) -> bool:
         """Whether a file with this hash (16 digits) is the published one."""
         return weights_hash.startswith(self.sha256[:16])
 
     def named(self, name: str, weights_hash: str) -> str:
         """`name`; with 8 digits of the hash added if the weights are not the published ones."""
-        return name if self.is_it(weights_hash) else f"{name}{weights_hash[:8]}"
+        return name if self.is_published(weights_hash) else f"{name}{weights_hash[:8]}"
 
     def load(
         self,

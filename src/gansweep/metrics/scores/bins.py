@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError
-from gansweep.metrics.cache import Content, kept, say
+from gansweep.metrics.cache import Content, cached, say
 from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
 from gansweep.metrics.protocol import Protocol
 
@@ -101,7 +101,7 @@ def real_bins(
     Raises: UserError for fewer than two samples per bin.
     """
     key = [data.fingerprint(split), split, str(n_real or "all"), str(n_bins)]
-    return kept(f"bins/{'-'.join(key)}.pt", lambda: _measure(data, split, n_real, n_bins))
+    return cached(f"bins/{'-'.join(key)}.pt", lambda: _measure(data, split, n_real, n_bins))
 
 
 def _measure(data: DataSource, split: Split, n_real: int | None, n_bins: int) -> Content:

@@ -188,7 +188,7 @@ class Support(Measure):
             known = {"distance": rule.distance, "real_support": rule.real_support}
             return known | {"real_copies": copies}
 
-        return setting.real_side.kept("twins-of-different", measure)
+        return setting.real_side.cached("twins-of-different", measure)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         """real_copies: how many of the real images are exact copies of another."""

@@ -126,7 +126,7 @@ class HeldOut:
         }
 
 
-def judged(scores: Mapping[str, Score], words: Sequence[str]) -> str | None:
+def first_measured(scores: Mapping[str, Score], words: Sequence[str]) -> str | None:
     """The full name of the first of `words` that was measured; None if none was."""
     names = {score.protocol["score"]: name for name, score in scores.items()}
     return next((names[word] for word in words if word in names), None)

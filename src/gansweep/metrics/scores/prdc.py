@@ -236,8 +236,8 @@ class Fidelity(Measure):
         def measure() -> Content:
             return {"radii": radii(chosen).cpu()}
 
-        kept = real.kept(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
-        return Neighbours(chosen, kept["radii"].to(setting.device))
+        found = real.cached(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
+        return Neighbours(chosen, found["radii"].to(setting.device))
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return dict.fromkeys(("n_fake", "n_real"), _pair_count(setting))
