@@ -26,9 +26,9 @@ MOVES = 2e-3  # relative change that shows that a run begins to learn; noise on 
 
 
 def never_learned(evidence: Evidence) -> Finding | None:
-    """In no evaluation, or in the last one of an ended run, a sample resembles the data.
+    """No sample resembles the data: in any evaluation or, if the run has ended, in the last one.
 
-    A running run is judged after half of its budget, and not while its objective improves.
+    A run that still trains is judged after half of its budget, unless its objective improves.
     """
     if _is_held_out(evidence) or not (evidence.settled or _has_ended(evidence)):
         return None
