@@ -11,7 +11,7 @@ from gansweep.judging.constraints import broken_by_runs
 from gansweep.judging.leaderboard import Board, Row
 from gansweep.judging.objective import Objective
 from gansweep.judging.ranking import pareto_front
-from gansweep.judging.statistics import Summary, all_known, summarize
+from gansweep.judging.statistics import Summary, all_known, seeds_text, summarize
 from gansweep.judging.trials import Sweep, sweeps_of
 from gansweep.records.read import Run
 
@@ -20,14 +20,12 @@ from gansweep.records.read import Run
 class Candidate:
     """A configuration with a value of every objective, over its seeds.
 
-    run: the name of its first run.   name, label: those of its row.   lost: how many of its runs
-    have no result.   on_front: no other candidate dominates it.
+    run: the name of its first run.   lost: how many of its runs have no result.
+    on_front: no other candidate dominates it.
     """
 
     run: str
-    model: str
-    name: str
-    label: str
+    row: Row
     values: tuple[Summary, ...]
     lost: int
     on_front: bool = False
@@ -38,9 +36,7 @@ class Candidate:
 
     @property
     def seeds(self) -> str:
-        """ "3", or "2 of 3" where a run was lost."""
-        n = self.values[0].n
-        return f"{n} of {n + self.lost}" if self.lost else str(n)
+        return seeds_text(self.values[0].n, self.lost)
 
 
 @dataclass(frozen=True)
@@ -111,9 +107,8 @@ def _front(
         scored = [values for values in measured if values is not None]
         if scored:
             values = tuple(filter(None, (summarize(one) for one in zip(*scored, strict=True))))
-            first, lost = members[0], len(members) - len(scored)
-            run, row = first.directory.name, row_of[first.directory]
-            found.append(Candidate(run, first.model, row.name, row.label, values, lost))
+            first, lost = members[0].directory, len(members) - len(scored)
+            found.append(Candidate(first.name, row_of[first], values, lost))
             flawed.append(lost > 0 or broken_by_runs(ended) != [])
     if not found:
         return None

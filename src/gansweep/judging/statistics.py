@@ -1,12 +1,15 @@
-"""A score over the seeds of a configuration: mean, spread and confidence interval."""
+"""Scores over seeds: mean, spread and interval of a configuration, and tests of two of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from gansweep.records.notation import ROUNDING, bracketed, mean_and_std
+
+ALPHA = 0.05  # probability of a false difference among all comparisons
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ def summarize(values: Sequence[float]) -> Summary | None:
     return Summary(mean, std, std / math.sqrt(n), tuple(values))
 
 
+def seeds_text(n: int, lost: int) -> str:
+    """ "3", or "1 of 3" where some seeds have no result."""
+    return f"{n} of {n + lost}" if lost else str(n)
+
+
 def all_known(values: Iterable[float | None]) -> list[float] | None:
     """The values; None where one is missing."""
     found = list(values)
@@ -75,3 +83,95 @@ def are_equal(values: Sequence[float], size: float | None = None) -> bool:
     """
     largest = max(map(abs, values)) if size is None else size
     return max(values) - min(values) <= ROUNDING * largest
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference between the means of two configurations, and whether it is significant.
+
+    difference: the other's mean minus the first's.   error: its standard error; 0 where neither
+        varies over its seeds, None where one of them has a single seed.
+    freedom: degrees of freedom of the t-test.   paired: whether the test pairs equal seeds.
+    p: two-sided; corrected after `holm`. None where no test is possible.
+    interval: of the difference, at the level at which `holm` tests it: it contains 0 exactly where
+        the difference is not significant. None where no test is possible.
+    """
+
+    difference: float
+    error: float | None
+    freedom: float = math.nan
+    paired: bool = False
+    p: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the difference is significant. If neither varies over its seeds, any is."""
+        return self.p < ALPHA if self.p is not None else self.error == 0 and self.difference != 0
+
+
+def compare(first: Mapping[Any, float], other: Mapping[Any, float]) -> Comparison:
+    """The t-test of two configurations. Each: seed -> score, one seed at least.
+
+    For equal seeds the paired t-test; else, or where all pairs differ by the same amount, Welch's
+    (Welch 1947, Biometrika 34).
+    """
+    a, b = list(first.values()), list(other.values())
+    difference = math.fsum(b) / len(b) - math.fsum(a) / len(a)
+    if min(len(a), len(b)) < 2:
+        return Comparison(difference, None)
+    if first.keys() == other.keys():
+        gaps = [other[seed] - first[seed] for seed in first]
+        if not are_equal(gaps, max(map(abs, [*a, *b]))):
+            error = math.sqrt(_variance(gaps) / len(gaps))
+            return _tested(Comparison(difference, error, len(gaps) - 1, paired=True))
+    parts = [0.0 if are_equal(one) else _variance(one) / len(one) for one in (a, b)]
+    error = math.sqrt(math.fsum(parts))
+    if error == 0:
+        return Comparison(0.0 if are_equal([*a, *b]) else difference, 0.0)
+    shares = [
+        part**2 / (len(one) - 1) for part, one in zip(parts, (a, b), strict=True)
+    ]  # Satterthwaite 1946
+    return _tested(Comparison(difference, error, error**4 / math.fsum(shares)))
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons in their order, each p corrected for their number.
+
+    With probability 1 - ALPHA there is no false difference among the significant ones.
+    Source: Holm 1979, Scandinavian Journal of Statistics 6(2).
+    """
+    tested = [place for place, one in enumerate(comparisons) if one.p is not None]
+    tested.sort(key=lambda place: comparisons[place].p or 0.0)
+    corrected = list(comparisons)
+    most, level = 0.0, ALPHA
+    for step, place in enumerate(tested):
+        one, left = comparisons[place], len(tested) - step
+        assert one.p is not None
+        if most < ALPHA:  # all after the first that is not significant are tested at its level
+            level = ALPHA / left
+        most = max(most, min(1.0, left * one.p))
+        corrected[place] = replace(one, p=most, interval=_interval(one, level))
+    return corrected
+
+
+def _tested(one: Comparison) -> Comparison:
+    from scipy.special import stdtr
+
+    assert one.error
+    p = 2 * float(stdtr(one.freedom, -abs(one.difference) / one.error))
+    return replace(one, p=p, interval=_interval(one, ALPHA))
+
+
+def _interval(one: Comparison, level: float) -> tuple[float, float]:
+    """level: the probability that the true difference is outside."""
+    from scipy.special import stdtrit
+
+    assert one.error
+    reach = float(stdtrit(one.freedom, 1 - level / 2)) * one.error
+    return one.difference - reach, one.difference + reach
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansweep.judging.comparison import Comparison, compare, holm
 from gansweep.judging.leaderboard import Board, Row
-from gansweep.judging.statistics import Summary
+from gansweep.judging.statistics import Comparison, Summary, compare, holm
 from gansweep.judging.statuses import NEVER_LEARNED
 from gansweep.records.notation import listing, number, plural, rounded
 

@@ -13,7 +13,7 @@ from typing import Any
 from gansweep.judging.leaderboard import Board, Row, leader
 from gansweep.judging.pareto import Front, fronts
 from gansweep.judging.protocols import protocols_of
-from gansweep.judging.statistics import Summary
+from gansweep.judging.statistics import Summary, seeds_text
 from gansweep.judging.trials import Sweep
 from gansweep.judging.verdict import verdict
 from gansweep.records.notation import aligned, number, plural
@@ -48,25 +48,25 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
     lines = []
     if metric is not None:
         better = "higher" if board.direction == "maximize" else "lower"
-        lines = _wrap(f"{metric} {MOMENTS[board.at]}; {better} is better", width)
+        lines = textwrap.wrap(f"{metric} {MOMENTS[board.at]}; {better} is better", width)
     heads, *cells = _grid(board, [*chosen, *trials], width)
     lines += [heads, *cells[: len(chosen)]]
     if chosen and trials:
         other = "" if board.trial_metric == metric else f", by {board.trial_metric}"
         title = f"Best trial of each other model, not confirmed{other}"
-        lines += ["", *_wrap(title, width)]
+        lines += ["", *textwrap.wrap(title, width)]
     lines += [*cells[len(chosen) :], *_legend(board, width), *_details([*chosen, *trials], width)]
     for sweep, tried, confirmed in fronts(board):
         front = confirmed or tried
         if front:
             lines += ["", *_front_lines(front_table(sweep, front, front is confirmed), width)]
-    return "\n".join([*lines, "", *_wrap(verdict(board), width)])
+    return "\n".join([*lines, "", *textwrap.wrap(verdict(board), width)])
 
 
 def _legend(board: Board, width: int) -> list[str]:
     """The meaning of ± and brackets, where there are any."""
     spread = any((summary := board.judged(row)) and summary.interval for row in board.rows)
-    return _wrap(LEGEND, width) if spread else []
+    return textwrap.wrap(LEGEND, width) if spread else []
 
 
 def _details(rows: Sequence[Row], width: int) -> list[str]:
@@ -81,7 +81,7 @@ def _details(rows: Sequence[Row], width: int) -> list[str]:
 def front_table(sweep: Sweep, front: Front, confirmed: bool) -> Table:
     """The members of a front with their mean of every objective."""
     what = "confirmed with fresh seeds" if confirmed else "of the trials"
-    rows = [[one.name, one.seeds, *map(_mean, one.values)] for one in front.members]
+    rows = [[one.row.name, one.seeds, *map(_mean, one.values)] for one in front.members]
     heads = [
         f"{column}, {'higher' if objective.direction == 'maximize' else 'lower'} is better"
         for column, objective in zip(front.columns, front.objectives, strict=True)
@@ -97,7 +97,7 @@ def _mean(summary: Summary) -> str:
 
 def _front_lines(table: Table, width: int) -> list[str]:
     """A sentence for each member of a Pareto front, with its values."""
-    lines = _wrap(f"{table.caption}: {'; '.join(table.heads[2:])}", width)
+    lines = textwrap.wrap(f"{table.caption}: {'; '.join(table.heads[2:])}", width)
     for name, seeds, *values in table.rows:
         text = f"{name}, {plural(int(seeds), 'seed') if seeds.isdigit() else seeds + ' seeds'}"
         lines += textwrap.wrap(f"{text}: {'; '.join(values)}", width, subsequent_indent="  ")
@@ -120,34 +120,25 @@ def _grid(board: Board, rows: Sequence[Row], width: int) -> list[str]:
         summary = board.judged(row)
         score = [str(summary), summary.interval_text] if summary else ["–", ""]
         numbers = [number(row.mean_of(key)) for key in ("kimg", "images_per_second")]
-        cells.append([str(row.rank or "–"), row.name, *score, _seeds(row), *numbers])
+        cells.append(
+            [str(row.rank or "–"), row.name, *score, seeds_text(row.seeds, row.lost), *numbers]
+        )
     if not any(line[3] for line in cells):
         heads, cells = heads[:3] + heads[4:], [line[:3] + line[4:] for line in cells]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     while len(widths) > heads.index("seeds") + 1 and _spare(widths, width) < 0:
         widths.pop()
     widths[1] = max(min(widths[1], 13), widths[1] + min(_spare(widths, width), 0))
-    lines = [[rank, _cut(name, widths[1]), *rest] for rank, name, *rest in [heads, *cells]]
+    most = widths[1]
+    for line in cells:
+        line[1] = line[1] if len(line[1]) <= most else line[1][: most - 1] + "…"
     right = {place for place in range(len(widths)) if place != 1}
-    shown = [line[: len(widths)] for line in lines]
+    shown = [line[: len(widths)] for line in [heads, *cells]]
     return aligned(shown, right, max(width, width - _spare(widths, width)))
-
-
-def _seeds(row: Row) -> str:
-    """ "3", or "1 of 3" where some have no result."""
-    return f"{row.seeds} of {row.seeds + row.lost}" if row.lost else str(row.seeds)
 
 
 def _spare(widths: Sequence[int], width: int) -> int:
     return width - (sum(widths) + 2 * (len(widths) - 1))
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)
 
 
 def _columns(board: Board, metric: str | None) -> list[str]:

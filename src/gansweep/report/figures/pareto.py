@@ -40,14 +40,16 @@ def _figure(
     x, y = pair
     title = f"{name}{trials.columns[y]} against {trials.columns[x]}"
     data = [_joined(trials, pair)]
-    several = len({one.model for one in trials.candidates}) > 1
-    for model in dict.fromkeys(one.model for one in trials.candidates):
-        members = [one for one in trials.candidates if one.model == model]
+    several = len({one.row.model for one in trials.candidates}) > 1
+    for model in dict.fromkeys(one.row.model for one in trials.candidates):
+        members = [one for one in trials.candidates if one.row.model == model]
         data.append(_dots(members, trials, pair, lines[model], several))
     shown = [one.point for one in trials.candidates]
     # confirmations fit these axes only if they were measured in the same way
     if confirmed and [confirmed.columns[i] for i in pair] == [trials.columns[i] for i in pair]:
-        data += [_confirmed(one, confirmed, pair, lines[one.model]) for one in confirmed.candidates]
+        data += [
+            _confirmed(one, confirmed, pair, lines[one.row.model]) for one in confirmed.candidates
+        ]
         shown += [one.point for one in confirmed.candidates]
     axes = [_axis(trials, i, [point[i] for point in shown]) for i in pair]
     layout = {
@@ -56,7 +58,7 @@ def _figure(
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     }
-    points = [f"{o.name} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
+    points = [f"{o.row.name} {number(o.point[x])} and {number(o.point[y])}" for o in trials.members]
     count = plural(len(trials.candidates), "trial")
     alt = (
         f"{count} by {trials.columns[x]} and {trials.columns[y]}. "
@@ -108,7 +110,7 @@ def _dots(
         "mode": "markers",
         "x": [one.point[pair[0]] for one in members],
         "y": [one.point[pair[1]] for one in members],
-        "name": plain(members[0].model),
+        "name": plain(members[0].row.model),
         "text": [_hover(one, front) for one in members],
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": named,
@@ -122,7 +124,7 @@ def _dots(
 
 def _hover(one: Candidate, front: Front) -> str:
     parts = [f"{c} {number(v)}" for c, v in zip(front.columns, one.point, strict=True)]
-    return "<br>".join(plain(text) for text in [f"{one.run}: {one.label}", *parts])
+    return "<br>".join(plain(text) for text in [f"{one.run}: {one.row.label}", *parts])
 
 
 def _confirmed(one: Candidate, front: Front, pair: tuple[int, int], line: Line) -> dict[str, Any]:

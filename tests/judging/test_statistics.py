@@ -10,8 +10,8 @@ from report_records import FID, write_run
 from scipy.special import stdtrit
 from scipy.stats import ttest_ind, ttest_rel
 
-from gansweep.judging.comparison import Comparison, compare, holm
 from gansweep.judging.leaderboard import leaderboard
+from gansweep.judging.statistics import Comparison, compare, holm
 from gansweep.judging.verdict import verdict
 from gansweep.records.read import load
 
