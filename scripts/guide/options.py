@@ -26,6 +26,7 @@ NEEDED = {  # what a choice cannot be composed without
     "paired_folders": ["data.root_a=A", "data.root_b=B"],
     "unpaired_folders": ["data.root_a=A", "data.root_b=B"],
 }
+QUIET = ("callbacks=none", "metrics=none", "tracker=none")  # where only data or a model is shown
 PLUMBING = ("_partial_", "_convert_", "_recursive_")
 BLOCKS = ("changeable", "search", "tiny")  # of a model's file, explained in extend/model.md
 
@@ -74,7 +75,7 @@ def data_page() -> str:
     ]
     for path in _files("data"):
         parts += [f"## {path.stem} {{ #{path.stem} }}", _head(path)]
-        found = _composed(f"data={path.stem}", *NEEDED.get(path.stem, []))
+        found = _composed(f"data={path.stem}", *NEEDED.get(path.stem, []), *QUIET)
         comments = _comments_with_defaults(path, "data")
         parts += _table(_rows((o for o in found if o.name.startswith("data.")), comments))
     return _joined(parts)
@@ -154,7 +155,7 @@ def _base_rows(base: str) -> Iterator[Row]:
     stated = yaml.safe_load(path.read_text(encoding="utf-8"))
     comments = {f"model.{key}": text for key, text in _comments(path).items()}
     users = (p.stem for p in _files("model") if _bases(p)[:1] == [base])
-    kinds = {o.name: o.kind for user in users for o in _composed(f"model={user}")}
+    kinds = {o.name: o.kind for user in users for o in _composed(f"model={user}", *QUIET)}
     for name, value in _flat({k: v for k, v in stated.items() if k != "defaults"}, "model"):
         if _is_shown(name):
             yield _row(name, value, kinds.get(name), comments)
@@ -162,7 +163,7 @@ def _base_rows(base: str) -> Iterator[Row]:
 
 def _model_rows(model: str, own: Mapping[str, Any], comments: Mapping[str, str]) -> Iterator[Row]:
     stated = {name for name, _ in _flat(own, "model")}
-    kinds = {option.name: option.kind for option in _composed(f"model={model}")}
+    kinds = {option.name: option.kind for option in _composed(f"model={model}", *QUIET)}
     for name, value in _flat(own, "model"):
         if name in stated and _is_shown(name) and not name.startswith("model.defaults"):
             yield _row(name, value, kinds.get(name), comments)
