@@ -23,7 +23,6 @@ UPWARDS = {
     # what `_target_` may name is judged by these rooms' classes, imported when it is called
     "config/targets.py": {"data", "metrics", "terms"},
     # a number is read with its protocol
-    "records/columns.py": {"metrics.protocol"},
     "records/read.py": {"metrics.protocol"},
 }
 # What these rooms below it must not know, though they stand beneath.
