@@ -175,19 +175,17 @@ def drawn_point(variant: str) -> dict[str, Any]:
 
 
 def test_every_variant_is_swept_over_its_own_options(tmp_path: Path) -> None:
-    """Two trials of each, all trained to their end and scored."""
+    """A trial of each, at a point of its own options, all trained to their end and scored."""
     for number, (data, variants) in enumerate(swept_together().items()):
         space: dict[str, Any] = {
             "model": f"choice({', '.join(variants)})",
-            "model.batch_size": "choice(8, 16)",
+            "model.batch_size": 8,
         }
         for variant in variants:
             tiny = OmegaConf.to_container(composed(variant).model.tiny)
             assert isinstance(tiny, dict)
             tiny.pop("batch_size", None)
-            space[f"model={variant}"] = flat(tiny, "model")
-            for size in (8, 16):
-                space[f"model={variant}"][f"model.batch_size={size}"] = drawn_point(variant)
+            space[f"model={variant}"] = flat(tiny, "model") | drawn_point(variant)
         folder = tmp_path / f"conf{number}" / "sweep"
         folder.mkdir(parents=True)
         OmegaConf.save(OmegaConf.create({"space": space}), folder / "all.yaml")
@@ -202,6 +200,6 @@ def test_every_variant_is_swept_over_its_own_options(tmp_path: Path) -> None:
         )  # fmt: skip
         study = SweepStudy(directory)
         assert study.finished()
-        assert len(study.trials.trials) == 2 * len(variants)
+        assert len(study.trials.trials) == len(variants)
         for trial in study.trials.trials:
             assert trial.value is not None, (trial.params, trial.user_attrs)

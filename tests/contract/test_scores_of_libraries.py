@@ -26,8 +26,8 @@ from gansweep.metrics.scores.inception_score import InceptionScore
 from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
 from gansweep.metrics.scores.prdc import Neighbours
 
-N = 64
-SUBSETS, SUBSET_SIZE = 20, 40
+N = 40
+SUBSETS, SUBSET_SIZE = 20, 24
 
 pytestmark = [
     pytest.mark.slow,
