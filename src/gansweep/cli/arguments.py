@@ -35,7 +35,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises: UserError; argparse would print the usage and exit."""
-        raise UserError(f"{self.prog}: {message}. '{self.prog} --help' lists the options.")
+        message = message.replace("argument -", "the flag -", 1)
+        message = message.replace("expected one argument", "a value must follow it")
+        message = message.replace("ignored explicit argument", "it takes no value such as")
+        raise UserError(f"'{self.prog}', {message}. '{self.prog} --help' lists the options.")
 
     def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The flags with their values, and all other words in their order.

@@ -63,10 +63,8 @@ def read(words: Sequence[str]) -> Request:
         raise UserError("-o needs the name of a file, as in '-o sevens.png'.")
     runs, pairs = paths_and_options("generate", words, KNOWN)
     if len(runs) != 1:
-        raise UserError(
-            f"{len(runs)} runs were named: give one, as in 'gansweep generate "
-            "runs/digits/cgan-001 label=7'."
-        )
+        named = f"{len(runs)} runs were named: give one" if runs else "Name a run"
+        raise UserError(f"{named}, as in 'gansweep generate runs/digits/cgan-001 label=7'.")
     given = dict(pairs)
     if "label" in given and "code" in given:
         raise UserError("label= asks for a class, code= for a value of a learnt code: give one.")
