@@ -17,10 +17,12 @@ from gansweep.models.gan import GAN
 from gansweep.run.build import build_data, build_model
 from gansweep.run.train import train
 from gansweep.terms.augment import ADA, Augmentation
+from gansweep.terms.feature_matching import FeatureMatching
+from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Hinge, LeastSquares, Loss, NonSaturating
 from gansweep.terms.penalties import Consistency, LeCam
 from gansweep.terms.schedules import geometric
-from gansweep.terms.term import Judged
+from gansweep.terms.term import Judged, Step, Term
 
 IMAGE = (1, 8, 8)
 DIFF = (
@@ -57,7 +59,7 @@ def build(*overrides: str, shape: tuple[int, ...] = IMAGE, seed: int = 0) -> GAN
     apart = [] if "model=r3gan" in overrides else ["model.discriminator.norm=none"]
     cfg = config.compose(["model=dcgan", *small, *apart, *overrides])
     node = config.model_node(cfg, len(shape) == 1)
-    model: GAN = config.instantiate(node, sample_shape=shape)
+    model: GAN = config.instantiate(node, extra_packages=["test_joined"], sample_shape=shape)
     model.configure_optimizers()
     model.draws = Draws(1, torch.device("cpu"))
     return model
@@ -334,6 +336,35 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
         assert torch.equal(found, model.discriminator(samples))
 
 
+# A term of the user's own
+
+
+class OfBoth(Term):
+    """Adds the mean score of the fakes to either loss."""
+
+    weight = 3.0
+
+    def discriminator(self, step: Step) -> Tensor:
+        return step.fake_scores.mean()
+
+    def generator(self, step: Step) -> Tensor:
+        return step.fake_scores.mean()
+
+
+def test_a_term_joins_both_losses_with_its_weight_and_has_a_curve() -> None:
+    plain, model = build(), build("+model.terms.mine._target_=test_joined.OfBoth")
+    given = batch()
+    assert model.draws is not None
+    drawn = model.draw(model.draws, given, model.clock)
+    fakes = model.make(given, drawn, model.clock)
+    mean = model.discriminator(fakes).mean()
+    for player in model.players:
+        found = model.player_loss(player, given, drawn, fakes, model.clock)
+        alone = plain.player_loss(player, given, drawn, fakes, plain.clock).loss
+        torch.testing.assert_close(found.loss, alone + 3 * mean)
+        torch.testing.assert_close(found.parts["term/mine"], mean.detach())
+
+
 # What does not fit
 
 
@@ -352,11 +383,18 @@ def test_real_and_generated_samples_are_compared_among_themselves() -> None:
         ([LECAM.replace("weight", "decay: 1, weight")], "decay=1"),
         ([CONSISTENT.replace("weight", "of: all, weight")], "one of real, fake"),
         ([HEAD.replace("n_kernels: 3", "n_kernels: 0")], "n_kernels=0"),
+        ([LECAM, LECAM.replace("model.penalties", "model.terms")], "share a name: lecam, lecam"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_fix(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(*words)
+
+
+def test_a_term_of_features_refuses_a_discriminator_that_has_none() -> None:
+    terms = Joined({}, {}, {"feature_matching": FeatureMatching(1.0)}, penalty_interval=1)
+    with pytest.raises(UserError, match="feature_matching needs .* `features`: Linear has none"):
+        terms.refuse_without_features(nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("words", [[DIFF], [ADAPTIVE], [CONSISTENT]])

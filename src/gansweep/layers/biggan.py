@@ -3,7 +3,7 @@
 Source: Brock et al. 2019, arXiv:1809.11096, Sections 3 and 4.1 and Appendix B: one class embedding
 for all layers; the latent vector is cut into equal parts, of which the first starts the smallest
 map and each other, beside the embedding, steers the conditional normalisation of one block;
-orthogonal initial weights; spectral normalisation in both networks, but for the generator's
+orthogonal initial weights; spectral normalisation in both networks, except the generator's
 embedding (the authors' published code).
 """
 
@@ -66,7 +66,7 @@ class Generator(resnet.Generator):
                     normalize_weights(part)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        assert labels is not None, "BigGAN is told the class of each sample"
+        assert labels is not None, "BigGAN needs the class of each sample"
         return self.grown_from(latents, self.embedding(labels))
 
     def grown_from(self, latents: Tensor, embedded: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Any generator and any discriminator, told the class of a sample: embedded and concatenated.
+"""Any generator and any discriminator with the class of a sample: embedded and concatenated.
 
 Source: Mirza and Osindero 2014, arXiv:1411.1784, Section 3.2: the class is one more input of both
 players.
@@ -61,5 +61,5 @@ class Discriminator(nn.Module):
         self.network = network(sample_shape=(n_channels + added, *self.map_shape), **options)
 
     def forward(self, samples: Tensor, labels: Tensor) -> Tensor:
-        told = self.embedding(labels).unflatten(1, (-1, *self.map_shape))
-        return self.network(torch.cat([samples, told], dim=1))
+        embedded = self.embedding(labels).unflatten(1, (-1, *self.map_shape))
+        return self.network(torch.cat([samples, embedded], dim=1))

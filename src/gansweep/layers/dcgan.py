@@ -1,7 +1,7 @@
 """The convolutional pair of DCGAN.
 
 Source: Radford et al. 2016, arXiv:1511.06434, Section 3 and Figure 1: strided convolutions instead
-of pooling, ReLU in the generator and leaky ReLU in the discriminator, batch normalisation but for
+of pooling, ReLU in the generator and leaky ReLU in the discriminator, batch normalisation except in
 the generator's output and the discriminator's input, weights from N(0, 0.02).
 Departures: kernels are 4x4, which stride 2 covers evenly; 8x8 to 14x14 images, which have room for
 one doubling only, get one 3x3 convolution more at the smallest map.

@@ -27,7 +27,7 @@ class Projection(nn.Module):
     """psi(h) + <e(y), h>: a linear score, and how far the features point along the label's vector.
 
     Source: Miyato & Koyama 2018, arXiv:1802.05637, Section 3 and Figure 1d.
-    Raises: UserError where the discriminator is told no classes.
+    Raises: UserError where the discriminator gets no classes.
     """
 
     def __init__(self, n_features: int, n_classes: int | None) -> None:

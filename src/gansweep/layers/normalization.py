@@ -27,7 +27,7 @@ def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Modul
     if kind == "none":
         return nn.Identity()
     raise UserError(
-        f"norm={kind} is no normalisation of these networks.{nearest(kind, KINDS)} "
+        f"norm={kind} is not a normalisation of these networks.{nearest(kind, KINDS)} "
         f"Use norm=batch, norm=layer or norm=none, or norm=instance for feature maps."
     )
 

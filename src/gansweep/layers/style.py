@@ -5,7 +5,7 @@ convolutions), Section 4.1 (skip generator, residual discriminator), Appendix B;
 and the noise maps: Karras et al. 2019, arXiv:1812.04948, Section 2. Written from the papers.
 Channels: `width` up to 64x64, halved at each doubling beyond (512 in configuration F).
 Departures: maps and colours are doubled by bilinear interpolation, which is the paper's binomial
-filter (1, 3, 3, 1) but for repeated instead of zero pixels beyond the border, and before the
+filter (1, 3, 3, 1) except for repeated instead of zero pixels beyond the border, and before the
 convolution, with which the filter commutes inside the border; no truncation of the styles.
 """
 

@@ -21,7 +21,7 @@ from gansweep.terms.clock import Clock
 
 
 class ACGAN(GAN):
-    """G(z, labels), and a D that judges samples without being told their labels but guesses them.
+    """G(z, labels), and a D that judges samples without their labels, and predicts these.
 
     With L_S the game of `loss` and L_C = E log P(C = c | x) + E log P(C = c | G(z, c)), D maximises
     L_S + L_C and G maximises L_C - L_S, in which the real samples' share of L_C is constant.

@@ -216,7 +216,7 @@ class Adversarial(Contract):
 
     @property
     def paused(self) -> bool:
-        """Whether it has come to where it shall pause, with some of its budget left."""
+        """Whether it has reached its pause with some of its budget left."""
         return self.until_kimg * 1000 <= self.images_seen < self.budget_kimg * 1000
 
     @property

@@ -58,7 +58,7 @@ class Coding(Adversarial):
     ) -> None:
         super().__init__(**training)
         if input_noise < 0:
-            raise UserError(f"model.input_noise={input_noise} is no spread: use 0 or more.")
+            raise UserError(f"model.input_noise={input_noise} cannot be a spread: use 0 or more.")
         self.latent_dim = latent_dim
         self.input_noise = input_noise
         self.error = reconstruction_error(reconstruction, self.sample_shape)

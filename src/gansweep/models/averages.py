@@ -34,7 +34,7 @@ class MovingAverages:
         """
         if self.half_life_kimg is None or player not in self.networks:
             return
-        # At the start the half-life is 5 % of the images seen, lest the average stay at the
+        # At the start the half-life is 5 % of the images seen: the average would else stay at the
         # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
         half_life = min(self.half_life_kimg * 1000, 0.05 * images_seen)
         forget = 1 - 0.5 ** (images / max(half_life, 1e-8))
@@ -44,9 +44,9 @@ class MovingAverages:
             kept.copy_(buffer)
 
     def load(self, players: Mapping[str, nn.Module], states: Mapping[str, Any]) -> None:
-        """Take up the copies of a checkpoint: player -> state_dict.
+        """Restore the copies of a checkpoint: player -> state_dict.
 
-        A continued run may be told to keep none any more, and then takes none.
+        Nothing is restored where the continued run keeps no averages.
         """
         if self.half_life_kimg is None:
             return

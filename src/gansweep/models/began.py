@@ -32,7 +32,10 @@ class Control(nn.Module):
     def __init__(self, gamma: float, rate: float) -> None:
         super().__init__()
         if not 0 < gamma <= 1:
-            raise UserError(f"model.gamma={gamma} is no share of the real energy: use 0.5, say.")
+            raise UserError(
+                f"model.gamma={gamma} is not a share of the real energy: use a number above 0 and "
+                "up to 1, as 0.5."
+            )
         self.gamma = gamma
         self.rate = rate
         self.register_buffer("k", torch.zeros(()))

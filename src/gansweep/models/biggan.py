@@ -41,7 +41,7 @@ class BigGAN(GAN):
     ) -> None:
         if not conditional:
             raise UserError(
-                "Both networks of BigGAN are told the class of each sample: set "
+                "Both networks of BigGAN get the class of each sample: set "
                 "model.conditional=true, or use a model without classes, as model=sngan."
             )
         super().__init__(conditional=True, **game)

@@ -55,7 +55,7 @@ class ContextEncoder(Translator):
             )
         if not 0 <= adversarial_weight <= 1:
             raise UserError(
-                f"model.adversarial_weight={adversarial_weight} is no share of the generator's "
+                f"model.adversarial_weight={adversarial_weight} is not a share of the generator's "
                 "loss: use 0 to 1, as 0.001."
             )
         self.loss = loss

@@ -26,7 +26,7 @@ from gansweep.terms.losses import Loss
 
 
 class Contract(pl.LightningModule):
-    """The abstract members are what every procedure writes; the others have a usual answer."""
+    """Every procedure writes the abstract members; the others have a usual value."""
 
     sample_shape: tuple[int, ...]
     n_classes: int | None
@@ -82,7 +82,7 @@ class Contract(pl.LightningModule):
 
     @abstractmethod
     def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
-        """What the makers produce for a batch, (N, C, H, W) or (N, D); shared by all losses."""
+        """The fakes of a batch, (N, C, H, W) or (N, D); all losses of the step share them."""
 
     @abstractmethod
     def player_loss(
@@ -157,7 +157,7 @@ class Contract(pl.LightningModule):
 
     @property
     def memory(self) -> dict[str, nn.Module]:
-        """What is no network yet decides the next step: modules whose buffers hold it."""
+        """State of the next step beside the networks: name -> module whose buffers hold it."""
         return {}
 
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:

@@ -237,7 +237,7 @@ class GAN(Adversarial):
         return PlayerLoss(*self.terms.join("generator", game, step))
 
     def _step(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Callable[..., Step]:
-        """What the terms see, but for the samples and scores that it is called with."""
+        """What the terms see; it is called with real, fake, and the scores of both."""
         judge = partial(self.judge, labels=batch.labels, clock=clock)
         features = partial(self.features, clock=clock)
         return partial(Step, judge=judge, features=features, draw=drawn, clock=clock)
@@ -313,11 +313,11 @@ def _free_options(network: Callable[..., nn.Module]) -> frozenset[str]:
 
 
 def _refuse_without_classes(network: Callable[..., nn.Module]) -> None:
-    """Raises: UserError for a network that cannot be told a class."""
+    """Raises: UserError for a network that takes no class."""
     known = inspect.signature(network).parameters.values()
     if not any(p.name == "n_classes" or p.kind is p.VAR_KEYWORD for p in known):
         raise UserError(
-            "model.conditional=true tells both networks the class, and this generator takes none. "
+            "model.conditional=true gives both networks the class, and this generator takes none. "
             "Use model=cgan, model=acgan or model=cgan_projection; gansweep.layers.conditional "
-            "tells the class to networks of your own, as conf/model/cgan.yaml shows."
+            "gives the class to networks of your own, as conf/model/cgan.yaml shows."
         )

@@ -23,7 +23,7 @@ from gansweep.terms.clock import Clock
 
 
 class InfoGAN(GAN):
-    """G(z, c): beside noise it is given codes c, which Q reads off the sample again.
+    """G(z, c): the generator gets codes c beside noise, and Q reads them from the sample again.
 
     Both players add -lambda L_I to their losses, where L_I = E log Q(c | G(z, c)) + H(c) is a lower
     bound on the mutual information of codes and samples. Q is a head on the features of D, part of
@@ -109,8 +109,8 @@ class InfoGAN(GAN):
         read = auxiliary_outputs(self.discriminator, samples).split(sizes, dim=1)
         categorical = z.new_zeros(())
         for code, logits in zip(given[:-1], read[:-1], strict=True):
-            told = (code * logits.log_softmax(dim=1)).sum(dim=1).mean()
-            categorical = categorical + told + math.log(code.shape[1])
+            log_q = (code * logits.log_softmax(dim=1)).sum(dim=1).mean()
+            categorical = categorical + log_q + math.log(code.shape[1])
         errors = (given[-1] - read[-1]).square().sum(dim=1).mean()
         # log N(c; mean, 1) = -(c - mean)^2 / 2 - log(2 pi) / 2, and H(c) = log 2
         constant = self.continuous * (math.log(2) - math.log(2 * math.pi) / 2)
@@ -183,7 +183,7 @@ def _refuse(categories: Sequence[int], continuous: int, conditional: bool, packi
         )
     if any(size < 2 for size in categories) or continuous < 0 or not (categories or continuous):
         raise UserError(
-            f"model.categories={list(categories)} with model.continuous={continuous} is no code: "
+            f"model.categories={list(categories)} and model.continuous={continuous} are no code: "
             "a categorical code has 2 or more values, and there must be one code at least. Use "
             "'model.categories=[10]' model.continuous=2."
         )

@@ -31,7 +31,7 @@ def cross_entropy(made: Tensor, wanted: Tensor) -> Tensor:
     -y log p - (1 - y) log(1 - p) with p = (made + 1) / 2 and y = (wanted + 1) / 2; it is 0 for
     black and white alone, and the entropy of y where grey is made exactly.
     """
-    # in the 16-bit numbers of autocast 1 - CERTAIN would be 1, whose log(1 - p) is no number
+    # in the 16-bit numbers of autocast 1 - CERTAIN would be 1, and log(1 - p) not finite
     made = made.to(torch.promote_types(made.dtype, torch.float32))
     p = ((made + 1) / 2).clamp(CERTAIN, 1 - CERTAIN)
     y = (wanted + 1) / 2
@@ -45,7 +45,7 @@ def reconstruction_error(name: str, sample_shape: tuple[int, ...]) -> Error:
     """The error of that name. Raises: UserError where it or the data do not allow it."""
     if name not in ERRORS:
         raise UserError(
-            f"model.reconstruction={name} is no reconstruction error.{nearest(name, ERRORS)} "
+            f"model.reconstruction={name} is not a reconstruction error.{nearest(name, ERRORS)} "
             f"Use one of {', '.join(ERRORS)}."
         )
     if name == "bce" and len(sample_shape) == 1:

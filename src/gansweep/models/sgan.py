@@ -73,7 +73,7 @@ class SGAN(GAN):
         n_logits = (game.get("n_classes") or 0) + self.learns_fake_logit
         network = partial(discriminator, n_classes=n_logits, head=type(self).head)
         super().__init__(discriminator=network, **game)
-        self.needs_labels = True  # though no network is told them
+        self.needs_labels = True  # of the data, though no network gets them
         self.unsupervised_weight = unsupervised_weight
 
     @property

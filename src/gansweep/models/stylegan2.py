@@ -77,12 +77,12 @@ class StyleGAN2(GAN):
     ) -> None:
         if two_player.get("conditional"):
             raise UserError(
-                "model=stylegan2 knows no classes: leave model.conditional=false, or use "
+                "model=stylegan2 takes no classes: leave model.conditional=false, or use "
                 "model=cgan."
             )
         if path_interval < 1:
             raise UserError(
-                f"model.path_interval={path_interval} is no number of steps: use 1 for path "
+                f"model.path_interval={path_interval} is not a number of steps: use 1 for path "
                 "lengths in every step, or path_weight=0 for none."
             )
         super().__init__(**two_player)

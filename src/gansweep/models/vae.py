@@ -46,7 +46,9 @@ class VAE(Coding):
     ) -> None:
         super().__init__(reconstruction=reconstruction, **coding)
         if spread <= 0:
-            raise UserError(f"model.spread={spread} is no spread of pixels: use 0.5, say.")
+            raise UserError(
+                f"model.spread={spread} cannot be a spread of pixels: use a number above 0, as 0.5."
+            )
         self.beta = beta
         self.spread = spread
         self.reconstruction = reconstruction

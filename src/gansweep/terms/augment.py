@@ -166,7 +166,9 @@ class ADA(Augmentation, nn.Module):
     ) -> None:
         nn.Module.__init__(self)
         if not -1 <= target <= 1:
-            raise UserError(f"augment.target={target} is no mean of signs: set it within -1 to 1.")
+            raise UserError(
+                f"augment.target={target} is not a mean of signs: set it within -1 to 1."
+            )
         if kimg <= 0 or every_batches < 1 or start < 0:
             raise UserError(
                 f"ADA cannot adapt with kimg={kimg}, every_batches={every_batches} and "
@@ -207,7 +209,7 @@ class ADA(Augmentation, nn.Module):
     def _changed(self, images: Tensor, draw: Draw) -> Tensor:
         chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
         p = self.p.to(images)
-        # two rotations together shall happen with the probability p
+        # two rotations together happen with the probability p
         limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
         happens = chance < limits
         moved, coloured = (

@@ -127,7 +127,7 @@ class R2(Penalty):
 
 
 class Consistency(Penalty):
-    """E(f(x) - f(T(x)))^2: a score shall not depend on a mirroring and a small shift T.
+    """E(f(x) - f(T(x)))^2: a score should not depend on a mirroring and a small shift T.
 
     T moves by up to an eighth of the side in whole pixels, borders reflected (4 pixels of 32, as in
     the paper), and with `flip` mirrors every second image.
@@ -144,7 +144,7 @@ class Consistency(Penalty):
     ) -> None:
         super().__init__(weight=weight)
         if of not in ("real", "fake"):
-            raise UserError(f"of={of} are no samples of a game: use of=real or of=fake.")
+            raise UserError(f"of={of} does not name samples of a game: use of=real or of=fake.")
         self.of = of
         self.flip = flip
 
