@@ -73,4 +73,4 @@ def helped(*words: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    return f"```text\n{text}\n```"
+    return f"```output\n{text}\n```"
