@@ -1,4 +1,4 @@
-"""The keys that completion reads from conf/ are those that Hydra composes."""
+"""Completion reads the same keys from conf/ as Hydra composes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +21,13 @@ def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
     "chosen",
     [
         {},
-        {"model": "cgan_projection", "metrics": "inception_50k"},  # a base, networks for points
+        {
+            "model": "cgan_projection",
+            "metrics": "inception_50k",
+        },  # base file, point networks
         {"data": "paired", "model": "pix2pix"},  # a group within another
         {"callbacks": "stopping", "trainer": "gpu", "tracker": "mlflow"},
-        {"experiment": "grid_gan"},  # built upon another experiment
+        {"experiment": "grid_gan"},  # based on another experiment
         {"experiment": "digits_gan", "model": "dcgan"},
         {"term": "[ada,lecam]"},
     ],

@@ -1,4 +1,4 @@
-"""Composition of every option of every group, and the errors a user meets."""
+"""Composition of every option of every group, and errors that a user sees."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_every_option_of_every_group_composes_and_declares_its_type_and_range(op
     if choice in ("paired_folders", "unpaired_folders"):
         needed = ["data.root_a=sketches", "data.root_b=photographs"]
     cfg = config.compose([option, *needed])
-    # terms are several, and the resolved options say what they are
+    # there may be several terms; the resolved options name them
     assert group == "term" or cfg.choices[group] == choice
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
@@ -34,7 +34,7 @@ def test_every_option_of_every_group_composes_and_declares_its_type_and_range(op
 
 
 def lacks_a_range(kind: Kind | None) -> bool:
-    """Whether nothing declares the option, or not what its numbers may be."""
+    """Whether the option is not declared, or declared without a range."""
     if isinstance(kind, Either):
         return any(map(lacks_a_range, kind.kinds))
     if isinstance(kind, ListOf):
@@ -106,13 +106,13 @@ def test_an_argument_unknown_to_a_part_names_the_part() -> None:
         config.instantiate(OmegaConf.create(node | parts | options))
 
 
-def test_points_take_the_networks_for_points() -> None:
+def test_points_get_the_networks_for_points() -> None:
     cfg = config.compose(["model=dcgan"])
     assert "mlp" in config.model_node(cfg, is_points=True).generator._target_
     assert "dcgan" in config.model_node(cfg, is_points=False).generator._target_
 
 
-def test_composition_leaves_hydras_global_state_as_it_was() -> None:
+def test_composition_restores_hydras_global_state() -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     config.compose()

@@ -1,4 +1,4 @@
-"""Names of runs, groups and sweeps: directories below runs_dir, whatever a command gives."""
+"""Names of runs, groups and sweeps are always directories below runs_dir."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ WRONG += ["a\x1b[2Jb", "a\nb", "a\tb", "a\0b", "\udcff", "a\u202eb"]
 
 
 @pytest.mark.parametrize("name", [*WRONG, None, True, 1.5, ["a", "b"], {"a": 1}], ids=ascii)
-def test_what_is_no_name_of_a_directory_is_refused(name: Any, tmp_path: Path) -> None:
+def test_an_invalid_name_of_a_directory_is_refused(name: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="name=.* cannot be the name of a directory: ") as refused:
         checked_name("name", name)
     assert "\x1b" not in str(refused.value) and len(str(refused.value)) < 300

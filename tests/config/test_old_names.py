@@ -1,4 +1,4 @@
-"""Configurations of older versions name classes by modules that have moved."""
+"""Configurations of older versions name classes by their old modules."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from gansweep.records.run_config import stored_settings
 
 
 @pytest.mark.parametrize("old", MODULES)
-def test_each_old_module_has_one_of_today(old: str) -> None:
+def test_each_old_module_has_a_present_one(old: str) -> None:
     import_module(MODULES[old])
     with pytest.raises(ModuleNotFoundError):
         import_module(old)
@@ -29,12 +29,12 @@ def test_each_old_module_has_one_of_today(old: str) -> None:
         "model.loss._target_=gansweep.losses.Hinge",
     ],
 )
-def test_a_target_has_its_name_of_today(line: str) -> None:
+def test_an_old_target_gets_its_present_name(line: str) -> None:
     assert renewed(line) == line.replace("gansweep.losses", "gansweep.terms.losses")
     assert renewed(renewed(line)) == renewed(line)
 
 
-def test_what_is_no_target_stays() -> None:
+def test_text_that_is_not_a_target_does_not_change() -> None:
     for text in ("note: gansweep.losses.Hinge", "_target_: gansweep.losses_of_mine.Hinge"):
         assert renewed(text) == text
     assert renewed_target("gansweep.layers.mlp.Generator") == "gansweep.layers.mlp.Generator"
@@ -46,6 +46,6 @@ def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
     assert stored_settings(record).model.loss._target_ == "gansweep.terms.losses.Hinge"
 
 
-def test_an_old_name_on_the_command_line_is_told_its_name_of_today() -> None:
+def test_an_old_name_on_the_command_line_is_refused_with_the_present_name() -> None:
     with pytest.raises(UserError, match="Its name is now gansweep.terms.losses.Hinge"):
         compose(["model=gan", "model.loss._target_=gansweep.losses.Hinge"])

@@ -1,4 +1,4 @@
-"""Types and ranges of options: declared where an option is, refused before anything heavy loads."""
+"""Types and ranges of options: declared with the option, checked before any heavy import."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_value_outside_its_range_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("+trainer.max_steps=5", ["'trainer.max_steps'", "accelerator, devices"]),
         ("+trainer.device=5", ["Did you mean 'devices'?"]),
@@ -103,10 +103,10 @@ def test_a_value_outside_its_range_is_refused(
         ("model._target_=gansweep.models.gan.GAM", ["gansweep.models.gan has no GAM", "'GAN'"]),
     ],
 )
-def test_an_option_that_nothing_reads_is_refused(words: str, told: list[str]) -> None:
+def test_an_option_that_nothing_reads_is_refused(words: str, message: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         config.compose([words])
-    assert all(word in str(caught.value) for word in told), str(caught.value)
+    assert all(word in str(caught.value) for word in message), str(caught.value)
 
 
 def test_variables_of_the_users_own_are_left_to_interpolations() -> None:
@@ -129,8 +129,8 @@ def test_the_networks_for_points_are_checked_too() -> None:
         config.compose(["model.points.generator.width=0"])
 
 
-def test_options_handed_on_are_checked_by_who_takes_them() -> None:
-    """A conditional network hands its options to the network that it is built on."""
+def test_options_that_are_passed_on_are_checked_by_their_receiver() -> None:
+    """A conditional network passes its options on to its base network."""
     with pytest.raises(UserError, match=r"model\.generator\.width=0 is not"):
         config.compose(["model=cgan", "model.generator.width=0"])
     with pytest.raises(UserError, match="no option 'widht'.*Did you mean 'width'"):
@@ -173,13 +173,13 @@ def test_a_new_file_is_checked_by_its_annotation_alone(
     assert kinds["mixing"] == Number(False, Range(0, 1))
     assert kinds["k"].takes(None) and kinds["k"].takes(8) and not kinds["k"].takes(9)
     assert kinds["mode"] == OneOf(("soft", "hard"))
-    assert set(kinds) == {"mixing", "k", "mode", "size"}  # `known` is given by the code
+    assert set(kinds) == {"mixing", "k", "mode", "size"}  # the code sets `known`
 
 
 def test_values_of_an_option_are_checked_one_by_one() -> None:
     cfg = config.compose()
     check_values(cfg, "model.n_critic", [1, 5])
-    check_values(cfg, "model", ["gan", "nonsense"])  # a group: composing it says what is wrong
+    check_values(cfg, "model", ["gan", "nonsense"])  # a group: composition reports the mistake
     with pytest.raises(UserError, match=r"model\.n_critic=0 is not"):
         check_values(cfg, "model.n_critic", [1, 0])
 
@@ -194,7 +194,7 @@ def test_values_of_an_option_are_checked_one_by_one() -> None:
         (Range(2), [2, 1e300], [1.999]),
     ],
 )
-def test_ranges_hold_what_they_say(
+def test_ranges_contain_the_stated_numbers(
     range_: Range, inside: list[float], outside: list[float]
 ) -> None:
     kind = Number(False, range_)
@@ -210,7 +210,7 @@ def test_words_that_would_be_read_as_something_else_are_shown_quoted() -> None:
     assert len(shown("x" * 1000)) < 70
 
 
-def test_a_mistake_is_answered_without_pytorch() -> None:
+def test_a_mistake_is_reported_without_pytorch() -> None:
     code = """
 import sys
 from gansweep.cli.main import main
@@ -225,7 +225,7 @@ except SystemExit as ended:
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("model.n_critic=choice(1,2,0)", "model.n_critic=0 is not a whole number from 1"),
         ("model.n_critic=choice(1,abc)", "model.n_critic=abc is not a whole number"),
@@ -237,10 +237,10 @@ except SystemExit as ended:
     ],
 )
 def test_values_of_a_search_space_are_refused_before_the_sweep_starts(
-    command: Callable[..., Finished], tmp_path: Path, entry: str, told: str
+    command: Callable[..., Finished], tmp_path: Path, entry: str, message: str
 ) -> None:
     done = command("sweep", "sweep=random", "data=digits", "tracker=none", entry)
-    done.is_refused_with("The search space's entry", told)
+    done.is_refused_with("The search space's entry", message)
     assert not (tmp_path / "runs").exists()
 
 

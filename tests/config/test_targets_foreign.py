@@ -55,7 +55,7 @@ CHAINS = [
 
 
 @pytest.mark.parametrize("target", CHAINS)
-def test_only_what_is_meant_as_a_part_of_a_run_may_be_named(target: str) -> None:
+def test_only_parts_of_a_run_may_be_named(target: str) -> None:
     with pytest.raises(UserError, match="_target_"):
         targets.resolved(target)
 
@@ -89,7 +89,7 @@ def test_every_target_of_the_package_is_on_the_list() -> None:
         targets.resolved(target)
 
 
-def test_nothing_is_called_where_one_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_called_if_one_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(torch.nn.Identity, "__init__", lambda self: made.append(self))
     node = [{"_target_": "torch.nn.Linear", "_args_": [{"_target_": "os.getcwd"}]}]
@@ -111,7 +111,7 @@ def test_nodes_are_built_as_hydra_builds_them() -> None:
         config.instantiate({"_target_": "torch.nn.Identity", "_locate_": 1})
 
 
-def test_a_package_of_the_users_own_lends_no_other_package(
+def test_a_users_package_gives_no_access_to_packages_that_it_imports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lending_nets.py").write_text(
@@ -159,7 +159,7 @@ def verbs(run: Path) -> list[list[str]]:
 
 
 class Payload:
-    """Unpickled it leaves a file named executed."""
+    """Unpickling it makes a file named executed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path("executed").touch, ())
@@ -235,7 +235,7 @@ def test_a_variable_that_the_user_allows_is_read(
     assert read_config(RunRecord(foreign)).data.root == "/fast/data"
 
 
-def test_a_record_keeps_the_word_and_not_the_secret(
+def test_a_record_keeps_the_interpolation_and_not_the_secret(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANSWEEP_TEST_SECRET", "hunter2")
@@ -272,7 +272,7 @@ def bomb(levels: int = 12) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "refusal"),
     [
         (bomb(), "alias"),
         ("a: " + "[" * 5000, "deeper than 64"),
@@ -285,13 +285,15 @@ def bomb(levels: int = 12) -> str:
     ids=["bomb", "depth", "torn", "no mapping of a model", "list", "escape", "date"],
 )
 def test_a_damaged_configuration_is_refused(
-    command: Command, foreign: Path, text: str, said: str
+    command: Command, foreign: Path, text: str, refusal: str
 ) -> None:
     (foreign / "config.yaml").write_text(text)
-    command("generate", str(foreign)).is_refused_with(said)
+    command("generate", str(foreign)).is_refused_with(refusal)
 
 
-def test_a_configuration_that_is_a_pipe_is_not_waited_for(command: Command, foreign: Path) -> None:
+def test_a_pipe_in_place_of_a_configuration_is_refused_at_once(
+    command: Command, foreign: Path
+) -> None:
     (foreign / "config.yaml").unlink()
     os.mkfifo(foreign / "config.yaml")
     for words in verbs(foreign):
@@ -329,7 +331,7 @@ def test_a_foreign_sweep_imports_nothing(
         "model.loss._target_=${eval:os.system}",
     ],
 )
-def test_an_option_of_a_foreign_sweep_reads_and_sets_no_more_than_a_run(
+def test_an_option_of_a_foreign_sweep_has_no_more_rights_than_a_runs(
     word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
@@ -338,7 +340,7 @@ def test_an_option_of_a_foreign_sweep_reads_and_sets_no_more_than_a_run(
     assert "hunter2" not in str(refused.value)
 
 
-def test_files_of_a_foreign_sweeps_folder_are_held_to_the_same(
+def test_files_in_the_folder_of_a_foreign_sweep_follow_the_same_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "hunter2")

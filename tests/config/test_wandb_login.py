@@ -1,4 +1,4 @@
-"""A key for Weights & Biases is found without the network."""
+"""The key for Weights & Biases is found without the network."""
 
 from pathlib import Path
 

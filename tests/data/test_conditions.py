@@ -1,4 +1,4 @@
-"""What a generator is asked for: labels of the whole training split, or each class alike."""
+"""Conditions of samples: labels of the whole training split, or balanced classes."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import Ring
 from gansweep.metrics.scores.modes import ModeCoverage, divergence, reverse_kl_floor
 
-N = 26_000  # samples that modes are counted of
+N = 26_000  # samples for mode counts
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -28,7 +28,7 @@ def shares_of(labels: torch.Tensor, n_classes: int) -> torch.Tensor:
     return labels.bincount(minlength=n_classes) / len(labels)
 
 
-def test_every_class_of_a_large_set_can_be_asked_for() -> None:
+def test_every_class_of_a_large_set_can_be_requested() -> None:
     data = StackedDigits()
     asked = Conditions(data).draw(200_000, rng()).labels
     assert asked is not None and len(asked.unique()) == 1000
@@ -36,7 +36,7 @@ def test_every_class_of_a_large_set_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("balanced", [False, True])
 def test_a_perfect_conditional_generator_has_the_reverse_kl_of_its_floor(balanced: bool) -> None:
-    """Samples that are what they were asked to be; 4,096 kept rows gave 0.149."""
+    """Samples of exactly the requested classes. Labels of only 4,096 rows would give 0.149."""
     data = StackedDigits()
     equal = torch.full((1000,), 1 / 1000, dtype=torch.float64)
     labels = data.labels_of("train")
@@ -57,7 +57,7 @@ def test_a_perfect_conditional_generator_has_the_reverse_kl_of_its_floor(balance
     assert floor == pytest.approx(0.0193 if balanced else 0.0236, abs=1e-4)
 
 
-def test_labels_come_as_often_as_in_training_or_each_class_alike() -> None:
+def test_labels_are_drawn_as_in_training_or_with_balanced_classes() -> None:
     data = squares(8000, n_classes=3)
     assert data.labels is not None
     data.labels["train"] = (torch.arange(data.n_train) % 10).clamp_max(2)  # 10, 10 and 80 %
@@ -69,12 +69,12 @@ def test_labels_come_as_often_as_in_training_or_each_class_alike() -> None:
         assert shares_of(asked, 3).tolist() == pytest.approx(expected, abs=error)
 
 
-def test_a_class_that_is_not_trained_on_is_not_asked_for() -> None:
+def test_a_class_without_training_images_is_not_requested() -> None:
     asked = Conditions(OneClass(Digits(), 4)).draw(100, rng(), balanced=True).labels
     assert asked is not None and asked.unique().tolist() == [4]
 
 
-def test_a_small_set_is_asked_for_rows_whose_labels_are_their_own() -> None:
+def test_rows_of_a_small_set_have_their_own_labels() -> None:
     data = Digits()
     (images, labels), n = next(iter(data.arrays("train", 5000))), data.n_train
     assert n < ROWS_KEPT
@@ -108,7 +108,7 @@ def folder(root: Path) -> DataSource:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_labels_of_a_split_stand_in_the_order_of_its_images(tmp_path: Path, split: str) -> None:
+def test_labels_of_a_split_have_the_order_of_its_images(tmp_path: Path, split: str) -> None:
     sources = [squares(), Digits(), Ring(n_train=1500), folder(tmp_path / "images")]
     sources += [OneClass(Digits(), 4), Unpaired(Digits(), "invert")]
     for data in sources:
@@ -118,7 +118,7 @@ def test_labels_of_a_split_stand_in_the_order_of_its_images(tmp_path: Path, spli
         assert found is not None and torch.equal(found, read), data.name
 
 
-def test_data_without_labels_are_asked_for_none(tmp_path: Path) -> None:
+def test_data_without_labels_have_no_conditions_of_class(tmp_path: Path) -> None:
     for k in range(12):
         Image.new("L", (8, 8), 20 * k).save(tmp_path / f"{k}.png")
     data = ImageFolder(tmp_path, image_size=8, test_every=0, workers=0)

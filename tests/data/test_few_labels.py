@@ -1,4 +1,4 @@
-"""A few known labels: which they are, how training is shown them, and what is refused."""
+"""A few known labels: their selection, their batches, and what is refused."""
 
 import itertools
 from collections import Counter
@@ -22,7 +22,7 @@ from gansweep.run.build import build_data, build_model
 
 
 class Numbered(ResidentSource):
-    """Images of one pixel, the image's number; classes 0 to 2 by turns."""
+    """Images of one pixel, the image's number; classes 0 to 2 in turn."""
 
     name = "numbered"
     shape = (1, 1, 1)
@@ -79,7 +79,7 @@ def test_known_labels_are_a_balanced_subset_that_the_label_seed_fixes() -> None:
     assert rows.max() > 1200  # not the first of each class
 
 
-def test_what_cannot_be_shared_equally_is_one_more_for_classes_drawn_at_random() -> None:
+def test_a_remainder_goes_to_random_classes_one_label_each() -> None:
     labels = torch.arange(300) % 3
     counts = [labels[known(labels, 50, seed)].bincount() for seed in range(8)]
     assert all(sorted(count.tolist()) == [16, 17, 17] for count in counts)
@@ -91,7 +91,7 @@ def test_fewer_labels_are_a_part_of_more() -> None:
     assert set(known(labels, 20).tolist()) < set(known(labels, 50).tolist())
 
 
-def test_a_small_class_gives_all_it_has_and_the_others_the_rest() -> None:
+def test_a_small_class_gives_all_its_labels_and_the_others_the_rest() -> None:
     labels = torch.tensor([0] * 2 + [1] * 20 + [2] * 20)
     assert labels[known(labels, 18)].bincount().tolist() == [2, 8, 8]
     assert known(labels, 42).tolist() == list(range(42))
@@ -111,7 +111,7 @@ def test_batches_hide_the_labels_and_show_the_known_ones_with_their_images() -> 
     assert len({tuple(epoch) for epoch in epochs}) == len(epochs) == 16
 
 
-def test_all_images_come_in_the_order_that_they_have_without_the_option() -> None:
+def test_few_labels_do_not_change_the_order_of_images() -> None:
     plain, few = take(Digits(flip=True), 30, 64), take(Digits(flip=True, n_labels=50), 30, 64)
     assert all(torch.equal(a.images, b.images) for a, b in zip(plain, few, strict=True))
 
@@ -134,7 +134,7 @@ def test_the_processes_share_each_labelled_batch(world: int) -> None:
         assert torch.equal(batch.labelled.labels, torch.cat([s.labels for s in shown]))
 
 
-def test_a_folder_shows_its_known_labels_alike(folder: Path) -> None:
+def test_a_folder_hides_labels_in_the_same_way(folder: Path) -> None:
     source = squares(folder, n_labels=4, flip=True)
     whole = take(source, 8, 4)
     seen: Counter[float] = Counter()
@@ -173,13 +173,13 @@ def test_triples_of_digits_take_few_labels_too() -> None:
         (12.5, ["not a whole number"]),
     ],
 )
-def test_impossible_numbers_are_refused_with_the_mend(n_labels: float, words: list[str]) -> None:
+def test_impossible_numbers_are_refused_with_the_fix(n_labels: float, words: list[str]) -> None:
     with pytest.raises(UserError) as refusal:
         build_data(compose([f"data.n_labels={n_labels}"]))
     assert all(word in str(refusal.value) for word in words)
 
 
-def test_data_without_labels_have_none_to_keep(folder: Path, monkeypatch) -> None:
+def test_data_without_labels_are_refused(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(STL10, "read", lambda self, split: (torch.zeros(20, 3, 8, 8), None))
     for source in (STL10(unlabelled=True, n_labels=10), squares(folder / "dark", n_labels=2)):
         with pytest.raises(UserError, match="has none"):

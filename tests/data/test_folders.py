@@ -1,4 +1,4 @@
-"""Folders of images: what is found, in which order, and what is refused."""
+"""Folders of images: which files are found, their order, and which are refused."""
 
 import itertools
 import os
@@ -97,7 +97,7 @@ def test_every_image_is_seen_equally_often(photos: Path) -> None:
     assert sorted(counts.values()) == [3] * 18
 
 
-def test_random_crops_lie_inside_and_vary(tmp_path) -> None:
+def test_random_crops_are_inside_the_image_and_vary(tmp_path) -> None:
     columns = np.tile(np.arange(40, dtype=np.uint8), (10, 1))
     root = tmp_path / "one"
     root.mkdir()
@@ -154,7 +154,7 @@ def test_one_colour_file_makes_auto_channels_three(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("mode", "colour", "expected"),
     [
-        ("RGBA", (0, 0, 0, 0), (255, 255, 255)),  # transparent: white shows
+        ("RGBA", (0, 0, 0, 0), (255, 255, 255)),  # transparent: becomes white
         ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
         ("LA", (0, 0), (255,)),
         ("I;16", 40_000, (156,)),
@@ -177,20 +177,20 @@ def test_float_images_are_refused(tmp_path) -> None:
 
 
 def break_one(photos: Path) -> Path:
-    """Cut the last bytes off a file, so that only a full decode finds it out."""
+    """Remove the last bytes of a file, so that only a full decode fails."""
     broken = photos / "apple" / "1.bmp"
     broken.write_bytes(broken.read_bytes()[:-9])
     return broken
 
 
-def test_a_corrupt_image_stops_with_its_name_and_the_mend(photos: Path) -> None:
+def test_a_corrupt_image_stops_with_its_name_and_the_fix(photos: Path) -> None:
     broken = break_one(photos)
     with pytest.raises(UserError) as refusal:
         ImageFolder(photos, image_size=8).prepare()
-    said = str(refusal.value)
-    assert str(broken) in said
-    assert "1 of 20 images" in said
-    assert "data.on_corrupt=skip" in said
+    output = str(refusal.value)
+    assert str(broken) in output
+    assert "1 of 20 images" in output
+    assert "data.on_corrupt=skip" in output
 
 
 def test_corrupt_images_are_skipped_on_request_and_counted_once(photos: Path, capsys) -> None:
@@ -200,8 +200,8 @@ def test_corrupt_images_are_skipped_on_request_and_counted_once(photos: Path, ca
     source.prepare()
     assert all(len(batch) == 6 for batch in take(source, 5))
     assert source.n_train == 19
-    said = capsys.readouterr().err
-    assert said.count("2 of 21 images") == 1
+    output = capsys.readouterr().err
+    assert output.count("2 of 21 images") == 1
 
 
 def test_a_folder_of_corrupt_images_alone_stops_even_when_skipping(tmp_path) -> None:
@@ -230,7 +230,7 @@ def test_files_are_decoded_once_until_they_change(photos: Path, monkeypatch) -> 
     assert decoded[20:] == ["1.bmp"]
 
 
-def test_a_cache_folder_that_cannot_be_written_is_done_without(photos, monkeypatch) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_not_needed(photos, monkeypatch) -> None:
     (photos / "cache").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(photos / "cache"))
     assert ImageFolder(photos).n_train == 18
@@ -264,7 +264,7 @@ def test_a_test_folder_shares_the_classes(photos: Path, tmp_path) -> None:
         ImageFolder(photos, test_root=held_out).fingerprint("test")
 
 
-def test_no_test_split_is_said_where_one_is_asked_for(photos: Path) -> None:
+def test_a_missing_test_split_is_reported(photos: Path) -> None:
     with pytest.raises(UserError, match="no test images"):
         next(ImageFolder(photos, test_every=0).arrays("test"))
 
@@ -278,7 +278,7 @@ def test_no_test_split_is_said_where_one_is_asked_for(photos: Path) -> None:
     ],
     ids=["missing", "file", "empty"],
 )
-def test_a_folder_that_is_none_is_refused(tmp_path, make, words: str) -> None:
+def test_a_path_that_is_not_a_folder_of_images_is_refused(tmp_path, make, words: str) -> None:
     place = tmp_path / "place"
     make(place)
     with pytest.raises(UserError, match=words) as refusal:
@@ -300,7 +300,7 @@ def test_a_folder_that_cannot_be_listed_is_named(photos: Path, monkeypatch) -> N
         ImageFolder(photos).prepare()
 
 
-def test_hidden_files_are_passed_over_and_looping_links_end(photos: Path) -> None:
+def test_hidden_files_are_skipped_and_looping_links_end(photos: Path) -> None:
     (photos / "apple" / ".hidden.png").write_bytes(b"")
     (photos / ".trash").mkdir()
     (photos / ".trash" / "x.png").write_bytes(b"")
@@ -368,7 +368,7 @@ def test_copies_of_a_test_image_are_not_trained_on(tmp_path: Path) -> None:
     assert test and train and not train & test
 
 
-def test_what_is_no_file_of_an_image_is_told_and_not_read(
+def test_a_pipe_or_a_device_is_reported_and_not_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for k in range(4):

@@ -1,4 +1,4 @@
-"""The named image sets: what they hold, and what they say when they cannot be had."""
+"""The named image sets: their content, and the errors if they cannot be read."""
 
 import errno
 import gzip
@@ -61,7 +61,7 @@ def test_digits_reach_both_ends_of_the_range_and_grow_on_request() -> None:
         assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def test_digits_can_be_read_where_scikit_learn_keeps_them_elsewhere(monkeypatch) -> None:
+def test_digits_can_be_read_if_scikit_learn_moves_its_file(monkeypatch) -> None:
     usual = Digits().fingerprint("train")
     monkeypatch.setattr(named.importlib.util, "find_spec", lambda name: None)
     assert Digits().fingerprint("train") == usual
@@ -79,16 +79,16 @@ def test_fashion_mnist_is_read_in_place_from_debian() -> None:
     assert next(small.arrays("test"))[0].shape == (1000, 1, 14, 14)
 
 
-def test_missing_files_are_downloaded_after_saying_so(tmp_path, monkeypatch, capsys) -> None:
+def test_missing_files_are_downloaded_after_a_message(tmp_path, monkeypatch, capsys) -> None:
     import torchvision.datasets.mnist as theirs
 
     fetched = []
 
     def fake(url: str, download_root: str, filename: str, md5: str) -> None:
-        said = capsys.readouterr().err
+        output = capsys.readouterr().err
         if not fetched:
-            assert "Downloading about 12 MB" in said
-            assert str(tmp_path / "new" / "MNIST" / "raw") in said
+            assert "Downloading about 12 MB" in output
+            assert str(tmp_path / "new" / "MNIST" / "raw") in output
         fetched.append(filename)
         if len(fetched) == 4:
             write_idx_files(Path(download_root))
@@ -133,14 +133,14 @@ def test_offline_error_names_files_place_and_alternative(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 0, 10**12))
     with pytest.raises(UserError) as refusal:
         source(root=tmp_path).prepare()
-    said = str(refusal.value)
-    assert all(file in said for file in files)
-    assert f"Expected in {tmp_path / place}" in said
-    assert "name resolution" in said
-    assert "data.root=" in said
-    assert "data=digits" in said
-    assert "dataset-fashion-mnist" in said
-    assert "\n" not in said
+    output = str(refusal.value)
+    assert all(file in output for file in files)
+    assert f"Expected in {tmp_path / place}" in output
+    assert "name resolution" in output
+    assert "data.root=" in output
+    assert "data=digits" in output
+    assert "dataset-fashion-mnist" in output
+    assert "\n" not in output
     assert capsys.readouterr().err.startswith("gansweep: data=")
 
 
@@ -175,7 +175,7 @@ def test_a_root_that_cannot_be_written_is_refused(tmp_path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "short"])
-def test_a_damaged_file_is_named_with_the_mend(damage: str, tmp_path) -> None:
+def test_a_damaged_file_is_named_with_the_fix(damage: str, tmp_path) -> None:
     write_idx_files(tmp_path)
     broken = tmp_path / "train-images-idx3-ubyte.gz"
     content = {
@@ -216,7 +216,7 @@ def test_a_second_process_waits_for_the_first_ones_download(tmp_path, monkeypatc
     assert source.n_train == 6
 
 
-def test_a_lock_in_a_folder_that_cannot_be_made_is_passed_over(tmp_path) -> None:
+def test_a_lock_in_a_folder_that_cannot_be_made_is_skipped(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with locked(tmp_path / "file" / "below" / ".lock"):
         assert (tmp_path / "file").read_text() == ""
@@ -256,7 +256,7 @@ def test_celeba_decodes_the_centre_square_once(tmp_path, capsys) -> None:
     assert labels is None
     assert (source.n_train, source.n_test, source.shape) == (3, 1, (3, 16, 16))
     assert pixels[:, 0, 8, 8].tolist() == pytest.approx([0, 40, 160], abs=3)
-    assert pixels[:, 2].max() < 60  # no blue from above or below
+    assert pixels[:, 2].max() < 60  # no blue from the parts above and below
     assert "once" in capsys.readouterr().err
     shutil.rmtree(folder / "img_align_celeba")
     (folder / "img_align_celeba").mkdir()

@@ -1,4 +1,4 @@
-"""One class to train on, all to test: which images, whose classifier, what is refused."""
+"""Training on one class, tests on all: images, classifier, and what is refused."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_training_shows_one_class_and_the_test_split_all_of_them() -> None:
     assert digits.normal_class is None
 
 
-def test_batches_hold_the_normal_class_alone() -> None:
+def test_batches_contain_only_the_normal_class() -> None:
     batches = OneClass(Digits(), 3).train_batches(64, seed=0, device="cpu")
     for _ in range(4):
         assert set(next(batches).labels.tolist()) == {3}
@@ -45,7 +45,7 @@ def test_classes_differ_in_name_and_fingerprint() -> None:
     assert one.fingerprint("test") == Digits().fingerprint("test")
 
 
-def test_training_images_are_mirrored_where_the_base_set_asks_for_it() -> None:
+def test_training_images_are_mirrored_if_the_base_set_is() -> None:
     plain, mirrored = (
         next(OneClass(Digits(flip=flip), 4).train_batches(64, seed=0, device="cpu")).images
         for flip in (False, True)
@@ -68,7 +68,7 @@ def test_points_of_one_mode_can_be_the_normal_ones() -> None:
     assert one.is_points and len(points) > 50 and set(labels.tolist()) == {2}
 
 
-def test_another_base_set_is_chosen_by_one_word() -> None:
+def test_another_base_set_is_one_override() -> None:
     cfg = config.compose(["data=one_class", "data@data.base=stacked_digits", "data.normal=5"])
     assert cfg.data.base._target_.endswith("StackedDigits")
     cfg = config.compose(["data=one_class", "data.normal=5", "data.base.image_size=16"])
@@ -85,7 +85,7 @@ def test_another_base_set_is_chosen_by_one_word() -> None:
         (lambda path: folder_without_labels(path), 0, ["no labels", "data@data.base=mnist"]),
     ],
 )
-def test_what_has_no_such_class_is_refused(tmp_path, base, normal, words) -> None:
+def test_a_set_without_the_class_is_refused(tmp_path, base, normal, words) -> None:
     with pytest.raises(UserError) as refused:
         OneClass(base(tmp_path), normal).prepare()
     for word in words:

@@ -1,4 +1,4 @@
-"""What every data set in memory promises about its batches."""
+"""The contract of data sets in memory: their batches, arrays and fingerprints."""
 
 import inspect
 import itertools
@@ -54,7 +54,7 @@ def same(a: list[Batch], b: list[Batch]) -> bool:
                for x, y in zip(a, b, strict=True))  # fmt: skip
 
 
-def test_batches_follow_one_permutation_an_epoch_across_its_borders() -> None:
+def test_batches_follow_one_permutation_per_epoch() -> None:
     seen = numbers(take(Numbered(10), batches=9, batch_size=4))
     expected: list[int] = []
     for epoch in range(4):
@@ -175,7 +175,7 @@ def test_arrays_refuse_an_unknown_and_an_empty_split() -> None:
         next(Numbered(5).arrays("validation"))
 
 
-def test_fingerprint_tells_content_apart_and_ignores_the_name() -> None:
+def test_fingerprint_depends_on_content_and_not_on_the_name() -> None:
     class Renamed(Numbered):
         name = "something else"
 
@@ -186,27 +186,27 @@ def test_fingerprint_tells_content_apart_and_ignores_the_name() -> None:
     assert int(prints[0], 16) >= 0
 
 
-def test_order_gives_any_row_without_those_before_it() -> None:
+def test_order_gives_any_row_without_the_rows_before_it() -> None:
     whole = EndlessOrder(7, seed=1).rows(0, 30)
     for start, count in [(0, 7), (5, 4), (13, 1), (6, 16)]:
         assert torch.equal(EndlessOrder(7, seed=1).rows(start, count), whole[start : start + count])
 
 
 def described(value: object) -> object:
-    """Every attribute, those of the sets within a set too; not where in memory they lie."""
+    """Every attribute, also of inner sets, without memory addresses."""
     if isinstance(value, DataSource):
         return {name: described(attribute) for name, attribute in vars(value).items()}
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_says_what_its_class_does_without_it(config: Path, tmp_path: Path) -> None:
+def test_a_config_states_the_defaults_of_its_class(config: Path, tmp_path: Path) -> None:
     missing = [key for key in ("root", "root_a", "root_b") if f"\n{key}: ???" in config.read_text()]
     words = [f"data.{key}={tmp_path}" for key in missing]
     node = compose([f"data={config.stem}", *words]).data
     parameters = inspect.signature(get_class(node._target_)).parameters.values()
     required = {p.name for p in parameters if p.default is p.empty} | {"_target_", "root"}
-    # records of earlier versions lack it: they trained on all, and so they go on
+    # records of earlier versions lack it: they trained on all images, and continue so
     apart = {"n_validation"} & node.keys()
     built = instantiate({**node, **dict.fromkeys(apart, 0)})
     bare = instantiate({key: node[key] for key in node if key in required})

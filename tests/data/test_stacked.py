@@ -1,4 +1,4 @@
-"""Stacked sets: which images stand in the channels, and who reads them."""
+"""Stacked sets: the images in the channels, and the classifier that reads them."""
 
 import struct
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_stacked_set_has_a_thousand_classes_and_the_published_size() -> None:
     assert source.class_names[-1] == "999"
     assert (source.n_train, source.n_test) == (128_000, 26_000)
     counts = whole(source, "train")[1].bincount(minlength=1000)
-    assert counts.min() > 60  # 128 each, for as good as equal digits
+    assert counts.min() > 60  # 128 each, for almost equal numbers of digits
     assert isinstance(source.stacked_from, Digits)
     assert source.stacked_from.stacked_from is None
 
@@ -119,7 +119,7 @@ def test_each_channel_is_read_by_the_base_sets_classifier(
     assert torch.allclose(logits.logsumexp(1), torch.zeros(40), atol=1e-4)
 
 
-def test_real_triples_cover_what_they_hold_and_a_strange_channel_counts_for_nothing(
+def test_real_triples_cover_their_modes_and_an_odd_channel_covers_none(
     digitsnet: DatasetClassifier,
 ) -> None:
     source = StackedDigits(n_train=2000)
@@ -136,7 +136,7 @@ def test_real_triples_cover_what_they_hold_and_a_strange_channel_counts_for_noth
 def test_published_modes_are_the_most_probable_class_of_each_channel(
     digitsnet: DatasetClassifier,
 ) -> None:
-    """Also of noisy images, of which the classifier is sure of few."""
+    """Also for noisy images, of which the classifier is rarely sure."""
     source = StackedDigits(n_train=1000)
     images, _ = whole(source, "train")
     noise = 40 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Derived tasks and folders of pairs: what is made of what, and what never leaks."""
+"""Translation tasks and folders of pairs: sources, targets, and that splits share nothing."""
 
 import itertools
 import math
@@ -54,7 +54,7 @@ def random_images(channels: int = 1, side: int = 8, n: int = 3) -> torch.Tensor:
     return torch.randint(256, (n, channels, side, side), dtype=torch.uint8, generator=rng)
 
 
-# Each task against a slow, obvious reference
+# Each task compared with a slow, obvious reference
 
 
 def test_inversion_and_rotation_pixel_by_pixel() -> None:
@@ -124,7 +124,7 @@ def test_noise_has_the_stated_spread_and_is_the_same_each_time() -> None:
     assert len(made.unique(dim=0)) == 1500  # no image shares its noise with another
 
 
-def test_training_and_test_images_have_noise_of_their_own() -> None:
+def test_training_and_test_images_have_different_noise() -> None:
     data = Paired(Digits(), "denoise")
     noise = {}
     for split in ("train", "test"):
@@ -137,7 +137,7 @@ def test_training_and_test_images_have_noise_of_their_own() -> None:
     assert abs(float(torch.corrcoef(pair)[0, 1])) < 0.2
 
 
-def test_the_mask_parts_the_pixels_where_otsu_does() -> None:
+def test_the_mask_has_otsus_threshold() -> None:
     images = torch.cat([random_images(n=4), random_images(n=4) // 3])
     made = tasks.foreground(images)
     for image, mask in zip(images, made, strict=True):
@@ -161,7 +161,7 @@ def test_an_even_image_has_no_foreground() -> None:
 
 
 @pytest.mark.parametrize("name", ["invert", "rotate", "tint", "edges", "hole", "denoise", "mask"])
-def test_paired_batches_hold_a_source_and_what_the_task_makes_of_it(name: str) -> None:
+def test_paired_batches_contain_a_source_and_the_target_of_the_task(name: str) -> None:
     data = Paired(Digits(), name)
     task = tasks.task_named(name, (1, 8, 8), 0.5)
     images, labels = (torch.cat(part) for part in zip(*Digits().arrays("test"), strict=True))
@@ -183,7 +183,7 @@ def test_training_pairs_are_true_and_mirrored_together() -> None:
     assert 15 < mirrored < 45
 
 
-def test_no_target_of_unpaired_data_has_its_source_among_those_shown() -> None:
+def test_the_source_of_an_unpaired_target_is_never_a_training_source() -> None:
     data = Unpaired(Digits(), "invert")
     assert not data.is_paired("train") and data.is_paired("test")
     sources, targets = set(), set()
@@ -199,7 +199,7 @@ def test_no_target_of_unpaired_data_has_its_source_among_those_shown() -> None:
     assert not sources & {image.numpy().tobytes() for image in pixels(test.source)}
 
 
-def test_unpaired_sources_and_targets_come_in_orders_of_their_own() -> None:
+def test_unpaired_sources_and_targets_have_different_orders() -> None:
     data = Unpaired(Colours(), "invert")
     rows = {side: {image.numpy().tobytes(): k for k, image in enumerate(part.read("train")[0])}
             for side, part in (("source", data.sources), ("images", data.targets))}  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_resumed_run_and_two_processes_see_the_same_pairs(kind: type) -> None:
         assert torch.equal(batch.source, torch.cat([first.source, second.source]))
 
 
-def test_fingerprints_tell_tasks_splits_and_pairing_apart() -> None:
+def test_fingerprints_differ_between_tasks_splits_and_pairing() -> None:
     base = Digits()
     sets = [Paired(base, "invert"), Paired(base, "rotate"), Paired(base, "hole"),
             Paired(base, "denoise"), Paired(base, "denoise", sigma=0.2),
@@ -245,7 +245,7 @@ def test_hydra_swaps_the_base_of_a_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "refusal"),
     [
         (["data.task=colourise"], "colour images, but these have 1 channel"),
         (["data.task=invrt"], "Did you mean 'invert'"),
@@ -255,8 +255,8 @@ def test_hydra_swaps_the_base_of_a_task() -> None:
         (["data.base.flip=true"], "data.flip=true"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_mend(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_impossible_tasks_are_refused_with_the_fix(words: list[str], refusal: str) -> None:
+    with pytest.raises(UserError, match=refusal):
         build_data(config.compose(["data=paired", *words]))
 
 
@@ -289,7 +289,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 OPTIONS = {"image_size": 6, "resize": 8, "crop": "random", "flip": True, "workers": 0}
 
 
-def test_paired_folders_crop_and_mirror_counterparts_alike(folders: tuple[Path, Path]) -> None:
+def test_paired_folders_crop_and_mirror_both_images_of_a_pair(folders: tuple[Path, Path]) -> None:
     data = PairedFolders(*folders, **OPTIONS, test_every=4)
     assert (data.n_train, data.n_test, data.name) == (9, 3, "A_to_B")
     for batch in take(data, 5, batch_size=4):
@@ -328,13 +328,15 @@ def test_a_missing_folder_is_named_by_its_option(folders: tuple[Path, Path], whi
         PairedFolders(**roots)
 
 
-def test_two_files_of_one_name_are_no_pair(folders: tuple[Path, Path]) -> None:
+def test_two_files_of_one_name_are_refused(folders: tuple[Path, Path]) -> None:
     Image.new("RGB", (8, 8)).save(folders[0] / "0.jpg")
     with pytest.raises(UserError, match="only one of them can be the counterpart"):
         PairedFolders(*folders, **OPTIONS).prepare()
 
 
-def test_unpaired_folders_may_be_unequal_and_repeat_the_fewer(folders: tuple[Path, Path]) -> None:
+def test_unpaired_folders_may_differ_in_size_and_repeat_the_smaller(
+    folders: tuple[Path, Path],
+) -> None:
     a, b = folders
     for path in sorted(a.glob("more/*.png")):
         path.unlink()
@@ -347,7 +349,7 @@ def test_unpaired_folders_may_be_unequal_and_repeat_the_fewer(folders: tuple[Pat
     assert take(data, 3, batch_size=4)[2].source.shape == (4, 3, 8, 8)
 
 
-def test_nothing_is_measured_against_what_is_no_counterpart(folders: tuple[Path, Path]) -> None:
+def test_unpaired_data_have_no_score_against_a_target(folders: tuple[Path, Path]) -> None:
     def answer(batch: Batch) -> dict[str, torch.Tensor]:
         return {"images": -batch.source, "cycle": batch.source}
 

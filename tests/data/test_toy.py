@@ -1,4 +1,4 @@
-"""Toy distributions against what can be worked out about them."""
+"""Toy distributions compared with values worked out by hand."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_ring_has_eight_distinct_modes_on_the_unit_circle() -> None:
     means = Ring().mixture.means
     assert means.shape == (8, 2)
     assert torch.allclose(means.norm(dim=1), torch.ones(8, dtype=torch.float64), atol=1e-15)
-    # neighbours are 2 sin(pi/8) apart, and no mode stands twice
+    # neighbours are 2 sin(pi/8) apart, and no mode occurs twice
     gaps = torch.cdist(means, means) + 9 * torch.eye(8, dtype=torch.float64)
     assert gaps.min() == pytest.approx(2 * math.sin(math.pi / 8))
     assert means[0].tolist() == [1.0, 0.0]
@@ -108,7 +108,7 @@ def test_a_flat_mixture_spreads_evenly_in_its_flat_and_nowhere_else() -> None:
     edge = math.sqrt(30 / 4000)
     assert spread[0] < (1 + edge) ** 2 * 1.03
     assert spread[29] > (1 - edge) ** 2 * 0.97
-    assert spread[30:].max() < 1e-5  # the rounding to a fine grid
+    assert spread[30:].max() < 1e-5  # only the rounding to a fine grid
     assert spread.sum().item() == pytest.approx(30, rel=4 * math.sqrt(2 / (30 * 4000)))
     assert torch.equal(points_of(flat_mixture())[0], points)
 

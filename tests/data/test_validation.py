@@ -1,4 +1,4 @@
-"""What is set aside to validate with: which images, of which sets, and that none is trained on."""
+"""Validation images: which ones are set aside, in which sets, and that training never sees them."""
 
 import itertools
 from pathlib import Path
@@ -22,7 +22,7 @@ from gansweep.data.validation import validation_count, validation_rows
 from gansweep.errors import UserError
 from gansweep.run.build import build_data
 
-TENTH = Digits(n_validation=None)  # read once for all tests here
+TENTH = Digits(n_validation=None)  # read once for all tests of this file
 
 
 def whole(data: DataSource, split: Split) -> Tensor:
@@ -43,20 +43,18 @@ def keys(images: Tensor) -> list[bytes]:
         (None, 60_000, 5_000),
         (None, 1_437, 143),
         (None, 100, 10),
-        (None, 99, 0),  # a score of 9 images says nothing
+        (None, 99, 0),  # a score of 9 images means nothing
         (None, 3, 0),
         (0, 60_000, 0),
         (7, 8, 7),
     ],
 )
-def test_a_tenth_is_set_aside_but_no_more_than_5000(
-    asked: int | None, n_train: int, count: int
-) -> None:
+def test_a_tenth_is_set_aside_but_at_most_5000(asked: int | None, n_train: int, count: int) -> None:
     assert validation_count(asked, n_train, "x") == count
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, True, "all", 8, 9])
-def test_what_is_no_such_number_is_refused(wrong: object) -> None:
+def test_an_invalid_number_is_refused(wrong: object) -> None:
     with pytest.raises(UserError, match=r"data\.n_validation="):
         validation_count(wrong, 8, "x")  # type: ignore[arg-type]
 
@@ -92,8 +90,8 @@ def test_no_validation_image_is_trained_on() -> None:
     assert set(keys(shown)) == set(trained)
 
 
-def test_without_a_validation_split_all_is_as_it_was() -> None:
-    """The order of an older run, whose record does not know the option."""
+def test_without_a_validation_split_the_order_does_not_change() -> None:
+    """The order of an older run, whose record does not have the option."""
     old, new = Digits(), Digits(n_validation=0)
     pairs = zip(
         old.train_batches(64, seed=5, device="cpu"),
@@ -104,7 +102,7 @@ def test_without_a_validation_split_all_is_as_it_was() -> None:
     assert old.n_validation == old.n_set_aside == 0 and old.undivided is old
 
 
-def test_undivided_is_the_whole_training_part_again() -> None:
+def test_undivided_has_all_training_images_again() -> None:
     again = TENTH.undivided
     assert again.fingerprint("train") == Digits().fingerprint("train")
     assert again.fingerprint("train") != TENTH.fingerprint("train")
@@ -151,7 +149,7 @@ def test_stacked_triples_are_made_of_the_base_sets_own_splits() -> None:
     assert StackedDigits(n_train=500).count("validation") == 0
 
 
-def test_points_to_validate_with_are_drawn_anew() -> None:
+def test_validation_points_are_drawn_separately() -> None:
     data = Ring(n_train=1000)
     assert (data.n_train, data.n_validation, data.n_set_aside) == (1000, 10_000, 0)
     assert not torch.equal(whole(data, "validation")[:500], whole(data, "test")[:500])
@@ -159,7 +157,7 @@ def test_points_to_validate_with_are_drawn_anew() -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """40 grey images in two class folders, one of which lies there three times."""
+    """40 grey images in two class folders; one image has three copies."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "photos"
     for k in range(40):
@@ -193,7 +191,7 @@ def test_a_small_folder_keeps_all_its_images_for_training(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("own_test", [False, True])
-def test_paired_folders_validate_on_counterparts(photos: Path, own_test: bool) -> None:
+def test_paired_folders_have_validation_pairs(photos: Path, own_test: bool) -> None:
     tests = {"test_root_a": photos, "test_root_b": photos} if own_test else {}
     options = {"image_size": 8, "workers": 0, "n_validation": 6, **tests}
     data = PairedFolders(photos, photos, **options)

@@ -1,4 +1,4 @@
-"""`gansweep generate`: pictures out of trained runs."""
+"""`gansweep generate`: pictures from trained runs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_without_a_label_there_is_a_column_for_each_class(
     assert images_in(tmp_path / "infogan.png") == (2, 10)
 
 
-def test_a_learnt_code_can_be_asked_for(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_a_value_of_a_learnt_code_can_be_generated(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
     assert command("generate", str(runs / "infogan"), "code=3", "n=4").code == 0
     assert images_in(tmp_path / "infogan-3.png") == (2, 2)
 
@@ -116,7 +118,7 @@ def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_
         ("absent", [], "is not a run"),
     ],
 )
-def test_mistakes_name_the_mend(
+def test_mistakes_name_the_fix(
     command: Command, runs: Path, run: str, words: list[str], message: str
 ) -> None:
     command("generate", str(runs / run), *words).is_refused_with(message)
@@ -132,7 +134,7 @@ def test_values_are_checked_before_pytorch_is_imported(tmp_path: Path, word: str
     assert done.stdout.strip() == "False"
 
 
-def test_help_is_there_without_a_run(command: Command) -> None:
+def test_help_works_without_a_run(command: Command) -> None:
     done = command("generate", "--help")
     assert done.code == 0 and "label=7 n=16 -o sevens.png" in done.out
     assert command("generate").code == 2

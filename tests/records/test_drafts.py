@@ -1,4 +1,4 @@
-"""What killed writers leave behind is swept, and nothing else."""
+"""Temporary files of killed writers are removed, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from gansweep.records.drafts import ABANDONED_SECONDS, drafted, remove_drafts
 
 
-def test_draft_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_draft_replaces_the_file_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with drafted(path) as draft:
         draft.write_text("old")
@@ -22,7 +22,7 @@ def test_draft_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_drafts_of_the_killed_are_removed_once_nobody_can_write_them_any_more(
+def test_drafts_of_killed_writers_are_removed_after_a_day(
     tmp_path: Path,
 ) -> None:
     kept = ["a.json", ".writer", ".writer.lock", ".gitignore", ".note.md.1", "features.pt.4242"]

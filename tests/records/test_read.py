@@ -48,7 +48,7 @@ def test_a_replaced_checkpoint_becomes_a_note(tmp_path: Path) -> None:
     assert run.notes == [note] and run.complete
 
 
-def test_a_damaged_config_and_an_empty_history_are_no_crash(tmp_path: Path) -> None:
+def test_a_damaged_config_and_an_empty_history_do_not_crash(tmp_path: Path) -> None:
     record = write_run(tmp_path / "a", status=None, scores={})
     record.config_path.write_text("model: [unclosed")
     (run,) = load([tmp_path])
@@ -65,7 +65,7 @@ def test_a_missing_measurement_is_a_gap_and_a_repeated_clock_counts_once(tmp_pat
     assert run.curves[FID].values == [29.0]
 
 
-def test_a_list_of_numbers_is_a_curve_but_no_score(tmp_path: Path) -> None:
+def test_a_list_of_numbers_is_a_curve_but_not_a_score(tmp_path: Path) -> None:
     counts = "mode_counts_2k"
     record = write_run(
         tmp_path / "a",
@@ -78,7 +78,7 @@ def test_a_list_of_numbers_is_a_curve_but_no_score(tmp_path: Path) -> None:
     assert run.scores() == [FID]
 
 
-def test_each_run_is_loaded_once_and_a_trackers_config_is_no_run(tmp_path: Path) -> None:
+def test_each_run_is_loaded_once_and_a_trackers_config_is_not_a_run(tmp_path: Path) -> None:
     record = write_run(tmp_path / "demo" / "a")
     files = record.directory / "wandb" / "offline-run" / "files"
     files.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Scores of runs that were evaluated after training: columns of their own, never mixed."""
+"""Scores of evaluations after training get separate columns."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def test_a_score_of_the_same_name_gets_a_column_that_says_what_differs(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "changed", "told"),
+    ("checkpoint", "changed", "difference"),
     [
         ("last.pt", {}, "(checkpoint last.pt)"),
         ("best.pt", {"n_real": 500}, "(n_real 500)"),
@@ -48,7 +48,7 @@ def test_a_score_of_the_same_name_gets_a_column_that_says_what_differs(tmp_path:
     ],
 )
 def test_evaluations_that_differ_never_share_a_column(
-    tmp_path: Path, checkpoint: str, changed: dict[str, int], told: str
+    tmp_path: Path, checkpoint: str, changed: dict[str, int], difference: str
 ) -> None:
     first, second = write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1)
     write_evaluation(first, {BIG: 5.0}, {BIG: BIG_PROTOCOL})
@@ -56,10 +56,10 @@ def test_evaluations_that_differ_never_share_a_column(
     board = leaderboard(load([tmp_path]))
     assert not board.refused
     columns = set(board.scores) - {FID}
-    if not told:
+    if not difference:
         assert columns == {BIG} and board.rows[0].last[BIG].values == (5.0, 4.0)
     else:
-        assert len(columns) == 2 and f"{BIG} {told}" in columns
+        assert len(columns) == 2 and f"{BIG} {difference}" in columns
 
 
 CONFIDENT, EVERY = {"min_confidence": 0.55}, {"counted": "every sample"}
@@ -77,7 +77,7 @@ ASKED = {"asked": "labels of the training split"}
         ("recall", {"n_fake": 2000, "n_real": 1437}, {"n_fake": 1437, "n_real": 1437}),
     ],
 )
-def test_scores_whose_rule_has_changed_share_no_column_with_those_of_before(
+def test_scores_with_a_changed_rule_share_no_column_with_older_ones(
     tmp_path: Path, word: str, before: dict[str, Any], now: dict[str, Any]
 ) -> None:
     for seed, changed in enumerate((before, now)):
@@ -89,7 +89,7 @@ def test_scores_whose_rule_has_changed_share_no_column_with_those_of_before(
     assert len(named) == 2 or [refusal.score for refusal in board.refused] == [*named]
 
 
-def test_of_evaluations_alike_the_newest_counts(tmp_path: Path) -> None:
+def test_the_newest_of_equal_evaluations_counts(tmp_path: Path) -> None:
     record = write_run(tmp_path / "a")
     for value in (5.0, 4.5):
         write_evaluation(record, {BIG: value}, {BIG: BIG_PROTOCOL})

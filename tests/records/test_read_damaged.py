@@ -1,4 +1,4 @@
-"""Records that were torn, damaged or made by somebody else: shown as damaged, never a crash."""
+"""Records that are incomplete, damaged or foreign are shown as damaged and never crash."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ESCAPE = "\x1b[2J\x1b]0;owned\x07"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A group of two runs, each with all that a record has."""
+    """A group of two runs, each with all files of a record."""
     group = tmp_path_factory.mktemp("made") / "group"
     for seed in range(2):
         record = lively_run(group / f"run-{seed}", "dcgan", seed, kimg=10)
@@ -49,7 +49,7 @@ def rewritten(path: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"command": "gansweep train 'model=gan"}, "command cannot be read (No closing quotation)"),
         ({"command": "rm -rf ~"}, "command does not start with gansweep train"),
@@ -67,17 +67,17 @@ def rewritten(path: Path, **changes: Any) -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_a_damaged_result_is_named_and_the_others_are_shown(
-    group: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str
+    group: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], reason: str
 ) -> None:
     rewritten(group / "run-1" / "result.json", **changes)
     good, bad = load([group])
     assert good.complete and (bad.status, bad.complete) == ("damaged", False)
-    assert bad.reason == f"damaged: result.json: {said}."
+    assert bad.reason == f"damaged: result.json: {reason}."
     page = write_report([group], group / "page.html").read_text()
     assert "result.json" in page and "run-0" in page
     assert main(["doctor", str(group)]) == 0
-    told = capsys.readouterr().out
-    assert "1 damaged" in told and "result.json" in told
+    output = capsys.readouterr().out
+    assert "1 damaged" in output and "result.json" in output
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(
     ids=lambda content: repr(content[:12]),
 )
 @pytest.mark.parametrize("file", ["result.json", "config.yaml"])
-def test_a_file_that_is_none_of_ours_is_named(group: Path, file: str, content: bytes) -> None:
+def test_a_file_with_foreign_content_is_named(group: Path, file: str, content: bytes) -> None:
     (group / "run-1" / file).write_bytes(content)
     bad = load([group])[1]
     assert bad.status == "damaged" and bad.reason.startswith(f"damaged: {file}: ")
@@ -109,7 +109,7 @@ def test_a_pipe_or_an_endless_file_is_not_read(group: Path, file: str) -> None:
             path.touch()
 
 
-def test_stray_pictures_are_passed_over(group: Path) -> None:
+def test_stray_pictures_are_skipped(group: Path) -> None:
     samples = group / "run-0" / "samples"
     known = RunRecord(group / "run-0").sample_grids()
     for name in ("1x.png", "².png", "9" * 200 + ".png", "-1.png", "1.5.png", "notes.txt"):
@@ -121,7 +121,7 @@ def test_stray_pictures_are_passed_over(group: Path) -> None:
     write_report([group], group / "page.html")
 
 
-def test_rows_of_the_history_that_are_none_are_noted(group: Path) -> None:
+def test_invalid_rows_of_the_history_are_noted(group: Path) -> None:
     record = RunRecord(group / "run-0")
     before = load([group])[0].curves[FID].kimg
     with open(record.history_path, "ab") as file:
@@ -174,7 +174,7 @@ def garbage() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("content", list(garbage()), ids=lambda content: repr(content[:20]))
-def test_a_lease_of_garbage_is_no_crash(tmp_path: Path, content: bytes) -> None:
+def test_a_lease_of_garbage_does_not_crash(tmp_path: Path, content: bytes) -> None:
     study = sweep_studies.make(tmp_path / "s")
     sweep_studies.begin(study)
     (tmp_path / "s" / "workers").mkdir(exist_ok=True)
@@ -203,8 +203,8 @@ def test_the_status_of_a_sweep_names_what_is_damaged(
         write_run(sweep / key, scores={FID: [3.0]}, sweep=entry)
     (sweep / "t0001" / "result.json").write_text("[1]")
     assert main(["status", str(sweep)]) == 0
-    told = capsys.readouterr().out
-    assert "damaged: t0001/result.json: it is not a mapping" in told and "\x1b" not in told
+    output = capsys.readouterr().out
+    assert "damaged: t0001/result.json: it is not a mapping" in output and "\x1b" not in output
     (sweep / "s.journal").unlink(missing_ok=True)
     for path in sweep.glob("*journal*"):
         path.write_bytes(b"garbage\n")
@@ -216,7 +216,7 @@ def test_the_status_of_a_sweep_names_what_is_damaged(
 
 @pytest.mark.parametrize("key", ["n_trials", "space", "overrides", "objective", "launcher", "name"])
 @pytest.mark.parametrize("value", [None, "abc", -1, [1], {"a": [1]}, True])
-def test_settings_of_another_kind_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+def test_settings_of_a_wrong_type_are_refused(tmp_path: Path, key: str, value: Any) -> None:
     from omegaconf import OmegaConf
 
     sweep_studies.make(tmp_path / "s")
@@ -232,7 +232,7 @@ OTHERS: list[Any] = [None, [], {}, "abc", -1, 1e308, True, "'", [["a"]], {"a": {
 
 
 def mangled(path: Path, content: bytes, rng: random.Random) -> bytes:
-    """The content cut, with a bit flipped or something put in; or a value of another kind in it."""
+    """The content cut, with a flipped bit or inserted bytes, or with a value of a wrong type."""
     where, flipped = rng.randrange(len(content)), 1 << rng.randrange(8)
     if rng.random() < 0.6:
         return swapped(path, content, rng)
@@ -247,7 +247,7 @@ def mangled(path: Path, content: bytes, rng: random.Random) -> bytes:
 
 
 def swapped(path: Path, content: bytes, rng: random.Random) -> bytes:
-    """The content with one value, however deep, taken out or replaced."""
+    """The content with one value at any depth removed or replaced."""
     text = content.decode()
     lines = text.splitlines() if path.suffix == ".jsonl" else [text]
     place = rng.randrange(len(lines))
@@ -265,7 +265,7 @@ def swapped(path: Path, content: bytes, rng: random.Random) -> bytes:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of keys to every value inside."""
+    """The path of keys to every value."""
     listed = enumerate(value) if isinstance(value, list) else ()
     for key, child in value.items() if isinstance(value, dict) else listed:
         yield (*path, key)

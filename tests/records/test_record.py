@@ -1,4 +1,4 @@
-"""The run record survives torn lines, full disks and readers at any moment."""
+"""The run record survives damaged lines, full disks and readers at any time."""
 
 import errno
 import json
@@ -38,7 +38,7 @@ def test_a_torn_last_line_is_skipped_with_a_warning(record: RunRecord) -> None:
         assert record.history() == [{"kimg": 1.0}]
 
 
-def test_writing_after_a_torn_line_spoils_no_other(record: RunRecord) -> None:
+def test_writing_after_a_torn_line_damages_no_other_line(record: RunRecord) -> None:
     with open(record.history_path, "wb") as file:
         file.write(b'{"kimg": 1.0}\n{"kimg": 2.0, "lo')
     record.append({"kimg": 3.0})
@@ -53,7 +53,7 @@ def test_not_a_number_is_stored_as_null(record: RunRecord) -> None:
     assert "NaN" not in text
 
 
-def test_result_is_replaced_whole_or_not_at_all(
+def test_result_is_replaced_completely_or_not_at_all(
     record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record.write_result({"status": "running", "kimg": 0.0})

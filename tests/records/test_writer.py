@@ -1,4 +1,4 @@
-"""One writer of a run: a second is refused, and who was taken for dead writes nothing more."""
+"""One writer of a run: a second one is refused, and a replaced one stops writing."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def record(tmp_path: Path) -> RunRecord:
 
 @pytest.fixture
 def suspended(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
-    """A record that another process took over from this one, which has just woken up."""
+    """A record that another process has taken over from this one while it was suspended."""
     claim(record.directory)
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_held", {})  # that is: another process
+        patch.setattr(writer, "_held", {})  # as another process would
         other = claim(record.directory, take=True)
         record.write_result({"status": "finished"})
         other.release()
@@ -89,7 +89,7 @@ HOW += ["samples", "tracker"]
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_who_was_taken_over_from_changes_nothing(suspended: RunRecord, how: str) -> None:
+def test_a_replaced_writer_changes_nothing(suspended: RunRecord, how: str) -> None:
     before = content(suspended.directory)
     with pytest.raises(SupersededError, match=rf"taken over by process {os.getpid()} on "):
         written(suspended, how)
@@ -108,7 +108,7 @@ def test_numbers_grow_with_every_claim(record: RunRecord) -> None:
     first = newest(record.directory)
     with record.claimed() as one:
         assert one.number == newest(record.directory) == first + 1
-        with record.claimed() as again:  # of the same process: one claim
+        with record.claimed() as again:  # the same process shares one claim
             assert again is one
         record.append({"kimg": 1.0})
     with record.claimed() as two:
@@ -121,10 +121,10 @@ def test_second_process_is_refused_with_the_holder_until_it_dies(
     holder = processes("-c", HOLDS, str(record.directory), stdin=-1)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     today = time.strftime("%Y-%m-%d")
-    told = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, started at {today}"
-    with pytest.raises(UserError, match=told):
+    refusal = rf"by process {holder.pid} on {re.escape(os.uname().nodename)}, started at {today}"
+    with pytest.raises(UserError, match=refusal):
         record.claimed()
-    with pytest.raises(UserError, match=told):  # rather than that it could be continued
+    with pytest.raises(UserError, match=refusal):  # not the message that the run can be continued
         records.new_directory(record.directory.parents[1], "group", "run", "gan")
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -133,7 +133,7 @@ def test_second_process_is_refused_with_the_holder_until_it_dies(
 
 
 def test_claim_that_expects_another_number_is_refused(record: RunRecord) -> None:
-    """A child that woke up after its attempt was settled."""
+    """A child that continues after its attempt was settled."""
     number = newest(record.directory)
     with record.claimed(after=number):
         pass
@@ -142,7 +142,7 @@ def test_claim_that_expects_another_number_is_refused(record: RunRecord) -> None
     assert newest(record.directory) == number + 1
 
 
-def test_claim_removes_the_drafts_of_who_was_killed(record: RunRecord) -> None:
+def test_claim_removes_the_drafts_of_killed_writers(record: RunRecord) -> None:
     drafts = [record.directory / ".result.json.4242", record.checkpoints / ".last.pt.4242"]
     drafts += [record.samples / ".000001000.png.4242"]
     for draft in drafts:
@@ -155,10 +155,10 @@ def test_claim_removes_the_drafts_of_who_was_killed(record: RunRecord) -> None:
 
 
 @pytest.mark.parametrize("how", ["last checkpoint", "history"])
-def test_write_that_was_suspended_within_the_lock_comes_to_nothing(
+def test_a_write_suspended_within_the_lock_is_lost(
     record: RunRecord, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its number was the newest when it looked, and whoever takes over waits no longer for it."""
+    """Its number was the newest when it checked; the next writer has stopped waiting for it."""
     monkeypatch.setattr(writer, "LOCK_SECONDS", 0.05)
     record.keep_last(b"good")
     check = writer.Claim.check
@@ -186,7 +186,7 @@ def test_evaluation_is_added_beside_a_writer_but_not_to_another_training(
     with record.claimed():
         number = newest(record.directory)
         record.append_evaluation({"a": 1}, number)
-        record.append({"kimg": 1.0})  # the writer is still the one
+        record.append({"kimg": 1.0})  # the writer has not changed
     with record.claimed():
         pass
     with pytest.raises(SupersededError, match="continued or trained again"):
@@ -202,7 +202,7 @@ def test_claim_of_a_directory_in_which_nothing_was_written_leaves_no_trace(tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_discarded_directory_of_who_was_taken_over_from_stays(
+def test_a_replaced_writer_cannot_discard_the_directory(
     suspended: RunRecord, tmp_path: Path
 ) -> None:
     claim(suspended.directory).discard()
@@ -212,7 +212,7 @@ def test_discarded_directory_of_who_was_taken_over_from_stays(
     assert not other.directory.exists()
 
 
-def test_name_of_a_run_that_began_and_ended_while_it_was_asked_for_is_refused(
+def test_a_name_is_refused_if_a_run_took_it_in_the_meantime(
     record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directories = iter([record.directory])
@@ -224,24 +224,24 @@ def test_name_of_a_run_that_began_and_ended_while_it_was_asked_for_is_refused(
         records.claim_new(record.directory.parents[1], "group", "run", "gan")
 
 
-def test_of_two_processes_that_begin_one_run_at_once_one_gets_it(
+def test_only_one_of_two_processes_starts_the_same_run(
     tmp_path: Path, processes: Processes
 ) -> None:
-    """And the other clears nothing away."""
+    """The other one removes nothing."""
     both = [processes("-c", BEGINS, str(tmp_path), stdin=-1, bufsize=1) for _ in range(2)]
     for number in range(16):
         for process in both:
             assert process.stdin is not None
             process.stdin.write("go\n")
-        said = [process.stdout.readline().split(maxsplit=1) for process in both if process.stdout]
-        assert sorted(words[0] for words in said) == ["got", "refused"], said
-        (why,) = (words[1] for words in said if words[0] == "refused")
+        lines = [process.stdout.readline().split(maxsplit=1) for process in both if process.stdout]
+        assert sorted(words[0] for words in lines) == ["got", "refused"], lines
+        (why,) = (words[1] for words in lines if words[0] == "refused")
         assert "is being written by process" in why or "already contains a run" in why
         assert RunRecord(tmp_path / "group" / f"run{number}").exists
 
 
 @pytest.mark.parametrize("name", [writer.FILE, writer.LOCK])
-def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_the_lock_is_refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     assert newest(tmp_path) == 0
     with pytest.raises(OSError, match="not a regular file"):
@@ -257,7 +257,7 @@ def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, name: s
         *(b'{"number": -1, "host": "", "pid": 1, "started": 1}',),
     ],
 )
-def test_garbage_for_a_number_is_no_number(tmp_path: Path, content: bytes) -> None:
+def test_garbage_in_place_of_a_number_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / writer.FILE).write_bytes(content)
     assert newest(tmp_path) == 0
     with claim(tmp_path) as ours:

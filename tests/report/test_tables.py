@@ -123,7 +123,7 @@ def test_the_terminal_shows_what_was_confirmed_then_the_best_trial_of_other_mode
     assert "wgan_gp (n_critic 1)" not in text
 
 
-def test_settings_too_long_for_a_name_stand_below_the_table_and_beside_the_latex(
+def test_long_settings_are_listed_below_the_table_and_with_the_latex(
     tmp_path: Path,
 ) -> None:
     for key, lr in (("t0000", 0.001), ("t0001", 0.002)):
@@ -138,7 +138,7 @@ def test_settings_too_long_for_a_name_stand_below_the_table_and_beside_the_latex
     assert "\ndcgan t0001 & 0.002" in latex
 
 
-def test_the_terminal_says_how_many_seeds_came_to_no_result(tmp_path: Path) -> None:
+def test_the_terminal_says_how_many_seeds_have_no_result(tmp_path: Path) -> None:
     write_run(tmp_path / "a", seed=0)
     write_run(tmp_path / "b", seed=1, status="diverged")
     line = leaderboard_text(leaderboard(load([tmp_path]))).splitlines()[2]

@@ -1,4 +1,4 @@
-"""scripts/figures: what a run came to is written where the guide's catalogue reads it."""
+"""scripts/figures writes results to the places where the guide's catalogue reads them."""
 
 import importlib.util
 import sys
@@ -32,7 +32,7 @@ def load(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(path).stem, TOP / "scripts" / path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -53,7 +53,7 @@ def test_figures_go_into_both_headers_and_from_there_into_the_catalogue(
     head = "# @package _global_\n# gansweep train experiment=digits_new\n"
     experiment = tmp_path / "experiment" / "digits_new.yaml"
     experiment.write_text(f"{head}budget_kimg: 1\n")
-    for _ in range(2):  # the second time it replaces what the first has written
+    for _ in range(2):  # the second time replaces the result of the first
         summary = f"{figures.seconds(RESULT)} s on one core of {figures.processor(RESULT)}"
         figures.state("digits_new", RESULT, f"{summary}: {figures.score(RESULT)}")
     assert experiment.read_text() == (

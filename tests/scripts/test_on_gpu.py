@@ -1,4 +1,4 @@
-"""scripts/on_gpu: each step has its time, and one that fails or hangs does not stop the others."""
+"""scripts/on_gpu: each step has a time limit; one that fails or hangs stops no other."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ def load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"scripts_{name}", SCRIPTS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -37,7 +37,7 @@ def test_a_step_that_fails_or_hangs_is_reported_and_the_next_one_runs(
 
     monkeypatch.setattr(on_gpu, "LEAST", 0)
     steps = [
-        step("fails", "print('told'); raise SystemExit(3)", 1),
+        step("fails", "print('printed'); raise SystemExit(3)", 1),
         step("hangs", "import time; print('began', flush=True); time.sleep(600)", 1),
         step("works", "print('5.0 s'); print()", 1),
     ]
@@ -45,7 +45,7 @@ def test_a_step_that_fails_or_hangs_is_reported_and_the_next_one_runs(
     found = on_gpu.run_all(steps, 12, tmp_path)
     assert time.monotonic() - began < 60
     assert [f["outcome"].split()[0] for f in found] == ["failed", "cut", "done"]
-    assert found[0]["rows"] == [("fails", "told")] and found[2]["rows"] == [("works", "5.0 s")]
+    assert found[0]["rows"] == [("fails", "printed")] and found[2]["rows"] == [("works", "5.0 s")]
     table = on_gpu.table("NVIDIA H200", found)
     assert table.startswith("## NVIDIA H200, Python ")
     assert "| works | `scripts/on_gpu`, works: done | 5.0 s |" in table
@@ -53,7 +53,7 @@ def test_a_step_that_fails_or_hangs_is_reported_and_the_next_one_runs(
     assert "== hangs\nbegan" in (tmp_path / "log.txt").read_text()
 
 
-def test_what_a_step_did_not_use_is_left_to_those_after_it(
+def test_time_that_a_step_did_not_use_goes_to_later_steps(
     on_gpu: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     step = on_gpu.Step("quick", 1, ["-c", ""], lambda log: [])
@@ -62,7 +62,7 @@ def test_what_a_step_did_not_use_is_left_to_those_after_it(
     assert limits[0] == "50" and int(limits[1]) > 80
 
 
-def test_rows_are_read_from_what_the_programs_leave(on_gpu: ModuleType, tmp_path: Path) -> None:
+def test_rows_are_read_from_the_reports_of_the_programs(on_gpu: ModuleType, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert on_gpu.run_rows(run) == [] and on_gpu.parity_rows(run / "none") == []
     run.mkdir()
@@ -83,7 +83,7 @@ def test_every_step_is_rehearsed_on_the_cpu_with_the_same_programs(
         assert step.words[0] == "-m" or Path(step.words[0]).is_file()
 
 
-def test_parity_sees_a_model_that_steps_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parity_finds_a_model_with_a_different_step(monkeypatch: pytest.MonkeyPatch) -> None:
     parity = load("parity")
     cpu = torch.device("cpu")
     assert parity.difference("gan", cpu)[0] == 0

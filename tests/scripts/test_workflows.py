@@ -1,4 +1,4 @@
-"""The workflows of .github/workflows: what they run is there, and a release needs no password."""
+"""The workflows run only scripts that exist, and a release needs no password."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table of classes that conditional runs were asked for and that were seen."""
+"""The table of requested and seen classes of conditional runs."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def figures_of(directory: Path) -> list[Figure]:
     return confusions(variants(leaderboard(load([directory]))))
 
 
-def test_a_cell_is_the_share_of_what_was_asked_for_and_the_mean_of_the_seeds(
+def test_a_cell_is_the_share_of_the_requested_class_and_the_mean_over_seeds(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "0", [8, 2, 0, 10])
@@ -48,14 +48,14 @@ def test_a_cell_is_the_share_of_what_was_asked_for_and_the_mean_of_the_seeds(
     assert figure.note == "Most often confused: <dog> seen as cat in 12%; cat seen as <dog> in 10%."
 
 
-def test_a_class_that_was_never_asked_for_has_an_empty_row(tmp_path: Path) -> None:
+def test_a_class_that_was_never_requested_has_an_empty_row(tmp_path: Path) -> None:
     write(tmp_path / "0", [20, 0, 0, 0])
     (figure,) = figures_of(tmp_path)
     assert figure.data[0]["z"] == [[1.0, 0.0], [None, None]]
     assert figure.note == "No class is confused with another one."
 
 
-def test_of_several_tables_that_of_the_most_samples_is_shown(tmp_path: Path) -> None:
+def test_the_table_with_the_most_samples_is_shown(tmp_path: Path) -> None:
     record = write(tmp_path / "0", [8, 2, 0, 10])
     more = "confusion_digitsnet_2k"
     write_evaluation(record, {more: [900, 100, 0, 1000]}, {more: asked_and_seen(n_fake=2000)})
@@ -63,7 +63,7 @@ def test_of_several_tables_that_of_the_most_samples_is_shown(tmp_path: Path) -> 
     assert figure.data[0]["z"][0] == pytest.approx([0.9, 0.1])
 
 
-def test_many_classes_are_coloured_without_words(tmp_path: Path) -> None:
+def test_many_classes_are_coloured_without_numbers(tmp_path: Path) -> None:
     counts = [10 * (i == j) for i in range(20) for j in range(20)]
     write(tmp_path / "0", counts, class_names=None, n_fake=200)
     (figure,) = figures_of(tmp_path)

@@ -1,4 +1,4 @@
-"""Fidelity against diversity, FID with its errors, and warnings of too few samples."""
+"""Figures of fidelity, diversity and FID with its errors; warnings about too few samples."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def board_of(directory: Path) -> Board:
     return leaderboard(load([directory]))
 
 
-def test_fid_infinity_and_the_interval_stand_beside_their_fid(tmp_path: Path) -> None:
+def test_fid_infinity_and_the_interval_are_shown_with_their_fid(tmp_path: Path) -> None:
     evaluated(tmp_path, "dcgan", 5.0, 3.0, error=0.4)
     evaluated(tmp_path, "gan", 9.0, 6.5, error=0.6, endless_error=0.7)
     board = board_of(tmp_path)
@@ -67,7 +67,7 @@ def test_fid_infinity_and_the_interval_stand_beside_their_fid(tmp_path: Path) ->
     assert bars == [[pytest.approx(0.4)], None, [pytest.approx(0.6)], [pytest.approx(0.7)]]
 
 
-def test_fid_infinity_of_another_protocol_or_checkpoint_is_not_taken(tmp_path: Path) -> None:
+def test_fid_infinity_of_another_protocol_or_checkpoint_is_not_used(tmp_path: Path) -> None:
     record = write_run(tmp_path / "a")
     other = {INFINITY: FIDS[INFINITY] | {"n_real": 10}}
     write_evaluation(record, {INFINITY: 3.0}, other)
@@ -77,7 +77,7 @@ def test_fid_infinity_of_another_protocol_or_checkpoint_is_not_taken(tmp_path: P
     assert measured_with(run, BIG, "fid_infinity") is None
 
 
-def test_biases_that_differ_by_more_than_the_scores_are_told_with_the_numbers(
+def test_biases_that_differ_by_more_than_the_scores_are_reported(
     tmp_path: Path,
 ) -> None:
     evaluated(tmp_path, "dcgan", 5.0, 4.0)
@@ -87,13 +87,13 @@ def test_biases_that_differ_by_more_than_the_scores_are_told_with_the_numbers(
     assert "dcgan and gan differ by 0.5, their biases by 1.5, which reverses the order" in sentence
 
 
-def test_like_biases_and_large_differences_are_passed_over(tmp_path: Path) -> None:
+def test_equal_biases_and_large_differences_are_not_reported(tmp_path: Path) -> None:
     evaluated(tmp_path, "dcgan", 5.0, 4.0, error=0.2)
     evaluated(tmp_path, "gan", 9.0, 7.5, error=0.2)
     assert cautions(board_of(tmp_path)) == []
 
 
-def test_a_difference_within_the_errors_is_told(tmp_path: Path) -> None:
+def test_a_difference_within_the_errors_is_reported(tmp_path: Path) -> None:
     evaluated(tmp_path, "dcgan", 5.0, None, error=0.3)
     evaluated(tmp_path, "gan", 5.4, None, error=0.4)
     evaluated(tmp_path, "wgan_gp", 7.0, None, error=0.4)
@@ -104,7 +104,7 @@ def test_a_difference_within_the_errors_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_few_samples_for_the_width_of_the_features_are_told(tmp_path: Path) -> None:
+def test_few_samples_for_the_width_of_the_features_are_reported(tmp_path: Path) -> None:
     wide = {FID: protocol("fid", "minimize", n_fake=5000, feature_width=2048)}
     write_run(tmp_path / "a", protocols=wide)
     (sentence,) = cautions(board_of(tmp_path))
@@ -112,7 +112,7 @@ def test_few_samples_for_the_width_of_the_features_are_told(tmp_path: Path) -> N
     assert "metrics.n_fake=20480" in sentence
 
 
-def test_fidelity_stands_against_the_diversity_of_the_same_protocol(tmp_path: Path) -> None:
+def test_fidelity_is_drawn_against_the_diversity_of_the_same_protocol(tmp_path: Path) -> None:
     stated = {
         "precision_a": protocol("precision", "maximize"),
         "recall_a": protocol("recall", "maximize"),

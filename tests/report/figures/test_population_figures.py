@@ -1,4 +1,4 @@
-"""Populations: the schedules that they found, and whose weights the best member has."""
+"""Populations: their schedules, and the origin of the best member's weights."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def test_the_lineage_of_weights_goes_through_every_takeover(tmp_path: Path) -> N
     assert [s.member for s in lineage(members["t0"], members)] == ["t0", "t1", "t2", "t0"]
 
 
-def test_takeovers_are_told_in_their_order(tmp_path: Path) -> None:
+def test_takeovers_are_listed_in_their_order(tmp_path: Path) -> None:
     write_population(tmp_path)
     assert takeovers(trials_of(load([tmp_path]))) == [
         "t1 took over t0 at 20 kimg",
@@ -82,7 +82,7 @@ def test_a_population_is_one_search_and_has_no_expected_best(tmp_path: Path) -> 
     assert section(tmp_path, "budget") is None
 
 
-def test_a_setting_by_name_has_levels_and_one_that_never_changed_no_figure(tmp_path: Path) -> None:
+def test_a_categorical_setting_has_levels_and_a_constant_one_has_no_figure(tmp_path: Path) -> None:
     for key, kind in (("t0", "hinge"), ("t1", "wasserstein")):
         schedule = [step(0, 0.1, loss=kind), step(10, 0.1, None, loss="hinge")]
         write_trial(tmp_path, key, 9.0, schedule=schedule, kimg=20.0)
@@ -92,7 +92,7 @@ def test_a_setting_by_name_has_levels_and_one_that_never_changed_no_figure(tmp_p
     assert found.note.endswith("were its own throughout.")
 
 
-def test_a_member_whose_source_is_gone_starts_at_its_takeover(tmp_path: Path) -> None:
+def test_a_member_without_its_source_starts_at_its_takeover(tmp_path: Path) -> None:
     write_trial(tmp_path, "t0", 5.0, schedule=[step(0, 0.1), step(10, 0.2, "t9")], kimg=20.0)
     (trial,) = trials_of(load([tmp_path]))
     assert [(s.member, s.start) for s in lineage(trial, {"t0": trial})] == [("t0", 10)]

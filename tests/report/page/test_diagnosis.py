@@ -1,4 +1,4 @@
-"""The doctor's findings, the game and the ends of runs on the page."""
+"""The page's sections on the doctor's findings, the game, and how runs ended."""
 
 from pathlib import Path
 
@@ -66,13 +66,13 @@ def test_a_finding_comes_with_its_curve_the_judged_stretch_and_the_commands(
     assert text.index('id="diagnosis"') < text.index('id="curves"')
 
 
-def test_healthy_runs_are_called_so(tmp_path: Path, findings: None) -> None:
+def test_healthy_runs_are_called_healthy(tmp_path: Path, findings: None) -> None:
     write_run(tmp_path / "a")
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "The numbers of these runs show none of the known failures." in text
 
 
-def test_what_no_number_of_the_runs_can_show_is_told_once_for_all(tmp_path: Path) -> None:
+def test_rules_that_no_run_can_be_judged_by_are_listed_once(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / str(seed), seed=seed)
     board = leaderboard(load([tmp_path]))
@@ -106,7 +106,7 @@ def test_the_game_is_shown_only_where_it_was_recorded(tmp_path: Path) -> None:
     assert "balance" not in shown and "critic" not in shown
 
 
-def test_a_ratio_of_nearly_nothing_does_not_flatten_the_rest(tmp_path: Path) -> None:
+def test_a_division_by_almost_0_does_not_flatten_the_rest(tmp_path: Path) -> None:
     record = write_run(tmp_path / "a")
     for kimg, ratio in ((1.0, 0.2), (2.0, -15.0)):
         record.append({"kimg": kimg, "seconds": 1.0, "overfit/r_v": ratio})
@@ -115,7 +115,7 @@ def test_a_ratio_of_nearly_nothing_does_not_flatten_the_rest(tmp_path: Path) -> 
     assert figure.layout["yaxis"]["range"] == [-1.0, 2.0] and "division by almost 0" in figure.note
 
 
-def test_a_run_that_a_rule_stopped_is_ranked_and_its_rule_and_reason_are_told(
+def test_a_run_that_a_rule_stopped_is_ranked_and_shown_with_rule_and_reason(
     tmp_path: Path,
 ) -> None:
     reason = "fid_digitsnet_2k_train has not improved by 2 % for 50 kimg (at 90.0 kimg)"

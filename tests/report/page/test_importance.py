@@ -66,7 +66,7 @@ def test_a_setting_that_only_the_model_decides_counts_as_the_model(tmp_path: Pat
 def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_path: Path) -> None:
     outcomes: list[tuple[dict[str, Any], float, str]] = []
     for number in range(24):
-        # the diverged trials showed the lowest value before they diverged
+        # the diverged trials had the lowest values before they diverged
         fails = number % 2 == 0
         value, status = (1.0, "diverged") if fails else (20.0 + number / 100, "finished")
         outcomes.append(({"lr": 1.0 if fails else 0.1, "other": number % 4}, value, status))
@@ -76,7 +76,7 @@ def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_pa
     assert found.shares["lr"] > 0.9
 
 
-def test_few_trials_give_no_importance_but_the_reason(tmp_path: Path) -> None:
+def test_few_trials_give_a_reason_instead_of_importance(tmp_path: Path) -> None:
     outcomes = [({"lr": n / 10}, float(n), "finished") for n in range(5)]
     found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
     assert found.shares == {} and "5 trials" in found.reason and "too few" in found.reason
@@ -96,7 +96,7 @@ def test_outcomes_drawn_at_random_are_seldom_explained(tmp_path: Path) -> None:
 
 
 def fanova(outcomes: list[tuple[dict[str, Any], float, str]]) -> list[str]:
-    """The parameters by Optuna's importance, the largest first."""
+    """The parameters by Optuna's importance, largest first."""
     choice = optuna.distributions.CategoricalDistribution
     lr = optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True)
     weight = optuna.distributions.FloatDistribution(0.1, 100, log=True)

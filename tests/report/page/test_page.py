@@ -78,7 +78,7 @@ def page(path: Path) -> Page:
     return Page(path)
 
 
-def test_the_page_loads_nothing_from_anywhere(page: Page) -> None:
+def test_the_page_loads_nothing_from_the_network(page: Page) -> None:
     loading = {"src", "srcset", "href", "data", "poster", "action", "background"}
     for tag, attributes in page.tags:
         for name in loading & attributes.keys():
@@ -87,7 +87,7 @@ def test_the_page_loads_nothing_from_anywhere(page: Page) -> None:
     assert "url(" not in page.styles and "@import" not in page.styles
 
 
-def test_the_policy_allows_the_pages_own_scripts_alone(page: Page) -> None:
+def test_the_policy_allows_only_the_pages_own_scripts(page: Page) -> None:
     (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
     assert policy and "default-src 'none'" in policy and "script-src 'unsafe" not in policy
     blocks = zip(page.all("script"), page.scripts, strict=True)
@@ -111,7 +111,7 @@ def test_the_protocols_table_leaves_out_what_all_have_in_common(page: Page) -> N
     assert text.count("89ab0123") == 1
 
 
-def test_the_page_tells_the_whole_sweep(page: Page) -> None:
+def test_the_page_shows_the_whole_sweep(page: Page) -> None:
     text = " ".join(page.text.split())
     for words in (
         "wgan_gp (lr 0.0003",
@@ -200,7 +200,7 @@ def test_modes_carry_the_names_that_their_protocol_gives_them(tmp_path: Path) ->
     assert figure.note == "No dog and no <i> among 12 samples."
 
 
-def test_of_several_mode_counts_those_over_the_most_samples_are_shown(tmp_path: Path) -> None:
+def test_the_mode_counts_with_the_most_samples_are_shown(tmp_path: Path) -> None:
     write_counts(tmp_path / "a", [6, 6, 0], None)
     counted = protocol("mode_counts", None, n_fake=1000)
     record = RunRecord(tmp_path / "a")
@@ -239,7 +239,7 @@ def test_an_axis_spaces_numbers_by_ratio_and_marks_what_is_not_set() -> None:
     assert (names.height("gan"), names.height("wgan")) == (0.0, 1.0)
 
 
-def test_labels_of_an_axis_keep_apart() -> None:
+def test_labels_of_an_axis_do_not_overlap() -> None:
     axis = axis_of("lr", [1.0, 1.01, 1.5, 1.99, 2.0])
     assert list(axis.ticks.values()) == ["1", "2", "1.5"]
 
@@ -310,7 +310,7 @@ def test_runs_that_have_no_score_at_all_still_make_a_page(tmp_path: Path) -> Non
     assert "No run has finished" in text and "No run has recorded a score" in text
 
 
-def test_a_torn_sample_grid_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_an_incomplete_sample_grid_is_replaced_by_the_one_before(tmp_path: Path) -> None:
     record = lively_run(tmp_path / "a", "dcgan", 0)
     newest = record.sample_grids()[-1][1]
     newest.write_bytes(newest.read_bytes()[:100])
@@ -319,13 +319,13 @@ def test_a_torn_sample_grid_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert "nearest real images" in (sheet["alt"] or "") and "60 kimg" in (sheet["alt"] or "")
 
 
-def test_the_command_to_rerun_is_the_records(tmp_path: Path) -> None:
+def test_the_command_to_rerun_comes_from_the_record(tmp_path: Path) -> None:
     write_run(tmp_path / "a", command="gansweep train 'model.betas=[0.5, 0.9]'")
     (run,) = load([tmp_path])
     assert rerun_command(run) == "gansweep train 'model.betas=[0.5, 0.9]'"
 
 
-def test_run_without_a_command_says_why(tmp_path: Path) -> None:
+def test_a_run_without_a_command_says_why(tmp_path: Path) -> None:
     write_run(tmp_path / "a", command="", no_command="No one command does: t0003 was copied.")
     write_run(tmp_path / "b", command="")
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
@@ -357,5 +357,5 @@ def test_a_browser_draws_every_plot_without_an_error_or_a_request(
     assert len(re.findall(r'<svg class="main-svg"', dom)) >= plots
     # a blocked request, a blocked script and an exception are each a line of the console
     assert "CONSOLE" not in done.stderr, done.stderr
-    # a learning rate of "240µ" has a unit that nobody knows
+    # "240µ" is no readable learning rate
     assert not re.search(r">[\d.]+[kMGµmn]</text>", dom)

@@ -13,7 +13,8 @@ import pytest
 from places import TOP
 
 SCRIPTS = TOP / "scripts" / "benchmarks"
-QUICK_START_SECONDS = 0.05  # of Python, on the two cores that the engine's 0.5 s are promised for
+# a start of Python, on the two cores for which the engine's limit of 0.5 s holds
+QUICK_START_SECONDS = 0.05
 
 
 @pytest.fixture
@@ -26,18 +27,18 @@ def utilisation(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return utilisation
 
 
-def test_share_of_workers_who_wait_for_one_another(utilisation: ModuleType) -> None:
-    # two batches of two, 3 + 2 seconds long, hold 4 + 4 seconds of work; the last batch counts not
+def test_share_of_workers_that_wait_for_each_batch(utilisation: ModuleType) -> None:
+    # two batches of two take 3 + 2 seconds and contain 8 seconds of work; the last does not count
     assert utilisation.synchronous_share([1, 3, 2, 2, 5], workers=2) == pytest.approx(8 / 10)
 
 
-def test_share_counts_from_the_last_worker_to_begin_to_the_last_trial(
+def test_share_counts_from_the_start_of_the_last_worker_to_the_last_trial(
     utilisation: ModuleType,
 ) -> None:
     trials = [
         utilisation.Slept("a", 0, 4),
         utilisation.Slept("b", 1, 2),
-        utilisation.Slept("b", 3, 5),  # after a second with nothing to do
+        utilisation.Slept("b", 3, 5),  # after a second without work
         utilisation.Slept("a", 4, 6),
         utilisation.Slept("b", 5, 9),
     ]
@@ -47,7 +48,7 @@ def test_share_counts_from_the_last_worker_to_begin_to_the_last_trial(
 
 
 @pytest.mark.slow
-def test_workers_stay_busy_where_trials_differ_in_length(
+def test_workers_stay_busy_when_trials_differ_in_length(
     utilisation: ModuleType, tmp_path: Path
 ) -> None:
     slowness = [seconds_to_start_python() / QUICK_START_SECONDS]
