@@ -7,6 +7,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 from sweep_studies import NO_CONFIRMATION, ONE, begin, finish_with, make, pruner
 
+from gansweep.engine.attempt import start
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import seconds_left
 from gansweep.search.trials import SECONDS_BEFORE, StudyView, is_begun, trials_of
@@ -32,7 +33,7 @@ def interrupted(directory: Path) -> SweepStudy:
     planned = other.planned_trial()
     assert planned is not None
     other.trials.enqueue_trial(planned[0], user_attrs=planned[1])
-    second = other.start(other.trials, other.trials.trials[-1], "other")
+    second = start(other, other.trials, other.trials.trials[-1], "other")
     other.suggest(second)
     finish_with(other, second, fid=1.0)
     assert waiting.state == TrialState.WAITING

@@ -1,17 +1,25 @@
-"""One try at a trial or at a confirmation run, and the runs that it consists of."""
+"""One attempt at a trial or at a confirmation run: how it starts, and which runs it consists of."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from gansweep.engine.confirm import confirmation
+from gansweep.engine.finish_attempt import pin_recorded
 from gansweep.engine.lease.locks import Lease
-from gansweep.search.population import PlannedRun
+from gansweep.records.record import RunRecord
+from gansweep.search.population import PlannedRun, open_record
+from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings
+from gansweep.search.trials import trials_of
+
+if TYPE_CHECKING:
+    from gansweep.engine.study import SweepStudy
 
 
 @dataclass
@@ -57,3 +65,64 @@ class Attempt:
 def run_names(key: str, seeds: int) -> list[str]:
     """The runs of trial `key`: one of its own name, or one for each seed."""
     return [key] if seeds == 1 else [f"{key}-s{i}" for i in range(seeds)]
+
+
+def start(sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
+    """Start a queued attempt for a worker; call it under the storage's lock.
+
+    study: that of the trials, or of the confirmation runs.
+    """
+    lease = Lease(sweep.lease_path(study, waiting.number), worker)
+    try:
+        if study is sweep.trials:
+            return _of_trial(sweep, waiting, worker, lease)
+        return _of_confirmation(sweep, waiting, worker, lease)
+    except BaseException:
+        lease.release()
+        raise
+
+
+def _of_trial(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
+    key = waiting.user_attrs["key"]
+    number = int(key.partition("-")[0][1:])
+    sweep.trials.sampler = make_sampler(sweep.settings, sweep.space, number)
+    if sweep.population is not None:
+        open_record(RunRecord(sweep.run_dir(sweep.population.member_of(key))), key)
+    pin_recorded(sweep, waiting)
+    trial = _asked(sweep.trials, waiting, worker)
+    return _attempt("trial", sweep.trials, waiting, trial, lease)
+
+
+def _of_confirmation(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
+    trial, attrs = _asked(sweep.confirms, waiting, worker), waiting.user_attrs
+    attempt = _attempt("confirm", sweep.confirms, waiting, trial, lease)
+    trials = trials_of(sweep.trials)
+    c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
+    attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
+    return attempt
+
+
+def _asked(study: Study, waiting: FrozenTrial, worker: str) -> Trial:
+    """The queued trial, running: what Study.ask does, for this one."""
+    study._thread_local.cached_all_trials = None
+    taken = study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+    assert taken, "only the holder of the lock asks"
+    trial = Trial(study, waiting._trial_id)
+    if waiting.user_attrs.get("worker") != worker:
+        trial.set_user_attr("worker", worker)
+    return trial
+
+
+def _attempt(role: str, study: Study, waiting: FrozenTrial, trial: Trial, lease: Lease) -> Attempt:
+    attrs = waiting.user_attrs
+    return Attempt(
+        role=role,
+        key=attrs["key"],
+        number=attrs["attempt"],
+        params={},
+        runs=[],
+        trial=trial,
+        study=study,
+        lease=lease,
+        taken_from=attrs.get("source"),
+    )

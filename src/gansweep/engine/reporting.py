@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+    from gansweep.records.record import RunRecord
     from gansweep.search.settings import Settings
 
 # that a child waits at most, once in an outage: then it goes on, and hears the answer next time
@@ -40,6 +41,27 @@ def report_value(
     reported.add(step)
     trial.report(value, step)
     return settings.pruner["name"] != "none" and trial.should_prune()
+
+
+def report_rows(settings: Settings, record: RunRecord, trial: Trial, reported: set[int]) -> bool:
+    """Report the scores that a run's record has already; as `report_score`, of the last of them."""
+    history, unpromising = record.history(), False
+    protocols, judged_by = protocols_in(history), (record.result() or {}).get("objective")
+    for row in history:
+        name = settings.objectives[0].find(row, protocols, judged_by)
+        if name is None or not isinstance(row[name], (int, float)):
+            continue
+        if settings.step(row["kimg"]) not in reported:
+            unpromising = report_score(settings, trial, reported, row["kimg"], row[name])
+    return unpromising
+
+
+def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """score's full name -> protocol, from the rows of a run's history."""
+    found: dict[str, Any] = {}
+    for row in history:
+        found.update(row.get("protocol") or {})
+    return found
 
 
 class Reporter:

@@ -18,33 +18,29 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.engine import failures
-from gansweep.engine.attempt import Attempt, run_names
+from gansweep.engine.attempt import Attempt, run_names, start
 from gansweep.engine.confirm import (
     Confirmation,
-    confirmation,
     confirmations,
     group_of,
     params_of,
     winners,
 )
 from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
-from gansweep.engine.finish_attempt import finish, pin_recorded, queue_failed, recorded_params
-from gansweep.engine.lease.locks import Lease, is_alive
-from gansweep.engine.reporting import report_score, report_value
+from gansweep.engine.finish_attempt import finish, queue_failed, recorded_params
+from gansweep.engine.lease.locks import is_alive
+from gansweep.engine.reporting import report_rows, report_score, report_value
 from gansweep.engine.storage.storage import Storage, keep_name, open_storage
 from gansweep.errors import UserError
 from gansweep.judging.outcome import Outcome, outcome_of
 from gansweep.judging.statuses import ENDED_WELL
 from gansweep.records.drafts import remove_drafts
-from gansweep.records.notation import short_names
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import stored_settings
-from gansweep.search.domains import override_text
 from gansweep.search.enqueue import Earlier
-from gansweep.search.population import PlannedRun, open_record
+from gansweep.search.population import PlannedRun
 from gansweep.search.pruning import PeerPruner, make_pruner
 from gansweep.search.queue import Planned, Queue
-from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
 from gansweep.search.trials import trials_of
@@ -139,7 +135,7 @@ class SweepStudy:
                 study.enqueue_trial(new[0], user_attrs={**new[1], "worker": worker})
                 waiting = self._waiting(study)
             if waiting is not None:
-                return self.start(study, waiting, worker)
+                return start(self, study, waiting, worker)
             if not self.trials_ended():
                 return None
         return None
@@ -250,32 +246,13 @@ class SweepStudy:
         """
         if attempt.role != "trial":
             return False
-        return self._report_record(attempt.trial, attempt.key, attempt.reported)
+        return self._report_rows(attempt.trial, attempt.key, attempt.reported)
 
-    def _report_record(self, trial: Trial, key: str, reported: set[int]) -> bool:
+    def _report_rows(self, trial: Trial, key: str, reported: set[int]) -> bool:
         if self.settings.compares_seeds or self.population is not None:
             return False
         record = RunRecord(self.run_dir(self.run_names(key)[0]))
-        history, unpromising = record.history(), False
-        protocols = protocols_in(history)
-        for row in history:
-            name = self.objective.find(row, protocols, (record.result() or {}).get("objective"))
-            if name is None or not isinstance(row[name], (int, float)):
-                continue
-            if self.settings.step(row["kimg"]) not in reported:
-                unpromising = report_score(self.settings, trial, reported, row["kimg"], row[name])
-        return unpromising
-
-    def described(self, trial: FrozenTrial) -> list[str]:
-        """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""
-        found = {p.key: p for p in self.space.parameters if p.name in trial.params}
-        names = short_names(self.space.keys())
-        words = []
-        for key, parameter in found.items():
-            value = parameter.domain.decode(trial.params[parameter.name])
-            text = f"{value:.3g}" if isinstance(value, float) else override_text(value)
-            words.append(text if key == "model" else f"{names[key]}={text}")
-        return words
+        return report_rows(self.settings, record, trial, reported)
 
     def _study(self, name: str, pruner: optuna.pruners.BasePruner) -> Study:
         try:
@@ -325,49 +302,6 @@ class SweepStudy:
         """What the study keeps with the first attempt at a confirmation run."""
         return {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
 
-    def start(self, study: Study, waiting: FrozenTrial, worker: str) -> Attempt:
-        """Begin a queued attempt, for that worker; call it under the storage's lock."""
-        lease = Lease(self.lease_path(study, waiting.number), worker)
-        try:
-            return self._started(study, waiting, worker, lease)
-        except BaseException:
-            lease.release()
-            raise
-
-    def _started(self, study: Study, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
-        if study is self.trials:
-            number = int(waiting.user_attrs["key"].partition("-")[0][1:])
-            study.sampler = make_sampler(self.settings, self.space, number)
-            if self.population is not None:
-                key = waiting.user_attrs["key"]
-                open_record(RunRecord(self.run_dir(self.population.member_of(key))), key)
-        attrs = waiting.user_attrs
-        if study is self.trials:
-            pin_recorded(self, waiting)
-        study._thread_local.cached_all_trials = None  # what follows is Study.ask, for this trial
-        taken = self.storage.optuna.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
-        assert taken, "only the holder of the lock asks"
-        trial = Trial(study, waiting._trial_id)
-        if attrs.get("worker") != worker:
-            trial.set_user_attr("worker", worker)
-        attempt = Attempt(
-            role="trial" if study is self.trials else "confirm",
-            key=attrs["key"],
-            number=attrs["attempt"],
-            params={},
-            runs=[],
-            trial=trial,
-            study=study,
-            lease=lease,
-            taken_from=attrs.get("source"),
-        )
-        if attempt.role == "confirm":
-            c = confirmation(
-                trials_of(self.trials), attrs["of"], attrs["seed"], self.space, self.settings
-            )
-            attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
-        return attempt
-
     def lease_path(self, study: Study, number: int) -> Path:
         """The lease of whoever works on Optuna's trial `number` of the study."""
         name = "trials" if study is self.trials else "confirm"
@@ -389,7 +323,7 @@ class SweepStudy:
         key = trial.user_attrs["key"]
         if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
             # the others are measured against its curve, whose end was not reported yet
-            self._report_record(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
+            self._report_rows(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
             trial = self.storage.optuna.get_trial(trial._trial_id)
         finish(self, study, trial, ended, reason)
 
@@ -401,14 +335,6 @@ class SweepStudy:
 
     def _seed_words(self, seed: int | None) -> list[str]:
         return [] if seed is None else [f"seed={seed}"]
-
-
-def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """score's full name -> protocol, from the rows of a run's history."""
-    found: dict[str, Any] = {}
-    for row in history:
-        found.update(row.get("protocol") or {})
-    return found
 
 
 def best_of(earlier: Path) -> Iterator[Earlier]:

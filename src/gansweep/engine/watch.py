@@ -9,10 +9,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.engine.confirm import front
-from gansweep.engine.study import SweepStudy, protocols_in
+from gansweep.engine.reporting import protocols_in
+from gansweep.engine.study import SweepStudy
 from gansweep.judging.constraints import broken
 from gansweep.judging.statuses import ENDED_WELL
+from gansweep.records.notation import short_names
 from gansweep.records.record import RunRecord
+from gansweep.search.domains import override_text
 from gansweep.search.trials import is_begun, trials_of
 
 WAITS = ("waiting", "interrupted")
@@ -123,7 +126,18 @@ class Watch:
             return f"seed={trial.user_attrs['seed']} of {of}"
         source = trial.user_attrs.get("from")
         taken = [] if source is None else [f"from {source}"]
-        return " ".join([*self.study.described(trial), *taken])
+        return " ".join([*self._described(trial), *taken])
+
+    def _described(self, trial: FrozenTrial) -> list[str]:
+        """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""
+        found = {p.key: p for p in self.study.space.parameters if p.name in trial.params}
+        names = short_names(self.study.space.keys())
+        words = []
+        for key, parameter in found.items():
+            value = parameter.domain.decode(trial.params[parameter.name])
+            text = f"{value:.3g}" if isinstance(value, float) else override_text(value)
+            words.append(text if key == "model" else f"{names[key]}={text}")
+        return words
 
     def _history(self, record: RunRecord) -> list[dict[str, Any]]:
         try:

@@ -34,11 +34,11 @@ from gansweep.engine.leaderboard import write_leaderboard
 from gansweep.engine.lease.gpus import GpuShare, GpuTurns
 from gansweep.engine.lease.locks import Lease, remove_dead
 from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, WorkerFile, is_cancelled
-from gansweep.engine.reporting import Reporter
+from gansweep.engine.reporting import Reporter, protocols_in
 from gansweep.engine.server import ServerDiedError, TrialServer
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outage
-from gansweep.engine.study import SweepStudy, protocols_in
+from gansweep.engine.study import SweepStudy
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.search.population import PlannedRun, is_untouched

@@ -14,8 +14,10 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
+from gansweep.engine.attempt import start
 from gansweep.engine.confirm import params_of
-from gansweep.engine.study import UNFINISHED, SweepStudy, protocols_in
+from gansweep.engine.reporting import protocols_in
+from gansweep.engine.study import UNFINISHED, SweepStudy
 from gansweep.judging.outcome import outcome_of
 from gansweep.records.record import RunRecord
 from gansweep.search.population import Population, units_of
@@ -85,7 +87,7 @@ def _tell_ended(sweep: SweepStudy, study: Study) -> None:
             continue
         if sweep.population is not None and study is sweep.trials and not _is_at(waiting, records):
             continue
-        attempt = sweep.storage.exclusively(partial(sweep.start, study, waiting, "repair"))
+        attempt = sweep.storage.exclusively(partial(start, sweep, study, waiting, "repair"))
         sweep.suggest(attempt)
         sweep.report_record(attempt)
         sweep.finish(attempt, "itself")
