@@ -112,7 +112,7 @@ def test_mistake_in_a_command_is_told_in_eighty_columns(
     assert max(map(len, lines)) <= COLUMNS
 
 
-def test_error_of_a_worker_is_told_with_its_mend(directory: Path) -> None:
+def test_error_of_a_worker_is_told_with_its_fix(directory: Path) -> None:
     launcher = LocalLauncher(directory, workers=1)
     (slot,) = launcher.slots
     slot.log.write_text(f"line\n{'why ' * 100}Use that.\n")

@@ -114,7 +114,7 @@ class Away(InMemoryStorage):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying_storage, "PAUSES", (0.001, 0.002))
     monkeypatch.setattr(retrying_storage, "LOOK_SECONDS", 0.001)
-    monkeypatch.setattr(retrying_storage, "TOLD_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(retrying_storage, "REPORT_AFTER_SECONDS", 0.0)
 
 
 def test_calls_wait_for_the_end_of_an_outage_and_tell_of_it_once(

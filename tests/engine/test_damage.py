@@ -177,10 +177,13 @@ def test_damaged_settings_are_written_anew_by_the_same_command(
     assert file.read_text() == whole
 
 
-def test_want_of_permission_or_space_is_told_with_the_mend(tmp_path: Path) -> None:
-    for number, mend in ((errno.EACCES, "Mend the permissions"), (errno.EDQUOT, "Free some space")):
+def test_want_of_permission_or_space_is_told_with_the_fix(tmp_path: Path) -> None:
+    for number, fix in (
+        (errno.EACCES, "Correct the permissions"),
+        (errno.EDQUOT, "Free some space"),
+    ):
         with (
-            pytest.raises(UserError, match=f"log cannot be written .*{mend}, or wait"),
+            pytest.raises(UserError, match=f"log cannot be written .*{fix}, or wait"),
             writing(tmp_path, ", or wait."),
         ):
             raise OSError(number, os.strerror(number), "log")

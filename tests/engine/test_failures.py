@@ -17,9 +17,9 @@ from sweep_processes import sweep as run_to_its_end
 
 from gansweep.engine import worker
 from gansweep.engine.failures import (
+    LAST_LINES,
+    LINE_CHARACTERS,
     STOPPED,
-    TOLD_CHARACTERS,
-    TOLD_LINES,
     Failure,
     end_of,
     first_alike,
@@ -144,9 +144,9 @@ def test_end_of_a_log_is_bounded(tmp_path: Path) -> None:
     assert end_of(log) == []
     log.write_bytes(b"first\n" + b"\xff" + b"x" * 10**6 + b"\n\n" + b"last\n\n")
     long, last = end_of(log, 2)
-    assert last == "last" and len(long) == TOLD_CHARACTERS
+    assert last == "last" and len(long) == LINE_CHARACTERS
     log.write_text("\n".join(map(str, range(1000))))
-    assert end_of(log) == [str(i) for i in range(1000 - TOLD_LINES, 1000)]
+    assert end_of(log) == [str(i) for i in range(1000 - LAST_LINES, 1000)]
 
 
 def ended(*alike: str | None) -> list[optuna.trial.FrozenTrial]:
@@ -300,7 +300,7 @@ def test_trial_killed_too_often_keeps_the_end_of_its_log(
     assert found["failure"] == kept["failure"] == kind
     assert reason in kept["reason"] and found["reason"] == kept["reason"]
     if does == "kill":
-        assert kept["log_tail"] == [f"line {i}" for i in range(100 - TOLD_LINES, 100)]
+        assert kept["log_tail"] == [f"line {i}" for i in range(100 - LAST_LINES, 100)]
     else:
         tail = "\n".join(kept["log_tail"])
         assert "Fatal Python error: Segmentation fault" in tail and "sweep_fakes.py" in tail

@@ -181,7 +181,7 @@ def test_one_protocol_for_all_trials_may_stand_in_the_space() -> None:
         ({"m": "a,b", "m=range(1,2)": {"x": 1}}, "one or more values"),
     ],
 )
-def test_mistake_is_named_with_its_mend(entries: dict[str, object], message: str) -> None:
+def test_mistake_is_named_with_its_fix(entries: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Space.parse(entries)
 

@@ -1,4 +1,4 @@
-"""Mistakes in the file of a search, told with the mend before anything is written."""
+"""Mistakes in the file of a search, told with the fix before anything is written."""
 
 from __future__ import annotations
 

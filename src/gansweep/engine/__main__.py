@@ -12,7 +12,7 @@ from gansweep.errors import UserError
 
 
 def main() -> int:
-    """Run one worker; the exit code. A UserError is told on standard error, without a traceback."""
+    """Run one worker; the exit code. A UserError goes to standard error, without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m gansweep.engine", description=__doc__)
     parser.add_argument("directory")
     parser.add_argument("--name")

@@ -84,7 +84,7 @@ def run_order(order: Order, connection: Connection) -> None:
     _let_server_end_with_worker()
     os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
     _write_output_to(Path(order.run_dir) / "log.txt")
-    with contextlib.suppress(OSError):  # a worker that has gone hears nothing
+    with contextlib.suppress(OSError):  # the worker may be gone
         connection.send(BEGUN)
     if order.gpus is not None:
         order.gpus.pass_on()
@@ -100,8 +100,8 @@ def run_order(order: Order, connection: Connection) -> None:
 def _claimed(order: Order) -> Iterator[RunRecord]:
     """The record of the run, which this process alone may write.
 
-    Who settles an attempt removes its lease and then takes a number of the record. So what the
-    number was before we found the lease, it is still, or the attempt is not ours any more.
+    A worker that finishes a dead attempt first removes its lease, then takes a new number of the
+    record. So if the number read before we found the lease has changed, the attempt is not ours.
     """
     record = RunRecord(order.run_dir)
     number = newest(record.directory)
@@ -226,4 +226,4 @@ def _write_output_to(path: Path) -> None:
     os.close(descriptor)
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-    faulthandler.enable()  # a crash in C tells where
+    faulthandler.enable()  # a crash in C shows its place

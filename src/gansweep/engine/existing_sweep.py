@@ -62,18 +62,18 @@ def make_room(
     old = study.user_attrs.get("identity")
     if old is None or old == identity:
         return
-    told = difference(old, identity)
+    changes = difference(old, identity)
     if study.get_trials(deepcopy=False):
         why = _why_kept(study, directory, old, identity)
         if why:
             raise UserError(
-                f"The sweep {directory} exists with another search: {told}. {why} Start a new one "
-                f"with {_other_name(settings)}, or continue the old one by giving the old values."
+                f"The sweep {directory} exists with another search: {changes}. {why} Start a new "
+                f"one with {_other_name(settings)}, or give the old values to continue the old one."
             )
         aside = _set_aside(storage, directory)
         tell(
-            f"The sweep {directory} was begun with other options ({told}), and none of its trials "
-            f"finished. They are set aside in {aside}, and it begins anew.",
+            f"The sweep {directory} was begun with other options ({changes}), and none of its "
+            f"trials finished. They are set aside in {aside}, and it begins anew.",
             sys.stdout,
         )
     for name in STUDIES:

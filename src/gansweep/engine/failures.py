@@ -44,9 +44,9 @@ LOADER_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to
 EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
 EXIT_SUPERSEDED = 76  # of a trial's process whose run another has taken over
 
-STOPPED = "stopped"  # the file by which workers everywhere hear that the sweep was stopped
-TOLD_LINES = 15  # of a traceback or a log
-TOLD_CHARACTERS = 200  # of each of these lines
+STOPPED = "stopped"  # the file by which workers on all hosts see that the sweep was stopped
+LAST_LINES = 15  # of a traceback or a log
+LINE_CHARACTERS = 200  # of each of these lines
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU or the host had no more memory; told without PyTorch, by names and texts."""
+    """Whether a GPU or the host had no more memory; seen by names and texts, without PyTorch."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
     if any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__):
@@ -87,7 +87,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_memory_word(text: str) -> bool:
-    """Whether what a process said tells of too little memory."""
+    """Whether the output of a process speaks of too little memory."""
     return any(word in text for word in (*MEMORY_WORDS, *LOADER_WORDS))
 
 
@@ -123,7 +123,7 @@ def signal_of(exit_code: int) -> str:
         return f"signal {-exit_code}"
 
 
-def end_of(path: Path, lines: int = TOLD_LINES, characters: int = TOLD_CHARACTERS) -> list[str]:
+def end_of(path: Path, lines: int = LAST_LINES, characters: int = LINE_CHARACTERS) -> list[str]:
     """The last lines of a log or a traceback that are not empty, none longer than `characters`."""
     if not path.exists():
         return []
@@ -209,8 +209,8 @@ class SweepHalt:
             why = f"nothing that is known: the file '{STOPPED}' is damaged ({error})"
             return cls(1, "t0000", MISTAKE, [why])
 
-    def told(self, directory: Path) -> str:
-        """What the user reads: what happened, and the mend."""
+    def message(self, directory: Path) -> str:
+        """The message to the user: what happened, and the fix."""
         trials = "first trial" if self.many == 1 else f"first {self.many} trials"
         how = "" if self.many == 1 else " alike"
         said = "\n".join(f"    {line}" for line in self.said)

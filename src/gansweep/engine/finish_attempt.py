@@ -1,4 +1,4 @@
-"""How an attempt ends: what the study is told of it, and whether its trial comes again.
+"""How an attempt ends: what the study records, and whether its trial is queued again.
 
 All of this is done by one process at a time, within the storage's critical section.
 """
@@ -38,24 +38,24 @@ ADDED = ("trainer.threads", "trainer.devices", "group", "name", "seed")
 
 
 def finish(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reason: str) -> str:
-    """Tell the study how an attempt ended; the status that it was given.
+    """Record in the study how an attempt ended; the status that it was given.
 
     study: that of the trials, or of the confirmation runs.   ended, reason: see SweepStudy.finish.
     """
-    if trial.state.is_finished():  # another host took us for dead: its word stands
+    if trial.state.is_finished():  # another worker took us for dead and finished it
         return str(trial.user_attrs.get("status", "interrupted"))
     # Where the next attempt is queued, whoever did that died before this one was finished.
     is_last = any(t.number == trial.number for t in trials_of(study))
     records = _records(sweep, trial) if is_last else []
     with contextlib.ExitStack() as claims:
-        for record in records:  # who trained them may only be suspended: from now on it is refused
+        for record in records:  # their writer may only be suspended: from now on it is refused
             if record.directory.is_dir():
                 claims.enter_context(record.claimed(take=True))
         outcome = _outcome(sweep, study, trial, records, ended, reason)
-        return _tell(sweep, study, trial, outcome, reason)
+        return _record_end(sweep, study, trial, outcome, reason)
 
 
-def _tell(
+def _record_end(
     sweep: SweepStudy, study: Study, trial: FrozenTrial, outcome: Outcome, reason: str
 ) -> str:
     attrs: dict[str, Any] = {"status": outcome.status}
@@ -67,7 +67,7 @@ def _tell(
         sweep.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
     population = sweep.population if study is sweep.trials else None
     if outcome.measured:
-        if population is not None:  # first: who hears of a unit may take its weights over
+        if population is not None:  # first: what has ended may be taken over
             population.keep_snapshot(sweep.directory, trial)
         study.tell(trial.number, [m.value for m in outcome.measured])
     else:
@@ -101,7 +101,7 @@ def _outcome(
         return Outcome("interrupted", reason)
     outcome = outcome_of(records, _objectives(sweep, study))
     if outcome.status is not None and _lacks_params(sweep, study, trial):
-        # the study lost its end: the next attempt takes them from the record, and is told of this
+        # the study lost how it ended: the next attempt takes the parameters from the record
         _queue_again(sweep, study, trial, trial.user_attrs["kills"])
         return Outcome("interrupted", reason)
     refusal = ""
@@ -147,14 +147,14 @@ def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
 
 
 def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
-    """Note how a trial keeps to the constraints; why that cannot be told, where it cannot."""
+    """Note how a trial keeps to the constraints; why it is not known, where it is not."""
     for_sampler = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
     results = [record.result() or {} for record in records]
     return store_measured(sweep.trials, trial, sweep.settings.limits, results, for_sampler)
 
 
 def _record_pruned(records: Sequence[RunRecord], reason: str) -> None:
-    """Have the runs say it that had begun and not ended."""
+    """Mark the runs as pruned that had begun and not ended."""
     for record in records:
         result = record.result() or {}
         if result.get("status") in ("running", "interrupted"):
@@ -233,8 +233,8 @@ def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:
 
 
 def queue_failed(sweep: SweepStudy) -> None:
-    """Queue the trials again that failed alike while none fared better: who gives the command
-    again has corrected what they failed by."""
+    """Queue the trials again that failed alike while none fared better: the user who gives
+    the command again has corrected their cause."""
     trials = trials_of(sweep.trials)
     ended = sum(t.state.is_finished() for t in trials)
     for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
@@ -245,7 +245,7 @@ def queue_failed(sweep: SweepStudy) -> None:
 
 def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
     """What a trial that the study does not know was run with: the study, or the end of it, was
-    lost, and the record's scores must not be told of other parameters. None: it was not run.
+    lost, and the record's scores must not be reported for other parameters. None: it was not run.
 
     Raises: UserError where that was in another search.
     """

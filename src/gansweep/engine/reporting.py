@@ -1,4 +1,4 @@
-"""What a running trial tells its study, without ever waiting long for the study's storage."""
+"""A running trial reports its scores to the study and never waits long for the storage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gansweep.records.record import RunRecord
     from gansweep.search.settings import Settings
 
-# that a child waits at most, once in an outage: then it goes on, and hears the answer next time
+# the longest wait of a child in an outage; it then goes on, and gets the answer with its next score
 ANSWER_SECONDS = 2.0
 
 Score = tuple[float, float]
@@ -22,13 +22,13 @@ Score = tuple[float, float]
 def report_score(
     settings: Settings, trial: Trial, reported: set[int], kimg: float, value: float
 ) -> bool:
-    """Tell the study a score of a running trial; whether the pruner wants the trial stopped.
+    """Report a score of a running trial; whether the pruner wants the trial stopped.
 
     reported: the steps that the study knows already; this one joins them.
     Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
     """
     unpromising = report_value(settings, trial, reported, settings.step(kimg), value)
-    # what has spent its budget is told with its value: stopping it would save nothing
+    # a trial that has spent its budget ends by itself: stopping it would save nothing
     return unpromising and kimg < settings.budget_kimg
 
 
@@ -67,7 +67,7 @@ def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
 class Reporter:
     """Delivers the scores of one run to the study, in their order, in a thread of its own.
 
-    report: tells the study (kimg, value); True where the pruner wants the run stopped.
+    report: reports (kimg, value) to the study; True where the pruner wants the run stopped.
     """
 
     def __init__(self, report: Callable[[float, float], bool]) -> None:
@@ -87,11 +87,11 @@ class Reporter:
         if not self._asked:
             self._thread.start()
         with self._news:
-            patience = ANSWER_SECONDS if self._delivered == self._asked else 0.0
+            seconds = ANSWER_SECONDS if self._delivered == self._asked else 0.0
             self._asked += 1
             self._scores.put((kimg, value))
             self._news.wait_for(
-                lambda: self._delivered == self._asked or self._error is not None, patience
+                lambda: self._delivered == self._asked or self._error is not None, seconds
             )
             return self._verdict()
 

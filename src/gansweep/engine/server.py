@@ -1,4 +1,4 @@
-"""The server that a worker's trials are forked from: started, started again, and heard.
+"""The server that a worker's trials are forked from: started, restarted, and its errors shown.
 
 It imports the training stack once. It may be killed meanwhile, as for want of memory, or end by
 itself, as under a limit of memory; then no trial has begun, and none is to pay for it.
@@ -74,7 +74,7 @@ class TrialServer:
                 return child
 
     def died(self, code: int | None, cause: BaseException | None = None) -> None:
-        """Heed that the server died before a trial began; wait for a moment.
+        """Note that the server died before a trial began; wait for a moment.
 
         code: its exit code, below 0 for a signal; None: not known.
         Raises: ServerDiedError where it has done so too often.
@@ -88,7 +88,7 @@ class TrialServer:
         time.sleep(PAUSE_SECONDS * 2.0 ** (self._by_itself + self._by_others - 1))
 
     def lived(self) -> None:
-        """Heed that a trial has begun."""
+        """Note that a trial has begun."""
         self._by_itself = self._by_others = 0
 
     def _obituary(self, code: int | None) -> str:
@@ -97,18 +97,18 @@ class TrialServer:
         if code is not None and code < 0:
             why = f"killed by {signal_of(code)}"
         if why in said and any(is_memory_word(line) for line in said):
-            mend = (
+            fix = (
                 "It had too little memory: raise the limit (`ulimit -v`, or that of the job or the "
                 "container), or start fewer workers"
             )
         elif code is None or code < 0:
-            mend = "Where the kernel or the cluster kills for want of memory, start fewer workers"
+            fix = "Where the kernel or the cluster kills for want of memory, start fewer workers"
         else:
-            mend = "Correct that"
+            fix = "Correct that"
         return (
             "The process that trials are forked from ended "
             f"{self._by_itself + self._by_others} times before a trial began, the last time: {why} "
-            f"(all that it said is in {self.log}). {mend}, then give the same command again: the "
+            f"(all that it said is in {self.log}). {fix}, then give the same command again: the "
             "sweep goes on."
         )
 

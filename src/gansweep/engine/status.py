@@ -1,4 +1,4 @@
-"""How a sweep fares, as plain values, from any shell that sees its directory. It only reads."""
+"""The state of a sweep as plain values, from any shell that sees its directory. It only reads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Status:
 
 
 def status_of(directory: Path) -> Status:
-    """How the sweep in `directory` fares now. Raises: UserError where there is no sweep."""
+    """The state of the sweep in `directory` now. Raises: UserError where there is no sweep."""
     settings = Settings.load(directory)
     objective = settings.objectives[0]
     status = Status(
@@ -69,7 +69,7 @@ def status_of(directory: Path) -> Status:
         status.storage_error = visible(" ".join(str(error).split())) or type(error).__name__
         _from_records(status, directory, settings)
     stop = SweepHalt.of(directory)
-    status.stopped = "" if stop is None else stop.told(directory)
+    status.stopped = "" if stop is None else stop.message(directory)
     status.state = _state(status, workers, finished, is_cancelled(directory))
     status.next = _next(status, settings.command)
     return status
@@ -88,7 +88,7 @@ def _worker(worker: WorkerInfo) -> dict[str, Any]:
 
 
 def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
-    """Fill in what the study tells; whether the sweep is finished."""
+    """Fill in what the study says; whether the sweep is finished."""
     from gansweep.engine.storage.storage import open_storage
     from gansweep.engine.study import SweepStudy
     from gansweep.engine.time_left import seconds_left
@@ -124,7 +124,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
 
 
 def _from_records(status: Status, directory: Path, settings: Settings) -> None:
-    """Fill in what the runs' own records tell."""
+    """Fill in what the runs' own records say."""
     runs: dict[str, list[RunRecord]] = {}
     for path in sorted(directory.glob("*/result.json")):
         record = RunRecord(path.parent)

@@ -2,7 +2,7 @@
 
 Any number of processes work on it at once. A trial goes through one or more attempts, each an
 Optuna trial of its own with the same `key`; an attempt is claimed by a lease, and whoever finds a
-dead lease settles the attempt by what its run record says, or puts the trial back into the queue.
+dead lease finishes the attempt as its run record says, or queues the trial again.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class SweepStudy:
             ]
 
     def report(self, attempt: Attempt, kimg: float, value: float) -> bool:
-        """Tell the study an intermediate value; True where the pruner wants the trial stopped.
+        """Report an intermediate value; True where the pruner wants the trial stopped.
 
         Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
         """
@@ -168,7 +168,7 @@ class SweepStudy:
         return report_score(self.settings, attempt.trial, attempt.reported, kimg, value)
 
     def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
-        """Tell the study the final value of one seed's run, where the pruner compares those.
+        """Report the final value of one seed's run, where the pruner compares those.
 
         Returns and raises as `report` does.
         """
@@ -181,28 +181,28 @@ class SweepStudy:
         return report_value(self.settings, attempt.trial, attempt.reported, step, value)
 
     def finish(self, attempt: Attempt, ended: str, reason: str = "") -> str:
-        """Tell the study how an attempt ended; the status that it was given.
+        """Record in the study how an attempt ended; the status that it was given.
 
         ended: "itself" (its records say how), a word of failures.RETRIED, "interrupted" (on our
             demand), or "pruned" (between two seeds).
         """
 
-        def told() -> str:
+        def finished() -> str:
             frozen = self.storage.optuna.get_trial(attempt.trial._trial_id)
             return finish(self, attempt.study, frozen, ended, reason)
 
-        status = self.storage.exclusively(told)
+        status = self.storage.exclusively(finished)
         attempt.lease.release()
         self.storage.flush()
         return status
 
     def finished(self) -> bool:
-        """Whether every trial is told, and every confirmation run of the winners too."""
+        """Whether every trial and every confirmation run of the winners has ended."""
         if not self.trials_ended():
             return False
         planned = {c.name for c in self.confirmations()}
-        told = {t.user_attrs["key"] for t in trials_of(self.confirms) if t.state not in UNFINISHED}
-        return planned <= told
+        ended = {t.user_attrs["key"] for t in trials_of(self.confirms) if t.state not in UNFINISHED}
+        return planned <= ended
 
     def confirmations(self) -> list[Confirmation]:
         return confirmations(trials_of(self.trials), self.space, self.settings)
@@ -241,8 +241,8 @@ class SweepStudy:
         """Report the values that the run's record has already: the pruner compares whole curves.
         Whether it wants the trial stopped after the last of them.
 
-        The attempt before may have ended between the pruner's word and its own, and would pass by.
-        What the pruner now says of the values before the last, the trial had answered already.
+        The attempt before may have been killed between the pruner's verdict and its own end.
+        The verdict on the last value counts; the trial obeyed those on the values before it.
         """
         if attempt.role != "trial":
             return False
@@ -316,7 +316,7 @@ class SweepStudy:
                 self.finish_dead(study, trial, "killed", "its worker was killed")
 
     def finish_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
-        """Settle an attempt that nobody works on any more; call it under the storage's lock.
+        """Finish an attempt that nobody works on any more; call it under the storage's lock.
 
         ended, reason: as of `finish`, for where its records do not say how it ended.
         """

@@ -47,7 +47,7 @@ class Watch:
         self.started = time.monotonic()
         self._done_before = -1
         self._histories: dict[str, tuple[int, list[dict[str, Any]]]] = {}
-        self._settled: dict[tuple[str, int], Row] = {}
+        self._known: dict[tuple[str, int], Row] = {}
 
     def rows(self) -> list[Row]:
         studies = (self.study.trials, self.study.confirms)
@@ -86,7 +86,7 @@ class Watch:
 
     def _row(self, trial: FrozenTrial, confirms: bool) -> Row:
         key = str(trial.user_attrs["key"])
-        known = self._settled.get((key, trial.number))
+        known = self._known.get((key, trial.number))
         if known is not None:
             return known
         records = [RunRecord(self.study.run_dir(name)) for name in self.study.run_names(key)]
@@ -117,7 +117,7 @@ class Watch:
             breaks=broken(trial),
         )
         if trial.state.is_finished():
-            self._settled[key, trial.number] = row
+            self._known[key, trial.number] = row
         return row
 
     def _params(self, trial: FrozenTrial) -> str:

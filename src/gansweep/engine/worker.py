@@ -1,4 +1,4 @@
-"""A worker: asks the study for a trial, trains it in a child, obeys the pruner, tells the result.
+"""A worker: takes a trial, trains it in a child, obeys the pruner, reports the result.
 
 Start as many as you like, wherever the sweep's directory can be reached; end them as you like.
 """
@@ -75,7 +75,7 @@ class Worker:
         self._server = TrialServer(directory / "workers" / f"{self.name}.server.log", preload)
         share = GpuShare.of(settings.launcher)
         self._gpus = GpuTurns(share, directory, uses_gpus=settings.uses_gpus)
-        self._waits = self._told = False  # for a GPU; that we do
+        self._waits = self._said_so = False  # for a GPU
 
     def run(self) -> int:
         """Work until nothing is left, or until asked to stop; one of the exit codes above."""
@@ -88,7 +88,7 @@ class Worker:
                 self._server.start()  # it imports while we ask for the first trial
             self._work()
             return self._exit_code()
-        except StorageOutageError:  # we were asked to stop; what is not told is found by its lease
+        except StorageOutageError:  # asked to stop; what is not reported is found by its lease
             return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
         finally:
             self.file.leave()
@@ -114,24 +114,24 @@ class Worker:
     def _has_gpus(self) -> bool:
         """Whether we have the GPUs that a trial needs, where it needs any; taken where free."""
         if self._gpus.take():
-            self._told = False
+            self._said_so = False
             return True
         self._waits = True
-        if not self._told:
-            print(f"Waiting for a GPU: {self._gpus.told_holders()}", flush=True)
-            self._told = True
+        if not self._said_so:
+            print(f"Waiting for a GPU: {self._gpus.holders_in_words()}", flush=True)
+            self._said_so = True
         return False
 
     def _exit_code(self) -> int:
         directory = self.study.directory
         stop = SweepHalt.of(directory)
         if stop is not None:
-            print(f"{directory}: {stop.told(directory)}", flush=True)
+            print(f"{directory}: {stop.message(directory)}", flush=True)
             return EXIT_FAILED_ALIKE
         if self.stops or not self.study.finished():
             return EXIT_CANCELLED if is_cancelled(directory) else EXIT_STOPPED
         for lease in (directory / "leases").glob("[!.]*"):
-            remove_dead(lease)  # of who was killed between its last word and the lease's end
+            remove_dead(lease)  # of workers that were killed before they released it
         write_leaderboard(self.study)
         return EXIT_FINISHED
 

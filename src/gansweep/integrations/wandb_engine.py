@@ -25,8 +25,8 @@ from gansweep.engine.lease.gpus import (
     VISIBLE,
     GpuShare,
     HeldGpus,
+    holders_in_words,
     take_gpus,
-    told_holders,
     visible_gpus,
 )
 from gansweep.errors import UserError
@@ -192,7 +192,7 @@ class Agents:
             turned = [*sweeps[i % len(sweeps) :], *sweeps[: i % len(sweeps)]]
             self.slots.append(AgentSlot(logs / f"agent{i}.log", turned, held))
         if not self.slots:
-            raise UserError(f"All GPUs are taken: {told_holders(gpus)}. Wait, or stop those.")
+            raise UserError(f"All GPUs are taken: {holders_in_words(gpus)}. Wait, or stop those.")
 
     def run(self, tick: Callable[[], None] = lambda: None, every_seconds: float = 0.5) -> bool:
         """Run until the sweeps are done: True; or until a signal stops them: False.

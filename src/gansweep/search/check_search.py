@@ -149,7 +149,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def with_direction(objective: Mapping[str, Any], base: Any) -> dict[str, Any]:
-    """`objective` with the direction of an `auto` score, where the configuration tells it.
+    """`objective` with the direction of an `auto` score, where the configuration says which.
 
     base: the configuration of a trial.
     """

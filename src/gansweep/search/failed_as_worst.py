@@ -1,7 +1,7 @@
-"""What a sampler that learns sees of trials that came to nothing: the worst value of all.
+"""Failed trials, shown to a sampler that learns as trials with the worst value of all.
 
-Optuna's samplers leave failed trials out. Where settings diverge they would so learn nothing, and
-come back: a Gaussian process to the very same point, for the rest of the budget.
+Optuna's samplers leave failed trials out. They would learn nothing where settings diverge and try
+them again: a Gaussian process the very same point, for the rest of the budget.
 """
 
 from __future__ import annotations

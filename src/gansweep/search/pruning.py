@@ -40,7 +40,7 @@ def make_pruner(settings: Settings) -> BasePruner:
     name, factor = options["name"], int(options["reduction_factor"])
     budget = max(1, int(settings.budget_kimg * 1000))
     warmup = max(1, int(budget * float(options["warmup_fraction"])))
-    # before there is a score no rung can be told from the next: one score would pass several
+    # before the first score all rungs look alike: one score would pass several
     rung = max(warmup, settings.step(settings.evaluation_kimg or settings.budget_kimg / 100))
     if name == "median":
         return MedianPruner(n_startup_trials=int(options["startup_trials"]), n_warmup_steps=warmup)

@@ -168,7 +168,7 @@ def remarks(settings: Settings, space: Space) -> list[str]:
     if settings.constraints and name not in KNOWS_CONSTRAINTS:
         found.append(
             f"{name} searches as if there were no constraints; they decide who may win. "
-            "tpe and gp heed them."
+            "tpe and gp follow them."
         )
     return found
 

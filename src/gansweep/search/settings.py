@@ -191,7 +191,7 @@ class Settings:
 
     @classmethod
     def load(cls, directory: Path) -> Settings:
-        """Raises: UserError, with the mend, where there is no sweep, or none that can be read."""
+        """Raises: UserError where there is no sweep, or none that can be read."""
         path, declared = directory / "sweep.yaml", SweepOptions.__annotations__
         try:
             loaded = OmegaConf.create(yaml_text(path))
@@ -212,7 +212,7 @@ class Settings:
             ) from None
         except OSError as error:
             raise UserError(
-                f"{path} cannot be read ({error.strerror}). Mend the permissions."
+                f"{path} cannot be read ({error.strerror}). Correct the permissions."
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError, YAMLError) as error:
             reason = str(error) if isinstance(error, DamagedError) else type(error).__name__

@@ -75,7 +75,7 @@ class Space:
 
     @classmethod
     def parse(cls, entries: Mapping[str, Any]) -> Space:
-        """Raises: UserError naming the entry that cannot be read, and the mend."""
+        """Raises: UserError naming the entry that cannot be read."""
         found = list(_entries(entries, ()))
         if not found:
             raise UserError(
@@ -239,19 +239,19 @@ class Space:
         values: dict[str, Any] = {}
         seen: set[str] = set()
 
-        def settle(key: str) -> None:
+        def resolve(key: str) -> None:
             if key in seen:
                 return
             seen.add(key)
             for parameter in self._candidates[key]:
                 for condition in parameter.conditions:
-                    settle(condition.key)
+                    resolve(condition.key)
                 if all(values.get(c.key, ABSENT) in c.values for c in parameter.conditions):
                     values[key] = pick(parameter)
                     return
 
         for key in self._candidates:
-            settle(key)
+            resolve(key)
         return {key: values[key] for key in self._candidates if key in values}
 
     def _possible(self, key: str, values: Mapping[str, Any]) -> list[Parameter]:

@@ -252,7 +252,7 @@ def test_commands_show_and_cancel_the_jobs(
         (["launcher.options=['--output=/nowhere/%j.log']"], "left no log.*runs_dir="),
     ],
 )
-def test_workers_that_cannot_start_are_told_with_the_mend(
+def test_workers_that_cannot_start_are_told_with_the_fix(
     cluster: Path, tmp_path: Path, more: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match="(?s)" + message):

@@ -1,4 +1,4 @@
-"""What SLURM's sbatch refuses, and the mend that is told with its words."""
+"""What SLURM's sbatch refuses, and the fix that is told with its words."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from gansweep.errors import UserError
     ],
 )
 def test_refusal_names_the_option_that_mends_it(
-    monkeypatch: pytest.MonkeyPatch, said: str, mend: str
+    monkeypatch: pytest.MonkeyPatch, said: str, fix: str
 ) -> None:
     monkeypatch.setattr(slurm, "partitions", lambda: "")
     told = str(slurm._refused(said))
-    assert mend in told.partition(". ")[2], told
+    assert fix in told.partition(". ")[2], told
 
 
 def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(slurm, "partitions", lambda: "")
-    assert slurm._mend("JobHeldAdmin") == ""
+    assert slurm._fix("JobHeldAdmin") == ""
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from gansweep.engine.lease.gpus import (
     Gpu,
     GpuShare,
     HeldGpus,
+    holders_in_words,
     take_gpus,
-    told_holders,
     visible_gpus,
 )
 from gansweep.engine.lease.workers import workers_of
@@ -156,7 +156,7 @@ def test_gpu_is_taken_once_and_told_who_has_it() -> None:
     assert first is not None and second is not None
     assert first.names + second.names == [A, B]
     assert take() is None
-    told = told_holders(visible_gpus())
+    told = holders_in_words(visible_gpus())
     assert f"{A} by process {os.getpid()} of {Path('runs/mine').resolve()}, {B} by" in told
     first.release()
     again = take()
@@ -278,12 +278,12 @@ def test_locks_are_shared_by_all_users_and_follow_no_link(tmp_path: Path) -> Non
         seat = locks / f"{A}.seat0"
         seat.unlink()
         link(precious, seat)
-        with pytest.raises(UserError, match="Mend or remove that directory"):
+        with pytest.raises(UserError, match="Repair or remove that directory"):
             take()
     assert precious.read_text() == "mine"
 
 
-def test_locks_that_cannot_be_kept_are_named_with_the_mend(
+def test_locks_that_cannot_be_kept_are_named_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "no" / "locks"))

@@ -1,4 +1,4 @@
-"""Storages that cannot be used: each is refused with its mend."""
+"""Storages that cannot be used: each is refused with its fix."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_password_is_not_written_anywhere(tmp_path: Path) -> None:
     assert_refused(words, "PGPASSWORD")
 
 
-def test_servers_that_refuse_say_what_to_mend(
+def test_servers_that_refuse_say_what_to_do(
     tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, port = postgres.database("refusals"), free_port()

@@ -31,8 +31,8 @@ QUICK_DEATHS = 3  # of a worker, one after the other
 FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ended in between
 BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
 SAVE_SECONDS = 30.0  # for the other workers, where one cannot work
-LAST_LINES = 5  # of a log that is told
-MOST_CHARACTERS = 4000  # of a worker's error that is told
+LAST_LINES = 5  # of a log that are shown
+MOST_CHARACTERS = 4000  # of a worker's error that are shown
 EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -127,7 +127,7 @@ class LocalLauncher:
                 self._kill_all()
         stop = SweepHalt.of(self.directory)
         if stop is not None:
-            raise UserError(stop.told(self.directory))
+            raise UserError(stop.message(self.directory))
         return not self.stops and not is_cancelled(self.directory)
 
     def _attend(self) -> bool:
@@ -172,7 +172,7 @@ class LocalLauncher:
 
     def _obituary(self, slot: Slot, code: int) -> str:
         said = end_of(slot.log, LAST_LINES)
-        if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the mend
+        if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the fix
             said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
         unable = f"it could write nothing: see that {slot.log} is there, and space on its disk"
         said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]

@@ -39,9 +39,9 @@ __all__ = ["Job", "SlurmLauncher", "cancel", "queue", "worker_count"]
 SCRIPT = Path(__file__).with_name("slurm_worker.sh")
 MOST_BY_DEFAULT = 8
 TICK_SECONDS = 0.5
-CANNOT_WORK = (2, 126, 127)  # exit codes of workers that another start does not mend
-ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), if not told otherwise
-LAST_LINES = 5  # of a log that is told
+CANNOT_WORK = (2, 126, 127)  # exit codes of workers that another start does not fix
+ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), by default
+LAST_LINES = 5  # of a log that are shown
 # What squeue gives as the reason of a job that no waiting helps.
 HOPELESS = (
     "AccountNotAllowed",
@@ -53,7 +53,7 @@ HOPELESS = (
     "PartitionTimeLimit",
     "launch failed requeued held",
 )
-MENDS = (  # (words of SLURM, what mends it)
+FIXES = (  # (words of SLURM, the fix)
     (
         "violates accounting|submit limit",
         "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=).",
@@ -119,7 +119,7 @@ class SlurmLauncher:
         self.every_seconds = float(options["every_seconds"])
         (self.directory / "workers").mkdir(exist_ok=True)
         self._arrays: set[str] = set()  # whose workers we look after
-        self._told = ""
+        self._printed = ""
 
     def run(self, tick: Callable[[], None]) -> bool:
         """Submit the workers that are missing; until the sweep is finished: True; or cancelled:
@@ -144,7 +144,7 @@ class SlurmLauncher:
         Raises: UserError where SLURM refuses them.
         """
         with KernelLock(self.directory / "workers" / "slurm.lock"):  # of two shells at once
-            jobs = self._settled()
+            jobs = self._known_jobs()
             self._arrays = {job.array for job in jobs}
             missing = self.workers - len(jobs)
             room = self.max_running - len(jobs)
@@ -155,7 +155,7 @@ class SlurmLauncher:
             self._submit(missing, room)
             return missing
 
-    def _settled(self) -> list[Job]:
+    def _known_jobs(self) -> list[Job]:
         """The jobs that run or wait, once each is known to: one that ends may have been cancelled,
         or go back into the queue."""
         deadline = time.monotonic() + ENDING_SECONDS
@@ -216,7 +216,7 @@ class SlurmLauncher:
         next_look = time.monotonic()
         while True:
             if time.monotonic() >= next_look:
-                jobs = self._jobs()  # before `finished`: a worker that ends has told its last trial
+                jobs = self._jobs()  # before `finished`: a worker reports its last trial, then ends
                 if study.finished():
                     break
                 if jobs is not None:
@@ -225,13 +225,13 @@ class SlurmLauncher:
                             cancel(self.directory)
                         return False
                     self._complain_where_stuck(jobs)
-                    self._tell_where_all_wait(jobs)
+                    self._report_where_all_wait(jobs)
                 next_look = time.monotonic() + self.every_seconds
             tick()
             time.sleep(TICK_SECONDS)
         self._cancel_waiting()
         if (stop := SweepHalt.of(self.directory)) is not None:  # and no trial was left
-            raise UserError(stop.told(self.given))
+            raise UserError(stop.message(self.given))
         write_leaderboard(study)  # a worker that saw the end may still be at it
         tick()
         return True
@@ -250,23 +250,23 @@ class SlurmLauncher:
         codes = self._exit_codes(jobs)
         stop = SweepHalt.of(self.directory)
         if stop is not None:
-            told = stop.told(self.given)
+            message = stop.message(self.given)
         elif not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
-            told = self._obituary(codes)
+            message = self._obituary(codes)
         elif all(any(word in job.reason for word in HOPELESS) for job in jobs):
-            told = f"SLURM cannot start the workers ({jobs[0].reason}). {_mend(jobs[0].reason)}"
+            message = f"SLURM cannot start the workers ({jobs[0].reason}). {_fix(jobs[0].reason)}"
         else:
             return
         if jobs:
             cancel(self.directory)
-        raise UserError(told)
+        raise UserError(message)
 
-    def _tell_where_all_wait(self, jobs: list[Job]) -> None:
+    def _report_where_all_wait(self, jobs: list[Job]) -> None:
         reasons = {job.reason for job in jobs if job.reason}
-        told = f"waiting in SLURM: {plural(len(jobs), 'worker')} ({_listed(reasons)})"
-        if reasons and all(job.waits for job in jobs) and told != self._told:
-            print(told)
-            self._told = told
+        line = f"waiting in SLURM: {plural(len(jobs), 'worker')} ({_listed(reasons)})"
+        if reasons and all(job.waits for job in jobs) and line != self._printed:
+            print(line)
+            self._printed = line
 
     def _exit_codes(self, jobs: list[Job]) -> dict[str, int]:
         """Of the workers that have ended, by their job."""
@@ -284,7 +284,7 @@ class SlurmLauncher:
         return [p for p in found if p.stem.removeprefix("slurm-").split("_")[0] in self._arrays]
 
     def _obituary(self, codes: Mapping[str, int]) -> str:
-        """What is told when all workers are gone before the sweep is finished."""
+        """What the user reads when all workers are gone before the sweep is finished."""
         logs = self._written("log")
         if not logs:
             return (
@@ -357,11 +357,11 @@ def _check_times(limit: Any, warn_seconds: int) -> None:
 
 
 def _refused(said: str) -> UserError:
-    """sbatch's refusal in its own words, with the mend and the partitions that there are."""
+    """sbatch's refusal in its own words, with the fix and the partitions that there are."""
     words = " ".join(said.replace("sbatch: error:", "").split())
-    return UserError(" ".join(filter(None, [f"SLURM refuses the workers: {words}.", _mend(said)])))
+    return UserError(" ".join(filter(None, [f"SLURM refuses the workers: {words}.", _fix(said)])))
 
 
-def _mend(said: str) -> str:
-    fitting = (mend for words, mend in MENDS if re.search(words, said, re.IGNORECASE))
+def _fix(said: str) -> str:
+    fitting = (fix for words, fix in FIXES if re.search(words, said, re.IGNORECASE))
     return " ".join(filter(None, [next(fitting, ""), partitions()]))

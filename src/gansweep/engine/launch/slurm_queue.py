@@ -107,17 +107,17 @@ def comment_of(directory: Path) -> str:
 
 
 def partitions() -> str:
-    """The cluster's partitions in a sentence, or "" where it does not tell."""
+    """The cluster's partitions in a sentence, or "" where it does not say."""
     try:
         lines = ask_slurm(["sinfo", "--noheader", "--format=%R|%l|%D|%G"]).splitlines()
     except UserError:
         return ""
-    told = []
+    found = []
     for line in dict.fromkeys(lines):
         name, limit, nodes, gres = line.strip().split("|")
         gpus = "no GPU" if gres == "(null)" else gres
-        told.append(f"{name} ({nodes} nodes, {gpus}, time limit {limit})")
-    return f"Its partitions: {', '.join(told)}." if told else ""
+        found.append(f"{name} ({nodes} nodes, {gpus}, time limit {limit})")
+    return f"Its partitions: {', '.join(found)}." if found else ""
 
 
 def require(program: str) -> None:

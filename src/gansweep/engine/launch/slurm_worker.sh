@@ -57,7 +57,7 @@ done
 
 threads=${SLURM_CPUS_PER_TASK:-1}
 export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
-if [ -n "$caught" ]; then code=75; else # told to stop during the set-up
+if [ -n "$caught" ]; then code=75; else # asked to stop during the set-up
     "$python" -m gansweep.engine "$directory" --name "slurm-$task" --threads "$threads" &
     worker=$!
     if [ -n "$caught" ]; then ask_worker_to_save; fi

@@ -91,9 +91,9 @@ def _positive(name: str, value: Any) -> int:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A device that CUDA can be told to use."""
+    """A device that CUDA can be made to use."""
 
-    name: str  # for CUDA_VISIBLE_DEVICES: a UUID where nvidia-smi tells it
+    name: str  # for CUDA_VISIBLE_DEVICES: a UUID where nvidia-smi gives it
     identity: str  # equal for one device on this machine, however it is named
 
 
@@ -240,17 +240,17 @@ class GpuTurns:
         else:
             os.environ[VISIBLE] = self._visible
 
-    def told_holders(self) -> str:
+    def holders_in_words(self) -> str:
         """Who holds them, in words."""
-        return told_holders(self._gpus)
+        return holders_in_words(self._gpus)
 
 
-def told_holders(gpus: Sequence[Gpu]) -> str:
+def holders_in_words(gpus: Sequence[Gpu]) -> str:
     """Who holds these GPUs, in words."""
     with _explained(), _allocation() as folder:
         held = [(gpu.name, seat) for gpu in gpus for seat in _seats(folder, gpu)]
-    told = [f"{name} by process {s.pid} of {s.sweep}" for name, s in held]
-    return ", ".join(told[:4]) + (f" and {len(told) - 4} more" if len(told) > 4 else "")
+    held_by = [f"{name} by process {s.pid} of {s.sweep}" for name, s in held]
+    return ", ".join(held_by[:4]) + (f" and {len(held_by) - 4} more" if len(held_by) > 4 else "")
 
 
 @dataclass(frozen=True)
@@ -378,6 +378,6 @@ def _explained() -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"The locks that keep two trials off one GPU cannot be held in {_directory()} "
-            f"({error.filename or 'there'}: {error.strerror}). Mend or remove that directory, or "
+            f"({error.filename or 'there'}: {error.strerror}). Repair or remove that directory, or "
             f"name another in {DIRECTORY}, the same for every user of this machine."
         ) from error

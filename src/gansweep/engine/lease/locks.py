@@ -54,7 +54,7 @@ class Lease:
         self.path = path
         path.parent.mkdir(exist_ok=True)
         self._descriptor, locked = _opened(path, os.O_RDWR | os.O_CREAT)
-        kernel = kernel_id() if locked else ""  # "": only its touches tell
+        kernel = kernel_id() if locked else ""  # "": only its touches decide
         content = {"worker": worker, "pid": os.getpid(), "kernel": kernel, **more}
         self._first = json.dumps(content).encode() + b"\n"
         os.ftruncate(self._descriptor, 0)
@@ -139,7 +139,7 @@ def _is_held(path: Path, descriptor: int) -> bool:
 
 
 def _kernel_of(content: bytes) -> str | None:
-    """Whose kernel keeps the lock of a lease; None where it does not say: then its touches tell."""
+    """Whose kernel keeps the lock of a lease; None where that is not said: its touches decide."""
     try:
         holder = json.loads(content.split(b"\n")[0] or b"{}")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Who works on a sweep: a file for every worker, locked for as long as that worker lives."""
+"""The workers of a sweep: a file for each, locked for as long as that worker lives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
 IDLE = "idle"  # what a worker does that has no trial: another may die and leave it one
 WAITS_FOR_GPU = "waiting for a GPU"  # what a worker does whose trial needs one
 STOPPING = "stopping"  # what a worker does that was asked to save and end
-CANCELLED = "cancelled"  # the file by which workers everywhere hear of `gansweep cancel`
+CANCELLED = "cancelled"  # the file by which workers on all hosts see `gansweep cancel`
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class WorkerInfo:
 
     @classmethod
     def read(cls, path: Path) -> WorkerInfo | None:
-        """What the file says; None where there is none, nothing in it yet, or what is no notice."""
+        """What the file says; None where there is none, nothing in it yet, or no such file."""
         try:
             first, _, second = content_of(path).partition(b"\n")
             fixed = parsed(first)
@@ -106,7 +106,7 @@ class WorkerFile:
         if self._noted == (doing, gpus):
             return
         self._noted = doing, gpus
-        with contextlib.suppress(OSError):  # a full disk: that it lives is told by the lock
+        with contextlib.suppress(OSError):  # a full disk: the lock shows that it lives
             self._lease.note(doing=doing, since=time.time(), gpus=gpus)
 
     def leave(self) -> None:

@@ -55,8 +55,8 @@ def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
             raise
         raise UserError(
             f"{path} cannot be used as an SQLite database ({in_short(error)}). Free some "
-            "space, mend its permissions, move it away if it is something else, or choose another "
-            "storage=."
+            "space, correct its permissions, move it away if it is something else, or choose "
+            "another storage=."
         ) from error
     return _closing_itself(storage)
 
@@ -65,7 +65,7 @@ def open_postgresql(where: str, pool_size: int) -> Any:
     """The database at `where`, with its tables; Optuna's storage with its cache.
 
     pool_size: connections kept open.
-    Raises: UserError, with the mend, where it cannot be used.
+    Raises: UserError, with the fix, where it cannot be used.
     """
     try:
         import psycopg
@@ -119,19 +119,19 @@ def _closing_itself(storage: RDBStorage) -> BaseStorage:
 
 def _refused(where: str, said: str) -> str:
     """What to do where no connection came about."""
-    mends = {
+    fixes = {
         "password": "Put the password into ~/.pgpass or into the variable PGPASSWORD.",
         "database": "Create it with `createdb NAME`, or correct the URL.",
         "role": "Create the user with `createuser NAME`, or name another: postgresql://USER@...",
         "pg_hba.conf": "Let the server's pg_hba.conf admit this host and user.",
         "too many clients": "Raise the server's max_connections, or use storage=grpc://HOST:PORT.",
     }
-    for word, mend in mends.items():
+    for word, fix in fixes.items():
         if word in said and ("connection to server" not in said or "FATAL" in said):
-            return f"storage={where} refuses us ({said}). {mend}"
+            return f"storage={where} refuses us ({said}). {fix}"
     return (
         f"storage={where} cannot be reached ({said}). Start the server, or correct the host and "
-        "the port; `psql URL` tells whether it answers."
+        "the port; `psql URL` shows whether it answers."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a disk refuses a sweep, told with the mend."""
+"""Errors of the disk that a sweep is written to, each with its fix."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from gansweep.errors import UserError
 
 SPACE = "Free some space"
-PERMISSIONS = "Mend the permissions"
+PERMISSIONS = "Correct the permissions"
 IN_THE_WAY = "Move away the file that stands where a directory is to be"
-MENDS = {
+FIXES = {
     errno.ENOSPC: SPACE,
     errno.EDQUOT: SPACE,
     errno.EACCES: PERMISSIONS,
@@ -30,16 +30,16 @@ MENDS = {
 def writing(directory: Path, otherwise: str) -> Iterator[None]:
     """Within it the sweep's directory is written.
 
-    otherwise: what follows the mend.
-    Raises: UserError in place of an OSError of MENDS.
+    otherwise: what follows the fix.
+    Raises: UserError in place of an OSError of FIXES.
     """
     try:
         yield
     except OSError as error:
-        mend = MENDS.get(error.errno or 0)
-        if mend is None:
+        fix = FIXES.get(error.errno or 0)
+        if fix is None:
             raise
         place = error.filename or directory
         raise UserError(
-            f"{place} cannot be written ({error.strerror}). {mend}{otherwise}"
+            f"{place} cannot be written ({error.strerror}). {fix}{otherwise}"
         ) from error

@@ -65,10 +65,12 @@ def repair(directory: Path) -> str:
         damage = damaged(directory, settings, space)
         sweep = SweepStudy.made(directory, settings, space)
         restored = restore(sweep)
-    return _told(directory, settings, damage, restored)
+    return _summary(directory, settings, damage, restored)
 
 
-def _told(directory: Path, settings: Settings, damage: Damage | None, restored: list[int]) -> str:
+def _summary(
+    directory: Path, settings: Settings, damage: Damage | None, restored: list[int]
+) -> str:
     trials, confirmations = restored
     ended = [plural(trials, "trial")] if trials else []
     ended += [plural(confirmations, "confirmation run")] if confirmations else []

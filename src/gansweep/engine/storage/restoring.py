@@ -1,6 +1,6 @@
-"""The study follows the records: what a damaged study lacks is taken from the runs.
+"""Restore a study from the records: what a damaged study lacks is taken from the runs.
 
-A trial that ended is told with its result; one that did not is queued with the parameters that it
+A trial that ended gets its result; one that did not is queued with the parameters that it
 was trained with. Of a population's member the record has the settings of every generation.
 """
 
@@ -38,12 +38,12 @@ def restore(sweep: SweepStudy) -> list[int]:
     before = [_count_ended(study) for study in studies]
     if sweep.population is not None:
         sweep.storage.exclusively(partial(_restore_units, sweep, sweep.population))
-    sweep.storage.exclusively(partial(_settle_running, sweep))
+    sweep.storage.exclusively(partial(_finish_running, sweep))
     sweep.storage.exclusively(partial(_queue_trials, sweep))
-    _tell_ended(sweep, sweep.trials)
+    _finish_ended(sweep, sweep.trials)
     if sweep.trials_ended():
         sweep.storage.exclusively(partial(_queue_confirmations, sweep))
-        _tell_ended(sweep, sweep.confirms)
+        _finish_ended(sweep, sweep.confirms)
     sweep.storage.flush()
     after = [_count_ended(study) for study in studies]
     return [now - then for now, then in zip(after, before, strict=True)]
@@ -53,7 +53,7 @@ def _count_ended(study: Study) -> int:
     return sum(trial.state not in UNFINISHED for trial in trials_of(study))
 
 
-def _settle_running(sweep: SweepStudy) -> None:
+def _finish_running(sweep: SweepStudy) -> None:
     for study in (sweep.trials, sweep.confirms):
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             sweep.lease_path(study, trial.number).unlink(missing_ok=True)
@@ -78,8 +78,8 @@ def _queue_confirmations(sweep: SweepStudy) -> None:
             sweep.confirms.enqueue_trial({}, user_attrs=sweep.attrs_of(c))
 
 
-def _tell_ended(sweep: SweepStudy, study: Study) -> None:
-    """Tell the study of each queued trial how it ended, where its records say that."""
+def _finish_ended(sweep: SweepStudy, study: Study) -> None:
+    """Finish each queued trial whose records say how it ended."""
     for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         names = sweep.run_names(waiting.user_attrs["key"])
         records = [RunRecord(sweep.run_dir(name)) for name in names]

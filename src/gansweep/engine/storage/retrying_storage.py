@@ -1,4 +1,4 @@
-"""How a sweep bears the outages of its storage: calls wait, training goes on meanwhile."""
+"""A storage whose calls are repeated in an outage; training goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from gansweep.errors import UserError, tell
 
 PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
-TOLD_AFTER_SECONDS = 1.0  # what is over sooner is not worth a word
+REPORT_AFTER_SECONDS = 1.0  # shorter outages are not reported
 LEAST_TRIES = 5  # within 1.5 s, even where nobody waits
-LOOK_SECONDS = 0.1  # how soon a pause heeds that nobody waits any more
+LOOK_SECONDS = 0.1  # between looks whether the caller still waits
 OF_THE_DISK = {"disk is full": errno.ENOSPC, "readonly database": errno.EACCES}  # SQLite's words
 OUT_OF_REACH = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)
 
@@ -33,13 +33,13 @@ class StorageOutageError(UserError):
 
 
 class Retries:
-    """Waits for a storage that cannot be reached, and tells of it once, and once of its end."""
+    """Waits for a storage that cannot be reached; reports the outage once, and its end."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.ends: Callable[[], bool] = lambda: False  # asked while an outage lasts
         self._sections = threading.local()
-        self._told = False
+        self._reported = False
 
     def wait(self, error: Exception, failures: int, began: float) -> None:
         """Pause after the last of `failures` failures, of which the first was at `began`.
@@ -47,8 +47,8 @@ class Retries:
         Raises: StorageOutageError where nobody waits any more, after some tries.
         """
         over = failures >= LEAST_TRIES and self.ends()
-        if not self._told and (over or time.monotonic() - began >= TOLD_AFTER_SECONDS):
-            self._told = True
+        if not self._reported and (over or time.monotonic() - began >= REPORT_AFTER_SECONDS):
+            self._reported = True
             tell(
                 f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). Trials "
                 "that run go on, and what they report is delivered later."
@@ -64,8 +64,8 @@ class Retries:
             ) from error
 
     def answered(self) -> None:
-        if self._told:
-            self._told = False
+        if self._reported:
+            self._reported = False
             tell(f"The sweep's storage {self.where} is back.")
 
     @contextmanager
@@ -97,7 +97,7 @@ class View:
         self._studies: dict[int, list[int]] = {}  # study's id -> all its trials' ids
 
     def note(self, name: str, args: Sequence[Any], answer: Any) -> None:
-        """Heed that method `name` of the storage was called, with that answer."""
+        """Note that method `name` of the storage was called, with that answer."""
         if name == "create_new_trial":
             self._note_new(*args, trial_id=answer)
         elif name.startswith("set_trial") and args[0] in self._known:

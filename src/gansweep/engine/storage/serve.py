@@ -25,7 +25,7 @@ THREADS = 10  # calls that are answered at once
 
 
 def main() -> int:
-    """Serve until it is told to stop; the exit code."""
+    """Serve until it is asked to stop; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gansweep.engine.storage.serve",
         description=__doc__,

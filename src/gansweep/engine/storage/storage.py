@@ -105,7 +105,7 @@ def open_storage(directory: Path, where: str) -> Storage:
     """The storage of the sweep in `directory`; files and tables are made where there are none.
 
     where: the value of `storage=`.
-    Raises: UserError, with the mend, where there is no such storage or it cannot be used.
+    Raises: UserError, with the fix, where there is no such storage or it cannot be used.
     """
     where = canonical(where)
     retries = Retries(where)
@@ -276,10 +276,12 @@ class JournalFile(JournalFileBackend):
         logs = [log for log in map(log_in, lines) if log is not None]
         if len(logs) < len(lines):
             number = self._read + 1 + [log_in(line) for line in lines].index(None)
-            raise UserError(f"Line {number} of {self.path} was damaged on the disk. {self.mend()}")
+            raise UserError(
+                f"Line {number} of {self.path} was damaged on the disk. {self.how_to_fix()}"
+            )
         return logs
 
-    def mend(self) -> str:
+    def how_to_fix(self) -> str:
         """What to do where the file was damaged."""
         if (self.path.parent / "sweep.yaml").is_file():
             return (
@@ -307,7 +309,7 @@ def _replayed(file: JournalFile) -> JournalStorage:
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"{file.path} was damaged on the disk: what a line of it says cannot be "
-            f"({type(error).__name__}: {error}). {file.mend()}"
+            f"({type(error).__name__}: {error}). {file.how_to_fix()}"
         ) from error
 
 
