@@ -104,7 +104,7 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp", "random"])
-def test_dead_trial_is_settled_before_another_is_drawn(tmp_path: Path, name: str) -> None:
+def test_dead_trial_is_finished_before_another_is_drawn(tmp_path: Path, name: str) -> None:
     """A sampler keeps away from what runs: from the best point too, where a worker died on it."""
     study = make(tmp_path / "s", max_retries=0, sampler=sampler(name), stop_after_alike=0)
     begin(study).lease.release()
@@ -115,7 +115,7 @@ def test_dead_trial_is_settled_before_another_is_drawn(tmp_path: Path, name: str
             drawn.append([t.state for t in study.trials])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gansweep.engine.study.make_sampler", lambda *_: Watching())
+        patch.setattr("gansweep.engine.attempt.make_sampler", lambda *_: Watching())
         assert begin(study).key == "t0001"
     assert drawn == [[TrialState.FAIL, TrialState.RUNNING]]
 

@@ -150,7 +150,7 @@ def test_parameters_outlive_an_attempt_that_did_not_come_to_read_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "gansweep.engine.study.make_sampler", lambda *_: optuna.samplers.RandomSampler()
+        "gansweep.engine.attempt.make_sampler", lambda *_: optuna.samplers.RandomSampler()
     )
     study = make(tmp_path / "s", n_trials=1)
     first = begin(study)

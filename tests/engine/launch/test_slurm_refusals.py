@@ -14,7 +14,7 @@ from gansweep.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("said", "mend"),
+    ("said", "fix"),
     [
         ("sbatch: error: Invalid --mem specification", "memory="),
         ("sbatch: unrecognized option '--nonsense'", "Correct the words of launcher.options="),
@@ -28,7 +28,7 @@ from gansweep.errors import UserError
         ("launch failed requeued held", "Give the same command again"),
     ],
 )
-def test_refusal_names_the_option_that_mends_it(
+def test_refusal_names_the_option_to_change(
     monkeypatch: pytest.MonkeyPatch, said: str, fix: str
 ) -> None:
     monkeypatch.setattr(slurm, "partitions", lambda: "")
