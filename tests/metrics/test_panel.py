@@ -15,6 +15,7 @@ from gansweep.data.conditions import Conditions
 from gansweep.data.source import Mixture
 from gansweep.errors import UserError
 from gansweep.metrics.choice import choose_backbone
+from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.protocol import comparable, protocol_key
 
@@ -204,6 +205,7 @@ def test_without_a_test_split_no_classifier_is_chosen_or_taken() -> None:
         ({"backbone": "inceptoin"}, "Did you mean 'inception'"),
         ({"backbone": "inception", "scores": ["modes"]}, "cannot be measured"),
         ({"weights_path": "w.pth"}, "metrics=inception"),
+        ({"own": {"mine": MEASURES[0]}}, "metrics.own has a score 'fid'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
