@@ -1,6 +1,7 @@
 """The examples of the guide, which its pages show from these very files: each does what it says."""
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,3 +95,17 @@ def test_data_are_read_from_their_folder(tmp_path: Path) -> None:
     assert (data.n_train, data.n_validation, data.n_test) == (90, 10, 20)
     batch = next(data.train_batches(8, seed=0, device="cpu"))
     assert batch.images.shape == (8, 1, 8, 8) and batch.images.eq(1).all()
+
+
+@pytest.mark.slow
+def test_code_of_the_page_on_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (TOP / "docs" / "python.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    short = code.replace('"budget_kimg=20"', '"budget_kimg=0.128", "tracker=none", "metrics=none"')
+    assert short != code
+    found: dict[str, Any] = {}
+    exec(compile(short, "python.md", "exec"), found)
+    assert found["samples"].shape == (16, 1, 8, 8)
