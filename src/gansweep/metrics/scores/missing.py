@@ -8,7 +8,7 @@ NAMED = 5
 
 
 def missing_words(names: Sequence[str] | None, counts: Sequence[float], n: int) -> str:
-    """ "no 8 and no 9 among 2,500 samples"; "" where no mode is missing.
+    """ "no 8 and no 9 among 2,500 samples"; "" if no mode is missing.
 
     names: of the modes; None if they have only numbers.
     counts: good samples of each mode among the n samples.
