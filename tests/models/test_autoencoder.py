@@ -14,8 +14,9 @@ from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.scores.held_out import HeldOut
-from gansweep.models.autoencoder import Autoencoder, Coding, Latest, evaluating
+from gansweep.models.autoencoder import Autoencoder, Coding, Latest
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.reconstruction import (
     absolute_error,
     cross_entropy,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Width
-from gansweep.errors import UserError
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -28,11 +27,6 @@ class MinibatchDiscrimination(nn.Module):
         self, n_features: int, n_classes: int | None = None, *, n_kernels: Width, kernel_dim: Width
     ) -> None:
         super().__init__()
-        if min(n_kernels, kernel_dim) < 1:
-            raise UserError(
-                f"n_kernels={n_kernels} of kernel_dim={kernel_dim} compare nothing: use 1 or more "
-                "of each, or another model.discriminator.head."
-            )
         # the size at which rows of unit features lie about 1 apart, however many features
         spread = (n_features * kernel_dim) ** -0.5
         self.kernels = nn.Parameter(torch.randn(n_features, n_kernels, kernel_dim) * spread)

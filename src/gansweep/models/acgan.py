@@ -15,6 +15,7 @@ from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import PlayerLoss
 from gansweep.terms.clock import Clock
@@ -81,8 +82,5 @@ class ACGAN(GAN):
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
-        trained = self.discriminator.training
-        self.discriminator.eval()
-        logits = auxiliary_outputs(self.discriminator, batch.images)
-        self.discriminator.train(trained)
-        return {"logits": logits}
+        with evaluating(self.discriminator) as network:
+            return {"logits": auxiliary_outputs(network, batch.images)}

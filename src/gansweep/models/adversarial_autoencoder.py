@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.autoencoder import Coding, like_weights
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss

@@ -6,9 +6,8 @@ Source: Hinton and Salakhutdinov 2006, Science 313, 504-507; with noise at the i
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.models.reconstruction import Reconstruction, reconstruction_error
 from gansweep.terms.clock import Clock
@@ -57,8 +57,6 @@ class Coding(Adversarial):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        if input_noise < 0:
-            raise UserError(f"model.input_noise={input_noise} cannot be a spread: use 0 or more.")
         self.latent_dim = latent_dim
         self.input_noise = input_noise
         self.error = reconstruction_error(reconstruction, self.sample_shape)
@@ -217,18 +215,6 @@ class Latest(nn.Module):
         """(up to `size`, ...) in [-1, 1], or points."""
         rows = self.kept[: int(self.seen)]
         return rows if self.is_points else rows.float().div_(127.5).sub_(1)
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; afterwards every part of it is in the mode it was in."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def like_weights(samples: Tensor, network: nn.Module) -> Tensor:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Range, Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
@@ -31,11 +30,6 @@ class Control(nn.Module):
 
     def __init__(self, gamma: float, rate: float) -> None:
         super().__init__()
-        if not 0 < gamma <= 1:
-            raise UserError(
-                f"model.gamma={gamma} is not a share of the real energy: use a number above 0 and "
-                "up to 1, as 0.5."
-            )
         self.gamma = gamma
         self.rate = rate
         self.register_buffer("k", torch.zeros(()))

@@ -45,11 +45,6 @@ class BigGAN(GAN):
                 "model.conditional=true, or use a model without classes, as model=sngan."
             )
         super().__init__(conditional=True, **game)
-        if truncation is not None and not truncation > 0:
-            raise UserError(
-                f"model.truncation={truncation} leaves no latents to sample with: use a threshold "
-                "above 0, as truncation=0.5, or truncation=null for all of them."
-            )
         if truncation is not None and self.latent_distribution != "normal":
             raise UserError(
                 f"model.truncation={truncation} cuts off the tails of normal latents: set "

@@ -16,8 +16,9 @@ from gansweep.data.batch import Batch
 from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import PlayerLoss, Scores
-from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 

@@ -19,8 +19,9 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
-from gansweep.models.translation import Translator, evaluating, source_of
+from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import gathered, own_rows
 

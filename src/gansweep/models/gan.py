@@ -21,6 +21,7 @@ from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
@@ -274,13 +275,10 @@ class GAN(Adversarial):
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
-        generator = self.sampler()
-        first = next(generator.parameters())
-        trained = generator.training
-        generator.eval()
-        made = self.generate(generator, z.to(first.device, first.dtype), batch.labels, self.clock)
-        generator.train(trained)
-        return made
+        with evaluating(self.sampler()) as generator:
+            first = next(generator.parameters())
+            z = z.to(first.device, first.dtype)
+            return self.generate(generator, z, batch.labels, self.clock)
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
@@ -289,10 +287,8 @@ class GAN(Adversarial):
             packs_around(samples, self.packing)
             for samples in (batch.images, self.fakes(batch, rng))
         )
-        trained = self.discriminator.training
-        self.discriminator.eval()
-        real_scores, fake_scores = self._score_both(real, fakes, batch.labels, self.clock)
-        self.discriminator.train(trained)
+        with evaluating(self.discriminator):
+            real_scores, fake_scores = self._score_both(real, fakes, batch.labels, self.clock)
         return Scores(real_scores, fake_scores, self.loss.kind)
 
     def compile_networks(self) -> None:

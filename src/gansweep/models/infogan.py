@@ -17,6 +17,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import PlayerLoss
 from gansweep.terms.clock import Clock
@@ -143,19 +144,14 @@ class InfoGAN(GAN):
             start += size
         if self.continuous:
             codes[:, start] = torch.linspace(-1, 1, len(batch))
-        trained = generator.training
-        generator.eval()
-        made = self.generate(generator, z.to(first.device, first.dtype), None, self.clock)
-        generator.train(trained)
-        return made
+        with evaluating(generator):
+            return self.generate(generator, z.to(first.device, first.dtype), None, self.clock)
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """The codes that Q reads: probabilities of categories, and means of continuous codes."""
-        trained = self.discriminator.training
-        self.discriminator.eval()
-        read = auxiliary_outputs(self.discriminator, batch.images)
-        self.discriminator.train(trained)
+        with evaluating(self.discriminator) as network:
+            read = auxiliary_outputs(network, batch.images)
         *logits, means = read.split([*self.categories, self.continuous], dim=1)
         return {"codes": torch.cat([*(part.softmax(dim=1) for part in logits), means], dim=1)}
 

@@ -73,11 +73,6 @@ class ProGAN(GAN):
                 "model=progan grows without classes: leave model.conditional=false, or use "
                 "model=cgan."
             )
-        if min(stable_kimg, fade_kimg) < 0:
-            raise UserError(
-                f"stable_kimg={stable_kimg} and fade_kimg={fade_kimg} are thousands of images: "
-                "set both to 0 or more."
-            )
         super().__init__(**two_player)
         self.stable_kimg = stable_kimg
         self.fade_kimg = fade_kimg

@@ -21,9 +21,10 @@ from torch.nn import functional as F
 
 from gansweep.config.ranges import Count, Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError
 from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.terms.clock import Clock
@@ -31,7 +32,6 @@ from gansweep.terms.collectives import average
 from gansweep.terms.losses import NonSaturating
 
 Head = Callable[[int, int], nn.Module]
-MATCHINGS = ("squared", "absolute")
 
 
 class SGAN(GAN):
@@ -64,11 +64,6 @@ class SGAN(GAN):
                 f"model.conditional={conditional} model.packing={packing}: this discriminator "
                 "finds the class of each sample, so it must see samples alone and without their "
                 "labels. Use conditional=false and packing=1."
-            )
-        if not unsupervised_weight >= 0:
-            raise UserError(
-                f"model.unsupervised_weight={unsupervised_weight} would unlearn the game. Use 1, "
-                "or 0 to train on the labels alone."
             )
         n_logits = (game.get("n_classes") or 0) + self.learns_fake_logit
         network = partial(discriminator, n_classes=n_logits, head=type(self).head)
@@ -122,12 +117,8 @@ class SGAN(GAN):
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """The class logits of the averaged discriminator, without noise."""
-        network = self.sampler("discriminator")
-        trained = network.training
-        network.eval()
-        logits = network(batch.images)
-        network.train(trained)
-        return {"logits": self.class_logits(logits)}
+        with evaluating(self.sampler("discriminator")) as network:
+            return {"logits": self.class_logits(network(batch.images))}
 
 
 class FeatureMatchingSGAN(SGAN):
@@ -149,11 +140,6 @@ class FeatureMatchingSGAN(SGAN):
     def __init__(
         self, *, matching: Literal["squared", "absolute"] = "squared", **game: Any
     ) -> None:
-        if matching not in MATCHINGS:
-            raise UserError(
-                f"model.matching={matching} is not known.{nearest(matching, MATCHINGS)} "
-                "Use matching=squared or matching=absolute."
-            )
         # its losses have no place for the terms that other games take
         super().__init__(
             loss=NonSaturating(), penalties={}, terms={}, augment=None, top_k=None, **game

@@ -80,11 +80,6 @@ class StyleGAN2(GAN):
                 "model=stylegan2 takes no classes: leave model.conditional=false, or use "
                 "model=cgan."
             )
-        if path_interval < 1:
-            raise UserError(
-                f"model.path_interval={path_interval} is not a number of steps: use 1 for path "
-                "lengths in every step, or path_weight=0 for none."
-            )
         super().__init__(**two_player)
         self.mixing = mixing
         self.path_weight = path_weight

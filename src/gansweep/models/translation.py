@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
@@ -38,14 +36,3 @@ class Translator(Adversarial):
 def source_of(batch: Batch) -> Tensor:
     assert batch.source is not None, "this model needs sources: see needs_source"
     return batch.source
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode, put back as it was."""
-    trained = network.training
-    network.eval()
-    try:
-        yield network
-    finally:
-        network.train(trained)

@@ -54,12 +54,6 @@ class UnrolledGAN(GAN):
         **game: Any,
     ) -> None:
         super().__init__(**game)
-        if unrolling_steps < 0:
-            raise UserError(
-                f"model.unrolling_steps={unrolling_steps} is not a number of steps: use 0 or more."
-            )
-        if unrolled not in ("adam", "sgd"):
-            raise UserError(f"model.unrolled={unrolled} is not a rule: use adam or sgd.")
         if joined := self.terms.acting_on("discriminator", "generator", "chosen"):
             raise UserError(
                 f"The unrolled game is that of one loss, and {', '.join(joined)} would add to it. "

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import Coding, evaluating, like_weights
+from gansweep.models.autoencoder import Coding, like_weights
 from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import PlayerLoss
 from gansweep.models.reconstruction import Reconstruction
 from gansweep.terms.clock import Clock
@@ -45,10 +45,6 @@ class VAE(Coding):
         **coding: Any,
     ) -> None:
         super().__init__(reconstruction=reconstruction, **coding)
-        if spread <= 0:
-            raise UserError(
-                f"model.spread={spread} cannot be a spread of pixels: use a number above 0, as 0.5."
-            )
         self.beta = beta
         self.spread = spread
         self.reconstruction = reconstruction

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Decay, Positive, Weight
-from gansweep.errors import UserError
 from gansweep.terms.augment import mirrored, reach_of, shifted, shifts
 from gansweep.terms.term import Judged, Noise, Step, Term
 
@@ -143,8 +142,6 @@ class Consistency(Penalty):
         self, *, weight: Weight, of: Literal["real", "fake"] = "real", flip: bool = True
     ) -> None:
         super().__init__(weight=weight)
-        if of not in ("real", "fake"):
-            raise UserError(f"of={of} does not name samples of a game: use of=real or of=fake.")
         self.of = of
         self.flip = flip
 
@@ -175,8 +172,6 @@ class LeCam(Term, nn.Module):
 
     def __init__(self, *, weight: Weight, decay: Decay = 0.99) -> None:
         nn.Module.__init__(self)
-        if not 0 <= decay < 1:
-            raise UserError(f"decay={decay} keeps no average: set it from 0 to below 1.")
         self.weight = weight
         self.decay = decay
         self.register_buffer("anchors", torch.zeros(2))  # of real, of generated samples

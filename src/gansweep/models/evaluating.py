@@ -1,0 +1,21 @@
+"""A network in evaluation mode for a while."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@contextlib.contextmanager
+def evaluating(network: Network) -> Iterator[Network]:
+    """The network in evaluation mode; afterwards every part of it is in its mode of before."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module in training:
+            module.training = True
