@@ -46,7 +46,7 @@ def best_of(name: str, seed: int, n_trials: int) -> float:
     found = []
     for number in range(n_trials):
         study.sampler = make_sampler(chosen, space, number)
-        study.enqueue_trial({})  # as the queue does
+        study.enqueue_trial({}, user_attrs={"key": f"t{number:04d}"})  # as the queue does
         trial = study.ask()
         at = space.suggest(trial)
         decades = math.log10(at["lr"] / 3e-4) ** 2 + math.log10(at["weight"] / 3) ** 2
