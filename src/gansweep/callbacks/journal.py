@@ -31,11 +31,7 @@ class Journal:
     """
 
     def __init__(
-        self,
-        record: RunRecord | None,
-        logger: Logger | None,
-        *,
-        on_score: OnScore | None = None,
+        self, record: RunRecord | None, logger: Logger | None, *, on_score: OnScore | None = None
     ) -> None:
         self.record = record
         self.logger = logger

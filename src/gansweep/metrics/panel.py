@@ -22,13 +22,7 @@ from gansweep.metrics.features.backbones import load_backbone
 from gansweep.metrics.features.classifier import refuse_unfit
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
-from gansweep.metrics.protocol import (
-    DEFAULT_OBJECTIVES,
-    DIRECTIONS,
-    Protocol,
-    Score,
-    score_name,
-)
+from gansweep.metrics.protocol import DEFAULT_OBJECTIVES, DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
 
 NORMAL_95 = 1.96

@@ -44,10 +44,7 @@ MODE_WORDS = (
     *(*CONFIDENT_WORDS, "in_no_mode", "mode_counts"),
 )
 # score -> the word of metrics.scores that chooses it, if that is another word
-CHOSEN_BY = {
-    **{word: "modes" for word in MODE_WORDS if word != "modes"},
-    "ndb_js": "ndb",
-}
+CHOSEN_BY = {**{word: "modes" for word in MODE_WORDS if word != "modes"}, "ndb_js": "ndb"}
 # scores of a model's answers for held-out samples; they do not measure generated samples
 HELD_OUT = (
     *("class_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),

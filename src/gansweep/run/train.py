@@ -8,6 +8,7 @@ import os
 import traceback
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,7 @@ def train(
     source: another run's checkpoint, from which this run continues.
     Raises: UserError for anything that the user can fix, before anything is written.
     """
-    run = _Run(
-        cfg,
-        on_score=on_score,
-        sweep=sweep,
-        progress=progress,
-        overrides=overrides,
-        config_dir=config_dir,
-        until_kimg=until_kimg,
-        source=source,
-    )
+    run = _Run(cfg, on_score, sweep, progress, overrides, config_dir, until_kimg, source)
     return run.go(Path(run_dir) if run_dir is not None else None)
 
 
@@ -99,27 +91,22 @@ def join_ranks(run_dir: str, until_kimg: str) -> None:
     run.follow(Path(run_dir))
 
 
+@dataclass
 class _Run:
     """The objects of one run, from the configuration to the result."""
 
-    def __init__(
-        self,
-        cfg: DictConfig,
-        *,
-        on_score: OnScore | None = None,
-        sweep: dict[str, Any] | None = None,
-        progress: bool = True,
-        overrides: Sequence[str] = (),
-        config_dir: str | Path | None = None,
-        until_kimg: float | None = None,
-        source: Source | None = None,
-    ) -> None:
+    cfg: DictConfig
+    on_score: OnScore | None = None
+    sweep: dict[str, Any] | None = None
+    progress: bool = True
+    overrides: Sequence[str] = ()
+    config_dir: str | Path | None = None
+    until_kimg: float | None = None
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        cfg = self.cfg
         check_options(cfg)  # it may have been changed after it was composed
-        self.cfg = cfg
-        self.on_score = on_score
-        self.sweep = sweep
-        self.progress = progress
-        self.source = source
         started = now()
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
@@ -128,22 +115,15 @@ class _Run:
         check_batch_size(cfg.batch_size, self.world, cfg.model.accumulate)
         check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
-        if self.data.is_points and progress:
-            report_unused_options(overrides)
+        if self.data.is_points and self.progress:
+            report_unused_options(self.overrides)
         self.model = build_model(cfg, self.data)
-        self.model.until_kimg = math.inf if until_kimg is None else until_kimg
+        self.model.until_kimg = math.inf if self.until_kimg is None else self.until_kimg
         if cfg.trainer.precision == "64-true":
             self.model.double()  # before a checkpoint with doubles is loaded
-        self.account = Account(
-            cfg,
-            self.model,
-            self.accelerator,
-            self.world,
-            started=started,
-            sweep=sweep,
-            overrides=overrides,
-            config_dir=config_dir,
-        )
+        machine = self.accelerator, self.world
+        made_from = self.overrides, self.config_dir
+        self.account = Account(cfg, self.model, *machine, started, self.sweep, *made_from)
         self.feed = Feed(self.data, self.model, cfg)
         self.data.check_sizes(cfg.batch_size, self.world)
 
