@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gansweep.records.read import Run
-from gansweep.report.figures.figures import Figure, plain
+from gansweep.report.figures.figures import Figure, plain, seeds_of
 from gansweep.report.figures.palette import Variant
 
 WORDED = 12  # with more classes the cells have no room for a number
@@ -19,27 +18,16 @@ def confusions(variants: Sequence[Variant]) -> list[Figure]:
     """A heat map of shares for each variant: rows are requested classes, columns seen classes."""
     figures = []
     for variant in variants:
-        score = _largest(variant.row.shown)
-        seeds = [table for run in variant.row.shown if (table := _shares(run, score))]
-        seeds = [table for table in seeds if len(table) == len(seeds[0])]
-        if seeds:
-            protocol = next(p for run in variant.row.shown if (p := run.protocols.get(score)))
-            figures.append(_table(variant, _means(seeds), protocol))
+        found = seeds_of(variant, "confusion")
+        if found and (tables := [table for counts in found.lists if (table := _shares(counts))]):
+            figures.append(_table(variant, _means(tables), found.protocol))
     return figures
 
 
-def _largest(runs: Sequence[Run]) -> str:
-    """The confusion score with the most samples; "" if there is none."""
-    found = {score: run for run in runs for score in run.called("confusion") if run.numbers(score)}
-    sizes = {score: float(run.protocols[score].get("n_fake") or 0) for score, run in found.items()}
-    return max(sizes, key=lambda score: sizes[score], default="")
-
-
-def _shares(run: Run, score: str) -> list[list[float | None]]:
+def _shares(counts: Sequence[float]) -> list[list[float | None]]:
     """The rows of the table, each with sum 1; None in the row of a class without samples."""
-    counts = [count or 0.0 for count in run.numbers(score)]
     k = math.isqrt(len(counts))
-    if not counts or k * k != len(counts):
+    if k * k != len(counts):
         return []
     rows = [counts[start : start + k] for start in range(0, len(counts), k)]
     return [[n / sum(row) if sum(row) else None for n in row] for row in rows]

@@ -42,6 +42,31 @@ class Figure:
         return {"data": self.data, "layout": {**self.layout, "height": self.height}}
 
 
+@dataclass(frozen=True)
+class Seeds:
+    """The newest list of numbers of one score for each run that has it, all of the same length."""
+
+    score: str
+    lists: list[list[float]]
+    protocol: dict[str, Any]
+
+
+def seeds_of(variant: Variant, word: str) -> Seeds | None:
+    """The lists of a score such as "mode_counts"; None if no run has one. A gap counts as 0.
+
+    If it was measured in several ways, the one with the most samples is used.
+    """
+    runs = variant.row.shown
+    scores = {score: run for run in runs for score in run.called(word) if run.numbers(score)}
+    sizes = {score: float(run.protocols[score].get("n_fake") or 0) for score, run in scores.items()}
+    if not sizes:
+        return None
+    score = max(sizes, key=lambda score: sizes[score])
+    lists = [[n or 0.0 for n in numbers] for run in runs if (numbers := run.numbers(score))]
+    protocol = next(p for run in runs if (p := run.protocols.get(score)))
+    return Seeds(score, [one for one in lists if len(one) == len(lists[0])], protocol)
+
+
 def plain(text: str) -> str:
     """Text for Plotly, with HTML tags escaped."""
     return html.escape(text, quote=False)

@@ -8,7 +8,7 @@ from typing import Any
 from gansweep.metrics.scores.missing import missing_words
 from gansweep.records.notation import number
 from gansweep.records.read import Run
-from gansweep.report.figures.figures import Figure, level, name_of, plain
+from gansweep.report.figures.figures import Figure, level, name_of, plain, seeds_of
 from gansweep.report.figures.palette import NEUTRAL, Variant
 
 MANY = 60  # more modes than this are drawn as a line, not as bars
@@ -26,33 +26,16 @@ def mode_counts(variants: Sequence[Variant]) -> list[Figure]:
     few: list[Figure] = []
     many: dict[str, list[tuple[Variant, list[list[float]], dict[str, Any]]]] = {}
     for variant in variants:
-        score = _largest(variant.row.shown)
-        seeds = [counts for run in variant.row.shown if (counts := _counts(run, score))]
-        seeds = [counts for counts in seeds if len(counts) == len(seeds[0])]
-        if not seeds:
-            continue
-        protocol = next(p for run in variant.row.shown if (p := run.protocols.get(score)))
-        if len(seeds[0]) > MANY:
-            many.setdefault(score, []).append((variant, seeds, protocol))
-        else:
-            few.append(_bars(variant, seeds, protocol))
+        found = seeds_of(variant, "mode_counts")
+        if found and len(found.lists[0]) > MANY:
+            many.setdefault(found.score, []).append((variant, found.lists, found.protocol))
+        elif found:
+            few.append(_bars(variant, found.lists, found.protocol))
     # the same scale, so that figures can be compared
     top = max((share for figure in few for share in figure.data[0]["y"]), default=0.0)
     for figure in few:
         figure.layout["yaxis"]["range"] = [0, 1.08 * (top or 1.0)]
     return [*(_ranks(score, found) for score, found in many.items()), *few]
-
-
-def _largest(runs: Sequence[Run]) -> str:
-    """The mode counts with the most samples; "" if there are none."""
-    found = [(run, score) for run in runs for score in run.called("mode_counts")]
-    found = [(run, score) for run, score in found if _counts(run, score)]
-    sizes = {score: float(run.protocols[score].get("n_fake") or 0) for run, score in found}
-    return max(sizes, key=lambda score: sizes[score], default="")
-
-
-def _counts(run: Run, score: str) -> list[float]:
-    return [count or 0.0 for count in run.numbers(score)]
 
 
 def _bars(variant: Variant, seeds: list[list[float]], protocol: dict[str, Any]) -> Figure:
