@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gansweep.config.compose import compose
-from gansweep.config.old_names import MODULES, renewed, renewed_target
+from gansweep.config.old_names import MODULES, new_target, with_new_names
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import stored_settings
@@ -30,14 +30,14 @@ def test_each_old_module_has_a_present_one(old: str) -> None:
     ],
 )
 def test_an_old_target_gets_its_present_name(line: str) -> None:
-    assert renewed(line) == line.replace("gansweep.losses", "gansweep.terms.losses")
-    assert renewed(renewed(line)) == renewed(line)
+    assert with_new_names(line) == line.replace("gansweep.losses", "gansweep.terms.losses")
+    assert with_new_names(with_new_names(line)) == with_new_names(line)
 
 
 def test_text_that_is_not_a_target_does_not_change() -> None:
     for text in ("note: gansweep.losses.Hinge", "_target_: gansweep.losses_of_mine.Hinge"):
-        assert renewed(text) == text
-    assert renewed_target("gansweep.layers.mlp.Generator") == "gansweep.layers.mlp.Generator"
+        assert with_new_names(text) == text
+    assert new_target("gansweep.layers.mlp.Generator") == "gansweep.layers.mlp.Generator"
 
 
 def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:

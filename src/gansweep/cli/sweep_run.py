@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
 from gansweep.cli.sweep_table import make_view
 from gansweep.config.compose import compose
-from gansweep.config.environment import recorded, variables_of
+from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.engine.failures import counted_ends
 from gansweep.engine.launch import Detached, make_launcher, worker_count
@@ -87,7 +87,7 @@ def _allow_own(base: Any) -> None:
     """Allow the workers what the command allows: to them the sweep's directory is data."""
     if isinstance(base, DictConfig):
         allow_packages(base.get("extra_packages") or ())
-        allow_variables(variables_of(recorded(base)))
+        allow_variables(variables_of(without_secrets(base)))
 
 
 @contextlib.contextmanager

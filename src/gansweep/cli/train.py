@@ -138,11 +138,11 @@ def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str], str | No
     import omegaconf
     from hydra.core.hydra_config import HydraConfig
 
-    from gansweep.config.compose import settled
+    from gansweep.config.compose import checked
 
     assert isinstance(raw, omegaconf.DictConfig)
     hydra_config = HydraConfig.get()
-    cfg = settled(raw, dict(hydra_config.runtime.choices))
+    cfg = checked(raw, dict(hydra_config.runtime.choices))
     # as they were given: an interpolation in a word is not resolved for the record
     words: Any = omegaconf.OmegaConf.to_container(hydra_config.overrides, resolve=False)
     own = [word for word in words["hydra"] if "hydra.searchpath" in word]

@@ -73,7 +73,7 @@ def compose(
         choices = dict(raw.hydra.runtime.choices)
         with open_dict(raw):
             del raw["hydra"]
-        return settled(raw, choices) if config_name == "train" else raw
+        return checked(raw, choices) if config_name == "train" else raw
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def _hydra() -> Iterator[None]:
             holder.initialize(outer)
 
 
-def settled(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
+def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
     """Add the names of the chosen groups to `cfg`, and check every option.
 
     choices: group -> option, as in hydra.runtime.choices.

@@ -52,7 +52,7 @@ def as_foreign() -> Iterator[None]:
         _reading.reset(token)
 
 
-def recorded(cfg: DictConfig) -> dict[str, Any]:
+def without_secrets(cfg: DictConfig) -> dict[str, Any]:
     """All values of `cfg`, resolved except for environment variables."""
     token = _reading.set("record")
     try:

@@ -17,12 +17,12 @@ MODULES = {
 TARGET = re.compile(rf"(_target_['\"]?\s*[:=]\s*['\"]?)({'|'.join(map(re.escape, MODULES))})(?=\.)")
 
 
-def renewed(text: str) -> str:
+def with_new_names(text: str) -> str:
     """The text of a configuration, with today's module names in each `_target_`."""
     return TARGET.sub(lambda found: found[1] + MODULES[found[2]], text)
 
 
-def renewed_target(target: str) -> str:
+def new_target(target: str) -> str:
     """Today's name of a target: gansweep.terms.losses.Hinge for gansweep.losses.Hinge."""
     module, _, name = target.rpartition(".")
     return f"{MODULES.get(module, module)}.{name}"

@@ -9,9 +9,9 @@ from gansweep.data.order import generator_for
 from gansweep.errors import UserError
 
 SEED = 20_181_204
-PART = 10  # by default a tenth of the images,
-MOST = 5000  # at most this many,
-LEAST = 10  # and none if it would be fewer than this: a score of so few means nothing
+PART = 10  # the default is one image in ten
+MOST = 5000  # and at most this many
+LEAST = 10  # a score of fewer images means nothing, so then none are set aside
 
 
 def validation_count(n_validation: int | None, n_train: int, name: str) -> int:

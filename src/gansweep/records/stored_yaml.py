@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from gansweep.config.old_names import renewed
+from gansweep.config.old_names import with_new_names
 from gansweep.records.plain_values import DamagedError, plain
 from gansweep.records.record import content_of
 
@@ -42,7 +42,7 @@ def yaml_text(path: Path) -> str:
         raise DamagedError("it is not UTF-8") from error
     except yaml.YAMLError as error:
         raise DamagedError(" ".join(str(error).split())) from error
-    return renewed(text)
+    return with_new_names(text)
 
 
 def yaml_mapping(path: Path) -> dict[str, Any]:

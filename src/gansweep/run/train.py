@@ -25,7 +25,7 @@ from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.takeover import take_over
 from gansweep.callbacks.tracking import finish
 from gansweep.config.compose import instantiate
-from gansweep.config.environment import recorded, variables_of
+from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.data.conditions import Conditions
@@ -174,7 +174,9 @@ class _Run:
             if checkpoint is not None and panel is not None:
                 panel.prepare(torch.device(self.accelerator))
                 refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
-            record = RunRecord.create(record.directory, OmegaConf.to_yaml(recorded(self.cfg)))
+            record = RunRecord.create(
+                record.directory, OmegaConf.to_yaml(without_secrets(self.cfg))
+            )
             return self._train(record, panel, checkpoint)
         except (OSError, UserError) as error:
             known = isinstance(error, UserError) or disk_error(error, record.directory) is not None
@@ -213,7 +215,7 @@ class _Run:
             words = (str(record.directory), str(self.model.until_kimg))
             if self.world > 1:  # the other processes read the configuration from the record
                 allow_packages(self.cfg.extra_packages)
-                allow_variables(variables_of(recorded(self.cfg)))
+                allow_variables(variables_of(without_secrets(self.cfg)))
             if len(self.feed):
                 with Ranks(self.world, "gansweep.run.train:join_ranks", *words):
                     self._fit(self._callbacks(journal, panel), journal, checkpoint)
@@ -273,7 +275,7 @@ class _Run:
             name=record.directory.name,
             tags=self._tags(),
         )
-        logger.log_hyperparams(recorded(self.cfg))
+        logger.log_hyperparams(without_secrets(self.cfg))
         return logger
 
     def _tags(self) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from gansweep.config.old_names import renewed_target
+from gansweep.config.old_names import new_target
 from gansweep.config.options import check_record
 from gansweep.config.ranges import Count, CountOrNone, Kimg, Positive, Range, Seed, Share
 from gansweep.errors import UserError
@@ -240,7 +240,7 @@ def _renewed(kept: Mapping[str, Any]) -> dict[str, Any]:
     """What runs the trials, by the names of today."""
     settings: dict[str, Any] = {}
     if "target" in kept:
-        settings["target"] = renewed_target(kept["target"])
+        settings["target"] = new_target(kept["target"])
     if "preload" in kept:
         settings["preload"] = [WARM_UP if p == OLD_WARM_UP else p for p in kept["preload"]]
     return settings
