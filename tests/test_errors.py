@@ -1,4 +1,4 @@
-"""What the sweep engine tells a person: commands that can be pasted, lines that fit a terminal."""
+"""Messages for people: commands that can be pasted, and lines that fit a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gansweep.errors import COLUMNS, UserError, folded, tell
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A sweep below a folder with a space in its name, whose workers have not begun."""
+    """A sweep below a folder with a space in its name, whose workers have not started."""
     return made(words_of_a_sweep(tmp_path / "my runs"))
 
 
@@ -33,7 +33,7 @@ def worker(directory: Path) -> Iterator[WorkerFile]:
 
 
 def verbs_for(directory: Path, commands: list[str]) -> list[str]:
-    """The verbs of those commands that a shell would call with the directory as one word."""
+    """The verbs of the commands in which a shell would read the directory as one word."""
     words = [shlex.split(command) for command in commands]
     return [found[1] for found in words if found[0] == "gansweep" and found[2:] == [str(directory)]]
 
@@ -100,7 +100,7 @@ def test_file_has_a_message_in_one_line() -> None:
     assert terminal.getvalue() == f"{folded(ERROR)}\n"
 
 
-def test_mistake_in_a_command_is_told_in_eighty_columns(
+def test_mistake_in_a_command_is_printed_in_eighty_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
@@ -112,7 +112,7 @@ def test_mistake_in_a_command_is_told_in_eighty_columns(
     assert max(map(len, lines)) <= COLUMNS
 
 
-def test_error_of_a_worker_is_told_with_its_fix(directory: Path) -> None:
+def test_error_of_a_worker_is_printed_with_its_fix(directory: Path) -> None:
     launcher = LocalLauncher(directory, workers=1)
     (slot,) = launcher.slots
     slot.log.write_text(f"line\n{'why ' * 100}Use that.\n")
