@@ -25,7 +25,7 @@ TINY = [
     *("sweep.confirm.top=0", "workers=1", "name=s"),
 ]
 HOST = (  # a worker whose locks are, as far as others can tell, kept by another kernel than theirs
-    "import sys; from gansweep.engine import locks\n"
+    "import sys; from gansweep.engine.lease import locks\n"
     "locks.kernel_id, locks.LEASE_SECONDS = lambda: sys.argv[1], 3.0\n"
     "from gansweep.engine.worker import run_worker\n"
     "sys.exit(run_worker(sys.argv[2], sys.argv[1], 1))"
