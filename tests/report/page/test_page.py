@@ -3,8 +3,6 @@ import hashlib
 import html
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -331,31 +329,3 @@ def test_a_run_without_a_command_says_why(tmp_path: Path) -> None:
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "No one command does: t0003 was copied." in text
     assert "The record of this run contains no command." in text
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_a_browser_draws_every_plot_without_an_error_or_a_request(
-    path: Path, tmp_path: Path
-) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(found for name in names if (found := shutil.which(name)))
-    flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2000",
-        "--virtual-time-budget=10000", "--enable-logging=stderr", "--dump-dom",
-    ]  # fmt: skip
-    done = subprocess.run(
-        [browser, *flags, path.as_uri()], capture_output=True, text=True, timeout=120
-    )
-    dom, _, _ = done.stdout.partition("<footer>")
-    plots = len(re.findall(r'<div class="plot[ "]', dom))
-    assert plots > 10
-    assert f'data-plots="{plots}"' in done.stdout
-    # Plotly draws at least one svg in each plot; the others on the page are samples of lines
-    assert len(re.findall(r'<svg class="main-svg"', dom)) >= plots
-    # a blocked request, a blocked script and an exception are each a line of the console
-    assert "CONSOLE" not in done.stderr, done.stderr
-    # "240µ" is no readable learning rate
-    assert not re.search(r">[\d.]+[kMGµmn]</text>", dom)
