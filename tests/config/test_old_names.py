@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from gansweep.config.compose import compose
-from gansweep.config.old_names import MODULES, new_target, with_new_names
-from gansweep.errors import UserError
+from gansweep.config.old_names import MODULES, new_target, with_new_targets
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import stored_settings
 
@@ -20,23 +19,20 @@ def test_each_old_module_has_a_present_one(old: str) -> None:
         import_module(old)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "_target_: gansweep.losses.Hinge",
-        "{_target_: gansweep.losses.Hinge, margin: 1}",
-        '"_target_": "gansweep.losses.Hinge"',
-        "model.loss._target_=gansweep.losses.Hinge",
-    ],
-)
-def test_an_old_target_gets_its_present_name(line: str) -> None:
-    assert with_new_names(line) == line.replace("gansweep.losses", "gansweep.terms.losses")
-    assert with_new_names(with_new_names(line)) == with_new_names(line)
-
-
-def test_text_that_is_not_a_target_does_not_change() -> None:
-    for text in ("note: gansweep.losses.Hinge", "_target_: gansweep.losses_of_mine.Hinge"):
-        assert with_new_names(text) == text
+def test_every_target_has_its_name_of_today_and_nothing_else_changes() -> None:
+    old = {
+        "loss": {"_target_": "gansweep.losses.Hinge", "note": "gansweep.losses.Hinge"},
+        "terms": [{"_target_": "gansweep.losses_of_mine.Hinge"}, {"_target_": "Hinge"}],
+        "penalties": {"x": {"y": {"_target_": "gansweep.penalties.R1", "weight": 1}}},
+    }
+    new = with_new_targets(old)
+    assert new["loss"] == {
+        "_target_": "gansweep.terms.losses.Hinge",
+        "note": "gansweep.losses.Hinge",
+    }
+    assert new["terms"] == old["terms"]
+    assert new["penalties"]["x"]["y"] == {"_target_": "gansweep.terms.penalties.R1", "weight": 1}
+    assert with_new_targets(new) == new
     assert new_target("gansweep.layers.mlp.Generator") == "gansweep.layers.mlp.Generator"
 
 
@@ -46,6 +42,13 @@ def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
     assert stored_settings(record).model.loss._target_ == "gansweep.terms.losses.Hinge"
 
 
-def test_an_old_name_on_the_command_line_is_refused_with_the_present_name() -> None:
-    with pytest.raises(UserError, match="Its name is now gansweep.terms.losses.Hinge"):
-        compose(["model=gan", "model.loss._target_=gansweep.losses.Hinge"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.loss._target_=gansweep.losses.Hinge"],
+        ["+model.penalties={x: {_target_: 'gansweep.penalties.R1', weight: 1}}"],
+    ],
+)
+def test_an_old_name_on_the_command_line_is_that_of_today(words: list[str]) -> None:
+    new = [word.replace("gansweep.", "gansweep.terms.") for word in words]
+    assert compose(["model=gan", *words]) == compose(["model=gan", *new])

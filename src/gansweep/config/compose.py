@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
+from gansweep.config.old_names import with_new_targets
 from gansweep.config.options import check_options
 from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
@@ -97,6 +98,9 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
     choices: group -> option, as in hydra.runtime.choices.
     Raises: UserError for an option without a value or with a value that is not allowed.
     """
+    content = OmegaConf.to_container(cfg, resolve=False)
+    if (renamed := with_new_targets(content)) != content:
+        cfg = OmegaConf.create(renamed, flags={"struct": True})
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise UserError(f"{key} has no value, but this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):

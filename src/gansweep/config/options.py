@@ -16,7 +16,6 @@ from typing import Annotated, Any, TypedDict
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.config.kinds import Either, Flag, Kind, MappingOf, Nothing, Object, Record, shown
-from gansweep.config.old_names import new_target
 from gansweep.config.ranges import Decay, Finite, Name, Range, Rate, Seed, Share, Weight
 from gansweep.config.signatures import Parameter, fields, names_in, signature
 from gansweep.errors import UserError, nearest
@@ -250,9 +249,7 @@ def _no_such_class(name: str, target: str) -> str:
     home, _, wanted = target.rpartition(".")
     known = names_in(home)
     where = f"{home} has no {wanted}" if known else f"there is no module {home}"
-    today = new_target(target)
-    hint = nearest(wanted, known) if today == target else f" Its name is now {today}."
-    return f"{name}._target_={target} does not exist: {where}.{hint}"
+    return f"{name}._target_={target} does not exist: {where}.{nearest(wanted, known)}"
 
 
 def _of_pytorch(target: str) -> Mapping[str, Kind]:

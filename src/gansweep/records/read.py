@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gansweep.config.old_names import with_new_targets
 from gansweep.errors import UserError, visible
 from gansweep.metrics.protocol import REPEATABLE, scores_called
 from gansweep.records.notation import setting
@@ -297,7 +298,7 @@ def _config(record: RunRecord) -> tuple[dict[str, Any], str]:
     from gansweep.records.stored_yaml import yaml_mapping  # imports yaml, which --help must not
 
     try:
-        return yaml_mapping(record.config_path), ""
+        return with_new_targets(yaml_mapping(record.config_path)), ""
     except OSError as error:
         return {}, str(error.strerror)
     except DamagedError as error:

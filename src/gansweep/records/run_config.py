@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gansweep.config.environment import check_foreign
+from gansweep.config.old_names import with_new_targets
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError
@@ -44,7 +45,8 @@ def stored_settings(record: RunRecord) -> DictConfig:
     path = record.config_path
     try:
         cfg = OmegaConf.create(yaml_text(path))
-        content = OmegaConf.to_container(cfg, resolve=False)
+        content = with_new_targets(OmegaConf.to_container(cfg, resolve=False))
+        cfg = OmegaConf.create(content)
     except (DamagedError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UserError(

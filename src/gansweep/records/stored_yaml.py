@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from gansweep.config.old_names import with_new_names
 from gansweep.records.plain_values import DamagedError, plain
 from gansweep.records.record import content_of
 
@@ -19,8 +18,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def yaml_text(path: Path) -> str:
     """The text of a file that is safe to parse: small, UTF-8, not deep, without aliases.
 
-    Module names of older versions are replaced by today's. gansweep writes no aliases, and a few
-    nested ones can expand to more nodes than fit into memory.
+    gansweep writes no aliases, and a few nested ones can expand to more nodes than fit into memory.
     Raises: OSError; DamagedError with the reason.
     """
     content = content_of(path)
@@ -42,7 +40,7 @@ def yaml_text(path: Path) -> str:
         raise DamagedError("it is not UTF-8") from error
     except yaml.YAMLError as error:
         raise DamagedError(" ".join(str(error).split())) from error
-    return with_new_names(text)
+    return text
 
 
 def yaml_mapping(path: Path) -> dict[str, Any]:
