@@ -18,6 +18,8 @@ from places import SUPPORT, TOP
 if TYPE_CHECKING:
     from postgres import Postgres
     from processes import Processes
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
     from gansweep.engine.launch.slurm import SlurmLauncher
 
@@ -33,6 +35,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+
+NEED_A_CLUSTER = ("test_slurm", "test_multirun", "test_status")
 
 # Modules beside the tests whose functions stand in for a trial; without it a sweep refuses them.
 OWN_TRIALS = "sweep_fakes,population_fakes,utilisation"
@@ -219,13 +223,10 @@ def where(
     return value
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist: the long ones begin first
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist: files with long ones come first
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if gpu and not _has_cuda():
         _skip(gpu, "no CUDA device")
@@ -234,19 +235,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _skip(browser, "no Chromium on PATH (Debian: apt install chromium)")
 
 
-def _group(item: pytest.Item) -> str:
-    """What one process runs where the tests are shared among several: the tests that share a server
-    or a cluster, and those of a file that share a costly fixture. "": wherever there is room.
-    """
-    fixtures = getattr(item, "fixturenames", ())
-    asked = getattr(item, "callspec", None)
-    if "postgres" in fixtures or (asked and "postgresql" in asked.params.values()):
-        return "postgres"
-    if "_cluster" in fixtures:
-        return "_cluster"
-    known = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
-    scopes = {known[name][-1].scope for name in {*fixtures} & {*known} - {"importable_fakes"}}
-    return str(item.path) if "module" in scopes else ""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
+    """Each file runs in one process, for its fixtures; those that need SLURM's cluster in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "cluster" if Path(file).name.startswith(NEED_A_CLUSTER) else file
+
+    return ByFile(config, log)
 
 
 def _has_cuda() -> bool:
