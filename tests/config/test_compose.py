@@ -63,6 +63,12 @@ def test_default_is_real_data_with_no_download() -> None:
         ("seed=1.5", ["seed=1.5 is not a whole number"]),
         ("data=image_folder", ["data.root has no value", "data.root=VALUE"]),
         ("model.n_critic=[1", ["'model.n_critic=[1' cannot be read"]),
+        ("model.n_critic = 2", ["cannot be read", "without spaces around '='"]),
+        ("=dcgan", ["no name before its '='", "model=dcgan"]),
+        ("~model", ["does not fit together", "Other options need what ~model removes"]),
+        ("term=[nope]", ["no 'nope' in the group 'term'", "lecam"]),
+        ("term=lecam,ada", ["several values", "'term=[lecam,ada]'", "add --multirun"]),
+        ("data={a: 1}", ["is no choice", "a file in conf/data/"]),
     ],
 )
 def test_mistakes_are_explained_with_the_nearest_option(override: str, words: list[str]) -> None:

@@ -133,14 +133,14 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
                 "inside the shell's quotes, as in \"name='été'\"."
             ) from error
         raise UserError(
-            f"'{error.override}' cannot be read: {error.message.splitlines()[0]}. Write an option "
-            "as key=value without spaces around '='. Put values with brackets or commas in quotes "
-            "for the shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
+            f"'{error.override}' cannot be read. Write an option as key=value without spaces "
+            "around '='. Put values with brackets or commas in quotes for the shell, as in "
+            "'model.optimizer.generator.betas=[0,0.9]'."
         ) from error
     except ConfigCompositionException as error:
         raise UserError(_unknown_key(error, overrides, config_name)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"The configuration does not fit together: {_flat(error)}") from error
+        raise UserError(_misfit(error, overrides)) from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -161,9 +161,16 @@ def _flat(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def _misfit(error: BaseException, overrides: Sequence[str]) -> str:
+    removed = [word for word in overrides if word.startswith("~")]
+    fix = f" Other options need what {' '.join(removed)} removes: leave it out." if removed else ""
+    return f"The configuration does not fit together: {str(error).splitlines()[0].strip()}.{fix}"
+
+
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
-    known = [o for o in error.options or [] if not o.startswith("base")]
+    files = (path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    known = [o for o in error.options or sorted(files) if not o.startswith("base")]
     if group == "hydra/launcher" and wanted in LAUNCHERS:
         return f"hydra/launcher={wanted} needs another package: pip install 'gansweep[multirun]'."
     if not known:
@@ -178,16 +185,32 @@ def _unknown_key(
     error: ConfigCompositionException, overrides: Sequence[str], config_name: str
 ) -> str:
     found = re.search(
-        r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)
+        r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", str(error)
     )
+    several = re.search(r"Ambiguous value for argument '(.+?)=(.*?)'", str(error))
+    if several:
+        key, values = several.groups()
+        return (
+            f"{key}={values} names several values. For all of them together write "
+            f"'{key}=[{values}]', for a run of each add --multirun."
+        )
     if not found:
         cause = f" {_flat(error.__cause__)}" if error.__cause__ else ""
         return f"The configuration does not fit together: {_flat(error)}{cause}"
     key = re.split(r"[@=]", found.group(1).lstrip("+~"))[0]
     if isinstance(error.__cause__, OmegaConfBaseException) and "struct" not in str(error.__cause__):
         return f"{key} cannot have this value: {str(error.__cause__).splitlines()[0]}."
+    if not key:
+        return "An option has no name before its '='. Write it as key=value, as in model=dcgan."
+    known = _known_keys(overrides, key, config_name)
+    if key in known:
+        given = next(word for word in overrides if word.lstrip("+~").startswith(key))
+        return f"'{given}' is no choice: {key}= takes the name of a file in conf/{key}/."
+    hint = nearest(key, known)
+    if f"sweep.{key}" in known:
+        hint = f" Did you mean 'sweep.{key}'?"
     return (
-        f"There is no option '{key}'.{nearest(key, _known_keys(overrides, key, config_name))} "
+        f"There is no option '{key}'.{hint} "
         f"'gansweep {config_name} --cfg job' prints every option. To add a new option, write a "
         f"plus sign before it: '+{key}=...'."
     )
