@@ -43,6 +43,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Pages link pictures where the repository has them; the site has them in images/."""
+    return markdown.replace("../.github/images/", "images/")
+
+
 def command_line_page() -> str:
     """The help of every verb, as the terminal shows it."""
     parts = [

@@ -14,6 +14,8 @@ from gansweep.config import compose as config
 
 EXAMPLE = TOP / "tests" / "docs" / "example"
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
+MADE = ["catalogue", *(f"reference/{name}" for name in ("cli", "run", "data", "model", "sweep"))]
+BUILT = {TOP / "docs" / f"{name}.md" for name in MADE}  # only in the built site
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', flags=re.MULTILINE)
 PLACES = r"`((?:src|conf|tests|scripts|docs|\.github)/[\w./-]*)`"
 
@@ -90,10 +92,29 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     assert {shown for shown in SNIPPET.findall(text) if not (TOP / shown).is_file()} == set()
 
 
-@pytest.mark.parametrize("page", PAGES[:2], ids=name)
-def test_links_and_pictures_of_the_pages_outside_the_guide_are_there(page: Path) -> None:
-    linked = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
-    assert linked and all((TOP / path).exists() for path in linked)
+def anchors(page: Path) -> set[str]:
+    """The automatic anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_and_pictures_lead_somewhere_in_the_repository(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^):\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if target in BUILT:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_names_the_files_that_it_includes(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [shown for shown in SNIPPET.findall(text) if f"`{shown}`:" not in text] == []
 
 
 def test_files_of_the_engine_lie_in_the_rooms_that_the_guide_names() -> None:
