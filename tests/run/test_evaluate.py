@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from gansweep.config.compose import compose
+from gansweep.metrics.measures import MEASURES
+from gansweep.metrics.protocol import Score, score_name
 from gansweep.records.read import load
 from gansweep.records.record import RunRecord
+from gansweep.run.evaluate import show
 from gansweep.run.train import train
 
 Command = Callable[..., Any]
@@ -82,6 +85,29 @@ def test_by_default_everything_that_fits_is_scored(command: Command, run: Path) 
     (row,) = RunRecord(run).evaluations()
     words = {protocol["score"] for protocol in row["protocols"].values()}
     assert {"fid_infinity", "ndb", "support", "memorisation", "fifty_fifty", "kid"} <= words
+
+
+def test_every_name_and_value_of_a_full_panel_is_shown_in_80_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [word for measure in MEASURES for word in measure.words]
+    shared = {"backbone": "digitsnet1", "n_fake": 10_000, "split": "train", "splits": 10}
+    scores = {}
+    for number, word in enumerate(words):
+        protocol = {"score": word, **shared}
+        scores[score_name(protocol)] = Score(1.001 + number, protocol, interval=(0.5, 99.25))
+    show(scores)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = [line.split() for line in lines]
+    for name, score in scores.items():
+        assert [name, f"{score.value:.4g}", *["95", "%", "within", "0", "to", "99"]] in shown
+    assert "is for the mean FID of 10,000 samples" in " ".join(map(str.strip, lines))
+
+
+def test_a_name_wider_than_the_terminal_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"x" * 100: Score(2.5, {})})
+    assert capsys.readouterr().out.split() == ["x" * 100, "2.5"]
 
 
 def test_one_broken_run_does_not_keep_the_others_from_their_scores(

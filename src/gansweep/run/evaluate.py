@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
         try:
             writer = newest(record.directory)
             found = evaluation.score(record)
-            _show(found.scores)  # before writing, since the disk may be full
+            show(found.scores)  # before writing, since the disk may be full
             _keep(record, found, writer)
         except (UserError, ValueError) as error:
             if len(records) == 1:
@@ -198,14 +199,21 @@ def _keep(record: RunRecord, found: Evaluated, writer: int) -> None:
         ) from error
 
 
-def _show(scores: Mapping[str, Score]) -> None:
-    rows = []
+def show(scores: Mapping[str, Score]) -> None:
+    """Print a line for each score, and below them what the intervals are for."""
+    rows, notes = [], []
     for name, score in scores.items():
         if isinstance(score.value, list):
             continue
         spread = spread_words(score.value, score.std, score.interval)
         if " to " in spread:
-            holds = interval_holds(score.protocol)
-            spread = f" 95 % within {spread}" + (f" ({holds})" if holds else "")
+            spread = f"95 % within {spread}"
+            if holds := interval_holds(score.protocol):
+                notes.append(f"The interval of {name} is for {holds}.")
         rows.append((name, f"{score.value:.4g}", spread))
-    print(*(f"  {line}" for line in aligned(rows)), sep="\n")
+    # as wide as its rows: a narrower table would be cut
+    width = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+    print(*(f"  {line}" for line in aligned(rows, width=width)), sep="\n")
+    for note in notes:
+        lines = textwrap.wrap(note, 78, break_long_words=False, break_on_hyphens=False)
+        print(textwrap.indent("\n".join(lines), "  "))
