@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from gansweep.cli.evaluate import HELP
 from gansweep.config.compose import compose
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import Score, score_name
@@ -108,6 +110,12 @@ def test_every_name_and_value_of_a_full_panel_is_shown_in_80_columns(
 def test_a_name_wider_than_the_terminal_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     show({"x" * 100: Score(2.5, {})})
     assert capsys.readouterr().out.split() == ["x" * 100, "2.5"]
+
+
+def test_the_help_names_options_that_exist() -> None:
+    named = re.search(r"an option in it: (.*?), \.\.\.", HELP, re.DOTALL)
+    assert named
+    assert set(re.split(r",\s+", named[1])) <= set(compose(["metrics=full"]).metrics)
 
 
 def test_one_broken_run_does_not_keep_the_others_from_their_scores(

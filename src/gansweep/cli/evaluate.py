@@ -27,7 +27,7 @@ report' shows them in columns of their own.
 
   metrics=CHOICE         a file of conf/metrics/ (default: full)
   metrics.KEY=VALUE      an option in it: n_fake, n_real, split, scores,
-                         noise_seed, error_bars, ...
+                         backbone, noise_seed, ...
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
   extra_packages=[NAME]  packages of yours whose classes the runs may use
