@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from report_records import FID, MODES, protocol, write_run
 
-from gansweep.cli.report import conclude, main
+from gansweep.cli.report import conclude, main, parser
 from gansweep.errors import UserError
+from gansweep.metrics.protocol import score_name
 
 
 def test_report_writes_the_page_into_its_path_and_says_so(
@@ -52,6 +53,13 @@ def test_mixed_protocols_stop_a_table_and_leave_nothing(tmp_path: Path) -> None:
     assert not target.exists()
     assert main([str(tmp_path), "--csv", str(target), "--metric", "modes"]) == 0
     assert FID not in target.read_text()
+
+
+def test_the_score_of_the_examples_is_one_that_the_digits_have() -> None:
+    measured = {"score": "fid", "backbone": "digitsnet1", "n_fake": 1000, "split": "train"}
+    page = Path(__file__).parents[2] / "docs" / "report.md"
+    for text in (parser().format_help(), page.read_text()):
+        assert f"--metric {score_name(measured)} " in text
 
 
 def test_the_end_of_a_sweep_prints_its_leaderboard_and_page(

@@ -224,6 +224,17 @@ def test_a_metric_may_be_named_by_its_kind_and_a_typo_is_explained(tmp_path: Pat
         leaderboard(load([tmp_path]), metric="fid_digitnet_2k_train")
 
 
+def test_a_word_of_several_scores_lists_these_alone(tmp_path: Path) -> None:
+    other = "fid_digitsnet_1k_train"
+    fid, modes = protocol("fid", "minimize"), protocol("modes", "maximize")
+    protocols = {FID: fid, other: {**fid, "n_fake": 1000}, MODES: modes}
+    write_run(tmp_path / "a", scores={name: [5.0] for name in protocols}, protocols=protocols)
+    with pytest.raises(UserError) as refused:
+        leaderboard(load([tmp_path]), metric="fid")
+    said = f"'fid' stands for 2 scores: {other}, {FID}. Choose one with --metric."
+    assert str(refused.value) == said
+
+
 def told(directory: Path, **configurations: list[float]) -> str:
     for model, values in configurations.items():
         seeds(directory, model, values)

@@ -31,7 +31,7 @@ EXAMPLES = """\
 examples:
   gansweep report runs/demo-digits                a sweep, to its report.html
   gansweep report runs/digits runs/ring -o ab.html  two groups on one page
-  gansweep report runs --metric fid_10k_train     ranked by another score
+  gansweep report runs --metric fid_digitsnet1_1k_train  ranked by this score
   gansweep report runs --latex table.tex --csv -  tables; "-" is the terminal
 """
 

@@ -211,11 +211,12 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
     found = [word] if word in scores else called
     if len(found) == 1:
         return found[0]
-    known = ", ".join(scores) or "none"
-    what = f"'{word}' stands for {len(found)} scores" if found else f"No run has a score '{word}'"
-    raise UserError(
-        f"{what}.{nearest(word, scores)} Scores of these runs: {known}. Choose one with --metric."
-    )
+    if found:
+        what = f"'{word}' stands for {len(found)} scores: {', '.join(found)}."
+    else:
+        known = ", ".join(scores) or "none"
+        what = f"No run has a score '{word}'.{nearest(word, scores)} Scores of these runs: {known}."
+    raise UserError(f"{what} Choose one with --metric.")
 
 
 def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
