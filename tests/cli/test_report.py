@@ -55,6 +55,20 @@ def test_mixed_protocols_stop_a_table_and_leave_nothing(tmp_path: Path) -> None:
     assert FID not in target.read_text()
 
 
+@pytest.mark.parametrize("words", [[], ["--csv", "-"]])
+def test_damaged_runs_are_named_beside_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    write_run(tmp_path / "sound")
+    (write_run(tmp_path / "torn").directory / "result.json").write_text("{")
+    assert main([str(tmp_path), *words]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"1 damaged run: {tmp_path / 'torn'} (result.json: ")
+    (tmp_path / "torn" / "result.json").unlink()
+    assert main([str(tmp_path), *words]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_the_score_of_the_examples_is_one_that_the_digits_have() -> None:
     measured = {"score": "fid", "backbone": "digitsnet1", "n_fake": 1000, "split": "train"}
     page = Path(__file__).parents[2] / "docs" / "report.md"

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
+from gansweep.records.notation import plural
 
 if TYPE_CHECKING:
-    from gansweep.judging.leaderboard import Row
+    from gansweep.judging.leaderboard import Board, Row
+    from gansweep.records.read import Run
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -62,17 +64,34 @@ def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     paths = paths_of("report", words)
-    if options.csv or options.latex:
-        _write_tables(paths, options)
-        if options.out is None:
-            return 0
-    from gansweep.report.page.page import write_report
+    from gansweep.judging.leaderboard import leaderboard
+    from gansweep.judging.statuses import judged_runs
 
-    out = options.out or _default_page(paths)
-    page = write_report(paths, out, options.metric)
-    size = page.stat().st_size / 1e6
-    print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
+    board = leaderboard(judged_runs(paths), options.metric)
+    tables = bool(options.csv or options.latex)
+    if tables:
+        _write_tables(board, options)
+    if options.out or not tables:
+        from gansweep.report.page.page import write_page
+
+        page = write_page(board, options.out or _default_page(paths))
+        size = page.stat().st_size / 1e6
+        print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
+    _say_damaged(board.runs)
     return 0
+
+
+def _say_damaged(runs: Sequence[Run]) -> None:
+    """Name the runs whose settings or result cannot be read."""
+    from gansweep.records.read import DAMAGED
+
+    found = [
+        f"{run.directory} ({run.reason.removeprefix('damaged: ').rstrip('.')})"
+        for run in runs
+        if run.status == DAMAGED
+    ]
+    if found:
+        tell(f"{plural(len(found), 'damaged run')}: {', '.join(found)}")
 
 
 def conclude(sweep: Path) -> None:
@@ -118,12 +137,9 @@ def _default_page(paths: Sequence[Path]) -> Path:
     return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
 
 
-def _write_tables(paths: Sequence[Path], options: argparse.Namespace) -> None:
-    from gansweep.judging.leaderboard import leaderboard
-    from gansweep.judging.statuses import judged_runs
+def _write_tables(board: Board, options: argparse.Namespace) -> None:
     from gansweep.report.tables import leaderboard_csv, leaderboard_latex
 
-    board = leaderboard(judged_runs(paths), options.metric)
     if options.csv:
         _write(options.csv, leaderboard_csv(board, options.metric), "")
     if options.latex:

@@ -66,7 +66,12 @@ def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | Non
     out: the file, or a directory for report.html.   metric: the score that ranks; None: chosen.
     Raises: UserError if there is no run, no such metric, or `out` cannot be written.
     """
-    page = render(leaderboard(judged_runs(paths), metric))
+    return write_page(leaderboard(judged_runs(paths), metric), out)
+
+
+def write_page(board: Board, out: str | Path) -> Path:
+    """As `write_report`, for runs that were read before."""
+    page = render(board)
     target = Path(out)
     if target.is_dir():
         target = target / "report.html"
