@@ -236,7 +236,7 @@ def test_sweep_goes_through_all_trials_where_it_is_told_to(
     with one_worker_here():
         directory = sweep({"*": "raise"}, "sweep.stop_after_alike=0", "sweep.confirm.top=1")
     assert len(attrs(directory)) == 5
-    assert "No trial ran to its end (5 bug)" in capsys.readouterr().out
+    assert "No trial has a usable result (5 bug)" in capsys.readouterr().out
     with pytest.raises(UserError, match="stop_after_alike=-1 is not a whole number from 0"):
         sweep({}, "sweep.stop_after_alike=-1")
 

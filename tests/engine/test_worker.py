@@ -265,7 +265,7 @@ def test_failed_trials_cost_no_worker(
     if does == "segfault":
         assert result["reason"] == "killed 3 times; the last time by SIGSEGV"
     assert not (directory / "leaderboard.json").exists()
-    assert "No trial ran to its end" in capsys.readouterr().out
+    assert "No trial has a usable result" in capsys.readouterr().out
 
 
 def test_worker_without_a_sweep_says_so(tmp_path: Path) -> None:

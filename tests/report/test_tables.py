@@ -99,9 +99,10 @@ def test_a_long_name_is_cut_in_the_terminal(tmp_path: Path) -> None:
     assert len(lines[2]) <= 60 and "…" in lines[2]
 
 
-def test_the_terminal_says_when_nothing_has_finished(tmp_path: Path) -> None:
+def test_where_nothing_has_finished_the_terminal_shows_no_empty_table(tmp_path: Path) -> None:
     write_run(tmp_path / "a", status="failed", reason="out of memory")
-    assert "no run has finished" in leaderboard_text(leaderboard(load([tmp_path])))
+    said = leaderboard_text(leaderboard(load([tmp_path])))
+    assert said == "There is no winner yet: no run has finished."
 
 
 def test_the_terminal_shows_what_was_confirmed_then_the_best_trial_of_other_models(

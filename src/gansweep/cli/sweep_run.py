@@ -145,7 +145,7 @@ def _why_no_winner(study: SweepStudy) -> str:
     if broke:
         return f"No trial that ran to its end meets the constraints: {broke[0]}."
     first = study.run_dir(study.run_names("t0000")[0]) / "log.txt"
-    return f"No trial ran to its end ({counted_ends(trials)}). The log of the first one: {first}"
+    return f"No trial has a usable result ({counted_ends(trials)}). The log of the first: {first}"
 
 
 def _if_reachable(update: Callable[[], None]) -> None:

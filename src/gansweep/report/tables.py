@@ -45,6 +45,8 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
     chosen = [row for row in board.rows if row.stage != "trial"]
     trials = _best_trials(board, {row.model for row in chosen})
     metric = board.metric if chosen else board.trial_metric
+    if not chosen and not trials:
+        return "\n".join(textwrap.wrap(verdict(board), width))
     lines = []
     if metric is not None:
         better = "higher" if board.direction == "maximize" else "lower"
