@@ -45,6 +45,16 @@ def test_unknown_verb_is_refused_with_the_nearest(command: Command) -> None:
     command("trian").is_refused_with("no verb 'trian'", "Did you mean 'train'?", "--help")
 
 
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "completion"])
+def test_empty_word_and_a_lone_dash_dash_are_refused(
+    command: Command, tmp_path: Path, verb: str
+) -> None:
+    """Path("") is the current folder, and `train` of no word trains."""
+    command(verb, "").is_refused_with(f"'gansweep {verb}' is empty", "remove it")
+    command(verb, "--").is_refused_with("'--'", "remove it")
+    assert names(tmp_path) == []
+
+
 def test_help_answers_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Under 0.4 s is promised; a loaded machine is slower, so the imports are what is tested."""
     code = "import sys; from gansweep.cli.main import main; main(['--help']); print(*sys.modules)"

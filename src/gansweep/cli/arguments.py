@@ -43,11 +43,19 @@ class Parser(argparse.ArgumentParser):
     def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The flags with their values, and all other words in their order.
 
-        Raises: UserError for a flag that the verb does not have; SystemExit after `--help`.
+        Raises: UserError for a flag that the verb does not have, for an empty word, and for "--"
+            with nothing after it; SystemExit after `--help`.
         """
         if {"-h", "--help"} & {*words}:
             self.print_help()
             self.exit()
+        if "" in words:
+            raise UserError(
+                f"A word of '{self.prog}' is empty, as \"$NAME\" is in a shell where NAME is not "
+                "set. Give it a value, or remove it."
+            )
+        if [*words][-1:] == ["--"]:
+            raise UserError(f"'--' of '{self.prog}' has nothing after it: remove it.")
         options, rest = self.parse_known_args(list(words))
         known = self._option_string_actions
         for word in rest:
