@@ -24,6 +24,7 @@ from sweep_processes import (
     held,
     lines,
     made,
+    one_worker_here,
     pid_of,
     steps_at_start,
     sweep,
@@ -32,14 +33,15 @@ from sweep_processes import (
     words_of_a_sweep,
 )
 
+from gansweep.cli.cancel import cancel
 from gansweep.cli.sweep_table import EventLines, LiveTable
 from gansweep.engine.attempt import Attempt
 from gansweep.engine.launch import local
 from gansweep.engine.lease.locks import Lease
-from gansweep.engine.lease.workers import STOPPING, workers_of
+from gansweep.engine.lease.workers import CANCELLED, STOPPING, workers_of
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
-from gansweep.engine.worker import EXIT_STOPPED, Worker
+from gansweep.engine.worker import EXIT_FINISHED, EXIT_STOPPED, Worker
 from gansweep.records.record import RunRecord
 from gansweep.search.trials import trials_of
 
@@ -312,6 +314,21 @@ def test_worker_process_imports_no_torch(finished: tuple[Path, str]) -> None:
         "assert not {'torch', 'pytorch_lightning', 'wandb'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_worker_and_cancel_of_a_finished_sweep_say_that_it_is_finished(
+    finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, _ = finished
+    (directory / CANCELLED).touch()
+    with one_worker_here():
+        assert Worker(directory, "late").run() == EXIT_FINISHED
+    assert capsys.readouterr().out == "the sweep s is finished: nothing to do\n"
+    assert cancel(directory) == 0
+    assert capsys.readouterr().out == (
+        f"The sweep {directory} is finished: there is nothing to cancel.\n"
+    )
+    assert not (directory / CANCELLED).exists()
 
 
 def test_live_table_shows_the_best_and_fits_eighty_columns(finished: tuple[Path, str]) -> None:

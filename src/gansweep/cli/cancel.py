@@ -47,6 +47,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
 
     Raises: UserError where the directory holds no sweep, or cannot be written.
     """
+    from gansweep.engine.status import status_of
     from gansweep.search.settings import Settings
 
     launcher = Settings.load(directory).launcher.get("name")
@@ -68,6 +69,10 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     if elsewhere:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
     still = _wait(directory, wait_seconds)
+    if not still and status_of(directory).state == "finished":
+        (directory / CANCELLED).unlink(missing_ok=True)
+        print(f"The sweep {directory} is finished: there is nothing to cancel.")
+        return 0
     if still:
         print(f"Still saving: {_counted(still)}. To see when they have stopped:")
         print(f"  gansweep status {shlex.quote(str(directory))}")

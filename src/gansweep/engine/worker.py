@@ -84,9 +84,13 @@ class Worker:
         self.file = WorkerFile(self.study.directory, self.name)
         self.name = self.file.name
         try:
-            if self._gpus.take():
-                self._server.start()  # it imports while we ask for the first trial
-            self._work()
+            if SweepHalt.of(self.study.directory) is None and self.study.finished():
+                name = self.study.settings.name
+                print(f"the sweep {name} is finished: nothing to do", flush=True)
+            else:
+                if self._gpus.take():
+                    self._server.start()  # it imports while we ask for the first trial
+                self._work()
             return self._exit_code()
         except StorageOutageError:  # asked to stop; what is not reported is found by its lease
             return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
