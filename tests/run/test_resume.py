@@ -45,6 +45,14 @@ def test_continuing_with_other_networks_or_data_is_refused(
     assert before == (run.result_path.read_bytes(), run.config_path.read_bytes())
 
 
+def test_new_budget_that_is_spent_already_is_refused(command: Command, run: RunRecord) -> None:
+    before = run.result_path.read_bytes(), run.config_path.read_bytes()
+    done = command("train", f"resume={run.directory}", "budget_kimg=0.05")
+    done.is_refused_with(f"{run.directory} is already at 0.128 kimg", "budget_kimg= more")
+    assert before == (run.result_path.read_bytes(), run.config_path.read_bytes())
+    assert command("train", f"resume={run.directory}", "budget_kimg=0.1").code == 0, "its own"
+
+
 def test_checkpoint_of_other_networks_is_refused(command: Command, run: RunRecord) -> None:
     """The configuration was edited by hand."""
     text = run.config_path.read_text()

@@ -25,8 +25,8 @@ def resumed(
     cfg: composed from the command line.   overrides: its words.   config_dir: its --config-dir.
     Returns: the configuration, and the overrides and the config_dir that train the whole run from
         the start.
-    Raises: UserError if the directory has no run, or if an override would change the networks,
-        the data or the precision.
+    Raises: UserError if the directory has no run, if an override would change the networks, the
+        data or the precision, or if a new budget is spent already.
     """
     record = RunRecord(Path(str(cfg.resume)))
     if not record.exists:
@@ -35,7 +35,7 @@ def resumed(
             "run, such as resume=runs/digits/dcgan-001."
         )
     saved = read_config(record, cfg.extra_packages)
-    precision = saved.trainer.precision
+    precision, budget = saved.trainer.precision, saved.budget_kimg
     changes = [word for word in overrides if word.split("=")[0] != "resume"]
     for word in changes:
         key = word.split("=")[0].lstrip("+~")
@@ -55,6 +55,10 @@ def resumed(
             f"must keep it: add trainer.precision={precision}."
         )
     result = record.result() or {}
+    if saved.budget_kimg != budget and saved.budget_kimg <= (kimg := result.get("kimg") or 0.0):
+        raise UserError(
+            f"{cfg.resume} is already at {kimg:g} kimg: give budget_kimg= more than that."
+        )
     given = [w for w in result.get("overrides", []) if not is_package_option(w)]
     kept = [w for w in given if not _replaced(w, changes)]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")
