@@ -122,3 +122,8 @@ def test_shell_loads_what_the_verb_prints(shell: str) -> None:
 def test_former_way_to_complete_says_the_new_one(command: Callable[..., object]) -> None:
     done = command("train", "-sc", "install=bash")
     done.is_refused_with('eval "$(gansweep completion bash)"')  # type: ignore[attr-defined]
+
+
+def test_second_shell_is_refused(command: Callable[..., object]) -> None:
+    done = command("completion", "bash", "zsh")
+    done.is_refused_with("one shell, not also 'zsh'")  # type: ignore[attr-defined]

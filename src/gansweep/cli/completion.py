@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import argcomplete
 
 from gansweep.cli.arguments import Parser
+from gansweep.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
 HELP = """\
@@ -32,8 +33,13 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     made = parser()
-    shell = made.read(words)[0].shell
-    print(argcomplete.shellcode(["gansweep"], shell=shell))
+    options, more = made.read(words)
+    if more:
+        raise UserError(
+            f"'gansweep completion' takes one shell, not also '{' '.join(more)}'. Give one, as in "
+            f"'gansweep completion {options.shell}'."
+        )
+    print(argcomplete.shellcode(["gansweep"], shell=options.shell))
     return 0
 
 
