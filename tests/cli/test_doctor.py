@@ -256,6 +256,13 @@ def test_real_looking_runs_of_every_kind_are_read(
     assert "4 runs:" in said(capsys, str(tmp_path))
 
 
+@pytest.mark.parametrize("many", ["0", "-1"])
+def test_fewer_than_one_run_in_full_is_refused(tmp_path: Path, many: str) -> None:
+    lively_run(tmp_path, "gan", 0)
+    with pytest.raises(UserError, match=f"--show {many}: .* from 1"):
+        main([str(tmp_path), "--show", many])
+
+
 def test_a_place_without_runs_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No run was found"):
         main([str(tmp_path)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
+from gansweep.errors import UserError
 
 DESCRIPTION = """\
 Say in words what is wrong with runs, which numbers show it, and what to try
@@ -43,6 +44,8 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
+    if options.show < 1:
+        raise UserError(f"--show {options.show}: give a whole number from 1, as in '--show 9'.")
     from gansweep.cli.diagnoses import examined, print_diagnoses
     from gansweep.judging.statuses import judged_runs
 
