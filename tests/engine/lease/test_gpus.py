@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from places import TESTS
 from processes import Processes, said_by, wait_until
 from sweep_processes import (
     COMMAND,
@@ -76,7 +77,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     has(TWO)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{TESTS / 'support'}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     yield has
     while HELD:
