@@ -238,7 +238,7 @@ def test_r1_joins_every_kth_loss_of_the_discriminator_k_times_as_strong() -> Non
     batch = batch_of()
     drawn = lazy.draw(lazy.draws, batch, lazy.clock)
     fakes = lazy.make(batch, drawn, lazy.clock)
-    penalty = lazy.penalties["r1"](lazy.discriminator, batch.images, fakes, {})
+    penalty = lazy.terms["r1"](lazy.discriminator, batch.images, fakes, {})
     for lazy.steps in range(4):
         with_it, without = (
             model.player_loss("discriminator", batch, drawn, fakes, model.clock).loss
