@@ -31,16 +31,18 @@ class Ended(Watch):
         return 122, 400
 
 
-def test_a_line_keeps_what_is_done_and_left_and_the_score_where_words_are_long(
+def test_an_event_that_is_longer_than_a_line_goes_on_in_an_indented_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(table, "seconds_left", lambda *_: 3723.0)
     out = io.StringIO()
     EventLines(Ended(), 2, out).update()
-    finished, lost = out.getvalue().splitlines()
-    assert "c-t0123-s101 finished   [122/400, 1:02:03 left] 12:34 62.29 fid" in finished
-    assert "t0124 diverged   [122/400, 1:02:03 left] 0:12 (The generator made" in lost
-    assert max(map(len, (finished, lost))) <= 80
+    finished, score, lost, reason = (line[9:] for line in out.getvalue().splitlines())
+    assert finished == "c-t0123-s101 finished   [122/400, 1:02:03 left] 12:34 62.29"
+    assert score == "fid_digitsnet_1k_train"
+    assert lost == "t0124 diverged   [122/400, 1:02:03 left] 0:12 (The generator made"
+    assert reason == "samples that are not finite numbers)"
+    assert max(map(len, out.getvalue().splitlines())) <= 80
 
 
 def test_who_is_at_work_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

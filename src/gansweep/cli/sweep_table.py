@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from rich.table import Table
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.time_left import seconds_left
 from gansweep.engine.watch import Row, Watch
+from gansweep.errors import COLUMNS
 from gansweep.judging.statuses import ENDED_WELL, FAILED
 from gansweep.records.notation import clock
 
@@ -27,6 +29,7 @@ STYLES = {
     "failed": "bold red",
 }
 LOOK_SECONDS = 5.0  # between two looks at the running workers
+INDENT = " " * 9  # below the name of the run, behind the time of day
 
 
 class LiveTable:
@@ -92,7 +95,7 @@ class LiveTable:
 
 
 class EventLines:
-    """One line per event, at most 80 columns, for logs and pipes."""
+    """One line per event for logs and pipes; after 80 columns it goes on in an indented line."""
 
     def __init__(self, watch: Watch, workers: int, out: TextIO | None = None) -> None:
         self.watch, self.workers = watch, workers
@@ -115,7 +118,14 @@ class EventLines:
             if row.status != before and row.status != "waiting":
                 self._seen[row.key] = row.status
                 line = f"{time.strftime('%H:%M:%S')} {row.key} {self._words(row, rows)}"
-                print(line if len(line) <= 80 else line[:79] + "…", file=self._out, flush=True)
+                lines = textwrap.wrap(
+                    line,
+                    COLUMNS,
+                    subsequent_indent=INDENT,
+                    break_long_words=False,  # a path is copied whole
+                    break_on_hyphens=False,
+                )
+                print("\n".join(lines), file=self._out, flush=True)
 
     def _words(self, row: Row, rows: list[Row]) -> str:
         if row.status == "running":
@@ -128,8 +138,7 @@ class EventLines:
         left = "" if seconds is None or done >= due else f", {clock(seconds)} left"
         reason = row.reason if row.status in FAILED else row.breaks
         reason = f" ({reason})" if reason else ""
-        # the longest part is last: a line that does not fit loses its end
-        return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{reason}{score}"
+        return f"{row.status:<10} [{done}/{due}{left}] {clock(row.seconds)}{score}{reason}"
 
 
 def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
