@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -35,24 +36,28 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def tell(message: str, out: TextIO | None = None) -> None:
-    """Print a message: folded to 80 columns on a terminal, in one line in a file.
+    """Print a message: folded to the width of a terminal, in one line in a file.
 
     out: by default the standard error.
     """
     out = out or sys.stderr
     message = visible(message)
-    print(folded(message) if out.isatty() else message, file=out, flush=True)
+    if out.isatty():
+        message = folded(message, shutil.get_terminal_size().columns)
+    print(message, file=out, flush=True)
 
 
-def folded(text: str) -> str:
-    """The text in lines of 80 columns. Quoted commands, paths and options are never broken.
+def folded(text: str, columns: int = COLUMNS) -> str:
+    """The text in lines of `columns`. Quoted commands, paths and options are never broken.
 
     Lines that start with a space, such as a traceback's, do not change.
     """
-    return "\n".join(line if line[:1].isspace() else _fold(line) for line in text.splitlines())
+    return "\n".join(
+        line if line[:1].isspace() else _fold(line, columns) for line in text.splitlines()
+    )
 
 
-def _fold(line: str) -> str:
+def _fold(line: str, columns: int) -> str:
     whole = _WHOLE.sub(lambda found: found[0].replace(" ", "\0"), line)
-    lines = textwrap.wrap(whole, COLUMNS, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(whole, columns, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")

@@ -14,6 +14,7 @@ from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.overfitting import Overfitting
+from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.stop_on_failure import StopOnFailure, worsened
 from gansweep.callbacks.watcher import GameCallback
@@ -221,3 +222,11 @@ def test_a_first_evaluation_that_fails_names_no_objective() -> None:
     assert quality.journal.verdict is not None and quality.journal.verdict[0] == "diverged"
     assert quality.journal.objective is None
     assert worsened(quality.journal, factor=2, kimg=50) is None
+
+
+def test_progress_in_a_pipe_has_no_trailing_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar(budget_kimg=0.016)
+    bar.journal = Journal(None, None)
+    model: Any = SimpleNamespace(images_seen=16)
+    bar.after_step(TRAINER, model, images=16)
+    assert capsys.readouterr().err == "0.0/0.016 kimg\n"

@@ -276,7 +276,7 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
         "print({'numpy', 'plotly', 'jinja2', 'sklearn', 'torch', 'yaml'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "examples:" in done.stdout and "mode collapse" in done.stdout
+    assert "Examples:" in done.stdout and "mode collapse" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert done.stdout.rstrip().endswith("set()")
 

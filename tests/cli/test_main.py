@@ -17,7 +17,7 @@ from places import TESTS
 
 import gansweep
 from gansweep.cli.main import VERBS
-from gansweep.config.compose import conf_dir, dotted_keys
+from gansweep.config.compose import conf_dir
 from gansweep.records.record import RunRecord
 
 Command = Callable[..., Any]
@@ -78,23 +78,22 @@ def test_help_fits_into_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     shown = command(*filter(None, [verb, "--help"]))
     assert shown.code == 0 and "gansweep" in shown.out
+    assert verb is None or shown.out.startswith(f"Usage: gansweep {verb} ")
     assert [line for line in shown.out.splitlines() if len(line) > 80] == []
 
 
-def test_help_of_train_lists_every_group_and_every_option(command: Command) -> None:
+def test_help_of_train_lists_every_group_and_where_all_options_are(command: Command) -> None:
     shown = command("train", "--help")
-    assert shown.code == 0
-    listed = shown.out.partition("Groups and their choices")[2].partition("\nOptions")[0]
-    unfolded = listed.replace("\n  ", " ").splitlines()
-    groups = dict(line.split(": ", 1) for line in unfolded if ": " in line)
+    assert shown.code == 0 and "--cfg job" in shown.out
+    assert len(shown.out.splitlines()) < 80
+    listed = shown.out.partition("Groups and their choices")[2].partition("\n\n")[0]
+    unfolded = listed.replace("\n    ", " ").splitlines()
+    groups = dict(line.strip().split(": ", 1) for line in unfolded if ": " in line)
     assert not groups.keys() & {"sweep", "launcher", "model/base"}, "nobody can choose these"
     for group in ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment"):
         assert groups[group].split(", ") == sorted(
             p.stem for p in (conf_dir() / group).glob("*.yaml")
         )
-    keys = {line.split(":")[0].strip(" '") for line in shown.out.splitlines()}
-    options = {key.split(".")[-1] for key in dotted_keys(gansweep.compose())} - {"choices"}
-    assert options - set(gansweep.compose().choices) <= keys
 
 
 def test_cfg_job_prints_what_was_chosen_and_trains_nothing(

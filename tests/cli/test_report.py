@@ -127,5 +127,5 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
         "print({'numpy', 'plotly', 'jinja2', 'sklearn', 'torch', 'yaml'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "examples:" in done.stdout and "--latex" in done.stdout
+    assert "Examples:" in done.stdout and "--latex" in done.stdout
     assert done.stdout.rstrip().endswith("set()")

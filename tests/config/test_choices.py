@@ -38,8 +38,7 @@ def test_keys_are_those_of_the_composed_configuration(chosen: dict[str, str]) ->
     composed = {
         key
         for key in dotted_keys(cfg)
-        if key.split(".")[0] != "choices"
-        and not any(part in UNSET or part.startswith("_") for part in key.split("."))
+        if key.split(".")[0] != "choices" and not any(part in UNSET for part in key.split("."))
     }
     assert set(keys(options("train", chosen))) == composed
 

@@ -18,7 +18,7 @@ from gansweep.config.compose import compose
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import Score, score_name
 from gansweep.records.read import load
-from gansweep.records.record import RunRecord
+from gansweep.records.record import RunRecord, find_records
 from gansweep.run.evaluate import show
 from gansweep.run.train import train
 
@@ -144,9 +144,7 @@ def test_one_broken_run_does_not_keep_the_others_from_their_scores(
         (["metrics=inception", "metrics.weights_path=none.pth"], "does not exist"),
     ],
 )
-def test_mistakes_name_the_mend(
-    command: Command, run: Path, words: list[str], message: str
-) -> None:
+def test_mistakes_name_the_fix(command: Command, run: Path, words: list[str], message: str) -> None:
     command("evaluate", str(run), *words).is_refused_with(message)
     assert not RunRecord(run).evaluations()
 
@@ -156,6 +154,16 @@ def test_a_place_without_runs_is_refused(command: Command, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     command("evaluate", "empty").is_refused_with("No run was found under empty")
     command("evaluate", "metrics.n_fake=5").is_refused_with("Name a run")
+
+
+def test_run_of_a_relative_path_is_named_by_a_relative_path(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = run.parent
+    monkeypatch.chdir(group.parent)
+    assert [r.directory for r in find_records([Path(group.name)])] == [Path(group.name) / run.name]
+    monkeypatch.chdir(run)
+    assert [r.directory for r in find_records([Path()])] == [run.resolve()]
 
 
 def test_a_torn_evaluation_is_skipped(command: Command, run: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +11,7 @@ from gansweep.callbacks.watcher import GameCallback
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import diagnose
+from gansweep.errors import tell
 from gansweep.models.adversarial import Adversarial
 
 FORGOTTEN_AFTER = 2  # evaluations without a finding; then it is reported again
@@ -58,10 +58,8 @@ class Alerts(GameCallback):
                 self._known[rule] = (severity, gone + 1)
 
     def _report(self, images_seen: int, finding: Finding) -> None:
-        # the progress bar allows other output above it
         clock = f"{images_seen / 1000:.4g} kimg"
-        line = f"gansweep: {finding.severity} at {clock}: {finding.title}. {finding.text}"
-        print(line, file=sys.stderr, flush=True)
+        tell(f"gansweep: {finding.severity} at {clock}: {finding.title}. {finding.text}")
         self.journal.find(images_seen, finding)
 
     def _evidence(self, module: Adversarial, status: str) -> Evidence:

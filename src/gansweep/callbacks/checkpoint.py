@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import random
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.config.ranges import Seconds
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.models.adversarial import Adversarial
 from gansweep.records import digest
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord
@@ -123,10 +122,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "or start the run again.",
         ) from error
     if not is_sealed:
-        print(
+        tell(
             f"gansweep: {path} was saved by an older version without a digest, so damage cannot "
-            "be detected.",
-            file=sys.stderr,
+            "be detected."
         )
     return state
 
@@ -182,7 +180,7 @@ def last_intact(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] |
 
 def _note(record: RunRecord, kimg: float, seconds: float, note: str) -> None:
     record.append({"kimg": kimg, "seconds": seconds, "note": note})
-    print(f"gansweep: {note}", file=sys.stderr)
+    tell(f"gansweep: {note}")
 
 
 def rng_state() -> dict[str, Any]:

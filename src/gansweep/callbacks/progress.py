@@ -67,8 +67,8 @@ class ProgressBar(GameCallback):
                 self._bar.refresh()
         elif trainer.is_global_zero and int(PLAIN_LINES * kimg / self.budget_kimg) > self._tenth:
             self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
-            numbers = watched(self.journal)
-            self.console.print(f"{kimg:.1f}/{self.budget_kimg:g} kimg  {numbers}", soft_wrap=True)
+            line = f"{kimg:.1f}/{self.budget_kimg:g} kimg  {watched(self.journal)}".rstrip()
+            self.console.print(line, soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._bar is not None:

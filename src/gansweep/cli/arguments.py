@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ class Parser(argparse.ArgumentParser):
         words.completer = completer  # type: ignore[attr-defined]
 
     def format_help(self) -> str:
-        return self.text or super().format_help()
+        heads = re.compile("^(usage|options|positional)", re.MULTILINE)
+        return self.text or heads.sub(lambda found: found[0].title(), super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raises: UserError; argparse would print the usage and exit."""
@@ -43,8 +45,8 @@ class Parser(argparse.ArgumentParser):
     def read(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The flags with their values, and all other words in their order.
 
-        Raises: UserError for a flag that the verb does not have, for an empty word, and for "--"
-            with nothing after it; SystemExit after `--help`.
+        Raises: UserError for a flag that the verb does not have, for an empty word, for "--" with
+            nothing after it, and for a --config-dir that is no folder; SystemExit after `--help`.
         """
         if {"-h", "--help"} & {*words}:
             self.print_help()
@@ -57,6 +59,9 @@ class Parser(argparse.ArgumentParser):
         if [*words][-1:] == ["--"]:
             raise UserError(f"'--' of '{self.prog}' has nothing after it: remove it.")
         options, rest = self.parse_known_args(list(words))
+        folder = getattr(options, "config_dir", None)
+        if folder is not None and not Path(folder).is_dir():
+            raise UserError(f"--config-dir {folder} is not a folder. Give one that exists.")
         known = self._option_string_actions
         for word in rest:
             if word.startswith("-"):

@@ -17,7 +17,9 @@ from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
 
 HELP = """\
-gansweep cancel: stop a sweep, wherever its workers run.
+Usage: gansweep cancel SWEEP_DIR
+
+Stop a sweep, wherever its workers run.
 
   gansweep cancel runs/demo-digits
 

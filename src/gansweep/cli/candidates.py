@@ -75,8 +75,11 @@ class Options:
         before = value[: max(value.rfind(","), value.rfind("[")) + 1]  # of a list
         listed = self.known.get(key) or choices(self.config_name, folders).get(key)
         if listed is None:
-            default = _at(self._tree(given, folders), key.split("."))
-            listed = ("true", "false") if isinstance(default, bool) else ()
+            from gansweep.config.options import options_of
+
+            every = options_of(self._tree(given, folders))
+            kind = next((one.kind for one in every if one.name == key.lstrip("+")), None)
+            listed = kind.words() if kind is not None else ()
         yield from (f"{before}{one}" for one in listed)
 
     def _tree(self, given: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
@@ -98,16 +101,21 @@ class Options:
         level = _at(tree, place.split(".")) if dot else tree
         while isinstance(level, dict):
             path = f"{sign}{place}." if place else sign
-            fitting = [key for key in level if f"{path}{key}".startswith(prefix)]
+            fitting = [key for key in _public(level) if f"{path}{key}".startswith(prefix)]
             if place and len(fitting) == 1 and isinstance(level[fitting[0]], dict):
                 place, level = f"{place}.{fitting[0]}", level[fitting[0]]  # the only key
                 continue
             for key in fitting:
                 if not isinstance(level[key], dict) or not place:
                     yield f"{path}{key}="
-                if isinstance(level[key], dict) and level[key]:
+                if _public(level[key]):
                     yield f"{path}{key}."
             return
+
+
+def _public(level: Any) -> list[str]:
+    """The keys of a mapping, without _target_ and the like; [] for another value."""
+    return [key for key in level if key[0] != "_"] if isinstance(level, dict) else []
 
 
 def _at(tree: Any, path: Sequence[str]) -> Any:

@@ -15,8 +15,10 @@ from gansweep.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
 HELP = """\
-gansweep completion: print the code that makes the Tab key complete words of
-gansweep: verbs, flags, groups, their choices, options, and paths of runs.
+Usage: gansweep completion bash|zsh|fish
+
+Print the code that makes the Tab key complete words of gansweep: verbs, flags,
+groups, their choices, options, and paths of runs.
 
   eval "$(gansweep completion bash)"      in ~/.bashrc
   eval "$(gansweep completion zsh)"       in ~/.zshrc, after compinit

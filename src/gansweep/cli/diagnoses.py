@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gansweep.cli.arguments import in_lines
 from gansweep.diagnosis.evidence import Evidence, evidence_of
@@ -140,9 +139,7 @@ def _symptom_words(symptom: Symptom) -> str:
 
 def _print_patient(patient: Patient, page: Page) -> None:
     run = patient.run
-    here = Path.cwd().resolve()
-    inside = run.directory.is_relative_to(here)
-    print(visible(str(run.directory.relative_to(here) if inside else run.directory)))
+    print(visible(str(run.directory)))
     state = f"{run.model} on {run.data}, {run.status} at {run.kimg:.4g} kimg"
     unfinished = f": {run.reason}" if run.reason and not run.complete else ""
     print(page.fill(f"{state}{unfinished}", 2))

@@ -16,7 +16,7 @@ last third of a run, so a run that has recovered is healthy. Running and killed
 runs are judged by what they have written so far."""
 
 EXAMPLES = """\
-examples:
+Examples:
   gansweep doctor runs/digits/dcgan-001      one run: findings, curves, commands
   gansweep doctor runs/demo-digits           a sweep: which settings go wrong
   gansweep doctor runs/demo-digits --show 9  nine of its runs in full

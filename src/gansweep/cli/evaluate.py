@@ -51,17 +51,9 @@ def main(words: list[str]) -> int:
     )
     if not paths:
         raise UserError("Name a run, as in 'gansweep evaluate runs/digits/dcgan-001'.")
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: give the directory of a run or of a sweep.")
     from gansweep.records.record import find_records
 
     records = find_records(paths)
-    if not records:
-        raise UserError(
-            f"No run was found under {', '.join(map(str, paths))}: a run is a directory with a "
-            "config.yaml, as 'gansweep train' and 'gansweep sweep' write it."
-        )
     options = {key: value for key, value in given if key in CHOICES}
     chosen = [f"{key}={value}" for key, value in given if key.lstrip("+~").startswith("metrics")]
     metrics = _metrics(chosen)

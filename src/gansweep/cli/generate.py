@@ -10,6 +10,7 @@ from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
 from gansweep.inference.request import Request, whole
+from gansweep.records.record import existing_run
 
 HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
 
@@ -51,6 +52,7 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     request = read(words)
+    existing_run(request.run)
     from gansweep.inference.generate import main as generate
 
     return generate(request)
@@ -61,6 +63,8 @@ def read(words: Sequence[str]) -> Request:
     flags, words = parser().read(words)
     if flags.output == "":
         raise UserError("-o needs the name of a file, as in '-o sevens.png'.")
+    if flags.output and not flags.output.lower().endswith(".png"):
+        raise UserError(f"-o {flags.output}: the picture is a PNG. Give a name that ends in .png.")
     runs, pairs = paths_and_options("generate", words, KNOWN)
     if len(runs) != 1:
         named = f"{len(runs)} runs were named: give one" if runs else "Name a run"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 
 HELP = """\
-gansweep repair: restore the study of a sweep whose file was damaged, by a
-failing disk or by hand.
+Usage: gansweep repair SWEEP_DIR
+
+Restore the study of a sweep whose file was damaged, by a failing disk or by
+hand.
 
   gansweep repair runs/demo-digits
 

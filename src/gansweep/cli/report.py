@@ -30,7 +30,7 @@ nothing but their seed are one configuration. Scores that were measured under
 different protocols are never put in one column."""
 
 EXAMPLES = """\
-examples:
+Examples:
   gansweep report runs/demo-digits                a sweep, to its report.html
   gansweep report runs/digits runs/ring -o ab.html  two groups on one page
   gansweep report runs --metric fid_digitsnet1_1k_train  ranked by this score
@@ -109,7 +109,7 @@ def conclude(sweep: Path) -> None:
     for note in _left_out(sweep, table):
         print(textwrap.fill(note, width))
     page = write_report([sweep], _default_page([sweep]))
-    print(f"\nwrote {page.resolve()}\nnext: open it in a browser; it needs no network")
+    print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
     if board.ranked and (again := _command_of(board.ranked[0])):
         print(f"\ntrain {board.ranked[0].name} again:\n{in_lines(again, width)}")
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gansweep.engine.status import Status
 
 HELP = """\
-gansweep status: show the progress of a sweep. It only reads, from any shell
-that sees the sweep's directory.
+Usage: gansweep status SWEEP_DIR [--json]
+
+Show the progress of a sweep. It only reads, from any shell that sees the
+sweep's directory.
 
   gansweep status runs/demo-digits
   gansweep status runs/demo-digits --json         the same for scripts

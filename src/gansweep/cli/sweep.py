@@ -6,7 +6,9 @@ from gansweep.cli.arguments import Parser
 from gansweep.cli.candidates import Options
 
 HELP = """\
-gansweep sweep: try many configurations, confirm the best with fresh seeds.
+Usage: gansweep sweep [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+Try many configurations, confirm the best with fresh seeds.
 
   gansweep sweep sweep=demo data=digits                 the demonstration
   gansweep sweep sweep=own model=progan data=digits     a model's own options

@@ -59,8 +59,6 @@ def flags(arguments: Sequence[str]) -> tuple[list[str], str | None, bool, bool]:
     """(overrides, --config-dir, whether --cfg was given, whether --dry-run)."""
     options, words = parser().read(arguments)
     folder = options.config_dir
-    if folder is not None and not Path(folder).is_dir():
-        raise UserError(f"--config-dir {folder} is no folder. Give one that exists.")
     config_dir = None if folder is None else str(Path(folder).resolve())
     return words, config_dir, options.cfg is not None, options.dry_run
 

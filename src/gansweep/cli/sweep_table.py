@@ -129,7 +129,7 @@ class EventLines:
 
     def _words(self, row: Row, rows: list[Row]) -> str:
         if row.status == "running":
-            return f"started    {row.worker} {row.params}"
+            return f"started    {row.worker} {row.params}".rstrip()
         if row.status == "interrupted":
             return f"interrupted at {row.kimg:.4g} kimg, to be continued"
         done, due = self.watch.done_and_due(rows)

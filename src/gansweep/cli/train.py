@@ -6,22 +6,54 @@ import argparse
 import logging
 import os
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser
 from gansweep.cli.candidates import Options
+from gansweep.config.choices import choices
 from gansweep.errors import UserError, tell
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+HELP = """\
+Usage: gansweep train [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+Train one GAN, with a live progress bar, samples, scores, a record in runs/.
+
+  gansweep train model=wgan_gp data=digits         a variant on a data set
+  gansweep train experiment=digits_progan          small and tuned, for one core
+  gansweep train term=[lecam,consistency]          terms that improve any GAN
+  gansweep train model.n_critic=1 budget_kimg=200  any option
+  gansweep train resume=runs/digits/dcgan-001      continue a run exactly
+  gansweep train -m seed=0,1,2 model=gan,dcgan     a run for each combination
+
+Groups and their choices (GROUP=CHOICE)
+{groups}
+
+Common options (KEY=VALUE); --cfg job prints all of them with their values
+  budget_kimg=100        thousands of real images shown to the discriminator
+  batch_size=64          over all devices together
+  seed=0                 weights, noise and data order
+  runs_dir=runs          a run is written to RUNS_DIR/GROUP/NAME
+  group=NAME name=NAME   default: the data's name; the model's name and a number
+  resume=RUN             the directory of a run to continue
+  extra_packages=[NAME]  packages of yours whose classes the options may name
+
+Flags
+  --cfg job              print the composed options and exit
+  --config-dir DIR       also search the folder DIR for groups of your own
+  --multirun, -m         a run for each combination of comma-separated values
+  --hydra-help           Hydra's own options
+"""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def parser() -> Parser:
-    """The flags of Hydra, which prints the help itself."""
+    """The flags of Hydra, and ours."""
     made = Parser("train", add_help=False)
     made.add_words(Options({"resume": ()}))
     for flags in ("--help -h", "--hydra-help", "--version", "--multirun -m", "--run -r"):
@@ -42,6 +74,9 @@ def main(words: list[str]) -> int:
     # Flags first: Hydra's parser refuses overrides on both sides of one.
     flags = [w for w in words if w not in overrides]
     options, _ = parser().read([w for w in flags if w not in ("--help", "-h")])
+    if {*flags} & {"--help", "-h"}:
+        print(HELP.format(groups=_groups(options.config_dir)), end="")
+        return 0
     if options.shell_completion:
         raise UserError(
             "gansweep has a completion of its own in place of Hydra's: "
@@ -70,6 +105,14 @@ def main(words: list[str]) -> int:
             raise
         raise UserError(f"A job of the multirun ended without a message. {error}") from error
     return 0
+
+
+def _groups(config_dir: str | None) -> str:
+    """The groups and their choices, a paragraph each."""
+    return "\n".join(
+        textwrap.fill(f"  {group}: {', '.join(names)}", 80, subsequent_indent="    ")
+        for group, names in choices("train", [Path(config_dir)] if config_dir else []).items()
+    )
 
 
 def _run_one(raw: object) -> dict[str, object]:

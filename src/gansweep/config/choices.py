@@ -99,7 +99,7 @@ def _read(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 def _merge(tree: dict[str, Any], content: Mapping[Any, Any]) -> dict[str, Any]:
     for key, value in content.items():
-        if key in ("defaults", *UNSET) or str(key).startswith("_"):
+        if key in ("defaults", *UNSET):
             continue
         if isinstance(value, dict):
             below = tree.get(key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,27 +31,6 @@ from gansweep.errors import UserError, nearest
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # need the extra `multirun`
 RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
-
-
-def offered_groups() -> str:
-    """The groups of `gansweep train` and their files, for its help, in 80 columns.
-
-    Groups of a sweep and `base` files are left out. "" if no Hydra application runs.
-    """
-    hydra = GlobalHydra.instance().hydra
-    if hydra is None:
-        return ""
-    listed = hydra.format_config_groups(
-        lambda group: (
-            group.split("/")[0] not in ("hydra", "sweep", "launcher")
-            and not group.endswith("/base")
-        )
-    )
-    wrapped = (textwrap.wrap(line, 80, subsequent_indent="  ") for line in listed.splitlines())
-    return "".join(f"{line}\n" for lines in wrapped for line in lines)
-
-
-OmegaConf.register_new_resolver("offered_groups", offered_groups, replace=True)
 
 
 def compose(

@@ -34,6 +34,10 @@ class Kind(ABC):
         """ " Did you mean ...?" if `value` looks like a typing error, else ""."""
         return ""
 
+    def words(self) -> list[str]:
+        """The values as a user writes them, for shell completion; [] if there are too many."""
+        return []
+
 
 @dataclass(frozen=True)
 class Number(Kind):
@@ -95,6 +99,9 @@ class Flag(Kind):
     def instead(self, value: Any) -> Any:
         return bool(value) if isinstance(value, int) else True
 
+    def words(self) -> list[str]:
+        return ["true", "false"]
+
 
 @dataclass(frozen=True)
 class Text(Kind):
@@ -133,6 +140,9 @@ class OneOf(Kind):
 
     def hint(self, value: Any) -> str:
         return nearest(str(value), [str(known) for known in self.values])
+
+    def words(self) -> list[str]:
+        return [shown(known) for known in self.values]
 
 
 @dataclass(frozen=True)
@@ -216,6 +226,9 @@ class Either(Kind):
 
     def hint(self, value: Any) -> str:
         return next((hint for kind in self.kinds if (hint := kind.hint(value))), "")
+
+    def words(self) -> list[str]:
+        return [word for kind in self.kinds for word in kind.words()]
 
     def _likely(self, value: Any) -> Sequence[Kind]:
         """The kinds, most likely first: numbers first if `value` is a number, else last."""

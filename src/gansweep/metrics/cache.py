@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from gansweep.data.download import locked
+from gansweep.errors import tell
 from gansweep.records.drafts import drafted, remove_drafts
 
 Content = dict[str, Any]  # tensors, numbers and strings, which torch.load(weights_only=True) reads
@@ -25,8 +25,8 @@ def cache_dir() -> Path:
 
 
 def say(message: str) -> None:
-    """Print one line to stderr; stdout is for the results of a command."""
-    print(f"gansweep: {message}", file=sys.stderr, flush=True)
+    """Print a message to stderr; stdout is for the results of a command."""
+    tell(f"gansweep: {message}")
 
 
 def cached(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.config.old_names import with_new_targets
-from gansweep.errors import UserError, visible
+from gansweep.errors import visible
 from gansweep.metrics.protocol import REPEATABLE, scores_called
 from gansweep.records.notation import setting
 from gansweep.records.plain_values import DamagedError, mapping
@@ -204,20 +204,7 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
 
     Raises: UserError if a path does not exist or holds no run.
     """
-    tops = [Path(path) for path in paths]
-    for top in tops:
-        if not top.exists():
-            raise UserError(
-                f"{top} does not exist. Give the directory of a run, of a group of runs or of a "
-                "sweep: `gansweep report runs/NAME`."
-            )
-        if not find_records([top]):
-            raise UserError(
-                f"No run was found under {top}. A run is a directory with a config.yaml, which "
-                "`gansweep train` and `gansweep sweep` write. Give the directory of a run, of a "
-                "group of runs or of a sweep, for instance `gansweep report runs`."
-            )
-    runs = [read_run(record) for record in find_records(tops)]
+    runs = [read_run(record) for record in find_records(map(Path, paths))]
     _add_columns(runs)
     return runs
 

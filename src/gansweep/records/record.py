@@ -27,7 +27,7 @@ import secrets
 import shlex
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -354,16 +354,56 @@ def _continuing(directory: Path) -> str:
     return shlex.join(["gansweep", "train", f"resume={directory}"])
 
 
-def find_records(paths: list[Path]) -> list[RunRecord]:
-    """The runs at or below each path, sorted by directory, each once.
+def find_records(paths: Iterable[Path]) -> list[RunRecord]:
+    """The runs at or below each path, sorted by directory, each once; relative as their path is.
 
     Files of a tracker inside a run are not runs. Runs inside another run's directory are found too.
+    Raises: UserError if a path does not exist or holds no run.
     """
-    found = {p.parent.resolve() for top in paths for p in top.rglob("config.yaml")}
-    return [RunRecord(d) for d in sorted(found) if _is_run(d, found)]
+    tops = {p.parent.resolve(): top for top in paths for p in _configurations(top)}
+    found = [d for d in sorted(tops) if _is_run(d, tops)]
+    return [RunRecord(_as_given(d, tops[d])) for d in found]
 
 
-def _is_run(directory: Path, found: set[Path]) -> bool:
+def existing_run(directory: Path) -> RunRecord:
+    """The run in the directory.   Raises: UserError if it holds none, or a group of runs."""
+    record = RunRecord(directory)
+    if record.exists:
+        return record
+    inside = next(iter(sorted(directory.glob("*/config.yaml"))), None)
+    if inside is None:
+        raise UserError(
+            f"{directory} is not a run: it has no config.yaml. Give the directory of a run, such "
+            "as runs/digits/dcgan-001."
+        )
+    raise UserError(f"{directory} is a group of runs. Give one of them, such as {inside.parent}.")
+
+
+def _configurations(top: Path) -> list[Path]:
+    if not top.exists():
+        raise UserError(
+            f"{top} does not exist. Give the directory of a run, of a group of runs or of a sweep, "
+            "such as runs/digits."
+        )
+    found = list(top.rglob("config.yaml"))
+    if not found:
+        raise UserError(
+            f"No run was found under {top}: a run is a directory with a config.yaml, which "
+            "`gansweep train` and `gansweep sweep` write. Give the directory of a run, of a group "
+            "of runs or of a sweep, such as runs/digits."
+        )
+    return found
+
+
+def _as_given(directory: Path, top: Path) -> Path:
+    """Relative to the working directory if `top` is; a run's path always has its group's name."""
+    if top.is_absolute() or not directory.is_relative_to(Path.cwd()):
+        return directory
+    relative = directory.relative_to(Path.cwd())
+    return relative if len(relative.parts) > 1 else directory
+
+
+def _is_run(directory: Path, found: Container[Path]) -> bool:
     """Whether a directory with a config.yaml is a run.   found: all directories with one."""
     around = next((d for d in directory.parents if d in found), None)
     if around is None:

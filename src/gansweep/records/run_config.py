@@ -13,7 +13,7 @@ from gansweep.config.old_names import with_new_targets
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError
-from gansweep.records.record import RunRecord
+from gansweep.records.record import RunRecord, existing_run
 from gansweep.records.stored_yaml import yaml_text
 
 PARTS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")
@@ -40,9 +40,7 @@ def read_config(record: RunRecord, extra_packages: Sequence[str] = ()) -> DictCo
 
 def stored_settings(record: RunRecord) -> DictConfig:
     """The content of a run's config.yaml, complete or not.   Raises: UserError as `read_config`."""
-    if not record.exists:
-        raise UserError(f"{record.directory} is not a run: it has no config.yaml.")
-    path = record.config_path
+    path = existing_run(record.directory).config_path
     try:
         cfg = OmegaConf.create(yaml_text(path))
         content = with_new_targets(OmegaConf.to_container(cfg, resolve=False))

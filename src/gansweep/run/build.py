@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.config.compose import instantiate, model_node
 from gansweep.config.options import check_options
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
@@ -110,7 +109,7 @@ def report_unused_options(overrides: Sequence[str]) -> None:
         key = word.lstrip("+~").split("=")[0]
         if key.startswith(("model.generator.", "model.discriminator.")):
             fix = key.replace("model.", "model.points.", 1)
-            print(f"gansweep: {key} has no effect on points: use {fix}.", file=sys.stderr)
+            tell(f"gansweep: {key} has no effect on points: use {fix}.")
 
 
 def _seed_everything(seed: int) -> None:

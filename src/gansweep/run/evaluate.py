@@ -17,7 +17,7 @@ from gansweep.callbacks.quality import measure_all
 from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, tell, visible
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.protocol import Score, interval_holds
@@ -58,7 +58,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
-            print(visible(f"gansweep: {place} was left out: {error}"), file=sys.stderr)
+            tell(f"gansweep: {place} was left out: {error}")
             failed += 1
         else:
             print(f"wrote {place}/{record.evaluations_path.name}")
@@ -101,7 +101,7 @@ class Evaluation:
         if not scores:
             raise UserError(f"No score could be measured. {' '.join(panel.notes)}".strip())
         for note in panel.notes:
-            print(f"gansweep: {note}", file=sys.stderr)
+            tell(f"gansweep: {note}")
         return Evaluated(scores, file.name, module.images_seen / 1000)
 
     def _panel(self, key: str, data: DataSource, conditional: bool) -> Panel:

@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.records.record import new_directory, replace_atomically
 from gansweep.signals import note_hangup, stop_signals
 
@@ -76,7 +75,7 @@ class Outcomes(Callback):
         try:
             replace_atomically(path, json.dumps(outcome).encode())
         except OSError as error:  # Hydra would only warn, so a failed run would be missed
-            print(f"gansweep: {path} cannot be written ({error.strerror}).", file=sys.stderr)
+            tell(f"gansweep: {path} cannot be written ({error.strerror}).")
             raise SystemExit(EXIT_USER_ERROR) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -96,9 +95,9 @@ class Outcomes(Callback):
                 print(f"{outcome['status']:<12} {outcome['directory']}  {outcome['called']}")
         failed = [outcome for outcome in found if outcome["status"] == FAILED]
         if failed:
-            print(f"gansweep: {len(failed)} of {len(found)} runs failed:", file=sys.stderr)
+            tell(f"gansweep: {len(failed)} of {len(found)} runs failed:")
             for outcome in failed:
-                print(f"  {outcome['called']}: {outcome['reason']}", file=sys.stderr)
+                tell(f"  {outcome['called']}: {outcome['reason']}")
             raise SystemExit(min(outcome["exit_code"] for outcome in failed))
         if is_stopped:
             raise KeyboardInterrupt
@@ -117,7 +116,7 @@ def _stop_gently(note: Path) -> None:
             signal.signal(each, handler)
         note_hangup(number)
         note.touch()
-        print("gansweep: saving the runs; another Ctrl-C kills them.", file=sys.stderr)
+        tell("gansweep: saving the runs; another Ctrl-C kills them.")
         for children in Path("/proc/self/task").glob("*/children"):
             for child in children.read_text().split():
                 os.kill(int(child), signal.SIGTERM)

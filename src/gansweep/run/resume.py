@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,12 +27,7 @@ def resumed(
     Raises: UserError if the directory has no run, if an override would change the networks, the
         data or the precision, or if a new budget is spent already.
     """
-    record = RunRecord(Path(str(cfg.resume)))
-    if not record.exists:
-        raise UserError(
-            f"resume={cfg.resume} is not a run: it has no config.yaml. Give the directory of a "
-            "run, such as resume=runs/digits/dcgan-001."
-        )
+    record = RunRecord(str(cfg.resume))
     saved = read_config(record, cfg.extra_packages)
     precision, budget = saved.trainer.precision, saved.budget_kimg
     changes = [word for word in overrides if word.split("=")[0] != "resume"]
