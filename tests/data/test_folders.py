@@ -319,10 +319,6 @@ def test_split_folders_are_not_taken_for_classes(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"crop": "centre"}, "Did you mean 'center'"),
-        ({"channels": 2}, "data.channels=2"),
-        ({"on_corrupt": "ignore"}, "stop, skip"),
-        ({"image_size": 0}, "data.image_size=0"),
         ({"test_every": 1}, "data.test_every=1"),
         ({"image_size": 64, "resize": 32}, "data.resize=64"),
     ],

@@ -280,7 +280,7 @@ def test_cifar10_is_read_through_torchvision(tmp_path, monkeypatch) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
 
     class Stored:
-        def __init__(self, root: Path, train: bool, download: bool) -> None:
+        def __init__(self, root: Path, train: bool, download: bool = False) -> None:
             assert (root, download) == (tmp_path, False)
             self.data = pictures if train else pictures[:1]
             self.targets = [3, 1, 0, 2] if train else [9]

@@ -9,7 +9,6 @@ import torch
 
 from gansweep.data.images import Digits
 from gansweep.data.stacked import StackedDigits, StackedMNIST
-from gansweep.errors import UserError
 from gansweep.metrics.features.classifier import (
     DatasetClassifier,
     StackedClassifier,
@@ -79,13 +78,6 @@ def test_stacked_mnist_is_made_of_mnist_in_place(tmp_path: Path) -> None:
     assert (images == 30).all()
     assert source.stacked_from.name == "mnist"
     assert (whole(source, "test")[0] == 7).all()
-
-
-def test_impossible_stacks_name_the_option() -> None:
-    with pytest.raises(UserError, match="data.n_train=0"):
-        StackedDigits(n_train=0)
-    with pytest.raises(UserError, match="data.image_size=-1"):
-        _ = StackedDigits(image_size=-1).shape
 
 
 @pytest.fixture

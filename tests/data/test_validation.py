@@ -53,10 +53,10 @@ def test_a_tenth_is_set_aside_but_at_most_5000(asked: int | None, n_train: int, 
     assert validation_count(asked, n_train, "x") == count
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5, True, "all", 8, 9])
-def test_an_invalid_number_is_refused(wrong: object) -> None:
+@pytest.mark.parametrize("wrong", [8, 9])
+def test_a_number_that_leaves_nothing_to_train_on_is_refused(wrong: int) -> None:
     with pytest.raises(UserError, match=r"data\.n_validation="):
-        validation_count(wrong, 8, "x")  # type: ignore[arg-type]
+        validation_count(wrong, 8, "x")
 
 
 def test_each_class_gives_its_share() -> None:

@@ -1,7 +1,5 @@
 """Examine a folder of images: which files it has, which of them can be read, and their hashes."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,11 +1,8 @@
 """The conditions of generated samples: labels, and rows of real data."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from gansweep.data.batch import Batch, joined
 from gansweep.data.source import DataSource
@@ -37,8 +34,6 @@ class Conditions:
         own.set_state(rng.get_state())
         rows = torch.randint(len(self._rows), (n,), generator=rng)
         batch = self._rows.each(lambda tensor: tensor[rows])
-        return replace(batch, labels=self._labels_of(n, own, balanced))
-
-    def _labels_of(self, n: int, rng: torch.Generator, balanced: bool) -> Tensor | None:
         among = self._classes if balanced else self._labels
-        return None if among is None else among[torch.randint(len(among), (n,), generator=rng)]
+        labels = None if among is None else among[torch.randint(len(among), (n,), generator=own)]
+        return replace(batch, labels=labels)

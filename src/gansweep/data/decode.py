@@ -1,7 +1,5 @@
 """Decode image files into squares of uint8 pixels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

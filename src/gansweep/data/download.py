@@ -1,7 +1,5 @@
 """Download a data set: in one process at a time, with a message before, and clear errors."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

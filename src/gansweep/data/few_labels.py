@@ -1,7 +1,5 @@
 """Data sets of which only a few training labels are known, for semi-supervised training."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterator
 
@@ -25,10 +23,6 @@ def known_rows(
     are among the 50 of n_labels=50.
     Raises: UserError without labels, for more labels than samples, or for fewer than classes.
     """
-    if not isinstance(n_labels, int) or isinstance(n_labels, bool):
-        raise UserError(
-            f"data.n_labels={n_labels} is not a whole number: use one, such as data.n_labels=100."
-        )
     if labels is None or n_classes is None:
         raise UserError(
             f"data.n_labels={n_labels} needs labels, but data={name} has none. Use labelled data "
@@ -65,10 +59,6 @@ class PartlyLabelled(DataSource):
     label_seed: int
 
     @abstractmethod
-    def _train_labels(self) -> Tensor | None:
-        """(N,) int64 of the training split, or None without labels. May read files."""
-
-    @abstractmethod
     def _endless(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[Batch]:
         """Endless batches.   among: rows to draw from; None: all.   streams: random numbers."""
 
@@ -77,7 +67,7 @@ class PartlyLabelled(DataSource):
 
     def _known_rows(self) -> Tensor | None:
         """The training rows with known labels; None if all labels are known."""
-        labels = self._train_labels()
+        labels = self.labels_of("train")
         if self.n_labels is None:
             return None
         return known_rows(

@@ -1,7 +1,5 @@
 """A data set from any folder of images, streamed from the disk. Class folders become labels."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import itertools
@@ -119,22 +117,12 @@ class ImageFolder(PartlyLabelled):
         self.label_seed = label_seed
         self._wanted_validation = n_validation
         self._fingerprints: dict[Split, str] = {}
-        _one_of("channels", channels, ("auto", 1, 3))
-        _one_of("crop", crop, ("center", "random"))
-        _one_of("on_corrupt", on_corrupt, ("stop", "skip"))
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
-        least = {"image_size": 1, "test_every": 0, "workers": 0}
-        for option, low in least.items():
-            if getattr(self, option) < low:
-                raise UserError(f"data.{option}={getattr(self, option)}: set it to {low} or more.")
-        if self.test_every == 1:
+        if test_every == 1:
             raise UserError("data.test_every=1 leaves no training image: set 2 or more, or 0.")
-        if self.resize is not None and self.resize < self.image_size:
+        if resize is not None and resize < image_size:
             raise UserError(
-                f"data.resize={self.resize} is smaller than data.image_size={self.image_size}, so "
-                f"no crop of that size exists. Set data.resize={self.image_size} or more."
+                f"data.resize={resize} is smaller than data.image_size={image_size}, so no crop of "
+                f"that size exists. Set data.resize={image_size} or more."
             )
 
     @property
@@ -155,10 +143,8 @@ class ImageFolder(PartlyLabelled):
         """The readable files of each split."""
         files, test = self._parts["train"], self._parts["test"]
         count = validation_count(self._wanted_validation, len(files), self.name)
-        labels = None
-        if self._classes is not None:
-            number = {name: k for k, name in enumerate(self._classes)}
-            labels = torch.tensor([number[file.name.split("/")[0]] for file in files])
+        numbers = self._labels(files, self.root)
+        labels = None if numbers is None else torch.tensor(numbers)
         rows = validation_rows(count, len(files), labels)
         train, validation = _parted(files, [files[row] for row in rows.tolist()])
         return {"train": train, "validation": validation, "test": test}
@@ -203,10 +189,6 @@ class ImageFolder(PartlyLabelled):
                 f"data.test_root={self.root / classes[0]}."
             )
         return classes
-
-    def _train_labels(self) -> Tensor | None:
-        labels = self._squares("train").labels
-        return None if self._classes is None else torch.tensor(labels)
 
     def labels_of(self, split: Split) -> Tensor | None:
         """From the names of the files: no image is decoded."""
@@ -287,20 +269,24 @@ class ImageFolder(PartlyLabelled):
     def _squares(self, split: Split) -> SquareImages:
         root = self.root if split != "test" or self.test_root is None else self.test_root
         files = self._files[split]
-        labels = [-1] * len(files)
-        if self._classes is not None:
-            number = {name: k for k, name in enumerate(self._classes)}
-            owners = [file.name.split("/")[0] for file in files]
-            foreign = sorted(set(owners) - set(number))
-            if foreign:
-                raise UserError(
-                    f"{root} contains {foreign[0]}, which is not a class of {self.root} "
-                    f"({', '.join(self._classes)}).{nearest(foreign[0], self._classes)} "
-                    "Rename it, or move it out of data.test_root."
-                )
-            labels = [number[owner] for owner in owners]
+        labels = self._labels(files, root) or [-1] * len(files)
         paths = [root / file.name for file in files]
         return SquareImages(paths, labels, self.shape[0], self.image_size, self.resize)
+
+    def _labels(self, files: list[ImageFile], root: Path) -> list[int] | None:
+        """The numbers of the files' classes; None without classes."""
+        if self._classes is None:
+            return None
+        number = {name: k for k, name in enumerate(self._classes)}
+        owners = [file.name.split("/")[0] for file in files]
+        foreign = sorted(set(owners) - set(number))
+        if foreign:
+            raise UserError(
+                f"{root} contains {foreign[0]}, which is not a class of {self.root} "
+                f"({', '.join(self._classes)}).{nearest(foreign[0], self._classes)} "
+                "Rename it, or move it out of data.test_root."
+            )
+        return [number[owner] for owner in owners]
 
 
 def _parted(
@@ -312,11 +298,3 @@ def _parted(
         [file for file in files if file.content not in contents],
         [file for file in files if file.content in contents],
     )
-
-
-def _one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise UserError(
-            f"data.{option}={value} is not one of {', '.join(map(str, allowed))}."
-            f"{nearest(str(value), map(str, allowed))}"
-        )

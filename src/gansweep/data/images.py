@@ -1,7 +1,5 @@
 """Named image sets: digits comes with scikit-learn, the others are downloaded."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import os
@@ -33,8 +31,6 @@ class ImageSet(ResidentSource):
 
     def __init__(self, image_size: Side | None = None, **resident: Any) -> None:
         super().__init__(**resident)
-        if image_size is not None and image_size < 1:
-            raise UserError(f"data.image_size={image_size} is not a size: set 1 or more pixels.")
         self.image_size = image_size or self.native_size
 
     @property
@@ -102,9 +98,11 @@ class DownloadedSet(ImageSet):
         """Whether the files exist, so that no download is needed."""
         return all((self.root / self.archive.folder / file).exists() for file in self.archive.files)
 
-    @abstractmethod
     def download(self) -> object:
-        """Download and unpack everything below `root`."""
+        """Download and unpack everything below `root`, by torchvision's class of the same name."""
+        import torchvision.datasets  # type: ignore[import-untyped]
+
+        return getattr(torchvision.datasets, type(self).__name__)(self.root, download=True)
 
     def read(self, split: Split) -> Arrays:
         """Download the set if it is missing (under a lock), then read the split.
@@ -139,11 +137,6 @@ class MNIST(DownloadedSet):
 
     def is_there(self) -> bool:
         return all(self._find(file) for file in self.idx_files)
-
-    def download(self) -> object:
-        import torchvision.datasets  # type: ignore[import-untyped]
-
-        return getattr(torchvision.datasets, type(self).__name__)(self.root, download=True)
 
     def read_native(self, split: Split) -> Arrays:
         images, labels = self.idx_files[:2] if split == "train" else self.idx_files[2:]
@@ -197,18 +190,13 @@ class CIFAR10(DownloadedSet):
         "cifar-10-python.tar.gz", 171, 357,
     )  # fmt: skip
 
-    def download(self) -> object:
-        return self._stored(train=True, download=True)
-
     def read_native(self, split: Split) -> Arrays:
-        stored = self._stored(train=split == "train", download=False)  # checks every file's hash
-        images = torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous()
-        return images, torch.tensor(stored.targets)
-
-    def _stored(self, *, train: bool, download: bool):  # type: ignore[no-untyped-def]
         import torchvision.datasets
 
-        return torchvision.datasets.CIFAR10(self.root, train=train, download=download)
+        # checks every file's hash
+        stored = torchvision.datasets.CIFAR10(self.root, train=split == "train")
+        images = torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous()
+        return images, torch.tensor(stored.targets)
 
 
 class STL10(DownloadedSet):
@@ -238,11 +226,6 @@ class STL10(DownloadedSet):
         super().__init__(root, image_size, **resident)
         self.unlabelled = unlabelled
         self.classes = None if unlabelled else self.labelled_classes
-
-    def download(self) -> object:
-        import torchvision.datasets
-
-        return torchvision.datasets.STL10(self.root, split="train", download=True)
 
     def read_native(self, split: Split) -> Arrays:
         """Returns: uint8 (N, 3, 96, 96), mapped from the disk, and int64 (N,) labels or None.
@@ -280,11 +263,9 @@ class CelebA(DownloadedSet):
     )  # fmt: skip
 
     def download(self) -> object:
-        import torchvision.datasets
-
         if importlib.util.find_spec("gdown") is None:
             raise RuntimeError("the download needs the package gdown: pip install gdown")
-        return torchvision.datasets.CelebA(self.root, download=True)
+        return super().download()
 
     def read_native(self, split: Split) -> Arrays:
         stored = self.root / self.archive.folder / f"gansweep-{split}-{self.image_size}.npy"

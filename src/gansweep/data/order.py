@@ -1,7 +1,5 @@
 """The order of training images: one permutation per epoch, endless, equal on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import NamedTuple
 

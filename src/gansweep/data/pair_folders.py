@@ -1,7 +1,5 @@
 """Two folders of images for translation: A holds the sources, B the targets."""
 
-from __future__ import annotations
-
 import copy
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -104,15 +102,13 @@ class _Counterparts(ImageFolder):
     @cached_property
     def _files(self) -> dict[Split, list[ImageFile]]:
         theirs = self.partner._files
-        if self.test_root is None or self.partner.test_root is None:
-            own = _by_stem(self.root, self._readable(self.root))
-            both = [file for files in theirs.values() for file in files]
-            _refuse_unequal(self.root, own, self.partner.root, _by_stem(self.partner.root, both))
-            return {split: [own[_stem(f)] for f in files] for split, files in theirs.items()}
-        parts: list[tuple[Path, Path, tuple[Split, ...]]] = [
-            (self.root, self.partner.root, ("train", "validation")),
-            (self.test_root, self.partner.test_root, ("test",)),
-        ]
+        parts: list[tuple[Path, Path, tuple[Split, ...]]]
+        parts = [(self.root, self.partner.root, ("train", "validation", "test"))]
+        if self.test_root is not None and self.partner.test_root is not None:
+            parts = [
+                (self.root, self.partner.root, ("train", "validation")),
+                (self.test_root, self.partner.test_root, ("test",)),
+            ]
         found: dict[Split, list[ImageFile]] = {}
         for mine, other, splits in parts:
             own = _by_stem(mine, self._readable(mine))

@@ -3,13 +3,12 @@
 A model gets the source and should make the target. Labels are those of the targets.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,13 +16,12 @@ from torch import Tensor
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
-from gansweep.data.resident import Arrays, ResidentSource
+from gansweep.data.resident import Arrays, DerivedSource, whole
 from gansweep.data.source import DataSource, Share, Split
 from gansweep.data.tasks import TaskName, same, task_named
 from gansweep.errors import UserError
 
 HALVES_SEED = 20170330
-Rows = Callable[[int], Tensor]  # number of images -> row numbers of some of them
 SOURCE_ORDER = 1_000_003  # added to a run's seed to draw the sources of unpaired data
 
 
@@ -124,75 +122,61 @@ def _paired(target: Batch, source: Batch) -> Batch:
     return Batch(target.images, target.labels, source.images)
 
 
-class _Side(ResidentSource):
+class _Side(DerivedSource):
     """The sources or the targets that a task makes from a base set.
 
+    channels: of the made images; None: those of the base set.
     derive: uint8 images of a whole split -> uint8 images of this side.
-    rows: rows of the training split to use; None: all.
+    half: which half of the training images to use, 0 or 1; None: all.
     """
-
-    has_validation = True  # the validation split of the base set
 
     def __init__(
         self,
         base: DataSource,
         channels: int | None,
         derive: Callable[[Tensor], Tensor],
-        rows: Rows | None,
+        half: int | None,
         flip: bool,
     ) -> None:
-        super().__init__(flip=flip, resident_gib=getattr(base, "resident_gib", 1.0))
-        self.name = base.name
-        self.base = base
+        super().__init__(base, base.name, flip=flip)
         self.channels = channels
         self.derive = derive
-        self.rows = rows
+        self.half = half
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.channels or self.base.shape[0], *self.base.shape[1:])
 
     @property
-    def class_names(self) -> list[str] | None:
-        return self.base.class_names
-
-    def count(self, split: Split) -> int:
-        if self.base.count(split) == 0:
-            return 0  # arrays() of a split that does not exist would raise an error
-        return super().count(split)
-
-    @property
-    def n_set_aside(self) -> int:
-        return self.base.n_set_aside
-
-    @property
     def undivided(self) -> DataSource:
         base = self.base.undivided
         if base is self.base:
             return self
-        return _Side(base, self.channels, self.derive, self.rows, self.flip)
+        return _Side(base, self.channels, self.derive, self.half, self.flip)
 
     def read(self, split: Split) -> Arrays:
-        images, labels = zip(*self.base.arrays(split), strict=True)
-        derived = self.derive(torch.cat(images))
-        named = None if labels[0] is None else torch.cat(labels)
-        if split != "train" or self.rows is None:
-            return derived, named
-        rows = self.rows(len(derived))
-        return derived[rows], None if named is None else named[rows]
+        images, labels = whole(self.base, split)
+        derived = self.derive(images)
+        if split != "train" or self.half is None:
+            return derived, labels
+        n = len(derived) // 2  # if the number is odd, one row belongs to neither half
+        shuffled = torch.randperm(len(derived), generator=generator_for(HALVES_SEED))
+        rows = shuffled[self.half * n : (self.half + 1) * n]
+        return derived[rows], None if labels is None else labels[rows]
 
 
 class _Derived(Translation):
-    """Sources and targets made by a task.   parts: training rows of the sources and the targets;
-    None: pairs from all rows."""
+    """Sources and targets made by a task.
+
+    base: any set of images; its splits are kept.
+    task: see tasks.py.   sigma: standard deviation of the noise of `denoise`, pixels in [-1, 1].
+    flip: mirror with probability 1/2; a source and its target together.
+    """
+
+    paired: ClassVar[bool]
 
     def __init__(
-        self,
-        base: DataSource,
-        task: str,
-        sigma: float,
-        flip: bool,
-        parts: tuple[Rows, Rows] | None,
+        self, base: DataSource, task: TaskName, sigma: Weight = 0.5, flip: bool = False
     ) -> None:
         chosen = task_named(task, base.shape, sigma)
         _refuse_unused_options(base)
@@ -201,34 +185,23 @@ class _Derived(Translation):
                 f"data.flip=true does not fit data.task={task}: a mirrored target is not the "
                 "rotation of the mirrored source. Use data.flip=false."
             )
-        first, second = parts or (None, None)
+        halves = (None, None) if self.paired else (0, 1)
         super().__init__(
             f"{base.name}_{task}",
             task,
-            _Side(base, chosen.source_channels, chosen.source, first, flip),
-            _Side(base, chosen.target_channels, chosen.target, second, flip),
-            aligned=parts is None,
+            _Side(base, chosen.source_channels, chosen.source, halves[0], flip),
+            _Side(base, chosen.target_channels, chosen.target, halves[1], flip),
+            aligned=self.paired,
             aligned_test=True,
         )
-        self._is_mask = chosen.is_mask
-        self._base = base if chosen.target is same else None
-
-    @property
-    def classifier_from(self) -> DataSource | None:
-        """The base set, if the targets are its unchanged images."""
-        return self._base
-
-    @property
-    def is_mask(self) -> bool:
-        return self._is_mask
+        self.is_mask = chosen.is_mask
+        self.classifier_from = base if chosen.target is same else None
 
 
 def _refuse_unused_options(base: DataSource) -> None:
     """Raises: UserError for options of the base set that affect only its own batches."""
-    idle = {"flip": False, "random_crop": False, "n_labels": None}
-    for option, value in idle.items():
-        if getattr(base, option, value) != value:
-            key = {"random_crop": "crop"}.get(option, option)
+    for option, key in (("flip", "flip"), ("random_crop", "crop"), ("n_labels", "n_labels")):
+        if getattr(base, option, None):
             fix = " To mirror the pairs use data.flip=true." if option == "flip" else ""
             raise UserError(
                 f"data.base.{key} has no effect on pairs, which are made from unchanged images."
@@ -237,17 +210,9 @@ def _refuse_unused_options(base: DataSource) -> None:
 
 
 class Paired(_Derived):
-    """Pairs made from every image of another data set.
+    """Pairs made from every image of another data set."""
 
-    base: any set of images; its splits are kept.
-    task: see tasks.py.   sigma: standard deviation of the noise of `denoise`, pixels in [-1, 1].
-    flip: mirror a source and its target together with probability 1/2.
-    """
-
-    def __init__(
-        self, base: DataSource, task: TaskName, sigma: Weight = 0.5, flip: bool = False
-    ) -> None:
-        super().__init__(base, task, sigma, flip, None)
+    paired = True
 
 
 class Unpaired(_Derived):
@@ -256,19 +221,6 @@ class Unpaired(_Derived):
     The sources come from one half of the training images and the targets from the other half, so
     that training never sees a pair. The halves are the same in every run. Each side has its own
     order and flips. The validation and test splits contain pairs, for the scores.
-    The options are those of `Paired`.
     """
 
-    def __init__(
-        self, base: DataSource, task: TaskName, sigma: Weight = 0.5, flip: bool = False
-    ) -> None:
-        super().__init__(base, task, sigma, flip, (_first_half, _second_half))
-
-
-def _first_half(n: int) -> Tensor:
-    return torch.randperm(n, generator=generator_for(HALVES_SEED))[: n // 2]
-
-
-def _second_half(n: int) -> Tensor:
-    """As many rows as the first half: if `n` is odd, one row belongs to neither."""
-    return torch.randperm(n, generator=generator_for(HALVES_SEED))[n // 2 : n // 2 * 2]
+    paired = False

@@ -1,7 +1,5 @@
 """Data sets that fit into one tensor. Batches are made by indexing it."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import itertools
@@ -75,9 +73,6 @@ class ResidentSource(PartlyLabelled):
     @property
     def n_set_aside(self) -> int:
         return 0 if self.has_validation else self.n_validation
-
-    def _train_labels(self) -> Tensor | None:
-        return self.labels_of("train")
 
     def labels_of(self, split: Split) -> Tensor | None:
         self.check_split(split)
@@ -171,6 +166,36 @@ class ResidentSource(PartlyLabelled):
             there = images.to(device), None if labels is None else labels.to(device)
             self._on_device = device, there
         return self._on_device[1]
+
+
+class DerivedSource(ResidentSource):
+    """A data set in one tensor, with the splits and classes of its `base`."""
+
+    has_validation = True  # the validation split of the base set
+
+    def __init__(self, base: DataSource, name: str, *, flip: bool) -> None:
+        super().__init__(flip=flip, resident_gib=getattr(base, "resident_gib", 1.0))
+        self.base = base
+        self.name = name
+
+    @property
+    def class_names(self) -> list[str] | None:
+        return self.base.class_names
+
+    @property
+    def n_set_aside(self) -> int:
+        return self.base.n_set_aside
+
+    def count(self, split: Split) -> int:
+        if self.base.count(split) == 0:
+            return 0  # arrays() of a split that does not exist would raise an error
+        return super().count(split)
+
+
+def whole(data: DataSource, split: Split) -> Arrays:
+    """All images and labels of a split, in the order of `arrays`."""
+    images, labels = zip(*data.arrays(split), strict=True)
+    return torch.cat(images), None if labels[0] is None else torch.cat(labels)
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

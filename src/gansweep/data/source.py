@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -55,13 +55,22 @@ class DataSource(ABC):
     """One data set: endless training batches, and whole splits for the metrics.
 
     The splits "train", "validation" (for choices) and "test" (for reports) share no sample.
-
     All methods that need it call `prepare` themselves. Call it first to decide when the download
     or the check of a folder happens.
+
+    n_labels: training images with known labels; None: all.
+    mixture: the exact distribution of toy data.
+    classifier_from: the set whose classifier can judge these images; None: one of this set.
+    normal_class: the only class in the training split of an anomaly-detection set.
+    is_mask: the images are masks: each pixel is -1 or 1.
     """
 
     name: str
-    n_labels: int | None = None  # training images with known labels; None: all
+    n_labels: int | None = None
+    mixture: Mixture | None = None
+    classifier_from: DataSource | None = None
+    normal_class: int | None = None
+    is_mask: bool = False
 
     @abstractmethod
     def prepare(self) -> None:
@@ -150,21 +159,6 @@ class DataSource(ABC):
         """16 hex digits of a hash over shape, pixels and labels of a split, without its name."""
 
     @property
-    def mixture(self) -> Mixture | None:
-        """The exact distribution of toy data; None for real data."""
-        return None
-
-    @property
-    def stacked_from(self) -> DataSource | None:
-        """The set whose images are the channels of this one's images; None if not stacked."""
-        return None
-
-    @property
-    def classifier_from(self) -> DataSource | None:
-        """The set whose classifier can judge these images; None: a classifier of this set."""
-        return None
-
-    @property
     def undivided(self) -> DataSource:
         """The same set with its validation images returned to the training images.
 
@@ -173,18 +167,13 @@ class DataSource(ABC):
         return self
 
     @property
-    def source_shape(self) -> tuple[int, ...] | None:
-        """(C', H, W) of the sources; None if the set has no sources."""
+    def stacked_from(self) -> DataSource | None:
+        """The set whose images are the channels of this one's images; None if not stacked."""
         return None
 
     @property
-    def is_mask(self) -> bool:
-        """Whether the images are masks: each pixel is -1 or 1."""
-        return False
-
-    @property
-    def normal_class(self) -> int | None:
-        """The only class in the training split of an anomaly-detection set; else None."""
+    def source_shape(self) -> tuple[int, ...] | None:
+        """(C', H, W) of the sources; None if the set has no sources."""
         return None
 
     def is_paired(self, split: Split) -> bool:
@@ -209,25 +198,23 @@ class DataSource(ABC):
 
     @property
     def n_set_aside(self) -> int:
-        """Number of training images that are set aside as the validation split. 0 if there is no
-        validation split or the set has its own."""
+        """Training images that are set aside as the validation split; 0 if the set has its own."""
         return 0
 
     @property
     def n_test(self) -> int:
         return self.count("test")
 
-    def check_split(self, split: str) -> None:
+    def check_split(self, split: Split) -> None:
         """Raises: UserError if `split` is unknown or empty."""
-        known: tuple[Split, ...] = ("train", "validation", "test")
-        found = next((one for one in known if one == split), None)
-        if found is None:
+        known = get_args(Split)
+        if split not in known:
             raise UserError(
                 f"split={split!r} is not a split of data={self.name}: use {', '.join(known)}."
             )
-        if self.count(found) == 0:
+        if self.count(split) == 0:
             fix = "give the data set a test split"
-            if found == "validation":
+            if split == "validation":
                 fix = "set some training images aside with data.n_validation"
             raise UserError(
                 f"data={self.name} has no {split} images, so nothing can be measured on them. "

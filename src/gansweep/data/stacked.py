@@ -1,7 +1,5 @@
 """Stacked sets: the channels of an image are three labelled images: 1,000 modes of 10 classes."""
 
-from __future__ import annotations
-
 import itertools
 from abc import abstractmethod
 from functools import cached_property
@@ -9,14 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
 
 from gansweep.config.ranges import CountOrNone, Range, Side
 from gansweep.data.images import MNIST, Digits, ImageSet
 from gansweep.data.order import generator_for
-from gansweep.data.resident import Arrays, ResidentSource
+from gansweep.data.resident import Arrays, ResidentSource, whole
 from gansweep.data.source import Split
-from gansweep.errors import UserError
 
 CHANNELS = 3
 N_TRAIN = 128_000  # as VEEGAN and PacGAN's comparison with it
@@ -42,8 +38,6 @@ class StackedSet(ResidentSource):
 
     def __init__(self, n_train: int, n_validation: CountOrNone | None = 0, **resident: Any) -> None:
         super().__init__(**resident)
-        if n_train < 1:
-            raise UserError(f"data.n_train={n_train} gives no training samples: set 1 or more.")
         self._n = {"train": n_train, "validation": N_VALIDATION, "test": N_TEST}
         self.wanted_validation = n_validation
 
@@ -69,17 +63,14 @@ class StackedSet(ResidentSource):
         return self._n[split] if self.stacked_from.count(split) else 0
 
     def read(self, split: Split) -> Arrays:
-        images, labels = self._base(split)
+        images, labels = whole(self.stacked_from, split)
+        assert labels is not None  # the base sets are labelled
         draw = generator_for(SPLIT_SEEDS[split], CHANNELS)
         triples = torch.randint(len(images), (self._n[split], CHANNELS), generator=draw)
         stacked = images.index_select(0, triples.flatten()).view(-1, *self.shape)
         n_classes = self.stacked_from.n_classes or 0
         places = n_classes ** torch.arange(CHANNELS - 1, -1, -1)
         return stacked, (labels[triples] * places).sum(1)
-
-    def _base(self, split: Split) -> tuple[Tensor, Tensor]:
-        images, labels = zip(*self.stacked_from.arrays(split), strict=True)
-        return torch.cat(images), torch.cat(labels)
 
 
 class StackedDigits(StackedSet):

@@ -4,8 +4,6 @@ Each task makes a pair from an image of the set: the source, which a model gets,
 which it should make. Shapes: N images, C channels, H and W pixels, all uint8.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gansweep.data.order import generator_for
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TINT_DARK, TINT_LIGHT = (20, 30, 80), (255, 205, 120)  # navy shadows, amber lights
@@ -149,15 +147,11 @@ TASKS = {
 }
 
 
-def task_named(name: str, shape: tuple[int, ...], sigma: float) -> Task:
+def task_named(name: TaskName, shape: tuple[int, ...], sigma: float) -> Task:
     """The task for images of `shape`.   sigma: standard deviation of the noise of `denoise`.
 
-    Raises: UserError for a task that does not exist or does not fit the shape.
+    Raises: UserError for a task that does not fit the shape.
     """
-    if name not in TASKS:
-        raise UserError(
-            f"data.task={name} is not a task.{nearest(name, TASKS)} Use one of {', '.join(TASKS)}."
-        )
     task = TASKS[name]
     if len(shape) != 3:
         raise UserError(
@@ -177,7 +171,7 @@ def task_named(name: str, shape: tuple[int, ...], sigma: float) -> Task:
         )
     if name != "denoise":
         return task
-    if not sigma > 0:
+    if sigma == 0:
         raise UserError(
             f"data.sigma={sigma} is not a standard deviation of noise: use a positive value, such "
             "as data.sigma=0.5 (for pixels in [-1, 1])."

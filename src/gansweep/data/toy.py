@@ -1,7 +1,5 @@
 """Toy distributions of Gaussians: on a ring or a grid in the plane, or in many dimensions."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated
 
@@ -31,33 +29,25 @@ class MixtureSource(ResidentSource):
 
     def __init__(self, means: Tensor, sigma: float, n_train: int, max_sigmas: float = 3.0) -> None:
         super().__init__()
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise UserError(f"data.sigma={sigma} is not a standard deviation: set it above 0.")
-        if n_train < 1:
-            raise UserError(f"data.n_train={n_train} gives no training samples: set 1 or more.")
         self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
         modes = len(means)
         weights = torch.full((modes,), 1 / modes, dtype=torch.float64)
-        self._mixture = Mixture(means, sigma, weights, max_sigmas)
-
-    @property
-    def mixture(self) -> Mixture:
-        return self._mixture
+        self.mixture: Mixture = Mixture(means, sigma, weights, max_sigmas)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self._mixture.means.shape[1],)
+        return (self.mixture.means.shape[1],)
 
     @property
     def class_names(self) -> list[str]:
-        return [f"mode {k}" for k in range(len(self._mixture.means))]
+        return [f"mode {k}" for k in range(len(self.mixture.means))]
 
     def read(self, split: Split) -> Arrays:
         generator = generator_for(SPLIT_SEEDS[split])
-        means = self._mixture.means
+        means = self.mixture.means
         modes = torch.randint(len(means), (self._n[split],), generator=generator)
         noise = self.noise(len(modes), generator)
-        return (means[modes] + self._mixture.sigma * noise).float(), modes
+        return (means[modes] + self.mixture.sigma * noise).float(), modes
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
         """(n, D) float64 with standard deviation 1 in each direction of a mode."""
@@ -76,8 +66,6 @@ class Ring(MixtureSource):
         sigma: Positive = 0.01,
         n_train: Count = 100_000,
     ) -> None:
-        if modes < 1:
-            raise UserError(f"data.modes={modes} gives a ring without modes: set 1 or more.")
         angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
         super().__init__(radius * torch.stack([angles.cos(), angles.sin()], 1), sigma, n_train)
 
@@ -94,8 +82,6 @@ class Grid(MixtureSource):
         sigma: Positive = 0.05,
         n_train: Count = 100_000,
     ) -> None:
-        if side < 1:
-            raise UserError(f"data.side={side} gives a grid without modes: set 1 or more.")
         line = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
         super().__init__(torch.cartesian_prod(line, line), sigma, n_train)
 
@@ -123,9 +109,7 @@ class FlatMixture(MixtureSource):
         sigma: Positive = 0.05,
         n_train: Annotated[int, Range(1, 200_000)] = 20_000,
     ) -> None:
-        if modes < 1:
-            raise UserError(f"data.modes={modes} gives a mixture without modes: set 1 or more.")
-        if not 1 <= inner_dim <= dim:
+        if inner_dim > dim:
             raise UserError(
                 f"data.inner_dim={inner_dim} does not fit into data.dim={dim}: set 1 to {dim}."
             )

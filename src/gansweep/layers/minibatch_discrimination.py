@@ -3,8 +3,6 @@
 Source: Salimans et al. 2016, arXiv:1606.03498, Section 3.2.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -7,8 +7,6 @@ pixel normalisation in the generator, minibatch standard deviation at the end of
 Channels: `width` up to 32x32, halved at each doubling beyond (512 in the paper).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -9,8 +9,6 @@ filter (1, 3, 3, 1) except for repeated instead of zero pixels beyond the border
 convolution, with which the filter commutes inside the border; no truncation of the styles.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

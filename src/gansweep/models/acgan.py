@@ -1,7 +1,5 @@
 """A discriminator that also names the class: Odena et al. 2017, arXiv:1610.09585, Section 3."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

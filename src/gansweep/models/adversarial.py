@@ -6,8 +6,6 @@ losses, which is kept on the device and read only when someone asks. What a proc
 own is the `Contract` (contract.py).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The adversarial autoencoder: Makhzani et al. 2016, arXiv:1511.05644."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

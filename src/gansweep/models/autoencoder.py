@@ -4,8 +4,6 @@ Source: Hinton and Salakhutdinov 2006, Science 313, 504-507; with noise at the i
 2008, ICML, Section 2.3; surveyed in Bank et al. 2020, arXiv:2003.05991.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Moving averages of the networks that make samples, over the images seen."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """BEGAN: Berthelot et al. 2017, arXiv:1703.10717."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any

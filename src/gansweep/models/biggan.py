@@ -3,8 +3,6 @@
 Source: Brock et al. 2019, arXiv:1809.11096, Sections 3.1 and 3.2.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

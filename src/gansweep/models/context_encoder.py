@@ -3,8 +3,6 @@
 Source: Pathak et al. 2016, arXiv:1604.07379, Sections 3.2 and 4; constants of the released code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

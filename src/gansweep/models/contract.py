@@ -6,8 +6,6 @@ memory, a batch, given noise and a clock alone, and that changes none of them.
 Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace

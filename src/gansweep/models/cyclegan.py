@@ -6,8 +6,6 @@ as one player and so do both discriminators, whose losses touch nothing in commo
 Departure: D moves before G here, as in every procedure of this package; both see the same fakes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

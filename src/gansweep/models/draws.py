@@ -1,7 +1,5 @@
 """The random numbers of training: latents, the points of penalties, what augmentation decides."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """What Lightning's loop iterates over: the rest of a run's budget."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

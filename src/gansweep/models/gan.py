@@ -4,8 +4,6 @@ Every two-player variant is this game with another loss, other networks, and ter
 (see terms/term.py), each an idea of another paper.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence

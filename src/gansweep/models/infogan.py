@@ -1,7 +1,5 @@
 """Codes that the samples must tell: Chen et al. 2016, arXiv:1606.03657, Eqs. 5 and 6."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ Departure: outside training, batch normalisation takes the averages of training,
 made of a source does not depend on the others of its batch; the paper takes the test batch's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

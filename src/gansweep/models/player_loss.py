@@ -1,7 +1,5 @@
 """What a loss returns: its value, its parts, the scores behind it, what the memory needs of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -10,8 +10,6 @@ gives the paper's 0.999 a step; the optimizers are reset where a level begins, i
 where its fade ends too.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from typing import Any

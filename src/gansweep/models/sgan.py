@@ -9,8 +9,6 @@ So D is the sigmoid of log Z - l_fake, and the game is the usual one on that sco
 Source: Odena 2016, arXiv:1606.01583; Salimans et al. 2016, arXiv:1606.03498, Section 5.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast

@@ -11,8 +11,6 @@ short run that flattens the images); the moving average begins with a shorter ha
 models/averages.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

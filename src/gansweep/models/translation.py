@@ -1,7 +1,5 @@
 """What procedures that make an image of another one share."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

@@ -3,8 +3,6 @@
 Source: Metz et al. 2017, arXiv:1611.02163, Sections 2.1 to 2.3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

@@ -3,8 +3,6 @@
 With beta other than 1 it is the beta-VAE of Higgins et al. 2017 (ICLR).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -9,8 +9,6 @@ the caller draws them, so that the augmentation itself is a pure function.
 Shapes: N batch, C channels, H and W pixels. Images are in [-1, 1]; results may leave that range.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal

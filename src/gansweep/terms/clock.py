@@ -1,7 +1,5 @@
 """When a loss is asked for: the clock that its schedules and its lazy terms read."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

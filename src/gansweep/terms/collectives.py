@@ -1,7 +1,5 @@
 """Tensors of all processes that train one game, as the losses need them."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar

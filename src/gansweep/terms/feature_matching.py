@@ -1,7 +1,5 @@
 """Fakes with the mean features of real samples: Salimans et al. 2016, arXiv:1606.03498."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The terms of a two-player game together, each at its place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 Source: arXiv:1712.04086, Section 3.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

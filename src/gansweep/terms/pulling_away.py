@@ -1,7 +1,5 @@
 """Fakes with codes of different directions: Zhao, Mathieu and LeCun 2016, arXiv:1609.03126."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional as F
 

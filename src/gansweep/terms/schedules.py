@@ -4,8 +4,6 @@ Each returns a factor in [0, 1], as for the rates of every player; both argument
 of images. A budget_kimg that grows on resuming stretches the schedules that depend on it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Annotated

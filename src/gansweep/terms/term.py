@@ -8,17 +8,14 @@ nothing itself: its hooks are pure functions of what they are given and of its b
 Shapes: N batch; samples are (N, C, H, W) in [-1, 1] or (N, D) points.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from gansweep.terms.clock import Clock
-    from gansweep.terms.losses import Kind, Loss
+from gansweep.terms.clock import Clock
+from gansweep.terms.losses import Kind, Loss
 
 Noise = dict[str, tuple[str, tuple[int, ...]]]
 Draw = Mapping[str, Tensor]

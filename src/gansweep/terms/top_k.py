@@ -1,7 +1,5 @@
 """The generator learns from its best fakes alone: Sinha et al. 2020, arXiv:2002.06224."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from gansweep.terms.clock import Clock
