@@ -14,6 +14,7 @@ from gansweep.metrics.protocol import REPEATABLE, scores_called
 from gansweep.records.notation import setting
 from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import ENDED_WELL, RunRecord, find_records
+from gansweep.records.remarks import remarks_in
 from gansweep.records.sweep_part import SweepPart, sweep_part
 
 NO_RESULT = "no result"
@@ -68,7 +69,7 @@ class Run:
         `judging.statuses.judged_runs` adds "never learned", which depends on the scores.
     evaluations: the scores of `gansweep evaluate`, oldest first.   evaluated: the columns that the
         report shows for them, in the form of the result's "last".
-    notes: problems of the record, one sentence each.
+    tags, note: what people say of it.   notes: problems of the record, one sentence each.
     """
 
     directory: Path
@@ -83,6 +84,8 @@ class Run:
     sheets: list[tuple[float, Path]] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     evaluated: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    note: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -263,6 +266,7 @@ def read_run(record: RunRecord) -> Run:
         reason = ABSENT
     if damaged:
         status, reason = DAMAGED, f"damaged: {'; '.join(damaged)}."
+    remarks = remarks_in(_readable(record.remarks, "remarks.jsonl", notes))
     notes = [*([reason] if status in (DAMAGED, NO_RESULT) else []), *notes]
     return Run(
         directory=record.directory,
@@ -276,6 +280,8 @@ def read_run(record: RunRecord) -> Run:
         grids=record.sample_grids(),
         sheets=record.sheet_files(),
         evaluations=_evaluations(record, notes),
+        tags=list(remarks.tags),
+        note=remarks.note,
         notes=notes,
     )
 

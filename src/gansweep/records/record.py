@@ -8,6 +8,7 @@ runs/<group>/<run>/
   neighbours/     the same names: generated images beside their nearest real images
   checkpoints/    last.pt, previous.pt (the one before last.pt), best.pt
   evaluations.jsonl  append-only, one object for each evaluation of the finished run
+  remarks.jsonl   append-only, the tags and notes that people gave: see remarks.py
   tracker.json    the run's id in each tracker
   .writer         the process that writes the run: see writer.py
 
@@ -27,7 +28,7 @@ import secrets
 import shlex
 import stat
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ class RunRecord:
         self.history_path = self.directory / "history.jsonl"
         self.result_path = self.directory / "result.json"
         self.evaluations_path = self.directory / "evaluations.jsonl"
+        self.remarks_path = self.directory / "remarks.jsonl"
         self.samples = self.directory / "samples"
         self.sheets = self.directory / "neighbours"
         self.checkpoints = self.directory / "checkpoints"
@@ -170,6 +172,17 @@ class RunRecord:
         """Every readable evaluation, oldest first."""
         return list(_rows(self.evaluations_path))
 
+    def append_remark(self, remark: dict[str, str]) -> None:
+        """Add what a person says of the run, as `append` adds a row. Its writer is not disturbed.
+
+        Raises: OSError, also if the file is a link, a pipe or a device.
+        """
+        _append(self.remarks_path, remark, writer.locked(self.directory), _no_link)
+
+    def remarks(self) -> list[dict[str, Any]]:
+        """Every readable remark, oldest first."""
+        return list(_rows(self.remarks_path))
+
     def truncate_history(self, kimg: float) -> None:
         """Remove the rows after `kimg`: a run that continues from a checkpoint writes new ones."""
         if not self.history_path.exists():
@@ -243,13 +256,20 @@ def _link_over(path: Path, other: Path) -> None:
         os.replace(path, other)
 
 
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 def _append(
-    path: Path, row: dict[str, Any], allowed: contextlib.AbstractContextManager[None]
+    path: Path,
+    row: dict[str, Any],
+    allowed: contextlib.AbstractContextManager[None],
+    opener: Callable[[str, int], int] | None = None,
 ) -> None:
     line = json.dumps(_finite(row)).encode() + b"\n"
     # open before taking the lock: a process that takes the run over replaces the file, so that
     # this one is no longer part of the record
-    with open(path, "ab+", buffering=0) as file, allowed:
+    with open(path, "ab+", buffering=0, opener=opener) as file, allowed:
         size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(-1, os.SEEK_END)

@@ -98,7 +98,7 @@ class Claim:
             return
         del _held[self._key]
         try:
-            with contextlib.suppress(OSError), _locked(self.directory):
+            with contextlib.suppress(OSError), locked(self.directory):
                 if self._is_newest() and holds_nothing(self.directory):
                     _remove_traces(self.directory)
         finally:
@@ -106,7 +106,7 @@ class Claim:
 
     def discard(self) -> None:
         """Remove the directory, unless another process has taken it over."""
-        with contextlib.suppress(OSError), _locked(self.directory):
+        with contextlib.suppress(OSError), locked(self.directory):
             if self._is_newest():
                 shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -143,7 +143,7 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
     if held is not None:
         held._depth += 1
         return held
-    with _locked(directory):
+    with locked(directory):
         descriptor = _opened(directory / FILE)
         try:
             free = _lock_at_once(descriptor)
@@ -165,7 +165,7 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
 
 def refuse_held(directory: Path) -> None:
     """Raises: UserError if another process is writing the run now."""
-    with contextlib.suppress(OSError), _locked(directory):
+    with contextlib.suppress(OSError), locked(directory):
         descriptor = os.open(directory / FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             if not _lock_at_once(descriptor):
@@ -189,7 +189,7 @@ def writing(directory: Path) -> Iterator[None]:
     Raises: SupersededError if another process took a newer number than this process's claim.
     """
     held = _held.get(_key(directory))
-    with _locked(directory):
+    with locked(directory):
         if held is None:
             _take_for_once(directory)
         else:
@@ -204,7 +204,7 @@ def adding(directory: Path, number: int) -> Iterator[None]:
     number: the newest number at the time when the run was read.
     Raises: SupersededError if there is a newer number now.
     """
-    with _locked(directory):
+    with locked(directory):
         if newest(directory) != number:
             raise SupersededError(
                 f"{directory} was continued or trained again in the meantime, so these results do "
@@ -274,7 +274,8 @@ def _key(directory: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
+    """In this context nobody else takes a number of the run or writes to it."""
     descriptor = _opened_and_locked(directory / LOCK)
     try:
         yield
