@@ -243,9 +243,9 @@ def collect(out: Path, steps: Sequence[Step]) -> None:
             if log.exists():
                 whole.write(f"== {step.name}\n{log.read_text(errors='replace')}\n")
                 log.unlink()
-    pictures = sorted((out / "runs").glob("**/samples/*.png"))
+    pictures = sorted((out / "runs").glob("**/samples/*.webp"))
     if pictures:
-        (out / "samples.png").write_bytes(pictures[-1].read_bytes())
+        (out / "samples.webp").write_bytes(pictures[-1].read_bytes())
 
 
 def main() -> int:
@@ -280,7 +280,7 @@ def main() -> int:
     (out / "report.json").write_text(json.dumps({"device": name, "steps": found}, indent=2) + "\n")
     (out / "table.md").write_text(table(name, found))
     collect(out, steps)
-    print(f"\n{table(name, found)}\nIn {out}: table.md, report.json, log.txt, samples.png, runs/")
+    print(f"\n{table(name, found)}\nIn {out}: table.md, report.json, log.txt, samples.webp, runs/")
     return 0 if all(result["outcome"] == "done" for result in found) else 1
 
 

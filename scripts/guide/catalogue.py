@@ -153,7 +153,7 @@ def _tasks(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
 
 def _pictures() -> Iterator[str]:
     yield "## Pictures\n"
-    yield "As the commands above leave them under `samples/`.\n"
+    yield "As the commands above leave them under `samples/`, enlarged.\n"
     yield '<div class="pictures" markdown>\n'
     for path in sorted(PICTURES.glob("*.png")):
         caption = CAPTIONS.get(path.stem, "samples")

@@ -18,6 +18,7 @@ from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.records.record import RunRecord
+from gansweep.records.sheets import layout_of
 from gansweep.run.build import build_data
 
 SIDE = 56  # of a digit on a sheet: 8 pixels, 7 times
@@ -96,6 +97,14 @@ def test_a_copied_image_stands_first_among_the_nearest_above_its_original(
     assert (tile(sheet, left, top) == copied[0].numpy()).all()
     original = top + SIDE + GAP + LINE
     assert (tile(sheet, left, original) == copied[0].numpy()).all()
+    layout = layout_of(path.read_bytes())
+    assert layout is not None and layout.kind == "neighbours"
+    far_block, near_block = layout.blocks
+    assert (layout.left, near_block.top, near_block.real[0]) == (left, top, original)
+    assert (layout.cell, layout.gap, layout.scale, layout.columns) == ((SIDE, SIDE), GAP, 7, 4)
+    assert near_block.distances[0] == 0 and list(far_block.distances) == sorted(
+        far_block.distances, reverse=True
+    )
     # among the farthest, no sample looks like its neighbour
     far = GAP + LINE
     assert (tile(sheet, left, far) != tile(sheet, left, far + SIDE + GAP + LINE)).mean() > 0.5
@@ -136,7 +145,7 @@ def test_a_sheet_says_how_many_real_images_it_searched(
     text: list[str] = []
     monkeypatch.setattr(
         "gansweep.callbacks.neighbours._stacked",
-        lambda blocks, lines: text.extend(lines) or blocks[0],
+        lambda blocks, lines: (text.extend(lines) or blocks[0][0], (blocks[0][1],)),
     )
     callback.n_real = 200
     callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
@@ -178,6 +187,6 @@ def test_colour_images_larger_than_a_tile_are_shown_at_their_own_size() -> None:
 
     images = torch.zeros(3, 3, 64, 64, dtype=torch.uint8)
     images[:, 0] = 200
-    picture = _block("title", images, images[:, None], torch.zeros(3, 1))
+    picture, _ = _block("title", images, images[:, None], torch.zeros(3, 1))
     assert picture.size == (LABELS + 3 * (64 + GAP), LINE + (64 + GAP) + LINE + (64 + GAP))
     assert picture.getpixel((LABELS + 10, LINE + 10)) == (200, 0, 0)

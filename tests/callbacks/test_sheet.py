@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from gansweep.callbacks.sheet import RETRIEVED, anomalies, retrieved, sheet
+from gansweep.callbacks.sheet import RETRIEVED, Sheet, anomalies, grid, retrieved, sheet
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.images import Digits
@@ -32,9 +31,9 @@ def judge(**answers: Any) -> Any:
     )
 
 
-def greys(picture: Image.Image, columns: int) -> list[list[int]]:
+def greys(made: Sheet, columns: int) -> list[list[int]]:
     """The grey in the middle of each image of a grid of 2x2 pixels, row by row."""
-    pixels = np.asarray(picture)
+    pixels = np.asarray(made.picture)
     step = pixels.shape[1] * 3 // (3 * columns + 1)
     middle = step // 2 + step // 3
     return [[int(v) for v in row[middle::step][:columns]] for row in pixels[middle::step]]
@@ -67,7 +66,27 @@ def test_what_makes_images_again_shows_them_beside_what_it_made() -> None:
     data = Digits()
     model = judge(images=lambda images: -images)
     model.judged_by = ("psnr",)
-    pixels = np.asarray(sheet(model, data, Conditions(data), 8, 0))
-    unit = pixels.shape[1] // 19  # a border, 8 pixels, a border, 8 pixels, a border
-    shown, made = (pixels[unit : 9 * unit, k : k + 8 * unit] for k in (unit, 10 * unit))
+    drawn = sheet(model, data, Conditions(data), 8, 0)
+    assert (drawn.layout.kind, drawn.layout.roles) == ("reconstructions", ("source", "made"))
+    pixels = np.asarray(drawn.picture)
+    shown, made = (pixels[1:9, k : k + 8] for k in (1, 10))  # a border, 8 pixels, a border
     assert np.abs(shown.astype(int) + made.astype(int) - 255).max() <= 1
+
+
+def test_a_sheet_is_enlarged_by_a_whole_factor_for_people() -> None:
+    made = grid(torch.linspace(-1, 1, 4)[:, None, None, None].expand(-1, 1, 2, 2))
+    assert made.picture.size == (7, 7) and made.enlarged().size == (511, 511)
+    assert (np.asarray(made.enlarged())[::73, ::73] == np.asarray(made.picture)).all()
+
+
+def test_columns_of_a_conditional_model_are_named_by_its_classes() -> None:
+    data = Digits()
+    model = judge()
+    model.kinds, model.conditional, model.latent_dim = 10, True, 32
+    model.fakes_of = lambda kind, batch, rng: torch.full((len(batch), 1, 2, 2), kind / 4.5 - 1)
+    layout = sheet(model, data, Conditions(data), 20, 0).layout
+    assert (layout.kind, layout.columns, layout.rows, layout.cell) == ("classes", 10, 2, (2, 2))
+    assert (list(layout.classes), layout.noise) == (data.class_names, 32)
+    model.conditional = False
+    layout = sheet(model, data, Conditions(data), 20, 0).layout
+    assert layout.classes[:2] == ("code 0", "code 1")

@@ -275,7 +275,8 @@ def test_a_sheet_has_a_column_for_each_class_and_one_noise_along_a_row() -> None
     data = Digits(image_size=8)
     data.prepare()
     model: Any = Blocks(kinds=10)
-    picture = sheet(model, data, Conditions(data), 30, seed=0)
+    model.conditional = False
+    picture = sheet(model, data, Conditions(data), 30, seed=0).picture
     found = greys(picture, columns=10, rows=3)
     for row in found:
         assert [value - row[0] for value in row] == pytest.approx(
@@ -283,7 +284,7 @@ def test_a_sheet_has_a_column_for_each_class_and_one_noise_along_a_row() -> None
         )
     assert len({row[0] for row in found}) == 3, "each row has a noise of its own"
     model.kinds = None
-    greys(sheet(model, data, Conditions(data), 9, seed=0), columns=3, rows=3)
+    greys(sheet(model, data, Conditions(data), 9, seed=0).picture, columns=3, rows=3)
 
 
 def test_sources_stand_beside_what_was_made_of_them_and_the_truth() -> None:
@@ -295,20 +296,21 @@ def test_sources_stand_beside_what_was_made_of_them_and_the_truth() -> None:
     assert not starts_from_sources(Blocks(), batch)  # type: ignore[arg-type]
     assert not starts_from_sources(model, Batch(truth))
     rng = torch.Generator()
-    picture = translations(model, batch, rng, with_truth=True)
+    picture = translations(model, batch, rng, with_truth=True).picture
     assert picture.mode == "RGB", "a grey source beside a coloured truth"
     rows = greys(picture.convert("L"), columns=3, rows=4)
     assert [row[0] for row in rows] == [0, 85, 170, 255]
     assert [row[1] for row in rows] == [255, 170, 85, 0]
     assert {row[2] for row in rows} == {191}
     pair = translations(model, batch, rng, with_truth=False)
-    assert greys(pair.convert("L"), columns=2, rows=4)[3] == [255, 0]
+    assert greys(pair.picture.convert("L"), columns=2, rows=4)[3] == [255, 0]
+    assert pair.layout.roles == ("source", "made")
 
 
 def test_a_grid_is_square_unless_columns_are_given() -> None:
     images = torch.zeros(10, 1, 8, 8)
-    assert grid(images).size == (37 * 13, 28 * 13)
-    assert grid(images, 5).size == (46 * 11, 19 * 11)
+    assert grid(images).picture.size == (37, 28)
+    assert grid(images, 5).picture.size == (46, 19)
 
 
 # what it is for

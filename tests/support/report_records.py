@@ -13,6 +13,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from gansweep.records.record import RunRecord
+from gansweep.records.sheets import Layout, as_webp
 from gansweep.records.writer import newest
 
 FID = "fid_digitsnet_2k_train"
@@ -134,7 +135,10 @@ def part_of_sweep(key: str, params: dict[str, Any], role: str = "trial", at: str
 
 
 def sample_grid(path: Path, seed: int, noise: float) -> None:
-    """8 x 8 tiles of 8 x 8 pixels with blurry strokes, the fewer the more `noise`."""
+    """8 x 8 tiles of 8 x 8 pixels with blurry strokes, the fewer the more `noise`.
+
+    path: of a .webp as runs write it, or of a .png as older runs wrote it.
+    """
     rng = random.Random(seed)
     image = Image.new("L", (64, 64), 12)
     draw = ImageDraw.Draw(image)
@@ -146,7 +150,10 @@ def sample_grid(path: Path, seed: int, noise: float) -> None:
     assert pixels is not None
     for _ in range(int(4096 * noise)):
         pixels[rng.randrange(64), rng.randrange(64)] = rng.randint(0, 255)
-    image.save(path)
+    if path.suffix == ".png":
+        image.save(path)
+    else:
+        path.write_bytes(as_webp(image, Layout("samples", 8, 8, (8, 8), gap=0, count=64)))
 
 
 def lively_run(
@@ -191,9 +198,9 @@ def lively_run(
         record.append({"kimg": float(step), "seconds": step * 0.7, **row})
         if step % 20 == 0:
             noise = min(1.0, final / 90) * (1.2 - step / 60)
-            sample_grid(record.samples / f"{step * 1000:09d}.png", seed, max(noise, 0.02))
+            sample_grid(record.samples / f"{step * 1000:09d}.webp", seed, max(noise, 0.02))
             record.sheets.mkdir(exist_ok=True)
-            sample_grid(record.sheets / f"{step * 1000:09d}.png", seed + 1, 0.02)
+            sample_grid(record.sheets / f"{step * 1000:09d}.webp", seed + 1, 0.02)
     words = [f"{key}={value}" for key, value in (params or {}).items() if key != "model"]
     record.write_result(
         {

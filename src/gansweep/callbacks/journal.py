@@ -6,13 +6,13 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
 
 if TYPE_CHECKING:
+    from PIL import Image
     from pytorch_lightning.loggers import Logger
 
     from gansweep.diagnosis.findings import Finding
@@ -146,12 +146,12 @@ class Journal:
 
             alert(self.logger, finding.title, finding.text, finding.severity)
 
-    def show(self, name: str, images_seen: int, path: Path) -> None:
+    def show(self, name: str, images_seen: int, picture: Image.Image) -> None:
         """Show a picture in the tracker under a name such as "samples"."""
         if self.logger is not None:
             from gansweep.callbacks.tracking import log_picture
 
-            log_picture(self.logger, name, images_seen, path)
+            log_picture(self.logger, name, images_seen, picture)
 
     def _stamp(self, images_seen: int) -> dict[str, Any]:
         return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from gansweep.callbacks.samples import NOISE_SEED
-from gansweep.callbacks.sheet import as_png
+from gansweep.callbacks.sheet import Sheet
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.config.ranges import Count, Kimg, Range
 from gansweep.data.conditions import Conditions
@@ -20,6 +20,7 @@ from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
 from gansweep.models.adversarial import Adversarial
+from gansweep.records.sheets import Block, Layout
 
 MOST_REAL_BYTES = 2**28  # of pixels in memory
 GAUGE_SAMPLES = 500  # real images that give the typical distance between real neighbours
@@ -34,7 +35,7 @@ ORDINALS = ("nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th ne
 
 
 class Neighbours(ImageClockWatcher):
-    """A PNG with the samples that are farthest from any real image and those nearest to one.
+    """A sheet of the samples that are farthest from any real image and those nearest to one.
 
     Each is shown above its nearest real training images in the feature space of the scores. The
     farthest show over-generalisation: images unlike the data. The nearest show memorisation, if a
@@ -65,7 +66,7 @@ class Neighbours(ImageClockWatcher):
         self._real: _Real | None = None
 
     def work(self, module: Adversarial) -> None:
-        """Write sheets/IMAGES_SEEN.png and show it in the tracker.
+        """Write neighbours/IMAGES_SEEN.webp and show it in the tracker.
 
         Does nothing for points, for scores without a feature space, and after a verdict.
         """
@@ -79,12 +80,12 @@ class Neighbours(ImageClockWatcher):
         samples = self._samples(module)
         if samples is None:
             return
-        picture = self._sheet(*samples, self._real)
+        made = self._sheet(*samples, self._real)
         assert self.journal.record is not None
-        path = self.journal.record.sheets / f"{module.images_seen:09d}.png"
+        path = self.journal.record.sheets / f"{module.images_seen:09d}.webp"
         path.parent.mkdir(exist_ok=True)
-        self.journal.record.write(path, as_png(picture))
-        self.journal.show("neighbours", module.images_seen, path)
+        self.journal.record.write(path, made.as_webp())
+        self.journal.show("neighbours", module.images_seen, made.picture)
 
     def _measure_real(self) -> _Real:
         assert self.panel.backbone is not None
@@ -129,7 +130,7 @@ class Neighbours(ImageClockWatcher):
             features.append(self.panel.backbone.features(pixels)[0])
         return torch.cat(images), torch.cat(features)
 
-    def _sheet(self, fakes: Tensor, features: Tensor, real: _Real) -> Image.Image:
+    def _sheet(self, fakes: Tensor, features: Tensor, real: _Real) -> Sheet:
         k = min(self.k, len(real.images))
         distances, rows = nearest(features, real.features, k)
         distances, rows = distances.cpu(), rows.cpu()
@@ -149,7 +150,21 @@ class Neighbours(ImageClockWatcher):
             f"{self.panel.backbone.name if self.panel.backbone else ''}.",
             f"A real image's own nearest neighbour is {_number(real.apart)} away (median).",
         ]
-        return _stacked(blocks, lines)
+        picture, placed = _stacked(blocks, lines)
+        height, width = fakes.shape[2:]
+        factor = _factor(height, width)
+        layout = Layout(
+            "neighbours",
+            columns=len(placed[0].distances),
+            rows=1 + k,
+            cell=(factor * width, factor * height),
+            gap=GAP,
+            scale=factor,
+            left=GAP + LABELS,
+            blocks=placed,
+            notes=tuple(lines),
+        )
+        return Sheet(picture, layout)
 
 
 @dataclass(frozen=True)
@@ -164,14 +179,16 @@ class _Real:
     apart: float
 
 
-def _block(title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor) -> Image.Image:
+def _block(
+    title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor
+) -> tuple[Image.Image, Block]:
     """A row of samples, their distances to the nearest real image, and rows of the real images.
 
     fakes: (n, C, H, W).   neighbours: (n, k, C, H, W).   distances: (n, k).
     """
     n, k = distances.shape
     height, width = fakes.shape[2:]
-    factor = max(1, -(-TILE // max(height, width)))
+    factor = _factor(height, width)
     across, down = factor * width + GAP, factor * height + GAP
     size = (LABELS + n * across, LINE + down + LINE + k * down)
     sheet = Image.new("RGB", size, PAPER)
@@ -189,24 +206,33 @@ def _block(title: str, fakes: Tensor, neighbours: Tensor, distances: Tensor) -> 
         draw.rectangle(frame, outline=MADE)
         middle = (left + factor * width // 2, LINE + down + LINE // 2 - GAP // 2)
         draw.text(middle, _number(float(distances[column, 0])), QUIET, _font(11), anchor="mm")
-    return sheet
+    return sheet, Block(title, tops[0], tuple(tops[1:]), tuple(distances[:, 0].tolist()))
 
 
-def _stacked(blocks: list[Image.Image], lines: list[str]) -> Image.Image:
-    """The blocks below each other, then lines of text."""
+def _stacked(
+    blocks: list[tuple[Image.Image, Block]], lines: list[str]
+) -> tuple[Image.Image, tuple[Block, ...]]:
+    """The blocks below each other, then lines of text; and where the blocks' images now stand."""
     text = [_font(11).getlength(line) for line in lines]
-    width = 2 * GAP + max([*(block.width for block in blocks), *(int(t) + 1 for t in text)])
-    height = 2 * GAP + sum(block.height + 10 for block in blocks) + LINE * len(lines)
+    width = 2 * GAP + max([*(block.width for block, _ in blocks), *(int(t) + 1 for t in text)])
+    height = 2 * GAP + sum(block.height + 10 for block, _ in blocks) + LINE * len(lines)
     sheet = Image.new("RGB", (width, height), PAPER)
-    top = GAP
-    for block in blocks:
-        sheet.paste(block, (GAP, top))
-        top += block.height + 10
+    top, placed = GAP, []
+    for picture, block in blocks:
+        sheet.paste(picture, (GAP, top))
+        real = tuple(top + row for row in block.real)
+        placed.append(replace(block, top=top + block.top, real=real))
+        top += picture.height + 10
     draw = ImageDraw.Draw(sheet)
     for line in lines:
         draw.text((GAP, top), line, QUIET, _font(11))
         top += LINE
-    return sheet
+    return sheet, tuple(placed)
+
+
+def _factor(height: int, width: int) -> int:
+    """How much the pixels of an image are enlarged, so that it is at least a TILE large."""
+    return max(1, -(-TILE // max(height, width)))
 
 
 def _enlarged(image: Tensor, factor: int) -> Image.Image:

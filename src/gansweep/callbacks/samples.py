@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from gansweep.callbacks.sheet import as_png, sheet
+from gansweep.callbacks.sheet import sheet
 from gansweep.callbacks.watcher import ImageClockWatcher
 from gansweep.config.ranges import Kimg, Range
 from gansweep.data.conditions import Conditions
@@ -15,7 +15,7 @@ NOISE_SEED = 20140610
 
 
 class Samples(ImageClockWatcher):
-    """A PNG of samples (see `sheet`).   count: about how many images it shows."""
+    """A lossless WebP of samples (see `sheet`).   count: about how many images it shows."""
 
     conditions: Conditions
     data: DataSource
@@ -25,8 +25,8 @@ class Samples(ImageClockWatcher):
         self.count = count
 
     def work(self, module: Adversarial) -> None:
-        picture = sheet(module, self.data, self.conditions, self.count, NOISE_SEED)
+        made = sheet(module, self.data, self.conditions, self.count, NOISE_SEED)
         assert self.journal.record is not None
-        path = self.journal.record.samples / f"{module.images_seen:09d}.png"
-        self.journal.record.write(path, as_png(picture))
-        self.journal.show("samples", module.images_seen, path)
+        path = self.journal.record.samples / f"{module.images_seen:09d}.webp"
+        self.journal.record.write(path, made.as_webp())
+        self.journal.show("samples", module.images_seen, made.enlarged())

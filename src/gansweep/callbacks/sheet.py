@@ -1,11 +1,12 @@
-"""Pictures of a model's output: grids of samples, columns of classes, sources beside results."""
+"""Sheets of a model's output: grids of samples, columns of classes, sources beside results."""
 
 from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +18,36 @@ from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import replace_atomically
+from gansweep.records.sheets import Layout, as_webp
 
-GRID_SIDE = 512
+ENLARGED_SIDE = 512  # pixels: smaller sheets are enlarged for people
 POINTS_PER_IMAGE = 10  # points shown in place of one image
 SEARCHED = 2000  # images that are sorted or searched for a sheet
 RETRIEVED = 7
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A picture, every pixel of its images once, and its layout."""
+
+    picture: Image.Image
+    layout: Layout
+
+    def as_webp(self) -> bytes:
+        """The file of a record, lossless, with its layout."""
+        return as_webp(self.picture, self.layout)
+
+    def enlarged(self) -> Image.Image:
+        """The picture for people, enlarged by an integer factor without smoothing."""
+        factor = max(1, ENLARGED_SIDE // max(self.picture.size))
+        size = (self.picture.width * factor, self.picture.height * factor)
+        return self.picture.resize(size, Image.Resampling.NEAREST)
+
+
 def sheet(
     module: Adversarial, data: DataSource, conditions: Conditions, count: int, seed: int
-) -> Image.Image:
-    """A picture of about `count` samples of the averaged weights, from noise fixed by the seed.
+) -> Sheet:
+    """A sheet of about `count` samples of the averaged weights, from noise fixed by the seed.
 
     What it shows depends on the model:
     - several kinds of samples: a column for each kind, with the same noise along a row;
@@ -49,26 +69,38 @@ def sheet(
         return retrieved(module, _rows(data, split, count // 8), _rows(data, "train", SEARCHED))
     if data.source_shape is None and "psnr" in module.judged_by:
         again = _rows(data, split, count // 2)
-        return translations(module, replace(again, source=again.images), rng, with_truth=False)
+        made = translations(module, replace(again, source=again.images), rng, with_truth=False)
+        return replace(made, layout=replace(made.layout, kind="reconstructions"))
     if data.source_shape is not None:
         wanted = _rows(data, split, count // 3)
         if starts_from_sources(module, wanted):
             return translations(module, wanted, rng, with_truth=data.is_paired(split))
+    noise = getattr(module, "latent_dim", None)
     if module.kinds is not None and module.kinds <= count:
         rows = round(count / module.kinds)
         columns = [
             of_kind(module, kind, conditions, rows, torch.Generator().manual_seed(seed))
             for kind in range(module.kinds)
         ]
-        return grid(torch.stack(columns, dim=1).flatten(0, 1), module.kinds)
-    return grid(_made(module, conditions.draw(count, rng), rng))
+        names = _names_of_kinds(module, data)
+        images = torch.stack(columns, dim=1).flatten(0, 1)
+        return grid(images, module.kinds, kind="classes", classes=names, noise=noise)
+    return grid(_made(module, conditions.draw(count, rng), rng), noise=noise)
+
+
+def _names_of_kinds(module: Adversarial, data: DataSource) -> tuple[str, ...]:
+    """The classes of a conditional model, or the values of a code that it has learnt."""
+    assert module.kinds is not None
+    if module.conditional and data.class_names is not None:
+        return tuple(data.class_names)
+    return tuple(f"code {value}" for value in range(module.kinds))
 
 
 def _rows(data: DataSource, split: Split, n: int) -> Batch:
     return joined(list(data.batches(split, max(1, n))))
 
 
-def anomalies(module: Adversarial, batch: Batch, count: int) -> Image.Image:
+def anomalies(module: Adversarial, batch: Batch, count: int) -> Sheet:
     """The images that look most normal to the model, and below a gap the strangest ones.
 
     They are sorted from normal to strange by the error of their reconstruction.
@@ -79,10 +111,11 @@ def anomalies(module: Adversarial, batch: Batch, count: int) -> Image.Image:
     columns = math.ceil(math.sqrt(2 * half))
     shown = order[: half // columns * columns or half], order[-half:]
     gap = torch.full((columns, *batch.images.shape[1:]), -1.0)
-    return grid(torch.cat([batch.images[shown[0]], gap, batch.images[shown[1]]]), columns)
+    parts = torch.cat([batch.images[shown[0]], gap, batch.images[shown[1]]])
+    return grid(parts, columns, kind="anomalies")
 
 
-def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Image.Image:
+def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Sheet:
     """In each row an image, followed by the known images with the nearest codes."""
     codes, among = (
         module.answers(part.to(module.device))["codes"].float() for part in (asked, known)
@@ -91,7 +124,8 @@ def retrieved(module: Adversarial, asked: Batch, known: Batch) -> Image.Image:
         torch.cdist(codes, among).topk(min(RETRIEVED, len(known)), largest=False).indices.cpu()
     )
     rows = torch.cat([asked.images[:, None], known.images[nearest]], dim=1)
-    return grid(rows.flatten(0, 1), rows.shape[1])
+    roles = ("asked", *("nearest" for _ in range(rows.shape[1] - 1)))
+    return grid(rows.flatten(0, 1), rows.shape[1], kind="retrieval", roles=roles)
 
 
 def of_kind(
@@ -112,7 +146,7 @@ def starts_from_sources(module: Adversarial, batch: Batch) -> bool:
 
 def translations(
     module: Adversarial, batch: Batch, rng: torch.Generator, *, with_truth: bool
-) -> Image.Image:
+) -> Sheet:
     """Each source, the model's result and, with `with_truth`, the true image, side by side."""
     assert batch.source is not None
     made = module.answers(batch.to(module.device)).get("images")
@@ -123,17 +157,21 @@ def translations(
     shown = [part.expand(-1, channels, -1, -1) for part in parts]
     # so many groups per row that the sheet is about square
     groups = max(1, round(math.sqrt(len(batch) / len(parts))))
-    return grid(torch.stack(shown, dim=1).flatten(0, 1), groups * len(parts))
+    roles = ("source", "made", "true")[: len(parts)]
+    images = torch.stack(shown, dim=1).flatten(0, 1)
+    return grid(images, groups * len(parts), kind="translations", roles=roles)
 
 
 def _made(module: Adversarial, batch: Batch, rng: torch.Generator) -> Tensor:
     return module.fakes(batch.to(module.device), rng).float().cpu()
 
 
-def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """Images (N, C, H, W) in [-1, 1] in rows, enlarged by an integer factor without smoothing.
+def grid(
+    images: Tensor, columns: int | None = None, *, kind: str = "samples", **about: Any
+) -> Sheet:
+    """Images (N, C, H, W) in [-1, 1] in rows, with a border of one pixel around each.
 
-    columns: images per row; None for a square.
+    columns: images per row; None for a square.   kind, about: fields of the sheet's layout.
     """
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -147,31 +185,26 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         picture[:, top : top + height, left : left + width] = image
     array = picture.permute(1, 2, 0).numpy()
     drawn = Image.fromarray(array if channels == 3 else array[:, :, 0])
-    factor = max(1, GRID_SIDE // max(drawn.size))
-    size = (drawn.width * factor, drawn.height * factor)
-    return drawn.resize(size, Image.Resampling.NEAREST)
+    return Sheet(drawn, Layout(kind, columns, rows, (width, height), count=n, **about))
 
 
-def point_map(real: Tensor, fake: Tensor) -> Image.Image:
+def point_map(real: Tensor, fake: Tensor) -> Sheet:
     """The first two coordinates of points (n, D): real ones grey, generated ones orange."""
     reach = 1.25 * float(real[:, :2].abs().max())
-    canvas = np.full((GRID_SIDE, GRID_SIDE, 3), 255, dtype=np.uint8)
+    canvas = np.full((ENLARGED_SIDE, ENLARGED_SIDE, 3), 255, dtype=np.uint8)
     for points, colour in ((real, (185, 185, 185)), (fake, (213, 94, 0))):
         xy = points[:, :2].nan_to_num(0).clamp(-reach, reach).numpy() / reach
-        columns = ((xy[:, 0] + 1) / 2 * (GRID_SIDE - 3)).astype(int)
-        rows = ((1 - xy[:, 1]) / 2 * (GRID_SIDE - 3)).astype(int)
+        columns = ((xy[:, 0] + 1) / 2 * (ENLARGED_SIDE - 3)).astype(int)
+        rows = ((1 - xy[:, 1]) / 2 * (ENLARGED_SIDE - 3)).astype(int)
         for dy in range(3):
             for dx in range(3):
                 canvas[rows + dy, columns + dx] = colour
-    return Image.fromarray(canvas)
-
-
-def as_png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
-    return content.getvalue()
+    side = (ENLARGED_SIDE, ENLARGED_SIDE)
+    return Sheet(Image.fromarray(canvas), Layout("points", 1, 1, side, gap=0, count=1))
 
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a PNG atomically."""
-    replace_atomically(path, as_png(picture))
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    replace_atomically(path, content.getvalue())

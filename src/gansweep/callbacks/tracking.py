@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytorch_lightning.loggers import (
     CSVLogger,
@@ -18,6 +18,9 @@ from pytorch_lightning.loggers import (
 from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MODES = ("online", "offline", "disabled")
 
@@ -110,20 +113,20 @@ def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
     logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
 
 
-def log_picture(logger: Logger, name: str, images_seen: int, path: Path) -> None:
-    """Show a picture under a name, if the tracker can store pictures."""
+def log_picture(logger: Logger, name: str, images_seen: int, picture: Image.Image) -> None:
+    """Show a picture under a name, as PNG, if the tracker can store pictures."""
     if isinstance(logger, WandbLogger):
         import wandb
 
-        logger.experiment.log({name: wandb.Image(str(path)), "kimg": images_seen / 1000})
+        logger.experiment.log({name: wandb.Image(picture), "kimg": images_seen / 1000})
     elif isinstance(logger, TensorBoardLogger):
         import numpy as np
-        from PIL import Image
 
-        pixels = np.asarray(Image.open(path).convert("RGB"))
+        pixels = np.asarray(picture.convert("RGB"))
         logger.experiment.add_image(name, pixels, images_seen, dataformats="HWC")
     elif isinstance(logger, MLFlowLogger):
-        logger.experiment.log_artifact(logger.run_id, str(path), name)
+        file = f"{name}/{images_seen:09d}.png"
+        logger.experiment.log_image(logger.run_id, picture, artifact_file=file)
 
 
 def alert(logger: Logger, title: str, text: str, severity: str) -> None:

@@ -53,12 +53,12 @@ def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -
     elif request.code is not None:
         kind = _code_number(module, request.code, model)
     else:
-        return sheet(module, data, conditions, request.n, request.seed)
+        return sheet(module, data, conditions, request.n, request.seed).enlarged()
     rng = torch.Generator().manual_seed(request.seed)
     made = of_kind(module, kind, conditions, request.n, rng)
     if data.is_points:
-        return point_map(conditions.draw(request.n, rng).images, made)
-    return grid(made)
+        return point_map(conditions.draw(request.n, rng).images, made).enlarged()
+    return grid(made).enlarged()
 
 
 def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:

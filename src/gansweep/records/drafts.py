@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-DRAFT = re.compile(r"\..+\.(yaml|jsonl?|pt|png|txt|npy|html)\.[^.]+")
+DRAFT = re.compile(r"\..+\.(yaml|jsonl?|pt|png|webp|txt|npy|html)\.[^.]+")
 ABANDONED_SECONDS = 86_400.0  # since the last write: its writer was killed
 
 

@@ -4,7 +4,8 @@ runs/<group>/<run>/
   config.yaml     fully resolved configuration
   history.jsonl   append-only, one object a line
   result.json     replaced atomically
-  samples/        <images seen, 9 digits>.png
+  samples/        <images seen, 9 digits>.webp, lossless, which carries its layout: see sheets.py;
+                  .png in older runs
   neighbours/     the same names: generated images beside their nearest real images
   checkpoints/    last.pt, previous.pt (the one before last.pt), best.pt
   evaluations.jsonl  append-only, one object for each evaluation of the finished run
@@ -38,6 +39,7 @@ from gansweep.errors import UserError
 from gansweep.records import writer
 from gansweep.records.drafts import drafted, remove_drafts
 from gansweep.records.plain_values import DamagedError, result_of, row_of
+from gansweep.records.sheets import SUFFIXES
 
 SCHEMA = 1
 ROW_OF_SOURCE = "weights_from"  # key of a history row: the run whose weights were taken over
@@ -241,8 +243,11 @@ class RunRecord:
 
 
 def _pictures(folder: Path) -> list[tuple[float, Path]]:
-    named = [p for p in folder.glob("*.png") if re.fullmatch("[0-9]{1,12}", p.stem)]
-    return [(int(p.stem) / 1000, p) for p in sorted(named)]
+    found = {}
+    for suffix in reversed(SUFFIXES):  # a WebP replaces the PNG of the same moment
+        named = (p for p in folder.glob(f"*{suffix}") if re.fullmatch("[0-9]{1,12}", p.stem))
+        found.update({int(p.stem) / 1000: p for p in named})
+    return sorted(found.items())
 
 
 def _link_over(path: Path, other: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_page_loads_nothing_from_the_network(page: Page) -> None:
     loading = {"src", "srcset", "href", "data", "poster", "action", "background"}
     for tag, attributes in page.tags:
         for name in loading & attributes.keys():
-            assert (attributes[name] or "").startswith("data:image/png;base64,"), (tag, name)
+            assert (attributes[name] or "").startswith("data:image/webp;base64,"), (tag, name)
     assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
     assert "url(" not in page.styles and "@import" not in page.styles
 

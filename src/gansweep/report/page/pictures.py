@@ -11,9 +11,9 @@ from pathlib import Path
 from gansweep.records.notation import number
 from gansweep.records.read import Run
 from gansweep.records.record import content_of
+from gansweep.records.sheets import media_type
 from gansweep.report.figures.palette import Variant
 
-PNG = b"\x89PNG\r\n\x1a\n"
 EMBEDDED_BYTES = 150_000  # a larger picture is compressed
 STAGES = {"confirmed": "confirmed, ", "run": "", "trial": "trial, "}
 
@@ -61,20 +61,19 @@ def _newest(files: Sequence[tuple[float, Path]]) -> tuple[float, bytes] | None:
             content = content_of(path)
         except OSError:
             continue
-        # skip an incomplete picture of a killed process
-        if content.startswith(PNG) and content.rstrip().endswith(b"IEND\xaeB`\x82"):
+        if media_type(content) is not None:  # skip an incomplete picture of a killed process
             return kimg, content
     return None
 
 
 def _embedded(content: bytes) -> str:
-    """A PNG as a data URI; a large one is converted to JPEG."""
-    kind = "png"
+    """A picture as a data URI; a large one is converted to JPEG."""
+    kind = media_type(content)
     if len(content) > EMBEDDED_BYTES:
         from PIL import Image
 
         smaller = io.BytesIO()
         with Image.open(io.BytesIO(content)) as picture:
             picture.convert("RGB").save(smaller, "JPEG", quality=85)
-        kind, content = "jpeg", smaller.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        kind, content = "image/jpeg", smaller.getvalue()
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
