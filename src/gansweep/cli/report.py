@@ -67,17 +67,17 @@ def main(words: list[str]) -> int:
     from gansweep.judging.leaderboard import leaderboard
     from gansweep.judging.statuses import judged_runs
 
-    board = leaderboard(judged_runs(paths), options.metric)
+    runs = judged_runs(paths)
     tables = bool(options.csv or options.latex)
     if tables:
-        _write_tables(board, options)
+        _write_tables(leaderboard(runs, options.metric), options)
     if options.out or not tables:
         from gansweep.report.page.page import write_page
 
-        page = write_page(board, options.out or _default_page(paths))
+        page = write_page(runs, options.out or _default_page(paths), options.metric)
         size = page.stat().st_size / 1e6
         print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
-    _say_damaged(board.runs)
+    _say_damaged(runs)
     return 0
 
 

@@ -1,0 +1,370 @@
+// The core: the payload, one state that lives in the address, sections that are drawn when they come
+// into view, and blocks that are unpacked when they are needed. Text from records is set as text.
+
+const gansweep = (() => {
+  const payload = JSON.parse(document.getElementById("payload").textContent);
+  const ORDER = [
+    "summary", "leaderboard", "samples", "curves", "search", "game", "pair", "diagnosis", "protocols",
+  ];
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  // ---- elements
+
+  // make("button", {type: "button", text: "Copy", onclick: copy}, child, ...)
+  // attributes: "text" is the text; "on..." a listener; false and null leave the attribute out
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name === "text") element.textContent = value;
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (name === "style") Object.assign(element.style, value);
+      else if (name in element && typeof value === "boolean") element[name] = value;
+      else element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    return element;
+  }
+
+  // ---- parts and errors: an error in one part or section leaves the others working
+
+  const faults = [];
+
+  function failed(where, error) {
+    faults.push({ where, error });
+    console.error(`gansweep: ${where}:`, error);
+  }
+
+  function part(name, run) {
+    try {
+      run();
+    } catch (error) {
+      failed(name, error);
+    }
+  }
+
+  function apology(title, error) {
+    return make("p", {
+      class: "notice",
+      role: "alert",
+      text: `${title} cannot be drawn: ${error && error.message ? error.message : error}. `
+        + "The other sections are not affected.",
+    });
+  }
+
+  // ---- state: text in the address, values for the parts
+
+  const list = {
+    read: (text) => text.split(",").filter(Boolean).map(decodeURIComponent),
+    write: (value) => value.map(encodeURIComponent).join(","),
+  };
+  const text = { read: (value) => value, write: (value) => value };
+  const number = { read: Number, write: String };
+  const flag = { read: (value) => value === "1", write: (value) => (value ? "1" : "0") };
+  // the kind of each key and its default; null: chosen by the part that reads it
+  const KEYS = {
+    board: [text, null], selected: [list, null], baseline: [text, null], pair: [list, null],
+    search: [text, ""], filter: [text, ""], sort: [list, null], columns: [list, null],
+    group: [text, "rows"], axis: [text, "kimg"], logx: [flag, false], logy: [flag, null],
+    smooth: [number, 0], show: [text, "mean"], scores: [list, null], moment: [number, null],
+    class: [number, null], open: [list, []],
+  };
+  // keys that name rows, runs or columns of one board
+  const OF_BOARD = ["selected", "baseline", "pair", "sort", "columns", "filter", "scores", "moment", "class"];
+  let values = {};
+  const listeners = [];
+  let changed = new Set();
+  let waiting = false;
+
+  function key(name, codec = text, fallback = null) {
+    KEYS[name] = [codec, fallback];
+    values = { ...fromAddress(), ...values };
+  }
+
+  function fromAddress() {
+    const found = {};
+    for (const [name, value] of new URLSearchParams(location.hash.replace(/^#/, ""))) {
+      if (!(name in KEYS)) continue;
+      const read = KEYS[name][0].read(value);
+      if (!(typeof read === "number" && Number.isNaN(read))) found[name] = read;
+    }
+    return found;
+  }
+
+  function address() {
+    const words = new URLSearchParams();
+    for (const [name, value] of Object.entries(values)) words.set(name, KEYS[name][0].write(value));
+    return words.toString().replace(/%2C/g, ",").replace(/%2F/g, "/");
+  }
+
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+  const state = {
+    get(name) {
+      return name in values ? values[name] : KEYS[name][1];
+    },
+    // null takes a key back to its default
+    set(changes) {
+      if ("board" in changes && changes.board !== state.get("board")) {
+        for (const name of OF_BOARD) if (!(name in changes)) changes = { ...changes, [name]: null };
+      }
+      for (const [name, value] of Object.entries(changes)) {
+        if (!(name in KEYS)) throw new Error(`unknown key of the state: ${name}`);
+        if (same(state.get(name), value)) continue;
+        if (value === null || value === undefined || same(value, KEYS[name][1])) delete values[name];
+        else values[name] = value;
+        changed.add(name);
+      }
+      schedule();
+    },
+    on(names, listener) {
+      listeners.push({ names, listener });
+    },
+    // what this view is, to be sent: the address of the page with it
+    address: () => `${location.href.split("#")[0]}#${address()}`,
+    flush,
+  };
+
+  function schedule() {
+    if (!changed.size || waiting) return;
+    waiting = true;
+    requestAnimationFrame(flush);
+  }
+
+  function flush() {
+    waiting = false;
+    if (!changed.size) return;
+    const keys = changed;
+    changed = new Set();
+    const words = address();
+    history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
+    if (keys.has("board")) showBoard();
+    for (const { names, listener } of listeners) {
+      if (!names.some((name) => keys.has(name))) continue;
+      try {
+        listener(keys);
+      } catch (error) {
+        failed("state", error);
+      }
+    }
+    for (const section of sections) refresh(section, keys);
+  }
+
+  window.addEventListener("hashchange", () => {
+    const found = fromAddress();
+    // a plain anchor such as #curves is a place on the page, not a state
+    if (!location.hash.includes("=")) return;
+    for (const name of new Set([...Object.keys(found), ...Object.keys(values)])) {
+      if (!same(found[name], values[name])) changed.add(name);
+    }
+    values = found;
+    schedule();
+  });
+
+  // ---- boards, rows and runs
+
+  let board = null;
+  let rows = new Map();
+  let runs = new Map();
+
+  function index() {
+    const wanted = state.get("board");
+    board = payload.boards.find((one) => one.id === wanted) || payload.boards[0] || null;
+    rows = new Map((board ? board.rows : []).map((row) => [row.id, row]));
+    runs = new Map((board ? board.runs : []).map((run) => [run.id, run]));
+  }
+
+  const SELECTED = 8;  // rows drawn unless the reader selects others
+
+  function selected() {
+    const chosen = state.get("selected");
+    if (chosen) return chosen.filter((id) => rows.has(id));
+    const first = board ? board.rows.slice(0, SELECTED).map((row) => row.id) : [];
+    const base = state.get("baseline");
+    if (base && rows.has(base) && !first.includes(base)) first.push(base);
+    return first;
+  }
+
+  // ---- sections
+
+  const sections = [];
+  const main = document.getElementById("main");
+
+  // {id, title, shows(board)?, mount(element, board), update(keys)?, keys?: [names that concern it]}
+  function section(definition) {
+    sections.push({ ...definition, element: null, body: null, mounted: false, inView: false, dirty: null });
+    sections.sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
+  }
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const found = sections.find((one) => one.element === entry.target);
+      if (!found) continue;
+      found.inView = entry.isIntersecting;
+      if (found.inView) show(found);
+    }
+  }, { rootMargin: "300px 0px" });
+
+  async function show(one) {
+    try {
+      if (!one.mounted) {
+        one.mounted = true;
+        one.dirty = null;
+        one.body.replaceChildren();
+        await one.mount(one.body, board);
+        one.element.classList.add("drawn");
+      } else if (one.dirty && one.update) {
+        const keys = one.dirty;
+        one.dirty = null;
+        await one.update(keys);
+      }
+    } catch (error) {
+      failed(one.id, error);
+      one.body.replaceChildren(apology(one.title, error));
+    }
+  }
+
+  function refresh(one, keys) {
+    if (!one.mounted || !one.element) return;
+    if (one.keys && !one.keys.some((name) => keys.has(name))) return;
+    one.dirty = new Set([...(one.dirty || []), ...keys]);
+    if (one.inView) show(one);
+  }
+
+  function showBoard() {
+    index();
+    observer.disconnect();
+    main.replaceChildren();
+    for (const one of sections) {
+      one.mounted = false;
+      one.element = null;
+      if (!board || (one.shows && !one.shows(board))) continue;
+      one.body = make("div", { class: "body" });
+      const heading = make("h2", { id: `${one.id}-title`, text: one.title });
+      one.element = make(
+        "section", { id: one.id, "aria-labelledby": `${one.id}-title`, tabindex: "-1" }, heading, one.body,
+      );
+      main.append(one.element);
+    }
+    for (const one of sections) if (one.element) observer.observe(one.element);
+    for (const listener of boardListeners) part("board", () => listener(board));
+    if (!board) {
+      main.append(make("p", { class: "notice", text: "There is no run to show yet." }));
+    }
+  }
+
+  const boardListeners = [];
+
+  // draw everything at once, for print
+  window.addEventListener("beforeprint", () => {
+    for (const one of sections) if (one.element) show(one);
+  });
+
+  // ---- blocks: bytes in the page, compressed, decoded when they are needed
+
+  const unpacked = new Map();
+
+  async function present(id) {
+    for (;;) {
+      const element = document.getElementById(id);
+      // while the page is being read, an element may have a part of its text
+      if (element && (element.nextSibling || document.readyState !== "loading")) return element;
+      if (document.readyState !== "loading") throw new Error(`the page has no ${id}`);
+      await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
+  }
+
+  function decoded(base64) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+    return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  }
+
+  // the bytes of a block, once
+  function bytes(name) {
+    if (!unpacked.has(name)) {
+      unpacked.set(name, (async () => {
+        const element = await present(`block-${name}`);
+        const packed = decoded(element.textContent);
+        element.remove();
+        const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+        return new Uint8Array(await new Response(stream).arrayBuffer());
+      })());
+    }
+    return unpacked.get(name);
+  }
+
+  const libraries = new Map();
+
+  // unpack and run a script once; the policy names its hash
+  function library(name, found) {
+    if (!libraries.has(name)) {
+      libraries.set(name, (async () => {
+        const script = document.createElement("script");
+        script.textContent = new TextDecoder().decode(await bytes(name));
+        unpacked.delete(name);
+        document.head.append(script);
+        script.remove();
+        if (!found()) throw new Error(`${name} did not run`);
+        return found();
+      })());
+    }
+    return libraries.get(name);
+  }
+
+  // ---- saving and copying
+
+  function save(name, content) {
+    const blob = content instanceof Blob ? content : new Blob([content], { type: "text/plain" });
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  async function copy(words) {
+    try {
+      await navigator.clipboard.writeText(words);
+      return true;
+    } catch {
+      // a page opened from a file may have no clipboard: select the text, then copy it the old way
+      const area = make("textarea");
+      area.value = words;
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      return done;
+    }
+  }
+
+  // say something to a screen reader, and briefly on the page
+  function announce(words) {
+    document.getElementById("live").textContent = words;
+  }
+
+  return {
+    payload,
+    boards: payload.boards,
+    get board() { return board; },
+    get rows() { return rows; },
+    get runs() { return runs; },
+    faults,
+    state, list, text, number, flag, key,
+    make, part, failed, apology, section, sections, selected, bytes, library, save, copy, announce,
+    dark, calm,
+    onBoard(listener) { boardListeners.push(listener); },
+    plotly: () => library("plotly", () => globalThis.Plotly),
+    datatables: () => library("datatables", () => globalThis.DataTable),
+    // a row's scores at the moment by which this board judges
+    scores: (row) => row[board.at],
+    // for live.js: the payload has changed
+    reindex: index,
+    start() {
+      values = fromAddress();
+      showBoard();
+    },
+  };
+})();
+window.gansweep = gansweep;

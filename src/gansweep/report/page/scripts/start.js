@@ -1,0 +1,81 @@
+// The bar that follows, with the contents and the selection; the choice of the board; the start.
+
+const { make, state } = gansweep;
+const bar = document.getElementById("bar");
+
+function contents() {
+  const links = gansweep.sections.filter((one) => one.element).map((one) => make("a", {
+    href: `#${one.id}`,
+    text: one.title,
+    "data-section": one.id,
+    onclick: (event) => {
+      event.preventDefault();  // the address holds the state
+      one.element.scrollIntoView({ behavior: gansweep.calm.matches ? "auto" : "smooth" });
+      one.element.focus({ preventScroll: true });
+    },
+  }));
+  return make("nav", { class: "contents", "aria-label": "Contents" }, links);
+}
+
+function selection() {
+  const ids = gansweep.selected();
+  const names = gansweep.names(ids);
+  const chips = ids.map((id) => make(
+    "li", {},
+    make("button", {
+      type: "button",
+      class: "chip",
+      title: "Leave out of the figures",
+      "aria-label": `Leave ${names.get(id)} out of the figures`,
+      onclick: () => state.set({ selected: ids.filter((one) => one !== id) }),
+    }, gansweep.sample(id), names.get(id), make("span", { class: "cross", "aria-hidden": "true", text: "×" })),
+  ));
+  return make("ul", { class: "chips", "aria-label": "Selected configurations, in all figures" }, chips);
+}
+
+function drawBar() {
+  if (!gansweep.board) return bar.replaceChildren();
+  return bar.replaceChildren(contents(), selection());
+}
+
+function boards() {
+  const place = document.getElementById("boards");
+  if (gansweep.boards.length < 2) return place.replaceChildren();
+  const buttons = gansweep.boards.map((board) => make("button", {
+    type: "button",
+    "aria-pressed": String(board === gansweep.board),
+    onclick: () => state.set({ board: board.id }),
+  }, board.title, make("small", {
+    text: `${board.sweep ? "sweep" : board.kind} on ${board.data}, ${gansweep.format.plural(board.rows.length, "configuration")}`,
+  })));
+  return place.replaceChildren(
+    make("p", { class: "quiet", text: "Runs of different kinds have boards of their own, as their numbers do not compare." }),
+    make("div", { class: "boards", role: "group", "aria-label": "Boards" }, buttons),
+  );
+}
+
+gansweep.onBoard((board) => {
+  boards();
+  document.getElementById("verdict").textContent = board ? board.summary.verdict : "";
+  drawBar();
+});
+state.on(["selected", "baseline"], drawBar);
+
+// mark the section that is being read
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const link = bar.querySelector(`[data-section="${entry.target.id}"]`);
+    if (link) link.toggleAttribute("aria-current", entry.isIntersecting);
+  }
+}, { rootMargin: "-20% 0px -70% 0px" });
+gansweep.onBoard(() => {
+  seen.disconnect();
+  for (const one of gansweep.sections) if (one.element) seen.observe(one.element);
+});
+
+document.getElementById("footer").append(make("p", {
+  class: "quiet",
+  text: `Written ${gansweep.payload.written} by gansweep ${gansweep.payload.version}.`,
+}));
+gansweep.start();
+document.documentElement.dataset.started = "yes";
