@@ -17,7 +17,9 @@ def configurations(runs: Mapping[str, Run]) -> dict[str, Any]:
     """The settings in which these runs differ, seeds included: see `_table`.   runs: id -> run."""
     found: dict[str, dict[str, Any]] = {}
     for key, run in runs.items():
-        seeds = {name: run.config[name] for name in ("seed", "noise_seed") if name in run.config}
+        seeds: dict[str, Any] = {
+            name: run.config[name] for name in ("seed", "noise_seed") if name in run.config
+        }
         found[key] = {"model": run.model, "data": run.data, **seeds, **settings_of(run)}
     return _table(found)
 

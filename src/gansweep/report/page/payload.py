@@ -225,8 +225,8 @@ def _run(key: str, run: Run, row: str, board: Board) -> dict[str, Any]:
         "kimg": _finite(run.kimg),
         "started": str(result.get("started") or ""),
         "ended": str(result.get("ended") or ""),
-        "tags": _words(result.get("tags")),
-        "note": str(result.get("note") or ""),
+        "tags": list(run.tags),
+        "note": run.note or "",
         "last": {score: _value(run.last(score)) for score in _compared(run, board)},
         "best": {score: _value(run.best(score)) for score in _compared(run, board)},
         "lists": {name: run.numbers(name) for name in run.protocols if run.numbers(name)},
@@ -253,10 +253,6 @@ def _value(value: Value | None) -> dict[str, Any] | None:
 def _batch_size(run: Run) -> int | None:
     size = run.config.get("batch_size")
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _words(content: Any) -> list[str]:
-    return [str(word) for word in content] if isinstance(content, (list, tuple)) else []
 
 
 def _finite(value: float | None) -> float | None:
