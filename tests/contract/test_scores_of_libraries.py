@@ -21,10 +21,11 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from gansweep.metrics.features.inception import Inception
 from gansweep.metrics.moments import gaussian_of
-from gansweep.metrics.scores.frechet import FrechetScore
-from gansweep.metrics.scores.inception_score import InceptionScore
-from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
-from gansweep.metrics.scores.prdc import Neighbours
+from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.scores.frechet import frechet_score
+from gansweep.metrics.scores.inception_score import inception_metric
+from gansweep.metrics.scores.kernel import KernelDistance
+from gansweep.metrics.scores.prdc import neighbours
 
 N = 40
 SUBSETS, SUBSET_SIZE = 20, 24
@@ -87,11 +88,11 @@ def seen(weights: Path) -> Seen:
 def ours(seen: Seen) -> dict[str, float]:
     metrics = {
         "features": [
-            FrechetScore(gaussian_of(seen.real)),
-            KernelScore(KernelDistance(seen.real, N, SUBSETS, SUBSET_SIZE)),
-            Neighbours(seen.real),
+            frechet_score(gaussian_of(seen.real)),
+            OrderedSamples(KernelDistance(seen.real, N, SUBSETS, SUBSET_SIZE).scores),
+            neighbours(seen.real),
         ],
-        "logits": [InceptionScore()],
+        "logits": [inception_metric()],
     }
     found: dict[str, float] = {}
     for kind, values in (("features", seen.fake), ("logits", seen.fake_logits)):
@@ -145,7 +146,8 @@ class Given(nn.Identity):
 def test_scores_agree_with_torchmetrics(ours: dict[str, float], seen: Seen) -> None:
     # whole sets for KID and IS: its subsets and splits come from the global random state
     numbers = torch.arange(N)
-    kid, inception = KernelScore(KernelDistance(seen.real, N, 1, N)), InceptionScore(splits=1)
+    kid = OrderedSamples(KernelDistance(seen.real, N, 1, N).scores)
+    inception = inception_metric(splits=1)
     kid.update(numbers, seen.fake)
     inception.update(numbers, seen.fake_logits)
     their_fid = FrechetInceptionDistance(Given())

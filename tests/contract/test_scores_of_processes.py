@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from torchmetrics import Metric
 
 from gansweep.config.compose import compose
 from gansweep.metrics.moments import gaussian_of
+from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.scores.agreement import ClassAgreement
-from gansweep.metrics.scores.frechet import FrechetScore, IntraFrechet
-from gansweep.metrics.scores.frechet_limit import FrechetInfinity, FrechetSpread
-from gansweep.metrics.scores.inception_score import InceptionScore, ModeScore
-from gansweep.metrics.scores.kernel import KernelDistance, KernelScore
-from gansweep.metrics.scores.prdc import Neighbours
+from gansweep.metrics.scores.frechet import IntraFrechet, frechet_score
+from gansweep.metrics.scores.frechet_limit import frechet_error, infinity_scores
+from gansweep.metrics.scores.inception_score import inception_metric, mode_metric
+from gansweep.metrics.scores.kernel import KernelDistance
+from gansweep.metrics.scores.prdc import neighbours
 from gansweep.run.build import build_data
 
 N, WIDTH, CLASSES = 151, 10, 3
@@ -40,14 +42,14 @@ def metrics() -> dict[str, Metric]:
     real = samples(200, 0)
     gaussian = gaussian_of(real)
     return {
-        "fid": FrechetScore(gaussian),
-        "fid_infinity": FrechetInfinity(gaussian),
-        "fid_error": FrechetSpread(gaussian),
+        "fid": frechet_score(gaussian),
+        "fid_infinity": OrderedSamples(partial(infinity_scores, gaussian)),
+        "fid_error": OrderedSamples(lambda x: {"fid_error": frechet_error(gaussian, x)}),
         "intra_fid": IntraFrechet([gaussian_of(real[k::CLASSES]) for k in range(CLASSES)]),
-        "is": InceptionScore(),
-        "mode_score": ModeScore(torch.ones(WIDTH)),
-        "kid": KernelScore(KernelDistance(real, N, subsets=9, subset_size=50)),
-        "prdc": Neighbours(real),
+        "is": inception_metric(),
+        "mode_score": mode_metric(torch.ones(WIDTH)),
+        "kid": OrderedSamples(KernelDistance(real, N, subsets=9, subset_size=50).scores),
+        "prdc": neighbours(real),
         "class_agreement": ClassAgreement(WIDTH),
     }
 

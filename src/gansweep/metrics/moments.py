@@ -75,9 +75,6 @@ class Moments(Metric):
     dim: d, the width of the features.   kwargs: of torchmetrics, such as sync_on_compute.
     """
 
-    higher_is_better: bool | None = None
-    is_differentiable = False
-    full_state_update = False
     count: Tensor
     total: Tensor
     outer: Tensor

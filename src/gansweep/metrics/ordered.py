@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+Scores = dict[str, Tensor]
 
-def as_scores(**values: float) -> dict[str, Tensor]:
+
+def as_scores(**values: float) -> Scores:
     """Numbers as 0-dim float64 tensors, which a metric's `compute` returns."""
     return {word: torch.tensor(value, dtype=torch.float64) for word, value in values.items()}
 
@@ -18,34 +21,45 @@ def as_scores(**values: float) -> dict[str, Tensor]:
 class OrderedSamples(Metric):
     """The samples of all processes in the order of their numbers.
 
-    The base class of scores that depend on the order or need all samples at once. After sorting,
-    n processes compute from exactly the tensor that one process would have. The processes may
-    have different numbers of samples, or none.
+    For scores that depend on the order or need all samples at once. After sorting, n processes
+    compute from exactly the tensor that one process would have. The processes may have different
+    numbers of samples, or none.
+    scores: all samples (N, d) -> name of a score -> its value; not needed by a subclass that
+        overrides `compute`.
+    limit: samples numbered `limit` or more are left out.   dtype: of the stored values.
     kwargs: of torchmetrics, such as sync_on_compute.
 
     A state is a list of flat tensors that are concatenated. So a process without samples can give
     an empty tensor without knowing the width.
     """
 
-    is_differentiable = False
-    full_state_update = False
     update_called = True  # no warning on a process that has no samples
-    state_types: ClassVar[dict[str, torch.dtype]] = {
-        "numbers": torch.int64,
-        "values": torch.float32,
-    }
     numbers: list[Tensor]
     values: list[Tensor]
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        scores: Callable[[Tensor], Scores] | None = None,
+        *,
+        limit: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        for name in self.state_types:
-            self.add_state(name, [], dist_reduce_fx="cat")
+        self.scores, self.limit = scores, limit
+        self.state_types: dict[str, torch.dtype] = {}
+        self.add_samples("numbers", torch.int64)
+        self.add_samples("values", dtype)
+
+    def add_samples(self, name: str, dtype: torch.dtype) -> None:
+        """Add a state with one entry, or one row, for each sample."""
+        self.state_types[name] = dtype
+        self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, numbers: Tensor, values: Tensor) -> None:
         """numbers: (n,) integers, each given once over all calls and processes.
 
-        values: (n, d) of any float type, stored as float32 on the metric's device.
+        values: (n, d) of any type, stored as `dtype` on the metric's device.
         Raises: ValueError for different lengths or another number of dimensions.
         """
         if len(numbers) != len(values) or values.ndim != 2:
@@ -53,10 +67,13 @@ class OrderedSamples(Metric):
                 f"{tuple(numbers.shape)} numbers for values of shape {tuple(values.shape)}: give "
                 "one number for each row of the values (n, d)."
             )
-        self._keep("numbers", numbers)
-        self._keep("values", values)
+        if self.limit is not None:
+            few = numbers < self.limit
+            numbers, values = numbers[few], values[few]
+        self.keep("numbers", numbers)
+        self.keep("values", values)
 
-    def _keep(self, name: str, part: Tensor) -> None:
+    def keep(self, name: str, part: Tensor) -> None:
         part = part.detach().to(self.device, self.state_types[name])
         getattr(self, name).append(part.reshape(-1))
 
@@ -84,12 +101,13 @@ class OrderedSamples(Metric):
             )
         return order
 
-    def compute(self) -> Any:
-        """`ordered`; a score overrides it."""
-        return self.ordered()
+    def compute(self) -> Scores:
+        """The scores of the samples of all processes.   Raises: ValueError where there are none."""
+        assert self.scores is not None
+        return self.scores(self.ordered())
 
     def ordered(self) -> Tensor:
-        """The values of all processes by increasing number: (N, d) float32.
+        """The values of all processes by increasing number: (N, d) of `dtype`.
 
         Raises: ValueError like `order`, or for values that are not finite.
         """

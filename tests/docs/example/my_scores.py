@@ -21,8 +21,6 @@ class SlicedDistance(OrderedSamples):
     Source: Bonneel et al. 2015, Journal of Mathematical Imaging and Vision 51, Section 3.
     """
 
-    higher_is_better = False
-
     def __init__(self, real: Tensor, n_projections: int, **options: Any) -> None:
         super().__init__(**options)
         directions = torch.randn(real.shape[1], n_projections, generator=generator_for(0))

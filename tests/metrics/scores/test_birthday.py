@@ -9,7 +9,7 @@ from torch import Tensor
 from gansweep.data.images import Digits
 from gansweep.metrics.scores.birthday import (
     MOST_REAL,
-    Birthday,
+    birthday,
     copy_count,
     real_twins,
     support,
@@ -27,14 +27,14 @@ def digits(split: str = "train") -> Tensor:
     return torch.cat([images for images, _ in Digits().arrays(split)]).flatten(1).float()
 
 
-def birthday(samples: Tensor, distance: float) -> dict[str, float]:
-    metric = Birthday(distance)
+def twins_of(samples: Tensor, distance: float) -> dict[str, float]:
+    metric = birthday(distance)
     metric.update(torch.arange(len(samples)), samples)
     return {word: value.item() for word, value in metric.compute().items()}
 
 
 def test_a_thousand_equally_likely_points_are_found() -> None:
-    found = [birthday(repeated(2000, 1000, seed), 0.5) for seed in range(20)]
+    found = [twins_of(repeated(2000, 1000, seed), 0.5) for seed in range(20)]
     mean = sum(one["support"] for one in found) / len(found)
     # a draw has about 2,000 twins, so its relative error is 1/sqrt(2000) = 2.2 %
     assert mean == pytest.approx(1000, rel=4 * 0.022 / math.sqrt(20))
@@ -66,7 +66,7 @@ def test_unequal_chances_give_the_effective_number() -> None:
     draw = torch.Generator().manual_seed(1)
     samples = torch.multinomial(chances, 3000, replacement=True, generator=draw)
     effective = 1 / chances.square().sum().item()  # 4, though there are 100
-    assert birthday(samples[:, None].float(), 0.5)["support"] == pytest.approx(effective, rel=0.1)
+    assert twins_of(samples[:, None].float(), 0.5)["support"] == pytest.approx(effective, rel=0.1)
 
 
 def test_twins_are_counted_as_a_slow_loop_counts_them() -> None:
@@ -103,9 +103,9 @@ def test_a_generator_with_a_hundred_digits_is_found_out_also_through_noise() -> 
     draw = torch.Generator().manual_seed(0)
     hundred = real[torch.randint(100, (1000,), generator=draw)]
     blurred = hundred + 4 * torch.randn(1000, 64, generator=draw)
-    assert birthday(hundred, twins.distance)["support"] == pytest.approx(100, rel=0.1)
-    assert birthday(blurred, twins.distance)["support"] == pytest.approx(100, rel=0.1)
-    fresh = birthday(held_out, twins.distance)
+    assert twins_of(hundred, twins.distance)["support"] == pytest.approx(100, rel=0.1)
+    assert twins_of(blurred, twins.distance)["support"] == pytest.approx(100, rel=0.1)
+    fresh = twins_of(held_out, twins.distance)
     assert fresh["support"] > 10_000
     assert fresh["twins"] <= 5
 
@@ -139,4 +139,4 @@ def test_too_few_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="19 different real samples and 19 copies of them"):
         real_twins(few.repeat(2, 1))
     with pytest.raises(ValueError, match="1 samples make no pair"):
-        birthday(torch.zeros(1, 2), 1.0)
+        twins_of(torch.zeros(1, 2), 1.0)

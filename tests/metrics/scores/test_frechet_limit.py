@@ -1,23 +1,21 @@
 """The standard error of FID and its limit, against direct formulas and over many draws."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from gaussians import drawn, known, moments
 
 from gansweep.data.order import generator_for
-from gansweep.metrics.scores.frechet import (
-    FrechetScore,
-    frechet_distance,
-    frechet_to_samples,
-)
+from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.scores.frechet import frechet_distance, frechet_score, frechet_to_samples
 from gansweep.metrics.scores.frechet_limit import (
     SEED,
-    FrechetInfinity,
-    FrechetSpread,
     frechet_error,
     frechet_infinity,
     infinity_interval,
+    infinity_scores,
 )
 
 
@@ -110,7 +108,7 @@ def test_the_interval_of_infinity_holds_the_true_distance_and_that_of_fid_does_n
 def test_the_interval_of_infinity_reaches_to_the_value_and_needs_samples_enough() -> None:
     real = known(10)
     for n, offered in ((99, False), (100, True)):
-        metric, x = FrechetInfinity(real), drawn(real, n, 0, 1.1)
+        metric, x = OrderedSamples(partial(infinity_scores, real)), drawn(real, n, 0, 1.1)
         metric.update(torch.arange(n), x)
         found = metric.compute()
         assert ("fid_infinity_low" in found) == ("fid_infinity_high" in found) == offered
@@ -126,14 +124,13 @@ def test_the_interval_of_infinity_reaches_to_the_value_and_needs_samples_enough(
 def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:
     real = known(10)
     x, order = drawn(real, 60, 0, 1.1), torch.randperm(60, generator=torch.Generator())
-    metrics = [FrechetScore(real), FrechetInfinity(real), FrechetSpread(real)]
+    metrics = [frechet_score(real), OrderedSamples(partial(infinity_scores, real))]
     for metric in metrics:
         for part in order.split(25):
             metric.update(part, x[part])
     limit, residual = frechet_infinity(real, x)
     assert metrics[0].compute() == {"fid": frechet_to_samples(real, x)}
     assert metrics[1].compute() == {"fid_infinity": limit, "fid_infinity_residual": residual}
-    assert metrics[2].compute() == {"fid_error": frechet_error(real, x)}
 
 
 def test_too_few_samples_for_extrapolation_or_error_are_refused() -> None:

@@ -9,12 +9,12 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.scores.inception_score import (
-    InceptionScore,
-    ModeScore,
+    inception_metric,
     inception_score,
+    mode_metric,
     mode_score,
 )
-from gansweep.metrics.scores.kernel import KernelDistance, KernelScore, subset_sums
+from gansweep.metrics.scores.kernel import KernelDistance, subset_sums
 
 THREE = torch.tensor([0, 1, 2])
 
@@ -112,7 +112,7 @@ def test_a_number_given_twice_is_refused() -> None:
         metric.ordered()
 
 
-def test_unusable_samples_are_refused_with_the_mend() -> None:
+def test_unusable_samples_are_refused_with_the_fix() -> None:
     with pytest.raises(ValueError, match="one number for each row"):
         OrderedSamples().update(torch.arange(3), features(2))
     with pytest.raises(ValueError, match="No samples were given"):
@@ -126,9 +126,9 @@ def test_unusable_samples_are_refused_with_the_mend() -> None:
 def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:
     logits, real = 3 * features(90, 10), features(80, 10, seed=1)
     shares = torch.arange(1.0, 11)
-    inception, mode = InceptionScore(splits=5), ModeScore(shares)
+    inception, mode = inception_metric(splits=5), mode_metric(shares)
     distance = KernelDistance(real, 90, subsets=7, subset_size=30)
-    kernel = KernelScore(distance)
+    kernel = OrderedSamples(distance.scores)
     for part in shuffled(90):
         for metric in (inception, mode, kernel):
             metric.update(part, logits[part])
@@ -145,13 +145,9 @@ def test_too_few_samples_for_the_splits_are_refused() -> None:
 
 
 def test_another_count_than_the_kernel_subsets_were_drawn_for_is_refused() -> None:
-    metric = KernelScore(KernelDistance(features(10), 4, subsets=2, subset_size=3))
-    metric.update(THREE, features(3))
-    with pytest.raises(
-        ValueError,
-        match="3 samples were given, .* for n_fake=4",
-    ):
-        metric.compute()
+    distance = KernelDistance(features(10), 4, subsets=2, subset_size=3)
+    with pytest.raises(ValueError, match="3 samples were given, .* for n_fake=4"):
+        distance.compute(features(3))
 
 
 def test_sure_predictions_in_the_real_shares_reach_the_number_of_classes() -> None:
@@ -179,4 +175,4 @@ def test_mode_score_as_first_printed_is_the_inception_score() -> None:
 
 def test_a_class_without_real_samples_has_no_mode_score() -> None:
     with pytest.raises(ValueError, match=r"Class 1 has no real sample \(2 such classes\)"):
-        ModeScore(torch.tensor([3, 0, 2, 0]))
+        mode_metric(torch.tensor([3, 0, 2, 0]))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gansweep.metrics.scores import prdc
-from gansweep.metrics.scores.prdc import Neighbours, nearest, neighbour_scores, radii
+from gansweep.metrics.scores.prdc import nearest, neighbour_scores, neighbours, radii
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 SCORES = ("precision", "recall", "density", "coverage")
@@ -110,7 +110,7 @@ def test_nearest_finds_the_copy_among_near_copies() -> None:
 
 def test_metric_takes_the_radii_that_were_kept() -> None:
     real, fake = normal(60, 8), normal(50, 8, seed=1)
-    alone, cached = Neighbours(real), Neighbours(real, radii(real))
+    alone, cached = neighbours(real), neighbours(real, radii(real))
     order = torch.arange(49, -1, -1)
     for metric in (alone, cached):
         metric.update(order[:20], fake[order[:20]])
@@ -121,7 +121,7 @@ def test_metric_takes_the_radii_that_were_kept() -> None:
 def test_metric_takes_as_many_fakes_as_there_are_real_samples() -> None:
     """With more fakes, neighbourhoods shrink: recall would fall and coverage would rise."""
     real, fake = normal(60, 8), normal(200, 8, seed=1)
-    metric = Neighbours(real)
+    metric = neighbours(real)
     for part in torch.arange(199, -1, -1).split(70):
         metric.update(part, fake[part])
     assert metric.compute() == neighbour_scores(real, fake[:60])

@@ -22,9 +22,6 @@ class ClassAgreement(Metric):
     processes.
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
     update_called = True  # no warning on a process that has no samples
     counts: Tensor
 

@@ -33,9 +33,6 @@ class BinCounts(Metric):
     centres: (K, d).   real_counts: (K,). Both come from `real_bins`.
     """
 
-    higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
     update_called = True  # no warning on a process that has no samples
     counts: Tensor
     centres: Tensor

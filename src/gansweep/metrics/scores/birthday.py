@@ -19,7 +19,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.cache import Content, say
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples, as_scores
+from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
 
 REAL_TWINS = 10
@@ -40,27 +39,22 @@ SLACK = 1e-9  # times the features' variance: the rounding error between equal s
 CHUNK = 1024
 
 
-class Birthday(OrderedSamples):
+def birthday(distance: float) -> OrderedSamples:
     """The support of a generator, estimated from the twins among its samples.
 
-    `compute` gives "support" and "twins", the number of twin pairs. Without twins the support is
-    a lower bound. For equally likely samples its relative standard error is 1 / sqrt(twins).
     distance: the threshold from `real_twins` in the same feature space.
+    Gives "support" and "twins", the number of twin pairs. Without twins the support is a lower
+    bound. For equally likely samples its relative standard error is 1 / sqrt(twins).
     """
 
-    higher_is_better = True
-
-    def __init__(self, distance: float, **options: Any) -> None:
-        super().__init__(**options)
-        self.distance = distance
-
-    def compute(self) -> dict[str, Tensor]:
-        """{"support", "twins"}, float64.   Raises: ValueError for fewer than 2 samples."""
-        samples = self.ordered()
+    def scores(samples: Tensor) -> Scores:
+        """Raises: ValueError for fewer than 2 samples."""
         if len(samples) < 2:
             raise ValueError(f"{len(samples)} samples make no pair to compare: give 2 or more.")
-        twins = twin_count(samples, self.distance)
+        twins = twin_count(samples, distance)
         return as_scores(support=support(twins, len(samples)), twins=twins)
+
+    return OrderedSamples(scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +166,7 @@ class Support(Measure):
         return 2, LEAST_REAL
 
     def build(self, setting: Setting) -> Metric:
-        return Birthday(self._rule(setting)["distance"])
+        return birthday(self._rule(setting)["distance"])
 
     def _rule(self, setting: Setting) -> Content:
         data, count = setting.data, setting.real_side.count

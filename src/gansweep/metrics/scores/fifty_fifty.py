@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.classifier_training import one_thread
 from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
-from gansweep.metrics.ordered import OrderedSamples, as_scores
+from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
 
 STEPS = 300
@@ -207,36 +206,23 @@ def _right(network: _Discriminator, samples: Tensor, label: int) -> int:
     return sum(int((network(part).argmax(1) == label).sum()) for part in parts)
 
 
-class FiftyFifty(OrderedSamples):
+def fifty_fifty_metric(held_out: Tensor) -> OrderedSamples:
     """`fifty_fifty` of held-out and generated samples, equally many of each.
 
-    held_out: (m, C, H, W) uint8 or points (m, D).
-    update: numbers (n,) and samples of the same shape. Samples numbered m or more are left out.
+    held_out: (m, C, H, W) uint8, each side at most 64 pixels, or points (m, D).
+    Gives the accuracy and the ends of its 95 % interval, float64 in [0, 1]: {"fifty_fifty",
+    "fifty_fifty_low", "fifty_fifty_high"}. Samples numbered m or more are left out.
     """
 
-    higher_is_better = False
-    held_out: Tensor
-
-    def __init__(self, held_out: Tensor, **kwargs: Any) -> None:
-        kind = torch.float32 if held_out.ndim == 2 else torch.uint8
-        self.state_types = OrderedSamples.state_types | {"values": kind}  # type: ignore[misc]
-        super().__init__(**kwargs)
-        self.register_buffer("held_out", _reduced(held_out), persistent=False)
-
-    def update(self, numbers: Tensor, values: Tensor) -> None:
-        few = numbers < len(self.held_out)
-        super().update(numbers[few], _reduced(values[few]).flatten(1))
-
-    def compute(self) -> dict[str, Tensor]:
-        """The accuracy and the ends of its 95 % interval, float64 in [0, 1].
-
-        {"fifty_fifty", "fifty_fifty_low", "fifty_fifty_high"}.
-        """
-        fakes = self.ordered().view(-1, *self.held_out.shape[1:])
-        found = fifty_fifty(self.held_out, fakes, device=self.device)
+    def scores(fakes: Tensor) -> Scores:
+        fakes = fakes.view(-1, *held_out.shape[1:])
+        found = fifty_fifty(held_out, fakes, device=fakes.device)
         return as_scores(
             fifty_fifty=found.accuracy, fifty_fifty_low=found.low, fifty_fifty_high=found.high
         )
+
+    dtype = torch.float32 if held_out.ndim == 2 else torch.uint8
+    return OrderedSamples(scores, limit=len(held_out), dtype=dtype)
 
 
 def _reduced(images: Tensor) -> Tensor:
@@ -263,14 +249,14 @@ class Fresh(Measure):
     def build(self, setting: Setting) -> Metric:
         n = self._count(setting)
         held_out = torch.cat([images for images, _ in setting.data.arrays(setting.held_out, n)])
-        return FiftyFifty(held_out)
+        return fifty_fifty_metric(_reduced(held_out))
 
     def _count(self, setting: Setting) -> int:
         """Samples on each side, half of them to train on."""
         return min(setting.n_fake, setting.data.count(setting.held_out), MOST_TESTED)
 
     def update(self, metric: Metric, seen: Seen) -> None:
-        metric.update(seen.numbers, seen.samples)
+        metric.update(seen.numbers, _reduced(seen.samples).flatten(1))
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return {

@@ -16,7 +16,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from gansweep.data.source import DataSource
 from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.moments import Gaussian, gaussian_of, rank
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, Scores
 from gansweep.metrics.protocol import Protocol
 
 TILE = 256  # columns of a triangular product that are computed at once
@@ -75,20 +75,9 @@ def _triangular_congruence(lower: Tensor, cov: Tensor) -> Tensor:
     return inner
 
 
-class FrechetScore(OrderedSamples):
-    """`frechet_to_samples` over the features of all processes: {"fid"}.
-
-    real: on the metric's device.   update: numbers (n,), features (n, d).
-    """
-
-    higher_is_better = False
-
-    def __init__(self, real: Gaussian, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.real = real
-
-    def compute(self) -> dict[str, Tensor]:
-        return {"fid": frechet_to_samples(self.real, self.ordered())}
+def frechet_score(real: Gaussian) -> OrderedSamples:
+    """`frechet_to_samples` of features: {"fid"}.   real: on the metric's device."""
+    return OrderedSamples(lambda features: {"fid": frechet_to_samples(real, features)})
 
 
 class IntraFrechet(OrderedSamples):
@@ -99,22 +88,21 @@ class IntraFrechet(OrderedSamples):
     Source: Miyato and Koyama 2018, arXiv:1802.05637.
     """
 
-    higher_is_better = False
-    state_types = OrderedSamples.state_types | {"labels": torch.int64}
     labels: list[Tensor]
 
     def __init__(self, real: Sequence[Gaussian], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.real = list(real)
+        self.add_samples("labels", torch.int64)
 
     def update(self, numbers: Tensor, features: Tensor, labels: Tensor) -> None:  # type: ignore[override]
         """numbers: (n,).   features: (n, d).   labels: (n,) integers, 0 to K - 1."""
         if len(labels) != len(features):
             raise ValueError(f"{len(labels)} labels for {len(features)} samples: give one each.")
         super().update(numbers, features)
-        self._keep("labels", labels)
+        self.keep("labels", labels)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> Scores:
         """Raises: ValueError for a class with fewer than 2 samples or an unknown class."""
         labels, features = dim_zero_cat(self.labels)[self.order()], self.ordered()
         counts = labels.bincount(minlength=len(self.real)).tolist()
@@ -140,7 +128,7 @@ class Fid(Measure):
     words = ("fid",)
 
     def build(self, setting: Setting) -> Metric:
-        return FrechetScore(setting.real_side.gaussian)
+        return frechet_score(setting.real_side.gaussian)
 
 
 class IntraFid(Measure):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
 from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.moments import CHUNK, Gaussian, rank
-from gansweep.metrics.scores.frechet import FrechetScore, sum_of_roots
+from gansweep.metrics.ordered import OrderedSamples, Scores
+from gansweep.metrics.scores.frechet import sum_of_roots
 
 INFINITY_SIZES = 15  # as published
 SAMPLES_PER_DIMENSION = 5000 / 2048  # the smallest published size over its d
@@ -186,30 +188,19 @@ class _Projected:
         return _Sums(end - start, shift.sum(0), shift.square().sum(), y.sum(0), y.T @ y)
 
 
-class FrechetInfinity(FrechetScore):
-    """`frechet_infinity` over the features of all processes: fid_infinity, fid_infinity_residual.
+def infinity_scores(real: Gaussian, features: Tensor) -> Scores:
+    """`frechet_infinity` of features (n, d): fid_infinity and fid_infinity_residual.
 
     With enough samples also fid_infinity_low and fid_infinity_high: the ends of
     `infinity_interval`, extended to the line's own value if that lies outside.
     """
-
-    def compute(self) -> dict[str, Tensor]:
-        samples = self.ordered()
-        limit, residual = frechet_infinity(self.real, samples)
-        found = {"fid_infinity": limit, "fid_infinity_residual": residual}
-        interval = infinity_interval(self.real, samples)
-        if interval is not None:
-            low, high = interval
-            found["fid_infinity_low"] = torch.minimum(low, limit)
-            found["fid_infinity_high"] = torch.maximum(high, limit)
-        return found
-
-
-class FrechetSpread(FrechetScore):
-    """`frechet_error` over the features of all processes: {"fid_error"}."""
-
-    def compute(self) -> dict[str, Tensor]:
-        return {"fid_error": frechet_error(self.real, self.ordered())}
+    limit, residual = frechet_infinity(real, features)
+    found = {"fid_infinity": limit, "fid_infinity_residual": residual}
+    interval = infinity_interval(real, features)
+    if interval is not None:
+        found["fid_infinity_low"] = torch.minimum(interval[0], limit)
+        found["fid_infinity_high"] = torch.maximum(interval[1], limit)
+    return found
 
 
 class FidError(Measure):
@@ -225,7 +216,8 @@ class FidError(Measure):
         return GROUPS, 2
 
     def build(self, setting: Setting) -> Metric:
-        return FrechetSpread(setting.real_side.gaussian)
+        real = setting.real_side.gaussian
+        return OrderedSamples(lambda features: {"fid_error": frechet_error(real, features)})
 
 
 class FidInfinity(Measure):
@@ -241,4 +233,4 @@ class FidInfinity(Measure):
         return INFINITY_SIZES, 2
 
     def build(self, setting: Setting) -> Metric:
-        return FrechetInfinity(setting.real_side.gaussian)
+        return OrderedSamples(partial(infinity_scores, setting.real_side.gaussian))

@@ -6,8 +6,8 @@ process of a data-parallel run measures the whole split and gets the same number
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ PIXEL_RANGE = 2.0  # pixels in [-1, 1]
 
 Answers = dict[str, Tensor]
 Answer = Callable[[Batch], Answers]
+Pair = Callable[[Batch, Answers], tuple[Any, Any]]
 
 
 class HeldOut:
@@ -83,32 +84,39 @@ class HeldOut:
         device: torch.device,
     ) -> dict[str, _Reading]:
         """Word -> its reading, for the kinds of answers that the model gives."""
+        data, normal = self.data, self.data.normal_class
         found: dict[str, _Reading] = {}
         if "logits" in answers and batch.labels is not None:
-            found["class_error"] = ClassError(answers["logits"].shape[1])
+            accuracy = MulticlassAccuracy(answers["logits"].shape[1], average="micro")
+            found["class_error"] = _ClassError(accuracy, lambda b, a: (a["logits"], b.labels))
         # whether the true answer is known
-        known = batch.source is None or self.data.is_paired(self.split)
-        if "images" in answers and known and not self.data.is_points:
-            found |= {"l1": Distance("images"), "psnr": SignalToNoise()}
+        known = batch.source is None or data.is_paired(self.split)
+        if "images" in answers and known and not data.is_points:
+            found["l1"] = _Reading(MeanAbsoluteError(), _images)
+            # in dB, from the mean squared error of all
+            found["psnr"] = _Reading(PeakSignalNoiseRatio(data_range=PIXEL_RANGE), _images)
             if batch.source is not None and batch.source.shape == batch.images.shape:
-                found["psnr_gain"] = Gain()
-            if self.data.is_mask:
-                found["iou"] = Overlap()
+                found["psnr_gain"] = _Gain()
+            if data.is_mask:  # of the pixels above 0
+                overlap = JaccardIndex(task="binary")
+                found["iou"] = _Reading(
+                    overlap, lambda b, a: ((a["images"] > 0).int(), (b.images > 0).int())
+                )
             if isinstance(backbone, DatasetClassifier) and batch.labels is not None:
-                found["label_agreement"] = LabelAgreement(backbone)
+                found["label_agreement"] = _label_agreement(backbone)
         if "cycle" in answers:
-            found["cycle_l1"] = Distance("cycle")
+            found["cycle_l1"] = _Reading(
+                MeanAbsoluteError(), lambda b, a: (a["cycle"].float(), b.source)
+            )
         # with training samples of one class only, retrieval means nothing
-        alike = self.data.normal_class is not None
-        if "codes" in answers and batch.labels is not None and not alike:
+        if "codes" in answers and batch.labels is not None and normal is None:
             parts = list(self._batches("train", TRAINING_LIMIT, device))
             codes = torch.cat([answer(part)["codes"] for part in parts])
             labels = torch.cat([part.labels for part in parts if part.labels is not None])
-            found["retrieval"] = Retrieval(codes, labels)
-        if self.data.normal_class is not None:
-            for name in (key for key in answers if key.startswith("anomaly/")):
-                word = f"auroc_{name.removeprefix('anomaly/')}"
-                found[word] = Detection(name, self.data.normal_class)
+            found["retrieval"] = _retrieval(codes, labels)
+        if normal is not None:
+            kinds = [key.removeprefix("anomaly/") for key in answers if key.startswith("anomaly/")]
+            found |= {f"auroc_{kind}": _Detection(f"anomaly/{kind}", normal) for kind in kinds}
         return {word: reading.to(device) for word, reading in found.items()}
 
     def _protocol(self, word: str) -> Protocol:
@@ -132,156 +140,107 @@ def first_measured(scores: Mapping[str, Score], words: Sequence[str]) -> str | N
     return next((names[word] for word in words if word in names), None)
 
 
-class _Reading(ABC):
+class _Reading:
     """One score, updated batch by batch.
 
+    pair: (batch, answers) -> what `metric` compares: the answers and the truth.
     facts: the part of its protocol that other held-out scores do not have.
     """
 
-    def __init__(self, metric: Metric, facts: Protocol | None = None) -> None:
+    def __init__(self, metric: Metric, pair: Pair, facts: Protocol | None = None) -> None:
         metric.sync_on_compute = False  # every process has read the whole split
-        self.metric = metric
-        self.facts = facts or {}
+        self.metric, self.pair, self.facts = metric, pair, facts or {}
 
     def to(self, device: torch.device) -> _Reading:
         self.metric.to(device)
         return self
 
-    @abstractmethod
-    def read(self, batch: Batch, answers: Answers) -> None: ...
+    def read(self, batch: Batch, answers: Answers) -> None:
+        self.metric.update(*self.pair(batch, answers))
 
     def value(self) -> float:
         return float(self.metric.compute())
 
 
-class ClassError(_Reading):
+class _ClassError(_Reading):
     """Share of the samples that are classified wrongly, 0 to 1."""
-
-    def __init__(self, n_classes: int) -> None:
-        super().__init__(MulticlassAccuracy(n_classes, average="micro"))
-
-    def read(self, batch: Batch, answers: Answers) -> None:
-        self.metric.update(answers["logits"], batch.labels)
 
     def value(self) -> float:
         return 1 - super().value()
 
 
-class Distance(_Reading):
-    """Mean absolute difference per pixel, pixels in [-1, 1].
-
-    answer: "images", compared with the true images, or "cycle", compared with the sources.
-    """
-
-    def __init__(self, answer: str) -> None:
-        super().__init__(MeanAbsoluteError())
-        self.answer = answer
-
-    def read(self, batch: Batch, answers: Answers) -> None:
-        truth = batch.images if self.answer == "images" else batch.source
-        self.metric.update(answers[self.answer].float(), truth)
-
-
-class SignalToNoise(_Reading):
-    """Peak signal-to-noise ratio to the true images in dB, from the mean squared error of all."""
-
-    def __init__(self) -> None:
-        super().__init__(PeakSignalNoiseRatio(data_range=PIXEL_RANGE))
-
-    def read(self, batch: Batch, answers: Answers) -> None:
-        self.metric.update(answers["images"].float(), batch.images)
-
-
-class Gain(SignalToNoise):
+class _Gain(_Reading):
     """Peak signal-to-noise ratio of the answers minus that of the sources, in dB."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.untouched = SignalToNoise()
+        super().__init__(PeakSignalNoiseRatio(data_range=PIXEL_RANGE), _images)
+        metric = PeakSignalNoiseRatio(data_range=PIXEL_RANGE)
+        self.untouched = _Reading(metric, lambda batch, _: (batch.source, batch.images))
 
-    def to(self, device: torch.device) -> Gain:
-        self.metric.to(device)
-        self.untouched.metric.to(device)
-        return self
+    def to(self, device: torch.device) -> _Reading:
+        self.untouched.to(device)
+        return super().to(device)
 
     def read(self, batch: Batch, answers: Answers) -> None:
         super().read(batch, answers)
-        assert batch.source is not None
-        self.untouched.read(batch, {"images": batch.source})
+        self.untouched.read(batch, answers)
 
     def value(self) -> float:
         return super().value() - self.untouched.value()
 
 
-class Overlap(_Reading):
-    """Intersection over union of the pixels above 0 in the answer and in the true mask."""
+class _Detection(_Reading):
+    """Area under the ROC curve for separating the other classes from the normal one, 0 to 1."""
 
-    def __init__(self) -> None:
-        super().__init__(JaccardIndex(task="binary"))
-
-    def read(self, batch: Batch, answers: Answers) -> None:
-        self.metric.update((answers["images"] > 0).int(), (batch.images > 0).int())
-
-
-class LabelAgreement(_Reading):
-    """Share of the answers that the data's classifier assigns to the class of the source."""
-
-    def __init__(self, backbone: DatasetClassifier) -> None:
-        assert backbone.n_classes is not None
+    def __init__(self, answer: str, normal_class: int) -> None:
         super().__init__(
-            MulticlassAccuracy(backbone.n_classes, average="micro"),
-            {
-                "backbone": backbone.name,
-                "weights_hash": backbone.weights_hash,
-                "resizer": backbone.resizer,
-                **backbone.extras,
-            },
+            BinaryAUROC(),
+            lambda batch, answers: (answers[answer], batch.labels != normal_class),
+            {"normal_class": normal_class},
         )
-        self.backbone = backbone
+        self.pairs: list[tuple[Tensor, Tensor]] = []
 
     def read(self, batch: Batch, answers: Answers) -> None:
-        logits = self.backbone.features(to_uint8(answers["images"]))[1]
-        self.metric.update(logits, batch.labels)
+        self.pairs.append(self.pair(batch, answers))
+
+    def value(self) -> float:
+        scores, strange = (torch.cat(side) for side in zip(*self.pairs, strict=True))
+        # ranks: torchmetrics applies a sigmoid to scores outside [0, 1], which ties large ones
+        ranks = torch.unique(scores, return_inverse=True)[1].double()
+        self.metric.update(ranks / ranks.max().clamp(min=1), strange.int())
+        return super().value()
 
 
-class Retrieval(_Reading):
+def _images(batch: Batch, answers: Answers) -> tuple[Tensor, Tensor]:
+    return answers["images"].float(), batch.images
+
+
+def _label_agreement(backbone: DatasetClassifier) -> _Reading:
+    """Share of the answers that the data's classifier assigns to the class of the source."""
+    assert backbone.n_classes is not None
+
+    def pair(batch: Batch, answers: Answers) -> tuple[Tensor, Tensor | None]:
+        return backbone.features(to_uint8(answers["images"]))[1], batch.labels
+
+    facts = {word: getattr(backbone, word) for word in ("weights_hash", "resizer")}
+    facts = {"backbone": backbone.name, **facts, **backbone.extras}
+    return _Reading(MulticlassAccuracy(backbone.n_classes, average="micro"), pair, facts)
+
+
+def _retrieval(codes: Tensor, labels: Tensor) -> _Reading:
     """Share of the 10 training samples with the nearest codes that have the sample's class, 0 to 1.
 
     codes: (M, L) of the training samples.   labels: (M,).
     """
 
-    def __init__(self, codes: Tensor, labels: Tensor) -> None:
-        super().__init__(MulticlassAccuracy(int(labels.max()) + 1, average="micro"),
-                         {"neighbours": NEIGHBOURS, "n_real": len(codes)})  # fmt: skip
-        self.codes, self.labels = codes.float(), labels
-
-    def read(self, batch: Batch, answers: Answers) -> None:
+    def pair(batch: Batch, answers: Answers) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None
-        distances = torch.cdist(answers["codes"].float(), self.codes)
+        distances = torch.cdist(answers["codes"].float(), codes.float())
         nearest = distances.topk(NEIGHBOURS, largest=False).indices
-        found = self.labels[nearest]
-        self.metric.update(found.flatten(), batch.labels.repeat_interleave(NEIGHBOURS))
+        return labels[nearest].flatten(), batch.labels.repeat_interleave(NEIGHBOURS)
 
-
-class Detection(_Reading):
-    """Area under the ROC curve for separating the other classes from the normal one, 0 to 1."""
-
-    def __init__(self, answer: str, normal_class: int) -> None:
-        super().__init__(BinaryAUROC(), {"normal_class": normal_class})
-        self.answer, self.normal_class = answer, normal_class
-        self.scores: list[Tensor] = []
-        self.strange: list[Tensor] = []
-
-    def read(self, batch: Batch, answers: Answers) -> None:
-        assert batch.labels is not None
-        self.scores.append(answers[self.answer])
-        self.strange.append(batch.labels != self.normal_class)
-
-    def value(self) -> float:
-        # ranks: torchmetrics applies a sigmoid to scores outside [0, 1], which ties large ones
-        ranks = torch.unique(torch.cat(self.scores), return_inverse=True)[1].double()
-        self.metric.update(ranks / ranks.max().clamp(min=1), torch.cat(self.strange).int())
-        return super().value()
+    metric = MulticlassAccuracy(int(labels.max()) + 1, average="micro")
+    return _Reading(metric, pair, {"neighbours": NEIGHBOURS, "n_real": len(codes)})
 
 
 def _refuse_other_than_finite(answers: Answers) -> None:

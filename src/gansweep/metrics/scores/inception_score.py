@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from torchmetrics import Metric
 from gansweep.data.source import DataSource
 from gansweep.metrics.features.backbones import WITH_CLASSES
 from gansweep.metrics.measure import WITHOUT_REAL, Measure, Seen, Setting, needs_classifier
-from gansweep.metrics.ordered import OrderedSamples, as_scores
+from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.scores.modes import true_shares
 
@@ -22,7 +20,7 @@ CHUNK = 4096  # rows turned to float64 at once
 
 
 def inception_score(
-    logits: Tensor, splits: int = 10, seed: int = PUBLISHED_SEED
+    logits: Tensor, splits: int = IS_SPLITS, seed: int = PUBLISHED_SEED
 ) -> tuple[float, float]:
     """exp of the mean KL(p(y|x) || p(y)): mean and standard deviation over the splits.
 
@@ -81,44 +79,28 @@ def _marginal(logits: Tensor, rows: Tensor) -> Tensor:
     return shares.clamp_min(torch.finfo(shares.dtype).tiny)
 
 
-class InceptionScore(OrderedSamples):
-    """`inception_score` over the logits of all processes: {"is", "is_std"}.
+def inception_metric(splits: int = IS_SPLITS) -> OrderedSamples:
+    """`inception_score` of logits: {"is", "is_std"}."""
 
-    update: numbers (n,), logits (n, K).
-    """
-
-    higher_is_better = True
-
-    def __init__(self, splits: int = 10, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.splits = splits
-
-    def compute(self) -> dict[str, Tensor]:
-        mean, std = inception_score(self.ordered(), self.splits)
+    def scores(logits: Tensor) -> Scores:
+        mean, std = inception_score(logits, splits)
         return as_scores(**{"is": mean, "is_std": std})
 
+    return OrderedSamples(scores)
 
-class ModeScore(OrderedSamples):
-    """`mode_score` over the logits of all processes: {"mode_score"}.
 
-    real_shares: (K,) shares or counts of the real classes.   update: numbers (n,), logits (n, K).
+def mode_metric(real_shares: Tensor) -> OrderedSamples:
+    """`mode_score` of logits: {"mode_score"}.   real_shares: (K,) shares or counts of the classes.
+
     Raises: ValueError for a class without real samples.
     """
-
-    higher_is_better = True
-
-    def __init__(self, real_shares: Tensor, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        missing = (real_shares <= 0).nonzero().flatten().tolist()
-        if missing:
-            raise ValueError(
-                f"Class {missing[0]} has no real sample ({len(missing)} such classes), and the "
-                "mode score compares with the real shares. Raise n_real, or leave mode_score out."
-            )
-        self.real_shares = real_shares
-
-    def compute(self) -> dict[str, Tensor]:
-        return as_scores(mode_score=mode_score(self.ordered(), self.real_shares))
+    missing = (real_shares <= 0).nonzero().flatten().tolist()
+    if missing:
+        raise ValueError(
+            f"Class {missing[0]} has no real sample ({len(missing)} such classes), and the "
+            "mode score compares with the real shares. Raise n_real, or leave mode_score out."
+        )
+    return OrderedSamples(lambda logits: as_scores(mode_score=mode_score(logits, real_shares)))
 
 
 class Inception(Measure):
@@ -136,7 +118,7 @@ class Inception(Measure):
         return IS_SPLITS, 0
 
     def build(self, setting: Setting) -> Metric:
-        return InceptionScore(IS_SPLITS)
+        return inception_metric()
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.logits)
@@ -155,7 +137,7 @@ class ModeScores(Measure):
         return needs_classifier(backbone)
 
     def build(self, setting: Setting) -> Metric:
-        return ModeScore(true_shares(setting))
+        return mode_metric(true_shares(setting))
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.logits)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from torchmetrics import Metric
 
 from gansweep.metrics.features.backbone import full_precision
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples, as_scores
+from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
 
 KID_SUBSETS = 100
@@ -89,7 +87,13 @@ class KernelDistance:
 
         fake: (n_fake, d) on the real side's device. The mean can be slightly negative for equal
         distributions.
+        Raises: ValueError for another number of samples than n_fake.
         """
+        if len(fake) != self.n_fake:
+            raise ValueError(
+                f"{len(fake)} samples were given, but the subsets of the kernel distance were "
+                f"drawn for n_fake={self.n_fake}: give exactly that many."
+            )
         m = self.fake_rows.shape[1]
         with full_precision():  # a small difference of large sums, which TF32 would round away
             within = _within(fake, self.fake_rows) + self.real_sums
@@ -97,30 +101,9 @@ class KernelDistance:
         distances = within / (m * (m - 1)) - 2 * between / m**2
         return distances.mean().item(), distances.std(correction=0).item()
 
-
-class KernelScore(OrderedSamples):
-    """`KernelDistance` over the features of all processes: {"kid", "kid_std"}.
-
-    distance: with its real side on the metric's device.
-    update: numbers (n,), features (n, d); `distance.n_fake` samples in all.
-    """
-
-    higher_is_better = False
-
-    def __init__(self, distance: KernelDistance, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.distance = distance
-
-    def compute(self) -> dict[str, Tensor]:
-        """Raises: ValueError for another number of samples than `distance.n_fake`."""
-        fake = self.ordered()
-        n_fake = self.distance.n_fake
-        if len(fake) != n_fake:
-            raise ValueError(
-                f"{len(fake)} samples were given, but the subsets of the kernel distance were "
-                f"drawn for n_fake={n_fake}: give exactly that many."
-            )
-        mean, std = self.distance.compute(fake)
+    def scores(self, fake: Tensor) -> Scores:
+        """As `compute`: {"kid", "kid_std"}."""
+        mean, std = self.compute(fake)
         return as_scores(kid=mean, kid_std=std)
 
 
@@ -134,7 +117,7 @@ class Kid(Measure):
     def build(self, setting: Setting) -> Metric:
         size = self._size(setting)
         distance = KernelDistance(setting.features, setting.n_fake, KID_SUBSETS, size)
-        return KernelScore(distance)
+        return OrderedSamples(distance.scores)
 
     def _size(self, setting: Setting) -> int:
         """1,000 as published, but at most half of each side: otherwise all subsets are alike."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples
+from gansweep.metrics.ordered import OrderedSamples, Scores
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
 
 
-class Memorisation(OrderedSamples):
+def memorisation(train_features: Tensor, test_features: Tensor) -> OrderedSamples:
     """P(d(generated) < d(held out)), where d is the distance to the nearest training sample.
 
     Distances are in feature space; a tie counts 1/2. 0.5: generated samples are as near as
@@ -24,40 +22,37 @@ class Memorisation(OrderedSamples):
 
     This is U / (n m) of the Mann-Whitney test, which the data-copying test is based on. The paper
     reports its z-score, which grows with the number of samples; this value does not.
-    `compute` gives "memorisation" and "memorisation_std", its standard error over both samples.
+    Gives "memorisation" and "memorisation_std", its standard error over both samples.
 
     train_features: (n_train, d).   test_features: (m, d), at least 2 held-out samples. Both on
-    the metric's device.   update: numbers (n,), features (n, d).
-    Raises: ValueError for too few samples or different widths.
+    the metric's device.
+    Raises: ValueError for too few samples or different widths; `compute` also for fewer than 2
+    generated samples.
     Source: Meehan et al. 2020, arXiv:2004.05675 (the global test). Standard error: DeLong et al.
     1988, Biometrics 44(3).
     """
+    if train_features.shape[1] != test_features.shape[1]:
+        raise ValueError(
+            f"train_features have {train_features.shape[1]} numbers a sample, test_features "
+            f"{test_features.shape[1]}: take both from one feature space."
+        )
+    if len(train_features) < 1 or len(test_features) < 2:
+        raise ValueError(
+            f"{len(train_features)} training and {len(test_features)} held-out samples are "
+            "too few to compare distances: give at least 1 and 2."
+        )
+    test_distances = nearest(test_features, train_features)[0][:, 0]
 
-    def __init__(self, train_features: Tensor, test_features: Tensor, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if train_features.shape[1] != test_features.shape[1]:
-            raise ValueError(
-                f"train_features have {train_features.shape[1]} numbers a sample, test_features "
-                f"{test_features.shape[1]}: take both from one feature space."
-            )
-        if len(train_features) < 1 or len(test_features) < 2:
-            raise ValueError(
-                f"{len(train_features)} training and {len(test_features)} held-out samples are "
-                "too few to compare distances: give at least 1 and 2."
-            )
-        self.train_features = train_features
-        self.test_distances = nearest(test_features, train_features)[0][:, 0]
-
-    def compute(self) -> dict[str, Tensor]:
-        """{"memorisation", "memorisation_std"}.   Raises: ValueError for fewer than 2 samples."""
-        features = self.ordered()
+    def scores(features: Tensor) -> Scores:
         if len(features) < 2:
             raise ValueError(
                 f"{len(features)} generated samples are too few for a standard error: give 2."
             )
-        distances = nearest(features, self.train_features)[0][:, 0]
-        share, error = share_below(distances, self.test_distances)
+        distances = nearest(features, train_features)[0][:, 0]
+        share, error = share_below(distances, test_distances)
         return {"memorisation": share, "memorisation_std": error}
+
+    return OrderedSamples(scores)
 
 
 def share_below(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +88,7 @@ class Copying(Measure):
             for split in ("train", setting.held_out)
         ]
         train, held_out = (side.to(setting.device) for side in sides if side is not None)
-        return Memorisation(train, held_out)
+        return memorisation(train, held_out)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         data, split = setting.data, setting.held_out

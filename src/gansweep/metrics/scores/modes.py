@@ -172,8 +172,6 @@ class ModeCounts(Metric):
     confident: like coverage_of, but counts only confident samples; None if there is one rule.
     """
 
-    is_differentiable = False
-    full_state_update = False
     update_called = True  # no warning on a process that has no samples
     counts: Tensor
     confident_counts: Tensor

@@ -8,7 +8,6 @@ and a sample exactly on the edge of a neighbourhood is outside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,28 +98,15 @@ def neighbour_scores(
     }
 
 
-class Neighbours(OrderedSamples):
-    """`neighbour_scores` over the features of all processes: precision, recall, density, coverage.
+def neighbours(real: Tensor, real_radii: Tensor | None = None) -> OrderedSamples:
+    """`neighbour_scores` of features: precision, recall, density, coverage.
 
-    Both sides have equally many samples, because neighbourhoods shrink and coverage grows with
-    the number of fakes.
     real: (n, d) on the metric's device.   real_radii: `radii(real)`; None: computed here.
-    update: numbers (m,), features (m, d). Samples numbered n or more are left out.
+    Samples numbered n or more are left out: both sides have equally many, because neighbourhoods
+    shrink and coverage grows with the number of fakes.
     """
-
-    higher_is_better = True
-
-    def __init__(self, real: Tensor, real_radii: Tensor | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.real = real
-        self.real_radii = radii(real) if real_radii is None else real_radii
-
-    def update(self, numbers: Tensor, values: Tensor) -> None:
-        few = numbers < len(self.real)
-        super().update(numbers[few], values[few])
-
-    def compute(self) -> dict[str, Tensor]:
-        return neighbour_scores(self.real, self.ordered(), self.real_radii)
+    of_real = radii(real) if real_radii is None else real_radii
+    return OrderedSamples(lambda fake: neighbour_scores(real, fake, of_real), limit=len(real))
 
 
 def _inside(
@@ -237,7 +223,7 @@ class Fidelity(Measure):
             return {"radii": radii(chosen).cpu()}
 
         found = real.cached(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
-        return Neighbours(chosen, found["radii"].to(setting.device))
+        return neighbours(chosen, found["radii"].to(setting.device))
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return dict.fromkeys(("n_fake", "n_real"), _pair_count(setting))

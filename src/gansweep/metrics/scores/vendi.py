@@ -23,24 +23,11 @@ class Diversity(Measure):
     def least(self, data: DataSource) -> tuple[int, int]:
         return 1, 0
 
-    def build(self, setting: Setting) -> Vendi:
-        return Vendi()
+    def build(self, setting: Setting) -> OrderedSamples:
+        return OrderedSamples(lambda features: {"vendi": vendi_score(features)})
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
         return {"kernel": "cosine", "order": 1} | WITHOUT_REAL
-
-
-class Vendi(OrderedSamples):
-    """`vendi_score` over the features of all processes: {"vendi"}.
-
-    update: numbers (n,), features (n, d).
-    """
-
-    higher_is_better = True
-
-    def compute(self) -> dict[str, Tensor]:
-        """Raises: ValueError for a sample whose features are all 0."""
-        return {"vendi": vendi_score(self.ordered())}
 
 
 def vendi_score(features: Tensor) -> Tensor:
