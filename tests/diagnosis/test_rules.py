@@ -1,6 +1,7 @@
 """Rules on the course of training and on samples, with scripted curves; and all rules together."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from diagnosis_evidence import BALANCED, EVEN, WINNING, evidence, found, points, scored
@@ -195,5 +196,26 @@ def test_what_was_not_measured_is_named_with_the_way_to_measure_it() -> None:
     assert (
         "callbacks.quality.every_kimg=10" in {g.rule: g.fix for g in gaps(rare)}["slow_convergence"]
     )
+    assert "1 evaluation of fid" in gaps(evidence(BALANCED, scores={"fid": [3.0]}))[-1].text
     early = gaps(evidence(BALANCED, until=10.0, status="running"))
     assert len(early) == 1 and "too early" in early[0].text
+
+
+@pytest.mark.parametrize("rows", [0, 5])
+def test_a_run_that_is_too_short_for_the_rules_is_not_advised_to_log_more(rows: int) -> None:
+    """Every 50 steps of 100 images is 5 kimg; of twelve rows six are in the late part."""
+    watched = {"balance": {"every_steps": 50}, "gradients": {"every_steps": 50}}
+    config = {"budget_kimg": 25.0, "batch_size": 100, "callbacks": watched}
+    columns = {
+        "loss/generator": [1.0],
+        **{name: values[:rows] for name, values in BALANCED.items()},
+    }
+    short = evidence(columns, until=25.0, config=config)
+    (gap,) = [gap for gap in gaps(short) if gap.rule == "discriminator_overpowers"]
+    assert gap.text.startswith("the run is too short") and "every 5 kimg" in gap.text
+    assert gap.fix == "Train for 60 kimg or more (budget_kimg=60)."
+    without = evidence(columns, until=25.0, config={**config, "callbacks": {}})
+    assert "Train with callbacks=default." in {gap.fix for gap in gaps(without)}
+    assert not any(
+        "outputs" in gap.text for gap in gaps(replace(short, game={"players": ["coder"]}))
+    )

@@ -10,8 +10,7 @@ from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.game import swinging_quality
 from gansweep.diagnosis.learning import lost_all, saturated
 
-DIVERGED = ("divergence", "Divergence")
-SLOW = ("slow_convergence", "Slow convergence")
+DIVERGED = "divergence"
 SPENT = 0.95  # of the budget
 FAST = 0.2  # relative change within the second half that makes a larger budget worthwhile
 # a loss never has such values in a GAN that learns; the scores grow without bound
@@ -30,7 +29,7 @@ def divergence(evidence: Evidence) -> Finding | None:
     if evidence.status == "diverged":
         kimg = (evidence.kimg, evidence.kimg)
         columns = evidence.columns("loss/discriminator", "loss/generator", evidence.objective)
-        return Finding(*DIVERGED, "failure", f"Training broke: {evidence.reason}.", columns, kimg)
+        return Finding(DIVERGED, "failure", f"Training broke: {evidence.reason}.", columns, kimg)
     return (
         _not_finite(evidence)
         or _exploded(evidence)
@@ -45,7 +44,7 @@ def _not_finite(evidence: Evidence) -> Finding | None:
             known = finite(points)
             since = next(k for k, _ in points if not known or k > known[-1][0])
             text = f"{name} is not finite from {since:.4g} kimg on."
-            return Finding(*DIVERGED, "failure", text, (name,), (since, points[-1][0]))
+            return Finding(DIVERGED, "failure", text, (name,), (since, points[-1][0]))
     return None
 
 
@@ -61,7 +60,7 @@ def _exploded(evidence: Evidence) -> Finding | None:
             )
             columns = evidence.columns(name, "critic/gap", "grad_norm/discriminator")
             numbers = {"loss": now, "early": early}
-            return Finding(*DIVERGED, "failure", text, columns, clocks(judged), numbers)
+            return Finding(DIVERGED, "failure", text, columns, clocks(judged), numbers)
     return None
 
 
@@ -76,7 +75,7 @@ def _lost_all(evidence: Evidence) -> Finding | None:
     )
     words = ("precision", "in_no_mode", "is")
     columns = evidence.columns(evidence.objective, *map(evidence.score, words), "loss/generator")
-    return Finding(*DIVERGED, "failure", text, columns, (kimg, kimg), {"had": had})
+    return Finding(DIVERGED, "failure", text, columns, (kimg, kimg), {"had": had})
 
 
 def _lost_quality(evidence: Evidence) -> Finding | None:
@@ -99,7 +98,7 @@ def _lost_quality(evidence: Evidence) -> Finding | None:
             )
             columns = evidence.columns(name, "loss/generator", "grad_norm/discriminator")
             numbers = {"now": now, "best": best, "best_kimg": at}
-            return Finding(*DIVERGED, "failure", text, columns, clocks(judged), numbers)
+            return Finding(DIVERGED, "failure", text, columns, clocks(judged), numbers)
     return None
 
 
@@ -107,11 +106,14 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
     """The objective was still clearly improving at the end of the budget."""
     if evidence.status != "finished" or evidence.kimg < SPENT * evidence.budget_kimg:
         return None
-    for name in _measures(evidence):
-        known = evidence.curves[name]
-        sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
-        half, third = late(known, HALF), late(known)
-        if trend(half) != sign or level(third) <= _nothing_to_gain(evidence, name):
+    # the curves that converge: the objective, the share of good points, the gap of the game
+    converging = (
+        *(evidence.objective, evidence.score("high_quality")),
+        *("game/duality_gap", "critic/global_measure"),
+    )
+    for name in evidence.columns(*converging):
+        half, sign = evidence.late(name, HALF), evidence.better(name)
+        if trend(half) != sign or evidence.level(name) <= _nothing_to_gain(evidence, name):
             continue
         start, now = level(half[: len(half) // 2]), level(half[len(half) // 2 :])
         change = sign * (now - start) / max(abs(start), 1e-9)
@@ -121,19 +123,9 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
                 f"{name} was still {word} at the end of the budget of {evidence.budget_kimg:g} "
                 f"kimg: from {start:.3g} to {now:.3g} over the second half."
             )
-            columns = evidence.columns(name)
-            return Finding(*SLOW, "warning", text, columns, clocks(half), {"change": change})
+            numbers = {"change": change}
+            return Finding("slow_convergence", "warning", text, (name,), clocks(half), numbers)
     return None
-
-
-def _measures(evidence: Evidence) -> tuple[str, ...]:
-    """The curves that converge: the objective, the share of good points, the gap of the game."""
-    return evidence.columns(
-        evidence.objective,
-        evidence.score("high_quality"),
-        "game/duality_gap",
-        "critic/global_measure",
-    )
 
 
 def _nothing_to_gain(evidence: Evidence, name: str) -> float:

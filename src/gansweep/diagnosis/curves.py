@@ -10,7 +10,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from gansweep.diagnosis.evidence import Points
+Points = Sequence[tuple[float, float]]
 
 LATE = 2 / 3  # of the clock: earlier problems may be over
 HALF = 0.5

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gansweep.diagnosis.curves import LATE, LEAST, Points, late, level
 from gansweep.metrics.protocol import scores_called
 
 if TYPE_CHECKING:
     from gansweep.records.read import Run
-
-Points = Sequence[tuple[float, float]]
 
 # Shares of the budget. In runs that end well, the discriminator is usually far ahead in the first
 # fifth, and modes are missing or samples are unlike the data in the first half.
@@ -73,6 +72,20 @@ class Evidence:
         if self.objective in names:
             return self.objective
         return max(names, key=lambda name: len(self.curves[name]), default=None)
+
+    def late(
+        self, name: str | None, share: float = LATE, least: int = LEAST
+    ) -> list[tuple[float, float]]:
+        """`curves.late` of a column; empty for a column that the run does not have."""
+        return late(self.curves.get(name or "", ()), share, least)
+
+    def level(self, name: str | None, least: int = LEAST) -> float:
+        """The median of the late part of a column; nan if there are too few points."""
+        return level(self.late(name, least=least))
+
+    def better(self, name: str) -> int:
+        """1 if a higher value of the score is better, else -1."""
+        return 1 if self.protocols.get(name, {}).get("direction") == "maximize" else -1
 
     def columns(self, *names: str | None) -> tuple[str, ...]:
         """The names for which the run has a curve."""

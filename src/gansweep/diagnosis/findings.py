@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Severity = Literal["warning", "failure"]
+TITLES = {
+    "over_generalisation": "Over-generalisation",
+    "vanishing_gradient": "Vanishing generator gradient",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Remedy:
 class Finding:
     """One known failure, found in one run.
 
-    rule: its name, such as mode_collapse.   title: the same for a headline.
+    rule: its name, such as mode_collapse.
     text: one or two sentences with the numbers and the clock.
     columns: the curves to plot, the most informative first.
     kimg: first and last clock of the part of the run that was judged.
@@ -34,13 +38,17 @@ class Finding:
     """
 
     rule: str
-    title: str
     severity: Severity
     text: str
     columns: tuple[str, ...]
     kimg: tuple[float, float]
     numbers: Mapping[str, float] = field(default_factory=dict)
     remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The rule as a headline."""
+        return TITLES.get(self.rule, self.rule.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from gansweep.diagnosis.curves import HALF, clocks, finite, late, level, peak, swings, trend
-from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.curves import HALF, Points, clocks, level, peak, swings, trend
+from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import MOST_FLOOR, fillings, mode_score
 
@@ -37,30 +37,21 @@ def discriminator_overpowers(evidence: Evidence) -> Finding | None:
     if judged is None:
         return None
     text, columns, part = judged
-    numbers = {c: level(late(evidence.curves[c], least=1)) for c in columns}
-    overfits = _overfits(evidence)
+    numbers = {name: evidence.level(name, least=1) for name in columns}
     columns += evidence.columns("overfit/r_v", "overfit/r_t")
     severity: Severity = "failure"
     if _improves(evidence):
         severity, text = "warning", f"Quality still improves, but {text[0].lower()}{text[1:]}"
-    return Finding(
-        "discriminator_overpowers",
-        "Discriminator overpowers",
-        severity,
-        f"{text}, from {part[0][0]:.4g} kimg on.{overfits}",
-        columns,
-        clocks(part),
-        numbers,
-    )
+    text += f", from {part[0][0]:.4g} kimg on.{_overfits(evidence)}"
+    return Finding("discriminator_overpowers", severity, text, columns, clocks(part), numbers)
 
 
 def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
     """Text, columns and part of the run that show that D wins; None if it does not win."""
     if not evidence.begun:
         return None
-    real, fake = (late(_curve(evidence, f"balance/{k}_accuracy"), least=ROWS)
-                  for k in ("real", "fake"))  # fmt: skip
-    hope = level(late(_curve(evidence, "balance/fake_mean"), least=ROWS))
+    real, fake = (evidence.late(f"balance/{k}_accuracy", least=ROWS) for k in ("real", "fake"))
+    hope = evidence.level("balance/fake_mean", least=ROWS)
     if real and min(level(real), level(fake)) >= WINS and hope <= LOST_HOPE:
         text = (
             f"The discriminator is right on {level(real):.1%} of real and {level(fake):.1%} of "
@@ -69,7 +60,7 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
         columns = ("balance/fake_mean", "balance/fake_accuracy", "balance/real_accuracy")
         return text, columns, fake
     tie = evidence.loss.get("tie")
-    loss = late(_curve(evidence, "loss/discriminator"), least=ROWS)
+    loss = evidence.late("loss/discriminator", least=ROWS)
     if tie is None or not loss or real or level(loss) > BEYOND_DOUBT * tie:
         return None
     text = (
@@ -80,20 +71,13 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
 
 def _improves(evidence: Evidence) -> bool:
     """Whether the generator still improves."""
-    for name in evidence.columns(evidence.objective, evidence.score("high_quality")):
-        sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
-        if trend(late(evidence.curves[name], HALF)) == sign:
-            return True
-    return False
-
-
-def _curve(evidence: Evidence, name: str) -> Points:
-    return evidence.curves.get(name, [])
+    scores = evidence.columns(evidence.objective, evidence.score("high_quality"))
+    return any(trend(evidence.late(name, HALF)) == evidence.better(name) for name in scores)
 
 
 def _overfits(evidence: Evidence) -> str:
     """A sentence if D wins by overfitting, as far as that was measured; else ""."""
-    r_v = level(late(_curve(evidence, "overfit/r_v")))
+    r_v = evidence.level("overfit/r_v")
     if not r_v >= OVERFITTED:
         return ""
     return f" Held-out images look generated to it (r_v = {r_v:.2f}): it overfits training images."
@@ -102,12 +86,10 @@ def _overfits(evidence: Evidence) -> str:
 def vanishing_gradient(evidence: Evidence) -> Finding | None:
     """The generator's gradient has almost vanished while the discriminator wins."""
     name = "grad_norm/generator"
-    judged = late(_curve(evidence, name), least=ROWS)
-    winning = _winning(evidence)
+    judged, winning = evidence.late(name, least=ROWS), _winning(evidence)
     if not judged or winning is None:
         return None
-    at, most = peak(evidence.curves[name])
-    now = level(judged)
+    (at, most), now = peak(evidence.curves[name]), level(judged)
     if not now <= VANISHED * most:
         return None
     ratio = f"{most / now:,.0f} times less than" if now else "after"
@@ -115,28 +97,20 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
         f"The generator's gradient has a norm of {now:.2g} from {judged[0][0]:.4g} kimg on, "
         f"{ratio} the {most:.2g} at {at:.4g} kimg, while the discriminator wins."
     )
-    return Finding(
-        "vanishing_gradient",
-        "Vanishing generator gradient",
-        "failure",
-        text,
-        evidence.columns(name, *winning[1], "loss/generator"),
-        clocks(judged),
-        {"gradient": now, "peak": most},
-    )
+    columns = evidence.columns(name, *winning[1], "loss/generator")
+    numbers = {"gradient": now, "peak": most}
+    return Finding("vanishing_gradient", "failure", text, columns, clocks(judged), numbers)
 
 
 def discriminator_fooled(evidence: Evidence) -> Finding | None:
     """Nearly all generated samples pass for real, or the discriminator's output is constant."""
     if not evidence.begun:
         return None
-    passing = late(_curve(evidence, "balance/fake_accuracy"), least=ROWS)
-    judged: Points = passing
-    if passing and level(passing) <= FOOLED:
-        hope = level(late(_curve(evidence, "balance/fake_mean")))
+    judged: Points = evidence.late("balance/fake_accuracy", least=ROWS)
+    if judged and level(judged) <= FOOLED:
         text = (
-            f"The discriminator is right on {level(passing):.1%} of generated samples "
-            f"(D(G(z)) = {hope:.2g})"
+            f"The discriminator is right on {level(judged):.1%} of generated samples "
+            f"(D(G(z)) = {evidence.level('balance/fake_mean'):.2g})"
         )
     else:
         judged = _dead(evidence)
@@ -146,27 +120,22 @@ def discriminator_fooled(evidence: Evidence) -> Finding | None:
     columns = evidence.columns(
         "balance/fake_accuracy", "balance/fake_mean", "critic/gap", "grad_norm/discriminator"
     )
-    return Finding(
-        "discriminator_fooled",
-        "Discriminator fooled",
-        "failure",
-        f"{text}, from {judged[0][0]:.4g} kimg on: it teaches the generator nothing.",
-        columns,
-        clocks(judged),
-        {name: level(late(evidence.curves[name])) for name in columns},
-    )
+    text += f", from {judged[0][0]:.4g} kimg on: it teaches the generator nothing."
+    numbers = {name: evidence.level(name) for name in columns}
+    return Finding("discriminator_fooled", "failure", text, columns, clocks(judged), numbers)
 
 
 def _dead(evidence: Evidence) -> Points:
     """The late part, if D's outputs are all the same and its gradient has vanished; else empty."""
     name = "grad_norm/discriminator"
-    judged = late(_curve(evidence, name), least=ROWS)
+    judged = evidence.late(name, least=ROWS)
     if not judged or not level(judged) <= DEAD * peak(evidence.curves[name])[1]:
         return []
-    distance = level(late(_curve(evidence, "balance/distance")))
-    gap = level([(k, abs(v)) for k, v in late(_curve(evidence, "critic/gap"))])
-    size = level([(k, abs(v)) for k, v in late(_curve(evidence, "critic/real_mean"))])
-    return judged if distance <= SAME or gap <= SAME * size else []
+    gap, size = (
+        level([(kimg, abs(value)) for kimg, value in evidence.late(column)])
+        for column in ("critic/gap", "critic/real_mean")
+    )
+    return judged if evidence.level("balance/distance") <= SAME or gap <= SAME * size else []
 
 
 def oscillation(evidence: Evidence) -> Finding | None:
@@ -196,7 +165,7 @@ def swinging_quality(evidence: Evidence) -> Finding | None:
 
 def _second_half(evidence: Evidence, word: str, name: str) -> Points:
     if word != "reverse_kl":
-        return late(evidence.curves[name], HALF)
+        return evidence.late(name, HALF)
     # with few good samples it is noise
     reliable = [one for one in fillings(evidence, HALF) if one.floor <= MOST_FLOOR]
     return [(one.kimg, one.reverse_kl) for one in reliable]
@@ -204,16 +173,15 @@ def _second_half(evidence: Evidence, word: str, name: str) -> Points:
 
 def _swinging_balance(evidence: Evidence) -> Finding | None:
     name = "balance/fake_accuracy"
-    judged = late(_curve(evidence, name), HALF, ROWS)
+    judged = evidence.late(name, HALF, ROWS)
     size, enough = ACCURACY_SWING, _deviation(judged) >= ACCURACY_SPREAD
     if not judged:
         name = "critic/gap"
-        judged = late(_curve(evidence, name), HALF, ROWS)
-        mean = abs(math.fsum(v for _, v in judged) / max(1, len(judged)))
+        judged = evidence.late(name, HALF, ROWS)
         size = _deviation(judged)
-        enough = size > GAP_SPREAD * mean
+        enough = size > GAP_SPREAD * abs(_mean(judged))
     values = [value for _, value in judged]
-    turns = swings(values, size) if values else 0
+    turns = swings(values, size)
     if not enough or turns < TURNS:
         return None
     text = (
@@ -228,12 +196,13 @@ def _oscillating(
     severity: Severity, text: str, columns: tuple[str, ...], judged: Points, turns: int
 ) -> Finding:
     numbers = {"turns": float(turns)}
-    return Finding("oscillation", "Oscillation", severity, text, columns, clocks(judged), numbers)
+    return Finding("oscillation", severity, text, columns, clocks(judged), numbers)
+
+
+def _mean(points: Points) -> float:
+    return math.fsum(value for _, value in points) / max(1, len(points))
 
 
 def _deviation(points: Points) -> float:
-    values = [value for _, value in finite(points)]
-    if not values:
-        return 0.0
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))
+    mean = _mean(points)
+    return math.sqrt(_mean([(kimg, (value - mean) ** 2) for kimg, value in points]))

@@ -8,6 +8,7 @@ from gansweep.diagnosis.curves import finite
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Gap
 from gansweep.diagnosis.game import ROWS
+from gansweep.records.notation import plural
 
 EVALUATIONS = 5  # that a trend and a best value need
 # A failure -> the scores that show it (one is enough), and what they measure.
@@ -15,6 +16,18 @@ SHOWN_BY = {
     "mode_collapse": (("reverse_kl", "recall", "coverage"), "modes or coverage"),
     "over_generalisation": (("high_quality", "mode_counts", "precision", "density"), "precision"),
     "memorisation": (("memorisation",), "memorisation, which needs held-out images"),
+}
+# A failure -> the player that it needs, the columns that show it (one is enough), the callback that
+# logs them, and what they are.
+WATCHED = {
+    "discriminator_overpowers": (
+        *("discriminator", ("balance/real_mean", "critic/gap"), "balance"),
+        "the discriminator's outputs",
+    ),
+    "vanishing_gradient": (
+        *("generator", ("grad_norm/generator",), "gradients"),
+        "gradient norms of the generator",
+    ),
 }
 
 
@@ -38,14 +51,20 @@ def _unscored(evidence: Evidence) -> list[Gap]:
 
 
 def _unwatched(evidence: Evidence) -> list[Gap]:
-    found = []
-    if not evidence.columns("balance/real_mean", "critic/gap"):
-        text = "the discriminator's outputs were not logged"
-        found.append(Gap("discriminator_overpowers", text, "Train with callbacks=default."))
-    elif len(finite(evidence.curves.get("grad_norm/generator", []))) < ROWS:
-        text = f"fewer than {ROWS} gradient norms of the generator were logged"
-        found.append(Gap("vanishing_gradient", text, "Train with callbacks=default."))
-    return found
+    """The first rule whose curves are too short: they were not logged, or the run is too short."""
+    players = evidence.game.get("players")
+    for rule, (player, columns, callback, what) in WATCHED.items():
+        absent = players is not None and player not in players
+        if absent or any(evidence.late(name, least=ROWS) for name in columns):
+            continue
+        every = evidence.setting(f"callbacks.{callback}.every_steps") or 0
+        period = every * (evidence.setting("batch_size") or 0) / 1000
+        needed = 2 * ROWS * period  # half of the rows are in the late part
+        if evidence.kimg >= needed:
+            return [Gap(rule, f"{what} were not logged", "Train with callbacks=default.")]
+        text = f"the run is too short: {what} are logged every {period:g} kimg"
+        return [Gap(rule, text, f"Train for {needed:g} kimg or more (budget_kimg={needed:g}).")]
+    return []
 
 
 def _rarely_scored(evidence: Evidence) -> list[Gap]:
@@ -57,5 +76,5 @@ def _rarely_scored(evidence: Evidence) -> list[Gap]:
     if count >= EVALUATIONS:
         return []
     every = evidence.budget_kimg / (2 * EVALUATIONS)
-    text = f"{count} evaluations of {name} are too few for a trend or for swings"
+    text = f"{plural(count, 'evaluation')} of {name} cannot show a trend or swings"
     return [Gap("slow_convergence", text, f"Train with callbacks.quality.every_kimg={every:g}.")]

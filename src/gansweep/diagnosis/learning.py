@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gansweep.diagnosis.curves import HALF, finite, late, trend
+from gansweep.diagnosis.curves import HALF, finite, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.judging.statuses import (
@@ -20,6 +20,8 @@ from gansweep.judging.statuses import (
     why_nothing,
 )
 from gansweep.metrics.protocol import HELD_OUT
+
+Evaluation = tuple[float, Mapping[str, float]]  # clock, and word -> value
 
 STANDS = 0.01  # relative change that a saturated score may still have
 MOVES = 2e-3  # relative change that shows that a run begins to learn; noise on digits has 1.3e-3
@@ -59,7 +61,7 @@ def lost_all(evidence: Evidence) -> tuple[float, str, float] | None:
     return (evaluations[-1][0], why, had) if had >= LEARNED else None
 
 
-def _why_at_end(evaluations: Sequence[tuple[float, Mapping[str, float]]]) -> str:
+def _why_at_end(evaluations: Sequence[Evaluation]) -> str:
     """`why_nothing` for the end of a run with these evaluations."""
     if not evaluations:
         return ""
@@ -75,7 +77,8 @@ def saturated(evidence: Evidence, since: float = 0.0) -> str:
     """
     name = evidence.objective
     curve = [p for p in finite(evidence.curves.get(name or "", ())) if p[0] >= since]
-    if name is None or len(curve) < 2 or not _stands([value for _, value in curve]):
+    values = [value for _, value in curve]
+    if len(values) < 2 or max(values) - min(values) > STANDS * max(map(abs, values)):
         return ""
     return (
         f" {name} stays at {curve[-1][1]:.4g} over {len(curve)} evaluations: the score is "
@@ -83,34 +86,23 @@ def saturated(evidence: Evidence, since: float = 0.0) -> str:
     )
 
 
-def _nothing(
-    evidence: Evidence, evaluations: Sequence[tuple[float, Mapping[str, float]]], why: str
-) -> Finding:
-    columns = evidence.columns(
-        evidence.objective, *(evidence.score(word) for word in EVIDENCE), "loss/generator"
-    )
+def _nothing(evidence: Evidence, evaluations: Sequence[Evaluation], why: str) -> Finding:
+    scores = map(evidence.score, EVIDENCE)
+    columns = evidence.columns(evidence.objective, *scores, "loss/generator")
     clock, last = evaluations[-1]
     text = f"No sample resembles the data at {clock:.4g} kimg ({why}).{saturated(evidence)}"
     kimg = (evaluations[0][0], clock)
-    return Finding("never_learned", "Never learned", "failure", text, columns, kimg, last)
+    return Finding("never_learned", "failure", text, columns, kimg, last)
 
 
-def _scalars(evidence: Evidence) -> list[str]:
-    """The scores with a direction that training measures repeatedly."""
-    return [
-        name
-        for name, protocol in evidence.protocols.items()
-        if protocol.get("direction") and evidence.curves.get(name) and "checkpoint" not in protocol
-    ]
-
-
-def _evaluations(evidence: Evidence) -> list[tuple[float, dict[str, float]]]:
-    """(clock, word -> value) of each evaluation with scores of the samples."""
+def _evaluations(evidence: Evidence) -> list[Evaluation]:
+    """Each evaluation with scores of the samples that have a direction, made while training."""
     at: dict[float, dict[str, float]] = {}
-    for name in _scalars(evidence):
-        for kimg, value in evidence.curves[name]:
-            at.setdefault(kimg, {})[name] = value
     protocols = evidence.protocols
+    for name in evidence.columns(*protocols):
+        if protocols[name].get("direction") and "checkpoint" not in protocols[name]:
+            for kimg, value in evidence.curves[name]:
+                at.setdefault(kimg, {})[name] = value
     words = [(kimg, evidence_by_word(values, protocols)) for kimg, values in sorted(at.items())]
     return [(kimg, scores) for kimg, scores in words if scores]
 
@@ -118,10 +110,11 @@ def _evaluations(evidence: Evidence) -> list[tuple[float, dict[str, float]]]:
 def _moves(evidence: Evidence) -> bool:
     """Whether the objective improves by more than a saturated score does."""
     name = evidence.objective or ""
-    part = late(evidence.curves.get(name, ()), HALF)
-    sign = 1 if evidence.protocols.get(name, {}).get("direction") == "maximize" else -1
+    part = evidence.late(name, HALF)
     values = [value for _, value in part]
-    return trend(part) == sign and max(values) - min(values) > MOVES * max(map(abs, values))
+    return trend(part) == evidence.better(name) and max(values) - min(values) > MOVES * max(
+        map(abs, values)
+    )
 
 
 def _is_held_out(evidence: Evidence) -> bool:
@@ -130,7 +123,3 @@ def _is_held_out(evidence: Evidence) -> bool:
 
 def _has_ended(evidence: Evidence) -> bool:
     return evidence.status in FULL_BUDGET
-
-
-def _stands(values: Sequence[float]) -> bool:
-    return max(values) - min(values) <= STANDS * max(map(abs, values))

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, late, level, peak, trend
+from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.metrics.scores.missing import missing_words
 
-NAME = ("mode_collapse", "Mode collapse")
+RULE = "mode_collapse"
 # exp(-reverse KL) is the share of the modes that are evenly filled: K - m of K equal modes give
 # (K - m) / K. In the PacGAN paper the plain GAN has 0.64 on the ring, PacGAN 0.9 and more.
 FEW = 0.5
@@ -41,7 +41,7 @@ def mode_collapse(evidence: Evidence) -> Finding | None:
 def _constant(evidence: Evidence) -> Finding:
     text = f"The generator makes the same sample for all noise: {evidence.reason}."
     columns = evidence.columns("spread/fakes", "loss/generator")
-    return Finding(*NAME, "failure", text, columns, (evidence.kimg, evidence.kimg))
+    return Finding(RULE, "failure", text, columns, (evidence.kimg, evidence.kimg))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,16 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     captured, modes, share = shown.captured, shown.modes, shown.share
     name = mode_score(evidence, "modes")
     assert name is not None
-    words = _missing_words(evidence, name)
     filled = f"{captured:g} of {modes:,}" if captured < modes else f"all {modes:,}"
     text = (
         f"The samples fill {filled} modes, but so unevenly that they are worth "
-        f"{share * modes:.1f} evenly filled ones, from {judged[0].kimg:.4g} kimg on.{words}"
-        f"{_had_more(evidence, name, captured, modes)}"
+        f"{share * modes:.1f} evenly filled ones, from {judged[0].kimg:.4g} kimg on."
+        f"{_missing_words(evidence, name)}{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
     numbers = {"modes": captured, "of": float(modes), "evenly_filled": share * modes}
     severity: Severity = "failure" if share < FEW else "warning"
-    return Finding(*NAME, severity, text, columns, (judged[0].kimg, judged[-1].kimg), numbers)
+    return Finding(RULE, severity, text, columns, (judged[0].kimg, judged[-1].kimg), numbers)
 
 
 def mode_score(evidence: Evidence, word: str) -> str | None:
@@ -122,7 +121,7 @@ def fillings(evidence: Evidence, share: float = LATE) -> list[Filling]:
     modes = len(evidence.counts[-1][1])
     return [
         Filling(kimg, captured[kimg], kl, good.get(kimg, newest), modes)
-        for kimg, kl in late(evidence.curves[kl_name], share)
+        for kimg, kl in evidence.late(kl_name, share)
         if kimg in captured and modes > 1
     ]
 
@@ -146,14 +145,13 @@ def _had_more(evidence: Evidence, name: str, captured: float, modes: int) -> str
 def _little_covered(evidence: Evidence) -> Finding | None:
     """For data without known modes: high precision with low recall or low coverage."""
     names = {word: evidence.score(word) for word in ("precision", "recall", "coverage")}
-    values = {word: level(late(evidence.curves[n])) for word, n in names.items() if n is not None}
-    precision, recall = values.get("precision", math.nan), values.get("recall", math.nan)
-    coverage = values.get("coverage", math.nan)
+    values = {word: evidence.level(name) for word, name in names.items() if name is not None}
+    precision, recall, coverage = (values.get(word, math.nan) for word in names)
     floor = perfect_coverage(evidence.protocols[names["coverage"]]) if names["coverage"] else 1.0
     unseen = recall <= ONE_SIDED * precision and precision - recall >= LEAST_GAP
     uncovered = coverage <= COVERED * floor and precision >= max(AHEAD * recall, LEAST_GAP)
-    seen = [late(evidence.curves[n], HALF) for w, n in names.items() if n and w != "precision"]
-    if not (unseen or uncovered) or any(trend(points) > 0 for points in seen):
+    rising = any(trend(evidence.late(names[word], HALF)) > 0 for word in ("recall", "coverage"))
+    if not (unseen or uncovered) or rising:
         return None
     text = (
         f"The samples look real (precision {precision:.2f}) but cover little of the data: recall "
@@ -163,9 +161,9 @@ def _little_covered(evidence: Evidence) -> Finding | None:
         text += f", coverage {coverage:.2f} (perfect samples have {floor:.2f})"
     columns = evidence.columns(names["recall"], names["coverage"], names["precision"])
     hardly = recall <= HARDLY * precision or coverage <= HARDLY * floor
-    kimg = clocks(late(evidence.curves[columns[0]]))
     severity: Severity = "failure" if hardly else "warning"
-    return Finding(*NAME, severity, f"{text}.", columns, kimg, values)
+    kimg = clocks(evidence.late(columns[0]))
+    return Finding(RULE, severity, f"{text}.", columns, kimg, values)
 
 
 def perfect_coverage(protocol: Mapping[str, object]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from gansweep.diagnosis.curves import HALF, clocks, late, level, trend
-from gansweep.diagnosis.evidence import Evidence, Points
+from gansweep.diagnosis.curves import HALF, Points, clocks, late, level, trend
+from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import (
     LACKING,
@@ -16,7 +16,7 @@ from gansweep.diagnosis.modes import (
     perfect_coverage,
 )
 
-BEYOND = ("over_generalisation", "Over-generalisation")
+BEYOND = "over_generalisation"
 # In published tables of mixtures 0.4 to 0.99 of the samples are in the modes. Below 0.5 most
 # samples are useless, below 0.25 nearly all.
 FEW_GOOD = 0.5
@@ -59,8 +59,8 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     scores = (mode_score(evidence, word) for word in ("reverse_kl", "modes"))
     columns = evidence.columns(quality, *scores)
     severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
-    kimg = (filled[0].kimg, filled[-1].kimg)
-    return Finding(*BEYOND, severity, text, columns, kimg, {"in_no_mode": 1 - good})
+    kimg = (clock, filled[-1].kimg)
+    return Finding(BEYOND, severity, text, columns, kimg, {"in_no_mode": 1 - good})
 
 
 def _sure(evidence: Evidence) -> Points:
@@ -73,7 +73,7 @@ def _sure(evidence: Evidence) -> Points:
 def _beyond_data(evidence: Evidence) -> Finding | None:
     words = ("precision", "recall", "density", "coverage")
     names = {word: name for word in words if (name := evidence.score(word)) is not None}
-    values = {word: level(late(evidence.curves[name])) for word, name in names.items()}
+    values = {word: evidence.level(name) for word, name in names.items()}
     precision, recall, density, coverage = (values.get(word, math.nan) for word in words)
     thin = precision <= THIN * recall and recall - precision >= LEAST_GAP
     sparse = density <= LOW_DENSITY and coverage >= SOME * perfect_coverage(
@@ -84,8 +84,7 @@ def _beyond_data(evidence: Evidence) -> Finding | None:
     known = ", ".join(f"{word} {value:.2f}" for word, value in values.items())
     text = f"The samples cover the data, but many of them are far from all data: {known}."
     columns = evidence.columns(*(names.get(word) for word in words))
-    judged = late(evidence.curves[columns[0]])
-    return Finding(*BEYOND, "warning", text, columns, clocks(judged), values)
+    return Finding(BEYOND, "warning", text, columns, clocks(evidence.late(columns[0])), values)
 
 
 def memorisation(evidence: Evidence) -> Finding | None:
@@ -93,9 +92,8 @@ def memorisation(evidence: Evidence) -> Finding | None:
     name = evidence.score("memorisation")
     if name is None or not evidence.settled:
         return None
-    judged = late(evidence.curves[name], least=1)
-    share = level(judged)
-    protocol = evidence.protocols[name]
+    judged = evidence.late(name, least=1)
+    share, protocol = level(judged), evidence.protocols[name]
     error = _most_error(protocol.get("n_fake"), protocol.get("n_test") or protocol.get("n_real"))
     if not share >= max(COPYING, 0.5 + COPY_ERRORS * error):
         return None
@@ -105,8 +103,7 @@ def memorisation(evidence: Evidence) -> Finding | None:
     )
     severity: Severity = "failure" if share >= COPIES else "warning"
     numbers = {"nearer_to_training": share}
-    title = ("memorisation", "Memorisation")
-    return Finding(*title, severity, text, evidence.columns(name), clocks(judged), numbers)
+    return Finding("memorisation", severity, text, (name,), clocks(judged), numbers)
 
 
 def _most_error(n: object, m: object) -> float:

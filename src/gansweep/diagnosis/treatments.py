@@ -16,13 +16,15 @@ Treatment = Callable[[Evidence], Advice]
 
 GENERATOR_LR = "model.optimizer.generator.lr"
 DISCRIMINATOR_LR = "model.optimizer.discriminator.lr"
-RATES = (GENERATOR_LR, DISCRIMINATOR_LR)
+LOSS = "model.loss._target_=gansweep.terms.losses."
+AUGMENT = "+model.augment._target_=gansweep.terms.augment."
 FAR_FASTER = 10.0
 LOW_RATE, USUAL_RATE = 5e-6, 2e-4
 HIGH_RATE = 5e-3  # published GANs use 1e-5 to 3e-3 with Adam and RMSprop
 # Weights that fixed failing runs of this framework. The papers' weights of R1 (5 to 10) are for
 # images of 256 pixels and more, and slow down small games.
 PENALTIES = {"r1": ("R1", 0.1), "r2": ("R2", 0.1), "gradient": ("GradientPenalty", 1.0)}
+MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
 
 
 def _number(evidence: Evidence, key: str) -> float:
@@ -51,6 +53,11 @@ def r1(evidence: Evidence) -> Advice:
         return None
     text = "an R1 penalty, which damps the game around its equilibrium (Mescheder et al. 2018)"
     return text, (*_penalised("r1"), *_without_batch_norm(evidence))
+
+
+def _rates(evidence: Evidence) -> dict[str, float]:
+    """Key of each player's learning rate -> its value, 0 if unknown."""
+    return {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
 
 
 def _penalised(name: str) -> tuple[str, str]:
@@ -83,38 +90,36 @@ def relativistic(evidence: Evidence) -> Advice:
     """The paired loss with R1 and R2: it does not reward a generator of one mode only."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada", "top_k"):
         return None
-    loss = "model.loss._target_=gansweep.terms.losses.RelativisticPairing"
-    words = (loss, *_penalised("r1"), *_penalised("r2"))
+    words = (f"{LOSS}RelativisticPairing", *_penalised("r1"), *_penalised("r2"))
     text = "the relativistic pairing loss with R1 and R2 (Huang et al. 2024)"
     return text, (*words, *_without_batch_norm(evidence))
 
 
 def _may_replace_cross_entropy(evidence: Evidence) -> bool:
     """Whether a loss of another kind, with penalties, can replace the loss on probabilities."""
-    plain = evidence.loss.get("kind") == "logit" and _has_no_options(evidence)
-    return plain and evidence.takes("loss") and _may_penalise(evidence)
+    logit = evidence.loss.get("kind") == "logit"
+    return logit and _may_replace_loss(evidence) and _may_penalise(evidence)
 
 
-def _has_no_options(evidence: Evidence) -> bool:
-    """Whether the loss has no options, so that another class can use the same node."""
-    return set(evidence.setting("model.loss") or ()) <= {"_target_"}
+def _may_replace_loss(evidence: Evidence) -> bool:
+    """Whether another loss can use the same node: the present one has no options."""
+    plain = set(evidence.setting("model.loss") or ()) <= {"_target_"}
+    return plain and evidence.takes("loss")
 
 
 def non_saturating(evidence: Evidence) -> Advice:
-    replaceable = evidence.takes("loss") and _has_no_options(evidence)
-    if not evidence.loss.get("saturates") or not replaceable:
+    if not evidence.loss.get("saturates") or not _may_replace_loss(evidence):
         return None
     text = "the non-saturating loss, whose gradient remains while the discriminator wins"
-    return text, ("model.loss._target_=gansweep.terms.losses.NonSaturating",)
+    return text, (f"{LOSS}NonSaturating",)
 
 
 def wasserstein(evidence: Evidence) -> Advice:
     """An optimal critic still has a useful gradient for the generator."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada"):
         return None
-    words = ("model.loss._target_=gansweep.terms.losses.Wasserstein", *_penalised("gradient"))
-    text = "a critic's loss with a gradient penalty (Gulrajani et al. 2017)"
-    return text, (*words, *_without_batch_norm(evidence))
+    words = (f"{LOSS}Wasserstein", *_penalised("gradient"), *_without_batch_norm(evidence))
+    return "a critic's loss with a gradient penalty (Gulrajani et al. 2017)", words
 
 
 def gradient_penalty(evidence: Evidence) -> Advice:
@@ -131,7 +136,7 @@ def equal_rates(evidence: Evidence) -> Advice:
 
     A discriminator that is a little faster is fine (Heusel et al. 2017).
     """
-    rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
+    rates = _rates(evidence)
     low, high = min(rates.values()), max(rates.values())
     if not low or high < FAR_FASTER * low:
         return None
@@ -143,13 +148,13 @@ def slower_discriminator(evidence: Evidence) -> Advice:
     rate = _number(evidence, DISCRIMINATOR_LR)
     if not rate or equal_rates(evidence):
         return None
-    text = "a learning rate four times lower for the discriminator"
-    return text, (f"{DISCRIMINATOR_LR}={rate / 4:g}",)
+    words = (f"{DISCRIMINATOR_LR}={rate / 4:g}",)
+    return "a learning rate four times lower for the discriminator", words
 
 
 def slower_generator(evidence: Evidence) -> Advice:
     """Two time scales, with a faster discriminator: Heusel et al. 2017."""
-    rate, other = _number(evidence, GENERATOR_LR), _number(evidence, DISCRIMINATOR_LR)
+    rate, other = _rates(evidence).values()
     if not rate or not other or equal_rates(evidence):
         return None
     # in the model's file the discriminator's rate may refer to the generator's
@@ -161,18 +166,15 @@ def sane_rates(evidence: Evidence) -> Advice:
     """Lower rates, if they are above those of published GANs."""
     if str(evidence.setting("model.optimizer.generator._target_")).endswith(".SGD"):
         return None  # SGD's rates have another scale
-    rates = [_number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)]
-    return slower_players(evidence) if max(rates) >= HIGH_RATE else None
+    return slower_players(evidence) if max(_rates(evidence).values()) >= HIGH_RATE else None
 
 
 def usual_rates(evidence: Evidence) -> Advice:
     """Higher rates, if they are below those of published GANs."""
-    rates = [_number(evidence, key) for key in RATES]
-    known = [rate for rate in rates if rate]
-    if not known or min(known) > LOW_RATE:
+    known = {key: rate for key, rate in _rates(evidence).items() if rate}
+    if not known or min(known.values()) > LOW_RATE:
         return None
-    words = tuple(f"{key}={USUAL_RATE:g}" for key, rate in zip(RATES, rates, strict=True) if rate)
-    return "the usual learning rate of published GANs", words
+    return "the usual learning rate of published GANs", tuple(f"{k}={USUAL_RATE:g}" for k in known)
 
 
 def slower_players(evidence: Evidence) -> Advice:
@@ -184,8 +186,7 @@ def faster_players(evidence: Evidence) -> Advice:
 
 
 def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
-    rates = {key: _number(evidence, key) for key in (GENERATOR_LR, DISCRIMINATOR_LR)}
-    words = tuple(f"{key}={factor * rate:g}" for key, rate in rates.items() if rate)
+    words = tuple(f"{key}={factor * rate:g}" for key, rate in _rates(evidence).items() if rate)
     return (text, words) if words else None
 
 
@@ -213,9 +214,8 @@ def average(evidence: Evidence) -> Advice:
     """The half-life is 1/20 of the budget: long compared with the swings, short with the run."""
     if evidence.setting("model.ema_kimg") is not None:
         return None
-    half_life = evidence.budget_kimg / 20
     text = "samples of the averaged generator (EMA), which is in the middle of the swings"
-    return text, (f"model.ema_kimg={half_life:g}",)
+    return text, (f"model.ema_kimg={evidence.budget_kimg / 20:g}",)
 
 
 def decay(evidence: Evidence) -> Advice:
@@ -271,16 +271,16 @@ def smaller_discriminator(evidence: Evidence) -> Advice:
     width = evidence.setting(f"{network}.width")
     if not isinstance(width, int) or width < 8:
         return None
-    text = "a discriminator of half the width, which overfits less"
-    return text, (f"{network}.width={width // 2}",)
+    return "a discriminator of half the width, which overfits less", (
+        f"{network}.width={width // 2}",
+    )
 
 
 def weaker_penalty(evidence: Evidence) -> Advice:
     """A strong penalty makes the discriminator flat, so it cannot see small differences."""
     for name in _penalties(evidence):
         key = f"model.penalties.{name}.weight"
-        weight = _number(evidence, key)
-        if weight >= 1:
+        if (weight := _number(evidence, key)) >= 1:
             text = "a weaker penalty, which lets the discriminator see finer differences"
             return text, (f"{key}={weight / 10:g}",)
     return None
@@ -288,29 +288,22 @@ def weaker_penalty(evidence: Evidence) -> Advice:
 
 def flips(evidence: Evidence) -> Advice:
     """Mirrored images, except for data such as digits, where a mirror image is another thing."""
-    if evidence.setting("data.flip") is not False or evidence.setting("data.image_size") is None:
-        return None
-    if evidence.setting("choices.data") in MIRRORS_MEAN_OTHER:
+    off = evidence.setting("data.flip") is False and evidence.setting("data.image_size") is not None
+    if not off or evidence.setting("choices.data") in MIRRORS_MEAN_OTHER:
         return None
     return "mirrored images as additional training data", ("data.flip=true",)
-
-
-MIRRORS_MEAN_OTHER = ("digits", "mnist", "kmnist", "stacked_digits", "stacked_mnist")
 
 
 def packing(evidence: Evidence) -> Advice:
     """The discriminator sees pairs of samples, so it can detect repeated ones."""
     batch, cuts = evidence.setting("batch_size"), evidence.setting("model.accumulate") or 1
-    together = 2 * (evidence.game.get("judged_together") or 1) * cuts * _devices(evidence)
+    devices = evidence.setting("trainer.devices")
+    judged = (evidence.game.get("judged_together") or 1) * cuts
+    together = 2 * judged * (devices if isinstance(devices, int) else 1)
     if not evidence.takes("packing") or not isinstance(batch, int) or batch % together:
         return None
     text = "two samples judged together, which reveals a generator that repeats itself"
     return f"{text} (PacGAN, Lin et al. 2018)", ("model.packing=2",)
-
-
-def _devices(evidence: Evidence) -> int:
-    devices = evidence.setting("trainer.devices")
-    return devices if isinstance(devices, int) else 1
 
 
 def minibatch_discrimination(evidence: Evidence) -> Advice:
@@ -328,22 +321,17 @@ def adaptive_augmentation(evidence: Evidence) -> Advice:
     """ADA; its probability can reach 1 within a fifth of the budget."""
     if not evidence.takes("ada"):
         return None
-    node = "+model.augment"
     text = "adaptive augmentation of the discriminator's input (ADA, Karras et al. 2020)"
     kimg = min(500, evidence.budget_kimg / 5)
-    return text, (f"{node}._target_=gansweep.terms.augment.ADA", f"{node}.kimg={kimg:g}")
+    return text, (f"{AUGMENT}ADA", f"+model.augment.kimg={kimg:g}")
 
 
 def augmentation(evidence: Evidence) -> Advice:
     """DiffAugment with the paper's three kinds; None if the game has or cannot use augmentation."""
     if not evidence.takes("augment"):
         return None
-    node = "+model.augment"
     text = "augmentation of the discriminator's input (DiffAugment, Zhao et al. 2020)"
-    return text, (
-        f"{node}._target_=gansweep.terms.augment.DiffAugment",
-        f"{node}.policy=[color,translation,cutout]",
-    )
+    return text, (f"{AUGMENT}DiffAugment", "+model.augment.policy=[color,translation,cutout]")
 
 
 def longer(evidence: Evidence) -> Advice:
@@ -379,7 +367,7 @@ TREATMENTS: dict[str, tuple[Treatment, ...]] = {
     "oscillation": (
         *(sane_rates, gradient_penalty, r1, average, no_momentum, decay, slower_players),
     ),
-    "over_generalisation": (*(weaker_penalty, larger_generator, more_critic_steps, decay, longer),),
+    "over_generalisation": (weaker_penalty, larger_generator, more_critic_steps, decay, longer),
     "memorisation": (
         *(flips, adaptive_augmentation, augmentation, smaller_discriminator, r1, shorter),
     ),

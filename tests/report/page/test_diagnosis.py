@@ -19,14 +19,13 @@ from gansweep.report.page.sections import sections
 COMMAND = "gansweep train model=gan '+model.penalties.r1={weight: 0.1}'"
 FINDING = Finding(
     rule="divergence",
-    title="Divergence",
     severity="failure",
     text="FID went from 20 to 300 <b> after 1 kimg.",
     columns=("absent", FID, "loss/generator"),
     kimg=(1.0, 2.0),
     remedies=(Remedy("penalise the gradient", ("x=1",), COMMAND),),
 )
-WARNING = Finding("oscillation", "Oscillation", "warning", "It swings.", (FID,), (0.0, 2.0))
+WARNING = Finding("oscillation", "warning", "It swings.", (FID,), (0.0, 2.0))
 
 
 @pytest.fixture
