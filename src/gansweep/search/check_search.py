@@ -37,12 +37,8 @@ def may_change(key: str, declared: Any) -> bool:
     return node is True
 
 
-def words(declared: Any) -> str:
-    """What the block allows, as keys of the model."""
-    return ", ".join(_keys(declared, "model")) or "nothing: its file has no `changeable:`"
-
-
 def _keys(node: Any, key: str) -> Iterator[str]:
+    """The options that a `changeable:` block allows."""
     if isinstance(node, Mapping):
         for name, child in node.items():
             yield from _keys(child, f"{key}.{name}")
@@ -63,16 +59,14 @@ def check_population(settings: Settings, space: Space, base: Any) -> None:
     for parameter in space.parameters:
         _check_entry(parameter, declared)
     callbacks = OmegaConf.select(base, "callbacks") or {}
-    targets = {
-        name: str(node.get("_target_", "")) for name, node in callbacks.items() if node is not None
-    }
-    if callbacks and "checkpoint" not in targets:
+    used = {name: node for name, node in callbacks.items() if node is not None}
+    if callbacks and "checkpoint" not in used:
         raise UserError(
             "sweep.sampler.name=population copies checkpoints, and callbacks.checkpoint is "
             "switched off. Leave it in."
         )
-    for name, target in targets.items():
-        if target.startswith(RULES):
+    for name, node in used.items():
+        if str(node.get("_target_", "")).startswith(RULES):
             raise UserError(
                 f"callbacks.{name} ends runs before their budget is spent, and the members of a "
                 f"population are compared at one clock. Leave it out with '~callbacks.{name}'."
@@ -81,21 +75,21 @@ def check_population(settings: Settings, space: Space, base: Any) -> None:
 
 def _check_options(options: Mapping[str, Any], settings: Settings) -> None:
     every, share = options["every_kimg"], options["share"]
-    if every >= settings.budget_kimg:
+    budget, members = settings.budget_kimg, settings.n_trials
+    if every >= budget:
         raise UserError(
             f"sweep.population.every_kimg={every} leaves no time at which members could be "
-            f"compared. Use a part of budget_kimg={settings.budget_kimg:g}: "
-            f"sweep.population.every_kimg={settings.budget_kimg / 10:g}, say."
+            f"compared. Use a part of budget_kimg={budget:g}: "
+            f"sweep.population.every_kimg={budget / 10:g}, say."
         )
-    if share * settings.n_trials + 1e-9 < 1:
-        least = max(2, settings.n_trials)
+    if share * members + 1e-9 < 1:
+        least = max(2, members)
         raise UserError(
-            f"sweep.population.share={share} of n_trials={settings.n_trials} members is nobody. "
-            "Use 1 / n_trials or more, as in "
-            f"n_trials={least} sweep.population.share={max(0.25, 1 / least):.3g}."
+            f"sweep.population.share={share} of n_trials={members} members is nobody. Use 1 / "
+            f"n_trials or more, as in n_trials={least} "
+            f"sweep.population.share={max(0.25, 1 / least):.3g}."
         )
-    factors = options["factors"]
-    if not factors:
+    if not options["factors"]:
         raise UserError(
             "sweep.population.factors=[] are no numbers to multiply by. Use positive ones, as in "
             "'sweep.population.factors=[0.8,1.25]'."
@@ -132,14 +126,13 @@ def _check_entry(parameter: Parameter, declared: Any) -> None:
         )
     if isinstance(parameter.domain, Fixed) or may_change(parameter.key, declared):
         return
-    why = "networks and data were made with it"
-    if parameter.key in ("batch_size", "model.batch_size"):
-        why = "the order of the data goes by it"
+    of_data = parameter.key in ("batch_size", "model.batch_size")
+    why = "the order of the data depends on it" if of_data else "networks and data depend on it"
+    allowed = ", ".join(_keys(declared, "model")) or "nothing: its file has no `changeable:`"
     raise UserError(
         f"The search space's entry {parameter} cannot change while a member trains: {why}. Give it "
         f"one value for all, as in {parameter.key}=VALUE on the command line, or use "
-        "sweep.sampler.name=random. What a population may change of this model: "
-        f"{words(declared)}."
+        f"sweep.sampler.name=random. What a population may change of this model: {allowed}."
     )
 
 
@@ -156,12 +149,10 @@ def with_direction(objective: Mapping[str, Any], base: Any) -> dict[str, Any]:
     metrics, given = objective["metric"], objective["direction"]
     if "auto" not in as_list(metrics) or given != "auto":
         return dict(objective)
-    auto = direction_of_runs(
-        OmegaConf.select(base, "model.judged_by"), OmegaConf.select(base, "metrics.scores")
-    )
-    if isinstance(metrics, str):
-        return {**objective, "direction": auto}
-    return {**objective, "direction": [auto if m == "auto" else "auto" for m in metrics]}
+    judged_by, scores = (OmegaConf.select(base, k) for k in ("model.judged_by", "metrics.scores"))
+    auto = direction_of_runs(judged_by, scores)
+    several = [auto if m == "auto" else "auto" for m in metrics]
+    return {**objective, "direction": auto if isinstance(metrics, str) else several}
 
 
 def check_search(

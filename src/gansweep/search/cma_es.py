@@ -20,19 +20,10 @@ from gansweep.search.trials import CMA_GENERATION, CMA_STATE, StudyView
 
 _OPTIMIZER = "cma:optimizer"
 # what a pickled optimizer consists of; a sweep's directory may come from anybody
+_ARRAY = ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
 _CLASSES = {
-    ("cmaes._cma", "CMA"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    *(
-        (f"{numpy}.{module}", name)
-        for numpy in ("numpy.core", "numpy._core")
-        for module, name in (
-            ("multiarray", "scalar"),
-            ("multiarray", "_reconstruct"),
-            ("numeric", "_frombuffer"),
-        )
-    ),
+    *("cmaes._cma.CMA", "numpy.dtype", "numpy.ndarray"),
+    *(f"{numpy}.{name}" for numpy in ("numpy.core", "numpy._core") for name in _ARRAY),
 }
 
 
@@ -52,16 +43,13 @@ class CmaEs(CmaEsSampler):
     ) -> dict[str, Any]:
         view = StudyView(study, with_whole_states)
         fixed = trial.system_attrs.get("fixed_params", {})
-        if search_space.keys() <= fixed.keys() and _is_drawn(view, trial):
-            return {}  # it goes on with what it drew when it was begun
-        trial = copy.copy(trial)  # it is the caller's
+        seen = view._get_trials(deepcopy=False, use_cache=True)
+        drawn = any(t.number == trial.number and CMA_GENERATION in t.system_attrs for t in seen)
+        if drawn and search_space.keys() <= fixed.keys():
+            return {}  # it continues with what it drew at its start
+        trial = copy.copy(trial)  # the original is the caller's
         trial.number = self._number  # Optuna seeds by it
         return super().sample_relative(view.as_study(), trial, search_space)
-
-
-def _is_drawn(view: StudyView, trial: FrozenTrial) -> bool:
-    trials = view._get_trials(deepcopy=False, use_cache=True)
-    return any(t.number == trial.number and CMA_GENERATION in t.system_attrs for t in trials)
 
 
 def with_whole_states(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -75,7 +63,7 @@ def with_whole_states(trials: list[FrozenTrial]) -> list[FrozenTrial]:
             if trials[place].state == TrialState.COMPLETE:
                 break  # Optuna goes on from the last optimizer
             continue
-        trial = trials[place] = copy.copy(trials[place])  # it is the storage's
+        trial = trials[place] = copy.copy(trials[place])  # the original is the storage's
         trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if k not in state}
     return trials
 
@@ -86,21 +74,18 @@ def state_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _is_whole(state: dict[str, Any]) -> bool:
-    parts = {key: text for key, text in state.items() if key.startswith(_OPTIMIZER)}
-    if CMA_GENERATION not in state:
-        return False
-    if not parts:  # it was drawn by an optimizer that another trial keeps
-        return True
+    """state: with a part of an optimizer at least."""
+    count = sum(key.startswith(_OPTIMIZER) for key in state)
     try:
-        text = "".join(parts[f"{_OPTIMIZER}:{i}"] for i in range(len(parts)))
+        text = "".join(state[f"{_OPTIMIZER}:{i}"] for i in range(count))
         _Unpickler(io.BytesIO(bytes.fromhex(text))).load()
-    except Exception:  # pickle says what is torn by whatever its reading came to
+    except Exception:  # torn content makes pickle raise anything
         return False
-    return True
+    return CMA_GENERATION in state
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _CLASSES:
+        if f"{module}.{name}" not in _CLASSES:
             raise pickle.UnpicklingError(f"{module}.{name} is no part of an optimizer")
         return super().find_class(module, name)

@@ -35,10 +35,7 @@ _WORDS_WITH_MEANING = {"null", "true", "false", "nan", "inf", "on", "off", "yes"
 
 
 def override_text(value: Any) -> str:
-    """`value` as it stands to the right of the = of a Hydra override.
-
-    Strings are quoted where they would otherwise be read as something else.
-    """
+    """`value` as a Hydra override has it after its =, quoted where it could be misread."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -65,19 +62,19 @@ class Domain(ABC):
         """Every stored value, in order; None where there are too many to list."""
 
     @abstractmethod
-    def example(self) -> Any:
-        """Some value of the domain."""
-
-    @abstractmethod
     def canonical(self) -> str:
         """Equal for two spellings of one domain, different for different domains."""
-
-    def decode(self, stored: Scalar) -> Any:
-        return stored
 
     @abstractmethod
     def encode(self, value: Any) -> Scalar:
         """What Optuna keeps of `value`.   Raises: ValueError where it is not in the domain."""
+
+    def decode(self, stored: Scalar) -> Any:
+        return stored
+
+    def example(self) -> Any:
+        """Some value of the domain: the first."""
+        return self.decode((self.options() or [None])[0])
 
     def extremes(self) -> list[Any]:
         """Values that are in an option's range only where all of the domain is."""
@@ -86,6 +83,11 @@ class Domain(ABC):
     def branch_values(self) -> list[Any]:
         """The values that may change which configuration is composed: the names of a choice."""
         return [self.example()]
+
+    def at(self, position: float) -> Scalar:
+        """The stored value at `position` in [0, 1) of the way through the domain."""
+        options = self.options() or []
+        return options[int(position * len(options))]
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,6 @@ class Fixed(Domain):
 
     def encode(self, value: Any) -> Scalar:
         return Choice((self.value,)).encode(value)
-
-    def extremes(self) -> list[Any]:
-        return [self.value]
-
-    def example(self) -> Any:
-        return self.value
 
     def canonical(self) -> str:
         return override_text(self.value)
@@ -140,9 +136,6 @@ class Choice(Domain):
                 return _stored(known)
         raise ValueError(f"{value!r} is none of them")
 
-    def example(self) -> Any:
-        return self.values[0]
-
     def canonical(self) -> str:
         return "choice(" + ",".join(override_text(v) for v in self.values) + ")"
 
@@ -166,9 +159,8 @@ class Interval(Domain):
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def options(self) -> list[Scalar] | None:
-        if not self.spans_less_than(MOST_STEPS):
-            return None
-        return list(range(int(self.low), int(self.high) + 1))
+        few = self.spans_less_than(MOST_STEPS)
+        return list(range(int(self.low), int(self.high) + 1)) if few else None
 
     def spans_less_than(self, count: int) -> bool:
         """Whether there are fewer values than `count`."""
@@ -179,6 +171,20 @@ class Interval(Domain):
         if not self.low <= number <= self.high or (self.integer and number != int(number)):
             raise ValueError(f"{value!r} is outside")
         return int(number) if self.integer else number
+
+    def at(self, position: float) -> Scalar:
+        margin = 0.5 if self.integer else 0.0  # every integer has an equal share
+        low, high = self.low - margin, self.high + margin
+        if self.log:
+            value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+        else:
+            value = low + position * (high - low)
+        return self.inside(math.floor(value + 0.5) if self.integer else value)
+
+    def inside(self, value: float) -> Scalar:
+        """The value of the interval that is nearest to `value`."""
+        nearest_value = min(max(value, self.low), self.high)
+        return int(nearest_value) if self.integer else nearest_value
 
     def extremes(self) -> list[Any]:
         return [self.low, self.high]
@@ -216,9 +222,6 @@ class Steps(Domain):
                 return position
         raise ValueError(f"{value!r} is no step")
 
-    def example(self) -> Any:
-        return self.values[0]
-
     def canonical(self) -> str:
         return "range:" + ",".join(repr(v) for v in self.values)
 
@@ -255,82 +258,66 @@ def _parse(line: str, shown: str) -> Override:
         return OverridesParser.create().parse_override(line)
     except HydraException as error:
         reason = str(error).splitlines()[0].replace(_NULL, "null")
-        raise UserError(
-            f"The search space's entry '{shown}' cannot be read: {reason}. "
-            f"An entry is a plain value or one of {GRAMMAR}."
-        ) from error
+        takes = f"An entry is a plain value or one of {GRAMMAR}."
+        raise _refused(shown, f"cannot be read: {reason}. {takes}") from error
 
 
 def _domain(shown: str, parsed: Any) -> Domain:
     if isinstance(parsed, ChoiceSweep):
         values = tuple(_plain(v) for v in parsed.list)
         if any(isinstance(v, float) and not math.isfinite(v) for v in values):
-            raise UserError(
-                f"The search space's entry '{shown}' has a choice that is no finite number. Leave "
-                "it out."
-            )
+            raise _refused(shown, "has a choice that is no finite number. Leave it out.")
         # 1, 1.0 and true are one value to Optuna, and to Python
         if len({_stored(v) for v in values}) < len(values):
-            raise UserError(f"The search space's entry '{shown}' names a value twice.")
+            raise _refused(shown, "names a value twice.")
         return Choice(values)
     if isinstance(parsed, IntervalSweep):
         return _interval(shown, parsed)
     if isinstance(parsed, RangeSweep):
         return _steps(shown, parsed)
     if isinstance(parsed, Glob):
-        raise UserError(
-            f"The search space's entry '{shown}' uses glob(), which would change meaning when a "
-            "file is added. Name the values: choice(a, b)."
-        )
+        why = "uses glob(), which would change meaning when a file is added."
+        raise _refused(shown, f"{why} Name the values: choice(a, b).")
     return Fixed(_plain(parsed))
+
+
+def _refused(shown: str, why: str) -> UserError:
+    return UserError(f"The search space's entry '{shown}' {why}")
 
 
 def _interval(shown: str, parsed: IntervalSweep) -> Interval:
     low, high, log = parsed.start, parsed.end, "log" in parsed.tags
     assert low is not None and high is not None
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise UserError(f"The search space's entry '{shown}' has no end. Use finite numbers.")
+        raise _refused(shown, "has no end. Use finite numbers.")
     if not low < high:
-        raise UserError(
-            f"The search space's entry '{shown}' is empty: {low} is not below {high}. "
-            "Write the smaller end first."
-        )
+        raise _refused(shown, f"is empty: {low} is not below {high}. Write the smaller end first.")
     if log and low <= 0:
-        raise UserError(
-            f"The search space's entry '{shown}' has a logarithmic scale, which cannot reach "
-            f"{low}. Start above 0, or drop tag(log, ...)."
-        )
+        why = f"has a logarithmic scale, which cannot reach {low}."
+        raise _refused(shown, f"{why} Start above 0, or drop tag(log, ...).")
     return Interval(low, high, log, integer=isinstance(low, int) and isinstance(high, int))
 
 
 def _steps(shown: str, parsed: RangeSweep) -> Steps:
     if "log" in parsed.tags:
-        raise UserError(
-            f"The search space's entry '{shown}': a range is evenly spaced and takes no "
-            "tag(log, ...). Use tag(log, interval(a, b)) or choice(1e-4, 1e-3, 1e-2)."
-        )
+        uses = "tag(log, interval(a, b)) or choice(1e-4, 1e-3, 1e-2)"
+        raise _refused(shown, f"is a range: evenly spaced, without a tag(log, ...). Use {uses}.")
     start, stop, step = parsed.start, parsed.stop, parsed.step
     assert start is not None and stop is not None
     if step == 0:
-        raise UserError(f"The search space's entry '{shown}' has steps of 0. Use another step.")
-    # counted and rounded: adding 0.1 up in binary would pass the stop, or give 0.30000000000000004
+        raise _refused(shown, "has steps of 0. Use another step.")
     if not all(math.isfinite(number) for number in (start, stop, step)):
-        raise UserError(f"The search space's entry '{shown}' has no end. Use finite numbers.")
+        raise _refused(shown, "has no end. Use finite numbers.")
+    # counted and rounded: adding 0.1 up in binary would pass the stop, or give 0.30000000000000004
     count = math.ceil((stop - start) / step - 1e-9)
     if count > MOST_STEPS:
-        raise UserError(
-            f"The search space's entry '{shown}' has {count:,} values, more than {MOST_STEPS:,}. "
-            "Use a longer step, or interval(a, b)."
-        )
+        many = f"has {count:,} values, more than {MOST_STEPS:,}."
+        raise _refused(shown, f"{many} Use a longer step, or interval(a, b).")
+    if count < 1:
+        raise _refused(shown, "is empty: as in Hydra, range(start, stop) leaves its stop out.")
     values = [start + k * step for k in range(count)]
-    if not all(isinstance(v, int) for v in (start, stop, step)):
-        values = [round(v, 12) for v in values]
-    if not values:
-        raise UserError(
-            f"The search space's entry '{shown}' is empty. As in Hydra, range(start, stop, step) "
-            "leaves its stop out."
-        )
-    return Steps(tuple(values))
+    whole = all(isinstance(v, int) for v in (start, stop, step))
+    return Steps(tuple(values if whole else (round(v, 12) for v in values)))
 
 
 def _plain(value: Any) -> Any:
@@ -357,8 +344,6 @@ def _number(value: Any) -> float:
 def _split_key(key: str) -> tuple[str, str]:
     bare = key.lstrip("+")
     if bare.startswith("~"):
-        raise UserError(
-            f"The search space's entry '{key}' deletes a key. Delete it for every trial on the "
-            "command line instead, or search over its values."
-        )
+        fix = "Delete it for every trial on the command line instead, or search over its values."
+        raise _refused(key, f"deletes a key. {fix}")
     return key[: len(key) - len(bare)], bare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +22,11 @@ Plain = Callable[[str | None, str], Any]
 
 
 class Earlier(NamedTuple):
-    """A trial of an earlier sweep that ran to its end.
-
-    searched: key -> value.   cfg: the whole configuration of its run, empty where that is gone.
-    """
+    """A trial of an earlier sweep that ran to its end."""
 
     key: str
-    searched: dict[str, Any]
-    cfg: Any
+    searched: dict[str, Any]  # key -> value
+    cfg: Any  # the whole configuration of its run, empty if that is gone
 
 
 BestOf = Callable[[Path], Iterator[Earlier]]  # the trials of the sweep in a directory, best first
@@ -54,15 +51,14 @@ def starting_points(
         fitting, misfits = 0, []
         for source, values in _configurations(entry, space, plain, directory, best_of):
             try:
-                params = space.pinned(values)
+                params, why = space.pinned(values), "None of the searched keys has a value there."
             except UserError as error:
                 if isinstance(entry, Mapping):
                     shown = override_text(dict(entry))
                     raise UserError(f"sweep.enqueue cannot begin with {shown}: {error}") from error
-                misfits.append((source, str(error)))
-                continue
+                params, why = {}, str(error)
             if not params:
-                misfits.append((source, "None of the searched keys has a value there."))
+                misfits.append((source, why))
                 continue
             fitting += 1
             text = json.dumps(params, sort_keys=True)  # twice the same is tried once
@@ -100,8 +96,7 @@ def _configurations(
         yield "given", {str(key): value for key, value in entry.items()}
     elif entry == DEFAULTS:
         yield from _defaults(space, plain)
-    elif (Path(str(entry)) / "sweep.yaml").is_file():
-        earlier = Path(str(entry))
+    elif ((earlier := Path(str(entry))) / "sweep.yaml").is_file():
         if earlier.resolve() == directory.resolve():
             raise UserError(
                 f"sweep.enqueue={earlier} is this sweep itself. Name an earlier one, or drop it."
@@ -119,11 +114,8 @@ def _configurations(
 def _defaults(space: Space, plain: Plain) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The values that a run without the sweep would have; once for every model that is tried."""
     for model in space.values("model") or [None]:
-
-        def default(key: str, model: Any = model) -> Any:
-            return plain(model, key)
-
-        yield DEFAULTS if model is None else f"{DEFAULTS} of {model}", space.with_defaults(default)
+        source = DEFAULTS if model is None else f"{DEFAULTS} of {model}"
+        yield source, space.with_defaults(partial(plain, model))
 
 
 def _as_here(
@@ -131,23 +123,19 @@ def _as_here(
 ) -> Mapping[str, Any]:
     """The values of an earlier trial for the keys of this search.
 
-    searched: what the earlier sweep had searched; keys that this one does not are left out where
-        every trial here has the same value.
+    searched: what the earlier sweep searched. A key that this sweep does not search is left out
+        if every trial here has the same value.
     cfg: the whole configuration of the earlier run, which has the other keys of this search.
     """
-
-    def before(key: str) -> Any:
-        return searched[key] if key in searched else _value_in(cfg, key)
-
-    here = space.with_defaults(before)
+    here = space.with_defaults(lambda k: searched[k] if k in searched else _value_in(cfg, k))
     model = here.get("model") if here.get("model") in space.values("model") else None
     differing = {k: v for k, v in searched.items() if k in here or plain(model, k) != v}
     return {**here, **differing}
 
 
 def _plain_values(compose: Compose) -> Plain:
-    """(model, or None for that of the overrides; key) -> the key's value where nothing is searched;
-    ABSENT where there is no such key."""
+    """A function of a model (None: that of the overrides) and a key: the key's value if nothing is
+    searched, ABSENT if there is no such key."""
 
     @cache
     def composed(model: str | None) -> Any:

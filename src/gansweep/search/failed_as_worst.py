@@ -1,6 +1,6 @@
 """Failed trials, shown to a sampler that learns as trials with the worst value of all.
 
-Optuna's samplers leave failed trials out. They would learn nothing where settings diverge and try
+Optuna's samplers leave failed trials out. They would not learn where settings diverge and would try
 them again: a Gaussian process the very same point, for the rest of the budget.
 """
 
@@ -38,28 +38,14 @@ class FailedAsWorst(BaseSampler):
     ) -> dict[str, Any]:
         return self._sampler.sample_relative(self._seen(study), trial, search_space)
 
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        return self._sampler.sample_independent(
-            self._seen(study), trial, param_name, param_distribution
-        )
+    def sample_independent(self, study: Study, trial: FrozenTrial, *parameter: Any) -> Any:
+        return self._sampler.sample_independent(self._seen(study), trial, *parameter)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(study, trial)
 
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        self._sampler.after_trial(study, trial, state, values)
+    def after_trial(self, study: Study, trial: FrozenTrial, *end: Any) -> None:
+        self._sampler.after_trial(study, trial, *end)
 
     def _seen(self, study: Study) -> Study:
         def shown(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -71,21 +57,19 @@ class FailedAsWorst(BaseSampler):
 def with_worst(
     trials: list[FrozenTrial], directions: Sequence[StudyDirection], pruned: bool
 ) -> list[FrozenTrial]:
-    """`trials`, of which those that gave up are complete with the worst value of each objective,
-    and of each constraint, that any ended with. As they are where none has ended yet.
+    """`trials`, with those that gave up shown as complete, at the worst value of each objective and
+    of each constraint that any trial ended with. Unchanged if no trial has ended yet.
 
-    pruned: whether the pruned gave up too. Where they did not, TPE holds each of them for worse
-    than all that are complete: what gave up is then shown as pruned before its first score, behind
-    them.
+    pruned: whether pruned trials gave up too. If not, TPE takes each of them for worse than all
+    complete trials. Then a trial that gave up is shown as pruned before its first score, so that it
+    comes last.
     """
     ended = [t for t in trials if t.state == TrialState.COMPLETE]
     if not ended or not any(_gave_up(t, pruned) for t in trials):
         return trials
     columns = zip(*(t.values for t in ended), strict=True)
-    worst: list[float] | None = [
-        _worst(column, -1.0 if direction == StudyDirection.MAXIMIZE else 1.0)
-        for direction, column in zip(directions, columns, strict=True)
-    ]
+    signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions]
+    worst: list[float] | None = list(map(_worst, columns, signs))
     if not pruned and any(t.state == TrialState.PRUNED for t in trials):
         worst = None
     constraints = _worst_constraints(ended)
@@ -93,42 +77,35 @@ def with_worst(
 
 
 def _worst(values: Sequence[float], sign: float) -> float:
-    """The worst of the values; where all are alike, worse than they: what gave up is no tie of
-    the only trial that came to something.
+    """The worst of the values; if all are equal, a worse one, so that a failure ties with none.
 
-    sign: 1 where less is better, else -1.
+    sign: 1 if less is better, else -1.
     """
     worst = sign * max(sign * value for value in values)
     return worst if min(values) < max(values) else worst + sign * (abs(worst) or 1.0)
 
 
 def _gave_up(trial: FrozenTrial, pruned: bool) -> bool:
-    attrs = trial.user_attrs
     if trial.state == TrialState.PRUNED:
         return pruned
-    # what was killed from outside says nothing of its settings
-    return (
-        trial.state == TrialState.FAIL
-        and attrs.get("status") in FAILED
-        and attrs.get("failure") != KILLED
-    )
+    # a kill from outside says nothing about the settings
+    killed = trial.user_attrs.get("failure") == KILLED
+    failed = trial.user_attrs.get("status") in FAILED
+    return trial.state == TrialState.FAIL and failed and not killed
 
 
 def _worst_constraints(ended: Sequence[FrozenTrial]) -> dict[str, Any]:
     """The system attributes by which Optuna knows constraints: one number each since Optuna 5,
     a list of them before."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for trial in ended:
         for key, over in trial.system_attrs.items():
-            if key.partition(":")[0] != "constraints":
-                continue
-            both = [over, found.get(key, over)]
-            found[key] = (
-                [max(pair) for pair in zip(*both, strict=True)]
-                if isinstance(over, (list, tuple))
-                else max(both)
-            )
-    return found
+            if key.partition(":")[0] == "constraints":
+                found.setdefault(key, []).append(over)
+    return {
+        key: list(map(max, zip(*over, strict=True))) if isinstance(over[0], Sequence) else max(over)
+        for key, over in found.items()
+    }
 
 
 def _as_worst(

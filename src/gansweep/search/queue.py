@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +18,7 @@ Planned = tuple[dict[str, Scalar], dict[str, Any]]
 
 
 class Queue:
-    """The trials of a sweep in their order: those enqueued, then points of a grid or what the
-    sampler proposes."""
+    """A sweep's trials in order: the enqueued ones, then a grid's points or the sampler's."""
 
     def __init__(self, settings: Settings, space: Space) -> None:
         self._points: list[dict[str, Scalar]] = []
@@ -51,29 +49,27 @@ class Queue:
 
     def _next_unit(self, population: Population, trials: Sequence[FrozenTrial]) -> Planned | None:
         planned = population.next_unit(trials)
-        if planned is None or planned[1]["generation"] > 0:
-            return planned
-        first = self._next_enqueued(trials)
-        if first is None:
+        begins = planned is not None and planned[1]["generation"] == 0
+        first = self._next_enqueued(trials) if begins else None
+        if planned is None or first is None:
             return planned
         return first["params"], {**planned[1], **_taken(first)}
 
     def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The first of the enqueued configurations that is not among `trials`.
 
-        Told by what they fix: an earlier sweep that they come from may have grown meanwhile.
+        They are compared by what they fix: the earlier sweep that they come from may have grown.
         """
-        begun = {
-            # "enqueued" is not there in studies that were begun before it was kept
-            json.dumps(t.user_attrs.get("enqueued", t.system_attrs["fixed_params"]), sort_keys=True)
+        begun = [
+            # older studies have no "enqueued"
+            t.user_attrs.get("enqueued", t.system_attrs["fixed_params"])
             for t in trials
             if "source" in t.user_attrs
-        }
-        unseen = (f for f in self._first if json.dumps(f["params"], sort_keys=True) not in begun)
-        return next(unseen, None)
+        ]
+        return next((first for first in self._first if first["params"] not in begun), None)
 
 
 def _taken(first: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a trial that begins with an enqueued configuration. What is fixed of its
-    parameters may come to be more, where a record has them all."""
+    """The attributes of a trial that begins with an enqueued configuration; a later attempt may
+    have more parameters fixed, from its record."""
     return {"source": first["source"], "enqueued": first["params"]}

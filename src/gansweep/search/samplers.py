@@ -9,18 +9,12 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from optuna import __version__
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
@@ -49,11 +43,8 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
     name, startup = options["name"], int(options["startup_trials"])
     seed = (int(options["seed"]) * 1_000_003 + number) % 2**32
     # Optuna 4 asks for the constraints, Optuna 5 finds them with the trial
-    asked: dict[str, Any] = (
-        {}
-        if optuna_stores_constraints() or not settings.constraints
-        else {"constraints_func": excesses}
-    )
+    asks = settings.constraints and not optuna_stores_constraints()
+    asked: dict[str, Any] = {"constraints_func": excesses} if asks else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         if name == "tpe":
@@ -86,20 +77,20 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
 class QuasiRandom(BaseSampler):
     """The points of a scrambled Sobol sequence, trial by trial (Owen 1998).
 
-    Trial `number` takes the point of that number: workers need not agree on who takes which, and
-    a second attempt takes its own again. Optuna's sampler counts in the study instead, which two
-    workers may read at once, and it draws conditional parameters at random; here every entry of
-    the space has an axis of its own, which a trial without that entry passes over.
+    Trial `number` takes the point of that number, and a second attempt takes it again. Optuna's
+    sampler counts in the study, which two workers may read at once, and draws conditional
+    parameters at random. Here every entry of the space has an axis of its own.
     """
 
     def __init__(self, space: Space, seed: int, number: int) -> None:
         from scipy.stats import qmc  # slow to import
 
-        names = [p.name for p in space.parameters if not isinstance(p.domain, Fixed)]
-        engine = qmc.Sobol(max(1, len(names)), scramble=True, seed=seed)
+        domains = {p.name: p.domain for p in space.parameters if not isinstance(p.domain, Fixed)}
+        engine = qmc.Sobol(max(1, len(domains)), scramble=True, seed=seed)
         if number > 0:
             engine.fast_forward(number)
-        self._point = dict(zip(names, engine.random(1)[0].tolist(), strict=False))
+        point = zip(domains.items(), engine.random(1)[0].tolist(), strict=False)
+        self._point = {name: domain.at(position) for (name, domain), position in point}
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -118,20 +109,19 @@ class QuasiRandom(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        return _at(self._point[param_name], param_distribution)
+        return self._point[param_name]
 
 
 def refuse_unfit(settings: Settings, space: Space) -> None:
     """Raises: UserError where the sampler cannot search this space for these objectives."""
-    name = settings.sampler["name"]
-    if name == "cmaes" and len(settings.objectives) > 1:
-        metrics = ", ".join(o.metric for o in settings.objectives)
+    name, metrics = settings.sampler["name"], [o.metric for o in settings.objectives]
+    if name == "cmaes" and len(metrics) > 1:
         raise UserError(
-            f"sweep.sampler.name=cmaes follows one objective, and this sweep has "
-            f"{len(settings.objectives)} ({metrics}). Use tpe, gp, qmc or random, or make all but "
-            "one of them constraints, as in sweep.constraints=['coverage >= 0.5']."
+            f"sweep.sampler.name=cmaes follows one objective, and this sweep has {len(metrics)} "
+            f"({', '.join(metrics)}). Use tpe, gp, qmc or random, or make all but one of them "
+            "constraints, as in sweep.constraints=['coverage >= 0.5']."
         )
-    if name == "gp" and len(settings.objectives) > 1 and _version() < (4, 5):
+    if name == "gp" and len(metrics) > 1 and _version() < (4, 5):
         raise UserError(
             f"sweep.sampler.name=gp takes several objectives from Optuna 4.5 on, and {__version__} "
             "is installed. Use tpe, or pip install --upgrade optuna."
@@ -150,8 +140,9 @@ def remarks(settings: Settings, space: Space) -> list[str]:
     if name in ("gp", "cmaes"):
         inside = {p.key for p in _modelled(name, space)}
         short = short_names(space.keys())
-        searched = [short[k] for k in _searched(space) if k in inside]
-        outside = [short[k] for k in _searched(space) if k not in inside]
+        keys = dict.fromkeys(p.key for p in space.parameters if not isinstance(p.domain, Fixed))
+        searched = [short[k] for k in keys if k in inside]
+        outside = [short[k] for k in keys if k not in inside]
         if outside:
             verb = "is" if len(outside) == 1 else "are"
             kind = "a number" if name == "cmaes" else "a value"
@@ -185,23 +176,18 @@ def _size(space: Space, limit: int) -> int | None:
 def _modelled(name: str, space: Space) -> list[Parameter]:
     """The parameters that the sampler models; Optuna draws the others at random."""
     left_out: tuple[type, ...] = (Fixed, Choice) if name == "cmaes" else (Fixed,)
-    return [
-        p
-        for p in space.parameters
-        if not p.conditions
-        and space.entries_of(p.key) == 1
-        and not isinstance(p.domain, left_out)
-        and (p.domain.options() is None or len(p.domain.options() or []) > 1)
-    ]
+
+    def is_modelled(p: Parameter) -> bool:
+        everywhere = not p.conditions and space.entries_of(p.key) == 1
+        options = p.domain.options()
+        varies = options is None or len(options) > 1
+        return everywhere and varies and not isinstance(p.domain, left_out)
+
+    return list(filter(is_modelled, space.parameters))
 
 
 def _version() -> tuple[int, ...]:
     return tuple(int(part) for part in __version__.split(".")[:2])
-
-
-def _searched(space: Space) -> list[str]:
-    keys = [p.key for p in space.parameters if not isinstance(p.domain, Fixed)]
-    return list(dict.fromkeys(keys))
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -212,20 +198,3 @@ def _quietly(sampler: type[BaseSampler]) -> Mapping[str, Any]:
     """Keeps Optuna from warning of each parameter that it draws at random: we say so once."""
     option = "warn_independent_sampling"  # Optuna 4.3 has no such option for GP, and no warning
     return {option: False} if option in inspect.signature(sampler).parameters else {}
-
-
-def _at(position: float, distribution: BaseDistribution) -> Any:
-    """The value at `position` in [0, 1) of the way through a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(position * len(distribution.choices))]
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    low, high = float(distribution.low), float(distribution.high)
-    if isinstance(distribution, IntDistribution):
-        low, high = low - 0.5, high + 0.5  # every integer has an equal share
-    if distribution.log:
-        value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
-    else:
-        value = low + position * (high - low)
-    if isinstance(distribution, IntDistribution):
-        return min(max(math.floor(value + 0.5), distribution.low), distribution.high)
-    return min(max(value, low), high)

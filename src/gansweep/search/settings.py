@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -15,6 +15,7 @@ from yaml import YAMLError
 from gansweep.config.old_names import new_target
 from gansweep.config.options import check_record
 from gansweep.config.ranges import Count, CountOrNone, Kimg, Positive, Range, Seed, Share
+from gansweep.config.signatures import fields
 from gansweep.errors import UserError
 from gansweep.judging.constraints import Constraint
 from gansweep.judging.objective import COSTS, Objective
@@ -25,6 +26,7 @@ from gansweep.search.pruning import LEAST_SEEDS, PrunerName
 from gansweep.search.samplers import SamplerName
 
 SWEEP = "gansweep.search.settings.SweepOptions"
+SETTINGS = "gansweep.search.settings.Settings"
 WARM_UP = "gansweep.engine.warm_up"
 OLD_WARM_UP = "gansweep.sweep.warm"  # what older sweeps have stored for it
 ObjectiveDirection = Literal["auto", "minimize", "maximize"]
@@ -170,13 +172,11 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """What may not change between two runs of the command that continue one sweep."""
         objectives = self.objectives
-        seeds = {} if self.seeds == 1 else {"seeds": self.seeds}
-        limits = {"constraints": ", ".join(map(str, self.limits))} if self.constraints else {}
         population = self.population if self.sampler["name"] == "population" else {}
         return {
-            **seeds,
+            **({} if self.seeds == 1 else {"seeds": self.seeds}),
             **{f"population.{key}": value for key, value in population.items()},
-            **limits,
+            **({"constraints": ", ".join(map(str, self.limits))} if self.constraints else {}),
             "objective.metric": " ".join(o.metric for o in objectives),
             "objective.direction": " ".join(o.direction for o in objectives),
             "objective.at": objectives[0].at,
@@ -196,11 +196,12 @@ class Settings:
         try:
             loaded = OmegaConf.create(yaml_text(path))
             content: Any = plain(OmegaConf.to_container(loaded, resolve=False))
-            known = {f.name: str(f.type) for f in fields(cls)}
+            kinds = fields(SETTINGS)
             check_record(f"{path}: ", {k: v for k, v in content.items() if k in declared}, SWEEP)
-            kept = {key: value for key, value in content.items() if key in known}
+            kept = {key: value for key, value in content.items() if key in kinds}
             for key, value in kept.items():
-                _check_kind(key, value, known[key])
+                if not kinds[key].takes(value):
+                    raise DamagedError(f"{key} is not {kinds[key]}")
             kept["command"] = _command(kept.get("command", ""))
             return cls(**{**kept, **_renewed(kept)})
         except UserError:
@@ -238,12 +239,9 @@ def merged_identity(settings: Settings, space: Mapping[str, str]) -> dict[str, A
 
 def _renewed(kept: Mapping[str, Any]) -> dict[str, Any]:
     """What runs the trials, by the names of today."""
-    settings: dict[str, Any] = {}
-    if "target" in kept:
-        settings["target"] = new_target(kept["target"])
-    if "preload" in kept:
-        settings["preload"] = [WARM_UP if p == OLD_WARM_UP else p for p in kept["preload"]]
-    return settings
+    preload = [WARM_UP if p == OLD_WARM_UP else p for p in kept.get("preload", [WARM_UP])]
+    target = {"target": new_target(kept["target"])} if "target" in kept else {}
+    return {**target, "preload": preload}
 
 
 def _command(text: str) -> str:
@@ -253,21 +251,3 @@ def _command(text: str) -> str:
     except ValueError:
         words = []
     return shlex.join(words) if words[:2] == ["gansweep", "sweep"] else UNKNOWN_COMMAND
-
-
-def _check_kind(key: str, value: Any, kind: str) -> None:
-    """Raises: DamagedError for a value that is not of the kind that a field is declared with."""
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "str": str,
-        "int": int,
-        "float": (int, float),
-        "bool": bool,
-        "list[str]": list,
-        "list[Any]": list,
-        "dict[str, Any]": dict,
-        "None": type(None),
-    }
-    if not any(isinstance(value, kinds[name]) for name in kind.split(" | ")):
-        raise DamagedError(f"{key} is {type(value).__name__}, not {kind}")
-    if kind == "list[str]" and not all(isinstance(item, str) for item in value):
-        raise DamagedError(f"{key} holds what is no text")

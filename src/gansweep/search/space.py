@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from omegaconf import DictConfig
@@ -88,10 +90,9 @@ class Space:
             where = " & ".join(str(c) for c in conditions)
             name = f"{key} [{where}]" if keys.count(key) > 1 and where else key
             parameters.append(Parameter(name, key, prefix, domain, conditions))
-        names = [p.name for p in parameters]
-        for name in names:
-            if names.count(name) > 1:
-                raise UserError(f"The search space names '{name}' twice. Remove one of them.")
+        (name, count), *_ = Counter(p.name for p in parameters).most_common()
+        if count > 1:
+            raise UserError(f"The search space names '{name}' twice. Remove one of them.")
         return cls(parameters)
 
     def keys(self) -> list[str]:
@@ -109,25 +110,15 @@ class Space:
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The values of a trial: key -> value, for the keys that exist under these values."""
 
-        def pick(parameter: Parameter) -> Any:
-            domain = parameter.domain
-            if isinstance(domain, Fixed):
-                return domain.value
-            return domain.decode(domain.suggest(trial, parameter.name))
-
-        return self._resolve(pick)
+        return self._resolve(lambda p: p.domain.decode(p.domain.suggest(trial, p.name)))
 
     def with_defaults(self, default: Callable[[str], Any]) -> dict[str, Any]:
         """The values of the trial whose every searched key is at its default: key -> value.
 
-        default: key -> its value; ABSENT where it has none, and the trial then lacks the key.
+        default: key -> its value; ABSENT if it has none, and the trial then lacks the key.
         """
-
-        def pick(parameter: Parameter) -> Any:
-            fixed = isinstance(parameter.domain, Fixed)
-            return parameter.domain.example() if fixed else default(parameter.key)
-
-        return {k: v for k, v in self._resolve(pick).items() if v is not ABSENT}
+        values = self._resolve(lambda p: default(p.key))
+        return {key: value for key, value in values.items() if value is not ABSENT}
 
     def pinned(self, values: Mapping[str, Any]) -> dict[str, Scalar]:
         """What Optuna fixes so that a trial takes `values` (by key): name -> stored value.
@@ -169,31 +160,29 @@ class Space:
 
     def points(self) -> Iterator[dict[str, Scalar]]:
         """The points of `grid`, one by one."""
-        open_prefixes: list[tuple[int, ...]] = [()]
-        while open_prefixes:
-            prefix = open_prefixes.pop()
-            point: dict[str, Scalar] = {}
-            path: list[int] = []
-
-            def pick(
-                parameter: Parameter,
-                prefix: tuple[int, ...] = prefix,
-                point: dict[str, Scalar] = point,
-                path: list[int] = path,
-            ) -> Any:
-                if isinstance(parameter.domain, Fixed):
-                    return parameter.domain.value
-                options = _finite_options(parameter)
-                position = prefix[len(path)] if len(path) < len(prefix) else 0
-                if len(path) >= len(prefix):
-                    later = range(len(options) - 1, 0, -1)
-                    open_prefixes.extend((*path, other) for other in later)
-                path.append(position)
-                point[parameter.name] = options[position]
-                return parameter.domain.decode(options[position])
-
-            self._resolve(pick)
+        prefixes: list[tuple[int, ...]] = [()]
+        while prefixes:
+            point, others = self._point(prefixes.pop())
+            prefixes += others
             yield point
+
+    def _point(self, prefix: tuple[int, ...]) -> tuple[dict[str, Scalar], list[tuple[int, ...]]]:
+        """(the point that takes the options of these positions, then the first option of each
+        further entry; the prefixes of the points that take another one there)."""
+        point: dict[str, Scalar] = {}
+        path: list[int] = []
+        others: list[tuple[int, ...]] = []
+
+        def pick(parameter: Parameter) -> Any:
+            options = _finite_options(parameter)
+            if len(path) >= len(prefix):
+                others.extend((*path, other) for other in range(len(options) - 1, 0, -1))
+            path.append(prefix[len(path)] if len(path) < len(prefix) else 0)
+            point[parameter.name] = options[path[-1]]
+            return parameter.domain.decode(options[path[-1]])
+
+        self._resolve(pick)
+        return point, others
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The Hydra overrides that set `params`; choices of config groups come first."""
@@ -214,13 +203,14 @@ class Space:
             for value in parameter.domain.branch_values():
                 pins = {c.key: c.values[0] for c in parameter.conditions}
                 pins[parameter.key] = value
-                params = self._example(pins)
-                overrides = self.overrides(params)
-                branch = tuple(overrides)
+                params = self._resolve(lambda p: p.domain.example(), pins)
+                branch = tuple(self.overrides(params))
                 try:
                     if branch not in composed:
-                        composed[branch] = compose(overrides)
-                    _refuse_values(composed[branch], parameter)
+                        composed[branch] = compose(list(branch))
+                    cfg = composed[branch]
+                    if isinstance(cfg, DictConfig):
+                        check_values(cfg, parameter.key, parameter.domain.extremes())
                 except UserError as error:
                     culprit = self._culprit(str(error), params, parameter)
                     raise UserError(f"The search space's entry {culprit}: {error}") from error
@@ -232,10 +222,13 @@ class Space:
             for p in self.parameters
         }
 
-    def _example(self, pins: Mapping[str, Any]) -> dict[str, Any]:
-        return self._resolve(lambda p: pins[p.key] if p.key in pins else p.domain.example())
+    def _resolve(
+        self, pick: Callable[[Parameter], Any], pins: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """key -> value, for the keys that exist under these values.
 
-    def _resolve(self, pick: Callable[[Parameter], Any]) -> dict[str, Any]:
+        pick: the value of an entry that is not fixed.   pins: key -> value, whatever its entry.
+        """
         values: dict[str, Any] = {}
         seen: set[str] = set()
 
@@ -247,7 +240,9 @@ class Space:
                 for condition in parameter.conditions:
                     resolve(condition.key)
                 if all(values.get(c.key, ABSENT) in c.values for c in parameter.conditions):
-                    values[key] = pick(parameter)
+                    fixed = isinstance(parameter.domain, Fixed)
+                    values[key] = parameter.domain.example() if fixed else pick(parameter)
+                    values[key] = (pins or {}).get(key, values[key])
                     return
 
         for key in self._candidates:
@@ -255,18 +250,18 @@ class Space:
         return {key: values[key] for key in self._candidates if key in values}
 
     def _possible(self, key: str, values: Mapping[str, Any]) -> list[Parameter]:
-        """The entries of `key` that may hold where a trial takes `values`, the innermost first."""
+        """The entries of `key` that may hold if a trial takes `values`, the innermost first."""
         found = []
         for parameter in self._candidates[key]:
-            choices = [(c, self._choices(c.key, values)) for c in parameter.conditions]
-            if all(any(v in c.values for v in open_ones) for c, open_ones in choices):
+            holds = []  # for each condition: whether it does, under each value its key may take
+            for c in parameter.conditions:
+                choices = [values[c.key]] if c.key in values else self.values(c.key)
+                holds.append([choice in c.values for choice in choices])
+            if all(map(any, holds)):
                 found.append(parameter)
-                if all(v in c.values for c, open_ones in choices for v in open_ones):
+                if all(map(all, holds)):
                     break
         return found
-
-    def _choices(self, key: str, values: Mapping[str, Any]) -> list[Any]:
-        return [values[key]] if key in values else self.values(key)
 
     def _culprit(self, message: str, params: Mapping[str, Any], default: Parameter) -> Parameter:
         named = [key for key in params if key in message or override_text(params[key]) in message]
@@ -316,29 +311,20 @@ class Space:
             key: {c.key for p in candidates for c in p.conditions}
             for key, candidates in self._candidates.items()
         }
-
-        def visit(key: str, above: tuple[str, ...]) -> None:
-            if key in above:
-                raise UserError(
-                    f"The search space's entry '{key}' stands inside a block that hangs on it "
-                    f"({' > '.join((*above, key))}). Move it out of that block."
-                )
-            for needed in needs[key]:
-                visit(needed, (*above, key))
-
-        for key in needs:
-            visit(key, ())
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            raise UserError(
+                f"The search space's entry '{circle[0]}' stands inside a block that hangs on it "
+                f"({' > '.join(reversed(circle))}). Move it out of that block."
+            ) from None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """One line naming what differs between two flat mappings."""
-    parts = []
-    for key in [*old, *(k for k in new if k not in old)]:
-        if old.get(key) != new.get(key):
-            before = _shown(old[key]) if key in old else "absent"
-            after = _shown(new[key]) if key in new else "absent"
-            parts.append(f"{key}: {before} there, {after} here")
-    return "; ".join(parts)
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return "; ".join(f"{k}: {_shown(old, k)} there, {_shown(new, k)} here" for k in differing)
 
 
 def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> Any:
@@ -356,12 +342,6 @@ def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> A
             )
 
 
-def _refuse_values(cfg: object, parameter: Parameter) -> None:
-    """Raises: UserError for a value of the entry that the option of that name does not take."""
-    if isinstance(cfg, DictConfig):
-        check_values(cfg, parameter.key, parameter.domain.extremes())
-
-
 def _finite_options(parameter: Parameter) -> list[Scalar]:
     options = parameter.domain.options()
     if options is None:
@@ -372,5 +352,6 @@ def _finite_options(parameter: Parameter) -> list[Scalar]:
     return options
 
 
-def _shown(value: Any) -> str:
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key, "absent")
     return value if isinstance(value, str) else json.dumps(value)
