@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial_autoencoder import AdversarialAutoencoder
+from gansweep.models.autoencoder import squared_error
 from gansweep.models.draws import Draws
-from gansweep.models.reconstruction import squared_error
 from gansweep.run.build import build_data, build_model
 
 IMAGE = (1, 8, 8)

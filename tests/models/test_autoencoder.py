@@ -14,15 +14,16 @@ from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.metrics.scores.held_out import HeldOut
-from gansweep.models.autoencoder import Autoencoder, Coding, Latest
-from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
-from gansweep.models.reconstruction import (
+from gansweep.models.autoencoder import (
+    Autoencoder,
+    Coding,
+    Latest,
     absolute_error,
     cross_entropy,
-    reconstruction_error,
     squared_error,
 )
+from gansweep.models.draws import Draws
+from gansweep.models.evaluating import evaluating
 from gansweep.run.build import build_data, build_model
 
 IMAGE = (1, 8, 8)
@@ -111,9 +112,9 @@ def test_cross_entropy_stays_finite_in_the_16_bit_numbers_of_autocast() -> None:
 
 def test_error_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UserError, match="reconstruction=mae.*Did you mean 'mse'"):
-        reconstruction_error("mae", IMAGE)
+        build("model.reconstruction=mae")
     with pytest.raises(UserError, match="points.reconstruction=mse"):
-        reconstruction_error("bce", (2,))
+        build("model.points.reconstruction=bce", shape=(2,))
     with pytest.raises(UserError, match="input_noise=-1"):
         build("model.input_noise=-1")
 

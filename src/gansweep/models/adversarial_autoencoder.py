@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import Coding, like_weights
-from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.autoencoder import WithPrior
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
 
-class AdversarialAutoencoder(Coding):
+class AdversarialAutoencoder(WithPrior):
     """Three players: a discriminator tells codes from draws of the prior, N(0, I).
 
     In the order of their moves: the discriminator; the decoder, which makes the sample of its code
@@ -48,10 +47,6 @@ class AdversarialAutoencoder(Coding):
         self.adversarial_weight = adversarial_weight
 
     @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"loss"})
-
-    @property
     def players(self) -> dict[str, nn.Module]:
         return {
             "discriminator": self.discriminator,
@@ -65,13 +60,6 @@ class AdversarialAutoencoder(Coding):
 
     def to_sample_with(self) -> Coder:
         return Coder(self.sampler("encoder"), self.sampler("decoder"))
-
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
-        z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
-        return super().draw(draws, batch, clock) | {"z": z}
-
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
-        return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
 
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
@@ -90,8 +78,9 @@ class AdversarialAutoencoder(Coding):
         return PlayerLoss(self.loss.discriminator(prior, coded), scores=scores)
 
     def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
-        """The error of making samples again, and `adversarial_weight` times that of being told from
-        the prior.   Source: Makhzani et al. 2016, Section 2.
+        """The error of the samples, and `adversarial_weight` times the loss against D.
+
+        Source: Makhzani et al. 2016, Section 2.
         """
         # not of `fakes`: the decoder, through which they were made, has moved since
         codes = self.coder.encoder(self.input(batch, drawn))
@@ -103,13 +92,6 @@ class AdversarialAutoencoder(Coding):
             "aae/regularisation": regularisation.detach(),
         }
         return PlayerLoss(reconstruction + self.adversarial_weight * regularisation, parts)
-
-    @torch.no_grad()
-    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        decoder = self.sampler("decoder")
-        z = torch.randn(len(batch), self.latent_dim, generator=rng)
-        with evaluating(decoder):
-            return decoder(like_weights(z, decoder))
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:

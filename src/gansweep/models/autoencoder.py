@@ -7,7 +7,7 @@ Source: Hinton and Salakhutdinov 2006, Science 313, 504-507; with noise at the i
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,39 @@ from gansweep.errors import UserError
 from gansweep.layers.autoencoder import Coder, Codes
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
-from gansweep.models.reconstruction import Reconstruction, reconstruction_error
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import gathered
+
+Error = Callable[[Tensor, Tensor], Tensor]
+Reconstruction = Literal["mse", "bce", "l1"]
+CERTAIN = 1e-7  # distance of a probability from 0 and 1 at which it is held, as Keras holds it
+
+
+def squared_error(made: Tensor, wanted: Tensor) -> Tensor:
+    """Between what is made and wanted, (N, ...) each -> (N,), as all errors here."""
+    return (made - wanted).square().flatten(1).mean(1)
+
+
+def absolute_error(made: Tensor, wanted: Tensor) -> Tensor:
+    return (made - wanted).abs().flatten(1).mean(1)
+
+
+def cross_entropy(made: Tensor, wanted: Tensor) -> Tensor:
+    """Of pixels as probabilities of white, -1 as 0 and 1 as 1, in nats.
+
+    -y log p - (1 - y) log(1 - p) with p = (made + 1) / 2 and y = (wanted + 1) / 2; it is 0 for
+    black and white alone, and the entropy of y where grey is made exactly.
+    """
+    # in the 16-bit numbers of autocast 1 - CERTAIN would be 1, and log(1 - p) not finite
+    made = made.to(torch.promote_types(made.dtype, torch.float32))
+    p = ((made + 1) / 2).clamp(CERTAIN, 1 - CERTAIN)
+    y = (wanted + 1) / 2
+    return -(y * p.log() + (1 - y) * (1 - p).log()).flatten(1).mean(1)
+
+
+ERRORS: dict[str, Error] = {"mse": squared_error, "bce": cross_entropy, "l1": absolute_error}
 
 
 class Coding(Adversarial):
@@ -36,7 +64,8 @@ class Coding(Adversarial):
     encoder, decoder: callables that build them: a discriminator's network, whose head gives the
         code, and a generator's.
     latent_dim: length of a code.
-    reconstruction: "mse", "bce" or "l1", see models/reconstruction.py.
+    reconstruction: the error between what is made and wanted, one number for each sample: squared,
+        absolute, or the cross-entropy of pixels ("bce").
     input_noise: standard deviation of Gaussian noise on what the encoder is shown in training,
         on the scale where black is 0 and white 1, clipped to that range (the denoising
         autoencoder); for points in their own units, unclipped.
@@ -57,7 +86,12 @@ class Coding(Adversarial):
         super().__init__(**training)
         self.latent_dim = latent_dim
         self.input_noise = input_noise
-        self.error = reconstruction_error(reconstruction, self.sample_shape)
+        if reconstruction == "bce" and len(self.sample_shape) == 1:
+            raise UserError(
+                "model.reconstruction=bce reads pixels as probabilities, and the data are points. "
+                "Use model.points.reconstruction=mse or l1."
+            )
+        self.error = ERRORS[reconstruction]
         head = partial(Codes, n_outputs=self.outputs_per_code * latent_dim)
         self.coder = Coder(
             encoder(sample_shape=self.source_shape or self.sample_shape, head=head),
@@ -90,6 +124,9 @@ class Coding(Adversarial):
         if not self.input_noise:
             return {}
         return {"noise": draws.normal(*shown.shape, dtype=shown.dtype)}
+
+    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+        return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
 
     def input(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
         shown = self.shown(batch)
@@ -129,6 +166,20 @@ class Coding(Adversarial):
         """How unusual the codes are: {"anomaly/latent": (N,)}, or nothing before training."""
 
 
+class WithPrior(Coding):
+    """An autoencoder whose codes follow N(0, I), of which it makes new samples."""
+
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+        z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
+        return super().draw(draws, batch, clock) | {"z": z}
+
+    @torch.no_grad()
+    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        z = torch.randn(len(batch), self.latent_dim, generator=rng)
+        with evaluating(self.to_sample_with().decoder) as decoder:
+            return decoder(like_weights(z, decoder))
+
+
 class Autoencoder(Coding):
     """One player, the encoder with its decoder, which learns to make what it was shown.
 
@@ -149,15 +200,11 @@ class Autoencoder(Coding):
     def memory(self) -> dict[str, nn.Module]:
         return {"known": self.known}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
-        return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
-
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        return PlayerLoss(
-            self.error(fakes, batch.images).mean(), found={"known": self.shown(batch)}
-        )
+        error = self.error(fakes, batch.images).mean()
+        return PlayerLoss(error, found={"known": self.shown(batch)})
 
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         seen = torch.cat([terms.found["known"] for terms in slices])
@@ -189,8 +236,6 @@ class Latest(nn.Module):
 
     def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        if size < 1:
-            raise UserError(f"model.kept_rows={size} keeps nothing to compare with: use 1000, say.")
         self.is_points = len(shape) == 1
         dtype = torch.float32 if self.is_points else torch.uint8
         self.register_buffer("kept", torch.zeros(size, *shape, dtype=dtype))
@@ -213,8 +258,3 @@ class Latest(nn.Module):
         """(up to `size`, ...) in [-1, 1], or points."""
         rows = self.kept[: int(self.seen)]
         return rows if self.is_points else rows.float().div_(127.5).sub_(1)
-
-
-def like_weights(samples: Tensor, network: nn.Module) -> Tensor:
-    """The samples where a network's weights are, in their precision."""
-    return samples.to(next(network.parameters()))

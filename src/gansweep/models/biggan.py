@@ -76,13 +76,9 @@ def orthogonal_penalty(generator: nn.Module) -> Tensor:
     are left out, and the norms of the filters are free: the authors' published code.
     Returns: scalar, unweighted.   Source: Brock et al. 2019, arXiv:1809.11096, Eq. 3.
     """
-    embeddings = {
-        id(weight)
-        for layer in generator.modules()
-        if isinstance(layer, nn.Embedding)
-        for weight in layer.parameters()
-    }
-    weights = [p for p in generator.parameters() if p.ndim >= 2 and id(p) not in embeddings]
+    embeddings = [layer for layer in generator.modules() if isinstance(layer, nn.Embedding)]
+    left_out = {id(p) for layer in embeddings for p in layer.parameters()}
+    weights = [p for p in generator.parameters() if p.ndim >= 2 and id(p) not in left_out]
     with torch.autocast(device_type=weights[0].device.type, enabled=False):
         return torch.stack([_off_diagonal(weight.flatten(1)) for weight in weights]).sum()
 

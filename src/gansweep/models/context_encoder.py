@@ -52,11 +52,6 @@ class ContextEncoder(Translator):
                 f"The context encoder fills holes, and here an image of {self.source_shape} is to "
                 f"become one of {self.sample_shape}. Use data=paired data.task=hole."
             )
-        if not 0 <= adversarial_weight <= 1:
-            raise UserError(
-                f"model.adversarial_weight={adversarial_weight} is not a share of the generator's "
-                "loss: use 0 to 1, as 0.001."
-            )
         self.loss = loss
         self.sliceable = "accumulate" in loss.combines_with
         self.adversarial_weight = adversarial_weight
@@ -67,14 +62,6 @@ class ContextEncoder(Translator):
         weights = torch.full(self.sample_shape, float(overlap_weight))
         weights[:, self.hole[0], self.hole[1]] = 1
         self.register_buffer("weights", self.middle_of(weights), persistent=False)
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"loss"})
-
-    @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"discriminator": self.discriminator, "generator": self.generator}
 
     def middle_of(self, images: Tensor) -> Tensor:
         """(..., H, W) -> (..., H/2, W/2)."""

@@ -30,6 +30,8 @@ class Contract(pl.LightningModule):
     n_classes: int | None
     source_shape: tuple[int, ...] | None
     accumulate: int
+    generator: nn.Module
+    discriminator: nn.Module
     conditional = False  # whether the makers follow the labels of a batch
     takes_points = True  # whether it can be built for points as well as for images
     needs_labels = False
@@ -60,9 +62,9 @@ class Contract(pl.LightningModule):
             )
 
     @property
-    @abstractmethod
     def players(self) -> dict[str, nn.Module]:
         """Name -> network, in the order of their turns; the first moves on every batch."""
+        return {"discriminator": self.discriminator, "generator": self.generator}
 
     @property
     def makers(self) -> tuple[str, ...]:
@@ -107,12 +109,12 @@ class Contract(pl.LightningModule):
 
     @property
     def takes(self) -> frozenset[str]:
-        """What an option can still bring into this game as it is, of the terms that several share:
+        """The shared terms that an option can still bring into this game:
 
         "loss", another one in the place of its own; "penalties"; "augment"; "ada"; "packing";
         "spectral_norm" and "head", those of the discriminator's network.
         """
-        return frozenset()
+        return frozenset({"loss"} if isinstance(getattr(self, "loss", None), Loss) else ())
 
     @property
     def uses(self) -> frozenset[str]:

@@ -96,6 +96,8 @@ class CycleGAN(Translator):
     pool_size: images of each kind that the discriminators are shown again; 0 for none.
     """
 
+    generator: BothWays
+    discriminator: BothJudges
     sliceable = False  # the pool takes a batch as a whole
 
     def __init__(
@@ -127,10 +129,6 @@ class CycleGAN(Translator):
         self.pool_a, self.pool_b = ImagePool(pool_size, a), ImagePool(pool_size, b)
 
     @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"discriminator": self.discriminator, "generator": self.generator}
-
-    @property
     def memory(self) -> dict[str, nn.Module]:
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
@@ -158,10 +156,7 @@ class CycleGAN(Translator):
         seen_b, images_b, filled_b = self.pool_b.shown(fakes.detach(), drawn["pool_b"])
         loss_a, _ = _against(self.discriminator.a, source_of(batch), seen_a)
         loss_b, scores = _against(self.discriminator.b, batch.images, seen_b)
-        parts = {
-            "loss/discriminator_a": loss_a.detach(),
-            "loss/discriminator_b": loss_b.detach(),
-        }
+        parts = {"loss/discriminator_a": loss_a.detach(), "loss/discriminator_b": loss_b.detach()}
         found = {
             **{"pool_a.images": images_a, "pool_a.filled": filled_a},
             **{"pool_b.images": images_b, "pool_b.filled": filled_b},

@@ -1,10 +1,10 @@
-"""A network in evaluation mode for a while."""
+"""Using a network outside training: in evaluation mode, on samples in its precision."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -19,3 +19,8 @@ def evaluating(network: Network) -> Iterator[Network]:
     finally:
         for module in training:
             module.training = True
+
+
+def like_weights(samples: Tensor, network: nn.Module) -> Tensor:
+    """The samples where a network's weights are, in their precision."""
+    return samples.to(next(network.parameters()))

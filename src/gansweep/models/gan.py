@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Count, Positive, Range, Weight, Width
-from gansweep.data.batch import Batch
+from gansweep.data.batch import Batch, joined
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import Memories, PlayerLoss, Scores
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
@@ -114,8 +114,8 @@ class GAN(Adversarial):
         self._scores_together = not compares and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
-        groups = [layer.group for layer in layers if isinstance(layer, MinibatchStddev)]
-        self.judged_together = self.packing * math.lcm(*groups)
+        self._spreads = [layer for layer in layers if isinstance(layer, MinibatchStddev)]
+        self.judged_together = self.packing * math.lcm(*(layer.group for layer in self._spreads))
         whole = compares or self.terms.compares_samples
         self.sliceable = self.sliceable and not whole and "accumulate" in self.loss.combines_with
 
@@ -144,10 +144,6 @@ class GAN(Adversarial):
     def memory(self) -> dict[str, nn.Module]:
         return self.terms.memory
 
-    @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"discriminator": self.discriminator, "generator": self.generator}
-
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         """The latents "z", and what the terms need as "NAME.KEY" (see `Joined.noise`)."""
         images = batch.images
@@ -175,9 +171,8 @@ class GAN(Adversarial):
 
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         """D(x), or D(x, labels) where it is conditional, of samples that are packed already."""
-        return (
-            self.discriminator(samples, labels) if self.conditional else self.discriminator(samples)
-        )
+        given = (samples, labels) if self.conditional else (samples,)
+        return self.discriminator(*given)
 
     def features(self, samples: Tensor, clock: Clock) -> Tensor:
         """What D's score is a function of, (N, n_features), of samples that are packed already."""
@@ -244,6 +239,8 @@ class GAN(Adversarial):
     def _score_both(
         self, real: Tensor, fake: Tensor, labels: Tensor | None, clock: Clock
     ) -> tuple[Tensor, Tensor]:
+        for layer in self._spreads:  # no group may hold both kinds of sample
+            layer.check(len(real))
         if not self._scores_together:
             return self.judge(real, labels, clock), self.judge(fake, labels, clock)
         both = None if labels is None else torch.cat([labels, labels])
@@ -274,20 +271,24 @@ class GAN(Adversarial):
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
         with evaluating(self.sampler()) as generator:
-            first = next(generator.parameters())
-            z = z.to(first.device, first.dtype)
-            return self.generate(generator, z, batch.labels, self.clock)
+            return self.generate(generator, like_weights(z, generator), batch.labels, self.clock)
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
-        """In evaluation mode; with packing each of a batch's packs is judged as one sample."""
-        real, fakes = (
-            packs_around(samples, self.packing)
-            for samples in (batch.images, self.fakes(batch, rng))
-        )
+        """In evaluation mode; with packing each of a batch's packs is judged as one sample.
+
+        Where D judges groups, the last group is filled up with the first samples.
+        """
+        n, group = len(batch), math.lcm(*(layer.group for layer in self._spreads))
+        whole = joined([batch, batch[: -n % group]]) if n % group else batch
+        real, fakes = (packs_around(x, self.packing) for x in self.judged(whole, rng))
         with evaluating(self.discriminator):
-            real_scores, fake_scores = self._score_both(real, fakes, batch.labels, self.clock)
-        return Scores(real_scores, fake_scores, self.loss.kind)
+            real_scores, fake_scores = self._score_both(real, fakes, whole.labels, self.clock)
+        return Scores(real_scores[:n], fake_scores[:n], self.loss.kind)
+
+    def judged(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The real and the generated samples of `scores`, as D judges them."""
+        return batch.images, self.fakes(batch, rng)
 
     def compile_networks(self) -> None:
         """Compile G, and D unless a term differentiates it twice, which compilation forbids."""

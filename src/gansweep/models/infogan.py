@@ -15,7 +15,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import PlayerLoss
 from gansweep.terms.clock import Clock
@@ -82,12 +82,10 @@ class InfoGAN(GAN):
     ) -> PlayerLoss:
         """The game's own loss less the weighted bounds on the information that samples keep."""
         terms = super().player_loss(player, batch, drawn, fakes, clock)
-        samples = (
-            self.shown(fakes, drawn, "generator")
-            if player == "generator"
-            # detach: the discriminator's step must not reach the generator
-            else self.shown(fakes.detach(), drawn, "fake")
-        )
+        if player == "generator":
+            samples = self.shown(fakes, drawn, "generator")
+        else:  # detach: the discriminator's step must not reach the generator
+            samples = self.shown(fakes.detach(), drawn, "fake")
         categorical, continuous = self.information(drawn["z"], samples)
         gain = self.categorical_weight * categorical + self.continuous_weight * continuous
         parts = {
@@ -130,8 +128,6 @@ class InfoGAN(GAN):
         The first continuous code runs from -1 to 1 over them, the other codes stay in the middle
         (a continuous one) or at their first value.
         """
-        generator = self.sampler()
-        first = next(generator.parameters())
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
         z = self.latents(draws, 1, torch.float32).repeat(len(batch), 1)
@@ -142,8 +138,8 @@ class InfoGAN(GAN):
             start += size
         if self.continuous:
             codes[:, start] = torch.linspace(-1, 1, len(batch))
-        with evaluating(generator):
-            return self.generate(generator, z.to(first.device, first.dtype), None, self.clock)
+        with evaluating(self.sampler()) as generator:
+            return self.generate(generator, like_weights(z, generator), None, self.clock)
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
@@ -175,9 +171,8 @@ def _refuse(categories: Sequence[int], continuous: int, conditional: bool, packi
             f"model.packing={packing} would have Q read the codes of several samples as one: use "
             "packing=1 with model=infogan."
         )
-    if any(size < 2 for size in categories) or continuous < 0 or not (categories or continuous):
+    if not (categories or continuous):
         raise UserError(
-            f"model.categories={list(categories)} and model.continuous={continuous} are no code: "
-            "a categorical code has 2 or more values, and there must be one code at least. Use "
+            "model.categories=[] and model.continuous=0 leave no code to learn. Use "
             "'model.categories=[10]' model.continuous=2."
         )

@@ -33,6 +33,7 @@ class Pix2Pix(Translator):
     """
 
     needs_pairs = True
+    generator: UNet
 
     def __init__(
         self,
@@ -51,14 +52,6 @@ class Pix2Pix(Translator):
         self.generator = generator(source_shape=self.source_shape, sample_shape=self.sample_shape)
         channels = self.source_shape[0] + self.sample_shape[0]
         self.discriminator = discriminator(sample_shape=(channels, *self.sample_shape[1:]))
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"loss"})
-
-    @property
-    def players(self) -> dict[str, nn.Module]:
-        return {"discriminator": self.discriminator, "generator": self.generator}
 
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         noise = draws.uniform(len(batch), self.generator.n_dropped, dtype=batch.images.dtype)
@@ -99,8 +92,7 @@ class Pix2Pix(Translator):
     def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
         noise = None
         if rng is not None:
-            drawn = torch.rand(len(source), self.generator.n_dropped, generator=rng)
-            noise = drawn.to(source.device, source.dtype)
+            noise = torch.rand(len(source), self.generator.n_dropped, generator=rng).to(source)
         with evaluating(self.sampler()) as generator:
             return generator(source, noise)
 

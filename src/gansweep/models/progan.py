@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.config.ranges import KimgOrNone, Weight
-from gansweep.data.batch import Batch, joined
+from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.progressive import (
     Discriminator,
@@ -32,10 +32,9 @@ from gansweep.layers.progressive import (
 )
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.models.player_loss import PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Wasserstein
-from gansweep.terms.packing import packs_around
 
 
 class DriftingWasserstein(Wasserstein):
@@ -79,10 +78,7 @@ class ProGAN(GAN):
     def stage(self, images_seen: int) -> Stage:
         """How far the networks have grown; it follows from the images seen alone."""
         return stage_at(
-            images_seen / 1000,
-            stable_kimg=self.stable_kimg,
-            fade_kimg=self.fade_kimg,
-            top=self.top,
+            images_seen / 1000, stable_kimg=self.stable_kimg, fade_kimg=self.fade_kimg, top=self.top
         )
 
     @property
@@ -131,9 +127,6 @@ class ProGAN(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
-        # real and fake samples may be judged in one call, but no group may hold both
-        self.discriminator.spread.check(len(batch) // self.packing)
         terms = super().player_loss(player, self._as_seen(batch, clock), drawn, fakes, clock)
         if player == "discriminator":
             stage = self.stage(clock.images_seen)
@@ -152,23 +145,11 @@ class ProGAN(GAN):
         """(N, C, H, W), cut off at [-1, 1], which the generator may leave; full-size always."""
         return full_size(super().fakes(batch, rng), self.sample_shape[-1]).clamp(-1, 1)
 
-    @torch.no_grad()
-    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
-        """As each group of samples is judged; the last is filled up with the first samples."""
-        whole = filled(batch, self.discriminator.spread.padded(len(batch)))
-        fake = self.fakes(whole, rng)
-        clock = self.clock
-        small = F.avg_pool2d(fake, fake.shape[-1] // self.stage(clock.images_seen).side)
-        seen = self._as_seen(whole, clock).images
-        packed = [packs_around(x, self.packing) for x in (seen, small)]
-        real_scores, fake_scores = self._score_both(packed[0], packed[1], None, clock)
-        n = len(batch)
-        return Scores(real_scores[:n], fake_scores[:n], self.loss.kind)
+    def judged(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """At the side of the present level."""
+        fakes = self.fakes(batch, rng)
+        small = F.avg_pool2d(fakes, fakes.shape[-1] // self.present.side)
+        return self._as_seen(batch, self.clock).images, small
 
     def compile_networks(self) -> None:
         """Leave both as they are: they change with every level."""
-
-
-def filled(batch: Batch, n: int) -> Batch:
-    """The batch with its first samples once more, n in all; n - N is at most N."""
-    return batch if n == len(batch) else joined([batch, batch[: n - len(batch)]])

@@ -23,8 +23,7 @@ from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
-from gansweep.models.progan import filled
+from gansweep.models.player_loss import Memories, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 
@@ -124,9 +123,6 @@ class StyleGAN2(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        """Raises: UserError where the batch cannot be cut into the groups of the discriminator."""
-        # real and fake samples may be judged in one call, but no group may hold both
-        self.discriminator.spread.check(len(batch) // self.packing)
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         factor = self.path_factor(clock)
         if player == "generator" and factor:
@@ -150,13 +146,6 @@ class StyleGAN2(GAN):
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """(N, C, H, W), cut off at [-1, 1], which the generator may leave; styles unmixed."""
         return super().fakes(batch, rng).clamp(-1, 1)
-
-    @torch.no_grad()
-    def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
-        """As each group of samples is judged; the last is filled up with the first samples."""
-        n = len(batch)
-        whole = super().scores(filled(batch, self.discriminator.spread.padded(n)), rng)
-        return Scores(whole.real[:n], whole.fake[:n], whole.kind)
 
     def compile_networks(self) -> None:
         """Compile the mapping alone: the penalties differentiate the other networks twice."""

@@ -6,21 +6,17 @@ With beta other than 1 it is the beta-VAE of Higgins et al. 2017 (ICLR).
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import Coding, like_weights
-from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.autoencoder import Reconstruction, WithPrior
 from gansweep.models.player_loss import PlayerLoss
-from gansweep.models.reconstruction import Reconstruction
 from gansweep.terms.clock import Clock
 
 
-class VAE(Coding):
+class VAE(WithPrior):
     """One player, which maximises a bound on the likelihood of what it is to make.
 
     The encoder gives the mean and the log-variance of q(z|x), the decoder the mean of p(x|z): of
@@ -46,10 +42,6 @@ class VAE(Coding):
         self.beta = beta
         self.spread = spread
         self.reconstruction = reconstruction
-
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
-        z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
-        return super().draw(draws, batch, clock) | {"z": z}
 
     def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
         mean, log_variance = self.coder.encoder(self.input(batch, drawn)).chunk(2, dim=1)
@@ -80,13 +72,6 @@ class VAE(Coding):
         if self.reconstruction == "l1":
             return error / self.spread + size * math.log(2 * self.spread)
         return error
-
-    @torch.no_grad()
-    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        decoder = self.to_sample_with().decoder
-        z = torch.randn(len(batch), self.latent_dim, generator=rng)
-        with evaluating(decoder):
-            return decoder(like_weights(z, decoder))
 
     def code_of(self, outputs: Tensor) -> Tensor:
         return outputs.chunk(2, dim=1)[0]
