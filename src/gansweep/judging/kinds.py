@@ -33,8 +33,8 @@ class Kind:
     @property
     def names(self) -> list[str]:
         """The sweeps, or the groups of the runs."""
-        found = [run.sweep.name if run.sweep else run.directory.parent.name for run in self.runs]
-        return list(dict.fromkeys(found))
+        sweeps = [run.sweep.name for run in self.runs if run.sweep]
+        return list(dict.fromkeys(sweeps or [run.directory.parent.name for run in self.runs]))
 
     @property
     def title(self) -> str:

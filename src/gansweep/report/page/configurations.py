@@ -14,7 +14,7 @@ SURROUNDINGS = ("versions", "hardware", "git_commit", "accelerator", "parameters
 
 
 def configurations(runs: Mapping[str, Run]) -> dict[str, Any]:
-    """The settings in which these runs differ, seeds included: see `_table`.   runs: id -> run."""
+    """The settings of these runs, seeds included: see `_table`.   runs: id -> run."""
     found: dict[str, dict[str, Any]] = {}
     for key, run in runs.items():
         seeds: dict[str, Any] = {
@@ -34,8 +34,9 @@ def environments(runs: Mapping[str, Run]) -> dict[str, Any]:
 
 
 def _table(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """keys: those that differ.   values: for each key its distinct values.
+    """common: the settings that all have alike.   keys: those that differ.
 
+    values: for each key its distinct values.
     runs: id -> for each key the index of the run's value; -1 where the run has no such key.
     """
     keys = varied(list(settings.values()))
@@ -52,7 +53,9 @@ def _table(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         run: [place[_text(one[key])] if key in one else -1 for key, place in _pairs(keys, places)]
         for run, one in settings.items()
     }
-    return {"keys": keys, "values": values, "runs": runs}
+    first = next(iter(settings.values()), {})
+    common = {key: value for key, value in first.items() if key not in keys}
+    return {"common": common, "keys": keys, "values": values, "runs": runs}
 
 
 def _pairs(keys: Sequence[str], places: Sequence[dict[str, int]]) -> list[tuple[str, Any]]:

@@ -22,11 +22,14 @@ from typing import Any
 from gansweep.report.page.payload import Payload
 
 FOLDER = Path(__file__).parent
-# in the order in which they run: the core first, then one file for each section
+# in the order in which they run: the core first, the start last
 SCRIPTS = (
-    *("core", "format", "statistics", "colours", "curve_data", "filter"),
-    *("table", "baseline", "leaderboard", "samples", "curves", "search", "game", "pair"),
-    *("diagnosis", "protocols", "export", "live", "start"),
+    *("core", "format", "statistics", "colours", "curve_data"),
+    *("filter", "table", "baseline", "summary", "export", "leaderboard"),
+    *("samples",),
+    *("curves", "search", "game"),
+    *("pair", "diagnosis", "protocols"),
+    *("live", "start"),
 )
 COMPRESSION = 6
 

@@ -99,7 +99,9 @@ function duration(seconds) {
 // a value of the configuration as a user would type it
 function setting(value) {
   if (value === null || value === undefined) return "null";
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : general(value, 4);
+  if (typeof value === "number") {
+    return Number.isInteger(value) && Math.abs(value) < 1e15 ? String(value) : general(value, 4);
+  }
   if (Array.isArray(value)) return `[${value.map(setting).join(", ")}]`;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -1,0 +1,56 @@
+// The differences of all rows from the baseline, each with its interval and corrected p.
+
+const known = new Map();
+
+// why a row is not tested against the baseline; "" if it is
+function obstacle(base, row) {
+  if (row.flaw) return `not tested: it ${row.flaw}`;
+  if (base.stage !== "trial" && row.stage === "trial") return "not tested: a trial's value is the best of many";
+  return row.rank === null ? "not tested: it has no rank" : "";
+}
+
+// row id -> the comparison with the baseline in one score, with Holm's correction over all rows that
+// are tested; `untested` says why a row is not.
+function against(board, baseline, score) {
+  const key = `${board.id} ${baseline} ${score} ${gansweep.payload.version}`;
+  if (known.has(key) && !gansweep.payload.live) return known.get(key);
+  const base = board.rows.find((row) => row.id === baseline);
+  const first = base && base[board.at][score];
+  const found = new Map();
+  if (first) {
+    const others = board.rows.filter((row) => row.id !== baseline && row[board.at][score]);
+    const compared = others.map((row) => gansweep.statistics.compare(first.values, row[board.at][score].values));
+    const fair = others.map((row) => !obstacle(base, row));
+    const tested = gansweep.statistics.holm(compared.filter((_, place) => fair[place]));
+    let next = 0;
+    others.forEach((row, place) => {
+      if (fair[place]) {
+        found.set(row.id, { ...tested[next], untested: "" });
+        next += 1;
+      } else {
+        found.set(row.id, { ...compared[place], p: null, interval: null, untested: obstacle(base, row) });
+      }
+    });
+  }
+  known.set(key, found);
+  return found;
+}
+
+// "+1.31 [0.42, 2.20], p = 0.012"
+function words(one) {
+  const { format } = gansweep;
+  const sign = one.difference > 0 ? "+" : "";
+  if (!one.error) return `${sign}${format.number(one.difference)}`;
+  const parts = [`${sign}${format.rounded(one.difference, one.error)}`];
+  if (one.interval) parts.push(format.bracketed(...one.interval, one.error));
+  if (one.p !== null) parts.push(format.probability(one.p));
+  return parts.join(" ");
+}
+
+// "better", "worse" where the difference is significant; "" else
+function judgement(one, direction) {
+  if (one.untested || !direction || !gansweep.statistics.apart(one)) return "";
+  return (one.difference < 0) === (direction === "minimize") ? "better" : "worse";
+}
+
+gansweep.baseline = { against, words, judgement };
