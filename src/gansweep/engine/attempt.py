@@ -34,6 +34,7 @@ class Attempt:
     trial: Trial
     study: Study
     lease: Lease
+    worker: str = ""  # the name of the worker that runs it
     taken_from: str | None = None  # the source of enqueued parameters; None: the sampler
     reported: set[int] = field(default_factory=set)
     schedule: list[dict[str, Any]] | None = None  # which settings hold from which kimg on
@@ -51,6 +52,7 @@ class Attempt:
             "params": self.params,
             "role": self.role,
             "attempt": self.number,
+            "worker": self.worker,
             "seed": run.seed,
             "objective": objectives[0],
         }
@@ -90,12 +92,12 @@ def _of_trial(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease
         open_record(RunRecord(sweep.run_dir(sweep.population.member_of(key))), key)
     pin_recorded(sweep, waiting)
     trial = _asked(sweep.trials, waiting, worker)
-    return _attempt("trial", sweep.trials, waiting, trial, lease)
+    return _attempt("trial", sweep.trials, waiting, trial, lease, worker)
 
 
 def _of_confirmation(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
     trial, attrs = _asked(sweep.confirms, waiting, worker), waiting.user_attrs
-    attempt = _attempt("confirm", sweep.confirms, waiting, trial, lease)
+    attempt = _attempt("confirm", sweep.confirms, waiting, trial, lease, worker)
     trials = trials_of(sweep.trials)
     c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
     attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
@@ -113,7 +115,9 @@ def _asked(study: Study, waiting: FrozenTrial, worker: str) -> Trial:
     return trial
 
 
-def _attempt(role: str, study: Study, waiting: FrozenTrial, trial: Trial, lease: Lease) -> Attempt:
+def _attempt(
+    role: str, study: Study, waiting: FrozenTrial, trial: Trial, lease: Lease, worker: str
+) -> Attempt:
     attrs = waiting.user_attrs
     return Attempt(
         role=role,
@@ -124,5 +128,6 @@ def _attempt(role: str, study: Study, waiting: FrozenTrial, trial: Trial, lease:
         trial=trial,
         study=study,
         lease=lease,
+        worker=worker,
         taken_from=attrs.get("source"),
     )

@@ -26,7 +26,7 @@ class Segment:
 class SweepPart:
     """The place of a run in its sweep.
 
-    role: "trial" or "confirm".
+    role: "trial" or "confirm".   worker: that ran it; "" in records of older versions.
     schedule: how a population changed the settings during training; else empty.
     objectives, constraints: as recorded, with at least one objective;
         `judging.objective` and `judging.constraints` read them.
@@ -39,6 +39,7 @@ class SweepPart:
     objectives: tuple[Mapping[str, Any], ...]
     schedule: tuple[Segment, ...] = ()
     constraints: tuple[Mapping[str, Any], ...] = ()
+    worker: str = ""
 
 
 def sweep_part(content: Any) -> SweepPart | None:
@@ -55,6 +56,7 @@ def sweep_part(content: Any) -> SweepPart | None:
         objectives=tuple(several or [mapping(content.get("objective"))]),
         schedule=_schedule(content.get("schedule")),
         constraints=_constraints(content.get("constraints")),
+        worker=str(content.get("worker") or ""),
     )
 
 
