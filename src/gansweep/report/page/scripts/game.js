@@ -1,0 +1,194 @@
+// The game between the players, from the history: balance, critic, gradients, overfitting, speed.
+
+const { make, figures, lines, format, series } = gansweep;
+const { plain } = figures;
+
+const GAP = { column: "critic/gap", title: "Critic gap", unit: "real mean − generated mean" };
+const MEASURE = {
+  column: "critic/global_measure", title: "BEGAN's global measure",
+  note: "Real energy + |γ real energy − generated energy|: it falls as BEGAN converges.",
+};
+const DUALITY = {
+  column: "game/duality_gap", title: "Duality gap",
+  mark: { value: 0, note: "The dashed line is 0: neither player can improve by changing alone." },
+};
+// r_t is in [-1, 1], and r_v in [0, 1] except for noise
+const OVERFITTING = [
+  {
+    column: "overfit/r_t", title: "Overfitting of the discriminator: r_t", range: [-1, 2],
+    mark: { value: 0.6, note: "Mean sign of D on training images. The dashed line, 0.6, is ADA's target for its augmentation." },
+  },
+  {
+    column: "overfit/r_v", title: "Overfitting of the discriminator: r_v", range: [-1, 2],
+    mark: {
+      value: 0.5,
+      note: "(D of training − D of held-out images) / (D of training − D of generated images). 0: held-out images look as real as training images. 1: they look generated. The dashed line, 0.5, is ADA's target.",
+    },
+  },
+];
+const SPREAD = {
+  column: "spread/fakes", title: "Variety within a generated batch",
+  note: "Standard deviation over the batch, mean over pixels. Near 0: the generator makes the same picture from all noise.",
+};
+
+function selectedRows() {
+  return gansweep.selected().map((id) => gansweep.rows.get(id));
+}
+
+function has(row, column) {
+  const { counted, others } = lines.runsOf(row);
+  return [...counted, ...others].some((run) => gansweep.columns(run.id).includes(column));
+}
+
+// D(x) and D(G(z)) of one row whose discriminator gives probabilities
+function balanceCard(row) {
+  return new figures.Card({
+    title: gansweep.name(row.id), height: 240,
+    compute: async (card) => {
+      const view = { ...lines.view(), show: "mean" };
+      const columns = [["balance/real_mean", "real: D(x)", "solid"], ["balance/fake_mean", "generated: D(G(z))", "dot"]];
+      const found = await Promise.all(columns.map(([column]) => lines.linesOf(column, [row], view)));
+      const drawn = found.flatMap((one, place) => one.lines.filter((line) => !line.faint).slice(0, 1).map((line) => ({
+        ...line, name: columns[place][1], dash: columns[place][2], colour: gansweep.colour(row.id),
+        smooth: series.smoothed(line.y, view.smooth), kept: series.thinned(line.y, card.plot.clientWidth || 400),
+      })));
+      if (drawn.length < 2) return null;
+      const last = (line) => line.y[line.y.length - 1];
+      const [real, fake] = drawn;
+      const label = (line, text, up) => ({
+        x: line.x[line.x.length - 1], y: line.smooth[line.y.length - 1], xanchor: "left", xshift: 6, yshift: up ? 7 : -7,
+        text, showarrow: false, font: { size: 11 },
+      });
+      return {
+        data: drawn.flatMap((line) => gansweep.curveTraces(line, view)),
+        layout: {
+          xaxis: { title: { text: lines.AXES[view.axis] }, range: [0, Math.max(...drawn.map((line) => line.x[line.x.length - 1]))] },
+          yaxis: { title: { text: "probability of being real" }, range: [0, 1] },
+          shapes: [figures.level(0.5)], hovermode: false, margin: { l: 52, r: 78, t: 10, b: 42 },
+          annotations: [label(real, "real", last(real) >= last(fake)), label(fake, "generated", last(real) < last(fake))],
+        },
+        alt: `${card.title}: mean D(x) ends at ${format.number(last(real))} and mean D(G(z)) at ${format.number(last(fake))}; a line marks 0.5.`,
+        table: () => ({
+          columns: ["output", view.axis, "value", "low", "high", "runs"],
+          rows: drawn.flatMap((line) => Array.from(line.x, (x, i) => [line.name, x, line.y[i], line.low && line.low[i], line.high && line.high[i], line.n])),
+        }),
+        hover: { lines: drawn, axis: view.axis },
+        after: (one) => gansweep.hover.attach(one),
+      };
+    },
+  });
+}
+
+// bars of a number of the result, with a dot for each run
+function barsCard(title, unit, key) {
+  return new figures.Card({
+    title, still: true,
+    compute: () => {
+      const found = selectedRows().map((row) => ({
+        row, values: lines.runsOf(row).counted.map((run) => run[key]).filter((value) => value),
+      })).filter((one) => one.values.length);
+      if (!found.length) return null;
+      const mean = ({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length;
+      const data = found.flatMap((one, y) => [
+        {
+          type: "bar", orientation: "h", x: [mean(one)], y: [y], hovertemplate: `%{x:.4g} ${unit}<extra></extra>`,
+          marker: { color: figures.transparent(gansweep.colour(one.row.id), 0.75) }, meta: one.row.id,
+        },
+        ...(one.values.length < 2 ? [] : [{
+          type: "scatter", mode: "markers", x: one.values, y: one.values.map(() => y), hovertemplate: `%{x:.4g} ${unit}<extra></extra>`,
+          marker: { color: gansweep.colour(one.row.id), size: 6, line: { width: 1, color: "#fff" } }, meta: one.row.id,
+        }]),
+      ]);
+      return {
+        data,
+        height: 90 + 30 * found.length,
+        layout: {
+          xaxis: { title: { text: unit }, rangemode: "tozero" }, yaxis: gansweep.figures.rowAxis(found.map((one) => one.row.id)),
+          barmode: "overlay", bargap: 0.35, hovermode: "closest",
+        },
+        alt: `${title}: ${found.map((one) => `${gansweep.name(one.row.id)} ${format.number(mean(one))}`).join("; ")}.`,
+        table: () => ({ columns: ["configuration", "mean", "runs"], rows: found.map((one) => [one.row.name, mean(one), one.values.length]) }),
+      };
+    },
+  });
+}
+
+// one row on each line, the first on top
+figures.rowAxis = (ids) => ({
+  range: [ids.length - 0.5, -0.5], tickvals: ids.map((_, place) => place),
+  ticktext: ids.map((id) => {
+    const name = gansweep.name(id);
+    return plain(name.length > 28 ? `${name.slice(0, 27)}…` : name);
+  }),
+});
+
+// ---- the section: blocks of a heading, a text and cards, each only where some row has the numbers
+
+function blocks(board) {
+  const names = board.curves.names;
+  const some = (all) => all.filter((one) => names.includes(one.column));
+  const gradients = names.filter((name) => name.startsWith("grad_norm/")).sort().map((column) => (
+    { column, title: `${column.slice(10)}: gradient norm`, unit: "2-norm" }
+  ));
+  return [
+    {
+      title: "Discriminator balance",
+      reading: "The mean probability of being real that the discriminator gives to real images and to generated images. Both near 0.5: it cannot separate them. Far apart: it wins, and the generator may stop learning. Only losses whose output is a probability are shown.",
+      cards: () => selectedRows().filter((row) => has(row, "balance/real_mean")).slice(0, PAIRS).map(balanceCard),
+      byRow: true,
+      shown: names.includes("balance/real_mean"),
+    },
+    {
+      title: "Critic",
+      reading: "The mean critic score of real images minus that of generated images. A falling gap means that the two distributions come closer. Different losses have different scales.",
+      cards: () => some([GAP, MEASURE]).map(gansweep.curveCard),
+      shown: some([GAP, MEASURE]).length > 0,
+    },
+    {
+      title: "Equilibrium, gradients, overfitting",
+      reading: "How far the players are from an equilibrium, and their gradients. If a gradient vanishes while the samples are poor, learning has stopped. If it grows without limit, training is about to diverge.",
+      cards: () => [...some([DUALITY]), ...gradients, ...some(OVERFITTING), ...some([SPREAD])].map(gansweep.curveCard),
+      shown: some([DUALITY, ...gradients, ...OVERFITTING, SPREAD]).length > 0,
+    },
+    ...gansweep.qualityBlocks(board),
+    {
+      title: "Speed and memory",
+      reading: "Mean over the runs of a configuration; a dot is one run. Compare only runs on the same hardware.",
+      cards: () => [barsCard("Images per second", "images/s", "images_per_second"), barsCard("Peak memory", "MiB", "peak_memory_mib")],
+      shown: board.runs.some((run) => run.images_per_second),
+    },
+  ].filter((block) => block.shown);
+}
+
+const PAIRS = 20; // cards with one figure for each row
+let drawn = [];
+
+function fill(block) {
+  for (const card of block.made) card.remove();
+  block.made = block.cards();
+  block.place.replaceChildren(...block.made.map((card) => card.element));
+  const left = block.byRow ? gansweep.selected().length - PAIRS : 0;
+  if (left > 0) block.place.append(make("p", { class: "note", text: `Drawn for the first ${PAIRS} of ${PAIRS + left} selected configurations.` }));
+}
+
+gansweep.section({
+  id: "game",
+  title: "The game",
+  keys: ["selected", "baseline", "axis", "logx", "logy", "smooth", "show", "band"],
+  shows: (board) => blocks(board).length > 0,
+  mount(element, board) {
+    drawn = blocks(board).map((block) => {
+      const place = make("div", { class: "figures" });
+      element.append(make("h3", { text: block.title }), make("p", { class: "reading", text: block.reading }), place);
+      return { ...block, place, made: [] };
+    });
+    drawn.forEach(fill);
+  },
+  update(keys) {
+    const rows = keys.has("selected") || keys.has("baseline");
+    for (const block of drawn) {
+      if (block.byRow && rows) fill(block);
+      else if (rows || block.made.some((card) => !card.still)) block.made.forEach((card) => card.refresh());
+    }
+  },
+});

@@ -1,0 +1,152 @@
+// The lines of a figure over training: which runs they are of, their points, means and marks.
+
+const { series } = gansweep;
+const ENDED_WELL = ["finished", "equilibrium", "plateau"];
+const AXES = {
+  kimg: "images seen (thousands)", steps: "training steps", images: "images seen", hours: "hours of training",
+};
+
+// ---- points, read once
+
+const curves = new Map(); // run and column -> a promise of its curve
+const known = new Map(); // the same -> the curve, once it is there
+
+function curveOf(run, column) {
+  const key = `${run}\n${column}`;
+  if (!curves.has(key)) {
+    const found = gansweep.curve(run, column);
+    curves.set(key, found);
+    found.then((curve) => known.set(key, curve), () => curves.delete(key));
+  }
+  return curves.get(key);
+}
+
+// for a live page: these runs have new rows
+function forget(runs) {
+  for (const store of [curves, known]) {
+    for (const key of [...store.keys()]) if (runs.includes(key.split("\n")[0])) store.delete(key);
+  }
+  means.clear();
+}
+
+// ---- which runs stand for a row
+
+// counted: the runs of which a mean is made.   others: drawn faintly beside them, such as a seed
+// that diverged.
+function runsOf(row) {
+  const all = row.runs.map((id) => gansweep.runs.get(id)).filter(Boolean);
+  const counted = row.counted.map((id) => gansweep.runs.get(id)).filter(Boolean);
+  if (!counted.length) return { counted: all, others: [] };
+  const stage = all.filter((run) => row.stage !== "confirmed" || run.role === "confirm");
+  return { counted, others: stage.filter((run) => !counted.includes(run)) };
+}
+
+// "N = 3", and how many others ended how
+function countsOf(row) {
+  const { counted, others } = runsOf(row);
+  const ends = new Map();
+  for (const run of others) ends.set(run.status, (ends.get(run.status) || 0) + 1);
+  return [`N = ${counted.length}`, ...[...ends].map(([status, count]) => `${count} ${status}`)].join(", ");
+}
+
+// ---- means, made once for each row, column, axis and band
+
+const means = new Map();
+
+function meanOf(row, column, axis, band) {
+  const key = [row.id, column, axis, band].join("\n");
+  if (!means.has(key)) {
+    const found = runsOf(row).counted
+      .map((run) => known.get(`${run.id}\n${column}`))
+      .filter((curve) => curve && curve.x[axis])
+      .map((curve) => ({ x: curve.x[axis], y: curve.y }));
+    means.set(key, series.averaged(found, band));
+  }
+  return means.get(key);
+}
+
+// ---- the lines of one column
+
+// One line: {row, run?, name, x, y, low, high, n, faint, ended?}. A mean has no run.
+// ended: {x, y, status, reason} of a run that did not end well.
+async function linesOf(column, rows, view) {
+  const wanted = rows.flatMap((row) => {
+    const { counted, others } = runsOf(row);
+    return [...counted, ...others].map((run) => curveOf(run.id, column));
+  });
+  await Promise.all(wanted);
+  const lines = [];
+  let untimed = 0;
+  for (const row of rows) {
+    const { counted, others } = runsOf(row);
+    const single = (run, faint) => {
+      const curve = known.get(`${run.id}\n${column}`);
+      if (!curve || !curve.y.length) return;
+      if (!curve.x[view.axis]) {
+        untimed += 1;
+        return;
+      }
+      const points = series.known({ x: curve.x[view.axis], y: curve.y });
+      if (!points.x.length) return;
+      lines.push({
+        row: row.id, run: run.id, name: `${gansweep.name(row.id)}, seed ${run.seed}`, x: points.x, y: points.y,
+        low: null, high: null, n: 1, faint, ended: endOf(run, points), infinite: curve.y.length - points.y.length,
+      });
+    };
+    if (view.show === "each") {
+      counted.forEach((run) => single(run, false));
+    } else {
+      const mean = meanOf(row, column, view.axis, view.band);
+      if (mean) {
+        const last = counted.length === 1 ? endOf(counted[0], mean) : null;
+        lines.push({ row: row.id, name: gansweep.name(row.id), ...mean, faint: false, ended: last, infinite: 0 });
+      } else {
+        counted.forEach((run) => single(run, true));
+      }
+    }
+    others.forEach((run) => single(run, true));
+  }
+  return { lines, untimed };
+}
+
+function endOf(run, { x, y }) {
+  if (ENDED_WELL.includes(run.status) || run.status === "running" || run.status === "paused") return null;
+  return { x: x[x.length - 1], y: y[y.length - 1], status: run.status, reason: run.reason, seed: run.seed };
+}
+
+// ---- the doctor's stretches
+
+// {row, title, from, to}: the judged parts of the shown runs in this column, on this axis
+function stretchesOf(column, rows, axis) {
+  const findings = ((gansweep.board.sections.diagnosis || {}).findings || []).filter(
+    (one) => rows.some((row) => row.id === one.row) && one.columns.includes(column),
+  );
+  return findings.flatMap((one) => {
+    const { counted, others } = runsOf(gansweep.rows.get(one.row));
+    const run = [...counted, ...others].find(({ id }) => id in one.runs);
+    const curve = run && known.get(`${run.id}\n${column}`);
+    if (!curve || !curve.x[axis]) return [];
+    const [from, to] = one.runs[run.id].map((kimg) => onAxis(curve, kimg, axis));
+    return [{ row: one.row, title: one.title, kimg: one.runs[run.id], from, to }];
+  });
+}
+
+// a clock in kimg on another axis of the same run
+function onAxis(curve, kimg, axis) {
+  const i = series.nearest(curve.x.kimg, kimg);
+  if (axis === "kimg") return kimg;
+  if (axis === "hours") return curve.x.hours[i];
+  return curve.x.kimg[i] ? (kimg * curve.x[axis][i]) / curve.x.kimg[i] : 0;
+}
+
+// how the reader wants curves: from the state
+function view() {
+  const { state } = gansweep;
+  return {
+    axis: state.get("axis"), logx: state.get("logx"), logy: state.get("logy"), smooth: state.get("smooth"),
+    show: state.get("show"), band: state.get("band"),
+  };
+}
+
+gansweep.key("band", gansweep.text, "stderr");
+gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, curveOf, forget, view, AXES };
