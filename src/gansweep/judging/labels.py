@@ -19,12 +19,14 @@ BOOKKEEPING = {
     "callbacks",
 }
 SEEDS = {"seed", "noise_seed"}
+# Blocks of a model's file that tests and searches read, and a training does not.
+UNREAD = {"model.tiny", "model.search", "model.changeable"}
 LONG = 40  # characters; a longer name does not fit a sentence, a legend or a column
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The configuration as dotted keys, without names, places, seeds and callbacks, but with the
-    callbacks that can stop a run."""
+    """The configuration as dotted keys, with the callbacks that can stop a run. Without names,
+    places, seeds, other callbacks, and what only tests and searches read."""
     flat: dict[str, Any] = {}
     watchers = run.config.get("callbacks")
     for name, options in watchers.items() if isinstance(watchers, dict) else ():
@@ -33,7 +35,7 @@ def settings_of(run: Run) -> dict[str, Any]:
 
     def visit(prefix: str, node: dict[str, Any]) -> None:
         for key, value in node.items():
-            if key in SEEDS or (not prefix and key in BOOKKEEPING):
+            if key in SEEDS or (not prefix and key in BOOKKEEPING) or f"{prefix}{key}" in UNREAD:
                 continue
             if isinstance(value, dict):
                 visit(f"{prefix}{key}.", value)
@@ -94,21 +96,21 @@ def label(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _shorten(rows: Sequence[Row]) -> None:
-    """Replace a long label by the trial's name, as `gansweep sweep` shows it."""
+    """Replace a long label by the name of the trial, as in `gansweep sweep`, or of the run."""
     for row in rows:
         row.name = row.label
     long = [row for row in rows if len(row.label) > LONG]
-    for with_sweep in (True, False):
-        names = {row.key: _trial_name(row, with_sweep) for row in long}
+    for wide in (True, False):
+        names = {row.key: _own_name(row, wide) for row in long}
         counts = Counter(names.values())
         for row in long:
-            if names[row.key] and counts[names[row.key]] == 1:
+            if counts[names[row.key]] == 1 and len(names[row.key]) < len(row.label):
                 row.name = names[row.key]
 
 
-def _trial_name(row: Row, with_sweep: bool) -> str:
-    """ "gan t0004" or "gan demo/t0004"; "" outside a sweep."""
-    part = row.runs[0].sweep
-    if not part or not row.trial:
-        return ""
-    return f"{row.model} {part.name}/{row.trial}" if with_sweep else f"{row.model} {row.trial}"
+def _own_name(row: Row, wide: bool) -> str:
+    """ "gan t0004" or "gan demo/t0004"; outside a sweep "gan gan-001" or "gan runs/gan-001"."""
+    run = row.runs[0]
+    if run.sweep and row.trial:
+        return f"{row.model} {run.sweep.name}/{row.trial}" if wide else f"{row.model} {row.trial}"
+    return f"{row.model} {run.name if wide else run.name.rpartition('/')[2]}"

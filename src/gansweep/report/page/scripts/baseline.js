@@ -36,15 +36,14 @@ function against(board, baseline, score) {
   return found;
 }
 
-// "+1.31 [0.42, 2.20], p = 0.012"
-function words(one) {
+// ["+1.31 worse, p = 0.012", "[0.42, 2.20]"]: the difference, and its interval where it is tested
+function words(one, judged) {
   const { format } = gansweep;
   const sign = one.difference > 0 ? "+" : "";
-  if (!one.error) return `${sign}${format.number(one.difference)}`;
-  const parts = [`${sign}${format.rounded(one.difference, one.error)}`];
-  if (one.interval) parts.push(format.bracketed(...one.interval, one.error));
-  if (one.p !== null) parts.push(format.probability(one.p));
-  return parts.join(" ");
+  const size = `${sign}${one.error ? format.rounded(one.difference, one.error) : format.number(one.difference)}`;
+  const parts = [[size, judged].filter(Boolean).join(" "), format.probability(one.p)];
+  const first = parts.filter(Boolean).join(", ");
+  return one.interval ? [first, format.bracketed(...one.interval, one.error)] : [first];
 }
 
 // "better", "worse" where the difference is significant; "" else

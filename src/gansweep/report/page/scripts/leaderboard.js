@@ -36,22 +36,22 @@ function scoreCell(row, column) {
   const { board } = gansweep;
   const summary = gansweep.scores(row)[column.key];
   if (!summary) return document.createTextNode(format.DASH);
-  const parts = [format.score(summary)];
-  const within = format.interval(summary);
-  if (within) parts.push(make("small", { text: within, title: "95 % interval of the mean" }));
-  const base = state.get("baseline");
-  if (base === row.id) parts.push(make("small", { class: "difference", text: "baseline" }));
+  const base = gansweep.rows.has(state.get("baseline")) ? state.get("baseline") : null;
   const one = base && base !== row.id ? gansweep.baseline.against(board, base, column.key).get(row.id) : null;
-  if (one) {
-    const judged = gansweep.baseline.judgement(one, column.direction);
-    parts.push(make("small", {
-      class: `difference ${judged}`,
-      text: gansweep.baseline.words(one),
-      title: one.untested || (judged ? `significantly ${judged} than the baseline` : "no significant difference"),
-    }));
-    if (judged) parts.push(make("small", { class: `difference ${judged}`, text: judged }));
+  const within = format.interval(summary);
+  if (!one) {
+    return make(
+      "span", {}, format.score(summary),
+      within ? make("small", { text: within, title: "95 % interval of the mean" }) : null,
+      base === row.id ? make("small", { class: "difference", text: "baseline" }) : null,
+    );
   }
-  return make("span", {}, ...parts);
+  const judged = gansweep.baseline.judgement(one, column.direction);
+  const title = one.untested || (judged ? `significantly ${judged} than the baseline` : "no significant difference");
+  return make(
+    "span", { title: within ? `95 % interval of the mean: ${within}` : null }, format.score(summary),
+    ...gansweep.baseline.words(one, judged).map((line) => make("small", { class: `difference ${judged}`, text: line, title })),
+  );
 }
 
 function cellOf(column) {

@@ -30,14 +30,58 @@ function table(protocols) {
   );
 }
 
+// ---- runs and their commands
+
+const MANY = 40;  // runs listed at once
+
+function oneRun(run) {
+  const row = gansweep.rows.get(run.row);
+  const details = make(
+    "details", { class: "one-run" },
+    make("summary", {}, make("span", { class: "model", text: run.name }), " ",
+      make("span", { class: "detail", text: `${row ? row.name : ""}, seed ${run.seed === null ? "unknown" : run.seed}` }), " ",
+      make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status })),
+  );
+  // made when it is opened: a page of 500 runs stays light
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount > 1) return;
+    const lines = [run.reason, run.stopped_by ? `Stopped by ${run.stopped_by}.` : "", run.note, ...run.notes];
+    details.append(
+      ...lines.filter(Boolean).map((line) => make("p", { class: "note", text: line })),
+      run.command ? gansweep.command(run.command) : make("p", { class: "note", text: run.no_command || "The record of this run contains no command." }),
+    );
+  });
+  return details;
+}
+
+function runs() {
+  const chosen = new Set(gansweep.selected());
+  const all = [...gansweep.runs.values()];
+  const ordered = [...all.filter((run) => chosen.has(run.row)), ...all.filter((run) => !chosen.has(run.row))];
+  const place = make("div");
+  const show = (count) => place.replaceChildren(
+    ...ordered.slice(0, count).map(oneRun),
+    ...(ordered.length > count ? [make("button", { type: "button", text: `Show all ${ordered.length} runs`, onclick: () => show(ordered.length) })] : []),
+  );
+  show(MANY);
+  return place;
+}
+
 gansweep.section({
   id: "protocols",
   title: "Protocols and commands",
+  keys: ["selected", "baseline"],
   mount(element, board) {
     const protocols = board.sections.protocols;
+    this.list = make("div", {}, runs());
     element.append(
       make("p", { class: "reading", text: "How each score was measured. Two numbers can be compared only if all of this agrees." }),
       ...[common(protocols), table(protocols)].filter(Boolean),
+      make("h3", { text: "Every run, with the command that repeats it" }),
+      this.list,
     );
+  },
+  update() {
+    this.list.replaceChildren(runs());
   },
 });

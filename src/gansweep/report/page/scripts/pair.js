@@ -1,0 +1,195 @@
+// Two runs beside each other: what differs in their settings and surroundings, scores, curves.
+
+const { make, state, format } = gansweep;
+const FOLDED = 8;  // settings of one part of the configuration above which it is folded
+const CURVES = 4;
+
+// The two runs that are compared: those chosen, else the first runs of the first two selected rows.
+gansweep.pair = () => {
+  const chosen = (state.get("pair") || []).filter((id) => gansweep.runs.has(id));
+  const ids = gansweep.selected().map((id) => gansweep.rows.get(id)).filter(Boolean)
+    .flatMap((row, place) => (place < 2 || gansweep.selected().length < 2 ? [row.counted[0] || row.runs[0], row.counted[1]] : []));
+  const first = gansweep.selected().map((id) => gansweep.rows.get(id)).filter(Boolean).map((row) => row.counted[0] || row.runs[0]);
+  const all = [...chosen, ...first, ...ids, ...gansweep.runs.keys()].filter(Boolean);
+  return [...new Set(all)].slice(0, 2);
+};
+
+const nameOf = (run) => (gansweep.rows.get(run.row) || { name: "" }).name;
+
+function chooser(run, place, label) {
+  const groups = gansweep.board.rows.map((row) => make(
+    "optgroup", { label: row.name },
+    row.runs.map((id) => gansweep.runs.get(id)).filter(Boolean).map((one) => make("option", {
+      value: one.id, selected: one.id === run.id, text: `${one.name}, seed ${one.seed === null ? "unknown" : one.seed}`,
+    })),
+  ));
+  const select = make("select", {
+    onchange: () => {
+      const pair = gansweep.pair();
+      pair[place] = select.value;
+      state.set({ pair });
+    },
+  }, groups);
+  return make("label", { class: "field" }, make("span", { text: label }), select);
+}
+
+// [{key, values: [of a, of b]}] of what differs; undefined where a run has no such key
+function differences(table, a, b) {
+  const [own, other] = [table.runs[a.id], table.runs[b.id]];
+  return table.keys.map((key, place) => ({
+    key,
+    values: [own, other].map((indices) => (indices[place] < 0 ? undefined : table.values[place][indices[place]])),
+  })).filter((_, place) => own[place] !== other[place]);
+}
+
+const said = (value) => (value === undefined ? format.DASH : format.setting(value));
+
+function versus(lines, caption, a, b) {
+  return make(
+    "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    make(
+      "table", { class: "narrow versus" },
+      make("caption", { class: "unseen", text: caption }),
+      make("thead", {}, make("tr", {}, ["", a.name, b.name].map((head) => (head ? make("th", { scope: "col", text: head }) : make("td"))))),
+      make("tbody", {}, lines.map(({ key, values }) => make(
+        "tr", {}, make("th", { scope: "row", text: key.replaceAll("_", "_\u200b").replaceAll(".", ".\u200b") }),
+        values.map((value) => make("td", { text: said(value) })),
+      ))),
+    ),
+  );
+}
+
+// the parts of the configuration, each folded where it is long
+function folded(found, a, b, what) {
+  const parts = new Map();
+  for (const line of found) {
+    const part = line.key.includes(".") ? line.key.split(".")[0] : "";
+    parts.set(part, [...(parts.get(part) || []), line]);
+  }
+  return [...parts].map(([part, lines]) => {
+    const table = versus(lines, `${what}${part ? ` of ${part}` : ""} that differ`, a, b);
+    if (!part && lines.length <= FOLDED) return table;
+    return make(
+      "details", { open: lines.length <= FOLDED },
+      make("summary", { text: `${part || "the run"}: ${format.plural(lines.length, "difference")}` }), table,
+    );
+  });
+}
+
+function settings(a, b) {
+  const { configurations, environments } = gansweep.board;
+  const found = differences(configurations, a, b);
+  const around = differences(environments, a, b);
+  const alike = Object.keys(configurations.common).length + configurations.keys.length - found.length;
+  return [
+    make("h3", { text: "Settings" }),
+    ...(found.length ? folded(found, a, b, "Settings") : [make("p", { text: "Their settings do not differ." })]),
+    make("p", { class: "note", text: `${format.plural(alike, "setting")} alike or in neither. What only tests and searches read is left out.` }),
+    make("h3", { text: "Environment and versions" }),
+    ...(around.length ? [versus(around, "Environment that differs", a, b)] : [make("p", { text: "As far as their records tell, both ran with the same versions, on the same hardware." })]),
+  ];
+}
+
+function scores(a, b) {
+  const { board } = gansweep;
+  const value = (run, key) => ((run[board.at] || {})[key] || {}).value ?? null;
+  const known = board.columns.filter((column) => column.kind === "score" && value(a, column.key) !== null && value(b, column.key) !== null);
+  if (!known.length) return [make("p", { text: "They have no score in common." })];
+  const lines = known.map((column) => {
+    const [x, y] = [value(a, column.key), value(b, column.key)];
+    const better = !column.direction || x === y ? "" : (y < x) === (column.direction === "minimize") ? "better" : "worse";
+    return make(
+      "tr", {}, make("th", { scope: "row", text: column.key.replaceAll("_", "_\u200b") }),
+      make("td", { class: "num", text: format.number(x) }), make("td", { class: "num", text: format.number(y) }),
+      make("td", { class: "num", text: `${y > x ? "+" : ""}${format.number(y - x)}` }), make("td", { text: better }),
+    );
+  });
+  return [
+    make("h3", { text: "Scores" }),
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of the two runs" }, make(
+      "table", { class: "narrow" },
+      make("thead", {}, make("tr", {}, ["score", a.name, b.name, "difference", "the second is"].map((head) => make("th", { scope: "col", class: head === "score" ? null : "num", text: head })))),
+      make("tbody", {}, lines),
+    )),
+    make("p", { class: "note", text: "One run against one: a difference may be chance. The leaderboard tests configurations over their seeds." }),
+  ];
+}
+
+// ---- curves of both in one figure
+
+let cards = [];
+
+async function overlay(card, column) {
+  const pair = gansweep.pair().map((id) => gansweep.runs.get(id));
+  const axis = state.get("axis");
+  const found = await Promise.all(pair.map((run) => gansweep.curve(run.id, column)));
+  if (found.some((one) => !one || !one.y.length)) return null;
+  const { plain, colour } = gansweep.figures;
+  const data = found.map((one, place) => ({
+    type: "scatter", mode: one.y.length < 30 ? "lines+markers" : "lines",
+    x: one.x[axis] || one.x.kimg, y: one.y, name: plain(pair[place].name),
+    line: { color: [colour("--accent"), "#D55E00"][place], width: 2, dash: ["solid", "dash"][place] },
+    marker: { size: 4 }, showlegend: true,
+  }));
+  const all = found.flatMap((one) => one.y).filter(Number.isFinite);
+  const positive = all.length > 0 && Math.min(...all) > 0;
+  const log = state.get("logy") ?? (positive && Math.max(...all) / Math.min(...all) > 15);
+  return {
+    data,
+    layout: {
+      xaxis: { title: { text: axis === "hours" && found.every((one) => one.x.hours) ? "hours" : axis } },
+      yaxis: { type: log && positive ? "log" : "linear" },
+      hovermode: "x unified", showlegend: true, legend: { orientation: "h", y: 1.15 },
+    },
+    alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${found.map((one) => format.number(one.y.at(-1))).join(" and ")}.`,
+    table: () => ({
+      columns: ["run", "kimg", column],
+      rows: found.flatMap((one, place) => one.y.map((y, index) => [pair[place].name, one.x.kimg[index], y])),
+    }),
+  };
+}
+
+function curves(element, a, b) {
+  if (!gansweep.figures) return;
+  const common = gansweep.columns(a.id).filter((column) => gansweep.columns(b.id).includes(column));
+  const { board } = gansweep;
+  const ranked = [board.metric, ...board.columns.filter((one) => one.kind === "score").map((one) => one.key), ...common.filter((one) => one.startsWith("loss/"))];
+  const losses = common.filter((one) => one.startsWith("loss/"));
+  const shown = [...new Set([...(state.get("scores") || []), board.metric, ...losses, ...ranked])].filter((one) => common.includes(one)).slice(0, CURVES);
+  for (const card of cards) card.remove();
+  cards = shown.map((column) => new gansweep.figures.Card({ title: column, height: 240, compute: (card) => overlay(card, column) }));
+  element.append(make("h3", { text: "Curves" }), make("div", { class: "figures" }, cards.map((card) => card.element)));
+}
+
+function draw(element) {
+  const [a, b] = gansweep.pair().map((id) => gansweep.runs.get(id));
+  element.replaceChildren(
+    make("div", { class: "controls" }, chooser(a, 0, "First"), chooser(b, 1, "Second"),
+      make("button", { type: "button", text: "Swap", onclick: () => state.set({ pair: [b.id, a.id] }) }),
+      make("button", {
+        type: "button", text: "Draw both in all figures",
+        onclick: () => state.set({ selected: [...new Set([a.row, b.row])], pair: [a.id, b.id] }),
+      })),
+    make("p", { class: "reading", text: `${a.name} is of ${nameOf(a)}; ${b.name} is of ${nameOf(b)}.` }),
+    ...scores(a, b),
+  );
+  curves(element, a, b);
+  element.append(...settings(a, b));
+}
+
+let place = null;
+
+gansweep.section({
+  id: "pair",
+  title: "Two runs",
+  keys: ["pair", "selected", "baseline", "axis", "logy"],
+  shows: (board) => board.runs.length > 1,
+  mount(element) {
+    place = make("div");
+    element.append(place);
+    draw(place);
+  },
+  update() {
+    draw(place);
+  },
+});
