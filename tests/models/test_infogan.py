@@ -19,7 +19,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
 from gansweep.layers import conditional, dcgan, mlp
-from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models import adversarial
 from gansweep.models.acgan import ACGAN
 from gansweep.models.draws import Draws

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Width
 from gansweep.layers import mlp
-from gansweep.layers.autoencoder import Codes
+from gansweep.layers.heads import Codes
 from gansweep.layers.spatial import stages
 
 
@@ -83,12 +83,8 @@ class Discriminator(nn.Module):
         self.encoder = Encoder(sample_shape, n_codes, width=width)
         self.decoder = Generator(sample_shape, n_codes, width=width)
 
-    def remake(self, samples: Tensor) -> Tensor:
-        """AE(v), of the shape of v."""
-        return self.decoder(self.encoder(samples))
-
     def forward(self, samples: Tensor) -> Tensor:
-        return (samples - self.remake(samples)).abs().flatten(1).mean(1)
+        return (samples - self.decoder(self.encoder(samples))).abs().flatten(1).mean(1)
 
 
 class PointsDiscriminator(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Width
-from gansweep.layers.autoencoder import Codes
+from gansweep.layers.heads import Codes
 
 
 class Discriminator(nn.Module):

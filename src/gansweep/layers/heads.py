@@ -1,7 +1,7 @@
-"""What a discriminator makes of the features of a sample: the last step to its score.
+"""What a discriminator makes of the features of a sample: its score, class, or code.
 
 A head is built as head(n_features, n_classes) and called as head(features, labels): features
-(N, n_features), labels (N,) int64 or None, to scores (N,), unbounded.
+(N, n_features), labels (N,) int64 or None, to scores (N,), unbounded, if it says nothing else.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gansweep.errors import UserError
 
 Head = Callable[[int, int | None], nn.Module]
+LEAK = 0.2
 
 
 class Linear(nn.Linear):
@@ -21,6 +22,54 @@ class Linear(nn.Linear):
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward(features).squeeze(1)
+
+
+class ClassLogits(nn.Linear):
+    """(N, n_features) -> (N, n_classes): one linear score for each class."""
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(features)
+
+
+class Codes(ClassLogits):
+    """(N, n_features) -> (N, n_outputs): an encoder's code, unbounded."""
+
+    def __init__(self, n_features: int, n_classes: int | None = None, *, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs)
+
+
+class Auxiliary(Linear):
+    """The score of Linear, and beside it `auxiliary`: (N, n_features) -> (N, n_outputs).
+
+    These are a sample's class, or the code from which it was made.
+    hidden: width of a layer between the features and those outputs; None for none.
+    Source: Odena et al. 2017, arXiv:1610.09585, Section 3; Chen et al. 2016, arXiv:1606.03657,
+        Section 4, whose Q shares all of D's layers but the last.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int | None = None,
+        *,
+        n_outputs: int,
+        hidden: int | None = None,
+    ) -> None:
+        super().__init__(n_features, n_classes)
+        self.auxiliary: nn.Module = (
+            nn.Linear(n_features, n_outputs)
+            if hidden is None
+            else nn.Sequential(
+                nn.Linear(n_features, hidden), nn.LeakyReLU(LEAK), nn.Linear(hidden, n_outputs)
+            )
+        )
+
+
+def auxiliary_outputs(discriminator: nn.Module, samples: Tensor) -> Tensor:
+    """(N, n_outputs) of a discriminator that ends in an `Auxiliary` head."""
+    features: Tensor = discriminator.features(samples)  # type: ignore[operator]
+    outputs: Tensor = discriminator.output.auxiliary(features)  # type: ignore[union-attr, operator]
+    return outputs
 
 
 class Projection(nn.Module):

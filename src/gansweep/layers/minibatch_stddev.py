@@ -26,7 +26,6 @@ class MinibatchStddev(nn.Module):
         self.group = group
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Raises: UserError where N is no multiple of the group."""
         n, channels, height, width = maps.shape
         self.check(n)
         grouped = maps.reshape(-1, self.group, channels, height, width)
@@ -35,13 +34,11 @@ class MinibatchStddev(nn.Module):
         return torch.cat([maps, spread.reshape(n, 1, 1, 1).expand(n, 1, height, width)], 1)
 
     def check(self, n: int) -> None:
+        """Raises: UserError where n samples cannot be cut into groups."""
         if n % self.group:
+            whole = -(-n // self.group) * self.group
             raise UserError(
                 f"{n} samples cannot be cut into groups of {self.group}, as minibatch standard "
-                f"deviation needs. Use batch_size={self.padded(n)} (times the devices, times "
+                f"deviation needs. Use batch_size={whole} (times the devices, times "
                 f"accumulate), or model.discriminator.group={math.gcd(n, self.group)}."
             )
-
-    def padded(self, n: int) -> int:
-        """The smallest multiple of the group that is not below n."""
-        return -(-n // self.group) * self.group

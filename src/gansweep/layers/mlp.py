@@ -6,20 +6,19 @@ layers of 128 rectifiers is the usual one for two-dimensional mixtures.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Hidden, Width
-from gansweep.errors import UserError, nearest
 from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
 
 MAXOUT_PIECES = 5  # of Goodfellow et al. 2014 on MNIST
 Initialize = Callable[[Tensor], object]  # of torch.nn.init, in place
 Activation = Literal["relu", "leaky_relu", "tanh", "maxout"]
-ACTIVATIONS = ("relu", "leaky_relu", "tanh", "maxout")
 
 
 class Maxout(nn.Module):
@@ -29,20 +28,12 @@ class Maxout(nn.Module):
         return features.unflatten(1, (-1, MAXOUT_PIECES)).amax(dim=2)
 
 
-def activation_layer(name: str) -> nn.Module:
-    """The module of one of `ACTIVATIONS`. Raises: UserError for another name."""
-    if name == "relu":
-        return nn.ReLU()
-    if name == "leaky_relu":
-        return nn.LeakyReLU(0.2)
-    if name == "tanh":
-        return nn.Tanh()
-    if name == "maxout":
-        return Maxout()
-    raise UserError(
-        f"activation={name} is none of the fully connected networks'."
-        f"{nearest(name, ACTIVATIONS)} Use one of {', '.join(ACTIVATIONS)}."
-    )
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "tanh": nn.Tanh,
+    "maxout": Maxout,
+}
 
 
 def _hidden_layers(
@@ -51,9 +42,11 @@ def _hidden_layers(
     layers: list[nn.Module] = []
     n_features = width * MAXOUT_PIECES if activation == "maxout" else width
     for _ in range(depth):
-        layers.append(nn.Linear(n_inputs, n_features, bias=norm == "none"))
-        layers.append(normalization(norm, n_features, spatial=False))
-        layers.append(activation_layer(activation))
+        layers += [
+            nn.Linear(n_inputs, n_features, bias=norm == "none"),
+            normalization(norm, n_features, spatial=False),
+            ACTIVATIONS[activation](),
+        ]
         n_inputs = width
     return nn.Sequential(*layers)
 

@@ -41,6 +41,16 @@ class NormalizedLinear(nn.Module):
         return F.linear(features, self.scale * F.normalize(self.weight, dim=1), self.bias)
 
 
+class NormalizedClassLogits(NormalizedLinear):
+    """A head with weight normalisation: (N, n_features) -> (N, n_classes), one for each class."""
+
+    def __init__(self, n_features: int, n_classes: int) -> None:
+        super().__init__(n_features, n_classes, learn_scale=True)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(features)
+
+
 class Generator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1], or (N, D) points, unbounded."""
 

@@ -5,10 +5,9 @@ from typing import Literal
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError
 
 NormName = Literal["batch", "layer", "instance", "none"]
-KINDS = ("batch", "layer", "instance", "none")
 
 
 def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Module:
@@ -22,14 +21,14 @@ def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Modul
         return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
     if kind == "layer":
         return nn.GroupNorm(1, channels)
-    if kind == "instance" and spatial:
-        return nn.InstanceNorm2d(channels)
     if kind == "none":
         return nn.Identity()
-    raise UserError(
-        f"norm={kind} is not a normalisation of these networks.{nearest(kind, KINDS)} "
-        f"Use norm=batch, norm=layer or norm=none, or norm=instance for feature maps."
-    )
+    if not spatial:
+        raise UserError(
+            "norm=instance normalises feature maps, and this network has none. Use norm=batch, "
+            "norm=layer or norm=none."
+        )
+    return nn.InstanceNorm2d(channels)
 
 
 def normalize_weights(network: nn.Module) -> None:

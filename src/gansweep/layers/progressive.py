@@ -8,6 +8,7 @@ Channels: `width` up to 32x32, halved at each doubling beyond (512 in the paper)
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -120,11 +121,9 @@ class Generator(_Grown):
         widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]
         # the gain: each of the 16 pixels is one output of the layer
         first = equalized.Linear(latent_dim, widths[0] * START_SIDE**2, gain=GAIN / 4)
-        start = nn.Sequential(first, nn.Unflatten(1, (widths[0], START_SIDE, START_SIDE)))
-        self.start = start
+        self.start = nn.Sequential(first, nn.Unflatten(1, (widths[0], START_SIDE, START_SIDE)))
         self.blocks = nn.ModuleList([_GeneratorBlock(widths[0], widths[0], 1)])
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
-            self.blocks.append(_GeneratorBlock(n_in, n_out, 2))
+        self.blocks.extend(_GeneratorBlock(*pair, 2) for pair in pairwise(widths))
         channels = sample_shape[0]
         self.colours = nn.ModuleList(equalized.Conv2d(n, channels, 1, gain=1.0) for n in widths)
 
@@ -145,8 +144,7 @@ class _GeneratorBlock(nn.Module):
     def __init__(self, n_in: int, n_out: int, depth: int) -> None:
         super().__init__()
         widths = [n_in] + [n_out] * depth
-        pairs = zip(widths, widths[1:], strict=False)
-        self.convolutions = nn.ModuleList(equalized.Conv2d(a, b, 3) for a, b in pairs)
+        self.convolutions = nn.ModuleList(equalized.Conv2d(a, b, 3) for a, b in pairwise(widths))
 
     def forward(self, maps: Tensor) -> Tensor:
         for convolution in self.convolutions:
@@ -166,7 +164,7 @@ class Discriminator(_Grown):
         widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]
         self.spread = MinibatchStddev(group)
         self.blocks = nn.ModuleList([equalized.Conv2d(widths[0] + 1, widths[0], 3)])
-        for n_out, n_in in zip(widths, widths[1:], strict=False):
+        for n_out, n_in in pairwise(widths):
             self.blocks.append(_DiscriminatorBlock(n_in, n_out))
         self.colours = nn.ModuleList(equalized.Conv2d(sample_shape[0], n, 1) for n in widths)
         self.n_features = width

@@ -37,12 +37,6 @@ def _convolution(
     return layer
 
 
-def _linear(n_in: int, n_out: int) -> nn.Linear:
-    layer = nn.Linear(n_in, n_out)
-    _initialize(layer)
-    return layer
-
-
 def _initialize(layer: nn.Linear) -> None:
     nn.init.normal_(layer.weight, 0.0, 1 / math.sqrt(layer.in_features))
     if layer.bias is not None:
@@ -103,7 +97,8 @@ class Generator(nn.Module):
         widths = [channels_at(base << level, width) for level in range(doublings + 1)]
         n_blocks = blocks * len(widths)
         self.basis = nn.Parameter(torch.randn(widths[0], base, base))
-        self.modulation = _linear(latent_dim, widths[0])
+        self.modulation = nn.Linear(latent_dim, widths[0])
+        _initialize(self.modulation)
         layers: list[nn.Module] = [Bottleneck(widths[0], n_blocks) for _ in range(blocks)]
         for n_in, n_out in zip(widths, widths[1:], strict=False):
             layers.append(Double(n_in, n_out))
@@ -119,8 +114,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """(N, C, H, W), and labels for some heads -> (N,) unbounded scores.
 
-    width: channels up to 32x32.
-    blocks: bottlenecks at each map size.
+    width: channels up to 32x32.   blocks: bottlenecks at each map size.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ times (the generators), or halve the image k times down to it (the discriminator
 """
 
 import math
+from bisect import bisect_left
 
 from gansweep.errors import UserError
 
@@ -33,10 +34,12 @@ def stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
     height, width = sample_shape[1:]
     if height != width or height not in SIDES:
         size = f"{height}" if height == width else f"{height}x{width}"
+        at = bisect_left(SIDES, max(height, width))
+        near = SIDES[max(0, at - 1) : at + 1]
         raise UserError(
             f"image size {size} no convolutional network supports: images must be square with "
             f"a side of b*2^k pixels, b from 4 to 7, from {SMALLEST_SIDE} to {LARGEST_SIDE}. "
-            f"Use data.image_size={_nearest_sides(max(height, width))}, or model=gan, whose "
+            f"Use data.image_size={' or '.join(map(str, near))}, or model=gan, whose "
             f"fully connected networks take any size."
         )
     doublings = next(k for k in range(1, 6) if height >> k in BASE_SIDES)
@@ -50,9 +53,3 @@ def channels_at(side: int, width: int) -> int:
     Huang et al. 2024; both keep their CIFAR-10 networks at one width.
     """
     return max(1, width >> max(0, math.ceil(math.log2(side / FULL_WIDTH_SIDE))))
-
-
-def _nearest_sides(side: int) -> str:
-    below = [s for s in SIDES if s < side][-1:]
-    above = [s for s in SIDES if s >= side][:1]
-    return " or ".join(str(s) for s in below + above)

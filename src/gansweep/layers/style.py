@@ -10,6 +10,7 @@ convolution, with which the filter commutes inside the border; no truncation of 
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -116,16 +117,13 @@ class Synthesis(nn.Module):
         self.n_styles = 2 * (self.top + 1)
         sides = [START_SIDE << (k + 1) // 2 for k in range(self.n_styles - 1)]
         self.noise_sizes = [side * side for side in sides]
+        self.noise_numbers = sum(self.noise_sizes)
         self.constant = nn.Parameter(torch.randn(1, widths[0], START_SIDE, START_SIDE))
         layers = [_StyledLayer(widths[0], widths[0], n_style)]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [_StyledLayer(n_in, n_out, n_style), _StyledLayer(n_out, n_out, n_style)]
         self.layers = nn.ModuleList(layers)
         self.colours = nn.ModuleList(_ToColours(n, sample_shape[0], n_style) for n in widths)
-
-    @property
-    def noise_numbers(self) -> int:
-        return sum(self.noise_sizes)
 
     def forward(self, w: Tensor, noise: Tensor) -> Tensor:
         """Each level doubles the side, and adds its colours to those of the levels below it."""
@@ -226,8 +224,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = _widths(top_level(sample_shape), width)[::-1]
         self.start = equalized.Conv2d(sample_shape[0], widths[0], 1, gain=1.0)
-        pairs = zip(widths, widths[1:], strict=False)
-        self.blocks = nn.Sequential(*[_ResidualBlock(n_in, n_out) for n_in, n_out in pairs])
+        self.blocks = nn.Sequential(*[_ResidualBlock(*pair) for pair in pairwise(widths)])
         self.spread = MinibatchStddev(group)
         self.n_features = widths[-1]
         self.last = equalized.Conv2d(widths[-1] + 1, widths[-1], 3, gain=1.0)

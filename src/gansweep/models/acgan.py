@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import PlayerLoss

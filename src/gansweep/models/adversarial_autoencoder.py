@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
-from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import WithPrior
+from gansweep.models.autoencoder import Coder, WithPrior
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import PlayerLoss, Scores
 from gansweep.terms.clock import Clock

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Count, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.layers.autoencoder import Coder, Codes
+from gansweep.layers.heads import Codes
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
@@ -51,6 +51,15 @@ def cross_entropy(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 ERRORS: dict[str, Error] = {"mse": squared_error, "bce": cross_entropy, "l1": absolute_error}
+
+
+class Coder(nn.Module):
+    """encoder: samples -> (N, L) codes.   decoder: (N, L) codes -> samples of the data's shape."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
 
 
 class Coding(Adversarial):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from gansweep.config.ranges import Count, Range, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.layers.auxiliary import Auxiliary, auxiliary_outputs
+from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN

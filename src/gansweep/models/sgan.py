@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from gansweep.config.ranges import Count, Weight
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.layers.class_logits import ClassLogits, NormalizedClassLogits
+from gansweep.layers.heads import ClassLogits
+from gansweep.layers.noisy import NormalizedClassLogits
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
-from gansweep.layers.autoencoder import Coder
-from gansweep.models.autoencoder import Reconstruction, WithPrior
+from gansweep.models.autoencoder import Coder, Reconstruction, WithPrior
 from gansweep.models.player_loss import PlayerLoss
 from gansweep.terms.clock import Clock
 
