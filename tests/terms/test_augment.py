@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansweep.errors import UserError
 from gansweep.terms.augment import (
     ADA,
     Augmentation,
@@ -146,15 +145,9 @@ def test_each_sample_is_changed_by_its_own_draw_alone() -> None:
 
 
 def test_what_augmentation_cannot_change_is_refused() -> None:
-    with pytest.raises(UserError, match="none of DiffAugment's.*translation"):
-        DiffAugment(policy=["translate"])
     points, pairs = (SimpleNamespace(sample_shape=shape) for shape in ((2,), (2, 8, 8)))
     assert "Use model.augment=null" in DiffAugment(policy=ALL).misfit(points)  # type: ignore[arg-type]
     assert "1 or 3 channels" in ADA().misfit(pairs)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="target=2"):
-        ADA(target=2)
-    with pytest.raises(UserError, match="kimg above 0"):
-        ADA(kimg=0)
 
 
 # ADA's changes

@@ -44,8 +44,9 @@ class Joined(nn.Module):
         self.labels = {name: name for name in own}
         self.labels |= {name: f"penalty/{name}" for name in penalties}
         self.labels |= {name: f"term/{name}" for name in free}
-        learning = {n: term for n, term in self.by_name.items() if isinstance(term, nn.Module)}
-        self.learning = nn.ModuleDict(learning)
+        self.learning = nn.ModuleDict(
+            {name: term for name, term in self.by_name.items() if isinstance(term, nn.Module)}
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name
@@ -71,11 +72,7 @@ class Joined(nn.Module):
 
     def acting_on(self, *hooks: str) -> dict[str, Term]:
         """The terms that override one of these hooks, by their names."""
-        return {
-            name: term
-            for name, term in self.by_name.items()
-            if any(term.acts_on(hook) for hook in hooks)
-        }
+        return {name: t for name, t in self.by_name.items() if any(map(t.acts_on, hooks))}
 
     def refuse_misfits(self, game: TwoPlayers) -> None:
         """Raises: UserError for a term that cannot join the game."""

@@ -1,9 +1,8 @@
 """The two-player losses, as functions of the discriminator's scores.
 
 Scores are (N,) and unbounded; D(x) = sigmoid(score) where `kind` is "logit". Every loss is a mean
-over the batch and is minimised by the player whose name its method bears. What else others need
-to know of a loss, it declares (see Loss): the game refuses by it what does not fit, the record
-keeps it, and the doctor reads it there.
+over the batch and is minimised by the player whose name its method has. A loss declares what else
+others need to know of it (see Loss): the game, the record, and the doctor, which reads the record.
 """
 
 import math

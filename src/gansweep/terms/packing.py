@@ -14,8 +14,6 @@ class Packing(Term):
     """The discriminator is shown `size` neighbours of a batch as one sample."""
 
     def __init__(self, size: int) -> None:
-        if size < 1:
-            raise UserError(f"model.packing={size} counts samples: use 1 for no packing.")
         self.size = size
 
     def misfit(self, game: TwoPlayers) -> str:

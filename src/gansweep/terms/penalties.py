@@ -1,7 +1,7 @@
 """What holds the discriminator: penalties on its gradient, consistency and scores; weight clipping.
 
-A penalty is called as penalty(discriminator, real, fake, draw) and returns an unweighted scalar;
-the discriminator's loss adds weight * penalty. It is a term (see term.py): `noise(real)` says which
+A penalty is called as penalty(judge, real, fake, draw) and returns an unweighted scalar; the
+discriminator's loss adds weight * penalty. It is a term (see term.py): `noise(real)` says which
 random tensors it needs, and the caller draws them, so that a penalty itself is a pure function.
 
 real, fake: (N, C, H, W) or (N, D). The computation leaves autocast and keeps the dtype of `real`;
@@ -18,16 +18,16 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Decay, Positive, Weight
 from gansweep.terms.augment import mirrored, reach_of, shifted, shifts
-from gansweep.terms.term import Judged, Noise, Step, Term
+from gansweep.terms.term import Draw, Judged, Noise, Step, Term
 
-Discriminator = Callable[[Tensor], Tensor]
+Discriminator = Callable[[Tensor], Tensor]  # samples -> (N,) scores
 
 
-def _input_gradients(discriminator: Discriminator, points: Tensor) -> Tensor:
+def _input_gradients(judge: Discriminator, points: Tensor) -> Tensor:
     """Gradient of each sample's score, flattened: (N, features), differentiable once more."""
     points = points.detach().requires_grad_(True)
     with torch.autocast(device_type=points.device.type, enabled=False):
-        scores = discriminator(points)
+        scores = judge(points)
         (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
     return gradients.flatten(1)
 
@@ -52,9 +52,7 @@ class Penalty(Term, ABC):
         return self(step.judge, step.real, step.fake, step.draw)
 
     @abstractmethod
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         """The penalty of one batch.   Returns: scalar, unweighted."""
 
 
@@ -68,11 +66,9 @@ class GradientPenalty(Penalty):
     def noise(self, real: Tensor) -> Noise:
         return {"epsilon": ("uniform", _per_sample(real))}
 
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         between = torch.lerp(fake.detach().to(real.dtype), real, draw["epsilon"].to(real))
-        return _squared_distance_from(1.0, _input_gradients(discriminator, between))
+        return _squared_distance_from(1.0, _input_gradients(judge, between))
 
 
 class DRAGAN(Penalty):
@@ -87,17 +83,13 @@ class DRAGAN(Penalty):
     """
 
     def noise(self, real: Tensor) -> Noise:
-        return {
-            "perturbation": ("uniform", tuple(real.shape)),
-            "alpha": ("uniform", _per_sample(real)),
-        }
+        shape = tuple(real.shape)
+        return {"perturbation": ("uniform", shape), "alpha": ("uniform", _per_sample(real))}
 
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         spread = 0.5 * real.std(correction=0)
         shift = draw["alpha"].to(real) * spread * draw["perturbation"].to(real)
-        return _squared_distance_from(1.0, _input_gradients(discriminator, real + shift))
+        return _squared_distance_from(1.0, _input_gradients(judge, real + shift))
 
 
 class R1(Penalty):
@@ -106,10 +98,8 @@ class R1(Penalty):
     Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 9.
     """
 
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
-        return 0.5 * _input_gradients(discriminator, real).square().sum(1).mean()
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        return 0.5 * _input_gradients(judge, real).square().sum(1).mean()
 
 
 class R2(Penalty):
@@ -118,10 +108,8 @@ class R2(Penalty):
     Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 10.
     """
 
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
-        gradients = _input_gradients(discriminator, fake.to(real.dtype))
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        gradients = _input_gradients(judge, fake.to(real.dtype))
         return 0.5 * gradients.square().sum(1).mean()
 
 
@@ -148,14 +136,12 @@ class Consistency(Penalty):
     def noise(self, real: Tensor) -> Noise:
         return {"shift": ("uniform", (len(real), 2)), "flip": ("uniform", (len(real),))}
 
-    def __call__(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, draw: Mapping[str, Tensor]
-    ) -> Tensor:
+    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         samples = real if self.of == "real" else fake.detach()
         changed = shifted(samples, shifts(draw["shift"], reach_of(samples)), reflect=True)
         if self.flip:
             changed = mirrored(changed, draw["flip"] < 0.5)
-        return (discriminator(samples) - discriminator(changed)).square().mean()
+        return (judge(samples) - judge(changed)).square().mean()
 
 
 class LeCam(Term, nn.Module):
