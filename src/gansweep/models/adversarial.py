@@ -1,9 +1,8 @@
 """What every training procedure shares: the turns of a game, its optimizers, its state.
 
-Manual optimization: whose turn it is, gradients over several processes, accumulation, clipping,
-what the memory becomes, the moving average of the generator, schedules, and the record of the
-losses, which is kept on the device and read only when someone asks. What a procedure writes of its
-own is the `Contract` (contract.py).
+Manual optimization, gradients over several processes, accumulation, clipping, memory, moving
+averages, schedules, and the recent losses, which stay on the device until someone asks for them.
+The members that each procedure writes itself are in contract.py.
 """
 
 from collections import defaultdict, deque
@@ -36,8 +35,8 @@ class Adversarial(Contract):
     accumulate: slices into which a batch is cut so that it fits into memory.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
     ema_kimg: half-life of the makers' moving averages in thousands of images; None for none.
-    judged_by: the held-out scores, the first that is measured, by which runs are ranked; empty
-        for the quality of new samples.
+    judged_by: held-out scores, of which the first that is measured ranks the runs; empty: the
+        quality of new samples does.
     lr_schedule: (kimg, budget_kimg) -> factor of every learning rate; None for constant rates.
     """
 
@@ -108,12 +107,10 @@ class Adversarial(Contract):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One turn of the game on a batch: draw, make, then each player whose turn it is moves.
 
-        Without accumulation all losses of the step share one set of fakes; a later player sees them
-        as they were made before the first one moved.
+        Without accumulation all losses share one set of fakes, made before the first player moves.
         """
         assert self.draws is not None
-        if self.lr_schedule is not None:
-            self._set_learning_rates()
+        self._set_learning_rates()
         clock = self.clock
         drawn = self.draw(self.draws, batch, clock)
         moving = self.turn()
@@ -194,7 +191,8 @@ class Adversarial(Contract):
                 buffers[key].copy_(content)
 
     def _set_learning_rates(self) -> None:
-        assert self.lr_schedule is not None
+        if self.lr_schedule is None:
+            return
         factor = self.lr_schedule(self.images_seen / 1000, self.budget_kimg)
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
@@ -204,9 +202,7 @@ class Adversarial(Contract):
         first = next(iter(self.players))
         for player in moved:
             since = images if player == first else images * self.n_critic
-            self._averages.follow(
-                player, self.players[player], images=since, images_seen=self.images_seen
-            )
+            self._averages.follow(player, self.players[player], since, self.images_seen)
 
     def sampler(self, player: str = "generator") -> nn.Module:
         """The network to sample with: the moving average, or the player itself without one."""
@@ -265,10 +261,9 @@ class Adversarial(Contract):
         self.steps = state["steps"]
 
     def load_optimizers(self, state: Mapping[str, Any]) -> None:
-        """Optimizer moments, the noise stream and the means begun; once the optimizers exist.
+        """Optimizer moments, the noise stream and the recent losses; once the optimizers exist.
 
-        Their settings (lr, betas, ...) stay those of the configuration, which a population's
-        member may have changed since the checkpoint.
+        Their settings (lr, betas, ...) stay those of the configuration: a population may change it.
         """
         for name, optimizer in self._optimizers.items():
             configured = ("initial_lr", *optimizer.defaults)

@@ -20,15 +20,14 @@ class AdversarialAutoencoder(WithPrior):
 
     In the order of their moves: the discriminator; the decoder, which makes the sample of its code
     again; the encoder, which helps it and deceives the discriminator. The paper's encoder moves
-    twice, for one and for the other (Section 2); here it moves once, along the sum (ours).
+    once for each aim (Section 2); here it moves once, along the sum (ours).
 
     discriminator: a callable that builds the network for points of `latent_dim` coordinates.
     loss: between the discriminator, to whom draws of the prior are the real ones, and the encoder.
     adversarial_weight: of deceiving the discriminator, in the encoder's loss.
 
-    `Scores` speak of the data as everywhere: `real` are those of codes, `fake` those of the
-    prior's draws, both the negative of what the discriminator says, so that a logit says how
-    surely a code is one of data. Where both are 1/2 the codes follow the prior.
+    In `Scores` `real` are those of codes and `fake` those of the prior's draws, both negated, so
+    that a logit says how surely a code is one of data. If both are 1/2, codes follow the prior.
     """
 
     def __init__(
@@ -63,11 +62,10 @@ class AdversarialAutoencoder(WithPrior):
     def player_loss(
         self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        if player == "discriminator":
-            return self.discriminator_loss(batch, drawn)
         if player == "decoder":
             return PlayerLoss(self.error(fakes, batch.images).mean())
-        return self.encoder_loss(batch, drawn)
+        loss = self.discriminator_loss if player == "discriminator" else self.encoder_loss
+        return loss(batch, drawn)
 
     def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
         with torch.no_grad():  # the discriminator's step must not reach the encoder

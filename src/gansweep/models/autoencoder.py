@@ -65,19 +65,18 @@ class Coder(nn.Module):
 class Coding(Adversarial):
     """What all autoencoders share: the networks, their noisy input, what they answer.
 
-    The encoder with its decoder is the one player, unless a subclass says otherwise.
-
-    The encoder is shown the batch's sources where the data have any (noisy, grey or incomplete
-    images, say), else its images; the decoder makes the images.
+    The encoder with its decoder is the one player, unless a subclass says otherwise. The encoder is
+    shown the batch's sources (noisy, grey or incomplete images, say) or, where the data have none,
+    its images; the decoder makes the images.
 
     encoder, decoder: callables that build them: a discriminator's network, whose head gives the
         code, and a generator's.
     latent_dim: length of a code.
     reconstruction: the error between what is made and wanted, one number for each sample: squared,
         absolute, or the cross-entropy of pixels ("bce").
-    input_noise: standard deviation of Gaussian noise on what the encoder is shown in training,
-        on the scale where black is 0 and white 1, clipped to that range (the denoising
-        autoencoder); for points in their own units, unclipped.
+    input_noise: standard deviation of Gaussian noise on what the encoder is shown in training (the
+        denoising autoencoder): of images with black 0 and white 1, clipped to that range; of points
+        in their own units, unclipped.
     """
 
     outputs_per_code = 1  # what the encoder says of each of a code's numbers
@@ -195,9 +194,8 @@ class Autoencoder(Coding):
     It can also make samples near known ones: the codes of a batch's rows with noise on them.
 
     code_noise: standard deviation of that noise, in units of each code's root mean square.
-    kept_rows: how many of the latest training samples, of all processes, are kept, whose codes
-        others are compared with: a sample is the stranger, the further its code lies from the
-        nearest of theirs.
+    kept_rows: how many of the latest training samples, of all processes, are kept: a sample is the
+        more anomalous, the further its code is from the nearest code of these.
     """
 
     def __init__(self, *, code_noise: Weight = 0.3, kept_rows: Count = 1024, **coding: Any) -> None:

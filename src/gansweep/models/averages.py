@@ -11,8 +11,7 @@ from torch import nn
 class MovingAverages:
     """A copy of each averaged network that follows it slowly, frozen and in evaluation mode.
 
-    half_life_kimg: after so many thousand images half of what the copy was is forgotten; None
-        for no copies.
+    half_life_kimg: after so many thousand images a copy has forgotten half; None: no copies.
     """
 
     def __init__(self, half_life_kimg: float | None) -> None:
@@ -25,7 +24,7 @@ class MovingAverages:
             self.networks[player] = _frozen_copy(live)
 
     @torch.no_grad()
-    def follow(self, player: str, live: nn.Module, *, images: int, images_seen: int) -> None:
+    def follow(self, player: str, live: nn.Module, images: int, images_seen: int) -> None:
         """Move a player's copy, if it has one, towards its weights; take over its buffers.
 
         images: seen since the copy was last moved, of `images_seen` since the start of training.
@@ -42,10 +41,7 @@ class MovingAverages:
             kept.copy_(buffer)
 
     def load(self, players: Mapping[str, nn.Module], states: Mapping[str, Any]) -> None:
-        """Restore the copies of a checkpoint: player -> state_dict.
-
-        Nothing is restored where the continued run keeps no averages.
-        """
+        """Restore the copies of a checkpoint, player -> state_dict, if this run keeps averages."""
         if self.half_life_kimg is None:
             return
         for player, state in states.items():

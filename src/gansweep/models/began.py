@@ -87,14 +87,12 @@ class BEGAN(GAN):
     def discriminator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        """Tells gamma with the scores, and logs k and M_global beside the loss."""
+        """Adds gamma to the scores, and k and M_global to the parts."""
         terms = super().discriminator_loss(batch, drawn, fakes, clock)
         assert terms.scores is not None
         terms.scores = dataclasses.replace(terms.scores, gamma=self.control.gamma)
-        terms.parts |= {
-            "began/k": self.control.k.clone(),
-            "began/global_measure": global_measure(terms.scores),
-        }
+        terms.parts["began/k"] = self.control.k.clone()
+        terms.parts["began/global_measure"] = global_measure(terms.scores)
         return terms
 
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:

@@ -22,9 +22,8 @@ class BigGAN(GAN):
     """A conditional two-player game whose generator keeps its filters apart.
 
     orthogonal_weight: of the penalty, the paper's beta; 0 for none.
-    truncation: samples to look at and to measure come from latents no entry of which is larger
-        than this, redrawn as often as needed; smaller means cleaner and less varied images. None
-        for all latents. Training always takes all.
+    truncation: the largest entry of the latents of samples to look at and to measure, larger ones
+        being redrawn; smaller means cleaner and less varied images. None: all, as in training.
     """
 
     takes_points = False
@@ -93,10 +92,7 @@ def _off_diagonal(filters: Tensor) -> Tensor:
 
 
 def truncated_normal(uniform: Tensor, threshold: float) -> Tensor:
-    """Uniform numbers on [0, 1) -> normal ones that are redrawn beyond the threshold.
-
-    By the inverse of the distribution, which needs one draw.
-    """
+    """Uniform numbers on [0, 1) -> normal ones truncated at the threshold, by the inverse CDF."""
     inside = math.erf(threshold / math.sqrt(2))
     values = math.sqrt(2) * torch.erfinv((2 * uniform - 1) * inside)
     return values.clamp(-threshold, threshold)

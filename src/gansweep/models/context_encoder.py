@@ -25,9 +25,8 @@ class ContextEncoder(Translator):
     """G: image with a hole -> its middle half, and D: middle half -> (N,) scores.
 
     The middle reaches beyond the hole of the `hole` task by a 32nd of the side, 4 pixels of 128:
-    there G sees the truth, and must meet it, so that the filled hole joins its surroundings.
-    generator, discriminator: callables that build the networks for the shapes of the whole image
-        and of its middle.
+    there G sees the truth and must match it, so that the filled hole fits its surroundings.
+    generator, discriminator: callables that build the networks, for a whole image and its middle.
     loss: between D and G.
     adversarial_weight: of that loss for G; the squared difference has the rest of 1.
     overlap_weight: how much more a squared difference counts where the truth is seen.

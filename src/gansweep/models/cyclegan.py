@@ -1,8 +1,8 @@
 """CycleGAN: two kinds of images turned into each other, learnt without pairs.
 
-Source: Zhu et al. 2017, arXiv:1703.10593, Sections 3 and 4; the released code where the paper is
-silent. A are the sources of a batch, B its images. As in that code, both generators move together
-as one player and so do both discriminators, whose losses touch nothing in common.
+A are the sources of a batch, B its images. Both generators move as one player, and so do both
+discriminators, whose losses share nothing.
+Source: Zhu et al. 2017, arXiv:1703.10593, Sections 3 and 4; else the released code.
 Departure: D moves before G here, as in every procedure of this package; both see the same fakes.
 """
 
@@ -157,10 +157,8 @@ class CycleGAN(Translator):
         loss_a, _ = _against(self.discriminator.a, source_of(batch), seen_a)
         loss_b, scores = _against(self.discriminator.b, batch.images, seen_b)
         parts = {"loss/discriminator_a": loss_a.detach(), "loss/discriminator_b": loss_b.detach()}
-        found = {
-            **{"pool_a.images": images_a, "pool_a.filled": filled_a},
-            **{"pool_b.images": images_b, "pool_b.filled": filled_b},
-        }
+        found = {"pool_a.images": images_a, "pool_a.filled": filled_a}
+        found |= {"pool_b.images": images_b, "pool_b.filled": filled_b}
         return PlayerLoss(loss_a + loss_b, parts, scores, found)
 
     def generator_loss(self, batch: Batch, fakes: Tensor) -> PlayerLoss:

@@ -46,9 +46,8 @@ def broadcast(tensor: Tensor) -> None:
 class GameDDPStrategy(DDPStrategy):
     """Data-parallel training of players that move in turn.
 
-    PyTorch's own wrapper expects every parameter in every backward pass, which a game breaks at
-    each turn. Here the weights are broadcast once and the model reduces the gradients of the
-    player that moves, which is exact and faster than searching for unused parameters.
+    PyTorch's own wrapper expects every parameter in every backward pass. Here the weights are
+    broadcast once, and the model averages the gradients of the player that moves.
     """
 
     def configure_ddp(self) -> None:
@@ -86,14 +85,13 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
         call = f"from {module} import {function}; {function}(*sys.argv[1:])"
         held = [int(word) for word in os.environ.get(HELD, "").split(",") if word]
         for rank in range(1, self.world):
-            self._others.append(
-                subprocess.Popen(
-                    [sys.executable, "-c", f"{DIE_WITH_PARENT}; {call}", *self.arguments],
-                    env={**os.environ, "LOCAL_RANK": str(rank)},
-                    stdout=subprocess.PIPE,
-                    pass_fds=held,
-                )
+            process = subprocess.Popen(
+                [sys.executable, "-c", f"{DIE_WITH_PARENT}; {call}", *self.arguments],
+                env={**os.environ, "LOCAL_RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                pass_fds=held,
             )
+            self._others.append(process)
         try:
             self._await_all()
         except BaseException:

@@ -9,8 +9,8 @@ from torch import Tensor
 class Draws:
     """One stream of random numbers for the whole run, whatever the processes.
 
-    Each draw is made for the global batch and every process takes its own rows of it, so that
-    two processes train exactly as one does with the doubled batch.
+    Each draw is made for the global batch, and every process takes its own rows of it: so two
+    processes train exactly as one does with the doubled batch.
     """
 
     def __init__(self, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> None:
@@ -29,11 +29,6 @@ class Draws:
     def _rows(
         self, draw: Callable[..., Tensor], n: int, shape: tuple[int, ...], dtype: torch.dtype | None
     ) -> Tensor:
-        drawn = draw(
-            n * self.world,
-            *shape,
-            dtype=dtype,
-            device=self.generator.device,
-            generator=self.generator,
-        )
+        source = self.generator
+        drawn = draw(n * self.world, *shape, dtype=dtype, device=source.device, generator=source)
         return drawn if self.world == 1 else drawn[self.rank * n : (self.rank + 1) * n]

@@ -12,8 +12,7 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Feed:
-    """The batches from the images seen so far to the end of the budget, or to the next pause, for
-    Lightning's loop."""
+    """The batches from the images seen so far to the end of the budget, or to the next pause."""
 
     def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
         self.data = data

@@ -1,7 +1,6 @@
 """One generator against one discriminator: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1.
 
-Every two-player variant is this game with another loss, other networks, and terms that join it
-(see terms/term.py), each an idea of another paper.
+Every two-player variant is this game with another loss, networks, and terms (terms/term.py).
 """
 
 import inspect
@@ -41,10 +40,8 @@ class GAN(Adversarial):
     latent_distribution: "normal", or "uniform" on [-1, 1).
     conditional: G and D are also given the class of each sample, G(z, labels) and D(x, labels),
         and are built with `n_classes`.
-    penalties, terms: name -> what joins the losses; the values become the curves penalty/NAME and
-        term/NAME.
-    penalty_interval: the penalties join on every k-th of D's steps only, k times as strong (lazy
-        regularisation: Karras et al. 2020, arXiv:1912.04958, Section 3.1).
+    penalties, terms: name -> what joins the losses; their curves: penalty/NAME and term/NAME.
+    penalty_interval: see Joined.
     adversarial: weight in G's loss of the game's own; 0 leaves the terms alone.
     packing, augment, top_k, feature_matching, weight_clip: terms of terms/ that have an option of
         their own: Packing, an Augmentation, TopK, FeatureMatching, WeightClip.
@@ -122,12 +119,9 @@ class GAN(Adversarial):
     @property
     def takes(self) -> frozenset[str]:
         """Those that the constructor would not refuse, and that are not there yet."""
-        options = self._free_options
-        if self.conditional:
-            options -= {"head"}  # which is what tells D the class, where D has one
-        if self.accumulate > 1:
-            options -= {"head"}  # which may compare the samples of a batch
-        found = {"loss", "penalties", *options}
+        found = {"loss", "penalties", *self._free_options}
+        if self.conditional or self.accumulate > 1:
+            found -= {"head"}  # one that takes the class, or one that may compare samples
         free: dict[str, Term] = {}
         if "augment" not in self.terms:
             free |= {"augment": DiffAugment(policy=[]), "ada": ADA()}
@@ -200,8 +194,7 @@ class GAN(Adversarial):
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
         images = self.shown(batch.images, drawn, "real")
-        # detach: the discriminator's step must not reach the generator
-        fakes = self.shown(fakes.detach(), drawn, "fake")
+        fakes = self.shown(fakes.detach(), drawn, "fake")  # detach: D's step must not reach G
         real, fake = self._score_both(images, fakes, batch.labels, clock)
         total, parts = self.terms.join(
             "discriminator",

@@ -88,11 +88,9 @@ class InfoGAN(GAN):
             samples = self.shown(fakes.detach(), drawn, "fake")
         categorical, continuous = self.information(drawn["z"], samples)
         gain = self.categorical_weight * categorical + self.continuous_weight * continuous
-        parts = {
-            "information/categorical": categorical.detach(),
-            "information/continuous": continuous.detach(),
-        }
-        return replace(terms, loss=terms.loss - gain, parts=terms.parts | parts)
+        terms.parts["information/categorical"] = categorical.detach()
+        terms.parts["information/continuous"] = continuous.detach()
+        return replace(terms, loss=terms.loss - gain)
 
     def information(self, z: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         """L_I of the categorical codes and of the continuous ones, each summed over codes, in nats.
@@ -125,8 +123,8 @@ class InfoGAN(GAN):
     def fakes_of(self, kind: int, batch: Batch, rng: torch.Generator) -> Tensor:
         """Samples of the first code's value `kind`, all from one noise vector.
 
-        The first continuous code runs from -1 to 1 over them, the other codes stay in the middle
-        (a continuous one) or at their first value.
+        The first continuous code runs from -1 to 1 over them; of the others continuous codes are 0
+        and categorical ones have their first value.
         """
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng

@@ -1,8 +1,8 @@
 """pix2pix: an image made of another one, learnt from pairs.
 
-Source: Isola et al. 2017, arXiv:1611.07004, Section 3; the released code where the paper is silent.
-Departure: outside training, batch normalisation takes the averages of training, so that the image
-made of a source does not depend on the others of its batch; the paper takes the test batch's.
+Source: Isola et al. 2017, arXiv:1611.07004, Section 3; else the released code.
+Departure: outside training, batch normalisation takes the averages of training, so that an image
+does not depend on the others of its batch; the paper takes the test batch's.
 """
 
 from collections.abc import Callable

@@ -4,10 +4,9 @@ Both networks begin at 4x4 pixels and grow a level at a time: a new level fades 
 `fade_kimg`, stands for `stable_kimg`, and the next one begins. Only the layers of the present level
 are computed, on real images averaged down to its side.
 Departures: one batch size and one learning rate for all levels (the authors lower the batch from
-256x256 on, where memory demands it); the moving average has a half-life in images, and a shorter
-one at the start of training (see models/averages.py): ema_kimg = 0.693 * batch_size
-gives the paper's 0.999 a step; the optimizers are reset where a level begins, in the authors' code
-where its fade ends too.
+256x256 on, to save memory); the moving average has a half-life in images (models/averages.py), of
+which ema_kimg = 0.693 * batch_size gives the paper's 0.999 a step; the optimizers are reset where a
+level begins, in the authors' code where its fade ends too.
 """
 
 import sys
@@ -67,8 +66,7 @@ class ProGAN(GAN):
     ) -> None:
         if two_player.get("conditional"):
             raise UserError(
-                "model=progan grows without classes: leave model.conditional=false, or use "
-                "model=cgan."
+                "model=progan takes no classes: leave model.conditional=false, or use model=cgan."
             )
         super().__init__(**two_player)
         self.stable_kimg = stable_kimg

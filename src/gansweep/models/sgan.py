@@ -37,9 +37,9 @@ class SGAN(GAN):
     """K + 1 classes: those of the data, and that of what the generator makes.
 
     L_D = mean of -log p(y | x, real) over samples with labels + unsupervised_weight * (the game's
-    loss over all images and as many generated ones). With every label known and a weight of 1 this
-    is the negative log-likelihood of K + 1 classes (Odena 2016, Algorithm 1); an image without its
-    label counts as one of any real class, as in Salimans et al. 2016, Section 5.
+    loss over all images and as many generated ones). With all labels and a weight of 1 this is the
+    negative log-likelihood of K + 1 classes (Odena 2016, Algorithm 1); an image without its label
+    counts as one of any real class, as in Salimans et al. 2016, Section 5.
     discriminator: a network that takes `head` and `n_classes`, as all of layers/ do.
     unsupervised_weight: 0 trains the classifier on the labels alone and lets the generator rest.
     """
@@ -158,10 +158,9 @@ class FeatureMatchingSGAN(SGAN):
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
         drawn = super().draw(draws, batch, clock)
         passes = ("labelled", "real", "fake", "matched_real", "matched_fake")
+        n, dtype = len(batch), batch.images.dtype
         for name in passes if self.noise_width else ():
-            drawn[f"noise/{name}"] = draws.normal(
-                len(batch), self.noise_width, dtype=batch.images.dtype
-            )
+            drawn[f"noise/{name}"] = draws.normal(n, self.noise_width, dtype=dtype)
         return drawn
 
     def player_loss(
@@ -181,8 +180,7 @@ class FeatureMatchingSGAN(SGAN):
 
         def game() -> PlayerLoss:
             real = self.realness(logits(batch.images, "real"))
-            # detach: the discriminator's step must not reach the generator
-            fake = self.realness(logits(fakes.detach(), "fake"))
+            fake = self.realness(logits(fakes.detach(), "fake"))  # D's step must not reach G
             loss = 0.5 * self.loss.discriminator(real, fake)
             return PlayerLoss(loss, scores=Scores(real.detach(), fake.detach(), self.loss.kind))
 

@@ -3,12 +3,11 @@
 Lazy regularisation (Section 3.1): R1 joins D's loss on every `penalty_interval`-th step and the
 path lengths G's on every `path_interval`-th of its steps, each as many times as strong, so that
 their weight over many steps is that of a term present in all.
-Departures: the lazy terms join the loss of a step where the authors take a step of their own for
-them, so the optimizers' moments need not be adjusted for k / (k + 1) as many steps; the crossover
-of style mixing is drawn for each sample; path lengths are those of unmixed styles, compared with
-the mean before them, which begins with the first one measured where the authors' begins at 0 (in a
-short run that flattens the images); the moving average begins with a shorter half-life (see
-models/averages.py).
+Departures: the lazy terms join the loss of a step (the authors take a step of their own for them,
+and adjust the optimizers' moments for it); the crossover of style mixing is drawn for each sample;
+path lengths are those of unmixed styles, compared with the mean before them, which begins with the
+first one measured (the authors' begins at 0, which flattens the images in a short run); the moving
+average begins with a shorter half-life (models/averages.py).
 """
 
 from collections.abc import Sequence

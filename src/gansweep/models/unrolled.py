@@ -106,10 +106,7 @@ class UnrolledGAN(GAN):
     def looking_ahead(
         self, loss: Callable[[Weights], Tensor], weights: Weights, value: Tensor
     ) -> tuple[Weights, Tensor]:
-        """D's weights and their loss after the k steps, with the graph through all of them.
-
-        weights, value: D's own and their loss.
-        """
+        """D's weights and their loss after k steps from `weights` and `value`, with the graph."""
         moments = self._moments() if self.unrolled == "adam" else None
         rule = self._optimizers["discriminator"].param_groups[0]
         for _ in range(self.unrolling_steps):
