@@ -27,7 +27,8 @@ SCRIPTS = (
     *("core", "format", "statistics", "colours", "curve_data"),
     *("filter", "table", "baseline", "summary", "export", "leaderboard"),
     *("samples",),
-    *("curves", "search", "game"),
+    *("series", "figure", "hover", "lines", "curve_figure", "controls", "curves"),
+    *("svg", "parallel", "population", "search", "quality", "game"),
     *("pair", "diagnosis", "protocols"),
     *("live", "start"),
 )

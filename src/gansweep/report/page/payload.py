@@ -18,7 +18,9 @@ from gansweep.records.read import Run, Value
 from gansweep.report.page.configurations import configurations, environments
 from gansweep.report.page.curve_blocks import curve_block
 from gansweep.report.page.diagnosis_part import diagnosis_part
+from gansweep.report.page.game_part import game_part
 from gansweep.report.page.protocols_part import protocols_part
+from gansweep.report.page.search_part import search_part
 from gansweep.report.page.summary import summary
 
 SCHEMA = 1
@@ -136,6 +138,8 @@ def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
         "sections": {
             "diagnosis": diagnosis_part(one.rows, one.runs),
             "protocols": protocols_part(board),
+            "search": search_part(board, one.rows, one.runs),
+            "game": game_part(board, one.rows, one.runs),
         },
     }
 
