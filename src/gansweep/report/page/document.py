@@ -28,7 +28,8 @@ SCRIPTS = (
     *("filter", "table", "baseline", "summary", "export", "leaderboard"),
     *("samples",),
     *("series", "figure", "hover", "lines", "curve_figure", "controls", "curves"),
-    *("svg", "parallel", "population", "search", "quality", "game"),
+    *("svg", "picking", "parallel", "slices", "budget", "front", "timeline", "population", "search"),
+    *("quality", "game"),
     *("pair", "diagnosis", "protocols"),
     *("live", "start"),
 )
