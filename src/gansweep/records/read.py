@@ -247,15 +247,20 @@ def _column(name: str, protocol: dict[str, Any], alike: list[dict[str, Any]]) ->
     return f"{name} ({', '.join(words)})" if words else name
 
 
-def read_run(record: RunRecord) -> Run:
-    """One run. Missing or damaged files become notes of the run, not errors."""
+def read_run(record: RunRecord, *, brief: bool = False) -> Run:
+    """One run. Missing or damaged files become notes of the run, not errors.
+
+    brief: without evaluations and pictures; of a run whose result.json says how it ended, also
+        without settings and curves.
+    """
     notes: list[str] = []
-    config, fault = _config(record)
-    damaged = [f"config.yaml: {fault}"] if fault else []
     found, fault = record.read_result()
-    damaged += [f"result.json: {fault}"] if fault else []
+    damaged = [f"result.json: {fault}"] if fault else []
     result = found or {}
-    curves, protocols = _history(record, notes)
+    has_ended = brief and result.get("status", "running") != "running"
+    config, fault = ({}, "") if has_ended else _config(record)
+    damaged = [f"config.yaml: {fault}", *damaged] if fault else damaged
+    curves, protocols = ({}, {}) if has_ended else _history(record, notes)
     recorded = mapping(result.get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
     sweep = sweep_part(result.get("sweep"))
@@ -277,13 +282,19 @@ def read_run(record: RunRecord) -> Run:
         status=status,
         reason=reason,
         sweep=sweep,
-        grids=record.sample_grids(),
-        sheets=record.sheet_files(),
-        evaluations=_evaluations(record, notes),
+        grids=[] if brief else record.sample_grids(),
+        sheets=[] if brief else record.sheet_files(),
+        evaluations=[] if brief else _evaluations(record, notes),
         tags=list(remarks.tags),
         note=remarks.note,
         notes=notes,
     )
+
+
+def add_settings(run: Run) -> None:
+    """Read the settings of a run that was read briefly; they stay empty where they are damaged."""
+    if not run.config:
+        run.config = _config(RunRecord(run.directory))[0]
 
 
 def _config(record: RunRecord) -> tuple[dict[str, Any], str]:

@@ -410,7 +410,11 @@ def _configurations(top: Path) -> list[Path]:
             f"{top} does not exist. Give the directory of a run, of a group of runs or of a sweep, "
             "such as runs/digits."
         )
-    found = list(top.rglob("config.yaml"))
+    found = []
+    for folder, below, files in os.walk(top):  # leaves out what cannot be read or is gone
+        if "config.yaml" in {*files, *below}:
+            found.append(Path(folder, "config.yaml"))
+            below[:] = [name for name in below if name not in FOLDERS]
     if not found:
         raise UserError(
             f"No run was found under {top}: a run is a directory with a config.yaml, which "

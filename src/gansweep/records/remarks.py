@@ -6,14 +6,15 @@ process that trains the run goes on. The lines in their order give the tags and 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from gansweep.errors import UserError, visible
-from gansweep.records.record import RunRecord
+from gansweep.records.record import FULL, RunRecord
 
 LONGEST_TAG, LONGEST_NOTE = 60, 2000  # characters
 
@@ -58,6 +59,19 @@ def tag(record: RunRecord, word: str, *, remove: bool = False) -> bool:
 def write_note(record: RunRecord, text: str) -> None:
     """Replace the note of the run; "" removes it.   Raises: OSError."""
     _add(record, {"note": text})
+
+
+@contextlib.contextmanager
+def writable(record: RunRecord) -> Iterator[None]:
+    """Raises: UserError for a remark that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        fix = "free some space" if error.errno in FULL else "the run's owner can do it"
+        raise UserError(
+            f"{record.directory} takes no remark ({error.strerror}): {fix}. What was there is "
+            "unchanged."
+        ) from error
 
 
 def checked_tag(word: str) -> str:

@@ -174,6 +174,36 @@ def refuse_held(directory: Path) -> None:
             os.close(descriptor)
 
 
+def is_held(directory: Path, recent_seconds: float = 120.0) -> bool:
+    """Whether a process writes the run now. Nothing is written: the run may be somebody else's.
+
+    recent_seconds: a holder on another host, whose lock may not reach this one, counts as alive
+        for so long after the last row of the history.
+    """
+    with contextlib.suppress(OSError), _looking(directory / LOCK) as look:
+        # nobody can take a number meanwhile, so nobody is refused because of this lock
+        if look is None:
+            return True  # it is being written at this moment
+        with _looking(directory / FILE) as free:
+            if free is None:
+                return True
+            holder = Holder.parse(os.pread(free, SIZE, 0))
+        if holder is None or holder.host == socket.gethostname():
+            return False
+        return time.time() - (directory / "history.jsonl").stat().st_mtime < recent_seconds
+    return False
+
+
+@contextlib.contextmanager
+def _looking(path: Path) -> Iterator[int | None]:
+    """An existing file with a shared lock, opened to read; None where somebody has its lock."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield descriptor if _lock_at_once(descriptor, fcntl.LOCK_SH) else None
+    finally:
+        os.close(descriptor)
+
+
 def _refusal(directory: Path, holder: Holder | None) -> UserError:
     return UserError(
         f"{directory} is being written by {holder or 'another process'}. Wait until that process "
@@ -298,10 +328,10 @@ def _opened_and_locked(path: Path) -> int:
         os.close(descriptor)  # another process has removed the file: lock the new one
 
 
-def _lock_at_once(descriptor: int) -> bool:
+def _lock_at_once(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Whether this process has the lock of an open file, or the file system has no locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
