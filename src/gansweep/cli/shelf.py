@@ -94,7 +94,7 @@ class Shelf:
         if order not in ORDERS:
             return _by_value(shown, order, backwards)
         sweeps: dict[Path, list[Run]] = {}
-        single = []
+        single: list[Run] = []
         for run in shown:
             parent = run.directory.parent
             grouped = not (self.every or self.where) and self._is_folded(parent)
@@ -139,9 +139,8 @@ def _by_value(runs: Iterable[Run], name: str, backwards: bool) -> list[Line]:
             f"--sort {name} is not known.{nearest(name, ORDERS)} Sort by {', '.join(ORDERS)}, or "
             "by a setting or a score of these runs."
         )
-    is_number = all(isinstance(v, (int, float, type(None))) for v, _ in found)
-    having = [pair for pair in found if pair[0] is not None]
-    having.sort(key=lambda pair: pair[0] if is_number else str(pair[0]), reverse=backwards)
+    having = [(value, line) for value, line in found if value is not None]
+    having.sort(key=lambda pair: _number_or_text(pair[0]), reverse=backwards)
     return [line for _, line in having] + [line for value, line in found if value is None]
 
 
