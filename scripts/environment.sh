@@ -123,10 +123,11 @@ install_gansweep() {
     # a small download first, so that a missing network is reported at once
     run_pip download -qqq --retries 1 --no-deps --dest "$environment/tmp" hatchling
     say "[3/4] Installing gansweep and its dependencies (about 3 GB to download the first time)"
+    # --no-compile: Python compiles a module when it is first imported, and few of the 17,000 are
     if [ "$1" = dev ]; then
-        run_pip install -e '.[dev]'
+        run_pip install --no-compile -e '.[dev]'
     else
-        run_pip install -e .
+        run_pip install --no-compile -e .
     fi
     fingerprint >"$environment/installed-$1"
     rm -rf "$environment/tmp" "$environment/incomplete"

@@ -185,8 +185,8 @@ def places(tmp_path: Path) -> None:
 
 
 CALLS: dict[str, tuple[Callable[[random.Random], Call], int]] = {
-    "train": (of_train, 120),
-    "sweep": (of_sweep, 100),
+    "train": (of_train, 80),
+    "sweep": (of_sweep, 70),
     **{verb: (of_paths(verb), 30) for verb in ("generate", "evaluate", "report", "doctor")},
     **{verb: (of_paths(verb), 20) for verb in ("status", "cancel", "worker", "sync")},
 }
