@@ -36,10 +36,15 @@ def note_hangup(number: int) -> None:
 
 
 class StopRequests:
-    """The SIGINTs and SIGTERMs that come within `with requests: ...`, and the end of the terminal;
-    true once there is one."""
+    """The stop signals that come within `with requests: ...`; true once there is one.
 
-    def __init__(self) -> None:
+    raising: a SIGINT after another signal raises KeyboardInterrupt.
+    `first` is the first signal.
+    """
+
+    def __init__(self, raising: bool = False) -> None:
+        self.raising = raising
+        self.first: signal.Signals | None = None
         self.many = 0
         self._passed_on = 0
         self._before: dict[signal.Signals, Any] = {}
@@ -65,4 +70,7 @@ class StopRequests:
 
     def _count(self, number: int, frame: FrameType | None) -> None:
         note_hangup(number)
+        if self.raising and self.first and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.first = self.first or signal.Signals(number)
         self.many += 1

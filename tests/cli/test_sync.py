@@ -41,7 +41,7 @@ def test_sync_of_nothing_is_refused(command: Command, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     command("sync", "runs").is_refused_with("No offline", "runs", "tracker=wandb")
     command("sync", "nowhere").is_refused_with("nowhere")
-    command("sync").is_refused_with("directories that hold runs", "gansweep sync runs")
+    command("sync").is_refused_with("Name a run or a sweep", "gansweep sync runs")
     command("sync", "--all").is_refused_with("no flag '--all'")
 
 

@@ -27,7 +27,7 @@ class Alerts(GameCallback):
 
     def __init__(self) -> None:
         self._scores_seen = 0
-        self._config: dict[str, Any] | None = None
+        self._config: dict[str, Any] = {}
         # rule -> its severity, and evaluations since it was last seen
         self._known: dict[str, tuple[str, int]] = {}
 
@@ -64,6 +64,9 @@ class Alerts(GameCallback):
 
     def _evidence(self, module: Adversarial, status: str) -> Evidence:
         journal = self.journal
+        if not self._config:
+            assert journal.record is not None
+            self._config = yaml.safe_load(journal.record.config_path.read_text(encoding="utf-8"))
         status, reason = journal.verdict or (status, "")
         counts = [
             (entry["kimg"], entry["value"])
@@ -76,18 +79,11 @@ class Alerts(GameCallback):
             protocols=journal.protocols,
             objective=journal.objective if journal.objective in journal.curves else None,
             counts=counts[:1],
-            config=self._configuration(),
+            config=self._config,
             game=module.declared(),
             status=status,
             reason=reason,
         )
-
-    def _configuration(self) -> dict[str, Any]:
-        if self._config is None:
-            assert self.journal.record is not None
-            content = yaml.safe_load(self.journal.record.config_path.read_text(encoding="utf-8"))
-            self._config = dict(content)
-        return self._config
 
     def state_dict(self) -> dict[str, list[Any]]:
         return {rule: list(known) for rule, known in self._known.items()}

@@ -57,12 +57,14 @@ class Checkpoint(GameCallback):
         """Write the whole state of the run to checkpoints/NAME atomically."""
         record = self.journal.record
         assert record is not None
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         with self.journal.outside_training():
             self.journal.flush()
+            states = {type(one).__name__: one.state_dict() for one in callbacks}
             state = {
                 "game": module.game_state(),
                 "journal": self.journal.state(),
-                "callbacks": _watcher_states(trainer),
+                "callbacks": {name: kept for name, kept in states.items() if kept},
                 "rng": rng_state(),
             }
             if name == "last.pt":
@@ -71,12 +73,6 @@ class Checkpoint(GameCallback):
                 record.write(record.checkpoints / name, as_bytes(state))
         if name == "last.pt":
             self._saved = time.monotonic()
-
-
-def _watcher_states(trainer: pl.Trainer) -> dict[str, Any]:
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    states = {type(c).__name__: c.state_dict() for c in callbacks}
-    return {name: state for name, state in states.items() if state}
 
 
 class DamagedCheckpointError(UserError):
@@ -133,10 +129,8 @@ def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
     """Raises: DamagedError for an unreadable file that has no digest to prove it intact."""
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (MemoryError, OSError):
-        raise
     except Exception as error:
-        if is_sealed:
+        if is_sealed or isinstance(error, (MemoryError, OSError)):
             raise  # the file is intact: our mistake, or another version of PyTorch
         raise digest.DamagedError(type(error).__name__) from error
     return state

@@ -37,18 +37,15 @@ class DualityGap(ImageClockWatcher):
     player was trained on either. game/worst_discriminator is M(u, worst v), game/worst_generator
     is M(worst u, v). The estimate is a lower bound; more steps come closer to the true gap.
 
-    The game does not change while it is measured: schedules and the memory of a model are fixed.
-    Lazy terms act in every step with their own weight (see `Clock`), so their interval does not
-    change the gap. A discriminator that judges samples together gets whole groups (see
-    `judged_together`); held-out images that do not fill a group are left out.
-
-    The run is not affected: weights, statistics, optimizers and random numbers are restored.
+    The run is not affected: weights, statistics, optimizers and random numbers are restored. The
+    game does not change while it is measured: schedules and the memory of a model are fixed, and
+    lazy terms act in every step with their own weight (see `Clock`). A discriminator that judges
+    samples together gets whole groups; held-out images that do not fill a group are left out.
 
     steps, batch_size, learning_rate: of Adam (beta_1 0.5). They do not follow the run's own
-        optimizer, so that the gaps of different runs can be compared, and a discriminator that
-        the run does not train is detected. batch_size is rounded down to whole groups, at least
-        one. Published with Sidheekh et al. 2020 (On Duality Gap as a Measure for Monitoring GAN
-        Training): 249 steps of 64 at 5e-4.
+        optimizer, so that gaps of different runs are comparable and an untrained discriminator is
+        detected. batch_size is rounded down to whole groups, at least one. Sidheekh et al. 2020 (On
+        Duality Gap as a Measure for Monitoring GAN Training) used 249 steps of 64 at 5e-4.
     Source: Grnarova et al. 2019, arXiv:1811.05512.
     """
 
@@ -99,8 +96,7 @@ class DualityGap(ImageClockWatcher):
         if not self._cost_reported:
             say(self._cost(module))
             self._cost_reported = True
-        generator = next(name for name in module.players if name in module.makers)
-        discriminator = next(name for name in module.players if name != generator)
+        discriminator, generator = sorted(module.players, key=lambda name: name in module.makers)
         with unchanged(module):
             value = self._value(module)
         worst = {}
@@ -136,7 +132,8 @@ class DualityGap(ImageClockWatcher):
         parameters = [p for p in module.players[player].parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.999))
         clock = replace(module.clock, lazy=False)
-        size = whole_groups(self.batch_size, module)
+        together = module.judged_together
+        size = max(1, self.batch_size // together) * together
         for _ in range(self.steps):
             batch = self._adversary.draw(size, rng, module)
             drawn = module.draw(draws, batch, clock)
@@ -167,11 +164,6 @@ class DualityGap(ImageClockWatcher):
             assert scores is not None, "the first player's loss states its scores"
             total += game_value(scores.real, scores.fake, scores.kind) * (len(rows) / n)
         return total
-
-
-def whole_groups(n: int, module: Adversarial) -> int:
-    """The largest number up to n that consists of whole groups; at least one group."""
-    return max(1, n // module.judged_together) * module.judged_together
 
 
 def slices(n: int, size: int, together: int) -> Iterator[Tensor]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-from typing import Any
-
 import pytorch_lightning as pl
 
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.models.adversarial import Adversarial
-from gansweep.signals import note_hangup, stop_signals
+from gansweep.signals import StopRequests
 
 
 class EndOfRun(GameCallback):
@@ -24,12 +20,10 @@ class EndOfRun(GameCallback):
 
     def __init__(self, every_steps: int = 50) -> None:
         self.every_steps = every_steps
-        self._signal = 0
-        self._outer: dict[signal.Signals, Any] = {}
+        self._stops = StopRequests(raising=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in stop_signals():
-            self._outer[number] = signal.signal(number, self._note)
+        self._stops.__enter__()
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """End training on a verdict or a signal, on all processes at the same step.
@@ -38,9 +32,8 @@ class EndOfRun(GameCallback):
         """
         self.journal.flush()
         last_step = module.paused or module.images_seen >= module.budget_kimg * 1000
-        if self._signal and not last_step:
-            name = signal.Signals(self._signal).name
-            self.journal.stop("interrupted", name, module.images_seen)
+        if self._stops.first and not last_step:
+            self.journal.stop("interrupted", self._stops.first.name, module.images_seen)
         stop = self.journal.verdict is not None
         if trainer.world_size > 1:
             if module.steps % self.every_steps:
@@ -54,20 +47,9 @@ class EndOfRun(GameCallback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.journal.flush()
-        self._restore()
+        self._stops.__exit__()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._outer.items():
-            if signal.getsignal(number) == self._note:  # otherwise somebody replaced it
-                signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        note_hangup(number)
-        if self._signal and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._signal = number
+        self._stops.__exit__()

@@ -26,15 +26,13 @@ class GradientNorms(Watcher):
         """Log the 2-norm over all parameters, for the players that are due."""
         norms = {}
         for place, (name, network) in enumerate(module.players.items()):
-            if self._is_due(module.steps, module.n_critic if place else 1):
+            turn = module.n_critic if place else 1
+            # a player that moves every `turn` steps: its first move of a period
+            periods = module.steps // self.every_steps - (module.steps - turn) // self.every_steps
+            if module.steps % turn == 0 and periods > 0:
                 gradients = [p.grad for p in network.parameters() if p.grad is not None]
                 if gradients:
                     norms[f"grad_norm/{name}"] = nn.utils.get_total_norm(gradients)
         if norms:
             values = torch.stack(list(norms.values())).tolist()
             self.journal.log(module.images_seen, dict(zip(norms, values, strict=True)))
-
-    def _is_due(self, steps: int, turn: int) -> bool:
-        """Whether a player that moves every `turn` steps just made its first move of a period."""
-        periods = steps // self.every_steps - (steps - turn) // self.every_steps
-        return steps % turn == 0 and periods > 0

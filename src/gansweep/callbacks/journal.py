@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gansweep.diagnosis.findings import Finding
 
+KEPT = ("best", "last", "latest", "protocols")  # mappings that a checkpoint holds
 OnScore = Callable[[float, dict[str, float]], bool]
 
 
@@ -158,23 +159,14 @@ class Journal:
 
     def state(self) -> dict[str, Any]:
         """The state for a checkpoint, as plain values."""
-        return {
-            "best": self.best,
-            "last": self.last,
-            "latest": self.latest,
-            "objective": self.objective,
-            "protocols": self.protocols,
-            "announced": sorted(self._announced),
-            "seconds": self.seconds,
-        }
+        kept = {name: getattr(self, name) for name in (*KEPT, "objective", "seconds")}
+        return {**kept, "announced": sorted(self._announced)}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; the curves are read from the record."""
-        self.best = dict(state["best"])
-        self.last = dict(state["last"])
-        self.latest = dict(state["latest"])
+        for name in KEPT:
+            setattr(self, name, dict(state[name]))
         self.objective = state["objective"]
-        self.protocols = dict(state["protocols"])
         self._announced = set(state["announced"])
         self.seconds_before = state["seconds"]
         for row in self.record.history() if self.record is not None else []:

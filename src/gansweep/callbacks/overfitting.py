@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytorch_lightning as pl
 import torch
 
 from gansweep.callbacks.real_samples import Rows
@@ -37,19 +34,6 @@ class Overfitting(Watcher):
         super().__init__(every_steps)
         self.images = images
         self._splits: tuple[Rows, Rows] | None = None
-        self._batch: Batch | None = None
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Keep the batch: the latest fakes were made for its labels."""
-        self._batch = batch
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def look(self, module: Adversarial) -> None:
         """Log the two numbers, from random images of both splits and the step's own fakes."""
@@ -62,7 +46,12 @@ class Overfitting(Watcher):
             self._splits = train, held_out
         rng = generator_for(SEED, module.images_seen)
         parts = [rows.draw(self.images, rng, module) for rows in self._splits]
-        parts.append(self._latest_fakes(module))
+        # the samples of the current step, with their labels and sources
+        made = module.last_fakes
+        assert made is not None
+        n = min(len(made), self.images)
+        asked = self.batch[slice(-len(made), None)][:n]
+        parts.append(Batch(made[:n].to(self.batch.images), asked.labels, asked.source))
         # one call, so that all get the same weights and the same mode
         scores = module.scores(joined(parts), rng)
         assert scores is not None, "it has a discriminator: see last_scores"
@@ -70,10 +59,3 @@ class Overfitting(Watcher):
         measured = overfitting(train, held_out, fake, scores.kind)
         values = torch.stack(list(measured.values())).tolist()
         self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))
-
-    def _latest_fakes(self, module: Adversarial) -> Batch:
-        """The samples of the current step, with their labels and sources, as a batch."""
-        assert module.last_fakes is not None and self._batch is not None
-        n = min(len(module.last_fakes), self.images)
-        asked = self._batch[slice(-len(module.last_fakes), None)][:n]
-        return Batch(module.last_fakes[:n].to(self._batch.images), asked.labels, asked.source)

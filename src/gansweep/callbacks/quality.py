@@ -42,9 +42,9 @@ class Quality(ImageClockWatcher):
         self.panel.prepare(module.device)  # trains the data's classifier if there is none yet
         try:
             scores = measure_all(module, self.panel, self.conditions, self.data)
-        except UserError:
-            raise
         except ValueError as error:  # the panel refuses samples that are not finite
+            if isinstance(error, UserError):
+                raise
             self.journal.stop("diverged", str(error), module.images_seen, "stop_on_failure")
             return
         if self.panel.notes and not self._noted and self.journal.record is not None:

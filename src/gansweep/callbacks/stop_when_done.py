@@ -94,18 +94,14 @@ class StopOnPlateau(_ScoreRule):
             self.reads = (("balance", Balance),) if watch.startswith(BALANCE_CURVES) else ()
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        if trainer.is_global_zero and module.images_seen >= self.patience_kimg * 1000:
-            self._refuse_unknown()
-        super().after_step(trainer, module, images)
-
-    def _refuse_unknown(self) -> None:
-        """Raises: UserError if no callback has written the curve to watch by now."""
-        curves = self.journal.curves
-        if self.watch is not None and self.watch not in curves:
+        """Raises: UserError if no callback has written the curve to watch within the patience."""
+        curves, is_due = self.journal.curves, module.images_seen >= self.patience_kimg * 1000
+        if is_due and trainer.is_global_zero and self.watch and self.watch not in curves:
             raise UserError(
                 f"callbacks.{self.rule}.watch={self.watch} is not a curve of this run."
                 f"{nearest(self.watch, curves)} Choose one of: {', '.join(sorted(curves))}."
             )
+        super().after_step(trainer, module, images)
 
     def judges(self, journal: Journal) -> str | None:
         return self.watch or journal.objective
@@ -134,7 +130,9 @@ class StopOnPlateau(_ScoreRule):
             f"{held:.4g} at {since:.1f} kimg, {now - since:.1f} kimg and {waited} "
             f"{'means' if self.watch else 'evaluations'} ago (now {last:.4g})"
         )
-        why = why_nothing(evidence_by_word(_last_values(journal), journal.protocols))
+        values = {name: entry["value"] for name, entry in journal.last.items()}
+        numbers = {name: v for name, v in values.items() if isinstance(v, (int, float))}
+        why = why_nothing(evidence_by_word(numbers, journal.protocols))
         if not why:
             return text
         return f"{text}; no sample resembles the data ({why}), so this plateau is saturation"
@@ -172,9 +170,8 @@ class StopAtEquilibrium(_ScoreRule):
         start = now - self.window_kimg
         if start < self.window_kimg:
             return None
-        if not all(
-            _is_taught(journal.curves.get(f"grad_norm/{maker}", []), start) for maker in makers
-        ):
+        gradients = [journal.curves.get(f"grad_norm/{maker}", []) for maker in makers]
+        if not all(_is_taught(curve, start) for curve in gradients):
             return None
         balanced = self._balance(journal.curves, start)
         rested = self._rest(journal, start)
@@ -242,19 +239,11 @@ def _objective(journal: Journal) -> tuple[int, Curve]:
     return sign, [(k, v) for k, v in journal.curves[name] if math.isfinite(v)]
 
 
-def _last_values(journal: Journal) -> dict[str, float]:
-    values = {name: entry["value"] for name, entry in journal.last.items()}
-    return {name: v for name, v in values.items() if isinstance(v, (int, float))}
-
-
 def _quarters(curve: Curve, step: float) -> Curve:
     """(end, mean) of each complete interval of `step` kimg, without values that are not finite."""
-    means: Curve = []
-    for n in range(1, math.floor(curve[-1][0] / step) + 1):
-        values = _values(curve, (n - 1) * step, n * step)
-        if values:
-            means.append((n * step, statistics.fmean(values)))
-    return means
+    parts = range(1, math.floor(curve[-1][0] / step) + 1)
+    values = [(n * step, _values(curve, (n - 1) * step, n * step)) for n in parts]
+    return [(end, statistics.fmean(found)) for end, found in values if found]
 
 
 def _values(curve: Curve, after: float, until: float = math.inf) -> list[float]:

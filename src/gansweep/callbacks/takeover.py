@@ -31,14 +31,8 @@ def take_over(record: RunRecord, source: Source) -> None:
 def _fresh_journal(theirs: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
     """The journal of a run that has no checkpoint of its own yet."""
     announced = {name for row in history for name in row.get("protocol") or {}}
-    return {
-        **theirs,
-        "best": {},
-        "last": {},
-        "latest": {},
-        "announced": sorted(announced),
-        "seconds": _seconds(history),
-    }
+    own = {"announced": sorted(announced), "seconds": _seconds(history)}
+    return theirs | {"best": {}, "last": {}, "latest": {}} | own
 
 
 def _seconds(history: list[dict[str, Any]]) -> float:

@@ -8,13 +8,15 @@ import pytorch_lightning as pl
 
 from gansweep.callbacks.journal import Journal
 from gansweep.config.ranges import Count, Kimg
+from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 
 
 class GameCallback(pl.Callback):
-    """A callback that has the run's journal and acts after each step."""
+    """A callback that has the run's journal and acts after each step, with its `batch`."""
 
     journal: Journal
+    batch: Batch
 
     def on_train_batch_end(
         self,
@@ -26,6 +28,7 @@ class GameCallback(pl.Callback):
     ) -> None:
         """Call `after_step` with the number of images of this step over all processes."""
         assert isinstance(pl_module, Adversarial)
+        self.batch = batch
         self.after_step(trainer, pl_module, len(batch) * trainer.world_size)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:

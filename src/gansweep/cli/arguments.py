@@ -94,7 +94,7 @@ def parser_of_paths(verb: str, description: str, examples: str) -> Parser:
     return parser
 
 
-def paths_of(verb: str, words: Sequence[str]) -> list[Path]:
+def paths_of(verb: str, words: Sequence[str | Path]) -> list[Path]:
     """Raises: UserError where none was named."""
     if not words:
         raise UserError(f"Name a run or a sweep, as in 'gansweep {verb} runs/demo-digits'.")

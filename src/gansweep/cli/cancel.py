@@ -53,11 +53,14 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     from gansweep.search.settings import Settings
 
     launcher = Settings.load(directory).launcher.get("name")
-    _write_mark(directory)
-    here: list[WorkerInfo] = []
-    elsewhere: list[WorkerInfo] = []
-    for worker in workers_of(directory):
-        (here if _is_signalled(worker) else elsewhere).append(worker)
+    content = {"at": time.time(), "host": socket.gethostname()}
+    try:
+        replace_atomically(directory / CANCELLED, json.dumps(content).encode())
+    except OSError as error:
+        raise disk_error(error, directory) or error from None
+    workers = workers_of(directory)
+    here = [worker for worker in workers if _is_signalled(worker)]
+    elsewhere = [worker for worker in workers if worker not in here]
     if launcher == "slurm":
         from gansweep.engine.launch import slurm
 
@@ -70,7 +73,9 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"Asked {_counted(here)} of this machine to save and stop.")
     if elsewhere:
         print(f"{_counted(elsewhere)} elsewhere will see it within seconds, save and stop.")
-    still = _wait(directory, wait_seconds)
+    deadline = time.monotonic() + wait_seconds
+    while (still := workers_of(directory)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     if not still and status_of(directory).state == "finished":
         (directory / CANCELLED).unlink(missing_ok=True)
         print(f"The sweep {directory} is finished: there is nothing to cancel.")
@@ -84,14 +89,6 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     return 1 if still else 0
 
 
-def _write_mark(directory: Path) -> None:
-    content = {"at": time.time(), "host": socket.gethostname()}
-    try:
-        replace_atomically(directory / CANCELLED, json.dumps(content).encode())
-    except OSError as error:
-        raise disk_error(error, directory) or error from None
-
-
 def _is_signalled(worker: WorkerInfo) -> bool:
     if not worker.is_process_of_this_host():
         return False
@@ -102,14 +99,6 @@ def _is_signalled(worker: WorkerInfo) -> bool:
     except PermissionError:
         return False  # another user's: it sees the file
     return True
-
-
-def _wait(directory: Path, seconds: float) -> list[WorkerInfo]:
-    """The workers that still run after that time."""
-    deadline = time.monotonic() + seconds
-    while (still := workers_of(directory)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return still
 
 
 def _counted(workers: list[WorkerInfo]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gansweep.cli.arguments import in_lines
 from gansweep.diagnosis.evidence import Evidence, evidence_of
@@ -15,7 +16,7 @@ from gansweep.errors import visible
 from gansweep.records.notation import aligned, plural
 from gansweep.records.read import DAMAGED, Run
 from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
-from gansweep.report.page.symptoms import Symptom, symptoms
+from gansweep.report.page.symptoms import symptoms
 
 WIDTH = 80
 CURVES = 3  # of a finding
@@ -42,8 +43,7 @@ class Patient:
 
     @property
     def badness(self) -> tuple[int, int]:
-        failures = sum(finding.severity == "failure" for finding in self.findings)
-        return failures, len(self.findings)
+        return sum(one.severity == "failure" for one in self.findings), len(self.findings)
 
 
 def examined(run: Run) -> Patient:
@@ -105,36 +105,24 @@ def _print_summary(patients: Sequence[Patient], page: Page) -> None:
         if one.verdict == DAMAGED:
             print(page.fill(f"{one.run.name}: {one.run.reason}", 2, 4))
     for rule in RULES:
-        affected = _having(rule, patients)
-        if affected:
-            _print_symptom(affected, patients, page)
+        found = {p.run.directory: f for p in patients for f in p.findings if f.rule == rule}
+        if found:
+            _print_symptom(found, patients, page)
     print()
 
 
-def _having(rule: str, patients: Sequence[Patient]) -> list[tuple[Patient, Finding]]:
-    return [(one, f) for one in patients for f in one.findings if f.rule == rule]
-
-
-def _print_symptom(
-    affected: Sequence[tuple[Patient, Finding]], patients: Sequence[Patient], page: Page
-) -> None:
-    failures = sum(finding.severity == "failure" for _, finding in affected)
-    kinds = f"{failures} failures" if failures != 1 else "1 failure"
-    if not failures:
-        kinds = "warnings"
-    title = affected[0][1].title
-    names = {one.run.name for one, _ in affected}
-    found = symptoms([(one.run, one.run.name in names) for one in patients])
-    words = "; ".join(map(_symptom_words, found))
-    line = f"{title}: {len(affected)} of {len(patients)} ({kinds}){f', {words}' if words else ''}"
-    print(page.fill(line, 2, 4))
-
-
-def _symptom_words(symptom: Symptom) -> str:
-    return (
-        f"{symptom.ill_inside} of {symptom.inside} with {symptom.setting}, "
-        f"{symptom.ill_outside} of {symptom.outside} without"
-    )
+def _print_symptom(found: Mapping[Path, Finding], patients: Sequence[Patient], page: Page) -> None:
+    """found: one rule's finding of each run by the run's directory."""
+    failures = sum(finding.severity == "failure" for finding in found.values())
+    kinds = plural(failures, "failure") if failures else "warnings"
+    title = next(iter(found.values())).title
+    words = [
+        f"{one.ill_inside} of {one.inside} with {one.setting}, "
+        f"{one.ill_outside} of {one.outside} without"
+        for one in symptoms([(p.run, p.run.directory in found) for p in patients])
+    ]
+    line = ", ".join(filter(None, [f"({kinds})", "; ".join(words)]))
+    print(page.fill(f"{title}: {len(found)} of {len(patients)} {line}", 2, 4))
 
 
 def _print_patient(patient: Patient, page: Page) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gansweep.cli.arguments import Parser, paths_and_options
+from gansweep.cli.arguments import Parser, paths_and_options, paths_of
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
@@ -33,13 +33,12 @@ report' shows them in columns of their own.
   extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
 CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
-KNOWN = {**CHOICES, "metrics": (), permissions.OPTION: ()}
+KNOWN = {**CHOICES, permissions.OPTION: ()}
 
 
 def parser() -> Parser:
     made = Parser("evaluate", HELP)
-    known = {**CHOICES, permissions.OPTION: ()}
-    made.add_words(Options(known, groups={"metrics": "full"}, paths=Directories()))
+    made.add_words(Options(KNOWN, groups={"metrics": "full"}, paths=Directories()))
     return made
 
 
@@ -47,10 +46,12 @@ def main(words: list[str]) -> int:
     """Run the verb; 1 where some run could not be scored. A UserError is left to the caller."""
     _, words = parser().read(words)
     paths, given = paths_and_options(
-        "evaluate", words, {**KNOWN, "metrics.": ()}, ", which keeps a run's model and data"
+        "evaluate",
+        words,
+        {**KNOWN, "metrics": (), "metrics.": ()},
+        ", which keeps a run's model and data",
     )
-    if not paths:
-        raise UserError("Name a run, as in 'gansweep evaluate runs/digits/dcgan-001'.")
+    paths = paths_of("evaluate", paths)
     from gansweep.records.record import find_records
 
     records = find_records(paths)

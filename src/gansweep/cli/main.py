@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -82,20 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, *words: str) -> int:
-    if (wrong := next((w for w in (verb, *words) if not _is_utf8(w)), None)) is not None:
-        raise UserError(f"'{wrong}' is not UTF-8, as names and options must be: rename the file.")
+    for word in (verb, *words):
+        if re.search("[\ud800-\udfff]", word):  # how Python keeps bytes that are not UTF-8
+            raise UserError(
+                f"'{word}' is not UTF-8, as names and options must be: rename the file."
+            )
     if verb not in VERBS:
         raise UserError(
             f"there is no verb '{verb}'.{nearest(verb, VERBS)} 'gansweep --help' lists them."
         )
     code: int = import_module(f"gansweep.cli.{verb}").main(list(words))
     return code
-
-
-def _is_utf8(word: str) -> bool:
-    """Whether the shell gave text, not other bytes, which Python keeps as surrogates."""
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

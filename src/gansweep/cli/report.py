@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import textwrap
@@ -15,8 +14,7 @@ from gansweep.errors import UserError, tell
 from gansweep.records.notation import plural
 
 if TYPE_CHECKING:
-    from gansweep.judging.leaderboard import Board, Row
-    from gansweep.records.read import Run
+    from gansweep.judging.leaderboard import Row
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -68,30 +66,29 @@ def main(words: list[str]) -> int:
     from gansweep.judging.statuses import judged_runs
 
     runs = judged_runs(paths)
-    tables = bool(options.csv or options.latex)
-    if tables:
-        _write_tables(leaderboard(runs, options.metric), options)
-    if options.out or not tables:
+    if options.csv or options.latex:
+        from gansweep.report.tables import leaderboard_csv, leaderboard_latex
+
+        board = leaderboard(runs, options.metric)
+        if options.csv:
+            _write(options.csv, leaderboard_csv(board, options.metric), "")
+        if options.latex:
+            hint = r" Put \usepackage{booktabs} into the preamble and \input this file."
+            _write(options.latex, leaderboard_latex(board, options.metric), hint)
+    if options.out or not (options.csv or options.latex):
         from gansweep.report.page.page import write_page
 
         page = write_page(runs, options.out or _default_page(paths), options.metric)
         size = page.stat().st_size / 1e6
         print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
-    _say_damaged(runs)
-    return 0
-
-
-def _say_damaged(runs: Sequence[Run]) -> None:
-    """Name the runs whose settings or result cannot be read."""
-    from gansweep.records.read import DAMAGED
-
-    found = [
+    damaged = [
         f"{run.directory} ({run.reason.removeprefix('damaged: ').rstrip('.')})"
         for run in runs
-        if run.status == DAMAGED
+        if run.status == "damaged"
     ]
-    if found:
-        tell(f"{plural(len(found), 'damaged run')}: {', '.join(found)}")
+    if damaged:
+        tell(f"{plural(len(damaged), 'damaged run')}: {', '.join(damaged)}")
+    return 0
 
 
 def conclude(sweep: Path) -> None:
@@ -135,16 +132,6 @@ def _left_out(sweep: Path, table: str) -> list[str]:
 
 def _default_page(paths: Sequence[Path]) -> Path:
     return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
-
-
-def _write_tables(board: Board, options: argparse.Namespace) -> None:
-    from gansweep.report.tables import leaderboard_csv, leaderboard_latex
-
-    if options.csv:
-        _write(options.csv, leaderboard_csv(board, options.metric), "")
-    if options.latex:
-        hint = r" Put \usepackage{booktabs} into the preamble and \input this file."
-        _write(options.latex, leaderboard_latex(board, options.metric), hint)
 
 
 def _write(target: str, text: str, hint: str) -> None:

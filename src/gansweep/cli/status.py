@@ -86,13 +86,10 @@ def text_of(status: Status) -> str:
     if status.stopped:
         blocks.append(folded(status.stopped).splitlines())
     text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
-    return f"{text}\n\n{_commands(status.next)}"
-
-
-def _commands(commands: dict[str, str]) -> str:
-    """What each does, then the command, not broken, so that it can be copied."""
-    width = max(map(len, commands.values()))
-    return "\n".join(f"{does:<{width}}   {command}" for command, does in commands.items())
+    width = max(map(len, status.next.values()))
+    # the commands are not broken, so that they can be copied
+    commands = (f"{does:<{width}}   {command}" for command, does in status.next.items())
+    return "\n".join([text, "", *commands])
 
 
 def _runs(status: Status) -> list[str]:

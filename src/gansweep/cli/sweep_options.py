@@ -101,19 +101,27 @@ def settings_of(
     space.check(lambda branch: check([*overrides, *branch]))
     if int(sweep["confirm"]["top"]) > 0:
         check([*overrides, f"seed={FIRST_SEED}", f"metrics.noise_seed={FIRST_SEED}"])
-        _check_groups(str(sweep["confirm"]["per"]), in_space)
+        per = str(sweep["confirm"]["per"])
+        if per not in ("config", "model", *in_space):
+            raise UserError(
+                f"sweep.confirm.per={per} is not an entry of the search space."
+                f"{nearest(per, ['config', *in_space])} Use 'config', or one of "
+                f"{', '.join(in_space)}."
+            )
     if "auto" in as_list(sweep["objective"]["metric"]):
         _refuse_unlike_models(space, lambda model: check([*overrides, f"model={model}"]))
     sweep["objective"] = with_direction(sweep["objective"], base)
     sweep |= {key: as_list(sweep[key]) for key in ("constraints", "enqueue")}
+    chosen = [word.partition("=")[2] for word in words if word.startswith("sweep=")]
+    default_name = f"{chosen[-1] if chosen else 'random'}-{base['choices']['data']}"
     settings = Settings(
-        name=checked_name("name", cfg.name) if cfg.name is not None else _default_name(words, base),
+        name=checked_name("name", cfg.name) if cfg.name is not None else default_name,
         n_trials=_trial_count(cfg.n_trials, sweep["sampler"], space),
         budget_kimg=float(base["budget_kimg"]),
         base_seed=int(base["seed"]),
         space=entries,
         overrides=overrides,
-        runs_dir=_given_place(cfg.runs_dir),
+        runs_dir=str(cfg.runs_dir),
         storage=canonical(str(cfg.storage)),
         launcher=dict(OmegaConf.to_container(cfg.launcher)),  # type: ignore[arg-type]
         uses_gpus=OmegaConf.select(base, "trainer.accelerator") != "cpu",
@@ -139,11 +147,10 @@ def _check_options(cfg: DictConfig) -> None:
     if not known.takes(name):
         raise UserError(refusal("launcher.name", name, known))
     check_record("launcher.", launcher, LAUNCHERS[str(name)])
-    for key in cfg:
-        if key not in ("sweep", "launcher"):
-            value = cfg[key]
-            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            check_record("", {str(key): plain}, COMMAND)
+    own = {str(key): value for key, value in content.items() if key not in ("sweep", "launcher")}
+    check_record("", own, COMMAND)
+    if own["runs_dir"] == "":
+        raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
 
 
 def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
@@ -194,13 +201,10 @@ def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     searched: dict[str, str] = {}
     for key, text in given.items():
         try:
-            many = (
-                not key.startswith("~")
-                and OverridesParser.create().parse_override(f"{key}={text}").is_sweep_override()
-            )
+            many = OverridesParser.create().parse_override(f"{key}={text}").is_sweep_override()
         except HydraException:
             many = "choice(" in text  # a null in it, which the space can read
-        (searched if many else fixed)[key] = text
+        (searched if many and not key.startswith("~") else fixed)[key] = text
     return fixed, searched
 
 
@@ -240,14 +244,6 @@ def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> 
         )
 
 
-def _check_groups(per: str, in_space: Sequence[str]) -> None:
-    if per not in ("config", "model", *in_space):
-        raise UserError(
-            f"sweep.confirm.per={per} is no entry of the search space."
-            f"{nearest(per, ['config', *in_space])} Use 'config', or one of {', '.join(in_space)}."
-        )
-
-
 def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
     if sampler["name"] == "grid":
         points = len(space.grid())
@@ -259,15 +255,3 @@ def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
         )
     assert isinstance(wanted, int)
     return wanted
-
-
-def _given_place(runs_dir: Any) -> str:
-    if not runs_dir or not isinstance(runs_dir, (str, int)):
-        raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
-    return str(runs_dir)
-
-
-def _default_name(words: list[str], base: Any) -> str:
-    chosen = [word.partition("=")[2] for word in words if word.startswith("sweep=")]
-    data = base["choices"]["data"]
-    return f"{chosen[-1] if chosen else 'random'}-{data}"

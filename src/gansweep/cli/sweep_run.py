@@ -68,7 +68,10 @@ def run_sweep(
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
         allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
-    _allow_own(check(settings.overrides))
+    base = check(settings.overrides)
+    if isinstance(base, DictConfig):  # to the workers the sweep's directory is data
+        allow_packages(base.get("extra_packages") or ())
+        allow_variables(variables_of(without_secrets(base)))
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )
@@ -81,13 +84,6 @@ def run_sweep(
     with writing(directory, ELSEWHERE), _alone(directory, settings):
         _launch(directory, settings, space, workers, remarks)
     return directory
-
-
-def _allow_own(base: Any) -> None:
-    """Allow the workers what the command allows: to them the sweep's directory is data."""
-    if isinstance(base, DictConfig):
-        allow_packages(base.get("extra_packages") or ())
-        allow_variables(variables_of(without_secrets(base)))
 
 
 @contextlib.contextmanager

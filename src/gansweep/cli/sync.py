@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gansweep.cli.arguments import Parser
+from gansweep.cli.arguments import Parser, paths_of
 from gansweep.cli.candidates import Directories
 from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.errors import UserError
@@ -30,11 +30,8 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0, or 1 where a run was not uploaded. A UserError is left to the caller."""
     _, words = parser().read(words)
-    if not words:
-        raise UserError(
-            "'gansweep sync' takes directories that hold runs, as in 'gansweep sync runs'."
-        )
-    found = sorted({d for w in words for d in Path(w).rglob("offline-run-*") if d.is_dir()})
+    paths = paths_of("sync", words)
+    found = sorted({d for p in paths for d in p.rglob("offline-run-*") if d.is_dir()})
     if not found:
         raise UserError(
             f"No offline Weights & Biases run was found under {', '.join(words)}: runs made with "

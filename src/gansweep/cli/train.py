@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -149,24 +150,18 @@ def _train(raw: object) -> dict[str, object]:
     hydra_config = HydraConfig.get()
     how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
     if multirun.is_stopped():
-        return multirun.NOT_BEGUN
+        return dict(multirun.NOT_BEGUN)
 
-    def trained(run_dir: Path | None) -> dict[str, Any]:
-        return train(
-            cfg,
-            run_dir=run_dir,
-            progress=how != "joblib",  # bars of several processes would overwrite each other
-            overrides=overrides,
-            config_dir=config_dir,
-        )
-
+    saving: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if how == "submitit":
         job = multirun.SubmititJob()
         run_dir = run_dir or job.directory(cfg)
-        with job.saving_first(run_dir):
-            result = trained(run_dir)
-    else:
-        result = trained(run_dir)
+        saving = job.saving_first(run_dir)
+    progress = how != "joblib"  # bars of several processes would overwrite each other
+    with saving:
+        result = train(
+            cfg, run_dir=run_dir, progress=progress, overrides=overrides, config_dir=config_dir
+        )
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
     print(summary(result, directory), flush=True)
     if how == "submitit":

@@ -105,20 +105,20 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
             f"A file of the configuration cannot be read: {_flat(error)}. Correct that line."
         ) from error
     except OverrideParseException as error:
+        fix = (
+            "Write an option as key=value without spaces around '='. Put values with brackets or "
+            "commas in quotes for the shell, as in 'model.optimizer.generator.betas=[0,0.9]'."
+        )
         if not error.override.isascii():
-            raise UserError(
-                f"'{error.override}' cannot be read: text that is not ASCII needs its own quotes "
-                "inside the shell's quotes, as in \"name='été'\"."
-            ) from error
-        raise UserError(
-            f"'{error.override}' cannot be read. Write an option as key=value without spaces "
-            "around '='. Put values with brackets or commas in quotes for the shell, as in "
-            "'model.optimizer.generator.betas=[0,0.9]'."
-        ) from error
+            fix = "Text that is not ASCII needs its own quotes inside the shell's: \"name='été'\"."
+        raise UserError(f"'{error.override}' cannot be read. {fix}") from error
     except ConfigCompositionException as error:
         raise UserError(_unknown_key(error, overrides, config_name)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_misfit(error, overrides)) from error
+        removed = " ".join(word for word in overrides if word.startswith("~"))
+        fix = f" Other options need what {removed} removes: leave it out." if removed else ""
+        why = str(error).splitlines()[0].strip()
+        raise UserError(f"The configuration does not fit together: {why}.{fix}") from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -137,12 +137,6 @@ def explained(overrides: Sequence[str], config_name: str = "train") -> Iterator[
 
 def _flat(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-def _misfit(error: BaseException, overrides: Sequence[str]) -> str:
-    removed = [word for word in overrides if word.startswith("~")]
-    fix = f" Other options need what {' '.join(removed)} removes: leave it out." if removed else ""
-    return f"The configuration does not fit together: {str(error).splitlines()[0].strip()}.{fix}"
 
 
 def _missing_choice(error: MissingConfigException) -> str:
@@ -221,12 +215,8 @@ def model_node(cfg: DictConfig, is_points: bool) -> DictConfig:
     Data sets of points use the networks under `points:`. Left out are `tiny:` (for tests),
     `search:` and `changeable:` (for sweeps) and the batch size (an option of the data).
     """
-    node = OmegaConf.create(OmegaConf.to_container(cfg.model, resolve=True))
-    assert isinstance(node, DictConfig)
-    points = node.pop("points", {})
-    for key in ("tiny", "search", "changeable", "batch_size"):
-        node.pop(key, None)
-    if is_points:
-        for player, network in points.items():
-            node[player] = network
-    return node
+    node = OmegaConf.to_container(cfg.model, resolve=True)
+    assert isinstance(node, dict)
+    points = node.get("points", {}) if is_points else {}
+    beside = ("points", "tiny", "search", "changeable", "batch_size")
+    return OmegaConf.create({k: v for k, v in node.items() if k not in beside} | points)

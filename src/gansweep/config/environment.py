@@ -80,10 +80,8 @@ def check_foreign(content: Any, place: str) -> None:
     Raises: UserError for any other interpolation.
     """
     if isinstance(content, dict):
-        for key, value in content.items():
-            check_foreign(key, place)
-            check_foreign(value, place)
-    elif isinstance(content, list):
+        content = [*content.keys(), *content.values()]
+    if isinstance(content, list):
         for value in content:
             check_foreign(value, place)
     elif isinstance(content, str) and "${" in content:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import NoneType
+from typing import Any, ClassVar
 
 from gansweep.config.ranges import Range
 from gansweep.errors import nearest
@@ -16,15 +16,17 @@ MOST_SHOWN = 60  # characters of a value in a message
 _MEANS_MORE = re.compile(r"[+-]?[\d._]+(e[+-]?\d+)?|null|true|false|nan|inf|", re.IGNORECASE)
 
 
-class Kind(ABC):
-    """The values that an option takes."""
+class Kind:
+    """The values that an option takes; by default those of one Python type."""
 
-    @abstractmethod
-    def takes(self, value: Any) -> bool: ...
+    name: ClassVar[str]  # the end of the sentence "x=3 is not ..."
+    type: ClassVar[type]
 
-    @abstractmethod
+    def takes(self, value: Any) -> bool:
+        return isinstance(value, self.type)
+
     def __str__(self) -> str:
-        """The end of the sentence "x=3 is not ..."."""
+        return self.name
 
     def instead(self, value: Any) -> Any:
         """An allowed value near `value`, to suggest in a message; None if there is none."""
@@ -90,11 +92,8 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Flag(Kind):
-    def takes(self, value: Any) -> bool:
-        return isinstance(value, bool)
-
-    def __str__(self) -> str:
-        return "true or false"
+    name = "true or false"
+    type = bool
 
     def instead(self, value: Any) -> Any:
         return bool(value) if isinstance(value, int) else True
@@ -105,11 +104,8 @@ class Flag(Kind):
 
 @dataclass(frozen=True)
 class Text(Kind):
-    def takes(self, value: Any) -> bool:
-        return isinstance(value, str)
-
-    def __str__(self) -> str:
-        return "text"
+    name = "text"
+    type = str
 
     def instead(self, value: Any) -> Any:
         return str(value) if isinstance(value, (int, float)) else None
@@ -117,11 +113,8 @@ class Text(Kind):
 
 @dataclass(frozen=True)
 class Nothing(Kind):
-    def takes(self, value: Any) -> bool:
-        return value is None
-
-    def __str__(self) -> str:
-        return "null"
+    name = "null"
+    type = NoneType
 
 
 @dataclass(frozen=True)
@@ -180,21 +173,18 @@ class MappingOf(Kind):
 class Object(Kind):
     """An object: a mapping with the class or function that makes it under `_target_`."""
 
+    name = "a mapping with a _target_"
+
     def takes(self, value: Any) -> bool:
         return isinstance(value, Mapping) and isinstance(value.get("_target_"), str)
-
-    def __str__(self) -> str:
-        return "a mapping with a _target_"
 
 
 @dataclass(frozen=True)
 class Record(Kind):
     """A mapping with these keys. The value of each key is checked separately."""
 
+    type = Mapping
     keys: Mapping[str, Kind] = field(hash=False)
-
-    def takes(self, value: Any) -> bool:
-        return isinstance(value, Mapping)
 
     def __str__(self) -> str:
         return f"a mapping of {', '.join(self.keys)}"
@@ -202,11 +192,8 @@ class Record(Kind):
 
 @dataclass(frozen=True)
 class Anything(Kind):
-    def takes(self, value: Any) -> bool:
-        return True
-
-    def __str__(self) -> str:
-        return "anything"
+    name = "anything"
+    type = object
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,10 @@ def check_options(cfg: DictConfig, groups: Collection[str] | None = None) -> Non
 
 def check_values(cfg: DictConfig, name: str, values: Sequence[Any]) -> None:
     """Raises: UserError for the first of `values` that the option `name` of `cfg` cannot have."""
-    given = options_of(_resolved(cfg))
-    kinds = [option.kind for option in given if option.name == name and option.kind]
-    for value in values:
-        for kind in kinds:
-            if not kind.takes(value):
-                raise UserError(refusal(name, value, kind))
+    for option in options_of(_resolved(cfg)):
+        for value in values if option.name == name else ():
+            if option.kind is not None and not option.kind.takes(value):
+                raise UserError(refusal(name, value, option.kind))
 
 
 def check_record(prefix: str, content: Mapping[str, Any], declared: str) -> None:
@@ -146,7 +144,7 @@ def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
         elif isinstance(value, Mapping) and "_target_" in value:
             yield from _node(key, value, GIVEN.get(key, ()))
         elif key != "choices":
-            yield from _undeclared(key, value)
+            yield from _values(key, value, None)  # a variable of the user
 
 
 def refusal(name: str, value: Any, kind: Kind) -> str:
@@ -174,10 +172,9 @@ def _follows(cfg: DictConfig, name: str) -> bool:
     for part in name.split("."):
         if not isinstance(node, DictConfig) or part not in node:
             return False
-        raw = node._get_node(part)
         if OmegaConf.is_interpolation(node, part):
             return True
-        node = raw
+        node = node._get_node(part)
     return False
 
 
@@ -217,12 +214,13 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
         return
     for key, value in node.items():
         inner = f"{name}.{key}"
-        if key in HYDRAS:
-            if key == "_partial_":
-                yield Option(inner, value, Flag())
+        if key == "_partial_":
+            yield Option(inner, value, Flag())
+        elif key in HYDRAS:
             continue
-        if takes is None:
-            yield from _values(inner, value, _of_pytorch(str(target)).get(key))
+        elif takes is None:
+            home = PYTORCH.get(str(target).rpartition(".")[0])
+            yield from _values(inner, value, fields(home).get(key) if home else None)
         elif key in takes.parameters and _settable(takes.parameters[key], node, given):
             yield from _values(inner, value, takes.parameters[key].kind)
         elif takes.is_open:
@@ -234,10 +232,8 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
 
 def _settable(parameter: Parameter, node: Mapping[str, Any], given: Collection[str]) -> bool:
     """Whether a configuration may set the parameter. Code that calls a partial sets the others."""
-    if parameter.name in given:
-        return False
     called_later = parameter.by_position or parameter.name == "n_classes"
-    return not (node.get("_partial_") and called_later)
+    return parameter.name not in given and not (node.get("_partial_") and called_later)
 
 
 def _unknown(owner: str, name: str, key: str, known: Collection[str]) -> str:
@@ -250,11 +246,6 @@ def _no_such_class(name: str, target: str) -> str:
     known = names_in(home)
     where = f"{home} has no {wanted}" if known else f"there is no module {home}"
     return f"{name}._target_={target} does not exist: {where}.{nearest(wanted, known)}"
-
-
-def _of_pytorch(target: str) -> Mapping[str, Kind]:
-    home = target.rpartition(".")[0]
-    return fields(PYTORCH[home]) if home in PYTORCH else {}
 
 
 def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:
@@ -291,12 +282,3 @@ def _record(prefix: str, content: Any, declared: Mapping[str, Kind]) -> Iterator
             yield from _record(f"{name}.", value, kind.keys)
         else:
             yield Option(name, value, kind)
-
-
-def _undeclared(name: str, value: Any) -> Iterator[Option]:
-    """Keys that nothing declares: the user's own variables for interpolations."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _undeclared(f"{name}.{key}", inner)
-    else:
-        yield Option(name, value, None)

@@ -151,9 +151,11 @@ def _module(name: str) -> Module | None:
 
 def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Parameter], bool]:
     """The parameters by name, and whether `**options` go to code that cannot be parsed."""
-    function, module = _constructor(found)
-    if function is None:
+    made_by = _constructor(found)
+    if made_by is None:
         return {}, False
+    function, module = made_by.node, made_by.module
+    assert isinstance(function, ast.FunctionDef)
     arguments = function.args
     own = {}
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
@@ -176,26 +178,19 @@ def _parameters(found: _Found, node: Mapping[str, Any]) -> tuple[dict[str, Param
     return own | {name: one for name, one in passed_on.items() if name not in own}, is_open
 
 
-def _constructor(found: _Found) -> tuple[ast.FunctionDef | None, Module]:
-    """The function itself, or the __init__ of the class or its nearest base, and its module."""
+def _constructor(found: _Found) -> _Found | None:
+    """The function itself, or the __init__ of the class or its nearest base."""
     if isinstance(found.node, ast.FunctionDef):
-        return found.node, found.module
+        return found
     for line in found.node.body:
         if isinstance(line, ast.FunctionDef) and line.name == "__init__":
-            return line, found.module
-    for base in _bases(found):
-        function, module = _constructor(base)
-        if function is not None:
-            return function, module
-    return None, found.module
+            return _Found(found.module, line)
+    return next(filter(None, map(_constructor, _bases(found))), None)
 
 
 def _bases(found: _Found) -> Iterator[_Found]:
     assert isinstance(found.node, ast.ClassDef)
-    for base in found.node.bases:
-        known = _resolve(base, found.module)
-        if known is not None:
-            yield known
+    return filter(None, (_resolve(base, found.module) for base in found.node.bases))
 
 
 def _resolve(expression: ast.expr, module: Module) -> _Found | None:
@@ -213,8 +208,7 @@ def _calls_with(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
     """The calls that pass **name on."""
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and any(
-            keyword.arg is None and isinstance(keyword.value, ast.Name) and keyword.value.id == name
-            for keyword in node.keywords
+            one.arg is None and ast.unparse(one.value) == name for one in node.keywords
         ):
             yield node
 
@@ -275,13 +269,10 @@ def _imported_kind(name: str, module: Module) -> Kind:
     found = _find(dotted) if dotted else None
     if found is None and name in module.definitions:
         found = _Found(module, module.definitions[name])
-    if found is not None and isinstance(found.node, ast.ClassDef) and _is_typed_dict(found.node):
+    bases = found.node.bases if found and isinstance(found.node, ast.ClassDef) else ()
+    if found and any(ast.unparse(base) == "TypedDict" for base in bases):
         return Record(_keys(found))
     return Object()
-
-
-def _is_typed_dict(node: ast.ClassDef) -> bool:
-    return any(ast.unparse(base) == "TypedDict" for base in node.bases)
 
 
 def _subscripted(name: str, inner: ast.expr, module: Module) -> Kind:

@@ -54,17 +54,13 @@ def instantiate(node: Any, *, extra_packages: Sequence[str] = (), **kwargs: Any)
     Raises: UserError if a `_target_` is not allowed (nothing is called then), or if the arguments
         do not fit.
     """
-    content = (
-        OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        if OmegaConf.is_config(node)
-        else node
-    )
+    content = node
+    if OmegaConf.is_config(node):
+        content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     packages = (*extra_packages, *allowed_packages())
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the user's package may be here; `python -m` does the same
-    found: dict[str, Factory] = {}
-    for target in _targets_in(content):
-        found[target] = resolved(target, packages)
+    found = {target: resolved(target, packages) for target in _targets_in(content)}
     return _built(content, found, kwargs)
 
 
@@ -112,9 +108,7 @@ def _is_part(found: Any) -> bool:
 
         kinds: tuple[type, ...] = (nn.Module, optim.Optimizer, optim.lr_scheduler.LRScheduler)
         return found.__module__.startswith(TORCH) and issubclass(found, kinds)
-    if found.__module__.partition(".")[0] != "gansweep":
-        return False
-    return issubclass(found, _own_kinds())
+    return found.__module__.startswith("gansweep.") and issubclass(found, _own_kinds())
 
 
 @functools.cache
@@ -193,9 +187,9 @@ def _built(content: Any, found: Mapping[str, Factory], more: Mapping[str, Any]) 
         return functools.partial(factory, *positional, **given, **more)
     try:
         return factory(*positional, **{**given, **more})
-    except UserError:
-        raise
     except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise _misfit(content["_target_"], error) from error
 
 

@@ -11,8 +11,9 @@ from gansweep.errors import visible
 
 LARGEST = 2**63  # larger whole numbers become null
 NUMBER = (int, float)
+Kinds = type | tuple[type, ...]
 # Keys of result.json and their types. A key may be missing; all but the status may be null.
-KINDS: dict[str, type | tuple[type, ...]] = {
+KINDS: dict[str, Kinds] = {
     **dict.fromkeys(("status", "reason", "group", "name", "model", "data", "objective"), str),
     **dict.fromkeys(("stopped_by", "command", "no_command", "config_dir", "started", "ended"), str),
     **dict.fromkeys(("failure", "failed_at", "git_commit"), str),
@@ -42,6 +43,14 @@ def parsed(content: bytes) -> Any:
         raise DamagedError("it is nested too deeply") from error
 
 
+def parsed_mapping(content: bytes) -> dict[str, Any]:
+    """As `parsed`, but a value that is not a mapping is also refused."""
+    found = parsed(content)
+    if not isinstance(found, dict):
+        raise DamagedError("it is not a mapping")
+    return found
+
+
 def plain(value: Any) -> Any:
     """The value with printable text and finite numbers; other numbers become None."""
     if isinstance(value, str):
@@ -64,14 +73,9 @@ def mapping(content: Any) -> dict[str, Any]:
 
 def result_of(content: bytes) -> dict[str, Any]:
     """The content of a result.json.   Raises: DamagedError with the reason."""
-    result = parsed(content)
-    if not isinstance(result, dict):
-        raise DamagedError("it is not a mapping")
+    result = parsed_mapping(content)
     for key, value in result.items():
-        kind = KINDS.get(key, object)
-        if (value is None and key != "status") or _is_of(value, kind):
-            continue
-        raise DamagedError(f"{key} is {_shown(value)}")
+        _need(key, value, KINDS.get(key, object), may_lack=key != "status")
     for key in ("overrides", "log_tail"):
         if not all(isinstance(word, str) for word in result.get(key) or ()):
             raise DamagedError(f"{key} contains a value that is not text")
@@ -87,28 +91,22 @@ def result_of(content: bytes) -> dict[str, Any]:
 
 def row_of(line: bytes) -> dict[str, Any]:
     """One line of history.jsonl or evaluations.jsonl.   Raises: DamagedError with the reason."""
-    row = parsed(line)
-    if not isinstance(row, dict):
-        raise DamagedError("it is not a mapping")
-    if "kimg" in row and not _is_of(row["kimg"], NUMBER):
-        raise DamagedError(f"kimg is {_shown(row['kimg'])}")
+    row = parsed_mapping(line)
+    _need("kimg", row.get("kimg", 0), NUMBER, may_lack=False)
     for name, value in row.items():
         if isinstance(value, list) and not all(v is None or _is_of(v, NUMBER) for v in value):
             raise DamagedError(f"{name} contains a value that is not a number")
     for key in ("protocol", "protocols"):
         _check_protocols(row.get(key) or {})
-    scores = row.get("scores") or {}
-    if not isinstance(scores, dict):
-        raise DamagedError(f"scores is {_shown(scores)}")
-    for name, entry in scores.items():
+    _need("scores", row.get("scores"), dict)
+    for name, entry in (row.get("scores") or {}).items():
         _check_score(f"scores.{name}", entry)
     return row
 
 
 def _check_score(name: str, entry: Any) -> None:
     """Check the entry of a score: its value, and its error if it has one."""
-    if not isinstance(entry, dict):
-        raise DamagedError(f"{name} is {_shown(entry)}")
+    _need(name, entry, dict, may_lack=False)
     value = entry.get("value")
     for number in (
         value if isinstance(value, list) else [value, entry.get("kimg"), entry.get("std")]
@@ -116,33 +114,27 @@ def _check_score(name: str, entry: Any) -> None:
         if number is not None and not _is_of(number, NUMBER):
             raise DamagedError(f"{name} contains {_shown(number)}")
     bounds = entry.get("interval")
-    if bounds is not None and not (
-        isinstance(bounds, list) and len(bounds) == 2 and all(_is_of(b, NUMBER) for b in bounds)
-    ):
+    _need(f"the interval of {name}", bounds, list)
+    if bounds is not None and (len(bounds) != 2 or not all(_is_of(b, NUMBER) for b in bounds)):
         raise DamagedError(f"the interval of {name} is {_shown(bounds)}")
 
 
 def _check_protocols(protocols: Any) -> None:
     """Check the protocol of each score: its name, its data and its direction."""
-    if not isinstance(protocols, dict):
-        raise DamagedError(f"protocols is {_shown(protocols)}")
+    _need("protocols", protocols, dict)
     for name, protocol in protocols.items():
-        if not isinstance(protocol, dict):
-            raise DamagedError(f"the protocol of {name} is {_shown(protocol)}")
+        _need(f"the protocol of {name}", protocol, dict, may_lack=False)
         if protocol.get("direction") not in (None, "minimize", "maximize"):
             raise DamagedError(f"the direction of {name} is {_shown(protocol['direction'])}")
         for key in ("score", "data"):
-            if not isinstance(protocol.get(key), (str, type(None))):
-                raise DamagedError(f"{key} in the protocol of {name} is {_shown(protocol[key])}")
+            _need(f"{key} in the protocol of {name}", protocol.get(key), str)
 
 
 def _check_sweep(entry: dict[str, Any]) -> None:
     for key in ("name", "key", "role"):
-        if key in entry and not isinstance(entry[key], str):
-            raise DamagedError(f"sweep.{key} is {_shown(entry[key])}")
+        _need(f"sweep.{key}", entry.get(key, ""), str, may_lack=False)
     for key in ("params", "objective"):
-        if entry.get(key) is not None and not isinstance(entry[key], dict):
-            raise DamagedError(f"sweep.{key} is {_shown(entry[key])}")
+        _need(f"sweep.{key}", entry.get(key), dict)
 
 
 def _command(text: str) -> str:
@@ -159,7 +151,13 @@ def _command(text: str) -> str:
     return shlex.join(words)
 
 
-def _is_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+def _need(name: str, value: Any, kind: Kinds, may_lack: bool = True) -> None:
+    """Raises: DamagedError if the value is not of that kind.   may_lack: None is allowed."""
+    if not (_is_of(value, kind) or (may_lack and value is None)):
+        raise DamagedError(f"{name} is {_shown(value)}")
+
+
+def _is_of(value: Any, kind: Kinds) -> bool:
     return isinstance(value, kind) and not (kind is NUMBER and isinstance(value, bool))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from gansweep.config.old_names import with_new_targets
 from gansweep.errors import visible
 from gansweep.metrics.protocol import REPEATABLE, scores_called
-from gansweep.records.notation import setting
+from gansweep.records.notation import plural, setting
 from gansweep.records.plain_values import DamagedError, mapping
 from gansweep.records.record import ENDED_WELL, RunRecord, find_records
 from gansweep.records.remarks import remarks_in
@@ -155,13 +156,10 @@ class Run:
         For a score of an evaluation after training: its only value.
         """
         recorded = _value(self.evaluated, score) or _value(self.result.get("best"), score)
-        if recorded is not None:
+        if recorded is not None or self.direction(score) is None:
             return recorded
-        points = self._points(score)
-        if not points or self.direction(score) is None:
-            return None
         choose = min if self.direction(score) == "minimize" else max
-        return choose(points, key=lambda point: point.value)
+        return choose(self._points(score), key=lambda point: point.value, default=None)
 
     def value(self, score: str, at: str) -> float | None:
         """The score as the leaderboard uses it.   at: "last" or "best"."""
@@ -189,11 +187,10 @@ class Run:
         A number is None if it could not be measured.
         """
         if score in self.evaluated:
-            found: Any = self.evaluated[score].get("value")
+            values = [self.evaluated[score].get("value")]
         else:
             values = self.curves[score].values if score in self.curves else []
-            found = next((value for value in reversed(values) if isinstance(value, list)), None)
-        listed = found if isinstance(found, list) else []
+        listed = next((value for value in reversed(values) if isinstance(value, list)), [])
         return [float(n) if isinstance(n, (int, float)) else None for n in listed]
 
     def _points(self, score: str) -> list[Value]:
@@ -319,18 +316,16 @@ def _history(
     columns: dict[str, dict[float, Any]] = {}
     protocols: dict[str, dict[str, Any]] = {}
     for row in rows:
-        kimg = row.get("kimg")
-        if not isinstance(kimg, (int, float)):
+        if "kimg" not in row:
             continue
         protocols |= mapping(row.get("protocol"))
         for name, value in row.items():
             if name not in ("kimg", "protocol") and not isinstance(value, (dict, str)):
-                columns.setdefault(name, {})[float(kimg)] = value
-    curves = {}
-    for name, column in columns.items():
-        clocks = sorted(column)
-        curves[name] = Curve(clocks, [column[clock] for clock in clocks])
-    return curves, protocols
+                columns.setdefault(name, {})[float(row["kimg"])] = value
+    return {
+        name: Curve(sorted(column), [column[clock] for clock in sorted(column)])
+        for name, column in columns.items()
+    }, protocols
 
 
 def _readable(
@@ -340,25 +335,22 @@ def _readable(
         warnings.simplefilter("always")
         rows = read()
     if caught:
-        lines = "1 damaged line" if len(caught) == 1 else f"{len(caught)} damaged lines"
+        lines = plural(len(caught), "damaged line")
         why = str(caught[0].message).rpartition(": ")[2]
         notes.append(f"{file}: skipped {lines} ({why}). A killed process can leave such lines.")
     return rows
 
 
 def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
-    found = []
-    for row in _readable(record.evaluations, "evaluations.jsonl", notes):
-        kimg = row.get("kimg")
-        found.append(
-            Evaluation(
-                checkpoint=str(row.get("checkpoint") or "unknown"),
-                kimg=float(kimg) if isinstance(kimg, (int, float)) else float("nan"),
-                scores={k: mapping(v) for k, v in mapping(row.get("scores")).items()},
-                protocols={k: mapping(v) for k, v in mapping(row.get("protocols")).items()},
-            )
+    return [
+        Evaluation(
+            checkpoint=str(row.get("checkpoint") or "unknown"),
+            kimg=float(row.get("kimg", math.nan)),
+            scores=mapping(row.get("scores")),
+            protocols=mapping(row.get("protocols")),
         )
-    return found
+        for row in _readable(record.evaluations, "evaluations.jsonl", notes)
+    ]
 
 
 def _value(scores: Any, score: str) -> Value | None:
@@ -366,15 +358,10 @@ def _value(scores: Any, score: str) -> Value | None:
     value = entry.get("value")
     if not isinstance(value, (int, float)):
         return None
-    clock, std = entry.get("kimg"), entry.get("std")
+    clock, std, bounds = entry.get("kimg"), entry.get("std"), entry.get("interval")
     return Value(
         float(value),
-        float(clock) if isinstance(clock, (int, float)) else float("nan"),
-        float(std) if isinstance(std, (int, float)) else None,
-        _interval(entry.get("interval")),
+        math.nan if clock is None else float(clock),
+        None if std is None else float(std),
+        None if bounds is None else (float(bounds[0]), float(bounds[1])),
     )
-
-
-def _interval(content: Any) -> tuple[float, float] | None:
-    bounds = [float(b) for b in content if isinstance(b, (int, float))] if content else []
-    return (bounds[0], bounds[1]) if len(bounds) == 2 else None

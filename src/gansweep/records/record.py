@@ -38,7 +38,7 @@ from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.records import writer
 from gansweep.records.drafts import drafted, remove_drafts
-from gansweep.records.plain_values import DamagedError, result_of, row_of
+from gansweep.records.plain_values import DamagedError, mapping, result_of, row_of
 from gansweep.records.sheets import SUFFIXES
 
 SCHEMA = 1
@@ -97,6 +97,9 @@ class RunRecord:
         self.samples = self.directory / "samples"
         self.sheets = self.directory / "neighbours"
         self.checkpoints = self.directory / "checkpoints"
+        self.last = self.checkpoints / "last.pt"
+        self.previous = self.checkpoints / "previous.pt"
+        self.best = self.checkpoints / "best.pt"
         self.tracker_path = self.directory / "tracker.json"
         self.traceback_path = self.directory / "traceback.txt"
 
@@ -140,25 +143,12 @@ class RunRecord:
             yield
 
     @property
-    def last(self) -> Path:
-        return self.checkpoints / "last.pt"
-
-    @property
-    def previous(self) -> Path:
-        return self.checkpoints / "previous.pt"
-
-    @property
-    def best(self) -> Path:
-        return self.checkpoints / "best.pt"
-
-    @property
     def exists(self) -> bool:
         return self.config_path.is_file()
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one line to the history. NaN and infinities are stored as null.
 
-        If the last line is incomplete, a newline is written first.
         Raises: OSError (a full disk, no permission); the file is then unchanged.
         """
         _append(self.history_path, row, writer.writing(self.directory))
@@ -207,10 +197,9 @@ class RunRecord:
 
         earlier: the id of a run that an older version wrote without storing its id.
         """
-        known: Any = None
+        known = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
-            known = json.loads(self.tracker_path.read_bytes())
-        known = known if isinstance(known, dict) else {}
+            known = mapping(json.loads(self.tracker_path.read_bytes()))
         found = known.get(tracker)
         if not isinstance(found, str) or not found.isalnum():
             found = earlier or secrets.token_hex(8)
@@ -276,7 +265,7 @@ def _append(
     # this one is no longer part of the record
     with open(path, "ab+", buffering=0, opener=opener) as file, allowed:
         size = file.seek(0, os.SEEK_END)
-        if size:
+        if size:  # the last line may be incomplete
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 line = b"\n" + line
@@ -311,25 +300,22 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
     Raises: UserError if a run of that name exists; OSError if the directory cannot be made.
     """
     parent = Path(runs_dir) / checked_name("group", group)
-    if name is not None:
-        name = checked_name("name", name)
-    parent.mkdir(parents=True, exist_ok=True)
-    if name is not None:
-        directory = parent / name
-        if RunRecord(directory).exists:
-            writer.refuse_held(directory)
-            raise UserError(
-                f"{directory} already contains a run. Continue it with "
-                f"`{_continuing(directory)}`, or choose another name=."
-            )
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
-    for number in itertools.count(1):
-        directory = parent / f"{stem}-{number:03d}"
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir()
-            return directory
-    raise AssertionError("numbers do not end")
+    if name is None:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            with contextlib.suppress(FileExistsError):
+                directory = parent / f"{stem}-{number:03d}"
+                directory.mkdir()
+                return directory
+    directory = parent / checked_name("name", name)
+    if RunRecord(directory).exists:
+        writer.refuse_held(directory)
+        raise UserError(
+            f"{directory} already contains a run. Continue it with `{_continuing(directory)}`, or "
+            "choose another name=."
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def claim_new(

@@ -66,12 +66,10 @@ def _constraints(content: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def _schedule(content: Any) -> tuple[Segment, ...]:
-    found = []
-    for entry in content if isinstance(content, list) else []:
-        kimg = mapping(entry).get("kimg")
-        if isinstance(kimg, (int, float)):
-            source = entry.get("from")
-            found.append(
-                Segment(float(kimg), mapping(entry.get("params")), str(source) if source else None)
-            )
+    entries = [mapping(entry) for entry in content] if isinstance(content, list) else []
+    found = (
+        Segment(float(one["kimg"]), mapping(one.get("params")), str(one.get("from") or "") or None)
+        for one in entries
+        if isinstance(one.get("kimg"), (int, float))
+    )
     return tuple(sorted(found, key=lambda segment: segment.kimg))

@@ -148,14 +148,11 @@ def claim(directory: Path, *, take: bool = False, after: int | None = None) -> C
         try:
             free = _lock_at_once(descriptor)
             before = Holder.parse(os.pread(descriptor, SIZE, 0))
-            number = 0 if before is None else before.number
-            if after is not None and number != after:
+            if after is not None and after != (before.number if before else 0):
                 raise _superseded(directory)
             if not free and not take:
                 raise _refusal(directory, before)
-            holder = _ourselves(number + 1)
-            os.pwrite(descriptor, holder.line(), 0)
-            return Claim(directory, descriptor, holder)
+            return Claim(directory, descriptor, _took_next(descriptor))
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError) and holds_nothing(directory):
@@ -220,10 +217,14 @@ def writing(directory: Path) -> Iterator[None]:
     """
     held = _held.get(_key(directory))
     with locked(directory):
-        if held is None:
-            _take_for_once(directory)
-        else:
+        if held is not None:
             held.check()
+        else:
+            descriptor = _opened(directory / FILE)
+            try:
+                _took_next(descriptor)
+            finally:
+                os.close(descriptor)
         yield
 
 
@@ -249,18 +250,13 @@ def newest(directory: Path) -> int:
     return 0 if holder is None else holder.number
 
 
-def _take_for_once(directory: Path) -> None:
-    descriptor = _opened(directory / FILE)
-    try:
-        before = Holder.parse(os.pread(descriptor, SIZE, 0))
-        holder = _ourselves(1 if before is None else before.number + 1)
-        os.pwrite(descriptor, holder.line(), 0)
-    finally:
-        os.close(descriptor)
-
-
-def _ourselves(number: int) -> Holder:
-    return Holder(number, socket.gethostname(), os.getpid(), time.time())
+def _took_next(descriptor: int) -> Holder:
+    """This process, as it now stands in the open FILE with the next number."""
+    before = Holder.parse(os.pread(descriptor, SIZE, 0))
+    number = 1 if before is None else before.number + 1
+    holder = Holder(number, socket.gethostname(), os.getpid(), time.time())
+    os.pwrite(descriptor, holder.line(), 0)
+    return holder
 
 
 def _superseded(directory: Path) -> SupersededError:

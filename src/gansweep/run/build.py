@@ -69,7 +69,9 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
 
     Raises: UserError if the model does not fit the data or its options.
     """
-    _seed_everything(cfg.seed)
+    random.seed(cfg.seed)
+    np.random.seed(cfg.seed % 2**32)
+    torch.manual_seed(cfg.seed)
     node = model_node(cfg, data.is_points)
     model: Adversarial = instantiate(
         node,
@@ -110,9 +112,3 @@ def report_unused_options(overrides: Sequence[str]) -> None:
         if key.startswith(("model.generator.", "model.discriminator.")):
             fix = key.replace("model.", "model.points.", 1)
             tell(f"gansweep: {key} has no effect on points: use {fix}.")
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from gansweep.data.source import DataSource
 from gansweep.errors import UserError, tell, visible
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
+from gansweep.metrics.panel import Progress as StageProgress
 from gansweep.metrics.protocol import Score, interval_holds
 from gansweep.metrics.scores.held_out import HeldOut
 from gansweep.records.notation import aligned, spread_words
@@ -54,7 +55,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
             writer = newest(record.directory)
             found = evaluation.score(record)
             show(found.scores)  # before writing, since the disk may be full
-            _keep(record, found, writer)
+            keep(record, found, writer)
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
@@ -96,8 +97,8 @@ class Evaluation:
         module, file = load_checkpoint(record, cfg, data, self.checkpoint)
         module.to(self.device)
         panel = self._panel(key, data, module.conditional)
-        with _Bar() as bar:
-            scores = measure_all(module, panel, conditions, data, bar.show)
+        with _bar() as show_stage:
+            scores = measure_all(module, panel, conditions, data, show_stage)
         if not scores:
             raise UserError(f"No score could be measured. {' '.join(panel.notes)}".strip())
         for note in panel.notes:
@@ -112,51 +113,48 @@ class Evaluation:
         return self._panels[key, conditional]
 
 
-class _Bar(contextlib.AbstractContextManager["_Bar"]):
+@contextlib.contextmanager
+def _bar() -> Iterator[StageProgress]:
     """A progress bar on a terminal; nothing elsewhere."""
+    bar = Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
 
-    def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(file=sys.stderr),
-            transient=True,
-        )
-        self._tasks: dict[str, TaskID] = {}
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done)
 
-    def __enter__(self) -> _Bar:
-        if self._bar.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar.console.is_terminal:  # otherwise it would print an empty line
-            self._bar.stop()
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(stage, total=total)
-        self._bar.update(self._tasks[stage], completed=done)
+    with bar if bar.console.is_terminal else contextlib.nullcontext():
+        yield show
 
 
 def keep(record: RunRecord, found: Evaluated, writer: int) -> None:
     """Add the scores to the run's record.
 
     writer: number of the record's newest writer when the checkpoint was read.
-    Raises: OSError if it cannot be written; SupersededError if the run has been continued since.
+    Raises: UserError if it cannot be written, or if the run has been continued since.
     """
-    record.append_evaluation(
-        {
-            "when": now(),
-            "checkpoint": found.checkpoint,
-            "kimg": found.kimg,
-            "scores": {name: score.numbers() for name, score in found.scores.items()},
-            "protocols": {name: score.protocol for name, score in found.scores.items()},
-        },
-        writer,
-    )
+    row = {
+        "when": now(),
+        "checkpoint": found.checkpoint,
+        "kimg": found.kimg,
+        "scores": {name: score.numbers() for name, score in found.scores.items()},
+        "protocols": {name: score.protocol for name, score in found.scores.items()},
+    }
+    try:
+        record.append_evaluation(row, writer)
+    except OSError as error:
+        raise UserError(
+            f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores are "
+            "not saved. Free some space or change its permissions, then evaluate again."
+        ) from error
 
 
 def report_test(
@@ -186,17 +184,6 @@ def report_test(
     keep(record, Evaluated(scores, path.name, module.images_seen / 1000), writer)
     values = ", ".join(f"{name} {score.value:.4g}" for name, score in scores.items())
     say(f"test split, {path.name} at {module.images_seen / 1000:g} kimg: {values}")
-
-
-def _keep(record: RunRecord, found: Evaluated, writer: int) -> None:
-    """As `keep`, but a UserError if the record cannot be written."""
-    try:
-        keep(record, found, writer)
-    except OSError as error:
-        raise UserError(
-            f"{record.evaluations_path} cannot be written ({error.strerror}), so the scores above "
-            "are not saved. Free some space or change its permissions, then evaluate again."
-        ) from error
 
 
 def show(scores: Mapping[str, Score]) -> None:

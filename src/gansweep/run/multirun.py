@@ -31,11 +31,7 @@ from gansweep.signals import note_hangup, stop_signals
 FAILED = "failed"
 EXIT_FAILED, EXIT_USER_ERROR = 1, 2
 STOPPED = "stopped"  # a file with this name requests the end of a multirun
-NOT_BEGUN: dict[str, Any] = {
-    "status": "interrupted",
-    "reason": "the multirun was stopped",
-    "directory": "-",
-}
+NOT_BEGUN = {"status": "interrupted", "reason": "the multirun was stopped", "directory": "-"}
 
 _stopped: Path | None = None  # the path of that file, in a process of joblib
 
@@ -43,8 +39,7 @@ _stopped: Path | None = None  # the path of that file, in a process of joblib
 class Outcomes(Callback):
     """Reports the failed runs of a multirun and ends the process with their exit code.
 
-    Hydra raises only the first failure, and the output of cluster jobs is in files. So each job
-    writes the outcome of its run to `folder`; the path reaches the job with this object.
+    Hydra raises only the first failure, so each job writes the outcome of its run to `folder`.
     """
 
     folder: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -11,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 PACKAGES = ("gansweep", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 
@@ -18,10 +21,8 @@ def origin() -> dict[str, Any]:
     """`versions` of the packages, and the `git_commit` of a checkout or None."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return {"versions": versions, "git_commit": _git_commit()}
 
 
@@ -45,15 +46,9 @@ def _git_commit() -> str | None:
 
 def hardware(accelerator: str, devices: int) -> dict[str, Any]:
     """The machine that a run was trained on; `device` is the name of the GPU or the processor."""
-    if accelerator == "cuda":
-        import torch
-
-        device = torch.cuda.get_device_name()
-    else:
-        device = _processor()
     return {
         "accelerator": accelerator,
-        "device": device,
+        "device": torch.cuda.get_device_name() if accelerator == "cuda" else _processor(),
         "devices": devices,
         "cpu_cores": os.cpu_count(),
         "system": platform.system(),
@@ -67,10 +62,8 @@ def now() -> str:
 
 @functools.cache
 def _processor() -> str:
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -41,6 +41,8 @@ class Account:
 
         status, reason: how the run ended, or "running" and "".
         """
+        trained = self.model.images_seen - self.images_before
+        no_command = why_no_command((self.sweep or {}).get("schedule") or ())
         result = {
             "status": status,
             "reason": reason,
@@ -57,7 +59,7 @@ class Account:
             "last": journal.last,
             "protocols": journal.protocols,
             "seconds": round(journal.seconds, 3),
-            "images_per_second": round(self._images_per_second(journal), 1),
+            "images_per_second": round(trained / journal.training_seconds, 1),
             "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
             "parameters": {
                 name: sum(p.numel() for p in net.parameters())
@@ -65,8 +67,8 @@ class Account:
             },
             "hardware": hardware(self.accelerator, self.devices),
             "game": self.model.declared(),
-            "command": self._command(),
-            "no_command": why_no_command((self.sweep or {}).get("schedule") or ()),
+            "command": "" if no_command else self._command(),
+            "no_command": no_command,
             "config_dir": None if self.config_dir is None else str(self.config_dir),
             "overrides": list(self.overrides),
             "started": self.started,
@@ -76,20 +78,11 @@ class Account:
         return result if self.sweep is None else result | {"sweep": self.sweep}
 
     def _command(self) -> str:
-        """The command that trains this run again from the start, in a new directory.
-
-        "" if no single command does: see `why_no_command`.
-        """
-        if why_no_command((self.sweep or {}).get("schedule") or ()):
-            return ""
+        """The command that trains this run again from the start, in a new directory."""
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
         places = ("name",) if self.sweep is None else ("name", "group")
         words = [w for w in self.overrides if w.split("=")[0] not in places]
         return shlex.join(["gansweep", "train", *folder, *words])
-
-    def _images_per_second(self, journal: Journal) -> float:
-        """The mean since this process started, without the time of evaluations."""
-        return (self.model.images_seen - self.images_before) / journal.training_seconds
 
 
 def why_no_command(schedule: Sequence[Mapping[str, Any]]) -> str:

@@ -39,9 +39,9 @@ def resumed(
             _copy(cfg, saved, key)
         elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
             raise UserError(
-                f"'{word}' does not fit {cfg.resume}, which was trained with {_chosen(saved)}. A "
-                f"continued run can only change {', '.join(CHANGEABLE)}. Start a new run for "
-                "other settings."
+                f"'{word}' does not fit {cfg.resume}, which was trained with "
+                f"model={saved.choices.model} data={saved.choices.data}. A continued run can only "
+                f"change {', '.join(CHANGEABLE)}. Start a new run for other settings."
             )
     if saved.trainer.precision != precision:
         raise UserError(
@@ -54,7 +54,8 @@ def resumed(
             f"{cfg.resume} is already at {kimg:g} kimg: give budget_kimg= more than that."
         )
     given = [w for w in result.get("overrides", []) if not is_package_option(w)]
-    kept = [w for w in given if not _replaced(w, changes)]
+    replaced = {word.split("=")[0] for word in changes}
+    kept = [word for word in given if word.split("=")[0] not in replaced]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")
 
 
@@ -100,11 +101,3 @@ def _copy(source: DictConfig, target: DictConfig, key: str) -> None:
     OmegaConf.update(target, key, raw.get(name), merge=False, force_add=True)
     if key in target.choices:
         target.choices[key] = source.choices[key]
-
-
-def _chosen(saved: DictConfig) -> str:
-    return f"model={saved.choices.model} data={saved.choices.data}"
-
-
-def _replaced(word: str, changes: list[str]) -> bool:
-    return word.split("=")[0] in {change.split("=")[0] for change in changes}

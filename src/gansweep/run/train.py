@@ -66,16 +66,13 @@ def train(
 ) -> dict[str, Any]:
     """Train one GAN and return the content of its result.json.
 
-    cfg: from `gansweep.compose`.
-    run_dir: of the record, by default RUNS_DIR/GROUP/NAME. If it has a checkpoint, the run is
-        continued exactly.
-    on_score: called with (kimg, {score: value}) after each evaluation; True stops the run as
-        pruned.
-    progress: show a progress bar or lines.
+    cfg: from `gansweep.compose`.   progress: show a progress bar or lines.
+    run_dir: of the record, by default RUNS_DIR/GROUP/NAME. With a checkpoint the run is continued
+        exactly.
+    on_score: called with (kimg, {score: value}) after each evaluation; True prunes the run.
     sweep: the sweep's facts about this run, stored with the result.
     overrides, config_dir: what `compose` made `cfg` from, for the command that runs it again.
-    until_kimg: the run saves its checkpoint and pauses there; schedules use the whole budget.
-        None: it does not pause.
+    until_kimg: the run saves its checkpoint and pauses there, if given; schedules use the budget.
     source: another run's checkpoint, from which this run continues.
     Raises: UserError for anything that the user can fix, before anything is written.
     """
@@ -141,7 +138,17 @@ class _Run:
         panel = self._panel()
         directory = run_dir or Path(self.cfg.runs_dir)
         try:
-            record, claim = self._claimed(run_dir)
+            if run_dir is None:
+                record, claim = claim_new(
+                    self.cfg.runs_dir,
+                    self.cfg.group or str(self.cfg.choices.data),
+                    self.cfg.name,
+                    str(self.cfg.choices.model),
+                )
+            else:
+                run_dir.mkdir(parents=True, exist_ok=True)
+                record = RunRecord(run_dir)
+                claim = record.claimed()
             directory = record.directory
             with claim:
                 return self._go(record, claim, panel, is_new=run_dir is None)
@@ -150,18 +157,6 @@ class _Run:
             if explained is None:
                 raise  # our mistake
             raise explained from error
-
-    def _claimed(self, run_dir: Path | None) -> tuple[RunRecord, Claim]:
-        if run_dir is None:
-            return claim_new(
-                self.cfg.runs_dir,
-                self.cfg.group or str(self.cfg.choices.data),
-                self.cfg.name,
-                str(self.cfg.choices.model),
-            )
-        run_dir.mkdir(parents=True, exist_ok=True)
-        record = RunRecord(run_dir)
-        return record, record.claimed()
 
     def _go(
         self, record: RunRecord, claim: Claim, panel: Panel | None, *, is_new: bool
@@ -189,7 +184,14 @@ class _Run:
         checkpoint = last_intact(record, or_anew=self.sweep is not None)
         if checkpoint is None:
             return None
-        self._load_networks(checkpoint["game"], record.directory)
+        try:
+            self.model.load_networks(checkpoint["game"])
+        except (RuntimeError, KeyError) as error:
+            raise UserError(
+                f"{record.directory} has other networks than this configuration builds "
+                f"({str(error).splitlines()[0]}). Continue it without changes of model. or data. "
+                "options, or start a new run."
+            ) from error
         self.account.images_before = self.model.images_seen
         return checkpoint
 
@@ -254,57 +256,35 @@ class _Run:
             panel.prepare(torch.device(self.accelerator))
         return panel
 
-    def _load_networks(self, game: dict[str, Any], run_dir: Path) -> None:
-        try:
-            self.model.load_networks(game)
-        except (RuntimeError, KeyError) as error:
-            raise UserError(
-                f"{run_dir} has other networks than this configuration builds "
-                f"({str(error).splitlines()[0]}). Continue it without changes of model. or data. "
-                "options, or start a new run."
-            ) from error
-
     def _logger(self, record: RunRecord) -> Logger | None:
         if self.cfg.tracker.get("_target_") is None:
             return None
+        # the user's tags, and those by which runs are most often filtered
+        choices = self.cfg.choices
+        tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
+        if self.sweep is not None:
+            tags += [str(self.sweep["name"]), str(self.sweep["role"])]
         logger: Logger = instantiate(
             self.cfg.tracker,
             extra_packages=self.cfg.extra_packages,
             directory=record.directory,
             group=record.directory.parent.name,
             name=record.directory.name,
-            tags=self._tags(),
+            tags=tags,
         )
         logger.log_hyperparams(without_secrets(self.cfg))
         return logger
 
-    def _tags(self) -> list[str]:
-        """The user's tags, and the tags by which runs are most often filtered."""
-        choices = self.cfg.choices
-        tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
-        if self.sweep is not None:
-            tags += [str(self.sweep["name"]), str(self.sweep["role"])]
-        return tags
-
     def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
-        """The callbacks of the run; each gets the attributes that its class declares.
-
-        These are journal, panel, conditions and data.
-        """
-        tools = {
-            "journal": journal,
-            "panel": panel,
-            "conditions": Conditions(self.data),
-            "data": self.data,
-        }
+        """The callbacks of the run; each gets those of the tools that its class declares."""
+        conditions = Conditions(self.data)
+        tools = {"journal": journal, "panel": panel, "conditions": conditions, "data": self.data}
         watchers: list[pl.Callback] = []
         for node in self.cfg.callbacks.values():
-            if node is None:
-                continue
-            callback = instantiate(node, extra_packages=self.cfg.extra_packages)
-            wanted = _declared(callback)
-            if "panel" not in wanted or panel is not None:
-                watchers.append(callback)
+            if node is not None:
+                callback = instantiate(node, extra_packages=self.cfg.extra_packages)
+                if panel is not None or "panel" not in _declared(callback):
+                    watchers.append(callback)
         bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
         watchers = [*watchers, *bar, EndOfRun()]
         for callback in watchers:
