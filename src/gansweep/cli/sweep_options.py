@@ -147,9 +147,9 @@ def _check_options(cfg: DictConfig) -> None:
     if not known.takes(name):
         raise UserError(refusal("launcher.name", name, known))
     check_record("launcher.", launcher, LAUNCHERS[str(name)])
-    own = {str(key): value for key, value in content.items() if key not in ("sweep", "launcher")}
-    check_record("", own, COMMAND)
-    if own["runs_dir"] == "":
+    own = OmegaConf.create({key: cfg[key] for key in cfg if key not in ("sweep", "launcher")})
+    check_record("", OmegaConf.to_container(own), COMMAND)  # type: ignore[arg-type]
+    if cfg.runs_dir == "":
         raise UserError("runs_dir= names no directory. Use runs_dir=runs, or leave it out.")
 
 
