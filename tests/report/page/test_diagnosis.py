@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from report_records import FID, write_run, write_sweep
 
 from gansweep.diagnosis.evidence import Evidence
@@ -13,7 +12,6 @@ from gansweep.records.read import load
 from gansweep.report.figures.palette import variants
 from gansweep.report.page.diagnosis import diagnosis
 from gansweep.report.page.page import write_report
-from gansweep.report.page.pictures import neighbour_sheets
 from gansweep.report.page.sections import sections
 
 COMMAND = "gansweep train model=gan '+model.penalties.r1={weight: 0.1}'"
@@ -125,17 +123,6 @@ def test_a_run_that_a_rule_stopped_is_ranked_and_shown_with_rule_and_reason(
     text = write_report([tmp_path], tmp_path / "report.html").read_text()
     assert "Runs that ended early" in text and reason in text
     assert "stopped by stop_on_plateau" in text
-
-
-def test_a_large_picture_is_compressed_before_it_joins_the_page(tmp_path: Path) -> None:
-    record = write_run(tmp_path / "a")
-    record.sheets.mkdir()
-    noise = Image.effect_noise((900, 900), 80).convert("RGB")
-    path = record.sheets / "000001000.png"
-    noise.save(path)
-    (sheet,) = neighbour_sheets(variants(leaderboard(load([tmp_path]))))
-    assert sheet.uri.startswith("data:image/jpeg;base64,") and sheet.caption == "seed 0, 1 kimg"
-    assert len(sheet.uri) < path.stat().st_size
 
 
 def test_a_sweep_of_many_runs_is_diagnosed_by_the_real_rules(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent
 SCRIPTS = (
     *("core", "format", "statistics", "colours", "curve_data"),
     *("filter", "table", "baseline", "summary", "export", "leaderboard"),
-    *("samples",),
+    *("sheets", "sheet_view", "sample_pair", "neighbours", "samples"),
     *("series", "figure", "hover", "lines", "curve_figure", "controls", "curves"),
     *(
         "svg",

@@ -11,6 +11,7 @@ from gansweep.records.read import Run
 from gansweep.records.record import replace_atomically
 from gansweep.report.page.document import document
 from gansweep.report.page.payload import payload_of
+from gansweep.report.page.pictures import beside_of
 
 
 def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | None = None) -> Path:
@@ -24,13 +25,16 @@ def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | Non
 
 def write_page(runs: Sequence[Run], out: str | Path, metric: str | None = None) -> Path:
     """As `write_report`, for runs that were read before."""
-    page = document(payload_of(runs, metric))
     target = Path(out)
     if target.is_dir():
         target = target / "report.html"
+    beside = beside_of(runs, target)
     try:
+        page = document(payload_of(runs, metric, store=beside))
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(target, page.encode(errors="replace"))
+        if beside is not None:
+            beside.remove_others()
     except OSError as error:
         raise UserError(
             f"The report cannot be written to {target}: {error.strerror}. Choose another place "

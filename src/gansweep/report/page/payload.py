@@ -19,6 +19,7 @@ from gansweep.report.page.configurations import configurations, environments
 from gansweep.report.page.curve_blocks import curve_block
 from gansweep.report.page.diagnosis_part import diagnosis_part
 from gansweep.report.page.game_part import game_part
+from gansweep.report.page.pictures import InPage, Store, samples_part
 from gansweep.report.page.protocols_part import protocols_part
 from gansweep.report.page.search_part import search_part
 from gansweep.report.page.summary import summary
@@ -52,10 +53,16 @@ class Shown:
         return {ids[run.directory]: key for key, row in self.rows.items() for run in row.runs}
 
 
-def payload_of(runs: Sequence[Run], metric: str | None = None, live: bool = False) -> Payload:
+def payload_of(
+    runs: Sequence[Run],
+    metric: str | None = None,
+    live: bool = False,
+    store: Store | None = None,
+) -> Payload:
     """What the page shows of these runs.   metric: the score that ranks; None: chosen.
 
     live: whether a server adds to it while the page is open.
+    store: keeps the sheets of samples; None: in the page.
     Raises: UserError if no run has the metric.
     """
     import gansweep
@@ -71,8 +78,9 @@ def payload_of(runs: Sequence[Run], metric: str | None = None, live: bool = Fals
             "boards": [],
         }
     )
+    store = store or InPage(payload.blocks)
     for one in shown:
-        payload.content["boards"].append(_board(one, payload.blocks))
+        payload.content["boards"].append(_board(one, payload.blocks, store))
     return payload
 
 
@@ -113,7 +121,7 @@ def _title(shown: Sequence[Shown]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
+def _board(one: Shown, blocks: dict[str, bytes], store: Store) -> dict[str, Any]:
     board = one.board
     curves = curve_block(one.runs)
     blocks[f"curves-{one.id}"] = curves.content
@@ -140,6 +148,7 @@ def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
             "protocols": protocols_part(board),
             "search": search_part(board, one.rows, one.runs),
             "game": game_part(board, one.rows, one.runs),
+            "samples": samples_part(one.runs, store),
         },
     }
 

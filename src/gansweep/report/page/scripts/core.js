@@ -132,13 +132,29 @@ const gansweep = (() => {
     requestAnimationFrame(flush);
   }
 
+  // browsers refuse more than about 100 changes of the address in 30 s, as a slider makes them
+  const ADDRESS_MS = 350;
+  let written = 0;
+  let later = null;
+
+  function writeAddress() {
+    clearTimeout(later);
+    const wait = written + ADDRESS_MS - Date.now();
+    if (wait > 0) {
+      later = setTimeout(writeAddress, wait);
+      return;
+    }
+    written = Date.now();
+    const words = address();
+    history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
+  }
+
   function flush() {
     waiting = false;
     if (!changed.size) return;
     const keys = changed;
     changed = new Set();
-    const words = address();
-    history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
+    writeAddress();
     if (keys.has("board")) showBoard();
     for (const { names, listener } of listeners) {
       if (!names.some((name) => keys.has(name))) continue;
