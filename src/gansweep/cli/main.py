@@ -20,6 +20,7 @@ VERBS = {  # each in the file of its name: what it does, an example
     "cancel": ("stop a sweep everywhere", "gansweep cancel runs/demo-digits"),
     "repair": ("restore a damaged study", "gansweep repair runs/demo-digits"),
     "ls": ("list runs and sweeps", "gansweep ls runs"),
+    "compare": ("say what differs", "gansweep compare runs/first runs/second"),
     "tag": ("give runs a word", "gansweep tag runs/digits/dcgan-001 good"),
     "note": ("write a note about a run", 'gansweep note runs/digits/gan-001 "good"'),
     "report": ("compare runs on one page", "gansweep report runs/demo-digits"),

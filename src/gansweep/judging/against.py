@@ -1,0 +1,60 @@
+"""Configurations against a first one: the settings that differ, and each score with its test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gansweep.judging.labels import settings_of, varied
+from gansweep.judging.leaderboard import Board, Row
+from gansweep.judging.statistics import Comparison, Summary, compare, holm
+from gansweep.records.plain_values import mapping
+from gansweep.records.read import Run
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One configuration in one score.
+
+    summary: None where no finished run has the score.
+    against: the first configuration, corrected over all that have the score; None for the first,
+        and where one of the two has no value.
+    """
+
+    summary: Summary | None
+    against: Comparison | None
+
+
+def standings(board: Board, rows: Sequence[Row], score: str) -> list[Standing]:
+    """Each row in a score that the board compares, against the first of the rows."""
+    seeds = [row.by_seed(score, board.at) for row in rows]
+    tested = [place for place in range(1, len(rows)) if seeds[0] and seeds[place]]
+    corrected = holm([compare(seeds[0], seeds[place]) for place in tested])
+    against = dict(zip(tested, corrected, strict=True))
+    return [
+        Standing(row.scores(board.at).get(score), against.get(place))
+        for place, row in enumerate(rows)
+    ]
+
+
+def differing_settings(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Setting -> its value in each row, for settings that differ; None where a row has none."""
+    found = [_settings(row.runs[0]) for row in rows]
+    return {key: [one.get(key) for one in found] for key in varied(found)}
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return {"model": run.model, "data": run.data, **settings_of(run), **run.params}
+
+
+def differing_origins(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The same of versions, the commit and the machine, by the first run of each row."""
+    found = [_origin(row.runs[0].result) for row in rows]
+    return {key: [one.get(key) for one in found] for key in varied(found)}
+
+
+def _origin(result: Mapping[str, Any]) -> dict[str, Any]:
+    versions = {f"versions.{k}": v for k, v in mapping(result.get("versions")).items()}
+    machine = {f"hardware.{k}": v for k, v in mapping(result.get("hardware")).items()}
+    return {**versions, "git_commit": result.get("git_commit"), **machine}
