@@ -1,7 +1,5 @@
 """The signals that ask a process to save its work and end."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

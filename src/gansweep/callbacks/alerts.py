@@ -1,7 +1,5 @@
 """Reports findings about the run's health while it trains."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytorch_lightning as pl

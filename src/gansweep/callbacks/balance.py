@@ -1,7 +1,5 @@
 """The balance of the discriminator's outputs on the current training batch."""
 
-from __future__ import annotations
-
 import torch
 
 from gansweep.callbacks.watcher import Watcher

@@ -1,7 +1,5 @@
 """Checkpoints for an exact continuation: the last one and the best one by the objective."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

@@ -1,7 +1,5 @@
 """The duality gap: how much each player could still gain by moving alone."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

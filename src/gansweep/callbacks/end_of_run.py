@@ -1,7 +1,5 @@
 """Ends a run: by a verdict of another callback, Ctrl-C or a termination signal."""
 
-from __future__ import annotations
-
 import pytorch_lightning as pl
 
 from gansweep.callbacks.watcher import GameCallback

@@ -1,7 +1,5 @@
 """The gradient norm of each player."""
 
-from __future__ import annotations
-
 import pytorch_lightning as pl
 import torch
 from torch import nn

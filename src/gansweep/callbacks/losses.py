@@ -1,7 +1,5 @@
 """Losses, penalties and learning rates of the players, averaged since the last row."""
 
-from __future__ import annotations
-
 from gansweep.callbacks.watcher import Watcher
 from gansweep.models.adversarial import Adversarial
 

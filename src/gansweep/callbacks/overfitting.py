@@ -1,7 +1,5 @@
 """Whether the discriminator overfits its training images."""
 
-from __future__ import annotations
-
 import torch
 
 from gansweep.callbacks.real_samples import Rows

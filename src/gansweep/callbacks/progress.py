@@ -1,7 +1,5 @@
 """The progress of training, with the numbers that matter for GANs."""
 
-from __future__ import annotations
-
 import sys
 import time
 

@@ -1,7 +1,5 @@
 """Measures the panel's scores and those of held-out samples every so many images."""
 
-from __future__ import annotations
-
 import torch
 
 from gansweep.callbacks.watcher import ImageClockWatcher

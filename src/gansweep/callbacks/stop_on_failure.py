@@ -1,7 +1,5 @@
 """Stops a run that cannot recover, and reports when it failed."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Stops a run that no longer improves: at an equilibrium or on a plateau."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

@@ -1,7 +1,5 @@
 """Continue a run from another run's checkpoint, and keep its own record."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from gansweep.callbacks.checkpoint import as_bytes, last_intact, read_checkpoint

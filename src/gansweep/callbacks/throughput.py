@@ -1,7 +1,5 @@
 """Images per second of training, and peak memory."""
 
-from __future__ import annotations
-
 import resource
 import sys
 import time

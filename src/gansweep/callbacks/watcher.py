@@ -1,7 +1,5 @@
 """When callbacks act: cheap ones every so many batches, expensive ones every so many images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytorch_lightning as pl

@@ -1,7 +1,5 @@
 """The words of a verb: its flags, its paths and its KEY=VALUE options."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

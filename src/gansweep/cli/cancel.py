@@ -1,7 +1,5 @@
 """`gansweep cancel`: stop a sweep wherever it runs; nothing that it has is lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

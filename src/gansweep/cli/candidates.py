@@ -1,7 +1,5 @@
 """What can be typed next: paths of runs and sweeps, options and their choices."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`gansweep completion`: complete verbs, flags, options and paths in the shell, by argcomplete."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable

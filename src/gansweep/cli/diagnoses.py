@@ -1,7 +1,5 @@
 """What `gansweep doctor` prints of runs: findings, curves and remedies."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

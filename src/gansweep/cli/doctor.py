@@ -1,7 +1,5 @@
 """`gansweep doctor`: what is wrong with runs, in words, and what to try next."""
 
-from __future__ import annotations
-
 from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
 from gansweep.errors import UserError
 

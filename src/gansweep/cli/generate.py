@@ -1,7 +1,5 @@
 """`gansweep generate`: draw samples of a trained run into one picture."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

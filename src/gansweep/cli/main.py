@@ -1,7 +1,5 @@
 """The verbs of the command line. Only the chosen verb's file is imported."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """`gansweep note`: write, show or remove a sentence about a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gansweep.cli.arguments import Parser

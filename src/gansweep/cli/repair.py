@@ -1,7 +1,5 @@
 """`gansweep repair`: restore the study of a sweep whose file was damaged."""
 
-from __future__ import annotations
-
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 
 HELP = """\

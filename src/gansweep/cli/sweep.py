@@ -1,7 +1,5 @@
 """`gansweep sweep`: try many configurations and confirm the best; report at the end."""
 
-from __future__ import annotations
-
 from gansweep.cli.arguments import Parser
 from gansweep.cli.candidates import Options
 

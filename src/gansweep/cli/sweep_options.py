@@ -1,7 +1,5 @@
 """The words of `gansweep sweep`, and the settings that they lead to, all checked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict

@@ -1,7 +1,5 @@
 """One sweep: compose it, check all of it, start the workers, show their progress."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The live view of a sweep: a table on a terminal, else one line for each event."""
 
-from __future__ import annotations
-
 import math
 import sys
 import textwrap

@@ -1,7 +1,5 @@
 """`gansweep sync`: upload the Weights & Biases runs that were made offline."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`gansweep tag`: give runs a word by which they are found again, or take it away."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gansweep.cli.arguments import Parser, parser_of_paths

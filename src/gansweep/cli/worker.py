@@ -1,7 +1,5 @@
 """`gansweep worker`: work on a sweep from another shell or machine."""
 
-from __future__ import annotations
-
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.config import permissions
 

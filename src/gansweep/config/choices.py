@@ -3,8 +3,6 @@
 Hydra is too slow for completion. This follows Hydra's composition as far as the keys go.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

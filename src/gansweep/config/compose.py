@@ -1,7 +1,5 @@
 """Compose and check a configuration, and explain every configuration error."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import re

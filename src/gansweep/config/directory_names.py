@@ -1,7 +1,5 @@
 """Names of runs, groups and sweeps. Each name is a directory below runs_dir."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

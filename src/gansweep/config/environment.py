@@ -4,8 +4,6 @@
 tracker get the text `${oc.env:NAME}` itself, so that no secret is stored there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Kinds of options: which values they take, their name in messages, and a nearby valid value."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence

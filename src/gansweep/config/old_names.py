@@ -4,8 +4,6 @@ Old names hold wherever a configuration is read: on the command line, in the use
 the record of a run. A sweep keeps the words that it began with, so that it is found again by them.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 MODULES = {

@@ -7,8 +7,6 @@ without importing it. So a new model needs only annotations, and a typing error 
 second. The user's own classes are not checked, but gansweep's and PyTorch's classes in them are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict

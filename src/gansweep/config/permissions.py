@@ -5,8 +5,6 @@ Only the command line can. Its permissions are stored in environment variables, 
 processes inherit them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ float. gansweep.config.options reads the range from the source code and refuses 
 PyTorch is imported. A new option uses one of the names below, or its own Range.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

@@ -6,8 +6,6 @@ a new file needs no entry in a list. If a constructor passes `**options` on, the
 the parameters of the callee: a base class, another class, or the network that an option names.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 from collections.abc import Iterator, Mapping

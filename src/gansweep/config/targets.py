@@ -6,8 +6,6 @@ everything that a package defines that the user allows. Every target is imported
 any of them is called.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect

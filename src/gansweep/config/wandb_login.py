@@ -1,7 +1,5 @@
 """Check whether the user is logged in to Weights & Biases, without network or prompt."""
 
-from __future__ import annotations
-
 import netrc
 import os
 from urllib.parse import urlparse

@@ -1,7 +1,5 @@
 """Generate pictures with a trained run: of one class, one value of a learnt code, or everything."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

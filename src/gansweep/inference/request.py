@@ -1,7 +1,5 @@
 """The request to a trained run, readable without PyTorch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

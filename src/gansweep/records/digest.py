@@ -6,8 +6,6 @@ read the file.
 Source: PKWARE, APPNOTE.TXT 6.3.10, Section 4.3.16 (end of central directory record).
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

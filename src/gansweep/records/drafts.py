@@ -1,7 +1,5 @@
 """Atomic writes: a file is written under a temporary name and renamed when it is complete."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

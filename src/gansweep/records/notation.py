@@ -1,7 +1,5 @@
 """The notation of numbers, durations and settings in reports."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Read and check the JSON of a record, which may be truncated, damaged or somebody else's."""
 
-from __future__ import annotations
-
 import json
 import math
 import shlex

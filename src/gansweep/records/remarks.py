@@ -4,8 +4,6 @@ Each remark is a line that is added, under the writer's lock and without a numbe
 process that trains the run goes on. The lines in their order give the tags and the note.
 """
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Read a run's config.yaml as data. The run may be somebody else's."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf

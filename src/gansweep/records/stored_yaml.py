@@ -1,7 +1,5 @@
 """Read the YAML files of a run or a sweep as data. They may be somebody else's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

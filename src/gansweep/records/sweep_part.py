@@ -1,7 +1,5 @@
 """The part of a run's record that describes its sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

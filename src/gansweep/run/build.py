@@ -1,7 +1,5 @@
 """Builds the data and the model of a configuration, with initial or with trained weights."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

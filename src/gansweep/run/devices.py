@@ -1,7 +1,5 @@
 """The device, the number of processes and the precision of a run, checked before training."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypedDict
 
 import torch

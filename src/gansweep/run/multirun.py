@@ -3,8 +3,6 @@
 It reports how every run ended, and a job that submitit requeues continues its run.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import json

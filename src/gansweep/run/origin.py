@@ -1,7 +1,5 @@
 """Where a result comes from: the versions, the commit, the machine and the time."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

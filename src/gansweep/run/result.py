@@ -1,7 +1,5 @@
 """The content of a run's result.json: how it ended, its scores, its speed and its origin."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

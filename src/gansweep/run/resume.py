@@ -1,7 +1,5 @@
 """Which options may change when a run is continued."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

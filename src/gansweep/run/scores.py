@@ -1,7 +1,5 @@
 """The panel of a run, and the names of its scores before it is trained."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from omegaconf import DictConfig

@@ -1,7 +1,5 @@
 """What a run prints at its end: its last and its best scores, with their clocks."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Trains one run: builds data, model, scores and callbacks, and writes the result."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os
