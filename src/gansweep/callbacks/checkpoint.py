@@ -101,8 +101,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             state = _loaded(file, is_sealed)
     except FileNotFoundError:
         raise UserError(
-            f"{path} does not exist: the run was stopped before its first checkpoint. Start the "
-            "run again without resume=."
+            f"{path} does not exist: the run was stopped before its first checkpoint, or "
+            "'gansweep prune' removed it. Start the run again without resume=."
         ) from None
     except (OSError, digest.DamagedError) as error:
         if isinstance(error, OSError) and error.errno != errno.EIO:

@@ -21,6 +21,7 @@ VERBS = {  # each in the file of its name: what it does, an example
     "compare": ("say what differs", "gansweep compare runs/first runs/second"),
     "tag": ("give runs a word", "gansweep tag runs/digits/dcgan-001 good"),
     "note": ("write a note about a run", 'gansweep note runs/digits/gan-001 "good"'),
+    "prune": ("free disk", "gansweep prune runs --dry-run"),
     "report": ("compare runs on one page", "gansweep report runs/demo-digits"),
     "evaluate": ("score trained runs again", "gansweep evaluate runs/digits/dcgan-001"),
     "generate": ("draw samples of a run", "gansweep generate runs/digits/cgan-001"),

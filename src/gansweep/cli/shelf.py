@@ -80,12 +80,19 @@ class Shelf:
         self.paths, self.every, self.where = paths, every, where
         self._known: dict[Path, tuple[Any, Run]] = {}
 
+    def runs(self) -> list[Run]:
+        """All runs, read briefly, each with the status that it is judged by, or "killed".
+
+        Raises: UserError if a path holds no run.
+        """
+        return [self._run(record) for record in find_records(self.paths)]
+
     def lines(self, order: str = "age", *, backwards: bool = False) -> list[Line]:
         """order: one of ORDERS, or a name that a filter takes.
 
         Raises: UserError if a path holds no run, or for a filter or an order that is not known.
         """
-        runs = [self._run(record) for record in find_records(self.paths)]
+        runs = self.runs()
         names = {order} - ORDERS.keys() | {*(read_filter(self.where).names if self.where else ())}
         if names - FACTS.keys():
             for run in runs:

@@ -47,6 +47,11 @@ def resumed(
             f"must keep it: add trainer.precision={precision}."
         )
     result = record.result() or {}
+    if result.get("kimg") and not (record.last.exists() or record.previous.exists()):
+        raise UserError(
+            f"{cfg.resume} has no checkpoint any more ('gansweep prune' removes them), so it "
+            "cannot be continued. Start a new run; 'gansweep report' shows the command."
+        )
     if saved.budget_kimg != budget and saved.budget_kimg <= (kimg := result.get("kimg") or 0.0):
         raise UserError(
             f"{cfg.resume} is already at {kimg:g} kimg: give budget_kimg= more than that."
