@@ -10,7 +10,7 @@ from gansweep.data.one_class import OneClass
 from gansweep.data.source import DataSource
 from gansweep.data.toy import Ring
 from gansweep.errors import UserError
-from gansweep.metrics.features.classifier import dataset_classifier, is_readable
+from gansweep.metrics.features.classifier import dataset_classifier, unfit
 from gansweep.run.build import build_data
 
 
@@ -57,7 +57,7 @@ def test_training_images_are_mirrored_if_the_base_set_is() -> None:
 
 def test_images_are_read_by_the_classifier_of_the_whole_set() -> None:
     one = OneClass(Digits(), 0)
-    assert is_readable(one)
+    assert not unfit(one)
     ours, own = (dataset_classifier(data, torch.device("cpu")) for data in (one, Digits()))
     assert (ours.name, ours.weights_hash) == ("digitsnet1", own.weights_hash)
 

@@ -238,7 +238,7 @@ def test_what_a_run_has_is_not_advised_again() -> None:
     assert not any("spectral" in one.text for one in remedies_for("mode_collapse", spectral))
 
 
-def test_far_apart_rates_are_the_first_thing_to_mend() -> None:
+def test_far_apart_rates_are_the_first_thing_to_fix() -> None:
     given = evidence_of(COMMANDS["gan with far rates"])
     for rule in ("vanishing_gradient", "discriminator_overpowers"):
         assert remedies_for(rule, given)[0].overrides == ("model.optimizer.generator.lr=0.03",)

@@ -78,7 +78,7 @@ def test_best_by_the_records_alone_meets_the_constraints_too() -> None:
     assert met_by([], [{}])
 
 
-def test_samplers_that_know_constraints_are_told(tmp_path: Path) -> None:
+def test_samplers_that_know_constraints_get_them(tmp_path: Path) -> None:
     study = make(
         tmp_path / "s",
         n_trials=2,
@@ -88,10 +88,10 @@ def test_samplers_that_know_constraints_are_told(tmp_path: Path) -> None:
     )
     finish_with(study, begin(study), seconds=81.0, fid=1.0)
     finish_with(study, begin(study), seconds=50.0, fid=2.0)
-    told = [
+    stored = [
         [v for k, v in t.system_attrs.items() if "constraints" in k] for t in study.trials.trials
     ]
-    assert [np.ravel(values).tolist() for values in told] == [[21.0], [-10.0]]
+    assert [np.ravel(values).tolist() for values in stored] == [[21.0], [-10.0]]
     assert study.trials.best_trial.values == [2.0]  # Optuna's dashboard agrees
 
 

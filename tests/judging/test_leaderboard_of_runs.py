@@ -54,7 +54,7 @@ def test_a_spread_of_rounding_size_is_none() -> None:
     assert (str(summary), summary.interval_text) == ("62.29 ± 0", "")
     close = summarize([fid, fid + 1e-4, fid - 1e-4])
     assert close and str(close) == "62.2865 ± 0.0001"
-    assert close.interval_text == "[62.28625, 62.28675]", "bounds that can be told apart"
+    assert close.interval_text == "[62.28625, 62.28675]", "bounds that differ"
     small = summarize([1e-3, 1.1e-3])
     assert small and small.std, "small is not equal"
     zero = summarize([0.0, 0.0])
@@ -235,30 +235,30 @@ def test_a_word_of_several_scores_lists_these_alone(tmp_path: Path) -> None:
     assert str(refused.value) == said
 
 
-def told(directory: Path, **configurations: list[float]) -> str:
+def verdict_of(directory: Path, **configurations: list[float]) -> str:
     for model, values in configurations.items():
         seeds(directory, model, values)
     return verdict(leaderboard(load([directory])))
 
 
 def test_there_is_no_clear_winner_where_the_test_tells_no_difference(tmp_path: Path) -> None:
-    near = told(tmp_path / "near", a=[10.0, 14.0], b=[14.0, 12.0])
+    near = verdict_of(tmp_path / "near", a=[10.0, 14.0], b=[14.0, 12.0])
     assert near.startswith("No clear winner: a has the best mean")
     assert "b follows with" in near and "run more seeds" in near and " leads" not in near
     # the second is clear of the first, but the third has seeds that are as good
-    third = told(tmp_path / "third", a=[10.0, 10.1], b=[20.0, 20.1], c=[9.0, 50.0])
+    third = verdict_of(tmp_path / "third", a=[10.0, 10.1], b=[20.0, 20.1], c=[9.0, 50.0])
     assert third.startswith("No clear winner") and "c follows with" in third
     assert "It is clear of b (p " in third
 
 
 def test_there_is_no_clear_winner_among_equals_or_single_seeds(tmp_path: Path) -> None:
-    single = told(tmp_path / "single", a=[10.0], b=[11.0])
+    single = verdict_of(tmp_path / "single", a=[10.0], b=[11.0])
     assert single.startswith("No clear winner") and "order may be chance" in single
-    equal = told(tmp_path / "equal", a=[2.0, 2.0], b=[2.0, 2.0], c=[2.0, 2.0])
+    equal = verdict_of(tmp_path / "equal", a=[2.0, 2.0], b=[2.0, 2.0], c=[2.0, 2.0])
     assert "b has the same. The same holds for c." in equal and " leads" not in equal
     board = leaderboard(load([tmp_path / "equal"]))
     assert leader(board, FID) is None, "no value is bold where several are the best"
-    many = told(tmp_path / "many", **{name: [10.0, 12.0] for name in "abcde"})
+    many = verdict_of(tmp_path / "many", **{name: [10.0, 12.0] for name in "abcde"})
     assert "The same holds for 3 others." in many
 
 

@@ -121,7 +121,7 @@ def test_settings_that_do_not_go_together_are_refused(words: dict[str, Any], sai
         settings(**words)
 
 
-def test_metric_that_runs_do_not_measure_is_refused_with_the_mend() -> None:
+def test_metric_that_runs_do_not_measure_is_refused_with_the_fix() -> None:
     def refused(metric: str, **metrics: Any) -> str:
         with pytest.raises(UserError) as found:
             refuse_unmeasured("sweep.constraints", metric, metrics)

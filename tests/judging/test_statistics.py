@@ -85,7 +85,7 @@ def test_what_cannot_be_tested_is_no_part_of_the_correction() -> None:
     assert [one.p for one in holm([alone, of_p(0.03), Comparison(2.0, 0.0)])] == [None, 0.03, None]
 
 
-def told(directory: Path, **configurations: dict[int, float]) -> str:
+def verdict_of(directory: Path, **configurations: dict[int, float]) -> str:
     for model, values in configurations.items():
         for seed, value in values.items():
             place = directory / f"{model}-{seed}"
@@ -98,24 +98,26 @@ def told(directory: Path, **configurations: dict[int, float]) -> str:
 
 def test_a_leader_that_the_test_tells_from_all_others_leads(tmp_path: Path) -> None:
     # their 95 % intervals, [1.41, 3.33] and [3.10, 5.37], overlap; Welch's p is 0.006
-    apart = told(tmp_path, a=seeds(1.98, 2.37, 2.76), b=seeds(3.78, 4.24, 4.70, first=10))
+    apart = verdict_of(tmp_path, a=seeds(1.98, 2.37, 2.76), b=seeds(3.78, 4.24, 4.70, first=10))
     assert apart.startswith("a leads with") and "p = 0.006" in apart and "overlap" not in apart
     assert "worse by 1.87 [0.89, 2.85]" in apart and "Welch's t-test" in apart
 
 
 def test_shared_seeds_are_paired_and_said_to_be(tmp_path: Path) -> None:
-    paired = told(tmp_path / "same", a=seeds(10.0, 20.0, 30.0), b=seeds(11.0, 21.2, 30.9))
+    paired = verdict_of(tmp_path / "same", a=seeds(10.0, 20.0, 30.0), b=seeds(11.0, 21.2, 30.9))
     assert paired.startswith("a leads with") and "(Paired t-test over shared seeds" in paired
-    other = told(tmp_path / "other", a=seeds(10.0, 20.0, 30.0), b=seeds(11.0, 21.2, 30.9, first=5))
+    other = verdict_of(
+        tmp_path / "other", a=seeds(10.0, 20.0, 30.0), b=seeds(11.0, 21.2, 30.9, first=5)
+    )
     assert other.startswith("No clear winner: a has the best mean") and "Welch's" in other
 
 
 def test_many_rivals_ask_more_of_each_test(tmp_path: Path) -> None:
     first, close = seeds(2.0, 2.5, 3.0), seeds(3.6, 4.2, 4.8, first=10)
-    two = told(tmp_path / "two", a=first, b=close)
+    two = verdict_of(tmp_path / "two", a=first, b=close)
     assert two.startswith("a leads with") and "p = 0.021" in two and "Holm" not in two
     far = seeds(80.0, 81.0, 82.0, first=10)
-    many = told(tmp_path / "many", a=first, **dict.fromkeys("bcde", close), f=far)
+    many = verdict_of(tmp_path / "many", a=first, **dict.fromkeys("bcde", close), f=far)
     assert many.startswith("No clear winner: a has the best mean") and "b follows with" in many
     # the smallest of the four that are alike is taken times 4, f's times 5
     p = 4 * ttest_ind([2.0, 2.5, 3.0], [3.6, 4.2, 4.8], equal_var=False).pvalue
@@ -124,7 +126,7 @@ def test_many_rivals_ask_more_of_each_test(tmp_path: Path) -> None:
 
 
 def test_the_noisiest_rival_is_named_where_it_is_the_least_certain(tmp_path: Path) -> None:
-    text = told(
+    text = verdict_of(
         tmp_path,
         a=seeds(10.0, 10.1, 9.9),
         b=seeds(20.0, 20.1, 19.9, first=10),
@@ -136,12 +138,12 @@ def test_the_noisiest_rival_is_named_where_it_is_the_least_certain(tmp_path: Pat
 
 def test_lost_seeds_are_counted_and_not_compared(tmp_path: Path) -> None:
     lost = seeds(11.0, 11.1, math.nan)
-    text = told(tmp_path, a=seeds(10.0, 10.1, 9.9), b=seeds(20.0, 20.2, 19.9), c=lost)
+    text = verdict_of(tmp_path, a=seeds(10.0, 10.1, 9.9), b=seeds(20.0, 20.2, 19.9), c=lost)
     assert text.startswith("a leads with") and "b follows with" in text
     assert "Not compared: c, which lost 1 seed." in text
 
 
 def test_seeds_that_do_not_vary_say_so(tmp_path: Path) -> None:
-    text = told(tmp_path, a=seeds(7.0, 7.0), b=seeds(8.0, 8.0))
+    text = verdict_of(tmp_path, a=seeds(7.0, 7.0), b=seeds(8.0, 8.0))
     assert text.startswith("a leads with") and "worse by 1, and neither varies" in text
     assert "p =" not in text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
@@ -62,7 +62,7 @@ class Constraint:
         values = self.values(results)
         if len(values) < len(results):
             raise ValueError(f"no value of '{self.metric}', which sweep.constraints names")
-        return statistics.fmean(values)
+        return fmean(values)
 
     def excess(self, value: float) -> float:
         """By how much `value` breaks the bound; 0 or less where it does not."""
@@ -124,8 +124,7 @@ def broken(trial: FrozenTrial) -> str:
 def broken_by(constraints: Sequence[Constraint], results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The constraints that the mean over runs with these results breaks, each with the mean:
     ["seconds <= 60 (81.2)"]. A run that did not measure one is left out of its mean."""
-    known = [(one, values) for one in constraints if (values := one.values(results))]
-    means = [(one, statistics.fmean(values)) for one, values in known]
+    means = [(one, fmean(found)) for one in constraints if (found := one.values(results))]
     return [f"{one} ({mean:.4g})" for one, mean in means if one.excess(mean) > 0]
 
 

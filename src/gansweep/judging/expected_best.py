@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from gansweep.judging.statistics import all_known
 from gansweep.judging.trials import Trial
@@ -80,7 +81,7 @@ class Family:
     @property
     def kimg(self) -> float:
         """Mean of a trial."""
-        return math.fsum(self.spent) / self.n
+        return fmean(self.spent)
 
     def so_far(self, direction: str | None) -> list[float]:
         """The best of the first 1, 2, ..., n trials, as the search went."""
@@ -115,6 +116,5 @@ def families(
             values = [worst if value is None else value for value in scored]
             spent = [trial.kimg for trial in members]
             times = all_known(trial.seconds for trial in members)
-            seconds = math.fsum(times) / len(times) if times else None
-            found.append(Family(model, values, spent, lost, seconds))
+            found.append(Family(model, values, spent, lost, fmean(times) if times else None))
     return found, missing

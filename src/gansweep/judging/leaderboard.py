@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from gansweep.errors import UserError, nearest
@@ -114,9 +115,8 @@ class Row:
 
     def mean_of(self, key: str) -> float | None:
         """The mean over complete runs of a number of the result ("seconds", "kimg", ...)."""
-        numbers = [run.number(key) for run in self.complete]
-        summary = summarize([value for value in numbers if value is not None])
-        return summary.mean if summary else None
+        known = [n for run in self.complete if (n := run.number(key)) is not None]
+        return fmean(known) if known else None
 
 
 @dataclass
@@ -167,9 +167,10 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     refused = refusals(runs)
     mixed = {refusal.score for refusal in refused}
     scores = _in_order(runs, {s for run in runs for s in run.scores()} - mixed)
+    ranking: str | None
+    trial_metric: str | None
     if metric is not None:
-        ranking: str | None = _asked_metric(runs, metric, scores, refused)
-        trial_metric = ranking
+        ranking = trial_metric = _asked_metric(runs, metric, scores, refused)
     else:
         # the score of the confirmations first: it may differ from that of the trials
         by_stage = sorted(runs, key=lambda run: not (is_confirmation(run) and run.complete))
@@ -206,9 +207,8 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
     for refusal in refused:
         if refusal.score == word:
             raise refusal.error(scores)
-    protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
-    called = [score for score in scores if score in scores_called(protocols, word)]
-    found = [word] if word in scores else called
+    called = scores_called(_protocols(runs), word)
+    found = [word] if word in scores else [score for score in scores if score in called]
     if len(found) == 1:
         return found[0]
     if found:
@@ -221,7 +221,7 @@ def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: li
 
 def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
     """Scores of the training before those of `gansweep evaluate`, each in order of preference."""
-    protocols = {score: protocol for run in runs for score, protocol in run.protocols.items()}
+    protocols = _protocols(runs)
 
     def place(score: str) -> tuple[bool, int, str]:
         protocol = protocols.get(score, {})
@@ -232,12 +232,14 @@ def _in_order(runs: Sequence[Run], scores: Collection[str]) -> list[str]:
     return sorted(scores, key=place)
 
 
+def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    return {score: protocol for run in runs for score, protocol in run.protocols.items()}
+
+
 def _default_metric(runs: Sequence[Run], scores: list[str]) -> str | None:
     ranking = [s for s in scores if any(run.direction(s) for run in runs)]
     for run in runs:
-        if run.sweep is None:
-            continue
-        name = objectives_of(run.sweep)[0].column(run, runs)
+        name = objectives_of(run.sweep)[0].column(run, runs) if run.sweep else None
         if name in ranking:
             return name
     finished = [run for run in runs if run.complete] or list(runs)
@@ -267,9 +269,9 @@ def _configuration(run: Run) -> str:
 
 def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
     confirmed = [run for run in members if is_confirmation(run)]
-    stage = "confirmed" if any(run.complete for run in confirmed) else "run"
-    if members[0].sweep and stage == "run":
-        stage = "trial"
+    stage = "trial" if members[0].sweep else "run"
+    if any(run.complete for run in confirmed):
+        stage = "confirmed"
     # The trial for which the sweep chose this configuration is not counted: its value flatters.
     counted = confirmed if stage == "confirmed" else members
     by_seed: dict[Any, Run] = {}
@@ -277,13 +279,14 @@ def _row(key: str, members: list[Run], scores: list[str], settled: bool) -> Row:
         if run.complete:
             by_seed[run.seed if run.seed is not None else run.directory] = run
     complete = sorted(by_seed.values(), key=lambda run: str(run.seed))
-    best: dict[str, Summary] = {}
-    last: dict[str, Summary] = {}
-    for score in scores:
-        top = summarize([v.value for run in complete if (v := run.best(score))])
-        end = summarize([v.value for run in complete if (v := run.last(score))])
-        best |= {score: top} if top else {}
-        last |= {score: end} if end else {}
+    best, last = (
+        {
+            score: summary
+            for score in scores
+            if (summary := summarize([v.value for run in complete if (v := read(run, score))]))
+        }
+        for read in (Run.best, Run.last)
+    )
     settings = dict(members[0].sweep.params) if members[0].sweep else settings_of(members[0])
     row = Row(key, members[0].model, settings, stage, members, complete, best, last, settled)
     if stage == "confirmed":
@@ -323,7 +326,6 @@ def leader(board: Board, score: str) -> Row | None:
     if direction is None or len(fair) < 2:
         return None
     fair = [row for row in fair if not row.flaw] or fair
-    choose = max if direction == "maximize" else min
     means = [row.scores(board.at)[score].mean for row in fair]
-    best = choose(means)
+    best = (max if direction == "maximize" else min)(means)
     return fair[means.index(best)] if means.count(best) == 1 else None

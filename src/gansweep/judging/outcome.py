@@ -42,8 +42,12 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
     results = [record.result() or {} for record in records]
     for result in results:
         status, reason = judged_status(result, objectives[0].at)
+        if status == "failed":
+            # a child that was killed just after the training wrote its status added no kind
+            kind, alike = result.get("failure", BUG), result.get("failed_at", "")
+            return Outcome(status, reason, failure=str(kind), alike=str(alike))
         if status in (*FAILED, "pruned"):
-            return _failed(status, reason, result)
+            return Outcome(status, reason)
     if not all(_has_succeeded(result) for result in results):
         return Outcome(None)
     try:
@@ -52,14 +56,6 @@ def outcome_of(records: Sequence[RunRecord], objectives: Sequence[Objective]) ->
         return Outcome("failed", str(error), failure=MISTAKE, alike=str(error))
     last = results[-1]
     return Outcome(str(last["status"]), str(last.get("reason", "")), measured)
-
-
-def _failed(status: str, reason: str, result: dict[str, Any]) -> Outcome:
-    if status != "failed":
-        return Outcome(status, reason)
-    # a child that was killed just after the training wrote its status has not added the kind
-    kind, alike = result.get("failure", BUG), result.get("failed_at", "")
-    return Outcome(status, reason, failure=str(kind), alike=str(alike))
 
 
 def _has_succeeded(result: dict[str, Any]) -> bool:
@@ -78,11 +74,10 @@ def _measured(results: Sequence[dict[str, Any]], objective: Objective) -> Measur
         raise ValueError(f"no value of the objective '{objective.metric}'")
     score = found[0][0]
     protocol: Protocol = (results[0].get("protocols") or {}).get(score, {})
-    if objective.metric == "auto" and protocol.get("direction", objective.direction) != (
-        objective.direction
-    ):
+    wanted = protocol.get("direction", objective.direction)
+    if objective.metric == "auto" and wanted != objective.direction:
         raise ValueError(
-            f"{score} is to be {protocol['direction']}d, and this sweep {objective.direction}s. "
+            f"{score} is to be {wanted}d, and this sweep {objective.direction}s. "
             f"Start a new sweep with sweep.objective.metric={protocol['score']}"
         )
     return Measured(score, statistics.fmean(values), protocol)

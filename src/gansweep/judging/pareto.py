@@ -70,9 +70,9 @@ def fronts(board: Board) -> list[tuple[Sweep, Front | None, Front | None]]:
     for sweep in sweeps_of(board.runs):
         if len(sweep.objectives) > 1:
             trials = [trial.runs for trial in sweep.trials if trial.complete]
-            confirmed = _alike(sweep.confirmations)
-            fronts_of = [_front(sweep.objectives, g, refused, row_of) for g in (trials, confirmed)]
-            found.append((sweep, fronts_of[0], fronts_of[1]))
+            groups = (trials, _alike(sweep.confirmations))
+            tried, confirmed = (_front(sweep.objectives, g, refused, row_of) for g in groups)
+            found.append((sweep, tried, confirmed))
     return found
 
 
@@ -103,10 +103,10 @@ def _front(
     for members in groups:
         ended = [run for run in members if run.complete]
         pairs = list(zip(objectives, columns, strict=True))
-        measured = [all_known(o.value(run, column) for o, column in pairs) for run in ended]
-        scored = [values for values in measured if values is not None]
+        measured = (all_known(o.value(run, column) for o, column in pairs) for run in ended)
+        scored = list(filter(None, measured))
         if scored:
-            values = tuple(filter(None, (summarize(one) for one in zip(*scored, strict=True))))
+            values = tuple(filter(None, map(summarize, zip(*scored, strict=True))))
             first, lost = members[0].directory, len(members) - len(scored)
             found.append(Candidate(first.name, row_of[first], values, lost))
             flawed.append(lost > 0 or broken_by_runs(ended) != [])

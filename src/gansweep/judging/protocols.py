@@ -46,8 +46,7 @@ class Refusal:
     def describe(self, protocol: dict[str, Any]) -> str:
         if not protocol:
             return "no protocol recorded"
-        parts = [f"{key}={setting(protocol.get(key))}" for key in self.differing]
-        return ", ".join(parts)
+        return ", ".join(f"{key}={setting(protocol.get(key))}" for key in self.differing)
 
 
 def _who(runs: list[Run]) -> str:
@@ -60,10 +59,9 @@ def protocols_of(runs: Sequence[Run], score: str) -> list[tuple[dict[str, Any], 
     """The different protocols of a score, each with the runs measured under it."""
     groups: dict[str, tuple[dict[str, Any], list[Run]]] = {}
     for run in runs:
-        if run.last(score) is None:
-            continue
-        protocol = run.protocols.get(score, {})
-        groups.setdefault(protocol_key(protocol), (protocol, []))[1].append(run)
+        if run.last(score) is not None:
+            protocol = run.protocols.get(score, {})
+            groups.setdefault(protocol_key(protocol), (protocol, []))[1].append(run)
     return list(groups.values())
 
 

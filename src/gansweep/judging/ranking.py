@@ -45,10 +45,10 @@ def pareto_front(
     costs = [[lower_is_better(*pair) for pair in zip(p, directions, strict=True)] for p in points]
     for cost, flaw in zip(costs, flawed, strict=False):
         cost.append(float(flaw))
-    return [
-        place for place, cost in enumerate(costs) if not any(_dominates(one, cost) for one in costs)
-    ]
 
+    def dominated(cost: list[float]) -> bool:
+        return any(
+            one != cost and all(x <= y for x, y in zip(one, cost, strict=True)) for one in costs
+        )
 
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
+    return [place for place, cost in enumerate(costs) if not dominated(cost)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from gansweep.records.notation import ROUNDING, bracketed, mean_and_std
@@ -33,12 +34,7 @@ class Summary:
     def interval(self) -> tuple[float, float] | None:
         """The 95 % confidence interval of the mean: mean ± t * error, by Student's t of n - 1
         degrees of freedom. None for a single seed, and where the seeds do not differ."""
-        if not self.error:
-            return None
-        from scipy.special import stdtrit
-
-        reach = float(stdtrit(self.n - 1, 0.975)) * self.error
-        return self.mean - reach, self.mean + reach
+        return student_interval(self.mean, self.error, self.n - 1) if self.error else None
 
     @property
     def interval_text(self) -> str:
@@ -52,15 +48,12 @@ class Summary:
 
 def summarize(values: Sequence[float]) -> Summary | None:
     """Mean, standard deviation and standard error of the mean; None for no values."""
-    n = len(values)
-    if n == 0:
+    if not values:
         return None
-    mean = math.fsum(values) / n
+    mean, n = fmean(values), len(values)
     if n == 1:
         return Summary(mean, None, None, tuple(values))
-    if are_equal(values):
-        return Summary(mean, 0.0, 0.0, tuple(values))
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    std = 0.0 if are_equal(values) else math.sqrt(_variance(values))
     return Summary(mean, std, std / math.sqrt(n), tuple(values))
 
 
@@ -117,7 +110,7 @@ def compare(first: Mapping[Any, float], other: Mapping[Any, float]) -> Compariso
     (Welch 1947, Biometrika 34).
     """
     a, b = list(first.values()), list(other.values())
-    difference = math.fsum(b) / len(b) - math.fsum(a) / len(a)
+    difference = fmean(b) - fmean(a)
     if min(len(a), len(b)) < 2:
         return Comparison(difference, None)
     if first.keys() == other.keys():
@@ -129,9 +122,8 @@ def compare(first: Mapping[Any, float], other: Mapping[Any, float]) -> Compariso
     error = math.sqrt(math.fsum(parts))
     if error == 0:
         return Comparison(0.0 if are_equal([*a, *b]) else difference, 0.0)
-    shares = [
-        part**2 / (len(one) - 1) for part, one in zip(parts, (a, b), strict=True)
-    ]  # Satterthwaite 1946
+    # Satterthwaite 1946
+    shares = (part**2 / (len(one) - 1) for part, one in zip(parts, (a, b), strict=True))
     return _tested(Comparison(difference, error, error**4 / math.fsum(shares)))
 
 
@@ -151,7 +143,8 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
         if most < ALPHA:  # all after the first that is not significant are tested at its level
             level = ALPHA / left
         most = max(most, min(1.0, left * one.p))
-        corrected[place] = replace(one, p=most, interval=_interval(one, level))
+        interval = student_interval(one.difference, one.error or 0.0, one.freedom, level)
+        corrected[place] = replace(one, p=most, interval=interval)
     return corrected
 
 
@@ -160,18 +153,19 @@ def _tested(one: Comparison) -> Comparison:
 
     assert one.error
     p = 2 * float(stdtr(one.freedom, -abs(one.difference) / one.error))
-    return replace(one, p=p, interval=_interval(one, ALPHA))
+    return replace(one, p=p, interval=student_interval(one.difference, one.error, one.freedom))
 
 
-def _interval(one: Comparison, level: float) -> tuple[float, float]:
-    """level: the probability that the true difference is outside."""
+def student_interval(
+    mean: float, error: float, freedom: float, level: float = ALPHA
+) -> tuple[float, float]:
+    """mean ± t * error by Student's t.   level: the probability that the true value is outside."""
     from scipy.special import stdtrit
 
-    assert one.error
-    reach = float(stdtrit(one.freedom, 1 - level / 2)) * one.error
-    return one.difference - reach, one.difference + reach
+    reach = float(stdtrit(freedom, 1 - level / 2)) * error
+    return mean - reach, mean + reach
 
 
 def _variance(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
+    mean = fmean(values)
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)

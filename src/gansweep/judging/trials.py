@@ -1,10 +1,11 @@
-"""A sweep as its runs tell it: trials over their seeds, confirmations, what the budget went to."""
+"""A sweep as its runs record it: trials over their seeds, confirmations, and what they cost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from gansweep.judging.constraints import broken_by_runs
@@ -21,10 +22,7 @@ from gansweep.judging.statuses import (
 from gansweep.records.read import Run
 
 KINDS = {kind: f"failed: {words.removeprefix('by ')}" for kind, words in FAILURES.items()}
-ORDER = (
-    *(*ENDED_WELL, BREAKS_CONSTRAINT, "pruned"),
-    *(*FAILED_TRAINING, *KINDS.values(), "failed"),
-)
+ORDER = (*ENDED_WELL, BREAKS_CONSTRAINT, "pruned", *FAILED_TRAINING, *KINDS.values(), "failed")
 CONFIRMED = "confirmation runs"
 
 
@@ -63,9 +61,9 @@ class Trial:
         """
         statuses = [run.status for run in self.runs]
         for decisive in (NO_WINNER, UNFINISHED):
-            found = [status for status in statuses if status in decisive]
-            if found:
-                return found[0]
+            for status in statuses:
+                if status in decisive:
+                    return status
         if len(self.runs) < self.planned:
             return "pruned"
         return BREAKS_CONSTRAINT if broken_by_runs(self.runs) else statuses[-1]
@@ -102,7 +100,7 @@ class Trial:
     def value(self, metric: str, at: str) -> float | None:
         """The mean over the seeds; None where a run has no such value."""
         known = all_known(run.value(metric, at) for run in self.runs)
-        return math.fsum(known) / len(known) if known else None
+        return fmean(known) if known else None
 
 
 @dataclass
@@ -134,17 +132,13 @@ def sweeps_of(runs: Sequence[Run]) -> list[Sweep]:
 
 
 def _sweep(name: str, runs: Sequence[Run]) -> Sweep:
+    tried = [(run, run.sweep.key) for run in runs if run.sweep and run.sweep.role == "trial"]
     keys: dict[str, list[Run]] = {}
-    confirmations = []
-    for run in runs:
-        assert run.sweep is not None
-        if run.sweep.role == "trial":
-            keys.setdefault(run.sweep.key or run.directory.name, []).append(run)
-        else:
-            confirmations.append(run)
+    for run, key in tried:
+        keys.setdefault(key or run.directory.name, []).append(run)
     planned = max(map(len, keys.values()), default=1)
     trials = [Trial(members, planned) for members in keys.values()]
-    return Sweep(name, trials, confirmations)
+    return Sweep(name, trials, [run for run in runs if run.sweep and run.sweep.role != "trial"])
 
 
 def trials_of(runs: Sequence[Run]) -> list[Trial]:

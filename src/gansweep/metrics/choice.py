@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from gansweep.data.source import DataSource, Split
 from gansweep.errors import UserError, nearest
 from gansweep.metrics.features.backbones import BACKBONES
-from gansweep.metrics.features.classifier import is_readable
+from gansweep.metrics.features.classifier import unfit
 from gansweep.metrics.measure import Measure
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import QUICK
@@ -38,7 +38,7 @@ def choose_backbone(data: DataSource, backbone: str) -> str | None:
         return "classifier"
     grey_or_few = data.shape[0] == 1 or (data.n_classes or 0) <= 20
     small = max(data.shape[1:]) <= 32 and data.name not in PUBLISHED_UNDER_INCEPTION
-    return "classifier" if small and grey_or_few and is_readable(data) else "inception"
+    return "classifier" if small and grey_or_few and not unfit(data) else "inception"
 
 
 def default_count(data: DataSource, backbone: str | None) -> int:

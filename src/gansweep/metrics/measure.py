@@ -77,6 +77,7 @@ class Measure(ABC):
     words: the scores that it computes.
     lists: the words whose score is a list, with one number for each mode or class.
     directions: whether lower or higher is better, for words that protocol.DIRECTIONS lacks.
+    smallest: what `least` gives, where it is the same for all data.
     needs_features: of each real image; otherwise only their moments are loaded.
     needs_held_out: real samples that the generator was not trained on.
     """
@@ -85,6 +86,7 @@ class Measure(ABC):
     words: tuple[str, ...]
     lists: tuple[str, ...] = ()
     directions: Mapping[str, Direction] = {}
+    smallest = (2, 2)
     needs_features = False
     needs_held_out = False
 
@@ -97,7 +99,7 @@ class Measure(ABC):
 
     def least(self, data: DataSource) -> tuple[int, int]:
         """The smallest numbers of generated and of real samples that it can be computed from."""
-        return 2, 2
+        return self.smallest
 
     @abstractmethod
     def build(self, setting: Setting) -> Metric:

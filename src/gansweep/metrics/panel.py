@@ -151,14 +151,9 @@ class Panel:
             return
         self.device = device
         real = None
-        if self.measures and self.backbone_choice is not None:
-            self.backbone = load_backbone(
-                self.backbone_choice,
-                self.data,
-                self.device,
-                self.weights_path,
-                self.min_test_accuracy,
-            )
+        choice, accuracy = self.backbone_choice, self.min_test_accuracy
+        if self.measures and choice is not None:
+            self.backbone = load_backbone(choice, self.data, device, self.weights_path, accuracy)
             wanted = any(measure.needs_features for measure in self.measures)
             real = real_side(self.data, self.split, self.n_real, self.backbone, wanted)
             real = real.to(self.device)

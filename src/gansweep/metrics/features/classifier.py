@@ -107,7 +107,7 @@ def dataset_classifier(
         content = cached(
             f"classifiers/{name}-{train}-{test}-r{RECIPE}.pt",
             lambda: _train_and_measure(data, device),
-            _is_sound,
+            lambda made: bool(made["hash"] == weights_hash(made["weights"])),
         )
     right: float = content["test_accuracy"]
     if right < min_test_accuracy:
@@ -122,23 +122,18 @@ def dataset_classifier(
 
 def refuse_unfit(data: DataSource) -> None:
     """Refuse data on which no classifier can be trained and measured.   Raises: UserError."""
-    if problem := _problem(data):
+    if problem := unfit(data):
         raise UserError(
             f"metrics.backbone=classifier trains a classifier on the data, but data={data.name} "
             f"{problem}. Use metrics=inception for images, metrics=auto otherwise."
         )
 
 
-def is_readable(data: DataSource) -> bool:
-    """Whether a classifier can be trained and measured on the data."""
-    return not _problem(data)
-
-
-def _problem(data: DataSource) -> str:
-    if data.classifier_from is not None:
-        return _problem(data.classifier_from)
-    if data.stacked_from is not None:
-        return _problem(data.stacked_from)
+def unfit(data: DataSource) -> str:
+    """Why no classifier can be trained and measured on the data ("has no ..."); "" if one can."""
+    for source in (data.classifier_from, data.stacked_from):
+        if source is not None:
+            return unfit(source)
     if data.is_points:
         return "consists of points, which need no feature space"
     if data.n_classes is None or data.n_classes < 2:
@@ -167,8 +162,3 @@ def _train_and_measure(data: DataSource, device: torch.device) -> Content:
     )
     weights = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
     return {"weights": weights, "test_accuracy": right, "hash": weights_hash(weights)}
-
-
-def _is_sound(content: Content) -> bool:
-    found: str = weights_hash(content["weights"])
-    return bool(content["hash"] == found)

@@ -8,7 +8,7 @@ convolution after an average pooling is computed before it, where there are fewe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,15 @@ from torch import Tensor, nn
 
 State = Mapping[str, Tensor]
 BATCH_NORM_EPS = 1e-3
+OF_BLOCK_A = (
+    *(("branch1x1",), ("branch5x5_1", "branch5x5_2")),
+    ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"),
+)
+# 7x7 convolutions, taken apart into 1x7 and 7x1
+OF_BLOCK_C = (
+    *(("branch1x1",), ("branch7x7_1", "branch7x7_2", "branch7x7_3")),
+    tuple(f"branch7x7dbl_{i}" for i in range(1, 6)),
+)
 
 
 def folded(state: State, name: str) -> tuple[Tensor, Tensor]:
@@ -82,19 +91,22 @@ def _chain(state: State, block: str, *branches: str) -> nn.Sequential:
     return nn.Sequential(*(Convolution(state, f"{block}.{branch}") for branch in branches))
 
 
-class BlockA(nn.Module):
-    """35 x 35: 5x5 and double 3x3 branches."""
+class Branches(nn.Module):
+    """35 x 35 and 17 x 17: branches that start with a 1x1 convolution, and a pooled one.
 
-    def __init__(self, state: State, block: str) -> None:
+    branches: the names of each branch's convolutions.
+    """
+
+    def __init__(self, state: State, block: str, *branches: Sequence[str]) -> None:
         super().__init__()
-        first = (f"{block}.{name}" for name in ("branch1x1", "branch5x5_1", "branch3x3dbl_1"))
+        first = (f"{block}.{names[0]}" for names in branches)
         self.first = Pointwise(state, *first, pooled=f"{block}.branch_pool")
-        self.five = _chain(state, block, "branch5x5_2")
-        self.three = _chain(state, block, "branch3x3dbl_2", "branch3x3dbl_3")
+        self.rest = nn.ModuleList(_chain(state, block, *names[1:]) for names in branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        one, five, three, pooled = self.first(x)
-        return torch.cat([one, self.five(five), self.three(three), pooled], 1)
+        *starts, pooled = self.first(x)
+        ends = [rest(start) for rest, start in zip(self.rest, starts, strict=True)]
+        return torch.cat([*ends, pooled], 1)
 
 
 class BlockB(nn.Module):
@@ -108,21 +120,6 @@ class BlockB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.three(x), self.deep(x), F.max_pool2d(x, 3, 2)], 1)
-
-
-class BlockC(nn.Module):
-    """17 x 17: 7x7 branches, taken apart into 1x7 and 7x1."""
-
-    def __init__(self, state: State, block: str) -> None:
-        super().__init__()
-        first = (f"{block}.{name}" for name in ("branch1x1", "branch7x7_1", "branch7x7dbl_1"))
-        self.first = Pointwise(state, *first, pooled=f"{block}.branch_pool")
-        self.seven = _chain(state, block, "branch7x7_2", "branch7x7_3")
-        self.deep = _chain(state, block, *(f"branch7x7dbl_{i}" for i in range(2, 6)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        one, seven, deep, pooled = self.first(x)
-        return torch.cat([one, self.seven(seven), self.deep(deep), pooled], 1)
 
 
 class BlockD(nn.Module):
@@ -197,9 +194,9 @@ class InceptionV3(nn.Module):
             nn.MaxPool2d(3, 2),
         )
         self.blocks = nn.Sequential(
-            *(BlockA(state, f"Mixed_5{letter}") for letter in "bcd"),
+            *(Branches(state, f"Mixed_5{letter}", *OF_BLOCK_A) for letter in "bcd"),
             BlockB(state, "Mixed_6a"),
-            *(BlockC(state, f"Mixed_6{letter}") for letter in "bcde"),
+            *(Branches(state, f"Mixed_6{letter}", *OF_BLOCK_C) for letter in "bcde"),
             BlockD(state, "Mixed_7a"),
             BlockE(state, "Mixed_7b", last=False),
             BlockE(state, "Mixed_7c", last=True),

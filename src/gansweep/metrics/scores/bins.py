@@ -138,9 +138,7 @@ class Bins(Measure):
 
     choices = ("ndb",)
     words = ("ndb", "ndb_js")
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return N_BINS, N_BINS
+    smallest = (N_BINS, N_BINS)
 
     def build(self, setting: Setting) -> Metric:
         bins = real_bins(setting.data, setting.split, setting.real_side.count)

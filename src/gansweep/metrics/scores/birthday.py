@@ -25,7 +25,6 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.order import generator_for
-from gansweep.data.source import DataSource
 from gansweep.metrics.cache import Content, say
 from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
@@ -89,7 +88,7 @@ def real_twins(real: Tensor) -> Twins:
     for squares in _pairs(real):
         closer = squares[squares < closest[-1]]
         closest = torch.cat([closest, closer]).topk(REAL_TWINS, largest=False, sorted=True).values
-    return Twins(math.sqrt(closest[-1]), _n_pairs(len(real)) / REAL_TWINS)
+    return Twins(math.sqrt(closest[-1]), math.comb(len(real), 2) / REAL_TWINS)
 
 
 def twin_count(samples: Tensor, distance: float) -> int:
@@ -116,7 +115,7 @@ def support(twins: int, n: int) -> float:
     Without twins: the support for which n samples have no twins with probability 1/2, as in the
     paper. Read it as a lower bound.
     """
-    return _n_pairs(n) / max(twins, EVEN_ODDS)
+    return math.comb(n, 2) / max(twins, EVEN_ODDS)
 
 
 def _repeated(samples: Tensor) -> Tensor:
@@ -132,10 +131,6 @@ def _repeated(samples: Tensor) -> Tensor:
 def _rounding(samples: Tensor) -> Tensor:
     """The squared distance below which samples (n, d) count as equal."""
     return SLACK * samples.double().var(0).sum()
-
-
-def _n_pairs(n: int) -> int:
-    return n * (n - 1) // 2
 
 
 def _pairs(samples: Tensor) -> Iterator[Tensor]:
@@ -160,10 +155,8 @@ class Support(Measure):
 
     choices = ("support",)
     words = ("support", "twins")
+    smallest = (2, LEAST_REAL)
     needs_features = True
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return 2, LEAST_REAL
 
     def build(self, setting: Setting) -> Metric:
         return birthday(self._rule(setting)["distance"])

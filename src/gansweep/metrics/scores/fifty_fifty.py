@@ -7,6 +7,7 @@ collapsed. A new discriminator that is tested on unseen samples does not have th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -126,53 +127,40 @@ def _as_file(samples: Tensor) -> Tensor:
     return samples.to(torch.uint8)
 
 
-class _Discriminator(nn.Module):
-    """Samples (N, ...) to logits (N, 2) for real and fake.
+class _Apply(nn.Module):
+    """A function as a layer."""
 
-    Points are standardised by the mean and spread of the training samples.
-    """
-
-    def __init__(self, samples: Tensor) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.is_points = samples.ndim == 2
-        if self.is_points:
-            dims = samples.shape[1]
-            self.shift, self.scale = samples.mean(0), samples.std(0).clamp_min(1e-6)
-            layers = [nn.Linear(dims, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()]
-            self.body: nn.Module = nn.Sequential(*layers, nn.Linear(128, 2))
-        else:
-            self.body = _Convolutions(tuple(samples.shape[1:]))
-
-    def forward(self, samples: Tensor) -> Tensor:
-        if self.is_points:
-            samples = (samples - self.shift) / self.scale
-        else:
-            samples = samples.float() / 127.5 - 1
-        logits: Tensor = self.body(samples)
-        return logits
-
-
-class _Convolutions(nn.Module):
-    """3x3 convolutions down to 4x4 or less, their mean over all places, then two logits.
-
-    shape: (C, H, W).   x: (N, C, H, W) in [-1, 1].
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        size = max(shape[1:])
-        stride = 2 if size > 16 else 1
-        size = -(-size // stride)
-        layers = [_convolution(shape[0], 32, stride), _convolution(32, 64)]
-        while size > 4:
-            layers += [nn.MaxPool2d(2, ceil_mode=True), _convolution(64, 64)]
-            size = -(-size // 2)
-        self.convolutions = nn.Sequential(*layers)
-        self.linear = nn.Linear(64, 2)
+        self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.convolutions(x).mean((2, 3)))
-        return logits
+        return self.function(x)
+
+
+def _discriminator(samples: Tensor) -> nn.Module:
+    """A network from samples (N, ...) to logits (N, 2) for real and fake.
+
+    Points are standardised by the mean and spread of these training samples. Images pass 3x3
+    convolutions down to 4x4 or less and are averaged over all places.
+    """
+    if samples.ndim == 2:
+        shift, scale = samples.mean(0), samples.std(0).clamp_min(1e-6)
+        layers = [nn.Linear(len(shift), 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()]
+        return nn.Sequential(_Apply(lambda x: (x - shift) / scale), *layers, nn.Linear(128, 2))
+    size = max(samples.shape[2:])
+    stride = 2 if size > 16 else 1
+    size = -(-size // stride)
+    layers = [_convolution(samples.shape[1], 32, stride), _convolution(32, 64)]
+    while size > 4:
+        layers += [nn.MaxPool2d(2, ceil_mode=True), _convolution(64, 64)]
+        size = -(-size // 2)
+    mean = _Apply(lambda x: x.mean((2, 3)))
+    return nn.Sequential(_Apply(_scaled), *layers, mean, nn.Linear(64, 2))
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1
 
 
 def _convolution(channels: int, width: int, stride: int = 1) -> nn.Module:
@@ -180,10 +168,10 @@ def _convolution(channels: int, width: int, stride: int = 1) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
 
 
-def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> _Discriminator:
+def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
-        network = _Discriminator(torch.cat([real, fake]))
+        network = _discriminator(torch.cat([real, fake]))
     network.to(real.device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     draw = generator_for(seed, 2)
@@ -201,7 +189,7 @@ def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> _Discriminator:
 
 
 @torch.no_grad()
-def _right(network: _Discriminator, samples: Tensor, label: int) -> int:
+def _right(network: nn.Module, samples: Tensor, label: int) -> int:
     parts = samples.split(TEST_BATCH)
     return sum(int((network(part).argmax(1) == label).sum()) for part in parts)
 
@@ -236,15 +224,12 @@ def _reduced(images: Tensor) -> Tensor:
 class Fresh(Measure):
     """The 50:50 test: can a new discriminator tell held-out images from generated ones?"""
 
-    choices = ("fifty_fifty",)
-    words = ("fifty_fifty",)
+    choices = words = ("fifty_fifty",)
+    smallest = (LEAST // 2, 0)
     needs_held_out = True
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return ""
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return LEAST // 2, 0
 
     def build(self, setting: Setting) -> Metric:
         n = self._count(setting)

@@ -124,8 +124,7 @@ class IntraFrechet(OrderedSamples):
 
 
 class Fid(Measure):
-    choices = ("fid",)
-    words = ("fid",)
+    choices = words = ("fid",)
 
     def build(self, setting: Setting) -> Metric:
         return frechet_score(setting.real_side.gaussian)

@@ -5,16 +5,17 @@ d: width of the features.   n: number of samples.   The real side is fixed: a Ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from gansweep.data.order import generator_for
-from gansweep.data.source import DataSource
 from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.moments import CHUNK, Gaussian, rank
 from gansweep.metrics.ordered import OrderedSamples, Scores
@@ -146,19 +147,13 @@ class _Sums:
     outer: Tensor
 
     def __add__(self, other: _Sums) -> _Sums:
-        return self._with(other, 1)
+        return self._with(other, operator.add)
 
     def __sub__(self, other: _Sums) -> _Sums:
-        return self._with(other, -1)
+        return self._with(other, operator.sub)
 
-    def _with(self, other: _Sums, sign: int) -> _Sums:
-        return _Sums(
-            self.count + sign * other.count,
-            self.shift + sign * other.shift,
-            self.squares + sign * other.squares,
-            self.projected + sign * other.projected,
-            self.outer + sign * other.outer,
-        )
+    def _with(self, other: _Sums, operation: Callable[[Any, Any], Any]) -> _Sums:
+        return _Sums(*map(operation, vars(self).values(), vars(other).values()))
 
     def distance(self, real: Gaussian) -> Tensor:
         n = self.count
@@ -209,11 +204,8 @@ class FidError(Measure):
     The interval covers the mean FID of n_fake samples, not the FID of infinitely many.
     """
 
-    choices = ("fid_error",)
-    words = ("fid_error",)
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return GROUPS, 2
+    choices = words = ("fid_error",)
+    smallest = (GROUPS, 2)
 
     def build(self, setting: Setting) -> Metric:
         real = setting.real_side.gaussian
@@ -228,9 +220,7 @@ class FidInfinity(Measure):
 
     choices = ("fid_infinity",)
     words = ("fid_infinity", "fid_infinity_residual")
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return INFINITY_SIZES, 2
+    smallest = (INFINITY_SIZES, 2)
 
     def build(self, setting: Setting) -> Metric:
         return OrderedSamples(partial(infinity_scores, setting.real_side.gaussian))

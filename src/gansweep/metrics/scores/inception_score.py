@@ -106,16 +106,13 @@ def mode_metric(real_shares: Tensor) -> OrderedSamples:
 class Inception(Measure):
     """The Inception score over ten splits. It uses no real images."""
 
-    choices = ("is",)
-    words = ("is",)
+    choices = words = ("is",)
+    smallest = (IS_SPLITS, 0)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         if backbone is not None and backbone not in WITH_CLASSES:
             return f"it needs predicted classes, and {backbone} predicts no classes"
         return super().misfit(data, backbone, conditional)
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return IS_SPLITS, 0
 
     def build(self, setting: Setting) -> Metric:
         return inception_metric()
@@ -130,8 +127,7 @@ class Inception(Measure):
 class ModeScores(Measure):
     """The mode score, which compares with the real shares of the classes."""
 
-    choices = ("mode_score",)
-    words = ("mode_score",)
+    choices = words = ("mode_score",)
 
     def misfit(self, data: DataSource, backbone: str | None, conditional: bool) -> str:
         return needs_classifier(backbone)

@@ -110,8 +110,7 @@ class KernelDistance:
 class Kid(Measure):
     """The kernel distance over a hundred subsets, with the standard deviation over them."""
 
-    choices = ("kid",)
-    words = ("kid",)
+    choices = words = ("kid",)
     needs_features = True
 
     def build(self, setting: Setting) -> Metric:

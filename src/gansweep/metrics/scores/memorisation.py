@@ -77,8 +77,7 @@ def _share_under(values: Tensor, others: Tensor) -> Tensor:
 class Copying(Measure):
     """Memorisation: do samples lie nearer to the training images than held-out ones do?"""
 
-    choices = ("memorisation",)
-    words = ("memorisation",)
+    choices = words = ("memorisation",)
     needs_held_out = True
 
     def build(self, setting: Setting) -> Metric:

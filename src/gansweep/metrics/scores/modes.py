@@ -58,13 +58,9 @@ class ModeCoverage:
         `reverse_kl_floor` on average.
         Source: Lin et al. 2018, arXiv:1712.04086, Section 4.1.
         """
-        good = sum(self.counts)
-        if not good:
+        if not any(self.counts):
             return -math.log(min(weight for weight in self.weights if weight > 0))
-        shares = [(count / good, w) for count, w in zip(self.counts, self.weights, strict=True)]
-        if any(q > 0 and w == 0 for q, w in shares):
-            return math.inf
-        return max(0.0, sum(q * math.log(q / w) for q, w in shares if q > 0))
+        return divergence(torch.tensor(self.counts), torch.tensor(self.weights).double())
 
 
 def reverse_kl_floor(weights: Tensor, n: int) -> float:

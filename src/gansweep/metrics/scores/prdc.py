@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gansweep.data.source import DataSource
 from gansweep.metrics.cache import Content
 from gansweep.metrics.features.backbone import full_precision
 from gansweep.metrics.measure import Measure, Setting
@@ -207,12 +206,9 @@ def _pair_distances(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
 class Fidelity(Measure):
     """Precision, recall, density and coverage, from one pass over the distances."""
 
-    choices = ("precision", "recall", "density", "coverage")
-    words = choices
+    choices = words = ("precision", "recall", "density", "coverage")
+    smallest = (max(KS) + 1, max(KS) + 1)
     needs_features = True
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return max(KS) + 1, max(KS) + 1
 
     def build(self, setting: Setting) -> Metric:
         """The radii of the real samples are computed once and cached with the real side."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gansweep.data.source import DataSource
 from gansweep.metrics.measure import WITHOUT_REAL, Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.protocol import Protocol
@@ -17,11 +16,8 @@ from gansweep.metrics.protocol import Protocol
 class Diversity(Measure):
     """The Vendi score of order 1 with a cosine kernel. It uses no real images."""
 
-    choices = ("vendi",)
-    words = ("vendi",)
-
-    def least(self, data: DataSource) -> tuple[int, int]:
-        return 1, 0
+    choices = words = ("vendi",)
+    smallest = (1, 0)
 
     def build(self, setting: Setting) -> OrderedSamples:
         return OrderedSamples(lambda features: {"vendi": vendi_score(features)})
