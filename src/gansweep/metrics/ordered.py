@@ -29,8 +29,7 @@ class OrderedSamples(Metric):
     limit: samples numbered `limit` or more are left out.   dtype: of the stored values.
     kwargs: of torchmetrics, such as sync_on_compute.
 
-    A state is a list of flat tensors that are concatenated. So a process without samples can give
-    an empty tensor without knowing the width.
+    A state is a list of flat tensors, so that a process without samples needs not know the width.
     """
 
     update_called = True  # no warning on a process that has no samples

@@ -17,7 +17,9 @@ from tensor_data import noise, some_images
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP
 
+from gansweep.data.images import Digits
 from gansweep.errors import UserError
+from gansweep.metrics.choice import choose_backbone
 from gansweep.metrics.features import clip, dinov2, inception
 from gansweep.metrics.features.backbone import Backbone
 from gansweep.metrics.features.backbones import BACKBONES, WITH_CLASSES, load_backbone
@@ -322,5 +324,5 @@ class TestWeightFiles:
 
 def test_an_unknown_backbone_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="'dino'.*Did you mean 'dinov2'.*clip"):
-        load_backbone("dino", None, CPU)  # type: ignore[arg-type]
+        choose_backbone(Digits(), "dino")
     assert set(WITH_CLASSES) < set(BACKBONES)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class Backbone(ABC):
     name: str
     weights_hash: str
     resizer: str
-    extras: dict[str, Any]
+    extras: Mapping[str, Any] = MappingProxyType({})
     batch_size: int
     n_classes: int | None = None
 
@@ -56,37 +57,20 @@ def full_precision() -> Iterator[None]:
 
     Inside, torch's older switches (`allow_tf32`, `get_float32_matmul_precision`) cannot be read.
     """
-    if not hasattr(torch.backends.cudnn, "conv"):  # before torch 2.9
-        with _full_precision_by_the_older_switches():
-            yield
-        return
     backends: Any = torch.backends
-    operations = (
-        backends.cuda.matmul,
-        backends.cudnn.conv,
-        backends.mkldnn.matmul,
-        backends.mkldnn.conv,
-    )
-    before = [operation.fp32_precision for operation in operations]
-    try:
-        for operation in operations:
-            operation.fp32_precision = "ieee"
+    with ExitStack() as restored:
+        if hasattr(backends.cudnn, "conv"):
+            matmuls = (backends.cuda.matmul, backends.mkldnn.matmul)
+            for operation in (*matmuls, backends.cudnn.conv, backends.mkldnn.conv):
+                restored.callback(setattr, operation, "fp32_precision", operation.fp32_precision)
+                operation.fp32_precision = "ieee"
+        else:  # before torch 2.9
+            matmul, convolution = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
+            restored.callback(torch.set_float32_matmul_precision, matmul)
+            restored.callback(setattr, backends.cudnn, "allow_tf32", convolution)
+            torch.set_float32_matmul_precision("highest")
+            backends.cudnn.allow_tf32 = False
         yield
-    finally:
-        for operation, precision in zip(operations, before, strict=True):
-            operation.fp32_precision = precision
-
-
-@contextmanager
-def _full_precision_by_the_older_switches() -> Iterator[None]:
-    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cudnn.allow_tf32 = False
-        yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def as_rgb(images: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, nearest
 from gansweep.metrics.features.backbone import Backbone
 
 BACKBONES = ("classifier", "inception", "dinov2", "clip")
@@ -23,11 +22,11 @@ def load_backbone(
 ) -> Backbone:
     """The backbone of that name. Its weights are downloaded, read or (classifier) trained.
 
-    choice: one of `BACKBONES`.   data: for the classifier.
+    choice: one of `BACKBONES`, as `choose_backbone` gives.   data: for the classifier.
     weights_path: a file with other weights than the published ones; not for the classifier.
     min_test_accuracy: of the classifier, 0 to 1.
-    Raises: UserError for an unknown name, for weights that cannot be downloaded or read, or for a
-        classifier below `min_test_accuracy`.
+    Raises: UserError for weights that cannot be downloaded or read, or for a classifier below
+        `min_test_accuracy`.
     """
     if choice == "classifier":
         from gansweep.metrics.features.classifier import dataset_classifier
@@ -41,11 +40,7 @@ def load_backbone(
         from gansweep.metrics.features.dinov2 import DinoV2
 
         return DinoV2(device, weights_path)
-    if choice == "clip":
-        from gansweep.metrics.features.clip import Clip
+    assert choice == "clip", choice
+    from gansweep.metrics.features.clip import Clip
 
-        return Clip(device, weights_path)
-    raise UserError(
-        f"metrics.backbone has no choice '{choice}'.{nearest(choice, BACKBONES)} "
-        f"Choose one of: {', '.join(BACKBONES)}."
-    )
+    return Clip(device, weights_path)

@@ -92,28 +92,21 @@ def train_classifier(
     from its own generators, so the weights are the same every time on one machine.
     name: for the line of progress.
     """
-    # the caller may be in a no-grad, inference or autocast block
-    full_precision = torch.autocast(device.type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
-        return _train(name, images.to(device), labels.to(device), n_classes, widths)
-
-
-def _train(
-    name: str, images: Tensor, labels: Tensor, n_classes: int, widths: tuple[int, ...]
-) -> ClassifierNet:
-    draw = torch.Generator().manual_seed(SEED)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would also seed the GPUs
-        network = ClassifierNet(tuple(images.shape[1:]), n_classes, widths)
-    network.to(memory_format=torch.channels_last).to(images.device).train()
-    batch_size = min(BATCH, len(images))
-    seen = min(max(IMAGES_SEEN, LEAST_EPOCHS * len(images)), MOST_EPOCHS * len(images))
-    steps = max(3, seen // batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
-    batches: Iterator[Tensor] = iter(())
-    started, reported = time.monotonic(), False
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+    with repeatable_training(device):
+        images, labels = images.to(device), labels.to(device)
+        draw = torch.Generator().manual_seed(SEED)
+        with seeded(SEED):
+            network = ClassifierNet(tuple(images.shape[1:]), n_classes, widths)
+        network.to(memory_format=torch.channels_last).to(images.device).train()
+        batch_size = min(BATCH, len(images))
+        seen = min(max(IMAGES_SEEN, LEAST_EPOCHS * len(images)), MOST_EPOCHS * len(images))
+        steps = max(3, seen // batch_size)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+        batches: Iterator[Tensor] = iter(())
+        started, reported = time.monotonic(), False
         for step in range(steps):
             batch = next(batches, None)
             if batch is None:
@@ -130,7 +123,7 @@ def _train(
                 reported = True
                 left = taken * (steps / (step + 1) - 1)
                 say(f"training {name}: {(step + 1) / steps:.0%} done, {left:.0f} s to go")
-    return network.eval()
+        return network.eval()
 
 
 def _loss(network: ClassifierNet, images: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
@@ -193,11 +186,29 @@ def accuracy(network: ClassifierNet, data: DataSource) -> float:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one CPU thread: same weights on any number of cores, and not slower at these sizes."""
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from `seed`; the global random state is restored."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
+        yield
+
+
+@contextlib.contextmanager
+def repeatable_training(device: torch.device) -> Iterator[None]:
+    """Train in full precision, with gradients, and with the same result every time.
+
+    The caller may be in a no-grad, inference or autocast block. One CPU thread gives the same
+    weights on any number of cores, and is not slower at these sizes.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False),
+        ):
+            yield
     finally:
         torch.set_num_threads(threads)

@@ -41,7 +41,6 @@ class Clip(Backbone):
         super().__init__(device)
         network, self.weights_hash = PUBLISHED.load(weights_path, _image_encoder, _tensors)
         self.name = PUBLISHED.named("clip", self.weights_hash)
-        self.extras = {}
         self.network = network.to(device)
         self.input_size = int(self.network.input_resolution)  # type: ignore[arg-type]
         self.resizer = f"tf1-bilinear-{self.input_size}"

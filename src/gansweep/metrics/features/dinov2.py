@@ -44,7 +44,6 @@ class DinoV2(Backbone):
         super().__init__(device)
         network, self.weights_hash = PUBLISHED.load(weights_path, vision_transformer)
         self.name = PUBLISHED.named("dinov2", self.weights_hash)
-        self.extras = {}
         self.network = network.to(device)
         scale = torch.tensor([MEAN, STD], device=device)
         self.mean, self.std = scale[:, :, None, None] * 255

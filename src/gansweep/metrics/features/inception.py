@@ -39,7 +39,6 @@ class Inception(Backbone):
         super().__init__(device)
         network, self.weights_hash = PUBLISHED.load(weights_path, _tried_network)
         self.name = PUBLISHED.named(PLAIN_BACKBONE, self.weights_hash)
-        self.extras = {}
         # 1.5 times as fast on a CPU, and faster on tensor cores too
         self.network = network.to(memory_format=torch.channels_last).to(device)
 

@@ -54,7 +54,7 @@ class Published:
     ) -> tuple[Network, str]:
         """The network that `make` builds from the tensors of a file, and the file's 16-digit hash.
 
-        weights_path: the file; None for the published one, which is downloaded if it is missing.
+        weights_path: of `found`.
         read: called with the file and its hash, for files that torch.load cannot read.
         Raises: UserError for a file that cannot be downloaded or read, or of another network.
         """

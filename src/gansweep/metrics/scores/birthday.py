@@ -5,10 +5,9 @@ with probability 1/N. So the number of twins among generated samples estimates N
 the samples are not equally likely, it estimates their effective number, which is smaller.
 
 The paper finds twins by eye among the closest pairs of a batch. Ours is a threshold: two samples
-are twins if they are at most as far apart as the tenth closest pair of real samples. By this rule
-the real samples have a support of one tenth of their pairs, in every feature space. A generator
-as diverse as the data reaches the same value. Exact copies among the real samples do not count
-for the threshold; they are left out and their number is reported.
+are twins if they are at most as far apart as the tenth closest pair of real samples. So the real
+samples, and a generator as diverse, have a support of one tenth of their pairs in every feature
+space. Exact copies among the real samples are left out, and their number is reported.
 
 Source: Arora and Zhang 2017, arXiv:1706.08224, Section 2.
 """
@@ -18,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,8 +55,7 @@ def birthday(distance: float) -> OrderedSamples:
     return OrderedSamples(scores)
 
 
-@dataclass(frozen=True, slots=True)
-class Twins:
+class Twins(NamedTuple):
     """The rule for twins, taken from real samples.
 
     distance: Euclidean, in the feature space of the real samples. Closer samples are twins.
@@ -165,15 +163,13 @@ class Support(Measure):
         data, count = setting.data, setting.real_side.count
 
         def measure() -> Content:
-            rule = real_twins(setting.features)
             copies = copy_count(images for images, _ in data.arrays(setting.split, count))
             if copies:
                 say(
                     f"{copies:,} of the {count:,} {setting.split} images of data={data.name} are "
                     "exact copies of others. The birthday test ignores the copies."
                 )
-            known = {"distance": rule.distance, "real_support": rule.real_support}
-            return known | {"real_copies": copies}
+            return real_twins(setting.features)._asdict() | {"real_copies": copies}
 
         return setting.real_side.cached("twins-of-different", measure)
 

@@ -17,7 +17,7 @@ from torchmetrics import Metric
 
 from gansweep.data.order import generator_for
 from gansweep.data.source import DataSource
-from gansweep.metrics.features.classifier_training import one_thread
+from gansweep.metrics.features.classifier_training import repeatable_training, seeded
 from gansweep.metrics.measure import WITHOUT_BACKBONE, Measure, Seen, Setting
 from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
@@ -73,9 +73,7 @@ def fifty_fifty(
         rows = torch.randperm(len(side), generator=generator_for(seed, number))[: 2 * half]
         sides.append(_as_file(side.detach()[rows.to(side.device)]).to(device))
     train, test = ([side[part] for side in sides] for part in (slice(half), slice(half, None)))
-    # the caller may be in a no-grad, inference or autocast block
-    full_precision = torch.autocast(torch.device(device).type, enabled=False)
-    with torch.inference_mode(False), torch.enable_grad(), full_precision, one_thread():
+    with repeatable_training(torch.device(device)):
         network = _train(train[0].clone(), train[1].clone(), steps, seed)
         right = _right(network, test[0], 0) + _right(network, test[1], 1)
     low, high = wilson_interval(right, 2 * half)
@@ -169,22 +167,20 @@ def _convolution(channels: int, width: int, stride: int = 1) -> nn.Module:
 
 
 def _train(real: Tensor, fake: Tensor, steps: int, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
+    with seeded(seed):
         network = _discriminator(torch.cat([real, fake]))
     network.to(real.device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     draw = generator_for(seed, 2)
     size = min(BATCH, len(real))
     labels = torch.arange(2, device=real.device).repeat_interleave(size)
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        for _ in range(steps):
-            rows = [torch.randperm(len(real), generator=draw)[:size] for _ in range(2)]
-            batch = torch.cat([real[rows[0].to(real.device)], fake[rows[1].to(fake.device)]])
-            loss = F.cross_entropy(network(batch), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+    for _ in range(steps):
+        rows = [torch.randperm(len(real), generator=draw)[:size] for _ in range(2)]
+        batch = torch.cat([real[rows[0].to(real.device)], fake[rows[1].to(fake.device)]])
+        loss = F.cross_entropy(network(batch), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
     return network.eval()
 
 

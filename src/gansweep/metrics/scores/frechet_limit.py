@@ -6,10 +6,9 @@ d: width of the features.   n: number of samples.   The real side is fixed: a Ga
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,14 +34,12 @@ def frechet_infinity(real: Gaussian, x: Tensor) -> tuple[Tensor, Tensor]:
 
     x: (n, d), n >= 30.
     Returns: the value of the line at 1/n = 0, which can be negative for equal distributions, and
-        the root mean square of the 15 residuals. Both are in units of the distance. The relation
-        is linear only for n well above d. For smaller n it is curved and the limit comes out too
-        low; the residual shows only a part of this error.
+        the root mean square of the 15 residuals. The relation is linear only for n well above d.
+        For smaller n the limit comes out too low, and the residual shows a part of this error.
 
     The sizes are evenly spaced and start at n / 10, as published. Ours: they start at no less than
-    the published ratio of 5,000 samples at d = 2048 (but at most at n / 2), since below it the
-    curvature is the larger error. Each size contains the smaller ones in one fixed random order;
-    the published code draws new samples for each size.
+    the published ratio of 5,000 samples at d = 2048 (but at most at n / 2), and each contains the
+    smaller ones in one fixed random order, where the published code draws new samples.
     Raises: ValueError for fewer than 30 samples.
     Source: Chong and Forsyth 2020, arXiv:1911.07023, and its published code.
     """
@@ -70,11 +67,10 @@ def infinity_interval(real: Gaussian, x: Tensor) -> tuple[Tensor, Tensor] | None
     """95 % interval of the distance at infinitely many samples; None for n < 10 d or n < 40.
 
     x: (n, d).   Returns: low and high, 0-dim float64; low can be negative.
-    The jackknife over 20 groups removes the bias in 1/n. The same jackknife on both halves of the
-    samples, where the bias in 1/n^2 is four times as large, removes that too. The interval is
-    plus and minus Student's t times the jackknife's standard error. The real side counts as exact.
-    In simulations with normal features (d = 64 to 512, n = 10 d to 20 d, flat and 1/k spectra)
-    90 to 100 % of the intervals contained the true distance.
+    The jackknife over 20 groups removes the bias in 1/n. On both halves of the samples the bias in
+    1/n^2 is four times as large, which removes that too. The interval is Student's t times the
+    jackknife's standard error; the real side counts as exact. In simulations with normal features
+    (d = 64 to 512, n = 10 d to 20 d) 90 to 100 % of the intervals contained the true distance.
     Source: Shao and Wu 1989, Annals of Statistics 17(3); the second order is ours.
     """
     n, d = x.shape
@@ -110,12 +106,10 @@ def frechet_error(real: Gaussian, x: Tensor) -> Tensor:
     """Standard error of `frechet_to_samples`, 0-dim float64, by leaving out each of 20 groups.
 
     x: (n, d), n >= 40.
-    It is the spread over draws of n samples. An interval from it covers the mean distance of n
-    samples. It does not cover the distance at infinitely many samples, because the bias is not
-    included and is many times larger at small n: see `infinity_interval`.
-
-    The jackknife is used, not the bootstrap: a bootstrap sample has only 63 % different samples,
-    which adds bias to each draw and doubles or triples the spread near FID 0.
+    It is the spread over draws of n samples. An interval from it covers their mean distance, not
+    the distance at infinitely many samples: the bias is many times larger at small n.
+    A bootstrap would draw only 63 % different samples, which adds bias and doubles or triples the
+    spread near FID 0.
     Raises: ValueError for fewer than 40 samples.
     Source: Shao and Wu 1989, Annals of Statistics 17(3): (g - 1) / g times the sum of
     squared deviations of the g leave-one-out values.
@@ -147,13 +141,10 @@ class _Sums:
     outer: Tensor
 
     def __add__(self, other: _Sums) -> _Sums:
-        return self._with(other, operator.add)
+        return _Sums(*map(operator.add, vars(self).values(), vars(other).values()))
 
     def __sub__(self, other: _Sums) -> _Sums:
-        return self._with(other, operator.sub)
-
-    def _with(self, other: _Sums, operation: Callable[[Any, Any], Any]) -> _Sums:
-        return _Sums(*map(operation, vars(self).values(), vars(other).values()))
+        return _Sums(*map(operator.sub, vars(self).values(), vars(other).values()))
 
     def distance(self, real: Gaussian) -> Tensor:
         n = self.count
@@ -199,10 +190,7 @@ def infinity_scores(real: Gaussian, features: Tensor) -> Scores:
 
 
 class FidError(Measure):
-    """The standard error of FID, from which the panel gives FID its interval.
-
-    The interval covers the mean FID of n_fake samples, not the FID of infinitely many.
-    """
+    """The standard error of FID, from which the panel gives FID its interval."""
 
     choices = words = ("fid_error",)
     smallest = (GROUPS, 2)
@@ -213,10 +201,7 @@ class FidError(Measure):
 
 
 class FidInfinity(Measure):
-    """The FID extrapolated to infinitely many samples, and the residual of the fit.
-
-    With an interval if there are at least ten samples per dimension.
-    """
+    """The FID extrapolated to infinitely many samples, and the residual of the fit."""
 
     choices = ("fid_infinity",)
     words = ("fid_infinity", "fid_infinity_residual")

@@ -65,7 +65,7 @@ class KernelDistance:
         self,
         real: Tensor,
         n_fake: int,
-        subsets: int = 100,
+        subsets: int = KID_SUBSETS,
         subset_size: int = 1000,
         seed: int = PUBLISHED_SEED,
     ) -> None:
@@ -115,7 +115,7 @@ class Kid(Measure):
 
     def build(self, setting: Setting) -> Metric:
         size = self._size(setting)
-        distance = KernelDistance(setting.features, setting.n_fake, KID_SUBSETS, size)
+        distance = KernelDistance(setting.features, setting.n_fake, subset_size=size)
         return OrderedSamples(distance.scores)
 
     def _size(self, setting: Setting) -> int:

@@ -16,12 +16,10 @@ from gansweep.metrics.scores.prdc import nearest
 def memorisation(train_features: Tensor, test_features: Tensor) -> OrderedSamples:
     """P(d(generated) < d(held out)), where d is the distance to the nearest training sample.
 
-    Distances are in feature space; a tie counts 1/2. 0.5: generated samples are as near as
-    held-out real ones. Towards 1: copies of training samples. Towards 0: samples far from all
-    real ones.
-
-    This is U / (n m) of the Mann-Whitney test, which the data-copying test is based on. The paper
-    reports its z-score, which grows with the number of samples; this value does not.
+    Distances are in feature space; a tie counts 1/2. 0.5: as near as held-out real ones. Towards
+    1: copies of training samples. Towards 0: far from all real ones.
+    This is U / (n m) of the Mann-Whitney test. The paper reports its z-score, which grows with the
+    number of samples.
     Gives "memorisation" and "memorisation_std", its standard error over both samples.
 
     train_features: (n_train, d).   test_features: (m, d), at least 2 held-out samples. Both on

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gansweep.records.notation import listing
+
 NAMED = 5
 
 
@@ -25,6 +27,5 @@ def missing_words(names: Sequence[str] | None, counts: Sequence[float], n: int) 
         listed = ", ".join(missing[:NAMED])
         listed += f" and {len(missing) - NAMED:,} more of {len(counts):,} modes"
     else:
-        *others, last = missing
-        listed = f"{', '.join(others)} and {last}" if others else last
+        listed = listing(missing, "and")
     return f"{listed} among {n:,} samples"

@@ -52,10 +52,9 @@ class ModeCoverage:
     def reverse_kl(self) -> float:
         """KL(histogram of the good samples || true shares) in nats, 0 at best.
 
-        The histogram leaves out samples of no mode, as the authors of PacGAN do; otherwise noise
-        all over the plane would score well. Without good samples it is the largest possible
-        value, as if all samples were in the rarest mode. Perfect samples give
-        `reverse_kl_floor` on average.
+        Samples of no mode are left out, as in PacGAN; otherwise noise all over the plane would
+        score well. Without good samples it is that of all samples in the rarest mode. Perfect
+        samples give `reverse_kl_floor` on average.
         Source: Lin et al. 2018, arXiv:1712.04086, Section 4.1.
         """
         if not any(self.counts):
@@ -102,9 +101,9 @@ def mixture_modes(points: Tensor, mixture: Mixture) -> ModeCoverage:
 def min_confidence(n_classes: int) -> float:
     """The probability above which a prediction is confident: half way between 1/K and 1 (ours).
 
-    For stacked images it applies to the triple of classes, so each channel's class has a
-    probability above 1/2: one strange channel is enough to belong to no mode. On stacked_digits
-    99.0 % of the training and 93.4 % of the test triples pass, and none with a channel of noise.
+    For stacked images it applies to the triple of classes, so one strange channel is enough to
+    belong to no mode. On stacked_digits 99.0 % of the training and 93.4 % of the test triples pass,
+    and none with a channel of noise.
     """
     return (1 + 1 / n_classes) / 2
 
@@ -122,8 +121,7 @@ def divergence(shares: Tensor, reference: Tensor) -> float:
 def class_shares(data: DataSource, class_counts: Tensor) -> Tensor:
     """(K,) float64, sum 1: the shares that the classes of generated images should have.
 
-    These are the shares of the real samples, `class_counts` (K,). For stacked sets they are
-    equal, since all published tables compare with the uniform distribution.
+    Those of the real samples, `class_counts` (K,); equal for stacked sets, as in published tables.
     """
     counts = class_counts.double() if data.stacked_from is None else torch.ones(len(class_counts))
     return counts.double() / counts.sum()
@@ -144,8 +142,7 @@ def class_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
 def confident_modes(logits: Tensor, shares: Tensor) -> ModeCoverage:
     """`class_modes` of the samples whose probability is above `min_confidence` (ours).
 
-    The other samples belong to no class. The classifier was trained to be unsure of images
-    outside its classes, so noise fills no mode.
+    The classifier was trained to be unsure of images outside its classes, so noise fills no mode.
     """
     n_classes = logits.shape[1]
     counts = torch.zeros(n_classes, dtype=torch.int64)
@@ -221,10 +218,7 @@ class ModeCounts(Metric):
 
 
 class Modes(Measure):
-    """Which modes the samples fill: the components of a mixture, or the data's classes.
-
-    Classes are counted twice: over every sample, as papers do, and over confident samples only.
-    """
+    """Which components of a mixture, or which of the data's classes, the samples fill."""
 
     choices = ("modes",)
     words = MODE_WORDS
@@ -263,8 +257,7 @@ class Modes(Measure):
         if word in ("reverse_kl", "confident_reverse_kl"):
             own["floor"] = self._floor(setting)
         if mixture is not None:  # the components of a mixture have no names
-            facts = {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
-            return own | facts
+            return own | {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
         if word == "mode_counts":
             own["mode_names"] = setting.data.class_names
         if word in ("modes", "reverse_kl"):
@@ -278,8 +271,8 @@ class Modes(Measure):
         """
         mixture = setting.data.mixture
         shares = mixture.weights if mixture is not None else true_shares(setting)
-        asked = asked_shares(setting)
-        asked = shares if asked is None else asked
+        requested = asked_shares(setting)
+        asked = shares if requested is None else requested
         floor = reverse_kl_floor(asked, setting.n_fake) + divergence(asked, shares)
         return round(floor, 6) if math.isfinite(floor) else None
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from gansweep.metrics.cache import Content
 from gansweep.metrics.features.backbone import full_precision
 from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples
@@ -141,8 +140,7 @@ def _inside(
 def _nearest_others(x: Tensor, k: int) -> Tensor:
     """The k other rows nearest to each row: (n, k) int64, in no particular order.
 
-    Each pair is computed once and used for both rows: a block is compared only with itself and
-    the rows after it.
+    Each pair is computed once: a block is compared only with itself and the rows after it.
     """
     x = x.float() - _center(x)
     squares = _squares(x)
@@ -174,10 +172,7 @@ def _spans(n: int, m: int) -> Iterator[slice]:
 
 
 def _center(x: Tensor) -> Tensor:
-    """A point in the middle of the samples; subtracting it makes products lose fewer digits.
-
-    It is the median of some samples, since an outlier does not move a median.
-    """
+    """The median of some samples, which no outlier moves: without it products lose more digits."""
     return x[:: max(1, len(x) // 500)].float().median(0).values
 
 
@@ -214,11 +209,8 @@ class Fidelity(Measure):
         """The radii of the real samples are computed once and cached with the real side."""
         real, n = setting.real_side, _pair_count(setting)
         chosen = real.subset(n)
-
-        def measure() -> Content:
-            return {"radii": radii(chosen).cpu()}
-
-        found = real.cached(f"radii-{'-'.join(map(str, KS))}-{n}", measure)
+        name = f"radii-{'-'.join(map(str, KS))}-{n}"
+        found = real.cached(name, lambda: {"radii": radii(chosen).cpu()})
         return neighbours(chosen, found["radii"].to(setting.device))
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
