@@ -59,8 +59,7 @@ def _exploded(evidence: Evidence) -> Finding | None:
                 "quarter): nothing bounds the discriminator's scores."
             )
             columns = evidence.columns(name, "critic/gap", "grad_norm/discriminator")
-            numbers = {"loss": now, "early": early}
-            return Finding(DIVERGED, "failure", text, columns, clocks(judged), numbers)
+            return Finding(DIVERGED, "failure", text, columns, clocks(judged))
     return None
 
 
@@ -75,7 +74,7 @@ def _lost_all(evidence: Evidence) -> Finding | None:
     )
     words = ("precision", "in_no_mode", "is")
     columns = evidence.columns(evidence.objective, *map(evidence.score, words), "loss/generator")
-    return Finding(DIVERGED, "failure", text, columns, (kimg, kimg), {"had": had})
+    return Finding(DIVERGED, "failure", text, columns, (kimg, kimg))
 
 
 def _lost_quality(evidence: Evidence) -> Finding | None:
@@ -97,8 +96,7 @@ def _lost_quality(evidence: Evidence) -> Finding | None:
                 f"{at:.4g} kimg; best.pt is from the best evaluation."
             )
             columns = evidence.columns(name, "loss/generator", "grad_norm/discriminator")
-            numbers = {"now": now, "best": best, "best_kimg": at}
-            return Finding(DIVERGED, "failure", text, columns, clocks(judged), numbers)
+            return Finding(DIVERGED, "failure", text, columns, clocks(judged))
     return None
 
 
@@ -123,8 +121,7 @@ def slow_convergence(evidence: Evidence) -> Finding | None:
                 f"{name} was still {word} at the end of the budget of {evidence.budget_kimg:g} "
                 f"kimg: from {start:.3g} to {now:.3g} over the second half."
             )
-            numbers = {"change": change}
-            return Finding("slow_convergence", "warning", text, (name,), clocks(half), numbers)
+            return Finding("slow_convergence", "warning", text, (name,), clocks(half))
     return None
 
 

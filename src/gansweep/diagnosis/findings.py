@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["warning", "failure"]
@@ -34,7 +33,6 @@ class Finding:
     text: one or two sentences with the numbers and the clock.
     columns: the curves to plot, the most informative first.
     kimg: first and last clock of the part of the run that was judged.
-    numbers: the compared values under short names.
     """
 
     rule: str
@@ -42,7 +40,6 @@ class Finding:
     text: str
     columns: tuple[str, ...]
     kimg: tuple[float, float]
-    numbers: Mapping[str, float] = field(default_factory=dict)
     remedies: tuple[Remedy, ...] = ()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean, pstdev
 
 from gansweep.diagnosis.curves import HALF, Points, clocks, level, peak, swings, trend
 from gansweep.diagnosis.evidence import Evidence
@@ -37,13 +38,12 @@ def discriminator_overpowers(evidence: Evidence) -> Finding | None:
     if judged is None:
         return None
     text, columns, part = judged
-    numbers = {name: evidence.level(name, least=1) for name in columns}
     columns += evidence.columns("overfit/r_v", "overfit/r_t")
     severity: Severity = "failure"
     if _improves(evidence):
         severity, text = "warning", f"Quality still improves, but {text[0].lower()}{text[1:]}"
     text += f", from {part[0][0]:.4g} kimg on.{_overfits(evidence)}"
-    return Finding("discriminator_overpowers", severity, text, columns, clocks(part), numbers)
+    return Finding("discriminator_overpowers", severity, text, columns, clocks(part))
 
 
 def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
@@ -98,8 +98,7 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
         f"{ratio} the {most:.2g} at {at:.4g} kimg, while the discriminator wins."
     )
     columns = evidence.columns(name, *winning[1], "loss/generator")
-    numbers = {"gradient": now, "peak": most}
-    return Finding("vanishing_gradient", "failure", text, columns, clocks(judged), numbers)
+    return Finding("vanishing_gradient", "failure", text, columns, clocks(judged))
 
 
 def discriminator_fooled(evidence: Evidence) -> Finding | None:
@@ -121,8 +120,7 @@ def discriminator_fooled(evidence: Evidence) -> Finding | None:
         "balance/fake_accuracy", "balance/fake_mean", "critic/gap", "grad_norm/discriminator"
     )
     text += f", from {judged[0][0]:.4g} kimg on: it teaches the generator nothing."
-    numbers = {name: evidence.level(name) for name in columns}
-    return Finding("discriminator_fooled", "failure", text, columns, clocks(judged), numbers)
+    return Finding("discriminator_fooled", "failure", text, columns, clocks(judged))
 
 
 def _dead(evidence: Evidence) -> Points:
@@ -159,7 +157,7 @@ def swinging_quality(evidence: Evidence) -> Finding | None:
                 f"{max(values):.3g} from {judged[0][0]:.4g} kimg on, without settling."
             )
             columns = evidence.columns(name, "balance/fake_accuracy", "critic/gap")
-            return _oscillating("failure", text, columns, judged, turns)
+            return Finding("oscillation", "failure", text, columns, clocks(judged))
     return None
 
 
@@ -174,14 +172,15 @@ def _second_half(evidence: Evidence, word: str, name: str) -> Points:
 def _swinging_balance(evidence: Evidence) -> Finding | None:
     name = "balance/fake_accuracy"
     judged = evidence.late(name, HALF, ROWS)
-    size, enough = ACCURACY_SWING, _deviation(judged) >= ACCURACY_SPREAD
     if not judged:
         name = "critic/gap"
         judged = evidence.late(name, HALF, ROWS)
-        size = _deviation(judged)
-        enough = size > GAP_SPREAD * abs(_mean(judged))
     values = [value for _, value in judged]
-    turns = swings(values, size)
+    if not values:
+        return None
+    spread, mean = pstdev(values), fmean(values)
+    enough = spread > GAP_SPREAD * abs(mean) if name == "critic/gap" else spread >= ACCURACY_SPREAD
+    turns = swings(values, spread if name == "critic/gap" else ACCURACY_SWING)
     if not enough or turns < TURNS:
         return None
     text = (
@@ -189,20 +188,4 @@ def _swinging_balance(evidence: Evidence) -> Finding | None:
         f"{max(values):.3g} from {judged[0][0]:.4g} kimg on."
     )
     columns = evidence.columns(name, "balance/fake_mean", "critic/real_mean", "critic/fake_mean")
-    return _oscillating("warning", text, columns, judged, turns)
-
-
-def _oscillating(
-    severity: Severity, text: str, columns: tuple[str, ...], judged: Points, turns: int
-) -> Finding:
-    numbers = {"turns": float(turns)}
-    return Finding("oscillation", severity, text, columns, clocks(judged), numbers)
-
-
-def _mean(points: Points) -> float:
-    return math.fsum(value for _, value in points) / max(1, len(points))
-
-
-def _deviation(points: Points) -> float:
-    mean = _mean(points)
-    return math.sqrt(_mean([(kimg, (value - mean) ** 2) for kimg, value in points]))
+    return Finding("oscillation", "warning", text, columns, clocks(judged))

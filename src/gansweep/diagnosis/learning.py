@@ -89,10 +89,10 @@ def saturated(evidence: Evidence, since: float = 0.0) -> str:
 def _nothing(evidence: Evidence, evaluations: Sequence[Evaluation], why: str) -> Finding:
     scores = map(evidence.score, EVIDENCE)
     columns = evidence.columns(evidence.objective, *scores, "loss/generator")
-    clock, last = evaluations[-1]
+    clock = evaluations[-1][0]
     text = f"No sample resembles the data at {clock:.4g} kimg ({why}).{saturated(evidence)}"
     kimg = (evaluations[0][0], clock)
-    return Finding("never_learned", "failure", text, columns, kimg, last)
+    return Finding("never_learned", "failure", text, columns, kimg)
 
 
 def _evaluations(evidence: Evidence) -> list[Evaluation]:

@@ -92,9 +92,8 @@ def _few_modes(evidence: Evidence) -> Finding | None:
         f"{_missing_words(evidence, name)}{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
-    numbers = {"modes": captured, "of": float(modes), "evenly_filled": share * modes}
     severity: Severity = "failure" if share < FEW else "warning"
-    return Finding(RULE, severity, text, columns, (judged[0].kimg, judged[-1].kimg), numbers)
+    return Finding(RULE, severity, text, columns, (judged[0].kimg, judged[-1].kimg))
 
 
 def mode_score(evidence: Evidence, word: str) -> str | None:
@@ -163,7 +162,7 @@ def _little_covered(evidence: Evidence) -> Finding | None:
     hardly = recall <= HARDLY * precision or coverage <= HARDLY * floor
     severity: Severity = "failure" if hardly else "warning"
     kimg = clocks(evidence.late(columns[0]))
-    return Finding(RULE, severity, f"{text}.", columns, kimg, values)
+    return Finding(RULE, severity, f"{text}.", columns, kimg)
 
 
 def perfect_coverage(protocol: Mapping[str, object]) -> float:

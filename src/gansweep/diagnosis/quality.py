@@ -60,7 +60,7 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     columns = evidence.columns(quality, *scores)
     severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
     kimg = (clock, filled[-1].kimg)
-    return Finding(BEYOND, severity, text, columns, kimg, {"in_no_mode": 1 - good})
+    return Finding(BEYOND, severity, text, columns, kimg)
 
 
 def _sure(evidence: Evidence) -> Points:
@@ -84,7 +84,7 @@ def _beyond_data(evidence: Evidence) -> Finding | None:
     known = ", ".join(f"{word} {value:.2f}" for word, value in values.items())
     text = f"The samples cover the data, but many of them are far from all data: {known}."
     columns = evidence.columns(*(names.get(word) for word in words))
-    return Finding(BEYOND, "warning", text, columns, clocks(evidence.late(columns[0])), values)
+    return Finding(BEYOND, "warning", text, columns, clocks(evidence.late(columns[0])))
 
 
 def memorisation(evidence: Evidence) -> Finding | None:
@@ -102,8 +102,7 @@ def memorisation(evidence: Evidence) -> Finding | None:
         "of all pairs (50 % is chance): the generator copies."
     )
     severity: Severity = "failure" if share >= COPIES else "warning"
-    numbers = {"nearer_to_training": share}
-    return Finding("memorisation", severity, text, (name,), clocks(judged), numbers)
+    return Finding("memorisation", severity, text, (name,), clocks(judged))
 
 
 def _most_error(n: object, m: object) -> float:

@@ -8,6 +8,7 @@ technique is a function here and an entry in TREATMENTS.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gansweep.diagnosis.evidence import Evidence
 
@@ -107,13 +108,6 @@ def _may_replace_loss(evidence: Evidence) -> bool:
     return plain and evidence.takes("loss")
 
 
-def non_saturating(evidence: Evidence) -> Advice:
-    if not evidence.loss.get("saturates") or not _may_replace_loss(evidence):
-        return None
-    text = "the non-saturating loss, whose gradient remains while the discriminator wins"
-    return text, (f"{LOSS}NonSaturating",)
-
-
 def wasserstein(evidence: Evidence) -> Advice:
     """An optimal critic still has a useful gradient for the generator."""
     if not _may_replace_cross_entropy(evidence) or evidence.uses("ada"):
@@ -177,23 +171,9 @@ def usual_rates(evidence: Evidence) -> Advice:
     return "the usual learning rate of published GANs", tuple(f"{k}={USUAL_RATE:g}" for k in known)
 
 
-def slower_players(evidence: Evidence) -> Advice:
-    return _all_rates(evidence, 0.1, "learning rates ten times lower")
-
-
-def faster_players(evidence: Evidence) -> Advice:
-    return _all_rates(evidence, 2.0, "learning rates twice as high")
-
-
-def _all_rates(evidence: Evidence, factor: float, text: str) -> Advice:
+def _all_rates(factor: float, text: str, evidence: Evidence) -> Advice:
     words = tuple(f"{key}={factor * rate:g}" for key, rate in _rates(evidence).items() if rate)
     return (text, words) if words else None
-
-
-def fewer_critic_steps(evidence: Evidence) -> Advice:
-    if not _is_game(evidence) or _number(evidence, "model.n_critic") <= 1:
-        return None
-    return "one discriminator step per generator step", ("model.n_critic=1",)
 
 
 def more_critic_steps(evidence: Evidence) -> Advice:
@@ -218,14 +198,6 @@ def average(evidence: Evidence) -> Advice:
     return text, (f"model.ema_kimg={evidence.budget_kimg / 20:g}",)
 
 
-def decay(evidence: Evidence) -> Advice:
-    if evidence.setting("model.lr_schedule") is not None:
-        return None
-    node = "+model.lr_schedule"
-    words = (f"{node}._target_=gansweep.terms.schedules.linear_decay", f"{node}._partial_=true")
-    return "learning rates that fall to 0 over the budget", words
-
-
 def no_momentum(evidence: Evidence) -> Advice:
     """Momentum makes a rotating game spiral outwards (Gidel et al. 2019, arXiv:1807.04740)."""
     betas = evidence.setting("model.optimizer.generator.betas")
@@ -239,21 +211,7 @@ def no_momentum(evidence: Evidence) -> Advice:
     return "no momentum (beta1 = 0)", words
 
 
-def clipped_gradients(evidence: Evidence) -> Advice:
-    if evidence.setting("model.clip_grad_norm") is not None:
-        return None
-    return "gradients clipped to a norm of 1", ("model.clip_grad_norm=1",)
-
-
-def larger_generator(evidence: Evidence) -> Advice:
-    return _larger(evidence, "generator")
-
-
-def larger_discriminator(evidence: Evidence) -> Advice:
-    return _larger(evidence, "discriminator")
-
-
-def _larger(evidence: Evidence, player: str) -> Advice:
+def _larger(player: str, evidence: Evidence) -> Advice:
     """One more layer or block if the network has an option for it, else twice the width."""
     network = evidence.network(player)
     for option in ("depth", "blocks"):
@@ -284,14 +242,6 @@ def weaker_penalty(evidence: Evidence) -> Advice:
             text = "a weaker penalty, which lets the discriminator see finer differences"
             return text, (f"{key}={weight / 10:g}",)
     return None
-
-
-def flips(evidence: Evidence) -> Advice:
-    """Mirrored images, except for data such as digits, where a mirror image is another thing."""
-    off = evidence.setting("data.flip") is False and evidence.setting("data.image_size") is not None
-    if not off or evidence.setting("choices.data") in MIRRORS_MEAN_OTHER:
-        return None
-    return "mirrored images as additional training data", ("data.flip=true",)
 
 
 def packing(evidence: Evidence) -> Advice:
@@ -326,14 +276,6 @@ def adaptive_augmentation(evidence: Evidence) -> Advice:
     return text, (f"{AUGMENT}ADA", f"+model.augment.kimg={kimg:g}")
 
 
-def augmentation(evidence: Evidence) -> Advice:
-    """DiffAugment with the paper's three kinds; None if the game has or cannot use augmentation."""
-    if not evidence.takes("augment"):
-        return None
-    text = "augmentation of the discriminator's input (DiffAugment, Zhao et al. 2020)"
-    return text, (f"{AUGMENT}DiffAugment", "+model.augment.policy=[color,translation,cutout]")
-
-
 def longer(evidence: Evidence) -> Advice:
     if not evidence.directory:
         return None
@@ -344,6 +286,51 @@ def longer(evidence: Evidence) -> Advice:
 def shorter(evidence: Evidence) -> Advice:
     return "half the budget: copying starts late", (f"budget_kimg={evidence.budget_kimg / 2:g}",)
 
+
+def _may_mirror(evidence: Evidence) -> bool:
+    """Not data such as digits, where a mirror image is another thing."""
+    images = evidence.setting("data.image_size") is not None
+    named = evidence.setting("choices.data") in MIRRORS_MEAN_OTHER
+    return images and evidence.setting("data.flip") is False and not named
+
+
+def _if(applies: Callable[[Evidence], object], text: str, *overrides: str) -> Treatment:
+    """The same overrides for every run that `applies`."""
+    return lambda evidence: (text, overrides) if applies(evidence) else None
+
+
+non_saturating = _if(
+    lambda e: e.loss.get("saturates") and _may_replace_loss(e),
+    "the non-saturating loss, whose gradient remains while the discriminator wins",
+    f"{LOSS}NonSaturating",
+)
+fewer_critic_steps = _if(
+    lambda e: _is_game(e) and _number(e, "model.n_critic") > 1,
+    "one discriminator step per generator step",
+    "model.n_critic=1",
+)
+decay = _if(
+    lambda e: e.setting("model.lr_schedule") is None,
+    "learning rates that fall to 0 over the budget",
+    "+model.lr_schedule._target_=gansweep.terms.schedules.linear_decay",
+    "+model.lr_schedule._partial_=true",
+)
+clipped_gradients = _if(
+    lambda e: e.setting("model.clip_grad_norm") is None,
+    "gradients clipped to a norm of 1",
+    "model.clip_grad_norm=1",
+)
+flips = _if(_may_mirror, "mirrored images as additional training data", "data.flip=true")
+augmentation = _if(
+    lambda e: e.takes("augment"),
+    "augmentation of the discriminator's input (DiffAugment, Zhao et al. 2020)",
+    f"{AUGMENT}DiffAugment",
+    "+model.augment.policy=[color,translation,cutout]",
+)
+slower_players = partial(_all_rates, 0.1, "learning rates ten times lower")
+faster_players = partial(_all_rates, 2.0, "learning rates twice as high")
+larger_generator = partial(_larger, "generator")
+larger_discriminator = partial(_larger, "discriminator")
 
 TREATMENTS: dict[str, tuple[Treatment, ...]] = {
     "divergence": (
