@@ -145,8 +145,8 @@ def test_acgan_judges_without_the_label() -> None:
 @pytest.mark.parametrize(
     ("variant", "override", "message"),
     [
-        ("acgan", "model.conditional=false", "leave model.conditional=true"),
-        ("infogan", "model.conditional=true", "leave model.conditional=false"),
+        ("acgan", "model.conditional=false", "Use model.conditional=true"),
+        ("infogan", "model.conditional=true", "Use model.conditional=false"),
         ("infogan", "model.packing=2", "packing=1"),
         ("infogan", "model.categories=[1]", "from 2 to 10,000"),
         ("cgan", "model.packing=2", "packing=1"),

@@ -45,14 +45,13 @@ def attending_side(attention: int, sides: Sequence[int]) -> int:
 
     So one configuration serves images of many sizes.   Raises: UserError where all are larger.
     """
-    fitting = [side for side in sides if side <= attention]
-    if not fitting:
+    if attention < min(sides):
         raise UserError(
             f"attention={attention} is smaller than every map of this network, whose sides are "
-            f"{', '.join(str(side) for side in sides)}. Use attention={min(sides)} or more, or "
-            "attention=null for none."
+            f"{', '.join(map(str, sides))}. Use attention={min(sides)} or more, or attention=null "
+            "for none."
         )
-    return max(fitting)
+    return max(side for side in sides if side <= attention)
 
 
 def _pointwise(n_in: int, n_out: int) -> nn.Conv2d:

@@ -23,13 +23,12 @@ def _stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
     return (8, doublings - 1) if base == 4 and doublings > 1 else (base, doublings)
 
 
+def _convolution(n_in: int, n_out: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(n_in, n_out, 3, stride, padding=1), nn.ELU()]
+
+
 def _pair(n_in: int, n_out: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(n_in, n_out, 3, padding=1),
-        nn.ELU(),
-        nn.Conv2d(n_out, n_out, 3, padding=1),
-        nn.ELU(),
-    ]
+    return [*_convolution(n_in, n_out), *_convolution(n_out, n_out)]
 
 
 class Generator(nn.Module):
@@ -58,12 +57,12 @@ class Encoder(nn.Module):
     def __init__(self, sample_shape: tuple[int, ...], n_codes: int, *, width: int) -> None:
         super().__init__()
         base, doublings = _stages(sample_shape)
-        layers: list[nn.Module] = [nn.Conv2d(sample_shape[0], width, 3, padding=1), nn.ELU()]
+        layers = _convolution(sample_shape[0], width)
         channels = width
         for level in range(1, doublings + 1):
             layers += _pair(channels, level * width)
             channels = level * width
-            layers += [nn.Conv2d(channels, channels, 3, stride=2, padding=1), nn.ELU()]
+            layers += _convolution(channels, channels, stride=2)
         layers += [*_pair(channels, (doublings + 1) * width), nn.Flatten()]
         self.layers = nn.Sequential(*layers)
         self.output = nn.Linear((doublings + 1) * width * base * base, n_codes)

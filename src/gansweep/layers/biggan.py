@@ -1,10 +1,9 @@
 """The pair of BigGAN.
 
 Source: Brock et al. 2019, arXiv:1809.11096, Sections 3 and 4.1 and Appendix B: one class embedding
-for all layers; the latent vector is cut into equal parts, of which the first starts the smallest
-map and each other, beside the embedding, steers the conditional normalisation of one block;
-orthogonal initial weights; spectral normalisation in both networks, except the generator's
-embedding (the authors' published code).
+for all layers; the first of equal parts of the latent starts the smallest map, and each other, with
+the embedding, conditions the normalisation of one block; orthogonal initial weights; spectral
+normalisation of both networks, except the generator's embedding (the authors' published code).
 """
 
 from functools import partial

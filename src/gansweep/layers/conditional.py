@@ -1,9 +1,8 @@
 """Any generator and any discriminator with the class of a sample: embedded and concatenated.
 
-Source: Mirza and Osindero 2014, arXiv:1411.1784, Section 3.2: the class is one more input of both
-players.
-Departures: the paper maps the class by a hidden layer of its own and joins the two hidden layers;
-here a learned vector for each class joins the input itself, which fits every network alike.
+Source: Mirza and Osindero 2014, arXiv:1411.1784, Section 3.2: both players get the class.
+Departure: the paper joins hidden layers of class and input; here a learned vector for each class
+joins the input itself, which fits every network.
 """
 
 from collections.abc import Callable

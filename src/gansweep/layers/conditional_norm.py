@@ -1,9 +1,9 @@
 """Batch normalisation whose gain and bias follow a condition.
 
-Source: Dumoulin et al. 2017, arXiv:1610.07629, Eq. 5 (a gain and a bias for each style), and
-de Vries et al. 2017, arXiv:1707.00683, Section 3 (changes of them predicted from a code), as the
-generators of Miyato & Koyama 2018, arXiv:1802.05637, and of Brock et al. 2019, arXiv:1809.11096,
-use them: the statistics are those of the whole batch, whatever its classes.
+The statistics are those of the whole batch, whatever its classes.
+Source: Dumoulin et al. 2017, arXiv:1610.07629, Eq. 5 (gain and bias of a style); de Vries et al.
+2017, arXiv:1707.00683, Section 3 (predicted from a code); both in the generators of Miyato &
+Koyama 2018, arXiv:1802.05637, and of Brock et al. 2019, arXiv:1809.11096.
 """
 
 import torch

@@ -7,6 +7,8 @@ Departures: kernels are 4x4, which stride 2 covers evenly; 8x8 to 14x14 images, 
 one doubling only, get one 3x3 convolution more at the smallest map.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -52,14 +54,12 @@ class Generator(nn.Module):
             normalization(norm, widths[0]),
             nn.ReLU(),
         ]
-        for level, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-            layers += [
-                nn.Conv2d(n_in, n_out, 3, padding=1, bias=bias)
-                if level < len(widths) - doublings
-                else nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias),
-                normalization(norm, n_out),
-                nn.ReLU(),
-            ]
+        for level, (n_in, n_out) in enumerate(pairwise(widths)):
+            if level < len(widths) - doublings:
+                layers.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=bias))
+            else:
+                layers.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, padding=1, bias=bias))
+            layers += [normalization(norm, n_out), nn.ReLU()]
         layers.append(nn.ConvTranspose2d(widths[-1], sample_shape[0], 4, stride=2, padding=1))
         self.layers = nn.Sequential(*layers)
         initialize(self)
@@ -92,11 +92,10 @@ class Discriminator(nn.Module):
             nn.Conv2d(sample_shape[0], widths[0], 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
         ]
-        for level, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for level, (n_in, n_out) in enumerate(pairwise(widths), start=1):
+            kernel, stride = (4, 2) if level < doublings else (3, 1)
             layers += [
-                nn.Conv2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
-                if level < doublings
-                else nn.Conv2d(n_in, n_out, 3, padding=1, bias=bias),
+                nn.Conv2d(n_in, n_out, kernel, stride, padding=1, bias=bias),
                 normalization(norm, n_out),
                 nn.LeakyReLU(LEAK),
             ]

@@ -19,8 +19,7 @@ GAIN = math.sqrt(2)
 class Linear(nn.Module):
     """(N, n_in) -> (N, n_out).
 
-    gain: spread of the outputs for inputs of spread 1, before the bias.
-    bias: what the bias begins with.
+    gain: spread of the outputs for inputs of spread 1, before the bias.   bias: its first value.
     lr_multiplier: how fast weight and bias learn, relative to the other layers.
     """
 
@@ -44,10 +43,7 @@ class Linear(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """(N, n_in, H, W) -> (N, n_out, H, W), or half the side of maps one wider at stride 2.
-
-    padding: None to keep the side of the map.
-    """
+    """(N, n_in, H, W) -> (N, n_out, H', W'); H' = H and W' = W at stride 1 with padding=None."""
 
     def __init__(
         self,

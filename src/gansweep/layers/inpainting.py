@@ -1,9 +1,9 @@
 """The network that guesses the middle of an image from what lies around it.
 
 Source: Pathak et al. 2016, arXiv:1604.07379, Section 3.1, with the layers of the released code for
-a square hole: an encoder of 4x4 convolutions that halve 128 pixels down to 4, a bottleneck, and a
-decoder that doubles 4 pixels up to 64; batch normalisation, leaky ReLU 0.2 up to and after the
-bottleneck and ReLU in the decoder, weights from N(0, 0.02). Other sides b * 2^k end at b pixels.
+a square hole: 4x4 convolutions halve 128 pixels down to 4, then a bottleneck, and a decoder doubles
+4 pixels up to 64; batch normalisation, leaky ReLU 0.2 up to and after the bottleneck, ReLU in the
+decoder, weights from N(0, 0.02). Other sides b * 2^k end at b pixels.
 """
 
 import torch
@@ -47,12 +47,10 @@ class Inpainter(nn.Module):
         # one pixel of codes to b x b, then doubled: at a side of 8 to 14 that is the middle
         for level, (n_in, n_out) in enumerate(zip([codes, *up], [*up, channels], strict=True)):
             last = level == len(up)
-            layers += [
-                nn.ConvTranspose2d(n_in, n_out, base, bias=last or bias)
-                if level == 0
-                else nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=last or bias),
-                *(() if last else (normalization(norm, n_out), nn.ReLU())),
-            ]
+            size = (base, 1, 0) if level == 0 else (4, 2, 1)  # kernel, stride, padding
+            layers.append(nn.ConvTranspose2d(n_in, n_out, *size, bias=last or bias))
+            if not last:
+                layers += [normalization(norm, n_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         initialize(self)
 

@@ -16,9 +16,8 @@ class MinibatchStddev(nn.Module):
 
     The standard deviation of each feature over the samples of a group, averaged over features and
     pixels, is a constant map that every sample of the group is given.
-    Departure: a group is `group` neighbours of the batch, where the authors' code takes every
-    N / group-th sample. So a process or a slice that holds whole groups sees what the undivided
-    batch shows: each layer looks at its own slice alone, and is exact.
+    Departure: a group is `group` neighbours of the batch, in the authors' code every N / group-th
+    sample: so a process or a slice that holds whole groups is exact.
     """
 
     def __init__(self, group: int) -> None:

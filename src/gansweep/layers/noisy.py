@@ -1,10 +1,9 @@
 """Fully connected networks for learning from few labels: weight-normalised, with noise inside.
 
-Source: Salimans et al. 2016, arXiv:1606.03498, Section 5.1, and its authors' code for MNIST, which
-has the widths, the noise and the softplus generator. Departures: images are in [-1, 1], where the
-code has [0, 1], so the noise on them is twice the code's; the discriminator's weights begin at the
-scale that its initialisation from a batch of data expects, as networks here are built before data
-are seen.
+Source: Salimans et al. 2016, arXiv:1606.03498, Section 5.1, and the code for MNIST (widths,
+noise, generator). Departures: images are in [-1, 1], in the code in [0, 1], so the noise
+on them is twice the code's; the discriminator's weights begin at the scale that the code's
+initialisation by a batch of data expects, because networks here are built before data are read.
 """
 
 import math
@@ -66,11 +65,8 @@ class Generator(nn.Module):
         self.sample_shape = tuple(sample_shape)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise([latent_dim, *widths]):
-            layers += [
-                nn.Linear(n_in, n_out, bias=norm == "none"),
-                normalization(norm, n_out, spatial=False),
-                nn.Softplus(),
-            ]
+            layers.append(nn.Linear(n_in, n_out, bias=norm == "none"))
+            layers += [normalization(norm, n_out, spatial=False), nn.Softplus()]
         self.hidden = nn.Sequential(*layers)
         self.output = NormalizedLinear(widths[-1], math.prod(self.sample_shape), learn_scale=True)
 
@@ -86,8 +82,7 @@ class Discriminator(nn.Module):
     """(N, C, H, W) images or (N, D) points, and the noise of training -> what the head says.
 
     widths: of the hidden layers of rectifiers.
-    input_noise, hidden_noise: standard deviation of the Gaussian noise added to the samples and
-        to each hidden layer's output.
+    input_noise, hidden_noise: standard deviation of the noise on samples and on hidden outputs.
     noise_width: standard normal numbers that one sample takes, all layers together.
     """
 
@@ -133,10 +128,8 @@ class Discriminator(nn.Module):
         """The features, and the noise with which the head meets them."""
         if noise is None:
             noise = samples.new_zeros(len(samples), self.noise_width)
-        parts = [
-            spread * part
-            for spread, part in zip(self.spreads, noise.split(self.sizes, dim=1), strict=True)
-        ]
+        drawn = noise.split(self.sizes, dim=1)
+        parts = [spread * part for spread, part in zip(self.spreads, drawn, strict=True)]
         features = samples.flatten(1)
         for layer, part in zip(self.hidden, parts, strict=False):
             features = F.relu(layer(features + part))

@@ -4,6 +4,7 @@ Source: Isola et al. 2017, arXiv:1611.07004, Appendix 6.1.2: C64-C128-C256-C512,
 leaky ReLU 0.2, no normalisation in the first layer, weights from N(0, 0.02), sees 70x70 pixels.
 """
 
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -53,7 +54,7 @@ class PatchGAN(nn.Module):
             nn.Conv2d(sample_shape[0], widths[0], 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
         ]
-        for level, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for level, (n_in, n_out) in enumerate(pairwise(widths), start=1):
             stride = 2 if level < halvings else 1
             layers += [
                 nn.Conv2d(n_in, n_out, 4, stride=stride, padding=1, bias=bias),

@@ -58,10 +58,7 @@ def top_level(sample_shape: tuple[int, ...]) -> int:
 
 
 def stage_at(kimg: float, *, stable_kimg: float, fade_kimg: float, top: int) -> Stage:
-    """Level 0 for stable_kimg, then for each further level fade_kimg and stable_kimg.
-
-    kimg: thousands of images seen.
-    """
+    """Level 0 for stable_kimg, then each further level for fade_kimg and stable_kimg."""
     period = stable_kimg + fade_kimg
     if kimg >= top * period:  # the last fade ends where its level becomes stable
         return Stage(top)
@@ -76,10 +73,9 @@ def doubled(maps: Tensor) -> Tensor:
 
 
 def at_stage(images: Tensor, stage: Stage) -> Tensor:
-    """Real images (N, C, H, W) as the networks of a stage see them: (N, C, side, side).
+    """Real images (N, C, H, W) averaged down to the level's side: (N, C, side, side).
 
-    They are averaged down to the level's side; while it fades in, blended with themselves at
-    half that side, as the generator's are.
+    While a level fades in, they are blended with themselves at half that side, as the generator's.
     """
     shrink = images.shape[-1] // stage.side
     small = images if shrink == 1 else F.avg_pool2d(images, shrink)

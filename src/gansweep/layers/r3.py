@@ -60,23 +60,21 @@ class Bottleneck(nn.Module):
         return maps + self.reduce(F.leaky_relu(self.mix(residual), LEAK))
 
 
-class Double(nn.Module):
-    """(N, n_in, H, W) -> (N, n_out, 2H, 2W), bilinear."""
-
+class _Resampled(nn.Module):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.change = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1, gain=1.0)
+
+
+class Double(_Resampled):
+    """(N, n_in, H, W) -> (N, n_out, 2H, 2W), bilinear."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return F.interpolate(self.change(maps), scale_factor=2.0, mode="bilinear")
 
 
-class Halve(nn.Module):
+class Halve(_Resampled):
     """(N, n_in, H, W) -> (N, n_out, H/2, W/2), bilinear."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.change = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1, gain=1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
         # the bilinear value at the middle of four pixels is their mean
@@ -84,9 +82,9 @@ class Halve(nn.Module):
 
 
 class Generator(nn.Module):
-    """(N, latent_dim) -> (N, C, H, W) in [-1, 1]; `width` channels up to 32x32.
+    """(N, latent_dim) -> (N, C, H, W) in [-1, 1].
 
-    blocks: bottlenecks at each map size.
+    width: channels up to 32x32.   blocks: bottlenecks at each map size.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ Source: Johnson et al. 2016, arXiv:1603.08155, as in Zhu et al. 2017, arXiv:1703
 normalisation, reflection padding, weights from N(0, 0.02).
 """
 
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -25,15 +26,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, norm: str) -> None:
         super().__init__()
         bias = norm != "batch"
-        self.layers = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3, bias=bias),
-            normalization(norm, width),
-            nn.ReLU(),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3, bias=bias),
-            normalization(norm, width),
-        )
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            layers += [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias),
+                       normalization(norm, width), nn.ReLU()]  # fmt: skip
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps + self.layers(maps)
@@ -75,15 +72,13 @@ class ResNet(nn.Module):
             normalization(norm, width),
             nn.ReLU(),
         ]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=bias),
                        normalization(norm, n_out), nn.ReLU()]  # fmt: skip
         layers += [ResidualBlock(widths[-1], norm) for _ in range(blocks)]
-        for n_in, n_out in zip(widths[::-1], widths[-2::-1], strict=False):
+        for n_in, n_out in pairwise(widths[::-1]):
             layers += [
-                nn.ConvTranspose2d(
-                    n_in, n_out, 3, stride=2, padding=1, output_padding=1, bias=bias
-                ),
+                nn.ConvTranspose2d(n_in, n_out, 3, 2, padding=1, output_padding=1, bias=bias),
                 normalization(norm, n_out),
                 nn.ReLU(),
             ]

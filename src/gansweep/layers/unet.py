@@ -4,6 +4,7 @@ Source: Isola et al. 2017, arXiv:1611.07004, Appendix 6.1.1; at 256x256 this is 
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +39,8 @@ class UNet(nn.Module):
     """Sources (N, C', H, W) and dropout's uniform noise (N, n_dropped) or None -> (N, C, H, W).
 
     width: channels at half the image's side, doubled at each further halving up to eight times.
-    n_dropped: the features that dropout may silence, in the smallest three maps of the decoder but
-        for the image itself. Without noise none is silenced.
-    The noise is given, not drawn here: a feature is dropped where it is below 1/2.
+    n_dropped: the features that dropout may drop, in the smallest three maps of the decoder except
+        the image itself: those whose noise is below 1/2; without noise none.
     """
 
     def __init__(
@@ -57,10 +57,9 @@ class UNet(nn.Module):
         widths = [width * min(WIDEST, 1 << level) for level in range(halvings)]
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        for level, n_out in enumerate(widths):
+        for level, (n_in, n_out) in enumerate(pairwise([source_shape[0], *widths])):
             # neither the image nor the innermost map, one pixel at best, is normalised
             inner = 0 < level < halvings - 1
-            n_in = source_shape[0] if level == 0 else widths[level - 1]
             self.down.append(_convolution(nn.Conv2d, n_in, n_out, norm if inner else "none"))
         self._dropped: list[tuple[int, int, int]] = []
         for level in reversed(range(1, halvings)):

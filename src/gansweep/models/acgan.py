@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError
 from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
@@ -29,28 +28,19 @@ class ACGAN(GAN):
     class_weight: of L_C beside L_S, 1 in the paper.
     """
 
-    needs_labels = True
+    classes = "always"
 
     def __init__(
         self,
         *,
         discriminator: Callable[..., nn.Module],
         class_weight: Weight,
-        conditional: bool = True,
         n_classes: int | None = None,
         **options: Any,
     ) -> None:
-        if not conditional:
-            raise UserError(
-                "model=acgan makes samples of a class that it is asked for: leave "
-                "model.conditional=true, or use a model without classes, as model=dcgan."
-            )
         head = partial(Auxiliary, n_outputs=n_classes or 0)  # GAN refuses data without classes
         super().__init__(
-            discriminator=partial(discriminator, head=head),
-            conditional=True,
-            n_classes=n_classes,
-            **options,
+            discriminator=partial(discriminator, head=head), n_classes=n_classes, **options
         )
         self.class_weight = class_weight
 

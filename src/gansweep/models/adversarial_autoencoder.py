@@ -30,6 +30,8 @@ class AdversarialAutoencoder(WithPrior):
     that a logit says how surely a code is one of data. If both are 1/2, codes follow the prior.
     """
 
+    makers = ("decoder", "encoder")
+
     def __init__(
         self,
         *,
@@ -51,10 +53,6 @@ class AdversarialAutoencoder(WithPrior):
             "decoder": self.coder.decoder,
             "encoder": self.coder.encoder,
         }
-
-    @property
-    def makers(self) -> tuple[str, ...]:
-        return ("decoder", "encoder")
 
     def to_sample_with(self) -> Coder:
         return Coder(self.sampler("encoder"), self.sampler("decoder"))

@@ -79,6 +79,7 @@ class Coding(Adversarial):
         in their own units, unclipped.
     """
 
+    makers: tuple[str, ...] = ("autoencoder",)
     outputs_per_code = 1  # what the encoder says of each of a code's numbers
 
     def __init__(
@@ -109,10 +110,6 @@ class Coding(Adversarial):
     @property
     def players(self) -> dict[str, nn.Module]:
         return {"autoencoder": self.coder}
-
-    @property
-    def makers(self) -> tuple[str, ...]:
-        return ("autoencoder",)
 
     def to_sample_with(self) -> Coder:
         """The encoder and the decoder with their averaged weights, where there are any."""

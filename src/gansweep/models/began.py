@@ -67,6 +67,7 @@ class BEGAN(GAN):
     gamma, lambda_k: see Control.
     """
 
+    never_takes = frozenset({"loss"})
     sliceable = False  # k follows the energies of a whole batch
 
     def __init__(
@@ -75,10 +76,6 @@ class BEGAN(GAN):
         control = Control(gamma, lambda_k)
         super().__init__(loss=BoundaryEquilibrium(control), **game)
         self.control = control
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return super().takes - {"loss"}
 
     @property
     def memory(self) -> dict[str, nn.Module]:

@@ -27,21 +27,12 @@ class BigGAN(GAN):
     """
 
     takes_points = False
+    classes = "always"
 
     def __init__(
-        self,
-        *,
-        conditional: bool,
-        orthogonal_weight: Weight,
-        truncation: Positive | None = None,
-        **game: Any,
+        self, *, orthogonal_weight: Weight, truncation: Positive | None = None, **game: Any
     ) -> None:
-        if not conditional:
-            raise UserError(
-                "Both networks of BigGAN get the class of each sample: set "
-                "model.conditional=true, or use a model without classes, as model=sngan."
-            )
-        super().__init__(conditional=True, **game)
+        super().__init__(**game)
         if truncation is not None and self.latent_distribution != "normal":
             raise UserError(
                 f"model.truncation={truncation} cuts off the tails of normal latents: set "

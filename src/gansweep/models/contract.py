@@ -32,6 +32,7 @@ class Contract(pl.LightningModule):
     accumulate: int
     generator: nn.Module
     discriminator: nn.Module
+    makers: tuple[str, ...] = ("generator",)  # the players that make samples
     conditional = False  # whether the makers follow the labels of a batch
     takes_points = True  # whether it can be built for points as well as for images
     needs_labels = False
@@ -65,11 +66,6 @@ class Contract(pl.LightningModule):
     def players(self) -> dict[str, nn.Module]:
         """Name -> network, in the order of their turns; the first moves on every batch."""
         return {"discriminator": self.discriminator, "generator": self.generator}
-
-    @property
-    def makers(self) -> tuple[str, ...]:
-        """The players that make samples."""
-        return ("generator",)
 
     @property
     def averaged(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ class GAN(Adversarial):
         their own: Packing, an Augmentation, TopK, FeatureMatching, WeightClip.
     """
 
+    never_takes: ClassVar[frozenset[str]] = frozenset()  # what `takes` leaves out
+    classes: ClassVar[Literal["always", "never", "optional"]] = "optional"  # conditional
+
     def __init__(
         self,
         *,
@@ -67,6 +70,13 @@ class GAN(Adversarial):
         weight_clip: Positive | None = None,
         **training: Any,
     ) -> None:
+        if self.classes == ("never" if conditional else "always"):
+            without = "its networks take no class" if conditional else "its networks take the class"
+            raise UserError(
+                f"model.conditional={str(conditional).lower()} does not fit {type(self).__name__}: "
+                f"{without}. Use model.conditional={str(not conditional).lower()}, or another "
+                f"model, as model={'cgan' if conditional else 'dcgan'}."
+            )
         super().__init__(**training)
         self.conditional = self.needs_labels = conditional
         self.refuse_what_is_missing()
@@ -127,7 +137,8 @@ class GAN(Adversarial):
             free |= {"augment": DiffAugment(policy=[]), "ada": ADA()}
         if "packing" not in self.terms:
             free |= {"packing": Packing(2)}
-        return frozenset(found | {name for name, term in free.items() if not term.misfit(self)})
+        found |= {name for name, term in free.items() if not term.misfit(self)}
+        return frozenset(found - self.never_takes)
 
     @property
     def uses(self) -> frozenset[str]:

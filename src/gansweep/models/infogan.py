@@ -37,6 +37,9 @@ class InfoGAN(GAN):
     categorical_weight, continuous_weight: lambda, for either sort of code.
     """
 
+    never_takes = frozenset({"packing"})
+    classes = "never"
+
     def __init__(
         self,
         *,
@@ -48,11 +51,19 @@ class InfoGAN(GAN):
         q_width: Width,
         categorical_weight: Weight,
         continuous_weight: Weight,
-        conditional: bool = False,
         packing: Count = 1,
         **options: Any,
     ) -> None:
-        _refuse(categories, continuous, conditional, packing)
+        if packing > 1:
+            raise UserError(
+                f"model.packing={packing} would have Q read the codes of several samples as one: "
+                "use packing=1 with model=infogan."
+            )
+        if not (categories or continuous):
+            raise UserError(
+                "model.categories=[] and model.continuous=0 leave no code to learn. Use "
+                "'model.categories=[10]' model.continuous=2."
+            )
         n_codes = sum(categories) + continuous
         super().__init__(
             generator=partial(_with_codes, generator, n_codes),
@@ -112,10 +123,6 @@ class InfoGAN(GAN):
         return categorical, constant - errors / 2
 
     @property
-    def takes(self) -> frozenset[str]:
-        return super().takes - {"packing"}
-
-    @property
     def kinds(self) -> int | None:
         return self.categories[0] if self.categories else None
 
@@ -156,21 +163,3 @@ def _with_codes(
     latent_dim: int,
 ) -> nn.Module:
     return generator(sample_shape=sample_shape, latent_dim=latent_dim + n_codes)
-
-
-def _refuse(categories: Sequence[int], continuous: int, conditional: bool, packing: int) -> None:
-    if conditional:
-        raise UserError(
-            "model=infogan finds its classes without labels: leave model.conditional=false, or "
-            "use model=cgan or model=acgan, which learn the labels."
-        )
-    if packing > 1:
-        raise UserError(
-            f"model.packing={packing} would have Q read the codes of several samples as one: use "
-            "packing=1 with model=infogan."
-        )
-    if not (categories or continuous):
-        raise UserError(
-            "model.categories=[] and model.continuous=0 leave no code to learn. Use "
-            "'model.categories=[10]' model.continuous=2."
-        )

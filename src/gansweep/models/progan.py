@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from gansweep.config.ranges import KimgOrNone, Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError
 from gansweep.layers.progressive import (
     Discriminator,
     Generator,
@@ -58,16 +57,13 @@ class ProGAN(GAN):
     """
 
     takes_points = False
+    classes = "never"
     generator: Generator
     discriminator: Discriminator
 
     def __init__(
         self, *, stable_kimg: KimgOrNone, fade_kimg: KimgOrNone, **two_player: Any
     ) -> None:
-        if two_player.get("conditional"):
-            raise UserError(
-                "model=progan takes no classes: leave model.conditional=false, or use model=cgan."
-            )
         super().__init__(**two_player)
         self.stable_kimg = stable_kimg
         self.fade_kimg = fade_kimg

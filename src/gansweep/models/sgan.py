@@ -46,6 +46,8 @@ class SGAN(GAN):
 
     needs_labels = True
     uses_labelled = True
+    averaged = ("discriminator", "generator")
+    never_takes = frozenset({"packing", "loss"})
     head: Head = ClassLogits
     learns_fake_logit = True
 
@@ -69,14 +71,6 @@ class SGAN(GAN):
         super().__init__(discriminator=network, **game)
         self.needs_labels = True  # of the data, though no network gets them
         self.unsupervised_weight = unsupervised_weight
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return super().takes - {"packing", "loss"}
-
-    @property
-    def averaged(self) -> tuple[str, ...]:
-        return ("discriminator", "generator")
 
     def turn(self) -> tuple[str, ...]:
         return super().turn() if self.unsupervised_weight else ("discriminator",)
@@ -133,6 +127,7 @@ class FeatureMatchingSGAN(SGAN):
         standard normal numbers for each sample in training.
     """
 
+    never_takes = SGAN.never_takes | {"penalties", "augment", "ada"}
     head: Head = NormalizedClassLogits
     learns_fake_logit = False
 
@@ -146,10 +141,6 @@ class FeatureMatchingSGAN(SGAN):
         self.sliceable = False  # it compares means over the batch
         self.matching = matching
         self.noise_width: int = getattr(self.discriminator, "noise_width", 0)
-
-    @property
-    def takes(self) -> frozenset[str]:
-        return super().takes - {"penalties", "augment", "ada"}
 
     def realness(self, logits: Tensor) -> Tensor:
         """(N,): log Z."""

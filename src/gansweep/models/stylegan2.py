@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Count, Decay, Range, Share, Weight
 from gansweep.data.batch import Batch
-from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
@@ -58,6 +57,7 @@ class StyleGAN2(GAN):
     """
 
     takes_points = False
+    classes = "never"
     generator: Generator
     discriminator: Discriminator
 
@@ -71,11 +71,6 @@ class StyleGAN2(GAN):
         path_share: Annotated[float, Range(0, 1, above=True)],
         **two_player: Any,
     ) -> None:
-        if two_player.get("conditional"):
-            raise UserError(
-                "model=stylegan2 takes no classes: leave model.conditional=false, or use "
-                "model=cgan."
-            )
         super().__init__(**two_player)
         self.mixing = mixing
         self.path_weight = path_weight

@@ -44,6 +44,9 @@ class UnrolledGAN(GAN):
     Under several processes each of the k steps takes the mean gradient of all.
     """
 
+    # a head that compares samples has tables of N^2 entries, kept for each of the k steps
+    never_takes = frozenset({"penalties", "head"})
+
     def __init__(
         self,
         *,
@@ -71,11 +74,6 @@ class UnrolledGAN(GAN):
         self.unrolling_steps = unrolling_steps
         self.unrolled = unrolled
         self.sliceable = False  # the k steps are made on the whole batch
-
-    @property
-    def takes(self) -> frozenset[str]:
-        # a head that compares samples has tables of N^2 entries, kept here for each of the k steps
-        return super().takes - {"penalties", "head"}
 
     def generator_loss(
         self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
