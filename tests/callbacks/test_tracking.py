@@ -16,13 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.callbacks import tracking
 from gansweep.config import compose as config
+from gansweep.judging.labels import assignments, seedless_label
 from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 
 Command = Callable[..., Any]
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
-TINY += ["budget_kimg=0.1", "metrics=none", "trainer=cpu", "callbacks.losses.every_steps=1"]
-SWEEP = {"name": "first", "role": "trial", "key": "t0000", "params": {}, "attempt": 0}
+TINY += ["budget_kimg=0.1", "trainer=cpu", "callbacks.losses.every_steps=1"]
+SCORED = ["metrics.n_fake=20", "metrics.scores=[fid,is]", "callbacks.quality.every_kimg=0.05"]
+TINY_SCORED = [*TINY, *SCORED, "~callbacks.overfitting", "~callbacks.neighbours"]
+TINY += ["metrics=none"]
+SWEEP = {"name": "first", "role": "trial", "key": "t0000", "attempt": 0}
+SWEEP |= {"params": {"seed": 3, "model.optimizer.generator.lr": 0.01}}
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -55,7 +60,8 @@ def offline(
     """A run of a sweep by a user without an account: its record, configuration, the entries of
     its W&B log by type, and how often a server was called."""
     folder = tmp_path_factory.mktemp("wandb")
-    cfg = config.compose([*TINY, "tracker=wandb", "tracker.tags=[mine]", "model.lr_schedule=null"])
+    words = ["tracker=wandb", "tracker.tags=[mine]", "tracker.checkpoint=best"]
+    cfg = config.compose([*TINY_SCORED, *words, "model.lr_schedule=null"])
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
         server.settimeout(0)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -92,20 +98,60 @@ def test_wandb_of_a_user_without_an_account_calls_no_server(offline: Any) -> Non
     assert offline[3] == 0
 
 
-def test_wandb_shows_every_hyperparameter(offline: Any) -> None:
+def test_wandb_shows_every_setting_that_a_training_reads(offline: Any) -> None:
     _, cfg, entries, _ = offline
     panel: dict[str, Any] = {}
     for entry in entries["config"]:
         panel |= flat(entry["update"])
-    expected = hyperparameters(cfg)
+    unread = ("model.tiny", "model.search", "model.changeable")
+    expected = {k: v for k, v in hyperparameters(cfg).items() if not k.startswith(unread)}
     assert {key: panel[key] for key in expected} == expected
     assert panel["model.optimizer.generator.lr"] == 2e-4
+    assert not [key for key in panel if key.startswith(unread)]
+
+
+def test_wandb_label_is_the_same_for_every_seed(offline: Any) -> None:
+    labels = [e["update"]["label"] for e in offline[2]["config"] if "label" in e["update"]]
+    assert labels == ["dcgan on digits, lr 0.01"]
+    one, other = (
+        seedless_label("gan", "ring", assignments(["model=gan", f"seed={seed}", "+x.y=3"]))
+        for seed in (0, 1)
+    )
+    assert one == other == "gan on ring, y 3"
+
+
+def test_wandb_keeps_the_best_value_of_each_score(offline: Any) -> None:
+    """The lowest FID and the highest IS, beside the last."""
+    record, _, entries, _ = offline
+    best = {m["name"]: m["summary"] for m in entries["metric"] if "scores/" in m.get("name", "")}
+    assert {name: sorted(kinds) for name, kinds in best.items()} == {
+        "scores/fid_digitsnet1_20_train": ["last", "min"],
+        "scores/is_digitsnet1_20_10splits": ["last", "max"],
+    }
+    logged = [
+        e["item"] for e in entries["history"] if "scores/is_digitsnet1_20_10splits" in e["item"]
+    ]
+    rows = [
+        row["is_digitsnet1_20_10splits"]
+        for row in record.history()
+        if "is_digitsnet1_20_10splits" in row
+    ]
+    assert [row["scores/is_digitsnet1_20_10splits"] for row in logged] == pytest.approx(rows)
+
+
+def test_wandb_gets_a_table_of_samples_the_best_checkpoint_and_the_console(offline: Any) -> None:
+    record, _, entries, _ = offline
+    (table,) = record.directory.glob("wandb/offline-run-*/files/media/table/sample_table*.json")
+    rows = json.loads(table.read_text())["data"]
+    assert [row[0] for row in rows] == [kimg for kimg, _ in record.sample_grids()]
+    assert "artifact" in str(entries.keys()), sorted(entries)
 
 
 def test_wandb_groups_and_tags_the_runs_of_a_sweep(offline: Any) -> None:
     run = offline[2]["run"][0]
     assert (run["project"], run["run_group"], run["display_name"]) == ("gansweep", "digits", "one")
     assert run["tags"] == ["mine", "dcgan", "digits", "first", "trial"]
+    assert run["job_type"] == "trial"
 
 
 def test_wandb_draws_everything_over_the_images_seen(offline: Any) -> None:
@@ -180,6 +226,33 @@ def test_wandb_id_is_drawn_once_for_each_run(
     assert ids[-1] == "newer" == record.tracker_id("wandb")
 
 
+def test_wandb_shows_an_evaluation_beside_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    begun: list[dict[str, Any]] = []
+    shown: list[dict[str, float]] = []
+
+    class Run:
+        config: dict[str, Any] = {}
+
+        def log(self, row: dict[str, float]) -> None:
+            shown.append(row)
+
+        def finish(self) -> None:
+            shown.append({})
+
+    monkeypatch.setattr(wandb, "init", lambda **given: begun.append(given) or Run())
+    run = RunRecord.create(tmp_path / "digits" / "one", "seed: 0\n").directory
+    tracking.log_evaluation(run, {"project": "mine", "tags": ["a"]}, "best.pt", 3.0, {"fid": 2.0})
+    (given,) = begun
+    assert (given["job_type"], given["project"], given["group"]) == ("evaluate", "mine", "digits")
+    assert given["id"] is None and given["name"] == "one best.pt" and given["tags"] == ["a"]
+    assert Run.config == {"checkpoint": "best.pt", "run": tracking._wandb_id(run)}
+    assert shown == [{"kimg": 3.0, "scores/fid": 2.0}, {}]
+
+
 # The other trackers
 
 
@@ -214,6 +287,29 @@ def test_tensorboard_gets_numbers_pictures_and_hyperparameters(tmp_path: Path) -
     assert OmegaConf.select(saved, "model.optimizer.generator.lr") == 2e-4
 
 
+def test_tensorboard_shows_the_settings_beside_the_last_scores(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    run = tmp_path / "digits" / "run"
+    cfg = config.compose([*TINY_SCORED, "tracker=tensorboard"])
+    last = train(cfg, run_dir=run, progress=False)["last"]
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    (logged,) = events.Scalars("scores/fid_digitsnet1_20_train")[-1:]
+    assert logged.value == pytest.approx(last["fid_digitsnet1_20_train"]["value"])
+    contents = events.summary_metadata.values()
+    data = [
+        HParamsPluginData.FromString(one.plugin_data.content)
+        for one in contents
+        if one.plugin_data.plugin_name == "hparams"
+    ]
+    (settings,) = (one.session_start_info.hparams for one in data if one.session_start_info.hparams)
+    assert settings["model/optimizer/generator/lr"].number_value == 2e-4
+    metrics = [m.name.tag for one in data for m in one.experiment.metric_infos]
+    assert "scores/fid_digitsnet1_20_train" in metrics
+
+
 @pytest.mark.filterwarnings("ignore")  # of mlflow about the packages it is built on
 def test_mlflow_gets_numbers_pictures_tags_and_hyperparameters(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
@@ -231,3 +327,21 @@ def test_mlflow_gets_numbers_pictures_tags_and_hyperparameters(tmp_path: Path) -
     history = client.get_metric_history(found.info.run_id, "loss/generator")
     assert {m.step / 1000: m.value for m in history} == pytest.approx(recorded(RunRecord(run)))
     assert [a.path for a in client.list_artifacts(found.info.run_id)] == ["samples"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow about the packages it is built on
+def test_mlflow_runs_of_a_sweep_have_one_parent(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    for name in ("t0000", "t0001"):
+        logger = tracking.mlflow_logger(
+            directory=tmp_path / "first" / name, group="first", name=name, tags=[], role="trial"
+        )
+        logger.log_metrics({"a": 1.0}, step=0)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'first' / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("first").experiment_id])
+    names = {run.info.run_name: run for run in found}
+    assert set(names) == {"first", "t0000", "t0001"}
+    parents = {names[n].data.tags["mlflow.parentRunId"] for n in ("t0000", "t0001")}
+    assert parents == {names["first"].info.run_id}

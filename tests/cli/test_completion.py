@@ -97,7 +97,7 @@ def test_completion_imports_nothing_heavy() -> None:
     code = (
         "import sys; from importlib import import_module\n"
         "from gansweep.cli import completion, main; from gansweep.config.choices import options\n"
-        "parsers = [import_module(f'gansweep.cli.{verb}').parser() for verb in main.VERBS]\n"
+        "parsers = [main.module_of(verb).parser() for verb in main.VERBS]\n"
         "assert parsers and options('train', {})\n"
         "heavy = {'torch', 'hydra', 'omegaconf', 'optuna', 'numpy', 'wandb', 'rich'}\n"
         "print(*(heavy & sys.modules.keys()))"

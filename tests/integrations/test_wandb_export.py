@@ -286,7 +286,7 @@ def test_name_of_the_score_is_asked_of_the_data(command: Command, tmp_path: Path
                    "trainer=cpu")  # fmt: skip
     assert done.code == 0, done.err
     content = yaml.safe_load((tmp_path / "runs/random-ring/wandb_sweep.yaml").read_text())
-    assert content["metric"] == {"name": "reverse_kl_2500", "goal": "minimize"}
+    assert content["metric"] == {"name": "scores/reverse_kl_2500", "goal": "minimize"}
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class Journal:
         if self.logger is not None:
             from gansweep.callbacks.tracking import log_scalars
 
-            log_scalars(self.logger, self._pending_images, row)
+            log_scalars(self.logger, self._pending_images, row, self.protocols)
 
     def score(self, images_seen: int, scores: Mapping[str, Score]) -> None:
         """Log scores with their protocols, keep the best of each and ask whether to prune."""
@@ -103,6 +103,10 @@ class Journal:
             if name not in self._announced and self.record is not None:
                 row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
                 self.record.append(row)
+            if name not in self._announced and self.logger is not None:
+                from gansweep.callbacks.tracking import announce
+
+                announce(self.logger, name, score.protocol)
             self._announced.add(name)
             self.protocols[name] = score.protocol
             self._keep_best(name, score, images_seen / 1000)

@@ -1,9 +1,14 @@
-"""Experiment trackers: Lightning's loggers, set up for runs whose clock is images seen."""
+"""Experiment trackers: Lightning's loggers, set up for runs whose clock is images seen.
+
+A tracker calls a score `scores/NAME` and a loss `loss/NAME`. A run has a `label`, which the runs of
+one configuration share whatever their seed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,12 +22,50 @@ from pytorch_lightning.loggers import (
 
 from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.errors import UserError
-from gansweep.records.record import RunRecord
+from gansweep.judging.labels import UNREAD
+from gansweep.records.record import ENDED_WELL, RunRecord
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from gansweep.metrics.protocol import Protocol
+
 MODES = ("online", "offline", "disabled")
+BEST_ON_THE_WAY = {"minimize": "min", "maximize": "max"}  # by the direction of a score
+MOST_SHEETS = 40  # in the table of a run's samples
+SWEEP_TAG = "gansweep.sweep"  # of the parent run of a sweep in MLflow
+
+
+class WandbRun(WandbLogger):
+    """A run in W&B.   checkpoint: "best" uploads best.pt as an artifact when the run ends."""
+
+    def __init__(self, run: Any, directory: Path, checkpoint: Literal["best"] | None) -> None:
+        # if Lightning called wandb.init, it would set an option that wandb warns about
+        super().__init__(experiment=run)
+        self._record = RunRecord(directory)
+        self._checkpoint = checkpoint
+
+    def close(self) -> None:
+        """Add the table of samples and the artifact, and end the run."""
+        run = self.experiment
+        with contextlib.suppress(OSError):  # the samples may be removed while it ends
+            self._add_samples()
+        if self._checkpoint == "best" and self._record.best.exists():
+            run.log_artifact(self._record.best, name=f"{run.id}-best", type="model")
+        run.finish()
+
+    def _add_samples(self) -> None:
+        """A table of the sample sheets: a row for each moment, with its kimg."""
+        import wandb
+        from PIL import Image
+
+        sheets = self._record.sample_grids()
+        every = -(-len(sheets) // MOST_SHEETS) or 1
+        chosen = sheets[::-1][::every][::-1]  # the last one is always among them
+        rows = [[kimg, wandb.Image(Image.open(path))] for kimg, path in chosen]
+        if rows:
+            table = wandb.Table(columns=["kimg", "samples"], data=rows)
+            self.experiment.log({"sample_table": table, "kimg": rows[-1][0]})
 
 
 def wandb_logger(
@@ -31,38 +74,58 @@ def wandb_logger(
     group: str,
     name: str,
     tags: Sequence[str],
+    role: str = "train",
     project: str = "gansweep",
     entity: str | None = None,
     mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+    checkpoint: Literal["best"] | None = None,
 ) -> Logger:
     """Weights & Biases. "auto" is offline unless the user is logged in; WANDB_MODE overrides it.
 
     The run's id is drawn at its start and stored in its record. So a continued run stays one run,
-    and no two runs share an id.
+    and no two runs share an id.   role: "train", "trial" or "confirm".
     """
+    run = _wandb_run(
+        directory=directory, group=group, name=name, tags=tags, role=role,
+        id=_wandb_id(directory), project=project, entity=entity, mode=mode,
+    )  # fmt: skip
+    run.define_metric("kimg")
+    run.define_metric("*", step_metric="kimg")
+    return WandbRun(run, directory, checkpoint)
+
+
+def _wandb_run(
+    *,
+    directory: Path,
+    group: str,
+    name: str,
+    tags: Sequence[str],
+    role: str,
+    id: str | None,
+    project: str = "gansweep",
+    entity: str | None = None,
+    mode: str = "auto",
+) -> Any:
     import wandb
 
     if mode == "auto":
         mode = "online" if logged_in_to_wandb() else "offline"
     if os.environ.get("WANDB_MODE") in MODES:
-        mode = os.environ["WANDB_MODE"]  # type: ignore[assignment]
+        mode = os.environ["WANDB_MODE"]
     in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # W&B's agent sets project, entity and id
-    run = wandb.init(
+    return wandb.init(
         project=None if in_sweep else project,
         entity=None if in_sweep else entity,
-        id=None if in_sweep else _wandb_id(directory),
+        id=None if in_sweep else id,
         group=group,
+        job_type=role,
         name=name,
         tags=list(tags),
         dir=str(directory),
-        mode=mode,
+        mode=mode,  # type: ignore[arg-type]
         resume="allow",
-        settings=wandb.Settings(silent=mode == "offline", console="off"),
+        settings=wandb.Settings(silent=mode == "offline", console="wrap"),
     )
-    run.define_metric("kimg")
-    run.define_metric("*", step_metric="kimg")
-    # if Lightning called wandb.init, it would set an option that wandb warns about
-    return WandbLogger(experiment=run)
 
 
 def _wandb_id(directory: Path) -> str:
@@ -72,7 +135,9 @@ def _wandb_id(directory: Path) -> str:
     return RunRecord(directory).tracker_id("wandb", begun[-1].partition("-")[2] if begun else None)
 
 
-def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
+def csv_logger(
+    *, directory: Path, group: str, name: str, tags: Sequence[str], role: str = "train"
+) -> Logger:
     """csv/version_0/metrics.csv in the run's directory; each continuation gets a new version.
 
     Lightning's logger empties the folder of a version when it opens it.
@@ -80,10 +145,16 @@ def csv_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -
     return CSVLogger(str(directory), name="csv")
 
 
-def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence[str]) -> Logger:
-    """Event files in the run's directory: `tensorboard --logdir runs` compares all runs."""
+def tensorboard_logger(
+    *, directory: Path, group: str, name: str, tags: Sequence[str], role: str = "train"
+) -> Logger:
+    """Event files in the run's directory: `tensorboard --logdir runs` compares all runs, and its
+    tab HPARAMS shows the settings beside the last scores.
+    """
     try:
-        return TensorBoardLogger(str(directory), name="tensorboard", version="")
+        return TensorBoardLogger(
+            str(directory), name="tensorboard", version="", default_hp_metric=False
+        )
     except ModuleNotFoundError as error:
         raise UserError(
             "tracker=tensorboard needs another package: pip install 'gansweep[tensorboard]'."
@@ -91,25 +162,79 @@ def tensorboard_logger(*, directory: Path, group: str, name: str, tags: Sequence
 
 
 def mlflow_logger(
-    *, directory: Path, group: str, name: str, tags: Sequence[str], uri: str | None = None
+    *,
+    directory: Path,
+    group: str,
+    name: str,
+    tags: Sequence[str],
+    role: str = "train",
+    uri: str | None = None,
 ) -> Logger:
-    """MLflow, at a server's `uri` or in a local store beside the runs."""
+    """MLflow, at a server's `uri` or in a local store beside the runs. The runs of a sweep are
+    children of one parent run.
+    """
+    store = uri or f"sqlite:///{directory.resolve().parent / 'mlflow.db'}"
+    words = {tag: "true" for tag in tags} | {"role": role}
     try:
-        return MLFlowLogger(
-            experiment_name=group,
-            run_name=name,
-            tracking_uri=uri or f"sqlite:///{directory.resolve().parent / 'mlflow.db'}",
-            tags={tag: "true" for tag in tags},
-        )
+        logger = MLFlowLogger(experiment_name=group, run_name=name, tracking_uri=store, tags=words)
     except ModuleNotFoundError as error:
         raise UserError(
             "tracker=mlflow needs another package: pip install 'gansweep[mlflow]'."
         ) from error
+    if role != "train":
+        words["mlflow.parentRunId"] = _parent_run(logger, group)
+    return logger
 
 
-def log_scalars(logger: Logger, images_seen: int, row: dict[str, Any]) -> None:
-    """Log the numbers of a row at the step `images_seen`."""
-    numbers = {k: float(v) for k, v in row.items() if isinstance(v, (int, float))}
+def _parent_run(logger: MLFlowLogger, sweep: str) -> str:
+    """The id of the sweep's parent run. Where several workers make one, all use the oldest."""
+    client: Any = logger._mlflow_client
+    experiment = client.get_experiment_by_name(sweep)
+    number = experiment.experiment_id if experiment else client.create_experiment(sweep)
+
+    def found() -> list[Any]:
+        wanted = f"tags.`{SWEEP_TAG}` = '{sweep}'"
+        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+        return list(client.search_runs([number], wanted, order_by=order))
+
+    if not found():
+        made = client.create_run(number, tags={SWEEP_TAG: sweep}, run_name=sweep).info.run_id
+        if (first := found()[0].info.run_id) != made:
+            client.delete_run(made)
+            return str(first)
+    return str(found()[0].info.run_id)
+
+
+def hyperparameters(settings: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """What a tracker shows of a configuration: without what only tests and searches read.
+
+    settings: the resolved configuration.   label: the same for the runs of every seed.
+    """
+    model = settings.get("model")
+    kept = dict(settings)
+    if isinstance(model, dict):
+        kept["model"] = {k: v for k, v in model.items() if f"model.{k}" not in UNREAD}
+    return kept | {"label": label}
+
+
+def announce(logger: Logger, score: str, protocol: Protocol) -> None:
+    """Say which value of a score is the best, before its first value is logged."""
+    best = BEST_ON_THE_WAY.get(str(protocol.get("direction")))
+    if isinstance(logger, WandbLogger) and best is not None:
+        logger.experiment.define_metric(
+            f"scores/{score}", step_metric="kimg", summary=f"{best},last"
+        )
+
+
+def log_scalars(
+    logger: Logger, images_seen: int, row: Mapping[str, Any], scores: Collection[str] = ()
+) -> None:
+    """Log the numbers of a row at the step `images_seen`.   scores: which of them are scores."""
+    numbers = {
+        (f"scores/{k}" if k in scores else k): float(v)
+        for k, v in row.items()
+        if isinstance(v, (int, float))
+    }
     logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
 
 
@@ -136,8 +261,33 @@ def alert(logger: Logger, title: str, text: str, severity: str) -> None:
         logger.experiment.alert(title=title, text=text, level=level)
 
 
-def finish(logger: Logger, status: str) -> None:
-    """Close the tracker's run, so that the next run of this process starts a new one."""
-    logger.finalize("success" if status in ("finished", "paused") else "failed")
-    if isinstance(logger, WandbLogger):
-        logger.experiment.finish()
+def finish(logger: Logger, status: str, scores: Mapping[str, Any]) -> None:
+    """Close the tracker's run, so that the next run of this process starts a new one.
+
+    scores: the last value of each.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        last = {f"scores/{k}": v for k, v in scores.items() if isinstance(v, (int, float))}
+        logger.log_hyperparams(logger.hparams, last)
+    logger.finalize("success" if status in ENDED_WELL or status == "paused" else "failed")
+    if isinstance(logger, WandbRun):
+        logger.close()
+
+
+def log_evaluation(
+    directory: Path,
+    tracker: Mapping[str, Any],
+    checkpoint: str,
+    kimg: float,
+    scores: Mapping[str, Any],
+) -> None:
+    """Show the scores of an evaluation in W&B beside the run, which it tracks."""
+    name = f"{directory.name} {checkpoint}"
+    place = {key: tracker[key] for key in ("project", "entity", "mode") if key in tracker}
+    run = _wandb_run(
+        directory=directory, group=directory.parent.name, name=name,
+        tags=list(tracker.get("tags") or ()), role="evaluate", id=None, **place,
+    )  # fmt: skip
+    run.config.update({"checkpoint": checkpoint, "run": _wandb_id(directory)})
+    run.log({"kimg": kimg, **{f"scores/{name}": value for name, value in scores.items()}})
+    run.finish()

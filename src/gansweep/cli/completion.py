@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, TextIO
 
 import argcomplete
@@ -48,7 +47,7 @@ def complete(end: Callable[[int], object] = os._exit, out: TextIO | None = None)
 
     out: by default where the shell's function reads.
     """
-    from gansweep.cli.main import VERBS
+    from gansweep.cli.main import VERBS, module_of
 
     typed = f"{os.environ['COMP_LINE'][: int(os.environ['COMP_POINT'])]}|".split(None, 2)
     root = argparse.ArgumentParser(prog="gansweep")
@@ -56,7 +55,7 @@ def complete(end: Callable[[int], object] = os._exit, out: TextIO | None = None)
     verbs = root.add_subparsers()
     for verb, (does, _) in VERBS.items():
         is_chosen = len(typed) > 2 and typed[1] == verb
-        parents = [import_module(f"gansweep.cli.{verb}").parser()] if is_chosen else []
+        parents = [module_of(verb).parser()] if is_chosen else []
         verbs.add_parser(verb, help=does, parents=parents, conflict_handler="resolve")
     Finder()(root, always_complete_options="long", exit_method=end, output_stream=out)
 

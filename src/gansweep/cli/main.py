@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from gansweep import __version__
 from gansweep.errors import UserError, nearest, tell
@@ -27,13 +28,16 @@ VERBS = {  # each in the file of its name: what it does, an example
     "generate": ("draw samples of a run", "gansweep generate runs/digits/cgan-001"),
     "doctor": ("diagnose runs", "gansweep doctor runs/digits/dcgan-001"),
     "sync": ("upload offline W&B runs", "gansweep sync runs"),
+    "wandb-workspace": ("W&B workspace", "gansweep wandb-workspace mine runs"),
     "completion": ("complete words by Tab", "gansweep completion bash"),
 }
+LINES = [f"  {verb:<10}  {does}".ljust(40) + line for verb, (does, line) in VERBS.items()]
 HELP = f"""gansweep {__version__}: experiment tracking and hyperparameter sweeps for GANs
 
 Usage: gansweep VERB [options]
 
-{"".join(f"  {verb:<10}  {does:<24}  {line}" + chr(10) for verb, (does, line) in VERBS.items())}
+{chr(10).join(LINES)}
+
 'gansweep VERB --help' lists the options of a verb. Most are Hydra's key=value:
 'model=wgan_gp' takes a file of conf/model/, 'model.n_critic=1' a value in it.
 
@@ -92,5 +96,10 @@ def _run(verb: str, *words: str) -> int:
         raise UserError(
             f"there is no verb '{verb}'.{nearest(verb, VERBS)} 'gansweep --help' lists them."
         )
-    code: int = import_module(f"gansweep.cli.{verb}").main(list(words))
+    code: int = module_of(verb).main(list(words))
     return code
+
+
+def module_of(verb: str) -> ModuleType:
+    """The file of a verb, imported."""
+    return import_module(f"gansweep.cli.{verb.replace('-', '_')}")

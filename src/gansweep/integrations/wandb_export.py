@@ -112,7 +112,7 @@ def _content(
         **({"entity": str(entity)} if entity else {}),
         "program": "gansweep",
         "method": METHODS[settings.sampler["name"]],
-        "metric": {"name": metric, "goal": objective.direction},
+        "metric": {"name": f"scores/{metric}", "goal": objective.direction},
         "run_cap": run_cap,
         "parameters": parameters,
         "command": _command(settings, branch, pinned),

@@ -114,3 +114,25 @@ def _own_name(row: Row, wide: bool) -> str:
     if run.sweep and row.trial:
         return f"{row.model} {run.sweep.name}/{row.trial}" if wide else f"{row.model} {row.trial}"
     return f"{row.model} {run.name if wide else run.name.rpartition('/')[2]}"
+
+
+def assignments(words: Sequence[str]) -> dict[str, str]:
+    """The settings that a command line makes, such as {"model.n_critic": "5"}."""
+    pairs = (word.lstrip("+").partition("=") for word in words if not word.startswith("~"))
+    return {key: value for key, _, value in pairs}
+
+
+def seedless_label(model: str, data: str, params: Mapping[str, Any]) -> str:
+    """A label that the runs of one configuration share, whatever their seed and place, such as
+    "dcgan on digits, lr=0.0002".
+
+    params: what was set for the run; the model and the data may be among it.
+    """
+    skipped = SEEDS | BOOKKEEPING | {"trainer"}
+    kept = {
+        key: value
+        for key, value in sorted(params.items())
+        if key not in ("model", "data") and key.split(".")[0] not in skipped
+    }
+    text = settings_text(kept, short_names(kept))
+    return f"{model} on {data}" + (f", {text}" if text else "")

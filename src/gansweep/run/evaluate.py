@@ -56,6 +56,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
             found = evaluation.score(record)
             show(found.scores)  # before writing, since the disk may be full
             keep(record, found, writer)
+            _show_in_tracker(record, found)
         except (UserError, ValueError) as error:
             if len(records) == 1:
                 raise UserError(str(error)) from error
@@ -64,6 +65,21 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
         else:
             print(f"wrote {place}/{record.evaluations_path.name}")
     return failed
+
+
+def _show_in_tracker(record: RunRecord, found: Evaluated) -> None:
+    """Log the scores beside the run, if it is tracked by W&B. They are in the record already, so
+    a tracker that fails is only reported."""
+    tracker = read_config(record).tracker
+    if not str(tracker.get("_target_")).endswith(".wandb_logger"):
+        return
+    from gansweep.callbacks.tracking import log_evaluation
+
+    values = {k: s.value for k, s in found.scores.items() if not isinstance(s.value, list)}
+    try:
+        log_evaluation(record.directory, tracker, found.checkpoint, found.kimg, values)
+    except Exception as error:
+        tell(f"gansweep: Weights & Biases did not take the scores: {error}")
 
 
 class Evaluation:

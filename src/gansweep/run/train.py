@@ -21,13 +21,14 @@ from gansweep.callbacks.end_of_run import EndOfRun
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.takeover import take_over
-from gansweep.callbacks.tracking import finish
+from gansweep.callbacks.tracking import finish, hyperparameters
 from gansweep.config.compose import instantiate
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError
+from gansweep.judging.labels import assignments, seedless_label
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
@@ -244,7 +245,7 @@ class _Run:
                     record.write_result(result)
             finally:
                 if logger is not None and status:
-                    finish(logger, status)
+                    finish(logger, status, {k: v["value"] for k, v in journal.last.items()})
         return result
 
     def _panel(self) -> Panel | None:
@@ -269,8 +270,11 @@ class _Run:
             group=record.directory.parent.name,
             name=record.directory.name,
             tags=tags,
+            role="train" if self.sweep is None else str(self.sweep["role"]),
         )
-        logger.log_hyperparams(without_secrets(self.cfg))
+        params = assignments(self.overrides) if self.sweep is None else self.sweep["params"]
+        label = seedless_label(str(choices.model), str(choices.data), params)
+        logger.log_hyperparams(hyperparameters(without_secrets(self.cfg), label))
         return logger
 
     def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
