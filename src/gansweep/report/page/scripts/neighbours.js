@@ -17,15 +17,15 @@ gansweep.neighbours = () => {
   const when = make("span", { class: "when" });
   const place = make("div", {});
   const element = make(
-    "div", { class: "neighbours" },
+    "div", { class: "sheet-neighbours" },
     make("h3", { text: "Nearest real images" }),
     make("p", { class: "reading", text: "Samples farthest from every real image may be unlike the data; one that equals its neighbour may be a copy. Choose a sample to see it large." }),
-    make("div", { class: "controls" }, make("label", {}, "Run ", select), when),
+    make("div", { class: "sheet-controls" }, make("label", {}, "Run ", select), when),
     place,
   );
   let drawn = null;
 
-  function tile(layout, size, address, left, top, classes = "tile") {
+  function tile(layout, size, address, left, top, classes = "sheet-tile") {
     const [width, height] = size;
     const piece = make("span", { class: classes, style: { aspectRatio: `${layout.cell[0]} / ${layout.cell[1]}`, backgroundImage: `url("${address}")` } });
     return gansweep.cropped(piece, {
@@ -38,8 +38,8 @@ gansweep.neighbours = () => {
   function large(layout, size, address, block, index) {
     const left = leftOf(layout, index);
     const distance = block.distances[index];
-    const shown = [["generated", block.top, "tile made"], ...block.real.map((top, k) => [ORDINALS[k] || `${k + 1}th nearest`, top, "tile"])];
-    return make("div", { class: "large", role: "group", "aria-label": `The chosen sample, distance ${format.number(distance)} to its nearest real image` },
+    const shown = [["generated", block.top, "sheet-tile made"], ...block.real.map((top, k) => [ORDINALS[k] || `${k + 1}th nearest`, top, "sheet-tile"])];
+    return make("div", { class: "sheet-large", role: "group", "aria-label": `The chosen sample, distance ${format.number(distance)} to its nearest real image` },
       shown.map(([words, top, classes], k) => make(
         "figure", {}, tile(layout, size, address, left, top, classes),
         make("figcaption", { text: k === 1 ? `${words}, distance ${format.number(distance)}` : words }),
@@ -50,16 +50,16 @@ gansweep.neighbours = () => {
     const buttons = block.distances.map((distance, index) => {
       const on = number === chosenBlock && index === chosen;
       return make("button", {
-        type: "button", class: "neighbour", tabindex: index === (number === chosenBlock ? chosen : 0) ? "0" : "-1",
+        type: "button", class: "sheet-neighbour", tabindex: index === (number === chosenBlock ? chosen : 0) ? "0" : "-1",
         "aria-pressed": String(on), "data-neighbour": `${number}.${index}`,
         "aria-label": `Sample ${index + 1}, distance ${format.number(distance)}`,
         onclick: () => choose(number, index),
       },
-      tile(layout, size, address, leftOf(layout, index), block.top, "tile made"),
+      tile(layout, size, address, leftOf(layout, index), block.top, "sheet-tile made"),
       make("small", { text: format.number(distance) }),
       block.real.map((top) => tile(layout, size, address, leftOf(layout, index), top)));
     });
-    const row = make("div", { class: "strip", role: "group", "aria-label": block.title }, buttons);
+    const row = make("div", { class: "sheet-strip", role: "group", "aria-label": block.title }, buttons);
     row.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       const next = step && buttons[buttons.indexOf(document.activeElement) + step];
@@ -73,7 +73,7 @@ gansweep.neighbours = () => {
 
   async function draw(sheet, address) {
     if (!sheet.layout || !sheet.layout.blocks) {
-      const image = make("img", { class: "paper", alt: `Samples beside their nearest real images, ${format.number(sheet.kimg)} kimg`, src: address });
+      const image = make("img", { class: "sheet-paper", alt: `Samples beside their nearest real images, ${format.number(sheet.kimg)} kimg`, src: address });
       place.replaceChildren(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sheet of neighbours" }, image));
       return;
     }

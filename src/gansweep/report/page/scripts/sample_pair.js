@@ -47,7 +47,7 @@ gansweep.samplePair = (zoom) => {
   const sides = [side("a"), side("b")];
   const [a, b] = sides;
   const stage = make("div", {
-    class: "stage", tabindex: "0", role: "group",
+    class: "sheet-stage", tabindex: "0", role: "group",
     "aria-label": "Two sheets. Plus and minus zoom, arrows move, 0 shows them whole.",
   }, a.figure, b.figure);
   const wipe = make("input", {
@@ -59,12 +59,12 @@ gansweep.samplePair = (zoom) => {
     type: "button", text, "data-mode": mode, onclick: () => state.set({ compare: mode }),
   }));
   const swap = make("button", { type: "button", text: "⇄", title: "Swap", "aria-label": "Swap the two runs", onclick: () => state.set({ pair: [b.select.value, a.select.value] }) });
-  const readout = make("p", { class: "note readout" });
+  const readout = make("p", { class: "note sheet-readout" });
   const body = make(
     "div", {},
     make(
-      "div", { class: "controls" }, a.select, swap, b.select,
-      make("span", { class: "buttons", role: "group", "aria-label": "How to compare" }, modes),
+      "div", { class: "sheet-controls" }, a.select, swap, b.select,
+      make("span", { class: "sheet-buttons", role: "group", "aria-label": "How to compare" }, modes),
       make("label", { class: "wipe-place" }, "A ", wipe, " B"),
       make("label", {}, "Sample ", cell),
       gansweep.zoomButtons(zoom),
@@ -125,7 +125,7 @@ gansweep.samplePair = (zoom) => {
 
   function showMode() {
     const mode = state.get("compare");
-    stage.className = `stage ${mode}`;
+    stage.className = `sheet-stage ${mode}`;
     stage.style.setProperty("--wipe", `${state.get("wipe")}%`);
     wipe.value = state.get("wipe");
     wipe.parentElement.hidden = mode !== "wipe";

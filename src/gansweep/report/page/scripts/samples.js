@@ -36,16 +36,28 @@ function momentOf(moments) {
   return moments.reduce((best, one) => (Math.abs(one - asked) < Math.abs(best - asked) ? one : best));
 }
 
-// at most `most` of the moments, evenly, the first and the last among them
-function spread(moments, most) {
+// at most `most` of the moments, about evenly, the last among them; of neighbouring moments the one
+// at which most runs have a sheet
+function spread(moments, runs, most) {
   if (moments.length <= most) return moments;
-  return [...Array(most).keys()].map((k) => moments[Math.round(k * (moments.length - 1) / (most - 1))]);
+  const within = sheets.tolerance(runs);
+  const counts = moments.map((kimg) => runs.filter(
+    (run) => sheets.at(sheets.nearest(sheets.list(run), kimg), kimg, within),
+  ).length);
+  const step = (moments.length - 1) / (most - 1);
+  return [...Array(most).keys()].map((k) => {
+    const target = Math.round(k * step);
+    if (k === most - 1) return moments.at(-1);
+    const near = [...moments.keys()].filter((place) => Math.abs(place - k * step) < step / 2);
+    const far = (place) => Math.abs(place - target);
+    return moments[near.sort((a, b) => counts[b] - counts[a] || far(a) - far(b))[0]];
+  });
 }
 
 // ---- controls
 
 function select(label, values, chosen, change) {
-  const element = make("select", { onchange: () => change(element.value) },
+  const element = make("select", { "aria-label": label, onchange: () => change(element.value) },
     values.map(([value, text]) => make("option", { value, text, selected: value === chosen })));
   return make("label", {}, `${label} `, element);
 }
@@ -76,7 +88,7 @@ function slider() {
     type: "range", min: "0", step: "1", "aria-label": "Moment of all sheets",
     oninput: () => state.set({ moment: moments[Number(range.value)] }),
   });
-  const play = make("button", { type: "button", class: "play", onclick: () => (timer ? stop() : start()) });
+  const play = make("button", { type: "button", class: "sheet-play", onclick: () => (timer ? stop() : start()) });
 
   function label() {
     play.textContent = timer ? "Pause" : "Play";
@@ -99,7 +111,7 @@ function slider() {
   }
   label();
   return {
-    element: make("span", { class: "slider" }, play, range, output),
+    element: make("span", { class: "sheet-slider" }, play, range, output),
     show(all, kimg) {
       moments = all;
       range.max = moments.length - 1;
@@ -127,7 +139,7 @@ function seeds(row) {
 function figureOf(row) {
   const view = gansweep.sheetView();
   const when = make("span", { class: "when" });
-  const heads = make("div", { class: "heads", "aria-hidden": "true" });
+  const heads = make("div", { class: "sheet-heads", "aria-hidden": "true" });
   const figure = make(
     "figure", { class: "sheet", "data-row": row.id },
     make("figcaption", {}, gansweep.tag(row.id)), heads, view.element,
@@ -184,7 +196,7 @@ function contact(figures, moments) {
     }),
   ));
   return make(
-    "div", { class: "scroll contact", tabindex: "0", role: "region", "aria-label": "Sheets over time" },
+    "div", { class: "scroll sheet-contact", tabindex: "0", role: "region", "aria-label": "Sheets over time" },
     make("table", {}, make("thead", {}, make("tr", {}, make("td", {}), heads)), make("tbody", {}, body)),
   );
 }
@@ -207,7 +219,7 @@ function build(body) {
     return { inner, element: make("div", {}, make("h3", { text: title }), inner) };
   };
   const time = slider();
-  const chosen = make("span", { class: "filters" });
+  const chosen = make("span", { class: "sheet-filters" });
   const grid = make("div", {
     class: "sheets", tabindex: "0", role: "group",
     "aria-label": "Sheets at one moment. Plus and minus zoom all of them, arrows move, 0 shows them whole.",
@@ -216,7 +228,7 @@ function build(body) {
   const pair = gansweep.samplePair(zoom);
   const neighbours = gansweep.neighbours();
   const notes = make("div", {});
-  const bar = make("div", { class: "controls moment", role: "group", "aria-label": "Moment and view of all sheets" },
+  const bar = make("div", { class: "sheet-controls sheet-moment", role: "group", "aria-label": "Moment and view of all sheets" },
     time.element, chosen, gansweep.zoomButtons(zoom));
   zoom.listen(grid);
   zoom.listen(overTime.inner);
@@ -237,7 +249,7 @@ function rebuild(having) {
   const runs = parts.figures.map((one) => one.run);
   parts.moments = sheets.moments(runs);
   parts.within = sheets.tolerance(runs);
-  parts.columns = spread(parts.moments, COLUMNS);
+  parts.columns = spread(parts.moments, runs, COLUMNS);
   parts.grid.replaceChildren(...parts.figures.map((one) => one.figure));
   parts.chosen.replaceChildren(...filters(runs));
   parts.overTime.inner.replaceChildren(contact(parts.figures, parts.columns));

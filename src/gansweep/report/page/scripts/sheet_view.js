@@ -126,7 +126,7 @@ gansweep.zoomButtons = (zoom) => {
   zoom.on(show);
   show(zoom.scale);
   return make(
-    "span", { class: "buttons", role: "group", "aria-label": "Zoom of all sheets" },
+    "span", { class: "sheet-buttons", role: "group", "aria-label": "Zoom of all sheets" },
     button("−", "Zoom out", () => zoom.by(1 / STEP)), reset, button("+", "Zoom in", () => zoom.by(STEP)),
   );
 };
@@ -172,7 +172,7 @@ gansweep.sheetView = () => {
     element.style.aspectRatio = `${columns * (width + 1)} / ${rows * (height + 1)}`;
     layer.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
     layer.replaceChildren(...indices.map((index) => cropped(
-      make("span", { class: "cell", style: { aspectRatio: `${width} / ${height}` } }), sheets.box(layout, index),
+      make("span", { class: "sheet-cell", style: { aspectRatio: `${width} / ${height}` } }), sheets.box(layout, index),
     )));
   }
 
