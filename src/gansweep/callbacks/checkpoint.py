@@ -67,10 +67,9 @@ class Checkpoint(GameCallback):
             }
             if name == "last.pt":
                 record.keep_last(as_bytes(state))
+                self._saved = time.monotonic()
             else:
                 record.write(record.checkpoints / name, as_bytes(state))
-        if name == "last.pt":
-            self._saved = time.monotonic()
 
 
 class DamagedCheckpointError(UserError):

@@ -5,8 +5,8 @@ import time
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.watcher import GameCallback
@@ -42,16 +42,17 @@ class ProgressBar(GameCallback):
         kimg = pl_module.images_seen / 1000
         self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
         if self.console.is_terminal:
+            numbers = Column(no_wrap=True, overflow="ellipsis")
             self._bar = Progress(
                 BarColumn(bar_width=16),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"),
                 TimeRemainingColumn(compact=True),
-                _Numbers(self.journal),
+                TextColumn("{task.fields[shown]}", "cyan", markup=False, table_column=numbers),
                 console=self.console,
                 auto_refresh=False,
             )
-            task = self._bar.add_task("train", total=self.budget_kimg)
-            self._bar.update(task, completed=kimg)
+            self._bar.add_task("train", total=self.budget_kimg, shown="")
+            self._draw(kimg)
             self._bar.start()
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
@@ -61,7 +62,7 @@ class ProgressBar(GameCallback):
             now = time.monotonic()
             if now - self._drawn >= REFRESH_SECONDS:
                 self._drawn = now
-                self._bar.update(self._bar.tasks[0].id, completed=kimg)
+                self._draw(kimg)
                 self._bar.refresh()
         elif trainer.is_global_zero and int(PLAIN_LINES * kimg / self.budget_kimg) > self._tenth:
             self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
@@ -69,29 +70,23 @@ class ProgressBar(GameCallback):
             self.console.print(line, soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._bar is not None:
-            assert isinstance(pl_module, Adversarial)
-            self._bar.update(self._bar.tasks[0].id, completed=pl_module.images_seen / 1000)
-            self._close()
+        assert isinstance(pl_module, Adversarial)
+        self._draw(pl_module.images_seen / 1000)
+        self._close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         self._close()
 
+    def _draw(self, kimg: float) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.tasks[0].id, completed=kimg, shown=watched(self.journal))
+
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class _Numbers(ProgressColumn):
-    def __init__(self, journal: Journal) -> None:
-        super().__init__()
-        self.journal = journal
-
-    def render(self, task: Task) -> Text:
-        return Text(watched(self.journal), style="cyan", overflow="ellipsis", no_wrap=True)
 
 
 def watched(journal: Journal) -> str:

@@ -1,5 +1,6 @@
 """Stops a run that cannot recover, and reports when it failed."""
 
+import itertools
 import math
 import statistics
 from typing import Annotated
@@ -9,7 +10,6 @@ from gansweep.callbacks.watcher import Watcher
 from gansweep.config.ranges import Count, KimgOrNone, Range, Weight
 from gansweep.models.adversarial import Adversarial
 
-RULE = "stop_on_failure"
 LEAST_SCORES = 5  # evaluations that must agree, however often the run is evaluated
 SHARE_OF_RUN = 0.2  # of the run so far: a long run gets more time to recover
 LOST_SHARE = 0.25  # of the score's improvement: near 0 a factor alone says little
@@ -65,15 +65,12 @@ class StopOnFailure(Watcher):
         elif self.constant_since is None:
             self.constant_since = module.images_seen
         elif module.images_seen - self.constant_since >= self.collapse_kimg * 1000:
-            self._stop(
-                "collapsed",
-                f"the generator's output has been constant (spread {spread:.1e}) since "
-                f"{self.constant_since / 1000:.1f} kimg",
-                module,
-            )
+            since = f"since {self.constant_since / 1000:.1f} kimg"
+            why = f"the generator's output has been constant (spread {spread:.1e}) {since}"
+            self._stop("collapsed", why, module)
 
     def _stop(self, status: str, reason: str, module: Adversarial) -> None:
-        self.journal.stop(status, reason, module.images_seen, rule=RULE)
+        self.journal.stop(status, reason, module.images_seen, rule="stop_on_failure")
 
     def state_dict(self) -> dict[str, int | None]:
         return {"constant_since": self.constant_since}
@@ -98,11 +95,7 @@ def worsened(journal: Journal, factor: float, kimg: float) -> str | None:
                for n in range(1, len(curve) - 1)]  # fmt: skip
     best_kimg, best = min(medians, key=lambda point: point[1])
     limit = max(factor * best, best + LOST_SHARE * (curve[0][1] - best))
-    bad = []
-    for point in reversed(curve):
-        if point[1] <= limit:
-            break
-        bad.append(point)
+    bad = list(itertools.takewhile(lambda point: point[1] > limit, reversed(curve)))
     now = curve[-1][0]
     if len(bad) < LEAST_SCORES or now - bad[-1][0] < max(kimg, SHARE_OF_RUN * now):
         return None

@@ -51,8 +51,7 @@ class _ScoreRule(GameCallback):
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """Apply the rule if its curve has a new value."""
-        name = self.judges(self.journal)
-        curve = self.journal.curves.get(name, []) if name is not None else []
+        curve = self.journal.curves.get(self.judges(self.journal) or "", [])
         # a score of this step, or of the last step if the scorer comes after this rule
         if not curve or round(curve[-1][0] * 1000) < module.images_seen - images:
             return

@@ -26,13 +26,8 @@ class Throughput(Watcher):
         now = time.perf_counter() - self.journal.paused_seconds
         if self._images >= 0 and now > self._seconds:
             speed = (module.images_seen - self._images) / (now - self._seconds)
-            self.journal.log(
-                module.images_seen,
-                {
-                    "throughput/images_per_second": speed,
-                    "throughput/memory_mib": peak_memory_mib(module.device),
-                },
-            )
+            row = {"images_per_second": speed, "memory_mib": peak_memory_mib(module.device)}
+            self.journal.log(module.images_seen, {f"throughput/{k}": v for k, v in row.items()})
         self._images, self._seconds = module.images_seen, now
 
 

@@ -57,7 +57,7 @@ class Options:
             yield from (f"{key}={one}" for one in self._values(key, value, given, folders))
             return
         yield from (f"{one}=" for one in self.known)
-        if self.groups is None or self.groups:
+        if self.groups != {}:
             yield from self._keys(prefix, given, folders)
         if self.paths is not None:
             yield from self.paths(prefix)

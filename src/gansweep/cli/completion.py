@@ -30,7 +30,6 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
     made = parser()
     options, more = made.read(words)
     if more:

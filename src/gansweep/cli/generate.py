@@ -48,7 +48,6 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
     request = read(words)
     existing_run(request.run)
     from gansweep.inference.generate import main as generate

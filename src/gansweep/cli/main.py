@@ -11,7 +11,8 @@ from types import ModuleType
 from gansweep import __version__
 from gansweep.errors import UserError, nearest, tell
 
-VERBS = {  # each in the file of its name: what it does, an example
+# each in the file of its name, whose main() gives the exit code: what it does, an example
+VERBS = {
     "train": ("train one GAN", "gansweep train model=dcgan data=digits"),
     "sweep": ("search hyperparameters", "gansweep sweep sweep=demo data=digits"),
     "worker": ("add a worker to a sweep", "gansweep worker runs/demo-digits"),

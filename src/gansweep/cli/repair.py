@@ -26,7 +26,6 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
     directory = only_sweep("repair", parser().read(words)[1])
     from gansweep.engine.storage.repair import repair
 

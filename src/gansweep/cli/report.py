@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
-from gansweep.errors import UserError, tell
+from gansweep.errors import UserError, folded, tell
 from gansweep.records.notation import plural
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def conclude(sweep: Path) -> None:
     table = leaderboard_text(board, width)
     print(table)
     for note in _left_out(sweep, table):
-        print(textwrap.fill(note, width))
+        print(folded(note, width))
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
     if board.ranked and (again := _command_of(board.ranked[0])):

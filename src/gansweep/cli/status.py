@@ -60,7 +60,6 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     directory = only_sweep("status", words)
     from gansweep.engine.status import status_of
@@ -101,8 +100,7 @@ def _runs(status: Status) -> list[str]:
         lines.append(f"failed   {_counts(failures)}")
     if status.confirmations:
         lines.append(f"confirm  {_counts(status.confirmations)}")
-    if status.best:
-        best = status.best
+    if best := status.best:
         words = f"best     {best['value']:.5g} ({best['trial']}) {best['parameters']}"
         lines += textwrap.wrap(words, COLUMNS, subsequent_indent=" " * 9)
     return lines
@@ -115,14 +113,9 @@ def _counts(counts: dict[str, int]) -> str:
 def _workers(workers: list[dict[str, Any]]) -> list[str]:
     if not workers:
         return []
-    columns = {
-        "worker": [w["name"] for w in workers],
-        "on": [w["host"] for w in workers],
-        "job": [w["job"] or "" for w in workers],
-        "GPU": [w["gpus"] or "" for w in workers],
-        "doing": [w["doing"] for w in workers],
-        "for": [clock(w["seconds"]) for w in workers],
-    }
+    keys = {"worker": "name", "on": "host", "job": "job", "GPU": "gpus", "doing": "doing"}
+    columns = {head: [w[key] or "" for w in workers] for head, key in keys.items()}
+    columns["for"] = [clock(w["seconds"]) for w in workers]
     shown = {head: cells for head, cells in columns.items() if any(cells)}
     rows = [tuple(shown), *zip(*shown.values(), strict=True)]
     more = len(workers) - MOST_WORKERS

@@ -55,7 +55,6 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0. A UserError is left to the caller."""
     parser().read(words)  # a mistaken flag is refused before anything heavy is imported
     from gansweep.cli.sweep_run import run_sweep
 

@@ -81,9 +81,10 @@ class LiveTable:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in _fitting(shown, best, self.console.height - 8):
             star = "* " if best is not None and row.key == best.key else ""
+            where = f"running {row.worker}" if row.status == "running" else row.status
             table.add_row(
                 row.key,
-                f"[{STYLES.get(row.status, 'dim')}]{_where(row)}",
+                f"[{STYLES.get(row.status, 'dim')}]{where}",
                 row.params,
                 f"{row.kimg:.4g}",
                 "" if row.value is None else f"{star}{row.value:.4g}",
@@ -101,9 +102,8 @@ class EventLines:
         self._seen: dict[str, str] = {}
 
     def __enter__(self) -> Callable[[], None]:
-        for row in self.watch.rows():
-            if row.status != "running":
-                self._seen[row.key] = row.status
+        rows = self.watch.rows()
+        self._seen = {row.key: row.status for row in rows if row.status != "running"}
         return self.update
 
     def __exit__(self, *error: Any) -> None:
@@ -148,10 +148,6 @@ def make_view(study: SweepStudy, workers: int) -> LiveTable | EventLines:
     return EventLines(watch, workers)
 
 
-def _where(row: Row) -> str:
-    return f"running {row.worker}" if row.status == "running" else row.status
-
-
 def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | None) -> str:
     done, due = watch.done_and_due(rows)
     parts = [f"{done}/{due} runs", f"{clock(time.monotonic() - watch.started)} elapsed"]
@@ -159,8 +155,7 @@ def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | Non
         parts.append(f"about {clock(left)} left")
     if best is not None and best.value is not None:
         parts.append(f"best {best.value:.4g} ({best.key})")
-    size = watch.front_size()
-    if size is not None:
+    if (size := watch.front_size()) is not None:
         parts.append(f"{size} on the Pareto front")
     return " · ".join(parts)
 

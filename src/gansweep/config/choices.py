@@ -27,7 +27,7 @@ def choices(config_name: str, folders: Sequence[Path] = ()) -> dict[str, list[st
     config_name: "train" or "sweep", the verb.   folders: the user's own configuration folders.
     """
     found: dict[str, set[str]] = {}
-    for file in (file for folder in _all(folders) for file in folder.glob("*/*.yaml")):
+    for file in (file for folder in (*folders, conf_dir()) for file in folder.glob("*/*.yaml")):
         if config_name == "sweep" or file.parent.name not in SWEEPS:
             found.setdefault(file.parent.name, set()).add(file.stem)
     return {group: sorted(names) for group, names in sorted(found.items())}
@@ -86,7 +86,7 @@ def _file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 def _read(name: str, folders: Sequence[Path]) -> dict[str, Any]:
     """The content of a file; {} if it does not exist or cannot be read."""
-    for folder in _all(folders):
+    for folder in (*folders, conf_dir()):
         try:
             content = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8"), Loader)
         except (OSError, ValueError, yaml.YAMLError):
@@ -111,7 +111,3 @@ def _listed(choice: Any) -> Iterator[str]:
     """The names in "a", "[a,b]" or ["a", "b"]; none for null."""
     names = choice if isinstance(choice, list) else re.split(r"[\[\], ]+", str(choice))
     return (name for name in map(str, names) if name not in ("", "None", "null"))
-
-
-def _all(folders: Sequence[Path]) -> list[Path]:
-    return [*folders, conf_dir()]

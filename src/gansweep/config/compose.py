@@ -189,13 +189,12 @@ def _unknown_key(
 def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> list[str]:
     """Every group, and every dotted key of the configuration with the given choices."""
     groups = [p.name for p in conf_dir().iterdir() if p.is_dir()]
-    choices = [o for o in overrides if o.split("=")[0] in groups and o.split("=")[0] != unknown]
+    choices = [o for o in overrides if o.split("=")[0] in {*groups} - {unknown}]
     try:
         with _hydra():
-            raw = hydra_compose(config_name, overrides=choices)
+            return groups + list(dotted_keys(hydra_compose(config_name, overrides=choices)))
     except HydraException:
         return groups
-    return groups + list(dotted_keys(raw))
 
 
 def dotted_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

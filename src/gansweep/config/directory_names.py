@@ -15,8 +15,7 @@ def checked_name(option: str, name: Any) -> str:
     Raises: UserError for an empty name, a list, an absolute path, "." or ".." as a part, control
         characters, and for a part of more than `LONGEST` bytes.
     """
-    why = _why_not(name)
-    if why:
+    if why := _why_not(name):
         shown = visible(str(name)).replace("\n", "\\n")
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
         raise UserError(

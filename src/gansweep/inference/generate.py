@@ -27,7 +27,9 @@ def main(request: Request) -> int:
     module, checkpoint = load_checkpoint(record, cfg, data, request.checkpoint)
     module.to(torch.device(choose_accelerator(request.accelerator)))
     picture = drawn(module, data, request, str(cfg.choices.model))
-    path = request.output or _path_of(request)
+    kind = request.label or request.code
+    stem = "-".join(filter(None, [request.run.resolve().name, kind]))
+    path = request.output or Path(f"{stem}.png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(picture, path)
@@ -49,7 +51,13 @@ def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -
     if request.label is not None:
         kind = _class_number(module, data, request.label, model)
     elif request.code is not None:
-        kind = _code_number(module, request.code, model)
+        if module.conditional or module.kinds is None:
+            fix = "Use label=, which names a class" if module.conditional else "Leave code= out"
+            raise UserError(
+                f"code={request.code}: model={model} has not learnt a code. {fix}, or train a "
+                "model that learns one: gansweep train model=infogan."
+            )
+        kind = whole("code", request.code, 0, module.kinds - 1)
     else:
         return sheet(module, data, conditions, request.n, request.seed).enlarged()
     rng = torch.Generator().manual_seed(request.seed)
@@ -79,18 +87,3 @@ def _class_number(module: Adversarial, data: DataSource, label: str, model: str)
         f"label={label} is not a class of data={data.name}.{guess} "
         f"Its classes are: {shown}. Or give a number from 0 to {len(names) - 1}."
     )
-
-
-def _code_number(module: Adversarial, code: str, model: str) -> int:
-    if module.conditional or module.kinds is None:
-        fix = "Use label=, which names a class" if module.conditional else "Leave code= out"
-        raise UserError(
-            f"code={code}: model={model} has not learnt a code. {fix}, or train a model that "
-            "learns one: gansweep train model=infogan."
-        )
-    return whole("code", code, 0, module.kinds - 1)
-
-
-def _path_of(request: Request) -> Path:
-    kind = request.label or request.code
-    return Path("-".join(filter(None, [request.run.resolve().name, kind])) + ".png")

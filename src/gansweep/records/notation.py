@@ -20,14 +20,11 @@ def number(value: float | None) -> str:
 
 def mean_and_std(mean: float, std: float | None) -> str:
     """ "12.34 ± 0.41": with as many decimals as two significant digits of the spread need."""
-    if std is None:
-        return number(mean)
-    if std == 0:
-        return f"{number(mean)} ± 0"
+    if not std:
+        return number(mean) if std is None else f"{number(mean)} ± 0"
     decimals = 1 - math.floor(math.log10(abs(std)))
-    if not 0 <= decimals <= 4:
-        return f"{_resolved(mean, std)} ± {std:.2g}"
-    return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+    spread = f"{std:.{decimals}f}" if 0 <= decimals <= 4 else f"{std:.2g}"
+    return f"{rounded(mean, std)} ± {spread}"
 
 
 def bracketed(low: float, high: float, std: float) -> str:
@@ -56,13 +53,11 @@ def spread_words(value: float, std: float | None, interval: tuple[float, float] 
 def rounded(value: float, std: float) -> str:
     """The value with the same number of decimals as `mean_and_std`.   std: not 0."""
     decimals = 1 - math.floor(math.log10(abs(std)))
-    return f"{value:.{decimals}f}" if 0 <= decimals <= 4 else _resolved(value, std)
-
-
-def _resolved(value: float, std: float) -> str:
-    """The value up to the spread's second digit, with at least four significant digits."""
+    if 0 <= decimals <= 4:
+        return f"{value:.{decimals}f}"
+    # up to the spread's second digit, with at least four significant digits
     size = math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{max(4, size - math.floor(math.log10(abs(std))) + 2)}g}"
+    return f"{value:.{max(4, size + decimals + 1)}g}"
 
 
 def duration(seconds: float | None) -> str:
@@ -106,16 +101,13 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
     and "discriminator.lr". "weight" always keeps the part before it, as in "r1.weight".
     """
     wanted = list(dict.fromkeys(keys))
-    endings = {key: _endings(key) for key in wanted}
+    endings: dict[str, list[str]] = {}  # of each key, from short to long
+    for key in wanted:
+        parts = key.split(".")
+        shortest = 2 if parts[-1] == "weight" and len(parts) > 1 else 1
+        endings[key] = [".".join(parts[-n:]) for n in range(shortest, len(parts) + 1)]
     shared = Counter(ending for found in endings.values() for ending in found)
     return {key: next((e for e in endings[key] if shared[e] == 1), key) for key in wanted}
-
-
-def _endings(key: str) -> list[str]:
-    """The possible short names of a key, from short to long."""
-    parts = key.split(".")
-    shortest = 2 if parts[-1] == "weight" and len(parts) > 1 else 1
-    return [".".join(parts[-length:]) for length in range(shortest, len(parts) + 1)]
 
 
 def settings_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -26,11 +26,15 @@ def read_config(record: RunRecord, extra_packages: Sequence[str] = ()) -> DictCo
         variables that it may not read.
     """
     cfg = stored_settings(record)
-    lacking = _lacking(OmegaConf.to_container(cfg, resolve=False))
+    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)
+    kinds |= dict.fromkeys(NUMBERS, (int, float))
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    lacking = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
     if lacking:
         raise UserError(
-            f"{record.config_path} is not the configuration of a run: {lacking} is missing or has "
-            "a wrong type. Restore the file, or train the run again."
+            f"{record.config_path} is not the configuration of a run: {lacking[0]} is missing or "
+            "has a wrong type. Restore the file, or train the run again."
         )
     cfg.extra_packages = list(dict.fromkeys([*extra_packages, *allowed_packages()]))
     return cfg
@@ -54,12 +58,3 @@ def stored_settings(record: RunRecord) -> DictConfig:
         )
     check_foreign(content, str(path))
     return cfg
-
-
-def _lacking(content: object) -> str:
-    """The first required key that is missing or has a value of a wrong type; "" if none."""
-    if not isinstance(content, dict):
-        return "its mapping"
-    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)
-    kinds |= dict.fromkeys(NUMBERS, (int, float))
-    return next((key for key, kind in kinds.items() if not isinstance(content.get(key), kind)), "")

@@ -17,7 +17,7 @@ from gansweep.callbacks.quality import measure_all
 from gansweep.config.compose import instantiate
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, tell, visible
+from gansweep.errors import UserError, folded, tell, visible
 from gansweep.metrics.cache import say
 from gansweep.metrics.panel import Panel
 from gansweep.metrics.panel import Progress as StageProgress
@@ -218,5 +218,4 @@ def show(scores: Mapping[str, Score]) -> None:
     width = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
     print(*(f"  {line}" for line in aligned(rows, width=width)), sep="\n")
     for note in notes:
-        lines = textwrap.wrap(note, 78, break_long_words=False, break_on_hyphens=False)
-        print(textwrap.indent("\n".join(lines), "  "))
+        print(textwrap.indent(folded(note, 78), "  "))

@@ -81,17 +81,17 @@ class Outcomes(Callback):
         is_stopped = (self.folder / STOPPED).exists()
         shutil.rmtree(self.folder)
         shared = set.intersection(*(set(outcome["overrides"]) for outcome in found))
-        for outcome in found:
-            own = [word for word in outcome["overrides"] if word not in shared]
-            outcome["called"] = " ".join(own) or "the run"
+        for one in found:
+            called = " ".join(word for word in one["overrides"] if word not in shared) or "the run"
+            one["called"] = called
             if launcher(config.hydra) == "submitit":
-                print(f"{outcome['status']:<12} {outcome['directory']}  {outcome['called']}")
-        failed = [outcome for outcome in found if outcome["status"] == FAILED]
+                print(f"{one['status']:<12} {one['directory']}  {called}")
+        failed = [one for one in found if one["status"] == FAILED]
         if failed:
             tell(f"gansweep: {len(failed)} of {len(found)} runs failed:")
-            for outcome in failed:
-                tell(f"  {outcome['called']}: {outcome['reason']}")
-            raise SystemExit(min(outcome["exit_code"] for outcome in failed))
+            for one in failed:
+                tell(f"  {one['called']}: {one['reason']}")
+            raise SystemExit(min(one["exit_code"] for one in failed))
         if is_stopped:
             raise KeyboardInterrupt
 

@@ -22,17 +22,14 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
     ended = f"{result['status']} after {result['kimg']:g} kimg: {result['reason']}"
     status, reason = judged_status(result)
     place = shlex.quote(str(directory))
-    return "\n".join(
-        [
-            ended,
-            *([] if status == result["status"] else [f"{status}: {reason}"]),
-            *_table(result, RunRecord(directory)),
-            f"wrote {directory}",
-            f"next: gansweep report {place}",
-            f"      gansweep doctor {place}",
-            f"      gansweep train {shlex.quote(f'resume={directory}')} budget_kimg=MORE",
-        ]
-    )
+    judged = [] if status == result["status"] else [f"{status}: {reason}"]
+    next_steps = [
+        f"wrote {directory}",
+        f"next: gansweep report {place}",
+        f"      gansweep doctor {place}",
+        f"      gansweep train {shlex.quote(f'resume={directory}')} budget_kimg=MORE",
+    ]
+    return "\n".join([ended, *judged, *_table(result, RunRecord(directory)), *next_steps])
 
 
 def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
