@@ -19,8 +19,7 @@ class Alerts(GameCallback):
     """Applies the rules of `gansweep doctor` to the run after each evaluation.
 
     A finding is reported when it is new, when a warning becomes a failure, and when it comes back
-    after two evaluations without it. A report is a line on stderr, a row of the history and an
-    alert of the tracker.
+    after two evaluations without it: on stderr, in the history and as an alert of the tracker.
     """
 
     def __init__(self) -> None:

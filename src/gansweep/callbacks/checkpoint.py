@@ -138,8 +138,7 @@ def last_intact(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] |
 
     If last.pt is damaged, previous.pt or best.pt replaces it, unless that was saved before the run
     took over another run's weights. The history and stderr report the replacement.
-    or_anew: start again from the beginning if no checkpoint is intact.
-    Raises: DamagedCheckpointError if no checkpoint is intact.
+    or_anew: start again if no checkpoint is intact.   Raises: DamagedCheckpointError otherwise.
     """
     if not record.last.exists():
         if not record.previous.exists():

@@ -11,8 +11,8 @@ class EndOfRun(GameCallback):
     """Runs after all other callbacks: writes the row of the step and ends training on a verdict.
 
     After the first Ctrl-C, SIGTERM or hangup the current step ends and the checkpoint is written.
-    A later Ctrl-C interrupts at once. A later SIGTERM does not, since several can come: SLURM
-    sends one to every process of a job, and the worker of a sweep forwards its own.
+    A later Ctrl-C interrupts at once, but not a later SIGTERM: SLURM sends one to every process of
+    a job, and the worker of a sweep forwards its own.
     every_steps: several processes agree on whether to stop every so many batches.
     """
 

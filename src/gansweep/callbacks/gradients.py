@@ -11,9 +11,8 @@ from gansweep.models.adversarial import Adversarial
 class GradientNorms(Watcher):
     """Logs grad_norm/PLAYER, the 2-norm of the gradient of a player's latest step.
 
-    It reads the gradients after the step, so other steps cost nothing. A player that does not move
-    on every batch is read on its first move of each period, never with a stale gradient. If
-    gradients are clipped, nothing is logged here: the model logs the norms before clipping.
+    A player that does not move on every batch is read on its first move of each period, never with
+    a stale gradient. If gradients are clipped, the model logs the norms before clipping instead.
     """
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:

@@ -9,10 +9,9 @@ from gansweep.records.record import ROW_OF_SOURCE, RunRecord, Source
 def take_over(record: RunRecord, source: Source) -> None:
     """Make the source's checkpoint the last checkpoint of `record`.
 
-    Networks, moving averages, optimizers, random states and the clock come from the source. The
-    run keeps its history, its best scores (with its own best.pt) and its time. The history is cut
-    at the new clock and gets a row that names the source. If the process is killed on the way, the
-    same call gives the same result.
+    The state of the game, random states and the clock come from the source. The run keeps its
+    history, its best scores (with its own best.pt) and its time. The history is cut at the new
+    clock and gets a row that names the source. After a kill the same call gives the same result.
     """
     taken, mine = read_checkpoint(source.checkpoint), last_intact(record, or_anew=True)
     kimg = taken["game"]["images_seen"] / 1000

@@ -41,13 +41,11 @@ def run_sweep(
 ) -> Path:
     """Run the sweep that the command line describes; its directory.
 
-    arguments: the words after `gansweep sweep`.
-    compose: makes a configuration of overrides.
+    arguments: the words after `gansweep sweep`.   compose: makes a configuration of overrides.
     target, preload: another function to run a trial, and the modules to import for it, once.
-    Raises: UserError, before anything is written, for a mistake in the command or the sweep;
-        KeyboardInterrupt once all workers have stopped, where a signal asked for it;
-        SystemExit after --cfg, after a sweep of another engine, once the workers of a cluster are
-        submitted, and (4) where `gansweep cancel` stopped the sweep.
+    Raises: UserError, before anything is written; KeyboardInterrupt once all workers have stopped
+        after a signal; SystemExit after --cfg, after a sweep of another engine, once the workers
+        of a cluster are submitted, and (4) after `gansweep cancel`.
     """
     words, config_dir, shows_config, dry_run = flags(arguments)
     own, given = split(words)

@@ -3,8 +3,7 @@
 An option is declared where it is used: as a parameter of the constructor that a `_target_` names,
 with its type and range as an annotation (config/ranges.py), or as a key of a TypedDict if no
 constructor takes it (`trainer`, `sweep`, `launcher`, the root). Both are read from the source code
-without importing it. So a new model needs only annotations, and a typing error is reported within a
-second. The user's own classes are not checked, but gansweep's and PyTorch's classes in them are.
+without importing it. The user's own classes are not checked, gansweep's and PyTorch's in them are.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,8 +1,7 @@
 """What the user allows a configuration: packages to call and environment variables to read.
 
-A directory of a run or a sweep may come from somebody else, so no file in it can allow anything.
-Only the command line can. Its permissions are stored in environment variables, so that child
-processes inherit them.
+A directory of a run or a sweep may come from somebody else, so only the command line can allow
+anything. Its permissions are stored in environment variables, which child processes inherit.
 """
 
 import os

@@ -1,8 +1,7 @@
 """Ranges of options, for annotations of constructors.
 
-To Python and mypy, `width: Width` or `mixing: Annotated[float, Range(0, 1)]` is a plain int or
-float. gansweep.config.options reads the range from the source code and refuses other values before
-PyTorch is imported. A new option uses one of the names below, or its own Range.
+gansweep.config.options reads them from the source code and refuses other values before PyTorch is
+imported. A new option uses one of the names below, or its own, as in Annotated[float, Range(0, 1)].
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,8 @@
 """Signatures of gansweep's classes and functions, parsed from the source without importing it.
 
-Importing a model imports PyTorch, which takes seconds. A constructor's annotations are the only
-place that declares an option's type and range: mypy reads them, contributors write them anyway, and
-a new file needs no entry in a list. If a constructor passes `**options` on, the signature includes
-the parameters of the callee: a base class, another class, or the network that an option names.
+Importing a model imports PyTorch, which takes seconds. If a constructor passes `**options` on, the
+signature includes the parameters of the callee: a base class, another class, or the network that an
+option names.
 """
 
 import ast

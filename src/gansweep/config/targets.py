@@ -1,9 +1,8 @@
 """Instantiate objects of a configuration, and decide what a `_target_` may name.
 
 A configuration is data. It may name gansweep's classes that are parts of a run, the functions
-listed here, the classes of torch.nn and torch.optim, the initialisers of torch.nn.init, and
-everything that a package defines that the user allows. Every target is imported and checked before
-any of them is called.
+listed here, the classes of torch.nn and torch.optim, and all that a package defines that the user
+allows. Every target is imported and checked before any of them is called.
 """
 
 import functools

@@ -1,8 +1,7 @@
 """The digest of a checkpoint: it shows whether the file is damaged.
 
-torch.save writes a ZIP archive, and torch.load does not check the archive's checksums. So the
-SHA-256 of the file as torch.save wrote it is stored in the archive's comment. Other tools can still
-read the file.
+torch.load does not check the checksums of the ZIP archive that torch.save writes. So the SHA-256
+of the file is stored in the archive's comment, and other tools can still read the file.
 Source: PKWARE, APPNOTE.TXT 6.3.10, Section 4.3.16 (end of central directory record).
 """
 

@@ -20,8 +20,7 @@ def drafted(
 ) -> Iterator[Path]:
     """Yields a temporary path to write to; at the end it is renamed to `path`.
 
-    On an error the old file stays unchanged. The temporary name is random, so nobody can put a link
-    there first.
+    On an error the old file stays. The name is random, so that nobody can put a link there first.
     allowed: a context in which the file is renamed; if it raises, the old file stays.
     Raises: OSError, also if `path` is a device or a pipe, which must not be replaced.
     """

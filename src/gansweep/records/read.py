@@ -212,10 +212,9 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
 def _add_columns(runs: Sequence[Run]) -> None:
     """Add the scores of each run's evaluations to the columns of the run (`run.evaluated`).
 
-    A column has the name of its score. If a score of that name was measured on the same data with
-    several protocols or checkpoints, the name also contains the differing keys, as in
-    "fid_digitsnet_1k_train (checkpoint best.pt)". So two values share a column only if they were
-    measured in the same way. Of several equal evaluations of a run the newest is used.
+    A column has the name of its score. If that was measured on the same data with several
+    protocols or checkpoints, the name also has the differing keys, as in "fid_digitsnet_1k_train
+    (checkpoint best.pt)". Of several equal evaluations of a run the newest is used.
     """
     alike: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for run in runs:

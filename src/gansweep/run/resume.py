@@ -20,8 +20,7 @@ def resumed(
     """The configuration of the run `cfg.resume`, with the changes of the command line.
 
     cfg: composed from the command line.   overrides: its words.   config_dir: its --config-dir.
-    Returns: the configuration, and the overrides and the config_dir that train the whole run from
-        the start.
+    Returns: also the overrides and the config_dir that train the whole run from the start.
     Raises: UserError if the directory has no run, if an override would change the networks, the
         data or the precision, or if a new budget is spent already.
     """
@@ -65,10 +64,9 @@ def resumed(
 def refuse_other_scores(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Refuse to continue a run with other images, or with another protocol under the same name.
+    """Raises: UserError for other training images, or another protocol under the same name.
 
     before, now: full name of a score -> its protocol.
-    Raises: UserError.
     """
     if _trained_on(before) and _trained_on(now) and not _trained_on(before) & _trained_on(now):
         raise UserError(

@@ -33,8 +33,7 @@ def build_panel(cfg: DictConfig, data: DataSource, conditional: bool) -> Panel |
 def score_names(cfg: DictConfig) -> tuple[dict[str, dict[str, Any]], str | None]:
     """The scores that a run of `cfg` will have (full name -> protocol), and its objective.
 
-    It prepares what every run of `cfg` needs and caches it: the data, the weights of the scores,
-    the real side.
+    It caches what every run of `cfg` needs: the data, the weights of the scores, the real side.
     Raises: UserError for metrics=none, or if data or weights are not available.
     """
     data = build_data(cfg)
