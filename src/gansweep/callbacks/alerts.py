@@ -10,6 +10,7 @@ from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.rules import diagnose
 from gansweep.errors import tell
+from gansweep.metrics.protocol import scores_called
 from gansweep.models.adversarial import Adversarial
 
 FORGOTTEN_AFTER = 2  # evaluations without a finding; then it is reported again
@@ -65,12 +66,8 @@ class Alerts(GameCallback):
             assert journal.record is not None
             self._config = yaml.safe_load(journal.record.config_path.read_text(encoding="utf-8"))
         status, reason = journal.verdict or (status, "")
-        counts = [
-            (entry["kimg"], entry["value"])
-            for name, entry in journal.last.items()
-            if isinstance(entry["value"], list)
-            and journal.protocols[name].get("score") == "mode_counts"
-        ]
+        counted = [journal.last[name] for name in scores_called(journal.protocols, "mode_counts")]
+        counts = [(one["kimg"], one["value"]) for one in counted if isinstance(one["value"], list)]
         return Evidence(
             curves=journal.curves,
             protocols=journal.protocols,

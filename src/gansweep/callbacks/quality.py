@@ -73,23 +73,12 @@ def measure_all(
     Returns: name -> score.
     Raises: ValueError for samples or answers that are not finite.
     """
-    scores = panel.score(
-        lambda n, rng: labelled_samples(module, conditions, n, rng, panel.balanced), progress
-    )
+
+    def samples(n: int, rng: torch.Generator) -> Batch:
+        """n samples of the averaged generator, with labels if it follows them.   rng: on the CPU"""
+        wanted = conditions.draw(n, rng, panel.balanced).to(module.device)
+        return Batch(module.fakes(wanted, rng), wanted.labels if module.conditional else None)
+
+    scores = panel.score(samples, progress)
     held_out = HeldOut(data, panel.held_out, panel.n_held_out)
     return scores | held_out.score(module.answers, module.device, panel.backbone)
-
-
-def labelled_samples(
-    module: Adversarial,
-    conditions: Conditions,
-    n: int,
-    rng: torch.Generator,
-    balanced: bool = False,
-) -> Batch:
-    """n samples of the averaged generator, with the requested labels if it follows labels.
-
-    rng: a CPU generator.   balanced: every class is requested equally often.
-    """
-    wanted = conditions.draw(n, rng, balanced).to(module.device)
-    return Batch(module.fakes(wanted, rng), wanted.labels if module.conditional else None)

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gansweep.cli.candidates import Directories
+from gansweep.config import permissions
 from gansweep.errors import UserError, nearest
+
+# options of the verbs that use a trained run, and their choices
+USE: dict[str, tuple[str, ...]] = {
+    "checkpoint": ("best", "last"),
+    "accelerator": ("auto", "cpu", "cuda"),
+    permissions.OPTION: (),
+}
 
 
 class Parser(argparse.ArgumentParser):

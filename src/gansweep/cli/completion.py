@@ -30,8 +30,7 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    made = parser()
-    options, more = made.read(words)
+    options, more = parser().read(words)
     if more:
         raise UserError(
             f"'gansweep completion' takes one shell, not also '{' '.join(more)}'. Give one, as in "

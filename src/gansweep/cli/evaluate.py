@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gansweep.cli.arguments import Parser, paths_and_options, paths_of
+from gansweep.cli.arguments import USE, Parser, paths_and_options, paths_of
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
@@ -32,13 +32,11 @@ report' shows them in columns of their own.
   accelerator=auto       auto, cpu or cuda
   extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
-CHOICES = {"checkpoint": ("best", "last"), "accelerator": ("auto", "cpu", "cuda")}
-KNOWN = {**CHOICES, permissions.OPTION: ()}
 
 
 def parser() -> Parser:
     made = Parser("evaluate", HELP)
-    made.add_words(Options(KNOWN, groups={"metrics": "full"}, paths=Directories()))
+    made.add_words(Options(USE, groups={"metrics": "full"}, paths=Directories()))
     return made
 
 
@@ -48,14 +46,14 @@ def main(words: list[str]) -> int:
     paths, given = paths_and_options(
         "evaluate",
         words,
-        {**KNOWN, "metrics": (), "metrics.": ()},
+        {**USE, "metrics": (), "metrics.": ()},
         ", which keeps a run's model and data",
     )
     paths = paths_of("evaluate", paths)
     from gansweep.records.record import find_records
 
     records = find_records(paths)
-    options = {key: value for key, value in given if key in CHOICES}
+    options = {key: value for key, value in given if key in ("checkpoint", "accelerator")}
     chosen = [f"{key}={value}" for key, value in given if key.lstrip("+~").startswith("metrics")]
     metrics = _metrics(chosen)
     for key, value in given:

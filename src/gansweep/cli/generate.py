@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gansweep.cli.arguments import Parser, paths_and_options
+from gansweep.cli.arguments import USE, Parser, paths_and_options
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
@@ -31,12 +31,7 @@ column for each class, or what it makes of given images.
   accelerator=auto       auto, cpu or cuda
   extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
-KNOWN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("label", "code", "n", "seed"), ()),
-    "checkpoint": ("best", "last"),
-    "accelerator": ("auto", "cpu", "cuda"),
-    permissions.OPTION: (),
-}
+KNOWN: dict[str, tuple[str, ...]] = {**dict.fromkeys(("label", "code", "n", "seed"), ()), **USE}
 MOST = 4096  # images that one picture holds
 
 

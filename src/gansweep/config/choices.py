@@ -101,9 +101,8 @@ def _merge(tree: dict[str, Any], content: Mapping[Any, Any]) -> dict[str, Any]:
             continue
         if isinstance(value, dict):
             below = tree.get(key)
-            tree[str(key)] = _merge(below if isinstance(below, dict) else {}, value)
-        else:
-            tree[str(key)] = value
+            value = _merge(below if isinstance(below, dict) else {}, value)
+        tree[str(key)] = value
     return tree
 
 

@@ -154,11 +154,8 @@ def _missing_choice(error: MissingConfigException) -> str:
 def _unknown_key(
     error: ConfigCompositionException, overrides: Sequence[str], config_name: str
 ) -> str:
-    found = re.search(
-        r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", str(error)
-    )
-    several = re.search(r"Ambiguous value for argument '(.+?)=(.*?)'", str(error))
-    if several:
+    found = re.search(r"Could not (?:override|append to|delete from)[^']*'([^']*)'", str(error))
+    if several := re.search(r"Ambiguous value for argument '(.+?)=(.*?)'", str(error)):
         key, values = several.groups()
         return (
             f"{key}={values} names several values. For all of them together write "
@@ -176,9 +173,7 @@ def _unknown_key(
     if key in known:
         given = next(word for word in overrides if word.lstrip("+~").startswith(key))
         return f"'{given}' is no choice: {key}= takes the name of a file in conf/{key}/."
-    hint = nearest(key, known)
-    if f"sweep.{key}" in known:
-        hint = f" Did you mean 'sweep.{key}'?"
+    hint = f" Did you mean 'sweep.{key}'?" if f"sweep.{key}" in known else nearest(key, known)
     return (
         f"There is no option '{key}'.{hint} "
         f"'gansweep {config_name} --cfg job' prints every option. To add a new option, write a "

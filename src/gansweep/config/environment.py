@@ -82,12 +82,9 @@ def check_foreign(content: Any, place: str) -> None:
     if isinstance(content, list):
         for value in content:
             check_foreign(value, place)
-    elif isinstance(content, str) and "${" in content:
-        _check_text(content, place)
-
-
-def _check_text(text: str, place: str) -> None:
-    rest, before = text, ""
+    if not isinstance(content, str):
+        return
+    rest, before = content, ""
     while rest != before:  # a default may hold another interpolation
         before = rest
         for name in _variable.findall(rest):
@@ -96,7 +93,7 @@ def _check_text(text: str, place: str) -> None:
         rest = _other_key.sub(" ", _variable.sub(" ", rest))
     if "${" in rest:
         raise UserError(
-            f"{place} contains the interpolation {text!r}. A directory of a run or a sweep is "
+            f"{place} contains the interpolation {content!r}. A directory of a run or a sweep is "
             "data: it may only refer to other keys, as in ${seed}. Write the value itself."
         )
 

@@ -206,7 +206,12 @@ class Either(Kind):
         return f"{', '.join(most)} or {last}"
 
     def instead(self, value: Any) -> Any:
-        found = [kind.instead(value) for kind in self._likely(value)]
+        # numbers first if `value` is a number, else last; none instead of a list or a mapping
+        kinds: Sequence[Kind] = [kind for kind in self.kinds if not isinstance(kind, Number)]
+        if value is not None and not isinstance(value, (list, tuple, Mapping)):
+            is_number = _number(value) is not None
+            kinds = sorted(self.kinds, key=lambda kind: isinstance(kind, Number) != is_number)
+        found = [kind.instead(value) for kind in kinds]
         return next((one for one in found if one is not None), None)
 
     def hint(self, value: Any) -> str:
@@ -214,13 +219,6 @@ class Either(Kind):
 
     def words(self) -> list[str]:
         return [word for kind in self.kinds for word in kind.words()]
-
-    def _likely(self, value: Any) -> Sequence[Kind]:
-        """The kinds, most likely first: numbers first if `value` is a number, else last."""
-        if value is None or isinstance(value, (list, tuple, Mapping)):
-            return [kind for kind in self.kinds if not isinstance(kind, Number)]
-        is_number = _number(value) is not None
-        return sorted(self.kinds, key=lambda kind: isinstance(kind, Number) != is_number)
 
 
 def either(kinds: Iterable[Kind]) -> Kind:

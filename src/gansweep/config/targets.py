@@ -27,10 +27,7 @@ TORCH = ("torch.nn", "torch.optim")
 FUNCTIONS = {
     "gansweep.terms.schedules": ("cosine", "geometric", "halving", "linear_decay"),
     "gansweep.callbacks.tracking": (
-        "csv_logger",
-        "mlflow_logger",
-        "tensorboard_logger",
-        "wandb_logger",
+        *("csv_logger", "mlflow_logger", "tensorboard_logger", "wandb_logger"),
     ),
     "torch.nn.init": (
         *("constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_"),
@@ -80,11 +77,9 @@ def resolved(target: str, extra_packages: Sequence[str] = ()) -> Factory:
             raise _unknown(target, error) from error
         if parts[-1] in FUNCTIONS.get(module_name, ()) or _is_part(found):
             return found
-    fix = (
-        "Name one of these."
-        if parts[0] in ("gansweep", "torch")
-        else f"If you trust it, allow it with 'extra_packages=[{parts[0]}]' on the command line."
-    )
+    fix = f"If you trust it, allow it with 'extra_packages=[{parts[0]}]' on the command line."
+    if parts[0] in ("gansweep", "torch"):
+        fix = "Name one of these."
     raise UserError(
         f"A configuration may not call the _target_ '{target}'. It may call gansweep's own parts "
         "of a run, the classes of torch.nn and torch.optim, the initialisers of torch.nn.init, "

@@ -28,10 +28,8 @@ def yaml_text(path: Path) -> str:
         for event in yaml.parse(text, Loader=Loader):
             if isinstance(event, yaml.AliasEvent):
                 raise DamagedError(f"it contains the alias *{event.anchor}")
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise DamagedError(f"it is nested deeper than {DEEPEST} levels")
     except UnicodeDecodeError as error:
@@ -46,10 +44,9 @@ def yaml_mapping(path: Path) -> dict[str, Any]:
 
     Raises: OSError; DamagedError with the reason.
     """
+    text = yaml_text(path)
     try:
-        content = yaml.load(yaml_text(path), Loader=Loader)
-    except DamagedError:
-        raise
+        content = yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError) as error:  # an impossible date, an unhashable key
         raise DamagedError(" ".join(str(error).split())) from error
     if not isinstance(content, dict):

@@ -57,8 +57,7 @@ class Holder:
         try:
             found = json.loads(content)
             number, started = int(found["number"]), float(found["started"])
-            host = "".join(filter(str.isprintable, str(found["host"])))
-            pid = int(found["pid"])
+            host, pid = "".join(filter(str.isprintable, str(found["host"]))), int(found["pid"])
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
         if not 0 < number < MOST or not 0 <= started < MOST_SECONDS:

@@ -41,9 +41,7 @@ def load_checkpoint(
     which: "best" or "last". Without a best checkpoint (no scores), "best" is the last one.
     Raises: UserError if the checkpoint is missing or damaged.
     """
-    path = record.checkpoints / f"{which}.pt"
-    if which == "best" and not path.exists():
-        path = record.checkpoints / "last.pt"
+    path = record.best if which == "best" and record.best.exists() else record.last
     checkpoint = read_checkpoint(path)
     module = build_model(cfg, data)
     module.load_networks(checkpoint["game"])

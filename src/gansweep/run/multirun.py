@@ -140,13 +140,10 @@ def outcome_of(result: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 def failure(error: Exception) -> dict[str, Any]:
     """The outcome of a run that could not be trained."""
-    known = isinstance(error, UserError)
-    return {
-        "status": FAILED,
-        "reason": str(error) if known else f"{type(error).__name__}: {error}",
-        "directory": "-",
-        "exit_code": EXIT_USER_ERROR if known else EXIT_FAILED,
-    }
+    reason, code = f"{type(error).__name__}: {error}", EXIT_FAILED
+    if isinstance(error, UserError):
+        reason, code = str(error), EXIT_USER_ERROR
+    return {"status": FAILED, "reason": reason, "directory": "-", "exit_code": code}
 
 
 class SubmititJob:

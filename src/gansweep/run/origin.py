@@ -29,17 +29,13 @@ def _git_commit() -> str | None:
     top = Path(__file__).parents[3]
     if not (top / ".git").exists():
         return None
+    words = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        )
+        return subprocess.check_output(
+            words, stderr=subprocess.DEVNULL, text=True, timeout=5
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
 
 
 def hardware(accelerator: str, devices: int) -> dict[str, Any]:

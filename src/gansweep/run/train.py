@@ -117,9 +117,8 @@ class _Run:
         self.model.until_kimg = math.inf if self.until_kimg is None else self.until_kimg
         if cfg.trainer.precision == "64-true":
             self.model.double()  # before a checkpoint with doubles is loaded
-        machine = self.accelerator, self.world
-        made_from = self.overrides, self.config_dir
-        self.account = Account(cfg, self.model, *machine, started, self.sweep, *made_from)
+        where, made_from = (self.accelerator, self.world), (self.overrides, self.config_dir)
+        self.account = Account(cfg, self.model, *where, started, self.sweep, *made_from)
         self.feed = Feed(self.data, self.model, cfg)
         self.data.check_sizes(cfg.batch_size, self.world)
 
@@ -197,10 +196,9 @@ class _Run:
     def follow(self, run_dir: Path) -> None:
         """Train and score together with the main process, without writing anything."""
         checkpoint = self._checkpoint(RunRecord(run_dir))
-        journal = Journal(None, None)
-        watchers = self._callbacks(journal, self._panel())
-        shared = [c for c in watchers if getattr(c, "on_every_process", False)]
-        self._fit([*shared, EndOfRun()], journal, checkpoint)
+        watchers = self._callbacks(Journal(None, None), self._panel())
+        shared = [c for c in watchers if getattr(c, "on_every_process", isinstance(c, EndOfRun))]
+        self._fit(shared, checkpoint)
 
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
@@ -213,13 +211,13 @@ class _Run:
         record.write_result(self.account.result(record.directory, journal, "running", ""))
         status, reason = "finished", "the budget was spent"
         try:
-            words = (str(record.directory), str(self.model.until_kimg))
             if self.world > 1:  # the other processes read the configuration from the record
                 allow_packages(self.cfg.extra_packages)
                 allow_variables(variables_of(without_secrets(self.cfg)))
             if len(self.feed):
+                words = (str(record.directory), str(self.model.until_kimg))
                 with Ranks(self.world, "gansweep.run.train:join_ranks", *words):
-                    self._fit(self._callbacks(journal, panel), journal, checkpoint)
+                    self._fit(self._callbacks(journal, panel), checkpoint)
             if self.model.paused:
                 status, reason = "paused", f"continues from {self.model.until_kimg:g} kimg"
             elif self.model.images_seen < self.feed.budget_images:
@@ -294,12 +292,7 @@ class _Run:
                 setattr(callback, name, tools[name])
         return watchers
 
-    def _fit(
-        self, callbacks: list[pl.Callback], journal: Journal, checkpoint: dict[str, Any] | None
-    ) -> None:
-        for callback in callbacks:
-            if isinstance(callback, EndOfRun):
-                callback.journal = journal
+    def _fit(self, callbacks: list[pl.Callback], checkpoint: dict[str, Any] | None) -> None:
         # its notes repeat what our own lines say
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         trainer = pl.Trainer(
