@@ -1,7 +1,5 @@
 """Continue a run from another run's checkpoint, and keep its own record."""
 
-from typing import Any
-
 from gansweep.callbacks.checkpoint import as_bytes, last_intact, read_checkpoint
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord, Source
 
@@ -18,19 +16,14 @@ def take_over(record: RunRecord, source: Source) -> None:
     record.checkpoints.mkdir(parents=True, exist_ok=True)
     record.truncate_history(kimg)
     history = record.history()
-    row = {"kimg": kimg, "seconds": _seconds(history), ROW_OF_SOURCE: source.run}
+    seconds = float(history[-1].get("seconds", 0.0)) if history else 0.0
+    row = {"kimg": kimg, "seconds": seconds, ROW_OF_SOURCE: source.run}
     if row not in history:
         record.append(row)
-    taken["journal"] = mine["journal"] if mine else _fresh_journal(taken["journal"], history)
+    if mine:
+        taken["journal"] = mine["journal"]
+    else:  # the run has no checkpoint of its own yet
+        announced = sorted({name for row in history for name in row.get("protocol") or {}})
+        own = {"announced": announced, "seconds": seconds}
+        taken["journal"] |= {"best": {}, "last": {}, "latest": {}, **own}
     record.write(record.last, as_bytes(taken))
-
-
-def _fresh_journal(theirs: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
-    """The journal of a run that has no checkpoint of its own yet."""
-    announced = {name for row in history for name in row.get("protocol") or {}}
-    own = {"announced": sorted(announced), "seconds": _seconds(history)}
-    return theirs | {"best": {}, "last": {}, "latest": {}} | own
-
-
-def _seconds(history: list[dict[str, Any]]) -> float:
-    return float(history[-1].get("seconds", 0.0)) if history else 0.0

@@ -1,19 +1,13 @@
 """`gansweep report`: compare runs on one page or in a table."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
 from gansweep.errors import UserError, folded, tell
 from gansweep.records.notation import plural
-
-if TYPE_CHECKING:
-    from gansweep.judging.leaderboard import Row
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -106,15 +100,11 @@ def conclude(sweep: Path) -> None:
         print(folded(note, width))
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
-    if board.ranked and (again := _command_of(board.ranked[0])):
-        print(f"\ntrain {board.ranked[0].name} again:\n{in_lines(again, width)}")
-
-
-def _command_of(row: Row) -> str:
-    """The command of a configuration; "" for a population, whose settings changed in training."""
-    run = row.shown[0]
-    scheduled = any(one.sweep and one.sweep.schedule for one in row.runs)
-    return "" if scheduled else str(run.result.get("command") or "").strip()
+    for row in board.ranked[:1]:
+        command = str(row.shown[0].result.get("command") or "").strip()
+        # settings of a population change in training
+        if command and not any(one.sweep and one.sweep.schedule for one in row.runs):
+            print(f"\ntrain {row.name} again:\n{in_lines(command, width)}")
 
 
 def _left_out(sweep: Path, table: str) -> list[str]:

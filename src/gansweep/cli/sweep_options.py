@@ -1,6 +1,6 @@
 """The words of `gansweep sweep`, and the settings that they lead to, all checked."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -154,23 +154,20 @@ def _check_options(cfg: DictConfig) -> None:
 def _sweep_node(cfg: DictConfig) -> dict[str, Any]:
     """The node `sweep` without `n_trials`, which the root takes.
 
-    Raises: UserError for a key that the command line has removed.
+    Raises: UserError for a key that the command line has removed, a space or a score that is none.
     """
     content = OmegaConf.to_container(cfg.sweep, resolve=False)
     assert isinstance(content, dict)
     node: dict[str, Any] = {str(key): value for key, value in content.items()}
-    known = fields(SWEEP)
-    _refuse_missing("sweep.", known, node)
-    for key, kind in known.items():
-        if isinstance(kind, Record):
-            _refuse_missing(f"sweep.{key}.", kind.keys, node[key])
+    for key, kind in fields(SWEEP).items():
+        inner = kind.keys if key in node and isinstance(kind, Record) else ()
+        missing = [f"{key}.{name}" for name in inner if name not in node[key]]
+        for name in missing if key in node else [key]:
+            raise UserError(
+                f"The sweep needs sweep.{name}, which was removed. Leave ~sweep.{name} out."
+            )
     del node["n_trials"]
     node["overrides"] = [str(word) for word in as_list(node["overrides"] or [])]
-    _check_values(node)
-    return node
-
-
-def _check_values(node: Mapping[str, Any]) -> None:
     space = node["space"]
     if space and space != OWN and not isinstance(space, Mapping):
         raise UserError(
@@ -183,14 +180,7 @@ def _check_values(node: Mapping[str, Any]) -> None:
             f"sweep.objective.metric={override_text(node['objective']['metric'])} names no score. "
             "Use auto, fid, or a list of several scores."
         )
-
-
-def _refuse_missing(group: str, known: Iterable[str], given: Container[str]) -> None:
-    for key in known:
-        if key not in given:
-            raise UserError(
-                f"The sweep needs {group}{key}, which was removed. Leave ~{group}{key} out."
-            )
+    return node
 
 
 def _by_kind(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -207,7 +207,11 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
         return
     takes = signature(str(target), node)
     if takes is None and str(target).startswith("gansweep."):
-        yield Option(f"{name}._target_", target, None, _no_such_class(name, str(target)))
+        home, _, wanted = str(target).rpartition(".")
+        known = names_in(home)
+        where = f"{home} has no {wanted}" if known else f"there is no module {home}"
+        mistake = f"{name}._target_={target} does not exist: {where}.{nearest(wanted, known)}"
+        yield Option(f"{name}._target_", target, None, mistake)
         return
     for key, value in node.items():
         inner = f"{name}.{key}"
@@ -216,33 +220,23 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
         elif key in HYDRAS:
             continue
         elif takes is None:
-            home = PYTORCH.get(str(target).rpartition(".")[0])
-            yield from _values(inner, value, fields(home).get(key) if home else None)
+            declared = PYTORCH.get(str(target).rpartition(".")[0])
+            yield from _values(inner, value, fields(declared).get(key) if declared else None)
         elif key in takes.parameters and _settable(takes.parameters[key], node, given):
             yield from _values(inner, value, takes.parameters[key].kind)
         elif takes.is_open:
             yield from _values(inner, value, None)
         else:
             known = [k for k, p in takes.parameters.items() if _settable(p, node, given)]
-            yield Option(inner, value, None, _unknown(takes.name, inner, key, known))
+            has = f"It has: {', '.join(known)}." if known else "It has none."
+            mistake = f"{takes.name} has no option '{key}', but {inner} sets it."
+            yield Option(inner, value, None, f"{mistake}{nearest(key, known)} {has}")
 
 
 def _settable(parameter: Parameter, node: Mapping[str, Any], given: Collection[str]) -> bool:
     """Whether a configuration may set the parameter. Code that calls a partial sets the others."""
     called_later = parameter.by_position or parameter.name == "n_classes"
     return parameter.name not in given and not (node.get("_partial_") and called_later)
-
-
-def _unknown(owner: str, name: str, key: str, known: Collection[str]) -> str:
-    has = f"It has: {', '.join(known)}." if known else "It has none."
-    return f"{owner} has no option '{key}', but {name} sets it.{nearest(key, known)} {has}"
-
-
-def _no_such_class(name: str, target: str) -> str:
-    home, _, wanted = target.rpartition(".")
-    known = names_in(home)
-    where = f"{home} has no {wanted}" if known else f"there is no module {home}"
-    return f"{name}._target_={target} does not exist: {where}.{nearest(wanted, known)}"
 
 
 def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:

@@ -301,26 +301,17 @@ def _key(directory: Path) -> tuple[int, int]:
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """In this context nobody else takes a number of the run or writes to it."""
-    descriptor = _opened_and_locked(directory / LOCK)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _opened_and_locked(path: Path) -> int:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
-        descriptor = _opened(path)
+        descriptor = _opened(directory / LOCK)
         try:
             while not _lock_at_once(descriptor) and time.monotonic() < deadline:
                 time.sleep(LOOK_SECONDS)
-            if os.fstat(descriptor).st_nlink > 0:
-                return descriptor
-        except BaseException:
+            if os.fstat(descriptor).st_nlink > 0:  # else another process has removed the file
+                yield
+                return
+        finally:
             os.close(descriptor)
-            raise
-        os.close(descriptor)  # another process has removed the file: lock the new one
 
 
 def _lock_at_once(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
