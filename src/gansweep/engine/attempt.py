@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from gansweep.engine.confirm import confirmation
 from gansweep.engine.finish_attempt import pin_recorded
 from gansweep.engine.lease.locks import Lease
-from gansweep.records.record import RunRecord
 from gansweep.search.population import PlannedRun, open_record
 from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings
@@ -29,23 +28,27 @@ class Attempt:
     role: str  # trial | confirm
     key: str  # t0007, or c-t0007-s101
     number: int  # 1 for the first attempt at this key
-    params: dict[str, Any]
-    runs: list[PlannedRun]  # one after the other; empty until the parameters are known
     trial: Trial
     study: Study
     lease: Lease
-    worker: str = ""  # the name of the worker that runs it
-    taken_from: str | None = None  # the source of enqueued parameters; None: the sampler
+    worker: str  # the name of the worker that runs it
+    taken_from: str | None  # the source of enqueued parameters; None: the sampler
+    params: dict[str, Any] = field(default_factory=dict)
+    runs: list[PlannedRun] = field(default_factory=list)  # empty until the parameters are known
     reported: set[int] = field(default_factory=set)
     schedule: list[dict[str, Any]] | None = None  # which settings hold from which kimg on
     score: str | None = None  # the objective's full name, once the run has named it
 
     def sweep_entry(self, settings: Settings, run: PlannedRun, directory: Path) -> dict[str, Any]:
         """What the record of `run` keeps of the sweep in `directory`."""
-        objectives = [
-            {"metric": o.metric, "direction": o.direction, "at": o.at} for o in settings.objectives
-        ]
-        entry = {
+        objectives = [asdict(objective) for objective in settings.objectives]
+        optional = {
+            "objectives": objectives if len(objectives) > 1 else None,
+            "constraints": [asdict(limit) for limit in settings.limits] or None,
+            "schedule": self.schedule,
+            "source": self.taken_from,
+        }
+        return {
             "name": settings.name,
             "directory": str(directory.resolve()),
             "key": self.key,
@@ -55,13 +58,8 @@ class Attempt:
             "worker": self.worker,
             "seed": run.seed,
             "objective": objectives[0],
+            **{key: value for key, value in optional.items() if value is not None},
         }
-        several = {"objectives": objectives} if len(objectives) > 1 else {}
-        limits = [asdict(limit) for limit in settings.limits]
-        limited = {"constraints": limits} if limits else {}
-        scheduled = {} if self.schedule is None else {"schedule": self.schedule}
-        enqueued = {} if self.taken_from is None else {"source": self.taken_from}
-        return {**entry, **several, **limited, **scheduled, **enqueued}
 
 
 def run_names(key: str, seeds: int) -> list[str]:
@@ -76,31 +74,29 @@ def start(sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str) ->
     """
     lease = Lease(sweep.lease_path(study, waiting.number), worker)
     try:
-        if study is sweep.trials:
-            return _of_trial(sweep, waiting, worker, lease)
-        return _of_confirmation(sweep, waiting, worker, lease)
+        return _started(sweep, study, waiting, worker, lease)
     except BaseException:
         lease.release()
         raise
 
 
-def _of_trial(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
-    key = waiting.user_attrs["key"]
-    number = int(key.partition("-")[0][1:])
-    sweep.trials.sampler = make_sampler(sweep.settings, sweep.space, number)
-    if sweep.population is not None:
-        open_record(RunRecord(sweep.run_dir(sweep.population.member_of(key))), key)
-    pin_recorded(sweep, waiting)
-    trial = _asked(sweep.trials, waiting, worker)
-    return _attempt("trial", sweep.trials, waiting, trial, lease, worker)
-
-
-def _of_confirmation(sweep: SweepStudy, waiting: FrozenTrial, worker: str, lease: Lease) -> Attempt:
-    trial, attrs = _asked(sweep.confirms, waiting, worker), waiting.user_attrs
-    attempt = _attempt("confirm", sweep.confirms, waiting, trial, lease, worker)
-    trials = trials_of(sweep.trials)
-    c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
-    attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
+def _started(
+    sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str, lease: Lease
+) -> Attempt:
+    attrs, role = waiting.user_attrs, "trial" if study is sweep.trials else "confirm"
+    if role == "trial":
+        key = attrs["key"]
+        number = int(key.partition("-")[0][1:])
+        study.sampler = make_sampler(sweep.settings, sweep.space, number)
+        if sweep.population is not None:
+            open_record(sweep.records(key)[0], key)
+        pin_recorded(sweep, waiting)
+    trial, source = _asked(study, waiting, worker), attrs.get("source")
+    attempt = Attempt(role, attrs["key"], attrs["attempt"], trial, study, lease, worker, source)
+    if role == "confirm":
+        trials = trials_of(sweep.trials)
+        c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
+        attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
     return attempt
 
 
@@ -113,21 +109,3 @@ def _asked(study: Study, waiting: FrozenTrial, worker: str) -> Trial:
     if waiting.user_attrs.get("worker") != worker:
         trial.set_user_attr("worker", worker)
     return trial
-
-
-def _attempt(
-    role: str, study: Study, waiting: FrozenTrial, trial: Trial, lease: Lease, worker: str
-) -> Attempt:
-    attrs = waiting.user_attrs
-    return Attempt(
-        role=role,
-        key=attrs["key"],
-        number=attrs["attempt"],
-        params={},
-        runs=[],
-        trial=trial,
-        study=study,
-        lease=lease,
-        worker=worker,
-        taken_from=attrs.get("source"),
-    )

@@ -77,12 +77,12 @@ def die_with_parent(number: int) -> None:
 
 
 def run_order(order: Order, connection: Connection) -> None:
-    """Train one trial; exits with 0 where its record says how it ended, else with 1."""
+    """Train one trial; exits with 0 if its record says how it ended, else with 1."""
     die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training a kill, and no bug
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training a kill, not a bug
     _let_server_end_with_worker()
-    os.setsid()  # a Ctrl-C at the terminal is the worker's to pass on
+    os.setsid()  # the worker passes a Ctrl-C at the terminal on
     _write_output_to(Path(order.run_dir) / "log.txt")
     with contextlib.suppress(OSError):  # the worker may be gone
         connection.send(BEGUN)
@@ -98,10 +98,10 @@ def run_order(order: Order, connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _claimed(order: Order) -> Iterator[RunRecord]:
-    """The record of the run, which this process alone may write.
+    """The record of the run, which only this process may write.
 
     A worker that finishes a dead attempt first removes its lease, then takes a new number of the
-    record. So if the number read before we found the lease has changed, the attempt is not ours.
+    record. So if the number has changed since before we found the lease, the attempt is not ours.
     """
     record = RunRecord(order.run_dir)
     number = newest(record.directory)
@@ -112,6 +112,7 @@ def _claimed(order: Order) -> Iterator[RunRecord]:
 
 
 def _train(order: Order, record: RunRecord, connection: Connection) -> None:
+    part = {"until_kimg": order.until_kimg, "source": order.source}
     try:
         _load(order.target)(
             order.overrides,
@@ -119,7 +120,8 @@ def _train(order: Order, record: RunRecord, connection: Connection) -> None:
             run_dir=record.directory,
             on_score=_asking(connection),
             sweep=order.sweep,
-            **_part_of_a_run(order),
+            # only for targets of runs that pause
+            **{key: value for key, value in part.items() if value is not None},
         )
     except SupersededError:
         raise
@@ -133,38 +135,20 @@ def _train(order: Order, record: RunRecord, connection: Connection) -> None:
         sys.exit(1)
 
 
-def train_trial(
-    overrides: list[str],
-    *,
-    config_dir: str | None,
-    run_dir: Path,
-    on_score: OnScore,
-    sweep: dict[str, Any],
-    until_kimg: float | None = None,
-    source: Source | None = None,
-) -> None:
-    """Compose the trial's configuration and train it, or a part of it: see run.train."""
+def train_trial(overrides: list[str], *, config_dir: str | None, **options: Any) -> None:
+    """Compose the trial's configuration and train it, or a part of it.   options: of run.train."""
     from gansweep.run.train import train
 
-    with as_foreign():  # also while it trains: `config_dir` is named by the sweep's directory
-        train(
-            trial_config(overrides, config_dir),
-            run_dir=run_dir,
-            on_score=on_score,
-            sweep=sweep,
-            progress=False,
-            overrides=overrides,
-            config_dir=config_dir,
-            until_kimg=until_kimg,
-            source=source,
-        )
+    options |= {"overrides": overrides, "config_dir": config_dir, "progress": False}
+    with as_foreign():  # also while it trains: the sweep's directory names `config_dir`
+        train(trial_config(overrides, config_dir), **options)
 
 
 def trial_config(overrides: list[str], config_dir: str | None) -> DictConfig:
-    """The configuration of a trial, whose words and folder stand in the sweep's directory.
+    """The configuration of a trial, whose words and folder the sweep's directory names.
 
-    Its word on extra_packages= counts for nothing: see permissions.py.
-    Raises: UserError where a word reads or sets what it may not.
+    Its extra_packages= is ignored: see permissions.py.
+    Raises: UserError if a word reads or sets what it may not.
     """
     from gansweep.config.compose import compose
 
@@ -182,18 +166,12 @@ def trial_config(overrides: list[str], config_dir: str | None) -> DictConfig:
     return cfg
 
 
-def _part_of_a_run(order: Order) -> dict[str, Any]:
-    """What is said to a target of runs that pause, and only to these."""
-    given = {"until_kimg": order.until_kimg, "source": order.source}
-    return {key: value for key, value in given.items() if value is not None}
-
-
 def _let_server_end_with_worker() -> None:
     """Close our copy of the pipe by which the server sees that it is still needed.
 
-    Our parent is the server, and it ends with the last holder of that pipe: without this copy, with
-    the worker. A worker killed by SIGKILL thus ends the server, and the kernel ends us, even in the
-    middle of a computation. It comes after `die_with_parent`, so that no moment is left between.
+    The server, our parent, ends with the last holder of that pipe: then with the worker. So a
+    worker killed by SIGKILL ends the server, and the kernel ends us, even in the middle of a
+    computation. It comes after `die_with_parent`, so that no moment is left between.
     """
     server: Any = forkserver._forkserver
     os.close(server._forkserver_alive_fd)
@@ -206,7 +184,7 @@ def _asking(connection: Connection) -> OnScore:
             connection.send((kimg, scores))
             return bool(connection.recv())
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            os._exit(1)  # no worker, no trial: the checkpoint stays for whoever takes it up
+            os._exit(1)  # the worker is gone: another one continues from the checkpoint
 
     return on_score
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
@@ -24,7 +24,7 @@ from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 
 FIRST_SEED = 101
-# what a confirmation changes: the seed of the training, and that of the noise it is scored with
+# what a confirmation changes: the seed of the training, and of the noise that scores use
 FRESH = ("seed", "metrics.noise_seed")
 
 
@@ -42,32 +42,6 @@ class Confirmation:
     @property
     def name(self) -> str:
         return _name(self.key, self.seed)
-
-    @classmethod
-    def of(
-        cls,
-        trial: FrozenTrial,
-        segments: Sequence[Segment],
-        space: Space,
-        seed: int,
-        settings: Settings,
-    ) -> Confirmation:
-        """segments: the settings of the winner over its budget; one for a plain trial."""
-        key = key_of(trial)
-        ends = [*(segment.kimg for segment in segments[1:]), None]
-        runs = [
-            PlannedRun(_name(key, seed), _overrides(s.params, space, seed, settings), seed, end)
-            for s, end in zip(segments, ends, strict=True)
-        ]
-        scheduled = "member" in trial.user_attrs
-        return cls(
-            key=key,
-            seed=seed,
-            params=segments[-1].params,
-            runs=runs,
-            selection_value=float(trial.values[0]),
-            schedule=[s.entry() for s in segments] if scheduled else None,
-        )
 
 
 def key_of(trial: FrozenTrial) -> str:
@@ -91,7 +65,7 @@ def _segments(
 ) -> list[Segment]:
     if "member" in winner.user_attrs:
         return Population(settings, space).lineage(trials, winner.user_attrs["member"])
-    params = params_of(winner, space)
+    params = space.values_at(winner.params)
     if params is None:
         directory = shlex.quote(f"{settings.runs_dir}/{settings.name}")
         raise UserError(
@@ -102,20 +76,12 @@ def _segments(
     return [Segment(0.0, params, None)]
 
 
-def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any] | None:
-    """key -> value of a trial; None where not all of its parameters were suggested."""
-    try:
-        return space.suggest(FixedTrial(trial.params))
-    except ValueError:
-        return None
-
-
 def group_of(trial: FrozenTrial, space: Space, per: str) -> Any:
-    """What a trial has in common with those that it competes with for one place among the winners.
+    """What a trial shares with those that it competes with for one place among the winners.
 
-    per: "config", or the key whose value it is; None where the trial has no such key.
+    per: "config" for all of its parameters, or a key, for its value (None if the trial lacks it).
     """
-    params = params_of(trial, space) or {}
+    params = space.values_at(trial.params) or {}
     return params if per == "config" else params.get(per)
 
 
@@ -123,24 +89,22 @@ def confirmations(
     trials: Sequence[FrozenTrial], space: Space, settings: Settings
 ) -> list[Confirmation]:
     """Every run that confirms the winners of these trials."""
-    found, used = [], searched_seeds(trials, space, settings)
-    for trial in winners(trials, space, settings):
-        fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
-        segments = _segments(trials, trial, space, settings)
-        for seed in itertools.islice(fresh, int(settings.confirm["seeds"])):
-            found.append(Confirmation.of(trial, segments, space, seed, settings))
-    return found
+    used = searched_seeds(trials, space, settings)
+    fresh = (seed for seed in itertools.count(FIRST_SEED) if seed not in used)
+    seeds = list(itertools.islice(fresh, int(settings.confirm["seeds"])))
+    best = winners(trials, space, settings)
+    return [_planned(winner, seed, trials, space, settings) for winner in best for seed in seeds]
 
 
 def searched_seeds(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> set[int]:
-    """The seeds that any of these trials was trained or scored with, as far as the sweep chose
-    them: their luck is what the winner may owe its place to."""
+    """The seeds that the sweep chose for training or scoring any of these trials: the winner may
+    owe its place to their luck."""
     used = {settings.base_seed + i for i in range(settings.seeds)}
     given = (word.lstrip("+").partition("=") for word in settings.overrides)
     used |= {int(value) for key, _, value in given if key in FRESH and value.isdecimal()}
     if set(FRESH).isdisjoint(space.keys()):
         return used
-    tried = [params_of(trial, space) or {} for trial in trials]
+    tried = [space.values_at(trial.params) or {} for trial in trials]
     return used | {params[key] for params in tried for key in FRESH if key in params}
 
 
@@ -148,16 +112,31 @@ def confirmation(
     trials: Sequence[FrozenTrial], key: str, seed: int, space: Space, settings: Settings
 ) -> Confirmation:
     """One run for trial or member `key`, which once was among the winners."""
-    trial = next(t for t in by_first_objective(trials, settings) if key_of(t) == key)
-    return Confirmation.of(trial, _segments(trials, trial, space, settings), space, seed, settings)
+    winner = next(t for t in by_first_objective(trials, settings) if key_of(t) == key)
+    return _planned(winner, seed, trials, space, settings)
+
+
+def _planned(
+    winner: FrozenTrial, seed: int, trials: Sequence[FrozenTrial], space: Space, settings: Settings
+) -> Confirmation:
+    segments = _segments(trials, winner, space, settings)
+    ends = [*(segment.kimg for segment in segments[1:]), None]
+    key = key_of(winner)
+    runs = [
+        PlannedRun(_name(key, seed), _overrides(part.params, space, seed, settings), seed, end)
+        for part, end in zip(segments, ends, strict=True)
+    ]
+    schedule = [part.entry() for part in segments] if "member" in winner.user_attrs else None
+    params, value = segments[-1].params, float(winner.values[0])
+    return Confirmation(key, seed, params, runs, value, schedule)
 
 
 def winners(trials: Sequence[FrozenTrial], space: Space, settings: Settings) -> list[FrozenTrial]:
     """The best `confirm.top` trials that ended well and meet every constraint, best first: one of
     each configuration, or of each value of the key that `confirm.per` names.
 
-    With several objectives they are the Pareto front, or the front of each value of the key: first
-    the best in the first objective of every front, then the second best. Of equal trials the
+    With several objectives they are the Pareto front, or the front of each value of the key: the
+    best of each front in the first objective, then the second best of each. Of equal trials the
     earlier one comes first.
     """
     per, top = str(settings.confirm["per"]), int(settings.confirm["top"])

@@ -1,5 +1,5 @@
-"""Whether a command continues the sweep that its directory holds, and what becomes of one that it
-does not: refused, or set aside where nothing of it finished."""
+"""Whether a command continues the sweep in its directory. If it does not, it is refused, or the old
+sweep is set aside if none of its trials finished."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -33,10 +32,9 @@ FINISHED = ("pruned", *FAILED_TRAINING)
 
 
 def refuse_another_storage(directory: Path, settings: Settings) -> None:
-    """Raises: UserError where the sweep was begun with another `storage=`."""
-    if not (directory / "sweep.yaml").exists():
-        return
-    kept = Settings.load(directory).storage
+    """Raises: UserError if the sweep was started with another `storage=`."""
+    exists = (directory / "sweep.yaml").exists()
+    kept = Settings.load(directory).storage if exists else settings.storage
     if kept != settings.storage:
         raise UserError(
             f"The sweep {directory} keeps its study in storage={kept}, not in {settings.storage}. "
@@ -47,11 +45,11 @@ def refuse_another_storage(directory: Path, settings: Settings) -> None:
 def make_room(
     storage: Storage, directory: Path, settings: Settings, identity: Mapping[str, Any]
 ) -> None:
-    """See to it that no study of another search is in the way; call it under the sweep's lock.
+    """Remove a study of another search from the way; call it under the sweep's lock.
 
-    One that never began is removed. One of the same search whose fixed overrides were mistaken is
-    set aside where none of its trials finished or could go on.
-    Raises: UserError where it must stay.
+    A study without trials is deleted. One that differs only in its fixed overrides is set aside if
+    none of its trials finished or could continue.
+    Raises: UserError if it must stay.
     """
     try:
         study = optuna.load_study(study_name=f"{storage.prefix}trials", storage=storage.optuna)
@@ -77,12 +75,12 @@ def make_room(
             sys.stdout,
         )
     for name in STUDIES:
-        with contextlib.suppress(KeyError):  # of who was killed here
+        with contextlib.suppress(KeyError):  # a process was killed here before
             optuna.delete_study(study_name=storage.prefix + name, storage=storage.optuna)
 
 
 def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Why a begun study of another search is not set aside; "" where it may be."""
+    """Why a begun study of another search is not set aside; "" if it may be."""
     trials = trials_of(study)
     ended = [t for t in trials if t.state.is_finished()]
     if any(t.state == TrialState.COMPLETE or t.user_attrs.get("status") in FINISHED for t in ended):
@@ -103,12 +101,11 @@ def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mappin
 
 
 def _set_aside(storage: Storage, directory: Path) -> Path:
-    """Move the runs of a sweep into a directory beside its own, with a copy of its study, where
+    """Move the runs of a sweep, with a copy of its study, into a directory beside its own, where
     `gansweep status` and `gansweep report` read it; that directory."""
-    shared = storage.is_shared  # then we hold its lock already
-    numbered = (f"{directory.resolve().name}-set-aside-{i}" for i in itertools.count(1))
-    places = (directory.resolve().with_name(name) for name in numbered)
-    # a shared storage may know one whose directory was removed
+    shared, here = storage.is_shared, directory.resolve()
+    places = (here.with_name(f"{here.name}-set-aside-{i}") for i in itertools.count(1))
+    # a shared storage may know a sweep whose directory was removed
     known = optuna.get_all_study_names(storage.optuna) if shared else []
     aside = next(p for p in places if not p.exists() and f"{p.name}/{STUDIES[0]}" not in known)
     aside.mkdir()
@@ -116,25 +113,23 @@ def _set_aside(storage: Storage, directory: Path) -> Path:
     settings.name = aside.name
     settings.command += " " + shlex.quote(f"name={aside.name}")  # of two the last one counts
     settings.save(aside)
+    # we hold the lock of a shared storage already
     target = storage.optuna if shared else open_storage(aside, settings.storage).optuna
     prefix = f"{aside.name}/" if shared else ""
     for name in STUDIES:
-        _copy_study(storage.optuna, storage.prefix + name, target, prefix + name, aside)
+        with contextlib.suppress(KeyError):  # a process was killed after it had deleted only one
+            optuna.copy_study(
+                from_study_name=storage.prefix + name,
+                from_storage=storage.optuna,
+                to_storage=target,
+                to_study_name=prefix + name,
+            )
+            copied = optuna.load_study(study_name=prefix + name, storage=target)
+            copied.set_user_attr("directory", str(aside))
     for path in directory.iterdir():
         if RUN.fullmatch(path.name) or path.name == failures.STOPPED:
             path.rename(aside / path.name)
     return aside
-
-
-def _copy_study(
-    source: BaseStorage, name: str, target: BaseStorage, new_name: str, aside: Path
-) -> None:
-    with contextlib.suppress(KeyError):  # of who was killed between deleting the two
-        optuna.copy_study(
-            from_study_name=name, from_storage=source, to_storage=target, to_study_name=new_name
-        )
-        copied = optuna.load_study(study_name=new_name, storage=target)
-        copied.set_user_attr("directory", str(aside))
 
 
 def _other_name(settings: Settings) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.errors import UserError
 from gansweep.judging.statuses import BUG, KILLED, MISTAKE, OUT_OF_MEMORY
-from gansweep.records.plain_values import DamagedError, parsed
+from gansweep.records.plain_values import parsed
 from gansweep.records.record import FULL, RunRecord, content_of, replace_atomically
 
 if TYPE_CHECKING:
@@ -31,16 +31,13 @@ if TYPE_CHECKING:
 RETRIED = {"killed": KILLED, "out_of_memory": OUT_OF_MEMORY, "crashed": BUG}
 CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # its own doing
 
-# RuntimeErrors of PyTorch and of the libraries below it; its own class has come with 1.13.
 MEMORY_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "cudaErrorMemoryAllocation",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    # RuntimeErrors of PyTorch and of the libraries below it; its own class came with 1.13
+    *("out of memory", "can't allocate memory", "cudaErrorMemoryAllocation"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    # errors of the library loader and of C++ under a limit of the address space
+    *("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to map segment"),
 )
-# what the loader of libraries and C++ say under a limit of the address space
-LOADER_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to map segment")
 EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
 EXIT_SUPERSEDED = 76  # of a trial's process whose run another has taken over
 
@@ -88,7 +85,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def is_memory_word(text: str) -> bool:
     """Whether the output of a process speaks of too little memory."""
-    return any(word in text for word in (*MEMORY_WORDS, *LOADER_WORDS))
+    return any(word in text for word in MEMORY_WORDS)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -99,10 +96,8 @@ def is_disk_full(error: BaseException) -> bool:
 def _own_place(error: BaseException) -> str:
     """FILE:LINE of the innermost call in gansweep's or the user's code."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not _is_library(f.filename)]
-    for frame in reversed(own or frames):
-        return f"{frame.filename}:{frame.lineno}"
-    return "?"
+    own = [f for f in frames if not _is_library(f.filename)] or frames
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "?"
 
 
 def _is_library(filename: str) -> bool:
@@ -115,8 +110,8 @@ def _is_library(filename: str) -> bool:
 
 
 def signal_of(exit_code: int) -> str:
-    """The name of the signal that ended a process, of its exit code below 0: "SIGKILL". Those for
-    real time have a number alone: "signal 40"."""
+    """The signal that ended a process, by its exit code below 0: "SIGKILL", or "signal 40" for a
+    real-time signal, which has no name."""
     try:
         return signal.Signals(-exit_code).name
     except ValueError:
@@ -124,7 +119,7 @@ def signal_of(exit_code: int) -> str:
 
 
 def end_of(path: Path, lines: int = LAST_LINES, characters: int = LINE_CHARACTERS) -> list[str]:
-    """The last lines of a log or a traceback that are not empty, none longer than `characters`."""
+    """The last non-empty lines of a log or a traceback, each cut to `characters`."""
     if not path.exists():
         return []
     with open(path, "rb") as file:
@@ -135,7 +130,7 @@ def end_of(path: Path, lines: int = LAST_LINES, characters: int = LINE_CHARACTER
 
 
 def record_exception(record: RunRecord, error: Exception, sweep: dict[str, Any]) -> None:
-    """See that the record says which failure it was: an error before training leaves none."""
+    """Write the failure into the record: an error before training leaves none there."""
     failure = Failure.of(error, record.directory)
     text = "".join(traceback.format_exception(error))
     record.write(record.traceback_path, text.encode(errors="backslashreplace"))
@@ -147,7 +142,7 @@ def record_exception(record: RunRecord, error: Exception, sweep: dict[str, Any])
 
 
 def record_end(record: RunRecord, kind: str, reason: str) -> None:
-    """Mark a run as failed that could not do so itself, with the last lines of its log."""
+    """Mark a run that could not do so itself as failed, with the last lines of its log."""
     record.directory.mkdir(exist_ok=True)
     found = {"failure": kind, "log_tail": end_of(record.directory / "log.txt"), "reason": reason}
     alike = {"failed_at": reason} if kind == BUG else {}
@@ -165,8 +160,8 @@ def reopen(record: RunRecord) -> None:
 
 
 def first_alike(trials: Sequence[FrozenTrial], many: int) -> list[FrozenTrial]:
-    """The trials that failed as the first `many` that ended did; none where these were not alike,
-    or are fewer."""
+    """The trials that failed by the same cause as the first `many` that ended; none if these had
+    several causes, or are fewer."""
     ended = [t for t in trials if t.state.is_finished()]
     ended.sort(key=lambda t: (t.datetime_complete or t.datetime_start, t.number))
     first = {t.user_attrs.get("alike") or None for t in ended[:many]}
@@ -205,21 +200,21 @@ class SweepHalt:
             return cls(int(many), str(first), str(kind), [str(line) for line in said])
         except FileNotFoundError:
             return None
-        except (OSError, DamagedError, KeyError, TypeError, ValueError) as error:
-            why = f"nothing that is known: the file '{STOPPED}' is damaged ({error})"
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            why = f"an unknown error: the file '{STOPPED}' is damaged ({error})"
             return cls(1, "t0000", MISTAKE, [why])
 
     def message(self, directory: Path) -> str:
         """The message to the user: what happened, and the fix."""
-        trials = "first trial" if self.many == 1 else f"first {self.many} trials"
-        how = "" if self.many == 1 else " alike"
+        several = f"first {self.many} trials failed alike"
+        failed = "first trial failed" if self.many == 1 else several
         said = "\n".join(f"    {line}" for line in self.said)
         return (
-            f"the sweep was stopped, for its {trials} failed{how}. {self.first} ended with\n\n"
+            f"the sweep was stopped, because its {failed}. {self.first} ended with\n\n"
             f"{said}\n\n"
-            f"All that it said: {directory / self.first / 'log.txt'}\n"
-            "Correct that and give the same command again: it takes the failed trials up anew.\n"
-            "sweep.stop_after_alike=0 goes through all trials, whatever they fail by."
+            f"The whole log: {directory / self.first / 'log.txt'}\n"
+            "Correct that and give the same command again: it starts the failed trials again.\n"
+            "sweep.stop_after_alike=0 runs all trials, however many fail alike."
         )
 
 
@@ -240,13 +235,14 @@ def oom_kills(proc: Path = Path("/proc/self"), top: Path = Path("/sys/fs/cgroup"
     Source: Linux, Documentation/admin-guide/cgroup-v2.rst (memory.events) and
     cgroup-v1/memory.rst (memory.oom_control).
     """
+    v1, v2 = top / "memory", top
     for line in (proc / "cgroup").read_text().splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        base, name = (top, "memory.events") if not controllers else (top / "memory", "")
+        base, name = (v1, "memory.oom_control") if controllers else (v2, "memory.events")
         for folder in (base / group.lstrip("/"), base):  # a container may see its group as the top
-            counter = folder / (name or "memory.oom_control")
+            counter = folder / name
             if counter.is_file():
                 words = dict(w.split(" ", 1) for w in counter.read_text().splitlines())
                 if "oom_kill" in words:

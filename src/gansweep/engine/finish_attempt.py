@@ -8,14 +8,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gansweep.engine import failures
-from gansweep.engine.confirm import params_of
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
 from gansweep.judging.constraints import store_measured
@@ -33,7 +31,7 @@ from gansweep.search.trials import trials_of
 if TYPE_CHECKING:
     from gansweep.engine.study import SweepStudy
 
-# the options of a run that neither the sweep's words nor its parameters are
+# options of a run that are neither overrides of the sweep nor parameters
 ADDED = ("trainer.threads", "trainer.devices", "group", "name", "seed")
 
 
@@ -44,9 +42,9 @@ def finish(sweep: SweepStudy, study: Study, trial: FrozenTrial, ended: str, reas
     """
     if trial.state.is_finished():  # another worker took us for dead and finished it
         return str(trial.user_attrs.get("status", "interrupted"))
-    # Where the next attempt is queued, whoever did that died before this one was finished.
+    # If the next attempt is queued, the worker that did so died before it finished this one.
     is_last = any(t.number == trial.number for t in trials_of(study))
-    records = _records(sweep, trial) if is_last else []
+    records = sweep.records(trial.user_attrs["key"]) if is_last else []
     with contextlib.ExitStack() as claims:
         for record in records:  # their writer may only be suspended: from now on it is refused
             if record.directory.is_dir():
@@ -67,7 +65,7 @@ def _record_end(
         sweep.storage.optuna.set_trial_user_attr(trial._trial_id, key, value)
     population = sweep.population if study is sweep.trials else None
     if outcome.measured:
-        if population is not None:  # first: what has ended may be taken over
+        if population is not None:  # first: once it has ended, others may take it over
             population.keep_snapshot(sweep.directory, trial)
         study.tell(trial.number, [m.value for m in outcome.measured])
     else:
@@ -76,13 +74,8 @@ def _record_end(
     if population is not None:
         population.drop_snapshots(sweep.directory, trials_of(study))
     if outcome.alike and study is sweep.trials:
-        _stop_where_alike(sweep)
+        _stop_if_alike(sweep)
     return str(outcome.status)
-
-
-def _records(sweep: SweepStudy, trial: FrozenTrial) -> list[RunRecord]:
-    names = sweep.run_names(trial.user_attrs["key"])
-    return [RunRecord(sweep.run_dir(name)) for name in names]
 
 
 def _outcome(
@@ -93,9 +86,9 @@ def _outcome(
     ended: str,
     reason: str,
 ) -> Outcome:
-    """How the attempt ended; where that is "interrupted", the next one is queued.
+    """How the attempt ended; if that is "interrupted", the next one is queued.
 
-    records: of its runs; none where they are the next attempt's.
+    records: of its runs; none if they belong to the next attempt.
     """
     if not records:
         return Outcome("interrupted", reason)
@@ -104,24 +97,23 @@ def _outcome(
         # the study lost how it ended: the next attempt takes the parameters from the record
         _queue_again(sweep, study, trial, trial.user_attrs["kills"])
         return Outcome("interrupted", reason)
-    refusal = ""
     if study is sweep.trials and outcome.measured:
         refusal = _refused(sweep, outcome.measured) or _unlimited(sweep, trial, records)
-    if refusal:
-        outcome = Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
-    elif ended == "pruned" and outcome.status is None:
+        if refusal:
+            return Outcome("failed", refusal, failure=failures.MISTAKE, alike=refusal)
+    if ended == "pruned" and outcome.status is None:
         _record_pruned(records, reason)
-        outcome = Outcome("pruned", reason)
-    elif outcome.status is None:
-        outcome = _unfinished(sweep, study, trial, records, ended, reason)
-    elif _neighbour_took_memory(sweep, trial, outcome):
-        outcome = _unfinished(sweep, study, trial, records, "out_of_memory", outcome.reason)
+        return Outcome("pruned", reason)
+    if outcome.status is None:
+        return _unfinished(sweep, study, trial, records, ended, reason)
+    if _neighbour_took_memory(sweep, trial, outcome):
+        return _unfinished(sweep, study, trial, records, "out_of_memory", outcome.reason)
     return outcome
 
 
 def _objectives(sweep: SweepStudy, study: Study) -> list[Objective]:
-    """By what a study's runs are read. A full name says how large the sample of the trials was;
-    runs that confirm with another sample are read by the name of the score alone."""
+    """The objectives by which a study's runs are read. A full name has the size of the trials'
+    samples: runs that confirm with another size are read by the word of the score alone."""
     objectives = sweep.settings.objectives
     if study is sweep.trials or sweep.settings.confirm.get("n_fake") is None:
         return objectives
@@ -131,7 +123,7 @@ def _objectives(sweep: SweepStudy, study: Study) -> list[Objective]:
 
 
 def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
-    """Why these scores cannot be ranked among those of the other trials; "" where they can."""
+    """Why these scores cannot be ranked among those of the other trials; "" if they can."""
     first: dict[str, Protocol] = sweep.trials.user_attrs.get("protocols") or {}
     for position, m in enumerate(measured):
         other = first.get(str(position))
@@ -147,14 +139,14 @@ def _refused(sweep: SweepStudy, measured: Sequence[Measured]) -> str:
 
 
 def _unlimited(sweep: SweepStudy, trial: FrozenTrial, records: Sequence[RunRecord]) -> str:
-    """Note how a trial keeps to the constraints; why it is not known, where it is not."""
+    """Store by how much a trial breaks the constraints; why that is not known, or ""."""
     for_sampler = sweep.settings.sampler["name"] in KNOWS_CONSTRAINTS
     results = [record.result() or {} for record in records]
     return store_measured(sweep.trials, trial, sweep.settings.limits, results, for_sampler)
 
 
 def _record_pruned(records: Sequence[RunRecord], reason: str) -> None:
-    """Mark the runs as pruned that had begun and not ended."""
+    """Mark the runs that have begun and not ended as pruned."""
     for record in records:
         result = record.result() or {}
         if result.get("status") in ("running", "interrupted"):
@@ -177,36 +169,28 @@ def _unfinished(
         record = next(r for r in records if (r.result() or {}).get("status") not in ENDED_WELL)
         failures.record_end(record, failures.RETRIED.get(ended, failures.BUG), reason)
         return outcome_of([record], sweep.settings.objectives)
-    _reopen(records)
+    for record in records:
+        failures.reopen(record)
     _queue_again(sweep, study, trial, kills)
     return Outcome("interrupted", reason)
 
 
 def _lacks_params(sweep: SweepStudy, study: Study, trial: FrozenTrial) -> bool:
     """Whether a trial was trained with parameters that the study does not know."""
-    if study is not sweep.trials or params_of(trial, sweep.space) is not None:
+    if study is not sweep.trials or sweep.space.values_at(trial.params) is not None:
         return False
     return recorded_params(sweep, trial.user_attrs["key"]) is not None
 
 
-def _reopen(records: Sequence[RunRecord]) -> None:
-    for record in records:
-        failures.reopen(record)
-
-
 def _queue_again(sweep: SweepStudy, study: Study, trial: FrozenTrial, kills: int) -> None:
     attrs = trial.user_attrs
-    identity = ("of", "seed", "source", *UNIT)
-    kept: dict[str, Any] = {k: attrs[k] for k in identity if k in attrs}
-    queued = {"key": attrs["key"], "attempt": attrs["attempt"] + 1, "kills": kills, **kept}
-    # of a trial killed while its parameters were drawn: the sampler will draw the same again
-    is_drawn = params_of(trial, sweep.space) is not None
+    kept = {k: attrs[k] for k in ("key", "of", "seed", "source", *UNIT) if k in attrs}
+    queued = {**kept, "attempt": attrs["attempt"] + 1, "kills": kills}
+    # if it was killed while its parameters were drawn, the sampler draws the same again
+    is_drawn = sweep.space.values_at(trial.params) is not None
     fixed = trial.params if is_drawn else trial.system_attrs.get("fixed_params", {})
-    study.add_trial(
-        create_trial(
-            state=TrialState.WAITING, user_attrs=queued, system_attrs={"fixed_params": fixed}
-        )
-    )
+    notes = {"fixed_params": fixed}
+    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=queued, system_attrs=notes))
 
 
 def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outcome) -> bool:
@@ -218,77 +202,66 @@ def _neighbour_took_memory(sweep: SweepStudy, trial: FrozenTrial, outcome: Outco
     )
 
 
-def _stop_where_alike(sweep: SweepStudy) -> None:
-    """Stop the sweep where the first trials that ended all failed by one bug."""
+def _stop_if_alike(sweep: SweepStudy) -> None:
+    """Stop the sweep if the first trials that ended all failed by one bug."""
     alike = failures.first_alike(trials_of(sweep.trials), sweep.settings.stop_after_alike)
     if alike:
-        failures.SweepHalt.after(alike, _failed_run(sweep, alike[0])).save(sweep.directory)
-
-
-def _failed_run(sweep: SweepStudy, trial: FrozenTrial) -> Path:
-    """The run that a trial failed by; its first where its records do not say."""
-    folders = [sweep.run_dir(name) for name in sweep.run_names(trial.user_attrs["key"])]
-    failed = (d for d in folders if (RunRecord(d).result() or {}).get("status") == "failed")
-    return next(failed, folders[0])
+        records = sweep.records(alike[0].user_attrs["key"])
+        failed = (r for r in records if (r.result() or {}).get("status") == "failed")
+        run_dir = next(failed, records[0]).directory
+        failures.SweepHalt.after(alike, run_dir).save(sweep.directory)
 
 
 def queue_failed(sweep: SweepStudy) -> None:
-    """Queue the trials again that failed alike while none fared better: the user who gives
-    the command again has corrected their cause."""
+    """Queue the trials again that failed alike, if no trial fared better: a user who gives the
+    command again has corrected the cause."""
     trials = trials_of(sweep.trials)
     ended = sum(t.state.is_finished() for t in trials)
     for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
-        _reopen(_records(sweep, trial))
+        for record in sweep.records(trial.user_attrs["key"]):
+            failures.reopen(record)
         _queue_again(sweep, sweep.trials, trial, kills=0)
     (sweep.directory / failures.STOPPED).unlink(missing_ok=True)
 
 
 def recorded_params(sweep: SweepStudy, key: str) -> dict[str, Scalar] | None:
-    """What a trial that the study does not know was run with: the study, or the end of it, was
-    lost, and the record's scores must not be reported for other parameters. None: it was not run.
+    """The parameters of a trial by its record, if the study has lost them; None: it was not run.
+    Its scores must not be reported for other parameters.
 
-    Raises: UserError where that was in another search.
+    Raises: UserError if it was run in another search.
     """
     if sweep.population is not None:
         return None
-    run_dir = sweep.run_dir(sweep.run_names(key)[0])
-    result = RunRecord(run_dir).result() or {}
+    record = sweep.records(key)[0]
+    result = record.result() or {}
     params = (result.get("sweep") or {}).get("params")
     if params is None:
         return None
-    try:
+    with contextlib.suppress(ValueError):
         fixed = sweep.space.pinned(params)
-        if sweep.space.suggest(FixedTrial(fixed)) == params and _has_options(sweep, result):
+        if sweep.space.values_at(fixed) == params and _has_options(sweep, result):
             return fixed
-    except ValueError:
-        pass
     raise UserError(
-        f"{run_dir} holds a run of another search, of which the study is gone. Move it away, or "
-        "start a new sweep with another name=."
+        f"{record.directory} holds a run of another search, of which the study is gone. Move it "
+        "away, or start a new sweep with another name=."
     )
 
 
 def pin_recorded(sweep: SweepStudy, waiting: FrozenTrial) -> None:
-    """Give a queued trial that is still to draw its parameters those that it was run with: the
-    study lost them. Raises: as `recorded_params`."""
+    """Give a queued trial without parameters those of its record, if the study lost them.
+
+    Raises: as `recorded_params`.
+    """
     fixed = waiting.system_attrs.get("fixed_params", {})
-    if _is_complete(sweep, fixed):
+    if sweep.space.values_at(fixed) is not None:
         return
     recorded = recorded_params(sweep, waiting.user_attrs["key"])
     if recorded is not None and recorded != fixed:
         sweep.storage.optuna.set_trial_system_attr(waiting._trial_id, "fixed_params", recorded)
 
 
-def _is_complete(sweep: SweepStudy, params: Mapping[str, Any]) -> bool:
-    try:
-        sweep.space.suggest(FixedTrial(dict(params)))
-    except ValueError:
-        return False
-    return True
-
-
 def _has_options(sweep: SweepStudy, result: Mapping[str, Any]) -> bool:
-    """Whether a run with this result was given the sweep's options beside its parameters."""
+    """Whether a run with this result had the sweep's options beside its parameters."""
     if "overrides" not in result:  # it failed before it was trained
         return True
     asked = {*sweep.settings.overrides, *sweep.space.overrides(result["sweep"]["params"])}

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from gansweep.engine.confirm import Confirmation, group_of, params_of
+from gansweep.engine.confirm import Confirmation, group_of
 from gansweep.engine.study import SweepStudy
 from gansweep.judging.constraints import broken, broken_by
 from gansweep.judging.objective import Objective
@@ -45,8 +45,7 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
     others. With several objectives the rows are the Pareto front of the means, the best in the
     first objective first. "left_out" has the reason of everything without a row.
     """
-    objectives = study.settings.objectives
-    runs = study.confirmations()
+    first, runs = study.objective, study.confirmations()
     fresh = _comparable(list(filter(None, (_fresh(study, run) for run in runs))))
     rows = []
     for key in dict.fromkeys(one.run.key for one in fresh):
@@ -55,20 +54,19 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
         rows.append(_row(members, planned, study.settings))
     if not rows:
         return None
-    first = study.objective
 
     def place(row: Mapping[str, Any]) -> tuple[bool, float]:
         return by_mean(row["mean"], first.direction, _is_flawed(row))
 
-    best = _front(rows, objectives) if len(objectives) > 1 else rows
-    known = {row["trial"] for row in rows}
-    beaten = known - {row["trial"] for row in best}
+    best = _front(rows, study.settings.objectives)
+    with_row = {row["trial"] for row in best}
+    beaten = {row["trial"] for row in rows} - with_row
     content = {
         "sweep": study.settings.name,
         "objective": {"metric": first.metric, "direction": first.direction},
         "read_at": first.at,
         "rows": [{"rank": rank, **row} for rank, row in ranked(best, place)],
-        "left_out": _left_out(study, known - beaten, beaten, {run.key for run in runs}),
+        "left_out": _left_out(study, with_row, beaten, {run.key for run in runs}),
     }
     path = study.directory / "leaderboard.json"
     replace_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
@@ -76,7 +74,7 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
 
 
 def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
-    """None where the run has not ended well, never learned or lacks a value of an objective."""
+    """None if the run has not ended well, never learned or lacks a value of an objective."""
     result = RunRecord(study.directory / run.name).result() or {}
     found = [_measured(study, index, result) for index in range(len(study.settings.objectives))]
     known = tuple(one for one in found if one is not None)
@@ -87,8 +85,8 @@ def _fresh(study: SweepStudy, run: Confirmation) -> Fresh | None:
 
 
 def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measured | None:
-    """An objective of a confirmation run. Its sample may be larger than that of the trials, so that
-    the score has another full name than theirs."""
+    """An objective of a confirmation run. Its sample may be larger than that of the trials: then
+    the score has another full name."""
     objective = study.settings.objectives[index]
     tried: Mapping[str, Protocol] = study.trials.user_attrs.get("protocols") or {}
     word = str(tried.get(str(index), {}).get("score", objective.metric))
@@ -100,14 +98,12 @@ def _measured(study: SweepStudy, index: int, result: Mapping[str, Any]) -> Measu
 
 def _comparable(fresh: Sequence[Fresh]) -> list[Fresh]:
     """Those that are comparable with the first in every objective."""
-    return [
-        one
-        for one in fresh
-        if all(
-            comparable(a.protocol, b.protocol)
-            for a, b in zip(fresh[0].measured, one.measured, strict=True)
-        )
-    ]
+
+    def is_comparable(one: Fresh) -> bool:
+        pairs = zip(fresh[0].measured, one.measured, strict=True)
+        return all(comparable(a.protocol, b.protocol) for a, b in pairs)
+
+    return list(filter(is_comparable, fresh))
 
 
 def _row(fresh: Sequence[Fresh], planned: int, settings: Settings) -> dict[str, Any]:
@@ -141,20 +137,16 @@ def _values(measured: Sequence[Measured]) -> dict[str, Any]:
     None for a single seed."""
     summary = summarize([one.value for one in measured])
     assert summary is not None, "a row has a run"
-    return {
-        "metric": measured[0].score,
-        "mean": summary.mean,
-        "std": summary.std,
-        "interval": summary.interval,
-        "values": list(summary.values),
-    }
+    spread = {"mean": summary.mean, "std": summary.std, "interval": summary.interval}
+    return {"metric": measured[0].score, **spread, "values": list(summary.values)}
 
 
-def _front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-    """The rows that no other one dominates."""
+def _front(rows: list[dict[str, Any]], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+    """The rows that no other one dominates; with one objective all of them."""
+    if len(objectives) == 1:
+        return rows
     points = [[one["mean"] for one in row["objectives"]] for row in rows]
-    directions = [objective.direction for objective in objectives]
-    front = pareto_front(points, directions, list(map(_is_flawed, rows)))
+    front = pareto_front(points, [o.direction for o in objectives], list(map(_is_flawed, rows)))
     return [rows[place] for place in front]
 
 
@@ -167,46 +159,41 @@ def _left_out(
     with confirmation runs.
     """
     per, top = str(study.settings.confirm["per"]), study.settings.confirm["top"]
+    trials = trials_of(study.trials)
     if per == "config":
-        breaks = {t.user_attrs["key"]: broken(t) for t in trials_of(study.trials) if broken(t)}
-        lost = {
-            key: BEATEN if key in beaten else _not_confirmed(study, key)
-            for key in sorted(confirmed - with_row)
-        }
-        return lost | breaks
-    trials = [t for t in trials_of(study.trials) if params_of(t, study.space) is not None]
+        breaks = {t.user_attrs["key"]: broken(t) for t in trials if broken(t)}
+        lost = sorted(confirmed - with_row)
+        return {k: BEATEN if k in beaten else _not_confirmed(study, k) for k in lost} | breaks
     groups: dict[str, list[FrozenTrial]] = {
         value: [] for value in study.space.values(per) if isinstance(value, str)
     }
     for trial in trials:
-        group = group_of(trial, study.space, per)
-        groups.setdefault(_shown(group), []).append(trial)
+        if study.space.values_at(trial.params) is not None:
+            group = group_of(trial, study.space, per)
+            name = group if isinstance(group, str) else override_text(group)
+            groups.setdefault(name, []).append(trial)
     reasons = {}
-    for group, members in groups.items():
+    for name, members in groups.items():
         keys = {t.user_attrs["key"] for t in members}
+        ended = [t for t in members if t.state == TrialState.COMPLETE]
         if not members:
-            reasons[group] = "no trial took this value"
-        elif not any(t.state == TrialState.COMPLETE for t in members):
-            reasons[group] = f"none of its trials ran to its end: {_tally(members)}"
-        elif all(broken(t) for t in members if t.state == TrialState.COMPLETE):
-            example = next(f"{t.user_attrs['key']} {broken(t)}" for t in members if broken(t))
-            reasons[group] = f"none of its trials meets the constraints: {example}"
+            reasons[name] = "no trial took this value"
+        elif not ended:
+            reasons[name] = f"none of its trials ran to its end: {_tally(members)}"
+        elif all(map(broken, ended)):
+            example = f"{ended[0].user_attrs['key']} {broken(ended[0])}"
+            reasons[name] = f"none of its trials meets the constraints: {example}"
         elif not keys & confirmed:
-            reasons[group] = f"its best trial is not among the {top} that were confirmed"
-        elif not keys & with_row and keys & beaten:
-            reasons[group] = BEATEN
+            reasons[name] = f"its best trial is not among the {top} that were confirmed"
         elif not keys & with_row:
-            reasons[group] = _not_confirmed(study, *(keys & confirmed))
+            first = min(keys & confirmed)
+            reasons[name] = BEATEN if keys & beaten else _not_confirmed(study, first)
     return reasons
 
 
 def _not_confirmed(study: SweepStudy, key: str) -> str:
     runs = [t for t in trials_of(study.confirms) if t.user_attrs["of"] == key]
     return f"no run with a fresh seed of {key} ended with a score: {_tally(runs)}"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else override_text(value)
 
 
 def _tally(trials: Sequence[FrozenTrial]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+    from gansweep.judging.objective import Objective
     from gansweep.records.record import RunRecord
     from gansweep.search.settings import Settings
 
@@ -24,12 +25,11 @@ def report_score(
 ) -> bool:
     """Report a score of a running trial; whether the pruner wants the trial stopped.
 
-    reported: the steps that the study knows already; this one joins them.
-    Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+    reported: the steps that the study knows already; this one is added.
+    Raises: optuna.exceptions.UpdateFinishedTrialError if another process took the attempt.
     """
     unpromising = report_value(settings, trial, reported, settings.step(kimg), value)
-    # a trial that has spent its budget ends by itself: stopping it would save nothing
-    return unpromising and kimg < settings.budget_kimg
+    return unpromising and kimg < settings.budget_kimg  # a spent budget ends the trial anyway
 
 
 def report_value(
@@ -45,23 +45,26 @@ def report_value(
 
 def report_rows(settings: Settings, record: RunRecord, trial: Trial, reported: set[int]) -> bool:
     """Report the scores that a run's record has already; as `report_score`, of the last of them."""
-    history, unpromising = record.history(), False
+    unpromising = False
+    for kimg, value in scores_in(record, settings.objectives[0]):
+        if settings.step(kimg) not in reported:
+            unpromising = report_score(settings, trial, reported, kimg, value)
+    return unpromising
+
+
+def scores_in(record: RunRecord, objective: Objective) -> Iterator[tuple[float, float]]:
+    """(kimg, value of the objective) of each evaluation in a run's history."""
+    history = record.history()
     protocols, judged_by = protocols_in(history), (record.result() or {}).get("objective")
     for row in history:
-        name = settings.objectives[0].find(row, protocols, judged_by)
-        if name is None or not isinstance(row[name], (int, float)):
-            continue
-        if settings.step(row["kimg"]) not in reported:
-            unpromising = report_score(settings, trial, reported, row["kimg"], row[name])
-    return unpromising
+        name = objective.find(row, protocols, judged_by)
+        if name is not None and isinstance(row[name], (int, float)) and "kimg" in row:
+            yield row["kimg"], float(row[name])
 
 
 def protocols_in(history: list[dict[str, Any]]) -> dict[str, Any]:
     """score's full name -> protocol, from the rows of a run's history."""
-    found: dict[str, Any] = {}
-    for row in history:
-        found.update(row.get("protocol") or {})
-    return found
+    return {k: v for row in history for k, v in (row.get("protocol") or {}).items()}
 
 
 class Reporter:
@@ -108,7 +111,7 @@ class Reporter:
         return self._wants_stop
 
     def _deliver(self) -> None:
-        while (score := self._scores.get()) is not None:
+        while self._error is None and (score := self._scores.get()) is not None:
             error, wants_stop = None, False
             try:
                 wants_stop = self._report(*score)
@@ -119,5 +122,3 @@ class Reporter:
                 self._wants_stop |= wants_stop
                 self._error = error
                 self._news.notify()
-            if error is not None:
-                return

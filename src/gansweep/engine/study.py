@@ -1,8 +1,8 @@
 """The state of a sweep: an Optuna study of trials and one of confirmation runs in one storage.
 
-Any number of processes work on it at once. A trial goes through one or more attempts, each an
-Optuna trial of its own with the same `key`; an attempt is claimed by a lease, and whoever finds a
-dead lease finishes the attempt as its run record says, or queues the trial again.
+Any number of processes work on it at once. A trial has one or more attempts, each an Optuna trial
+of its own with the same `key`. A worker claims an attempt by a lease. A worker that finds a dead
+lease finishes the attempt as its run record says, or queues the trial again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gansweep.engine import failures
 from gansweep.engine.attempt import Attempt, run_names, start
-from gansweep.engine.confirm import (
-    Confirmation,
-    confirmations,
-    group_of,
-    params_of,
-    winners,
-)
+from gansweep.engine.confirm import Confirmation, confirmations, group_of, winners
 from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
 from gansweep.engine.finish_attempt import finish, queue_failed, recorded_params
 from gansweep.engine.lease.locks import is_alive
@@ -108,19 +102,16 @@ class SweepStudy:
         return self.queue.n_trials
 
     def claim(self, worker: str, is_ready: Callable[[], bool] = lambda: True) -> Attempt | None:
-        """The next thing to run, or None where there is nothing now.
+        """The next thing to run; None if there is nothing now.
 
-        is_ready: asked where there is something; where it says no, that is left to others.
+        is_ready: asked if there is something; if it says no, that is left to others.
         """
         return self.storage.exclusively(lambda: self._claim(worker, is_ready))
 
     def _claim(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
-        # first: a sampler keeps away from what runs, and what is dead does not
+        # first: a sampler avoids the points of running trials, and a dead one does not run
         self._reap(self.trials)
         self._reap(self.confirms)
-        return self._next(worker, is_ready)
-
-    def _next(self, worker: str, is_ready: Callable[[], bool]) -> Attempt | None:
         if failures.is_stopped(self.directory):
             return None
         for study, planned in (
@@ -142,36 +133,34 @@ class SweepStudy:
 
     def suggest(self, attempt: Attempt) -> None:
         """Fill in a trial's parameters, as the sampler proposes them, and its runs."""
-        if attempt.role == "trial":
-            attempt.params = self.space.suggest(attempt.trial)
-            self.storage.flush()  # a record on the disk shall have its parameters in the study
-            overrides = self.space.overrides(attempt.params)
-            if self.population is not None:
-                trials = trials_of(self.trials)
-                unit = next(t for t in trials if t.number == attempt.trial.number)
-                attempt.runs = [self.population.planned(self.directory, unit, overrides)]
-                schedule = self.population.schedule(trials, attempt.runs[0].name)
-                attempt.schedule = [segment.entry() for segment in schedule]
-                return
-            attempt.runs = [
-                PlannedRun(name, [*overrides, *self._seed_words(seed)], seed)
-                for name, seed in zip(self.run_names(attempt.key), self._seeds(), strict=True)
-            ]
+        if attempt.role != "trial":
+            return
+        attempt.params = self.space.suggest(attempt.trial)
+        self.storage.flush()  # the study must have the parameters of every record on the disk
+        overrides, names = self.space.overrides(attempt.params), self.run_names(attempt.key)
+        if self.population is not None:
+            trials = trials_of(self.trials)
+            unit = next(t for t in trials if t.number == attempt.trial.number)
+            attempt.runs = [self.population.planned(self.directory, unit, overrides)]
+            schedule = self.population.schedule(trials, names[0])
+            attempt.schedule = [segment.entry() for segment in schedule]
+        elif self.settings.seeds == 1:
+            attempt.runs = [PlannedRun(names[0], overrides)]
+        else:
+            seeds = enumerate(names, self.settings.base_seed)
+            attempt.runs = [PlannedRun(name, [*overrides, f"seed={s}"], s) for s, name in seeds]
 
     def report(self, attempt: Attempt, kimg: float, value: float) -> bool:
-        """Report an intermediate value; True where the pruner wants the trial stopped.
+        """Report an intermediate value; True if the pruner wants the trial stopped.
 
-        Raises: optuna.exceptions.UpdateFinishedTrialError where another process took the attempt.
+        Raises: optuna.exceptions.UpdateFinishedTrialError if another process took the attempt.
         """
         if self.settings.compares_seeds or attempt.role != "trial":
             return False
         return report_score(self.settings, attempt.trial, attempt.reported, kimg, value)
 
     def report_seed(self, attempt: Attempt, run: PlannedRun) -> bool:
-        """Report the final value of one seed's run, where the pruner compares those.
-
-        Returns and raises as `report` does.
-        """
+        """Report the final value of one seed's run, if the pruner compares those; as `report`."""
         if not self.settings.compares_seeds or attempt.role != "trial":
             return False
         outcome = outcome_of([RunRecord(self.run_dir(run.name))], self.settings.objectives)
@@ -200,9 +189,8 @@ class SweepStudy:
         """Whether every trial and every confirmation run of the winners has ended."""
         if not self.trials_ended():
             return False
-        planned = {c.name for c in self.confirmations()}
         ended = {t.user_attrs["key"] for t in trials_of(self.confirms) if t.state not in UNFINISHED}
-        return planned <= ended
+        return {c.name for c in self.confirmations()} <= ended
 
     def confirmations(self) -> list[Confirmation]:
         return confirmations(trials_of(self.trials), self.space, self.settings)
@@ -215,12 +203,16 @@ class SweepStudy:
         return result.get("status") in ENDED_WELL
 
     def has_ended(self, attempt: Attempt) -> bool:
-        """Whether the records say already how the trial ended, as where the study was lost."""
-        return self._outcome_of([run.name for run in attempt.runs]).status is not None
+        """Whether the records say already how the trial ended, as if the study was lost."""
+        return self.outcome(attempt.key).status is not None
 
-    def _outcome_of(self, names: list[str]) -> Outcome:
-        records = [RunRecord(self.run_dir(name)) for name in names]
-        return outcome_of(records, self.settings.objectives)
+    def outcome(self, key: str) -> Outcome:
+        """How the trial or the confirmation run `key` ended, by its records."""
+        return outcome_of(self.records(key), self.settings.objectives)
+
+    def records(self, key: str) -> list[RunRecord]:
+        """The records of the runs of the trial or the confirmation run `key`."""
+        return [RunRecord(self.run_dir(name)) for name in self.run_names(key)]
 
     def run_names(self, key: str) -> list[str]:
         """The runs of the trial or the confirmation run `key`."""
@@ -239,10 +231,10 @@ class SweepStudy:
 
     def report_record(self, attempt: Attempt) -> bool:
         """Report the values that the run's record has already: the pruner compares whole curves.
-        Whether it wants the trial stopped after the last of them.
+        Whether it wants the trial stopped.
 
-        The attempt before may have been killed between the pruner's verdict and its own end.
-        The verdict on the last value counts; the trial obeyed those on the values before it.
+        Only its verdict on the last value counts: the attempt before may have been killed before
+        it could obey that, and it obeyed those on the earlier values.
         """
         if attempt.role != "trial":
             return False
@@ -251,8 +243,7 @@ class SweepStudy:
     def _report_rows(self, trial: Trial, key: str, reported: set[int]) -> bool:
         if self.settings.compares_seeds or self.population is not None:
             return False
-        record = RunRecord(self.run_dir(self.run_names(key)[0]))
-        return report_rows(self.settings, record, trial, reported)
+        return report_rows(self.settings, self.records(key)[0], trial, reported)
 
     def _study(self, name: str, pruner: optuna.pruners.BasePruner) -> Study:
         try:
@@ -265,8 +256,8 @@ class SweepStudy:
             ) from error
 
     def _kind(self, trial: FrozenTrial) -> object:
-        """Trials of one kind are pruned by comparison: where the best of each value of a key is to
-        be confirmed, those with one value of it."""
+        """What trials have in common that the pruner compares: the value of the key of which the
+        best of each value is to be confirmed."""
         per = str(self.settings.confirm["per"])
         return None if per == "config" else group_of(trial, self.space, per)
 
@@ -277,12 +268,11 @@ class SweepStudy:
     def trials_ended(self) -> bool:
         """Whether every trial has ended, and none is to come."""
         trials = trials_of(self.trials)
-        return (
-            all(t.state not in UNFINISHED for t in trials) and self.queue.next_trial(trials) is None
-        )
+        is_idle = all(t.state not in UNFINISHED for t in trials)
+        return is_idle and self.queue.next_trial(trials) is None
 
     def planned_trial(self) -> Planned | None:
-        """The trial to queue next, where the budget has one left."""
+        """The trial to queue next; None if the budget is spent."""
         planned = self.queue.next_trial(trials_of(self.trials))
         if planned is None:
             return None
@@ -290,17 +280,15 @@ class SweepStudy:
         return recorded_params(self, attrs["key"]) or fixed, attrs
 
     def _planned_confirmation(self) -> Planned | None:
-        """The confirmation run to queue next, where one of the winners' is not yet begun: by the
-        next time, with more trials or other options, others may win."""
-        known = {t.user_attrs["key"] for t in trials_of(self.confirms)}
-        c = next((c for c in self.confirmations() if c.name not in known), None)
-        if c is None:
-            return None
-        return {}, self.attrs_of(c)
+        return next((({}, attrs) for attrs in self.planned_confirmations()), None)
 
-    def attrs_of(self, c: Confirmation) -> dict[str, Any]:
-        """What the study keeps with the first attempt at a confirmation run."""
-        return {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
+    def planned_confirmations(self) -> Iterator[dict[str, Any]]:
+        """The attributes of each confirmation run that is not queued yet. Only the first is queued
+        at a time: with more trials or other options, others may win."""
+        known = {t.user_attrs["key"] for t in trials_of(self.confirms)}
+        for c in self.confirmations():
+            if c.name not in known:
+                yield {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
 
     def lease_path(self, study: Study, number: int) -> Path:
         """The lease of whoever works on Optuna's trial `number` of the study."""
@@ -311,39 +299,29 @@ class SweepStudy:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lease = self.lease_path(study, trial.number)
             if not is_alive(lease):
-                # first: who wakes up under it takes no new number of the records
+                # first: a suspended worker that wakes up then takes no new number of the records
                 lease.unlink(missing_ok=True)
                 self.finish_dead(study, trial, "killed", "its worker was killed")
 
     def finish_dead(self, study: Study, trial: FrozenTrial, ended: str, reason: str) -> None:
-        """Finish an attempt that nobody works on any more; call it under the storage's lock.
+        """Finish an attempt that no worker works on any more; call it under the storage's lock.
 
-        ended, reason: as of `finish`, for where its records do not say how it ended.
+        ended, reason: as of `finish`, if its records do not say how it ended.
         """
         key = trial.user_attrs["key"]
-        if study is self.trials and self._outcome_of(self.run_names(key)).status is not None:
-            # the others are measured against its curve, whose end was not reported yet
+        if study is self.trials and self.outcome(key).status is not None:
+            # others are compared with its curve, whose end was not reported yet
             self._report_rows(Trial(study, trial._trial_id), key, set(trial.intermediate_values))
             trial = self.storage.optuna.get_trial(trial._trial_id)
         finish(self, study, trial, ended, reason)
 
-    def _seeds(self) -> list[int | None]:
-        settings = self.settings
-        if settings.seeds == 1:
-            return [None]
-        return [settings.base_seed + i for i in range(settings.seeds)]
-
-    def _seed_words(self, seed: int | None) -> list[str]:
-        return [] if seed is None else [f"seed={seed}"]
-
 
 def best_of(earlier: Path) -> Iterator[Earlier]:
-    """The trials of an earlier sweep that ran to their end, best first, where another begins."""
+    """The trials of an earlier sweep that ran to their end, best first."""
     study = SweepStudy(earlier)
     every = {**study.settings.confirm, "per": "config", "top": study.n_trials}
     settings = replace(study.settings, confirm=every)
     for trial in winners(trials_of(study.trials), study.space, settings):
-        key = trial.user_attrs["key"]
-        run = RunRecord(study.run_dir(study.run_names(key)[0]))
+        run = study.records(trial.user_attrs["key"])[0]
         cfg = stored_settings(run) if run.exists else OmegaConf.create()
-        yield Earlier(key, params_of(trial, study.space) or {}, cfg)
+        yield Earlier(trial.user_attrs["key"], study.space.values_at(trial.params) or {}, cfg)

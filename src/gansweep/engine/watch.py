@@ -1,4 +1,4 @@
-"""How each run of a sweep stands: by its study and its records."""
+"""The state of each run of a sweep, by its study and its records."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class Watch:
     def __init__(self, study: SweepStudy) -> None:
         self.study = study
         self.started = time.monotonic()
-        self._done_before = -1
         self._histories: dict[str, tuple[int, list[dict[str, Any]]]] = {}
         self._known: dict[tuple[str, int], Row] = {}
 
@@ -62,13 +61,13 @@ class Watch:
         return [*latest_units, *(r for r in rows if r.confirms)]
 
     def best(self, rows: list[Row]) -> Row | None:
-        done = [r for r in rows if r.status in ENDED_WELL and not r.confirms]
-        done = [r for r in done if r.value is not None and not r.breaks]
+        done = [r for r in rows if r.status in ENDED_WELL and not (r.confirms or r.breaks)]
         key = self.study.objective.sort_key
-        return min(done, key=lambda r: key(r.value or 0.0)) if done else None
+        known = [(key(r.value), r) for r in done if r.value is not None]
+        return min(known, key=lambda pair: pair[0])[1] if known else None
 
     def front_size(self) -> int | None:
-        """How many trials the Pareto front has so far; None where there is one objective."""
+        """How many trials the Pareto front has so far; None if there is one objective."""
         settings = self.study.settings
         several = len(settings.objectives) > 1
         return len(front(trials_of(self.study.trials), settings)) if several else None
@@ -89,17 +88,13 @@ class Watch:
         known = self._known.get((key, trial.number))
         if known is not None:
             return known
-        records = [RunRecord(self.study.run_dir(name)) for name in self.study.run_names(key)]
+        records = self.study.records(key)
         histories = [self._history(record) for record in records]
-        record, history = next(
-            (pair for pair in zip(reversed(records), reversed(histories), strict=True) if pair[1]),
-            (records[0], []),
-        )
-        name = self.study.objective.find(
-            {k: v for row in history for k, v in row.items()},
-            protocols_in(history),
-            (record.result() or {}).get("objective"),
-        )
+        begun = [pair for pair in zip(records, histories, strict=True) if pair[1]]
+        record, history = begun[-1] if begun else (records[0], [])
+        judged_by = (record.result() or {}).get("objective")
+        names = {name for row in history for name in row}
+        name = self.study.objective.find(names, protocols_in(history), judged_by)
         values = [row[name] for row in history if name is not None and row.get(name) is not None]
         speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
         row = Row(
@@ -121,15 +116,10 @@ class Watch:
         return row
 
     def _params(self, trial: FrozenTrial) -> str:
-        of = trial.user_attrs.get("of")
+        """The parameters of a trial so far, in short: "dcgan lr=0.0002"."""
+        of, source = trial.user_attrs.get("of"), trial.user_attrs.get("from")
         if of is not None:
             return f"seed={trial.user_attrs['seed']} of {of}"
-        source = trial.user_attrs.get("from")
-        taken = [] if source is None else [f"from {source}"]
-        return " ".join([*self._described(trial), *taken])
-
-    def _described(self, trial: FrozenTrial) -> list[str]:
-        """The parameters of a trial so far, in short: ["dcgan", "lr=0.0002"]."""
         found = {p.key: p for p in self.study.space.parameters if p.name in trial.params}
         names = short_names(self.study.space.keys())
         words = []
@@ -137,7 +127,7 @@ class Watch:
             value = parameter.domain.decode(trial.params[parameter.name])
             text = f"{value:.3g}" if isinstance(value, float) else override_text(value)
             words.append(text if key == "model" else f"{names[key]}={text}")
-        return words
+        return " ".join(words if source is None else [*words, f"from {source}"])
 
     def _history(self, record: RunRecord) -> list[dict[str, Any]]:
         try:

@@ -1,21 +1,21 @@
 """Population-based training: members train side by side, and the worst take over from the best.
 
 A unit of work is one member's training over one generation: an Optuna trial with a key such as
-t0003-g02, which trains the member's one run, t0003, from its last checkpoint to the generation's
-end. Nobody waits for anybody: the least advanced member that is free goes on, and what it goes on
-with is decided then, by the scores that are known at the end of the generation that it comes from.
-The decision is stored with the unit.
+t0003-g02. It continues the member's one run, t0003, from the last checkpoint to the generation's
+end. No member waits: the least advanced free member continues. Its settings are decided at that
+moment, by the known scores of the generation that it has finished, and stored with the unit.
 
 Source: Jaderberg et al. 2017, arXiv:1711.09846, Algorithm 1, with truncation selection, and each
-setting perturbed by a factor or resampled. Departures: they compare the latest scores at whatever
-clock, and a member keeps its own clock when it copies. Here scores of one generation alone are
-compared, and weights are taken over at the clock at which they were scored: what a member ends with
-has had the budget of any other run, its schedule can be run again from zero, and learning rates
-that follow the clock stay right. And a member that failed is replaced, too.
+setting perturbed by a factor or resampled. Departures: the paper compares the latest scores at any
+clock, and a member keeps its clock when it copies. Here only scores of one generation are compared,
+and weights are copied at the clock at which they were scored. So the final weights have had the
+budget of any other run, their schedule can be run again from zero, and learning rates that follow
+the clock stay right. A member that failed is replaced too.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.records.record import RunRecord, Source, replace_atomically
 from gansweep.records.sweep_part import Segment
@@ -49,7 +49,7 @@ class PlannedRun:
 
 
 class Population:
-    """The members of a sweep; all that it knows, it reads from the study's trials, each once."""
+    """The members of a sweep. It keeps no state: it reads the study's trials, each once."""
 
     def __init__(self, settings: Settings, space: Space) -> None:
         options = settings.population
@@ -74,23 +74,19 @@ class Population:
     def next_unit(
         self, trials: Sequence[FrozenTrial]
     ) -> tuple[dict[str, Scalar], dict[str, Any]] | None:
-        """(stored parameters, attributes) of the unit to queue after `trials`; None where no member
-        is free to go on."""
+        """(stored parameters, attributes) of the unit to queue after `trials`; None if no member is
+        free to continue."""
         units = units_of(trials)
-        last = {member: trial for (member, _), trial in sorted(units.items())}
+        last = dict(sorted(units))  # member -> generation
         for member in self.members:
             if member not in last:
                 return {}, self.attrs(member, 0, None)
-        free = [
-            (trial.user_attrs["generation"], member)
-            for member, trial in last.items()
-            if trial.state.is_finished() and trial.user_attrs["generation"] < self.generations - 1
-        ]
-        for generation, member in sorted(free):
+        for generation, member in sorted((g, m) for m, g in last.items()):
+            if not units[member, generation].state.is_finished() or self.until(generation) is None:
+                continue
             decided = self._decided(member, generation, units)
             if decided is not None:
-                params, source = decided
-                return params, self.attrs(member, generation + 1, source)
+                return decided[0], self.attrs(member, generation + 1, decided[1])
         return None
 
     def attrs(self, member: str, generation: int, source: str | None) -> dict[str, Any]:
@@ -102,14 +98,14 @@ class Population:
     def _decided(
         self, member: str, generation: int, units: Mapping[tuple[str, int], FrozenTrial]
     ) -> tuple[dict[str, Scalar], str | None] | None:
-        """What a member goes on with after a generation: stored parameters, and whose weights.
+        """What a member continues with after a generation: stored parameters, and whose weights.
 
-        None where it failed and nobody has come so far yet.
+        None if it failed and no other member has a score of that generation yet.
         """
         rng = random.Random(f"{self.seed} {member} {generation}")  # a second look draws the same
-        scores = {m: value_of(t) for (m, g), t in units.items() if g == generation}
-        known = {m: v for m, v in scores.items() if units[m, generation].state.is_finished()}
-        if scores[member] is None and all(v is None for v in known.values()):
+        ended = {m: t for (m, g), t in units.items() if g == generation and t.state.is_finished()}
+        known = {m: value_of(t) for m, t in ended.items()}
+        if all(v is None for v in known.values()):
             return None
         source = exploited(member, known, self.share, self.worth, rng)
         if source is None:
@@ -119,45 +115,35 @@ class Population:
 
     def planned(self, directory: Path, trial: FrozenTrial, overrides: list[str]) -> PlannedRun:
         """The run of a unit."""
-        attrs = trial.user_attrs
-        member, generation, source = attrs["member"], attrs["generation"], attrs["from"]
-        taken = None
-        if source is not None:
-            taken = Source(source, snapshot(directory / source, generation - 1))
+        member, generation, source = (trial.user_attrs[name] for name in UNIT)
+        taken = source and Source(source, snapshot(directory / source, generation - 1))
         return PlannedRun(member, overrides, until_kimg=self.until(generation), source=taken)
 
     def until(self, generation: int) -> float | None:
         """The clock at a generation's end; None for the last, which ends with the budget."""
-        if generation == self.generations - 1:
-            return None
-        return (generation + 1) * self.every_kimg
+        is_last = generation == self.generations - 1
+        return None if is_last else (generation + 1) * self.every_kimg
 
     def schedule(self, trials: Sequence[FrozenTrial], member: str) -> list[Segment]:
-        """What a member did itself."""
+        """The settings that a member trained with itself."""
         units = units_of(trials)
-        path = [units[member, g] for g in range(self.generations) if (member, g) in units]
-        return self._joined(path)
+        return self._joined([units[m, g] for m, g in sorted(units) if m == member])
 
     def lineage(self, trials: Sequence[FrozenTrial], member: str) -> list[Segment]:
-        """The settings that a member's weights were trained with, whoever trained them."""
+        """The settings that a member's weights were trained with, by whichever member."""
         units, path = units_of(trials), []
         for generation in reversed(range(self.generations)):
             unit = units[member, generation]
             path.append(unit)
             member = unit.user_attrs["from"] or member
-        found: list[Segment] = []
-        for segment in self._joined(path[::-1]):
-            if not found or segment.params != found[-1].params:
-                found.append(Segment(segment.kimg, segment.params, None))
-        return found
+        segments = itertools.groupby(self._joined(path[::-1]), key=lambda s: s.params)
+        return [Segment(next(same).kimg, params, None) for params, same in segments]
 
     def _joined(self, path: Sequence[FrozenTrial]) -> list[Segment]:
         found: list[Segment] = []
         for unit in path:
-            source = unit.user_attrs["from"]
-            try:
-                params = self.space.suggest(FixedTrial(unit.params))
-            except ValueError:  # killed before it knew them
+            source, params = unit.user_attrs["from"], self.space.values_at(unit.params)
+            if params is None:  # killed before they were drawn
                 continue
             if not found or source is not None or params != found[-1].params:
                 start = unit.user_attrs["generation"] * self.every_kimg
@@ -165,28 +151,24 @@ class Population:
         return found
 
     def keep_snapshot(self, directory: Path, trial: FrozenTrial) -> None:
-        """Keep the checkpoint that a unit ended with, for those who may take it over.
+        """Keep the checkpoint that a unit ended with, for the members that may take it over.
 
-        A link: last.pt is only ever replaced, never written into, and so what it links to stays.
+        A link is enough: last.pt is replaced, never written into.
         """
         run, generation = directory / trial.user_attrs["member"], trial.user_attrs["generation"]
-        if generation == self.generations - 1:
+        if self.until(generation) is None:
             return
         path = snapshot(run, generation)
         last = path.with_name("last.pt")
         with writing(run):
-            path.unlink(missing_ok=True)  # of who died before the study heard of it
+            path.unlink(missing_ok=True)  # left by a worker that died before it told the study
             try:
                 os.link(last, path)
             except OSError:  # a file system without links
                 replace_atomically(path, last.read_bytes())
 
     def drop_snapshots(self, directory: Path, trials: Sequence[FrozenTrial]) -> None:
-        """Remove the snapshots that nobody can take over any more.
-
-        Left are the `share` best of each generation that some member has still to pass, which is
-        mostly one, and those that are being taken over.
-        """
+        """Remove the snapshots that no member can take over any more."""
         needed = self.needed(trials)
         for member in self.members:
             for path in (directory / member / "checkpoints").glob("generation-*.pt"):
@@ -194,13 +176,11 @@ class Population:
                     path.unlink(missing_ok=True)
 
     def needed(self, trials: Sequence[FrozenTrial]) -> set[tuple[str, int]]:
-        """(member, generation) of the snapshots that may be taken over."""
+        """(member, generation) of the snapshots that may be taken over: those that are at present,
+        and the `share` best of each generation that some member has still to pass."""
         units = units_of(trials)
-        found = {
-            (t.user_attrs["from"], g - 1)
-            for (_, g), t in units.items()
-            if t.user_attrs["from"] is not None and not t.state.is_finished()
-        }
+        unended = [t.user_attrs for t in units.values() if not t.state.is_finished()]
+        found = {(a["from"], a["generation"] - 1) for a in unended if a["from"] is not None}
         for generation in range(self.generations - 1):
             if all((member, generation + 1) in units for member in self.members):
                 continue
@@ -211,13 +191,11 @@ class Population:
 
 
 def open_record(record: RunRecord, key: str) -> None:
-    """Have a member's record say that the unit `key` is begun: what it says of the unit before must
-    not be taken for how this one ended."""
+    """Note in a member's record that the unit `key` has begun. Else the end of the unit before
+    would be taken for the end of this one."""
     result = record.result()
-    if result is None:
-        return
-    entry = result.get("sweep") or {}
-    if entry.get("key") != key:
+    entry = (result or {}).get("sweep") or {}
+    if result is not None and entry.get("key") != key:
         opened = {**entry, "key": key, "opened": True}
         record.write_result({**result, "status": "interrupted", "reason": "", "sweep": opened})
 
@@ -233,12 +211,12 @@ def snapshot(run_dir: Path, generation: int) -> Path:
 
 
 def units_of(trials: Sequence[FrozenTrial]) -> dict[tuple[str, int], FrozenTrial]:
-    """(member, generation) -> the unit, of the trials of a population."""
+    """(member, generation) -> the unit."""
     return {(t.user_attrs["member"], t.user_attrs["generation"]): t for t in trials}
 
 
 def value_of(trial: FrozenTrial) -> float | None:
-    """What a unit came to; None where it has not ended, or failed."""
+    """The score of a unit; None if it has not ended, or failed."""
     return float(trial.values[0]) if trial.state == TrialState.COMPLETE else None
 
 
@@ -255,23 +233,22 @@ def exploited(
     worth: Worth,
     rng: random.Random,
 ) -> str | None:
-    """Whose weights and settings a member goes on with; None for its own.
+    """Whose weights and settings a member continues with; None for its own.
 
     scores: of every member whose generation has ended, None for one that failed. Of n members the
-    worst floor(share n) take over from a uniformly drawn one of as many best, unless that is no
-    better. Who failed always does, from one of the best, of which there is then one at least.
+    worst floor(share n) take over from one of as many best, drawn uniformly, unless it is no
+    better. A member that failed always takes over, from one of the best, at least the best one.
     """
     order = ranked(scores, worth)
     many = math.floor(share * len(scores) + 1e-9)
     failed = len(scores) - len(order)
-    own = scores[member]
-    if own is None:
+    if member not in order:
         return rng.choice(order[: max(1, many)])
     if member not in order[len(order) - max(0, many - failed) :]:
         return None
     source = rng.choice(order[:many])
-    theirs = scores[source]
-    assert theirs is not None
+    theirs, own = scores[source], scores[member]
+    assert theirs is not None and own is not None
     return source if worth(theirs) < worth(own) else None
 
 
@@ -284,16 +261,13 @@ def explored(
 ) -> dict[str, Scalar]:
     """Each setting drawn afresh with probability `resample`, else perturbed by one of `factors`.
 
-    params: name -> stored value.   space: without conditions, so that all of its entries are there.
+    params: name -> stored value.   space: without conditions, so that it has all of its entries.
     """
     found: dict[str, Scalar] = {}
-    for parameter in space.parameters:
-        domain = parameter.domain
-        if isinstance(domain, Fixed):
-            continue
-        afresh, factor = rng.random() < resample, rng.choice(list(factors))
-        value = drawn(domain, rng) if afresh else perturbed(domain, params[parameter.name], factor)
-        found[parameter.name] = value
+    for name, domain in ((p.name, p.domain) for p in space.parameters):
+        if not isinstance(domain, Fixed):
+            afresh, factor = rng.random() < resample, rng.choice(list(factors))
+            found[name] = drawn(domain, rng) if afresh else perturbed(domain, params[name], factor)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import random
 import warnings
@@ -21,7 +22,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.judging.constraints import broken
-from gansweep.search.trials import StudyView
+from gansweep.search.trials import Shown, StudyView
 
 if TYPE_CHECKING:
     from gansweep.search.settings import Settings
@@ -34,8 +35,7 @@ Kind = Callable[[FrozenTrial], object]
 
 
 def make_pruner(settings: Settings) -> BasePruner:
-    """The pruner that the settings name; its steps are those of `Settings.step`, or for wilcoxon
-    the positions of the seeds."""
+    """The pruner that the settings name. Its steps: `Settings.step`; wilcoxon: seeds' positions."""
     options = settings.pruner
     name, factor = options["name"], int(options["reduction_factor"])
     budget = max(1, int(settings.budget_kimg * 1000))
@@ -56,10 +56,10 @@ def make_pruner(settings: Settings) -> BasePruner:
 
 
 class PeerPruner(BasePruner):
-    """A pruner that compares a trial with those of its kind alone.
+    """A pruner that compares a trial only with those of its kind.
 
-    Where the best of each variant is wanted, a variant that learns slowly at first must not be
-    measured against the quick ones.
+    If the best of each variant is wanted, a variant that learns slowly at first must not be
+    compared with the quick ones.
     """
 
     def __init__(self, pruner: BasePruner, kind: Kind) -> None:
@@ -69,9 +69,8 @@ class PeerPruner(BasePruner):
         kind, number = self._kind(trial), trial.number
 
         def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-            # The judged trial reports its whole curve anew when it is taken up again: what it left
-            # before does not count beside it. A trial without values may not know its parameters
-            # yet, and nobody compares with it.
+            # A continued trial reports its whole curve again: its stored values do not count
+            # beside it. A trial without values may not have its parameters yet.
             present = [trial if t.number == number else t for t in trials]
             return [t for t in present if _has_values(t) and self._kind(t) == kind]
 
@@ -83,14 +82,13 @@ class Hyperband(BasePruner):
 
     Trials come one at a time, so a bracket is drawn for each by its key, with the weights that the
     brackets' sizes have in the paper. Optuna's Hyperband draws by the number of the Optuna trial,
-    and reads the study anew, with all that others have hidden.
+    and reads the whole study, not the view that it is given.
     Source: Li et al. 2018, JMLR 18(185), Algorithm 1.
     """
 
     def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
-        count = 1
-        while min_resource * reduction_factor**count <= max_resource:
-            count += 1
+        counts = itertools.count(1)
+        count = next(n for n in counts if min_resource * reduction_factor**n > max_resource)
         self._brackets = [
             SuccessiveHalvingPruner(min_resource, reduction_factor, min_early_stopping_rate=late)
             for late in range(count)
@@ -105,37 +103,29 @@ class Hyperband(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         bracket = self.bracket(trial)
-
-        def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-            return [t for t in trials if self.bracket(t) == bracket]
-
-        return self._brackets[bracket].prune(StudyView(study, peers).as_study(), trial)
+        view = StudyView(study, lambda trials: [t for t in trials if self.bracket(t) == bracket])
+        return self._brackets[bracket].prune(view.as_study(), trial)
 
 
 class Peers(StudyView):
     """The trials that a judged trial is compared with."""
 
-    def __init__(
-        self,
-        study: Study,
-        peers: Callable[[list[FrozenTrial]], list[FrozenTrial]],
-        judged: FrozenTrial,
-    ) -> None:
+    def __init__(self, study: Study, peers: Shown, judged: FrozenTrial) -> None:
         super().__init__(study, peers)
         self._judged = judged
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The best that ended, as far as the judged one has come.
+        """The best that ended, over the seeds that the judged one has run.
 
-        The signed-rank pruner spares a trial whose mean is better than the best one's. With that
-        over all seeds, and the other over those so far, the luck of the seeds would decide.
-        Raises: ValueError where none of these trials has ended with a value it may keep.
+        The signed-rank pruner spares a trial with a better mean than the best one's. Means over
+        different seeds would let the luck of the seeds decide.
+        Raises: ValueError if none of them has ended within the constraints.
         """
         ended = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         sign = -1 if self.direction == StudyDirection.MAXIMIZE else 1
         best = min((t for t in ended if not broken(t)), key=lambda t: sign * t.values[0])
-        shown = copy.copy(best)  # it is the storage's
+        shown = copy.copy(best)  # the original is the storage's
         values, reached = best.intermediate_values, self._judged.intermediate_values
         shown.intermediate_values = {step: v for step, v in values.items() if step in reached}
         return shown

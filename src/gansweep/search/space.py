@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from omegaconf import DictConfig
-from optuna.trial import BaseTrial
+from optuna.trial import BaseTrial, FixedTrial
 
 from gansweep.config.options import check_values
 from gansweep.errors import UserError, nearest
@@ -111,6 +111,13 @@ class Space:
         """The values of a trial: key -> value, for the keys that exist under these values."""
 
         return self._resolve(lambda p: p.domain.decode(p.domain.suggest(trial, p.name)))
+
+    def values_at(self, stored: Mapping[str, Any]) -> dict[str, Any] | None:
+        """key -> value of the trial with these stored parameters; None if some are missing."""
+        try:
+            return self.suggest(FixedTrial(dict(stored)))
+        except ValueError:
+            return None
 
     def with_defaults(self, default: Callable[[str], Any]) -> dict[str, Any]:
         """The values of the trial whose every searched key is at its default: key -> value.

@@ -1,8 +1,8 @@
 """The trials of a study, each once: what samplers, pruners and readers see of it.
 
-A trial that was interrupted and goes on is a new Optuna trial with the same key, an attempt: the
-one before has ended, so its id refuses a late writer on every storage. Only this file and the
-engine, which begins and ends attempts, know of them.
+A trial that continues after an interruption is a new Optuna trial with the same key, an attempt.
+The attempt before has ended, so its id refuses a late writer on every storage. Only this file and
+the engine, which begins and ends attempts, know of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ SECONDS_BEFORE = "seconds_before"  # that were spent on a trial in the attempts 
 RUNG = "completed_rung_"  # how the attributes begin in which successive halving keeps its scores
 CMA_STATE = "cma:"  # how those begin in which CMA-ES keeps its state
 CMA_GENERATION = "cma:generation"  # of them the one that is written last
+# the trials in the order of their numbers -> those that are to be seen, and how
+Shown = Callable[[list[FrozenTrial]], Sequence[FrozenTrial]]
 
 
 def trials_of(study: Study) -> list[FrozenTrial]:
@@ -26,8 +28,8 @@ def trials_of(study: Study) -> list[FrozenTrial]:
 
 
 def each_once(attempts: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that these attempts belong to: the last attempt of each, with the scores, the
-    seconds and the notes of samplers and pruners that the attempts before it left."""
+    """The trials of these attempts: the last attempt of each, with the scores, the seconds and the
+    notes of samplers and pruners from the attempts before it."""
     found: dict[str, list[FrozenTrial]] = {}
     for attempt in attempts:
         found.setdefault(attempt.user_attrs["key"], []).append(attempt)
@@ -40,15 +42,10 @@ def is_begun(trial: FrozenTrial) -> bool:
 
 
 class StudyView:
-    """What a sampler or a pruner is handed in place of a study: its trials, each once.
+    """What a sampler or a pruner gets in place of a study: its trials, each once. All else, such as
+    the storage and the directions, is the study's own."""
 
-    All else, as the storage and the directions, is the study's own.
-    shown: the trials in the order of their numbers -> those that are to be seen, and how.
-    """
-
-    def __init__(
-        self, study: Study, shown: Callable[[list[FrozenTrial]], Sequence[FrozenTrial]]
-    ) -> None:
+    def __init__(self, study: Study, shown: Shown) -> None:
         self._study, self._shown = study, shown
 
     def __getattr__(self, name: str) -> Any:
@@ -77,12 +74,12 @@ class StudyView:
 
 def _as_one(attempts: Sequence[FrozenTrial]) -> FrozenTrial:
     first, *_, last = attempts
-    trial = copy.copy(last)  # it is the storage's
+    trial = copy.copy(last)  # the original is the storage's
     trial.intermediate_values = {
         step: value for attempt in attempts for step, value in attempt.intermediate_values.items()
     }
     trial.user_attrs = {**last.user_attrs, SECONDS_BEFORE: sum(map(_seconds, attempts[:-1]))}
-    if "source" in first.user_attrs:  # what is fixed of the attempts that follow may be more
+    if "source" in first.user_attrs:  # later attempts may have more parameters fixed
         fixed = first.system_attrs.get("fixed_params")
         trial.user_attrs["enqueued"] = first.user_attrs.get("enqueued", fixed)
     trial.system_attrs = {**_rungs(attempts), **last.system_attrs, **_cma_state(attempts)}
@@ -100,9 +97,6 @@ def _rungs(attempts: Sequence[FrozenTrial]) -> dict[str, Any]:
 
 
 def _cma_state(attempts: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """That of the last attempt which has all of it: the next ones drew nothing."""
-    for attempt in reversed(attempts):
-        if CMA_GENERATION in attempt.system_attrs:
-            notes = attempt.system_attrs.items()
-            return {name: value for name, value in notes if name.startswith(CMA_STATE)}
-    return {}
+    """The state of the last attempt that has all of it: later ones drew nothing."""
+    whole = (a.system_attrs for a in reversed(attempts) if CMA_GENERATION in a.system_attrs)
+    return {k: v for k, v in next(whole, {}).items() if k.startswith(CMA_STATE)}

@@ -1,7 +1,7 @@
-"""Restore a study from the records: what a damaged study lacks is taken from the runs.
+"""Restore a study from the records of the runs.
 
-A trial that ended gets its result; one that did not is queued with the parameters that it
-was trained with. Of a population's member the record has the settings of every generation.
+A trial that ended gets its result. One that did not end is queued with the parameters that it was
+trained with. The record of a population's member has the settings of every generation.
 """
 
 from __future__ import annotations
@@ -15,24 +15,20 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from gansweep.engine.attempt import start
-from gansweep.engine.confirm import params_of
-from gansweep.engine.reporting import protocols_in
+from gansweep.engine.reporting import scores_in
+from gansweep.engine.storage.journal_check import TRIAL
 from gansweep.engine.study import UNFINISHED, SweepStudy
-from gansweep.judging.outcome import outcome_of
 from gansweep.records.record import RunRecord
 from gansweep.search.population import Population, units_of
 from gansweep.search.trials import trials_of
 
-TRIAL = re.compile(r"t(\d{4,})")  # the keys of trials, which are numbered without a gap
 UNIT = re.compile(r"(t\d{4,})-g(\d+)")
 LOST = "the study lost how it ended"
 
 
 def restore(sweep: SweepStudy) -> list[int]:
-    """Have a study that no worker uses follow the records. How many trials and confirmation runs it
-    then knows to have ended that it did not.
-
-    Killed at any moment, it can be begun again.
+    """Make a study that no worker uses agree with the records. Returns how many trials and how many
+    confirmation runs it learned to have ended. If it is killed, it can be started again.
     """
     studies = (sweep.trials, sweep.confirms)
     before = [_count_ended(study) for study in studies]
@@ -72,20 +68,19 @@ def _queue_trials(sweep: SweepStudy) -> None:
 
 
 def _queue_confirmations(sweep: SweepStudy) -> None:
-    known = {trial.user_attrs["key"] for trial in trials_of(sweep.confirms)}
-    for c in sweep.confirmations():
-        if c.name not in known and RunRecord(sweep.run_dir(c.name)).result() is not None:
-            sweep.confirms.enqueue_trial({}, user_attrs=sweep.attrs_of(c))
+    for attrs in sweep.planned_confirmations():
+        if sweep.records(attrs["key"])[0].result() is not None:
+            sweep.confirms.enqueue_trial({}, user_attrs=attrs)
 
 
 def _finish_ended(sweep: SweepStudy, study: Study) -> None:
     """Finish each queued trial whose records say how it ended."""
     for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        names = sweep.run_names(waiting.user_attrs["key"])
-        records = [RunRecord(sweep.run_dir(name)) for name in names]
-        if outcome_of(records, sweep.settings.objectives).status is None:
+        key = waiting.user_attrs["key"]
+        if sweep.outcome(key).status is None:
             continue
-        if sweep.population is not None and study is sweep.trials and not _is_at(waiting, records):
+        is_unit = sweep.population is not None and study is sweep.trials
+        if is_unit and _entry(sweep.records(key)[0]).get("key") != key:  # of another unit
             continue
         attempt = sweep.storage.exclusively(partial(start, sweep, study, waiting, "repair"))
         sweep.suggest(attempt)
@@ -93,10 +88,9 @@ def _finish_ended(sweep: SweepStudy, study: Study) -> None:
         sweep.finish(attempt, "itself")
 
 
-def _is_at(unit: FrozenTrial, records: Sequence[RunRecord]) -> bool:
-    """Whether a member's record speaks of this unit."""
-    entry = (records[0].result() or {}).get("sweep") or {}
-    return entry.get("key") == unit.user_attrs["key"]
+def _entry(record: RunRecord) -> dict[str, Any]:
+    """What a run's record says of the sweep."""
+    return (record.result() or {}).get("sweep") or {}
 
 
 def _restore_units(sweep: SweepStudy, population: Population) -> None:
@@ -104,18 +98,21 @@ def _restore_units(sweep: SweepStudy, population: Population) -> None:
     units = units_of(trials_of(sweep.trials))
     for member in population.members:
         record = RunRecord(sweep.run_dir(member))
-        entry = (record.result() or {}).get("sweep") or {}
+        entry = _entry(record)
         found = UNIT.fullmatch(str(entry.get("key")))
         if found is None or not entry.get("schedule"):
             continue
         now = int(found[2])
-        # a unit that was opened and not begun is decided again
+        # a unit that was opened but not begun is decided again
         for generation in range(now if entry.get("opened") else now + 1):
             params, source = _settings_in(generation, population, entry["schedule"])
             attrs = population.attrs(member, generation, source)
             unit = units.get((member, generation))
             if unit is not None:
-                if unit.state.is_finished() or not _is_lost(sweep, unit, generation < now):
+                # of a running one the study may lack the parameters it is trained with
+                unknown = sweep.space.values_at(unit.params) is None
+                lost = generation < now or (unit.state == TrialState.RUNNING and unknown)
+                if unit.state.is_finished() or not lost:
                     continue
                 _give_up(sweep, unit)
                 attrs["attempt"] = unit.user_attrs["attempt"] + 1
@@ -131,16 +128,9 @@ def _settings_in(
     generation: int, population: Population, schedule: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], str | None]:
     """The parameters of a member's generation, and whose weights it took over."""
-    start = generation * population.every_kimg
-    stretch = [s for s in schedule if s["kimg"] <= start + 1e-9][-1]
-    return stretch["params"], stretch["from"] if stretch["kimg"] > start - 1e-9 else None
-
-
-def _is_lost(sweep: SweepStudy, unit: FrozenTrial, is_over: bool) -> bool:
-    """Whether an unfinished unit has ended, or was trained with what the study does not know."""
-    if unit.state == TrialState.RUNNING:
-        return is_over or params_of(unit, sweep.space) is None
-    return is_over
+    begin = generation * population.every_kimg
+    segment = [s for s in schedule if s["kimg"] <= begin + 1e-9][-1]
+    return segment["params"], segment["from"] if segment["kimg"] > begin - 1e-9 else None
 
 
 def _give_up(sweep: SweepStudy, unit: FrozenTrial) -> None:
@@ -156,18 +146,11 @@ def _give_up(sweep: SweepStudy, unit: FrozenTrial) -> None:
 def _value_after(
     generation: int, population: Population, sweep: SweepStudy, record: RunRecord
 ) -> float | None:
-    """The score with which a generation ended that others followed; None where it failed."""
+    """The score at the end of a generation that is followed by another; None if it failed."""
     end = (generation + 1) * population.every_kimg
-    history = record.history()
-    protocols, judged_by = protocols_in(history), (record.result() or {}).get("objective")
-    for row in history:
-        # a batch may pass the end by a little
-        if not end - 1e-6 <= row.get("kimg", 0.0) <= end + population.every_kimg / 10:
-            continue
-        name = sweep.objective.find(row, protocols, judged_by)
-        if name is not None and isinstance(row[name], (int, float)):
-            return float(row[name])
-    return None
+    late = end + population.every_kimg / 10  # the last batch may pass the end a little
+    scores = scores_in(record, sweep.objective)
+    return next((value for kimg, value in scores if end - 1e-6 <= kimg <= late), None)
 
 
 def _add_ended(
@@ -175,13 +158,14 @@ def _add_ended(
 ) -> None:
     trial = FixedTrial(fixed)
     sweep.space.suggest(trial)
+    failed = value is None
     sweep.trials.add_trial(
         create_trial(
-            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-            values=None if value is None else [value],
+            state=TrialState.FAIL if failed else TrialState.COMPLETE,
+            value=value,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={**attrs, "status": "diverged" if value is None else "paused"},
+            user_attrs={**attrs, "status": "diverged" if failed else "paused"},
             system_attrs={"fixed_params": fixed},
         )
     )
