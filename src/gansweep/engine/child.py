@@ -48,7 +48,8 @@ HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' proce
 # folders of YAML files; what else Hydra finds by this option, it imports
 FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
 OWN = ("gansweep.engine.child.train_trial", "gansweep.engine.warm_up")
-OnScore = Callable[[float, dict[str, float]], bool]
+Scores = dict[str, float]
+OnScore = Callable[[float, Scores], bool]
 
 
 def may_run(path: str) -> bool:
@@ -179,7 +180,7 @@ def _let_server_end_with_worker() -> None:
 
 
 def _asking(connection: Connection) -> OnScore:
-    def on_score(kimg: float, scores: dict[str, float]) -> bool:
+    def on_score(kimg: float, scores: Scores) -> bool:
         try:
             connection.send((kimg, scores))
             return bool(connection.recv())

@@ -1,6 +1,6 @@
 """A worker: takes a trial, trains it in a child, obeys the pruner, reports the result.
 
-Start as many as you like, wherever the sweep's directory can be reached; end them as you like.
+Any number can be started, wherever the sweep's directory can be reached, and ended at any time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -19,7 +19,7 @@ from types import FrameType
 from optuna.exceptions import UpdateFinishedTrialError
 
 from gansweep.engine.attempt import Attempt
-from gansweep.engine.child import BEGUN, Order, may_run, run_order
+from gansweep.engine.child import BEGUN, OnScore, Order, Scores, may_run, run_order
 from gansweep.engine.failures import (
     CRASHES,
     EXIT_NO_SPACE,
@@ -31,7 +31,7 @@ from gansweep.engine.failures import (
     signal_of,
 )
 from gansweep.engine.leaderboard import write_leaderboard
-from gansweep.engine.lease.gpus import GpuShare, GpuTurns
+from gansweep.engine.lease.gpus import GpuShare, GpuTurns, holders_in_words
 from gansweep.engine.lease.locks import Lease, remove_dead
 from gansweep.engine.lease.workers import IDLE, STOPPING, WAITS_FOR_GPU, WorkerFile, is_cancelled
 from gansweep.engine.reporting import Reporter, protocols_in
@@ -89,10 +89,10 @@ class Worker:
                 print(f"the sweep {name} is finished: nothing to do", flush=True)
             else:
                 if self._gpus.take():
-                    self._server.start()  # it imports while we ask for the first trial
+                    self._server.start()  # it imports while we claim the first trial
                 self._work()
             return self._exit_code()
-        except StorageOutageError:  # asked to stop; what is not reported is found by its lease
+        except StorageOutageError:  # asked to stop; others find an unfinished trial by its lease
             return EXIT_CANCELLED if is_cancelled(self.study.directory) else EXIT_STOPPED
         finally:
             self.file.leave()
@@ -110,21 +110,18 @@ class Worker:
                 return
             else:  # another worker may die and leave us its trial
                 if pause == IDLE_SECONDS[1]:
-                    self._gpus.give_back()  # somebody else may have work for it
+                    self._gpus.give_back()  # others may have work for them
                 self.file.note(WAITS_FOR_GPU if self._waits else IDLE)
                 time.sleep(pause)
                 pause = min(2 * pause, IDLE_SECONDS[1])
 
     def _has_gpus(self) -> bool:
-        """Whether we have the GPUs that a trial needs, where it needs any; taken where free."""
-        if self._gpus.take():
-            self._said_so = False
-            return True
-        self._waits = True
-        if not self._said_so:
-            print(f"Waiting for a GPU: {self._gpus.holders_in_words()}", flush=True)
-            self._said_so = True
-        return False
+        """Take the GPUs that a trial needs, if they are free; whether we have them."""
+        self._waits = not self._gpus.take()
+        if self._waits and not self._said_so:
+            print(f"Waiting for a GPU: {holders_in_words(self._gpus.gpus)}", flush=True)
+        self._said_so = self._waits
+        return not self._waits
 
     def _exit_code(self) -> int:
         directory = self.study.directory
@@ -140,7 +137,7 @@ class Worker:
         return EXIT_FINISHED
 
     def _must_stop(self) -> bool:
-        """Whether a signal asks us to stop, or, on whatever machine, `gansweep cancel` or a bug."""
+        """Whether a signal asks us to stop, or, from any machine, `gansweep cancel` or a bug."""
         if not self.stops and time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             directory = self.study.directory
@@ -150,8 +147,8 @@ class Worker:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         note_hangup(number)
-        # a second Ctrl-C hurries; the others are one request however often they come: SLURM sends
-        # SIGTERM to all processes of a job, and the job's script asks us too
+        # only a second Ctrl-C hurries; SLURM sends SIGTERM to all processes of a job, and the job's
+        # script sends it again
         self.stops = self.stops + 1 if number == signal.SIGINT else max(1, self.stops)
 
     def _attempt(self, attempt: Attempt) -> None:
@@ -167,7 +164,7 @@ class Worker:
             else:
                 ended, reason = self._train_all(attempt)
         except UpdateFinishedTrialError:
-            pass  # another host took us for dead and the trial over
+            pass  # another host took us for dead and took over the trial
         except ServerDiedError as error:
             self.study.finish(attempt, "interrupted", "its process could not be started")
             raise error from None
@@ -198,13 +195,9 @@ class Worker:
         child = self._server.fork(run_order, order, theirs)
         theirs.close()
         reporter = Reporter(lambda kimg, value: self.study.report(attempt, kimg, value))
+        verdict = partial(self._wants_it_stopped, reporter, attempt, run)
         try:
-            begun = self._accompany(
-                child,
-                ours,
-                attempt.lease,
-                lambda *said: self._wants_it_stopped(reporter, attempt, run, *said),
-            )
+            begun = self._accompany(child, ours, attempt.lease, verdict)
         except BaseException:
             child.kill()
             raise
@@ -224,20 +217,19 @@ class Worker:
     def _order(self, attempt: Attempt, run: PlannedRun) -> Order:
         settings = self.study.settings
         overrides, held = [*settings.overrides, *run.overrides], self._gpus.held
+        gpus = 1 if held is None else len(held.names)
         if not any(word.lstrip("+").startswith("trainer.threads=") for word in overrides):
-            threads = max(1, self.threads // (1 if held is None else len(held.names)))
-            overrides.append(f"trainer.threads={threads}")  # recorded: they move last digits
+            # recorded: their number changes the last digits
+            overrides.append(f"trainer.threads={max(1, self.threads // gpus)}")
         sweep = attempt.sweep_entry(settings, run, self.study.directory)
         if held is not None:
             held.touch()
             sweep["gpus"] = held.names
-            if len(held.names) > 1:
-                overrides.append(f"trainer.devices={len(held.names)}")
-        names = [f"group={settings.name}", f"name={run.name}"]
+        devices = [f"trainer.devices={gpus}"] if gpus > 1 else []
         record = RunRecord(self.study.run_dir(run.name))
         return Order(
             target=settings.target,
-            overrides=[*overrides, *names],
+            overrides=[*overrides, *devices, f"group={settings.name}", f"name={run.name}"],
             config_dir=settings.config_dir,
             run_dir=str(record.directory),
             until_kimg=run.until_kimg,
@@ -248,16 +240,13 @@ class Worker:
         )
 
     def _accompany(
-        self,
-        child: ForkServerProcess,
-        ours: Connection,
-        lease: Lease,
-        wants_it_stopped: Callable[[float, dict[str, float]], bool],
+        self, child: ForkServerProcess, ours: Connection, lease: Lease, verdict: OnScore
     ) -> bool:
-        """Answer the child's scores until it ends; pass a request to stop on to it. Whether it came
-        to begin the trial.
+        """Answer the child's scores until it ends; pass a request to stop on to it. Whether it
+        began the trial.
 
-        Raises: UpdateFinishedTrialError where another host has taken the trial over.
+        verdict: whether a score's run is to stop.
+        Raises: UpdateFinishedTrialError if another host has taken over the trial.
         """
         deadline, begun = None, False
         waiting_for: list[Connection | int] = [ours, child.sentinel]
@@ -269,12 +258,12 @@ class Worker:
                     if said == BEGUN:
                         begun = True
                     else:
-                        ours.send(wants_it_stopped(*said))
+                        ours.send(verdict(*said))
                 except (EOFError, ConnectionResetError, BrokenPipeError):
                     waiting_for.remove(ours)
             elif child.sentinel in ready:
                 return begun
-            if lease.is_lost:  # two would write into one record
+            if lease.is_lost:  # another process may write into the record
                 raise UpdateFinishedTrialError(f"{lease.path} was removed")
             if self._must_stop() and deadline is None:
                 self.file.note(STOPPING)
@@ -284,23 +273,16 @@ class Worker:
                 child.kill()
 
     def _wants_it_stopped(
-        self,
-        reporter: Reporter,
-        attempt: Attempt,
-        run: PlannedRun,
-        kimg: float,
-        scores: dict[str, float],
+        self, reporter: Reporter, attempt: Attempt, run: PlannedRun, kimg: float, scores: Scores
     ) -> bool:
         if run is not attempt.runs[0]:
-            return False  # the curves of the first seed are compared, those of the others not
+            return False  # only the curves of the first seed are compared
         if attempt.score is None:
             record = RunRecord(self.study.run_dir(run.name))
             judged_by = (record.result() or {}).get("objective")
             protocols = protocols_in(record.history())
             attempt.score = self.study.objective.find(scores, protocols, judged_by)
-        if attempt.score not in scores:
-            return False
-        return reporter.ask(kimg, scores[attempt.score])
+        return attempt.score in scores and reporter.ask(kimg, scores[attempt.score])
 
     def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
@@ -325,7 +307,7 @@ class Worker:
 
 
 def _opened(directory: Path) -> SweepStudy:
-    """The sweep; where its storage is away it may be back in a moment, as after its restart."""
+    """The sweep; waits for a storage that cannot be reached, which may only be restarting."""
     deadline = time.monotonic() + OPEN_SECONDS
     while True:
         try:
@@ -337,7 +319,7 @@ def _opened(directory: Path) -> SweepStudy:
 
 
 def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
-    """Raises: UserError where the sweep's directory names code that the user has not allowed."""
+    """Raises: UserError if the sweep's directory names code that the user has not allowed."""
     for option, path in [("target", settings.target), *(("preload", p) for p in settings.preload)]:
         if not may_run(path):
             raise UserError(
@@ -350,8 +332,8 @@ def _refuse_foreign_code(directory: Path, settings: Settings) -> None:
 def run_worker(directory: str | Path, name: str | None = None, threads: int | None = None) -> int:
     """Work on a sweep that `gansweep sweep` has made; the exit code of the process.
 
-    threads: for each trial; by default those of OMP_NUM_THREADS, or one per core of this process.
-    Raises: UserError where the directory holds no sweep, or cannot be written.
+    threads: for each trial; by default OMP_NUM_THREADS, or one per core of this process.
+    Raises: UserError if the directory has no sweep, or cannot be written.
     """
     if threads is None:
         given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": of nested loops

@@ -1,11 +1,9 @@
-"""Which GPU each worker computes on, so that no two trials meet on one by accident.
+"""Which GPU each worker computes on, so that no two trials share one by accident.
 
 A worker takes its GPUs when it has a trial to run, by kernel locks on files in one directory of the
-machine, hands the locks on to its children, and gives them back when it has been idle. So workers
-keep clear of each other wherever they come from: another sweep, another user, a shell. What is
-killed frees its GPU once its last process is gone.
-
-Containers that share a GPU but not the directory do not see each other.
+machine. It passes the locks on to its children, and gives them back when it is idle. So workers of
+other sweeps, users and shells use other GPUs. A killed worker's GPU is free once its last process
+has ended. Containers that share a GPU but not the directory do not see each other.
 """
 
 from __future__ import annotations
@@ -30,9 +28,9 @@ from typing import Any
 from gansweep.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-DIRECTORY = "GANSWEEP_GPU_LOCKS"  # names another one, where /tmp is not the whole machine's
+DIRECTORY = "GANSWEEP_GPU_LOCKS"  # names another one, if /tmp is not shared by the whole machine
 HELD = "GANSWEEP_HELD_FILES"  # descriptors that the processes of one trial pass on
-WAIT_SECONDS = 2.0  # with a file that another user is about to share
+WAIT_SECONDS = 2.0  # for another user to share a file that it has just made
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class GpuShare:
     def of(cls, options: Mapping[str, Any]) -> GpuShare:
         """The share that a file of conf/launcher/ asks for; with SLURM, all GPUs of a job.
 
-        Raises: UserError where it cannot be.
+        Raises: UserError if there is no such share.
         """
         if options.get("name") == "slurm":
             number = str(options.get("gpus") or 1).rpartition(":")[2]
@@ -65,13 +63,13 @@ class GpuShare:
         return gpus * self.slots // self.per_trial
 
     def usable_gpus(self) -> list[Gpu]:
-        """The GPUs of this machine that trials can be given.
+        """The GPUs of this machine that trials can use.
 
-        Raises: UserError where they are too few for a single one.
+        Raises: UserError if they are too few for one trial.
         """
         gpus = visible_gpus()
         if self.per_trial > 1:
-            gpus = [g for g in gpus if not g.name.startswith("MIG-")]  # CUDA joins no parts
+            gpus = [g for g in gpus if not g.name.startswith("MIG-")]  # CUDA cannot join parts
         if self.per_trial > max(1, len(gpus)):
             raise UserError(
                 f"Each trial is to have {self.per_trial} GPUs, and {socket.gethostname()} has "
@@ -100,8 +98,8 @@ class Gpu:
 def visible_gpus() -> list[Gpu]:
     """The GPUs that this process may use; a GPU that is divided (MIG) counts as its parts.
 
-    PyTorch is not asked: importing it takes seconds and gigabytes. Without nvidia-smi, what
-    CUDA_VISIBLE_DEVICES names is believed.
+    PyTorch is not used: importing it takes seconds and gigabytes. Without nvidia-smi, the names in
+    CUDA_VISIBLE_DEVICES are taken as they are.
     """
     listed = _listed()
     visible = os.environ.get(VISIBLE)
@@ -109,15 +107,15 @@ def visible_gpus() -> list[Gpu]:
         return [_gpu(part) for parts in listed.values() for part in parts]
     found: list[Gpu] = []
     for word in map(str.strip, visible.split(",")):
-        named = _named(word, listed) if listed else _believed(word)
+        named = _named(word, listed) if listed else _unlisted(word)
         if not named:
-            break  # CUDA too reads up to the first name that it does not know
+            break  # as CUDA, which reads up to the first name that it does not know
         found += [gpu for gpu in named if gpu not in found]
     return found
 
 
 def _listed() -> dict[str, list[str]]:
-    """UUID of each GPU -> the UUIDs of its parts, which is its own where it is not divided."""
+    """UUID of each GPU -> the UUIDs of its parts; of an undivided one, its own."""
     try:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True
@@ -138,20 +136,18 @@ def _gpu(uuid: str) -> Gpu:
     return Gpu(uuid, uuid.replace("/", "_"))  # older drivers: MIG-GPU-.../1/0
 
 
-def _named(word: str, listed: Mapping[str, Sequence[str]]) -> list[Gpu]:
+def _named(word: str, listed: Mapping[str, list[str]]) -> list[Gpu]:
     """What a word of CUDA_VISIBLE_DEVICES stands for: an index, or the beginning of a UUID."""
     if word.isdigit():
-        gpus = list(listed)[int(word) : int(word) + 1]
-        return [_gpu(part) for gpu in gpus for part in listed[gpu]]
-    if not word:
-        return []
-    whole = [parts for gpu, parts in listed.items() if gpu.startswith(word)]
-    parts = [[p] for parts in listed.values() for p in parts if p.startswith(word)]
-    found = whole or parts
+        found = list(listed.values())[int(word) : int(word) + 1]
+    else:
+        whole = [parts for gpu, parts in listed.items() if word and gpu.startswith(word)]
+        parts = [[p] for parts in listed.values() for p in parts if word and p.startswith(word)]
+        found = whole or parts
     return [_gpu(part) for part in found[0]] if len(found) == 1 else []
 
 
-def _believed(word: str) -> list[Gpu]:
+def _unlisted(word: str) -> list[Gpu]:
     if word.isdigit():
         host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
         return [Gpu(word, f"{host}-{word}")]
@@ -159,10 +155,8 @@ def _believed(word: str) -> list[Gpu]:
 
 
 class HeldGpus:
-    """GPUs that this process holds; so does each child of multiprocessing that it is given to.
-
-    They are free once all of these processes have ended.
-    """
+    """GPUs that this process holds, and each child of multiprocessing that gets this object. They
+    are free once all of these processes have ended."""
 
     def __init__(self, names: Sequence[str], descriptors: Sequence[int]) -> None:
         self.names = list(names)
@@ -177,8 +171,8 @@ class HeldGpus:
             os.utime(descriptor)
 
     def pass_on(self) -> None:
-        """Have this process compute on these GPUs, and the further processes of a data-parallel
-        trial hold them too. It comes before CUDA is asked for anything."""
+        """Make this process compute on these GPUs, and the other processes of a data-parallel trial
+        hold them too. Call it before CUDA is used."""
         os.environ[VISIBLE] = ",".join(self.names)
         os.environ[HELD] = ",".join(map(str, self._descriptors))
 
@@ -193,12 +187,12 @@ def _inherited(names: list[str], descriptors: list[Any]) -> HeldGpus:
 
 
 def take_gpus(gpus: Sequence[Gpu], share: GpuShare, sweep: Path) -> HeldGpus | None:
-    """As many of these GPUs as a trial of `sweep` needs, the least used first; None where too few
-    are free.
+    """As many of these GPUs as a trial of `sweep` needs, the least used first; None if too few are
+    free.
 
-    Raises: UserError where the locks cannot be kept.
+    Raises: UserError if the locks cannot be kept.
     """
-    with _explained(), _allocation() as folder:
+    with _allocation() as folder:
         used = {gpu: sum((s.part for s in _seats(folder, gpu)), Fraction(0)) for gpu in gpus}
         room = [gpu for gpu in gpus if used[gpu] + Fraction(1, share.slots) <= 1]
         chosen = sorted(room, key=lambda gpu: used[gpu])[: share.per_trial]
@@ -212,25 +206,25 @@ class GpuTurns:
     """The GPUs of a worker: taken for its trials, and given back while it has none."""
 
     def __init__(self, share: GpuShare, sweep: Path, *, uses_gpus: bool) -> None:
-        """Raises: UserError where there are GPUs, but too few for one trial."""
+        """Raises: UserError if there are GPUs, but too few for one trial."""
         self._share, self._sweep = share, sweep
-        self._gpus = share.usable_gpus() if uses_gpus else []
+        self.gpus = share.usable_gpus() if uses_gpus else []
         self._visible = os.environ.get(VISIBLE)
         self.held: HeldGpus | None = None
 
     def take(self) -> bool:
-        """Have what a trial needs, where it is free; True where it needs none.
+        """Take what a trial needs, if it is free. Whether it is held; True if nothing is needed.
 
-        Raises: UserError where the locks cannot be kept.
+        Raises: UserError if the locks cannot be kept.
         """
-        if self._gpus and self.held is None:
-            self.held = take_gpus(self._gpus, self._share, self._sweep)
+        if self.gpus and self.held is None:
+            self.held = take_gpus(self.gpus, self._share, self._sweep)
             if self.held is not None:
                 os.environ[VISIBLE] = ",".join(self.held.names)
-        return not self._gpus or self.held is not None
+        return not self.gpus or self.held is not None
 
     def give_back(self) -> None:
-        """Leave them to others, with CUDA_VISIBLE_DEVICES as it was before they were taken."""
+        """Release them, with CUDA_VISIBLE_DEVICES as it was before they were taken."""
         if self.held is None:
             return
         self.held.release()
@@ -240,17 +234,13 @@ class GpuTurns:
         else:
             os.environ[VISIBLE] = self._visible
 
-    def holders_in_words(self) -> str:
-        """Who holds them, in words."""
-        return holders_in_words(self._gpus)
-
 
 def holders_in_words(gpus: Sequence[Gpu]) -> str:
-    """Who holds these GPUs, in words."""
-    with _explained(), _allocation() as folder:
+    """Which processes hold these GPUs, in words."""
+    with _allocation() as folder:
         held = [(gpu.name, seat) for gpu in gpus for seat in _seats(folder, gpu)]
-    held_by = [f"{name} by process {s.pid} of {s.sweep}" for name, s in held]
-    return ", ".join(held_by[:4]) + (f" and {len(held_by) - 4} more" if len(held_by) > 4 else "")
+    words = [f"{name} by process {s.pid} of {s.sweep}" for name, s in held]
+    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 
 @dataclass(frozen=True)
@@ -284,7 +274,7 @@ def _read(descriptor: int) -> _Seat:
         note = json.loads(os.pread(descriptor, 4096, 0))
         return _Seat(Fraction(1, int(note["slots"])), int(note["pid"]), str(note["sweep"]))
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
-        return _Seat(Fraction(1), "?", "another sweep")  # safe: nobody sits down beside it
+        return _Seat(Fraction(1), "?", "another sweep")  # the safe choice: the whole GPU is taken
 
 
 def _sit(folder: int, gpu: Gpu, note: Mapping[str, Any]) -> int:
@@ -297,7 +287,7 @@ def _sit(folder: int, gpu: Gpu, note: Mapping[str, Any]) -> int:
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
             return descriptor
         os.close(descriptor)
-    raise AssertionError("nobody else sits down while the allocation is locked")
+    raise AssertionError("no other process takes a seat while the allocation is locked")
 
 
 def _lock(descriptor: int) -> bool:
@@ -310,25 +300,29 @@ def _lock(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def _allocation() -> Iterator[int]:
-    """The directory of the locks, as a descriptor, while nobody else takes a GPU."""
-    folder = _folder()
-    try:
-        descriptor = _open(folder, "allocation")
+    """The directory of the locks, as a descriptor, while no other process takes a GPU.
+
+    Raises: UserError in place of an OSError.
+    """
+    path = Path(os.environ.get(DIRECTORY) or "/tmp/gansweep-gpus")
+    with contextlib.ExitStack() as opened:
         try:
+            folder = _folder(path)
+            opened.callback(os.close, folder)
+            descriptor = _open(folder, "allocation")
+            opened.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
-        finally:
-            os.close(descriptor)
-    finally:
-        os.close(folder)
+        except OSError as error:
+            raise UserError(
+                f"The locks that keep two trials off one GPU cannot be held in {path} "
+                f"({error.filename or 'there'}: {error.strerror}). Repair or remove that "
+                f"directory, or name another in {DIRECTORY}, the same for every user of this "
+                "machine."
+            ) from error
 
 
-def _directory() -> Path:
-    return Path(os.environ.get(DIRECTORY) or "/tmp/gansweep-gpus")
-
-
-def _folder() -> int:
-    path = _directory()
+def _folder(path: Path) -> int:
     made = False
     with contextlib.suppress(FileExistsError):
         path.mkdir()
@@ -340,12 +334,12 @@ def _folder() -> int:
 
 
 def _open(folder: int, name: str) -> int:
-    """A file that all users share; never one that somebody else's link leads to."""
+    """A file that all users share; never the target of another user's link."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             descriptor = _opened(folder, name)
-        except PermissionError:  # made by another user, who is about to share it
+        except PermissionError:  # another user has just made it and will share it
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
@@ -354,30 +348,18 @@ def _open(folder: int, name: str) -> int:
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             return descriptor
         os.close(descriptor)
-        if found.st_nlink > 0:  # else it was tidied away in between
+        if found.st_nlink > 0:  # else it was removed in between
             raise OSError(errno.EPERM, "not a plain file", name)
 
 
 def _opened(folder: int, name: str) -> int:
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
-        # One after the other: Linux refuses O_CREAT for other users' files in a directory like
-        # /tmp (fs.protected_regular).
+        # one after the other: Linux refuses O_CREAT for other users' files in a directory like
+        # /tmp (fs.protected_regular)
         with contextlib.suppress(FileNotFoundError):
             return os.open(name, flags, dir_fd=folder)
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
             os.fchmod(descriptor, 0o666)
             return descriptor
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"The locks that keep two trials off one GPU cannot be held in {_directory()} "
-            f"({error.filename or 'there'}: {error.strerror}). Repair or remove that directory, or "
-            f"name another in {DIRECTORY}, the same for every user of this machine."
-        ) from error

@@ -1,4 +1,4 @@
-"""Locks that the kernel releases with their holder, so that no killed process blocks the others."""
+"""Locks that the kernel releases with their holder, so that a killed process blocks no other."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-# An attempt of another host is dead when its lease was not touched for so long. On one host the
-# kernel says it at once.
+from gansweep.records.plain_values import mapping
+
+# An attempt of another host is dead if its lease was not touched for so long. On the same host the
+# kernel says so at once.
 LEASE_SECONDS = 30.0
 TOUCH_SECONDS = 1.0
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
-# (device, inode) of a lease touched in the future -> (that touch, when we saw it first by our own
-# clock, which nobody sets)
+# (device, inode) of a lease touched in the future -> (that touch, when we first saw it by our
+# monotonic clock)
 _touches: dict[tuple[int, int], tuple[int, float]] = {}
 
 
@@ -45,12 +47,12 @@ class KernelLock:
 class Lease:
     """The claim of a worker, and of its child, on one attempt.
 
-    A file that both hold a shared lock on: as long as one of them lives, nobody else can lock it.
-    Other hosts, whose kernel may not see that lock, go by the time of its last touch.
+    Both hold a shared lock on a file: as long as one of them lives, no other process can lock it.
+    Other hosts, whose kernel may not see that lock, use the time of its last touch.
     """
 
     def __init__(self, path: Path, worker: str, **more: Any) -> None:
-        """more: what else the file's first line says of the worker."""
+        """more: further facts about the worker for the file's first line."""
         self.path = path
         path.parent.mkdir(exist_ok=True)
         self._descriptor, locked = _opened(path, os.O_RDWR | os.O_CREAT)
@@ -63,20 +65,20 @@ class Lease:
         threading.Thread(target=self._touch_until_ended, daemon=True).start()
 
     def note(self, **now: Any) -> None:
-        """Write the second line, which may change: what the worker is at."""
+        """Write the second line, which may change: what the worker does."""
         line = json.dumps(now).encode() + b"\n"
         os.pwrite(self._descriptor, line, len(self._first))
         os.ftruncate(self._descriptor, len(self._first) + len(line))
 
     def release(self) -> None:
         self._ended.set()
-        with contextlib.suppress(OSError):  # not locked, it counts for nobody
+        with contextlib.suppress(OSError):  # a file without a lock is dead anyway
             self.path.unlink()
         os.close(self._descriptor)
 
     @property
     def is_lost(self) -> bool:
-        """Whether another host took us for dead, as after a suspension, and removed the file."""
+        """Whether another host took us for dead, for example after a suspension."""
         return self._lost.is_set()
 
     def _touch_until_ended(self) -> None:
@@ -91,7 +93,7 @@ class Lease:
 
 
 def share_lease(path: Path) -> int | None:
-    """Hold the lease of one's worker until this process ends; None where it was taken away."""
+    """Hold the lease of our worker until this process ends; None if it was removed."""
     try:
         return _opened(path, os.O_RDWR)[0]
     except FileNotFoundError:
@@ -99,7 +101,7 @@ def share_lease(path: Path) -> int | None:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether some process still works under the lease at `path`; who may only read it can ask."""
+    """Whether some process still works under the lease at `path`. Reading rights are enough."""
     try:
         descriptor = _opened_to_look(path)
     except (FileNotFoundError, IsADirectoryError):
@@ -111,13 +113,13 @@ def is_alive(path: Path) -> bool:
 
 
 def remove_dead(path: Path) -> None:
-    """Remove the lease at `path` where nobody works under it any more."""
+    """Remove the lease at `path` if no process works under it any more."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return
     try:
-        # who came before us has removed it, and a new one may stand at `path`
+        # if another process has removed it already, a new one may be at `path`
         if not _is_held(path, descriptor) and os.fstat(descriptor).st_nlink > 0:
             path.unlink(missing_ok=True)
     finally:
@@ -125,26 +127,26 @@ def remove_dead(path: Path) -> None:
 
 
 def kernel_id() -> str:
-    """Equal in two processes whose locks are kept by one kernel."""
+    """Equal for two processes of one running kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _is_held(path: Path, descriptor: int) -> bool:
     if _kernel_of(os.pread(descriptor, 4096, 0)) == kernel_id():
         return not _can_lock(descriptor)
-    untouched = _seconds_untouched(path, descriptor)
+    untouched = _now_of(path.parent) - os.fstat(descriptor).st_mtime
     if untouched > -LEASE_SECONDS:
         return untouched < LEASE_SECONDS
     return _is_touched_anew(descriptor)
 
 
 def _kernel_of(content: bytes) -> str | None:
-    """Whose kernel keeps the lock of a lease; None where that is not said: its touches decide."""
+    """The kernel that keeps the lock of a lease; None if the lease does not say: then its touches
+    decide."""
     try:
-        holder = json.loads(content.split(b"\n")[0] or b"{}")
+        kernel = mapping(json.loads(content.split(b"\n")[0])).get("kernel")
     except (ValueError, RecursionError):
         return None
-    kernel = holder.get("kernel") if isinstance(holder, dict) else None
     return kernel if isinstance(kernel, str) else None
 
 
@@ -155,12 +157,12 @@ def _opened(path: Path, flags: int) -> tuple[int, bool]:
         locked = _share(descriptor)
         if os.fstat(descriptor).st_nlink > 0:
             return descriptor, locked
-        os.close(descriptor)  # removed while we waited: a lock on it protects nothing
+        os.close(descriptor)  # it was removed while we waited: a lock on it would be useless
 
 
 def _opened_to_look(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_NONBLOCK)  # NFS locks nothing else
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK)  # NFS locks only files open for writing
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -168,7 +170,7 @@ def _opened_to_look(path: Path) -> int:
 
 
 def _share(descriptor: int) -> bool:
-    """Hold a shared lock; False where the file system knows none."""
+    """Hold a shared lock; False if the file system has none."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError as error:
@@ -184,18 +186,14 @@ def _can_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno != errno.EBADF:  # of NFS, where we may only read: not known
+        if error.errno != errno.EBADF:  # not known: on NFS, if we may only read
             raise
         return False
     return True
 
 
-def _seconds_untouched(path: Path, descriptor: int) -> float:
-    return _now_of(path.parent) - os.fstat(descriptor).st_mtime
-
-
 def _now_of(folder: Path) -> float:
-    """The time by the clock of the file system, or by ours where nothing may be written to it."""
+    """The time by the clock of the file system, or by ours if we cannot write to it."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as probe:
             probe.write(b".")
@@ -206,8 +204,8 @@ def _now_of(folder: Path) -> float:
 
 
 def _is_touched_anew(descriptor: int) -> bool:
-    """Whether a lease whose touch lies in the future may live: the file system's clock was set
-    back. Then it lives for as long as its touches change while we look on."""
+    """Whether a lease whose last touch is in the future may live: the file system's clock was set
+    back. It lives as long as its touches change while we watch."""
     file = os.fstat(descriptor)
     now, key = time.monotonic(), (file.st_dev, file.st_ino)
     touch, seen = _touches.get(key, (-1, 0.0))

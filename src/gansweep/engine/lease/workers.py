@@ -10,22 +10,24 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gansweep.config.signatures import fields
 from gansweep.engine.lease.locks import LEASE_SECONDS, Lease, is_alive, kernel_id, remove_dead
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
-from gansweep.records.plain_values import DamagedError, parsed
+from gansweep.records.plain_values import DamagedError, mapping, parsed
 from gansweep.records.record import content_of
 
-LOOKS = 3  # at a file that seems taken: who looks at a dead one locks it for a moment
+INFO = "gansweep.engine.lease.workers.WorkerInfo"
+LOOKS = 3  # at a file that seems taken: a process that looks at a dead one locks it for a moment
 LOOK_SECONDS = 0.05
 LAUNCHER = "launcher"  # the name of the process of `gansweep sweep`
-IDLE = "idle"  # what a worker does that has no trial: another may die and leave it one
-WAITS_FOR_GPU = "waiting for a GPU"  # what a worker does whose trial needs one
-STOPPING = "stopping"  # what a worker does that was asked to save and end
+LAUNCHER_FILE = "launcher.alive"
+# what a worker does that has no trial, whose trial needs a GPU, that was asked to save and end
+IDLE, WAITS_FOR_GPU, STOPPING = "idle", "waiting for a GPU", "stopping"
 CANCELLED = "cancelled"  # the file by which workers on all hosts see `gansweep cancel`
 
 
@@ -46,7 +48,7 @@ class WorkerInfo:
 
     @classmethod
     def read(cls, path: Path) -> WorkerInfo | None:
-        """What the file says; None where there is none, nothing in it yet, or no such file."""
+        """The content of the file; None if it is missing, empty or damaged."""
         try:
             first, _, second = content_of(path).partition(b"\n")
             fixed = parsed(first)
@@ -56,46 +58,41 @@ class WorkerInfo:
             now = parsed(second)
         except DamagedError:  # it is being rewritten
             now = {"doing": "", "since": time.time(), "gpus": None}
-        if not (isinstance(fixed, dict) and isinstance(now, dict)):
-            return None
-        found: dict[str, Any] = {**fixed, **now}
-        kinds = {f.name: str(f.type) for f in fields(cls) if f.name != "path"}
-        if not all(_fits(found.get(name), kind) for name, kind in kinds.items()):
+        found: dict[str, Any] = {**mapping(fixed), **mapping(now), "path": str(path)}
+        kinds = fields(INFO)
+        if not all(kind.takes(found.get(name)) for name, kind in kinds.items()):
             return None
         known: dict[str, Any] = {name: found.get(name) for name in kinds}
-        return cls(path=path, **known)
+        return cls(**{**known, "path": path})
 
     def is_process_of_this_host(self) -> bool:
-        """Whether `pid` is, here and now, the process that holds this file open.
+        """Whether `pid` is at present the process that holds this file open.
 
-        A number alone may have gone to another process, or be that of another container.
+        The number alone may belong to another process by now, or to another container.
         """
         if self.kernel != kernel_id():
             return False
-        try:
-            ours = self.path.stat()
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             for link in Path(f"/proc/{self.pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
-                    if os.path.samestat(link.stat(), ours):
+                    if link.samefile(self.path):
                         return True
-        except OSError:  # ended meanwhile, or somebody else's
-            pass
         return False
 
 
 class WorkerFile:
     """Announces this process in the sweep's directory until `leave`, or until it dies.
 
-    Where the name is taken by a worker that lives, a number is added: w0, w0-2, w0-3.
+    If a live worker has the name, a number is added: w0, w0-2, w0-3.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
         folder = directory / "workers"
         folder.mkdir(exist_ok=True)
         for path in folder.glob("*.alive"):
-            remove_dead(path)  # whoever finds a dead one
+            remove_dead(path)
         names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
-        self._lease = next(filter(None, (_claimed(_path(directory, n), n) for n in names)))
+        self._lease = next(filter(None, (_claimed(folder / f"{n}.alive", n) for n in names)))
         self.name = self._lease.path.stem
         self._noted: tuple[str, str | None] | None = None
         self.note(IDLE)
@@ -115,11 +112,11 @@ class WorkerFile:
 
 @contextlib.contextmanager
 def launching(directory: Path) -> Iterator[None]:
-    """Be the one `gansweep sweep` that keeps a sweep's workers running on its machine.
+    """Be the only `gansweep sweep` that keeps a sweep's workers running on its machine.
 
-    Raises: UserError where another one is.
+    Raises: UserError if there is another one.
     """
-    path = _launcher_path(directory)
+    path = directory / LAUNCHER_FILE
     lease = _claimed(path, LAUNCHER)
     if lease is None:
         refuse_second(directory)
@@ -131,7 +128,7 @@ def launching(directory: Path) -> Iterator[None]:
 
 
 def refuse_second(directory: Path) -> None:
-    """Raises: UserError where a `gansweep sweep` looks after the sweep already."""
+    """Raises: UserError if a `gansweep sweep` looks after the sweep already."""
     launcher = launcher_of(directory)
     if launcher is None:
         return
@@ -146,7 +143,7 @@ def refuse_second(directory: Path) -> None:
 
 
 def others_at_work(directory: Path) -> str:
-    """A line on the workers that are at work on a sweep which is about to get more; "" for none."""
+    """A line about the workers that are already at work on a sweep; "" for none."""
     others = [w for w in workers_of(directory) if w.doing != STOPPING]
     if not others:
         return ""
@@ -157,35 +154,25 @@ def others_at_work(directory: Path) -> str:
 
 
 def is_cancelled(directory: Path) -> bool:
-    """Whether `gansweep cancel` stopped the sweep, and nobody has continued it since."""
+    """Whether `gansweep cancel` stopped the sweep, and it was not continued since."""
     return (directory / CANCELLED).exists()
 
 
 def workers_of(directory: Path) -> list[WorkerInfo]:
     """The workers that live, by name."""
-    found = []
-    for path in (directory / "workers").glob("*.alive"):
-        present = WorkerInfo.read(path)
-        if present is not None and is_alive(path):
-            found.append(present)
+    found = filter(None, map(_present, (directory / "workers").glob("*.alive")))
     return sorted(found, key=lambda w: _in_words(w.worker))
 
 
 def launcher_of(directory: Path) -> WorkerInfo | None:
     """The `gansweep sweep` that looks after the sweep now."""
-    path = _launcher_path(directory)
-    present = WorkerInfo.read(path)
-    return present if present is not None and is_alive(path) else None
+    return _present(directory / LAUNCHER_FILE)
 
 
-def _fits(value: Any, kind: str) -> bool:
-    kinds: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "None": (type(None),),
-    }
-    return any(isinstance(value, kinds[name]) for name in kind.split(" | "))
+def _present(path: Path) -> WorkerInfo | None:
+    """The process that announces itself by the file at `path`, if it lives."""
+    found = WorkerInfo.read(path)
+    return found if found is not None and is_alive(path) else None
 
 
 def _in_words(name: str) -> list[str | int]:
@@ -194,22 +181,13 @@ def _in_words(name: str) -> list[str | int]:
 
 
 def _moment(seconds: float) -> str:
-    days = time.strftime("%F ", time.localtime(seconds))
-    return (days if days != time.strftime("%F ") else "") + time.strftime(
-        "%H:%M:%S", time.localtime(seconds)
-    )
-
-
-def _path(directory: Path, name: str) -> Path:
-    return directory / "workers" / f"{name}.alive"
-
-
-def _launcher_path(directory: Path) -> Path:
-    return directory / "launcher.alive"
+    then = time.localtime(seconds)
+    today = time.strftime("%F", then) == time.strftime("%F")
+    return time.strftime("%H:%M:%S" if today else "%F %H:%M:%S", then)
 
 
 def _claimed(path: Path, name: str) -> Lease | None:
-    """The lease at `path`; None where another process that lives holds it."""
+    """The lease at `path`; None if another process that lives holds it."""
     for _ in range(LOOKS):
         try:
             # exclusively: of two that come at once, one gets it

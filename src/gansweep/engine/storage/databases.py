@@ -1,4 +1,4 @@
-"""SQLite and PostgreSQL as storages of sweeps: connections, locks, and what may be wrong."""
+"""SQLite and PostgreSQL as storages of sweeps: connections, locks and their errors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAY_MAKE_TABLES = """
         OR coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
 """
 CONNECT_SECONDS = 5
-# Both sides notice within half a minute that the other's machine has gone: a lock must not outlive
-# its holder for the two hours that TCP waits.
+# Each side notices within half a minute that the other's machine is gone. TCP alone waits for two
+# hours, and a lock must not outlive its holder for so long.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
-# a page of SQL at each outage, which retrying_storage reports in a line
+# it would log a page of SQL at each outage; retrying_storage reports that in a line
 logging.getLogger(RDBStorage.__module__).addFilter(lambda said: "Falling back" not in str(said.msg))
 
 
@@ -41,10 +41,9 @@ class _Connection(sqlite3.Connection):
 
 
 def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
-    """The database in the file `path`, which is made where there is none.
+    """The database in the file `path`, which is made if there is none.
 
-    turns: held while the tables are made.
-    Raises: UserError where it cannot be opened.
+    turns: held while the tables are made.   Raises: UserError if it cannot be opened.
     """
     options = {"timeout": 60, "factory": _Connection}
     try:
@@ -64,8 +63,7 @@ def open_sqlite(path: Path, turns: AbstractContextManager[None]) -> BaseStorage:
 def open_postgresql(where: str, pool_size: int) -> Any:
     """The database at `where`, with its tables; Optuna's storage with its cache.
 
-    pool_size: connections kept open.
-    Raises: UserError, with the fix, where it cannot be used.
+    pool_size: connections kept open.   Raises: UserError, with the fix, if it cannot be used.
     """
     try:
         import psycopg
@@ -85,8 +83,7 @@ def open_postgresql(where: str, pool_size: int) -> Any:
                     "make none. Let it own the database (`createdb -O USER NAME`), or GRANT it "
                     "CREATE ON SCHEMA public."
                 )
-            # the server's side of it
-            words = [f"-c tcp_{key}={value}" for key, value in KEEPALIVES.items()]
+            words = [f"-c tcp_{key}={value}" for key, value in KEEPALIVES.items()]  # the server's
             storage = RDBStorage(
                 where.replace("postgresql://", "postgresql+psycopg://", 1),
                 engine_kwargs={
@@ -96,8 +93,6 @@ def open_postgresql(where: str, pool_size: int) -> Any:
                     "connect_args": {**options, "options": " ".join(words)},
                 },
             )
-    except psycopg.OperationalError as error:
-        raise UserError(_refused(where, in_short(error))) from error
     except Exception as error:
         if is_outage(error):
             raise UserError(_refused(where, in_short(error))) from error
@@ -111,14 +106,14 @@ def open_postgresql(where: str, pool_size: int) -> Any:
 
 
 def _closing_itself(storage: RDBStorage) -> BaseStorage:
-    """Optuna's cache around a storage; the connections are closed when nobody uses it any more."""
+    """Optuna's cache around a storage. The connections are closed when it is no longer used."""
     cached = get_storage(storage)
     weakref.finalize(cached, storage.engine.dispose)
     return cached
 
 
 def _refused(where: str, said: str) -> str:
-    """What to do where no connection came about."""
+    """The error without a connection, with the fix."""
     fixes = {
         "password": "Put the password into ~/.pgpass or into the variable PGPASSWORD.",
         "database": "Create it with `createdb NAME`, or correct the URL.",
@@ -136,18 +131,16 @@ def _refused(where: str, said: str) -> str:
 
 
 def _is_from_database(error: Exception) -> bool:
-    module = type(error).__module__
-    return isinstance(error, (StorageInternalError, RuntimeError, OSError)) or module.startswith(
-        ("sqlalchemy", "sqlite3")
-    )
+    is_drivers = type(error).__module__.startswith(("sqlalchemy", "sqlite3"))
+    return is_drivers or isinstance(error, (StorageInternalError, RuntimeError, OSError))
 
 
 class AdvisoryLock:
     """An exclusive lock that a PostgreSQL server keeps: `with lock: ...`.
 
-    It is taken by the one connection of the storage's pool, so that a worker needs no second one,
-    and the server releases it when that connection ends. Where it ended under the holder's hands,
-    the holder's next call to the storage raises StorageOutageError.
+    It uses the only connection of the storage's pool, so that a worker needs no second one. The
+    server releases it when that connection ends. If it ends while the lock is held, the holder's
+    next call to the storage raises StorageOutageError.
     """
 
     def __init__(self, engine: Any, name: str) -> None:

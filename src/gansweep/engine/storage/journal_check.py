@@ -1,7 +1,7 @@
 """How far a sweep's journal can be trusted: up to the first line that cannot be true.
 
-Optuna passes over what does not fit. Where a line is missing or stands there twice, all that comes
-behind it may speak of another trial; so nothing behind it counts.
+Optuna ignores lines that do not fit. After a line that is missing or repeated, every line may be
+about another trial, so nothing after it counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRIAL = re.compile(r"t(\d{4,})")  # the keys of the trials, which are numbered w
 @dataclass
 class _Trial:
     study: str
-    state: TrialState
+    has_begun: bool
     attrs: dict[str, Any]
     fixed: dict[str, Any]  # name -> value
     params: dict[str, Any] = field(default_factory=dict)
@@ -68,24 +68,24 @@ class JournalCheck:
         }
 
     def fault(self, line: bytes) -> str:
-        """Why the next line cannot be true; "" where it can. `good` says then how many do."""
+        """Why the next line cannot be true; "" if it can. Then `good` counts the good lines."""
         log = log_in(line)
         if log is None:
             return "it cannot be read"
         read = self._reads.get(log.get("op_code", -1))
         if read is None:
-            return "it says nothing that a study knows"
+            return "it has no operation that a study knows"
         try:
             fault = read(log)
             if not fault:
                 self._replayed.apply_logs([log])
         except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
-            return "it speaks of something that no line before it has made"
+            return "it is about something that no line before it has made"
         self.good += not fault
         return fault
 
     def fault_of_search(self, identity: Mapping[str, Any]) -> str:
-        """Why the studies cannot be of this search after the last line, as `fault`."""
+        """As `fault`, after the last line: why the studies cannot be of this search."""
         wrong = [line for line, found in self._identities.values() if found != identity]
         self.good = min([self.good, *wrong])
         return "it names another search than sweep.yaml" if wrong else ""
@@ -97,10 +97,7 @@ class JournalCheck:
 
     def _of_study(self, log: dict[str, Any]) -> str:
         name = self._studies[log["study_id"]]
-        if (
-            log["op_code"] == JournalOperation.SET_STUDY_USER_ATTR
-            and "identity" in log["user_attr"]
-        ):
+        if "identity" in log.get("user_attr", ()):
             self._identities[name] = self.good, log["user_attr"]["identity"]
         if log["op_code"] == JournalOperation.DELETE_STUDY:
             self._studies[log["study_id"]] = ""  # its id is not given again
@@ -120,14 +117,15 @@ class JournalCheck:
         if attempt > before + 1:
             return f"attempt {before + 1} at {key} is missing"
         self._attempts[study, key] = attempt
-        state, fixed = TrialState(log["state"]), dict(log["system_attrs"]).get("fixed_params", {})
-        self._trials.append(_Trial(study, state, attrs, fixed))
+        has_begun = TrialState(log["state"]) != TrialState.WAITING
+        fixed = dict(log["system_attrs"]).get("fixed_params", {})
+        self._trials.append(_Trial(study, has_begun, attrs, fixed))
         return ""
 
     def _begun(self, log: dict[str, Any]) -> _Trial:
-        """The trial of a line. Raises: ValueError where it has not begun."""
+        """The trial of a line. Raises: ValueError if it has not begun."""
         trial = self._trials[log["trial_id"]]
-        if trial.state == TrialState.WAITING:
+        if not trial.has_begun:
             raise ValueError("a line is missing")
         return trial
 
@@ -149,30 +147,26 @@ class JournalCheck:
     def _set_state(self, log: dict[str, Any]) -> str:
         state = TrialState(log["state"])
         if state == TrialState.RUNNING:
-            trial = self._trials[log["trial_id"]]
-            trial.state = max(trial.state, state, key=_ORDER.index)
+            self._trials[log["trial_id"]].has_begun = True
             return ""
         trial = self._begun(log)
         key, attempt = trial.attrs["key"], trial.attrs["attempt"]
         if "status" not in trial.attrs:
             return f"how {key} ended is missing"
-        if trial.attrs["status"] == "interrupted" and self._attempts[trial.study, key] == attempt:
+        status = trial.attrs["status"]
+        if status == "interrupted" and self._attempts[trial.study, key] == attempt:
             return f"the next attempt at {key} is missing"
-        if (trial.attrs["status"] in (*ENDED_WELL, "paused")) != (state == TrialState.COMPLETE):
-            return f"{key} cannot both be {trial.attrs['status']} and {state.name.lower()}"
-        # who was killed may never have had all parameters, and a retry may draw others
-        killed = trial.attrs["status"] == "interrupted" or trial.attrs.get("failure") == KILLED
+        if (status in (*ENDED_WELL, "paused")) != (state == TrialState.COMPLETE):
+            return f"{key} cannot both be {status} and {state.name.lower()}"
+        # a killed attempt may lack parameters, and a retry may draw others
+        killed = status == "interrupted" or trial.attrs.get("failure") == KILLED
         fault = self._of_params(trial) if trial.study == "trials" and not killed else ""
         if fault and trial.drawn_at is not None:
-            self.good = trial.drawn_at  # with these it is not to go on
-        fault = fault or self._of_values(key, state, log["values"])
-        if fault:
-            return fault
-        trial.state = max(trial.state, state, key=_ORDER.index)
-        return ""
+            self.good = trial.drawn_at  # it must not continue with these parameters
+        return fault or self._of_values(key, state, log["values"])
 
     def _of_params(self, trial: _Trial) -> str:
-        """Why a trial that ended cannot have had these parameters; "" where it can."""
+        """Why a trial that ended cannot have had these parameters; "" if it can."""
         key, whole = trial.attrs["key"], FixedTrial(trial.params)
         try:
             self._space.suggest(whole)
@@ -202,12 +196,3 @@ class JournalCheck:
         trial = self._trials[log["trial_id"]]
         trial.fixed = log["system_attr"].get("fixed_params", trial.fixed)
         return ""
-
-
-_ORDER: Sequence[TrialState] = (
-    TrialState.WAITING,
-    TrialState.RUNNING,
-    TrialState.PRUNED,
-    TrialState.FAIL,
-    TrialState.COMPLETE,
-)

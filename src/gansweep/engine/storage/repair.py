@@ -1,7 +1,7 @@
-"""Restore the study of a sweep whose file was damaged.
+"""Repair the file of a sweep's study.
 
-The records of the runs are the truth. What can be trusted of the file is kept, and what the study
-then lacks is taken from the records: how trials ended, and with which parameters.
+The part of the file that can be trusted is kept. What is missing is restored from the records of
+the runs: how trials ended, and with which parameters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import shlex
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -29,28 +28,22 @@ from gansweep.records.record import RunRecord, replace_atomically
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
 
-
-@dataclass(frozen=True)
-class Damage:
-    """What was wrong with the file of a study."""
-
-    what: str
-    kept_as: Path  # the file as it was
+WHOLE = " Nothing that ended was missing in it."
 
 
 def repair(directory: Path) -> str:
     """Repair the study of the sweep in `directory`; what was done, in words.
 
-    Killed at any moment, it is begun again by the same command.
-    Raises: UserError where there is no sweep, where its workers are at work, and where another
-        program keeps the study.
+    If it is killed, the same command starts it again.
+    Raises: UserError if there is no sweep, if its workers are at work, or if another program keeps
+        the study.
     """
     settings = Settings.load(directory)
     space = Space.parse(settings.space)
     if settings.storage not in ("journal", "sqlite"):
         raise UserError(
-            f"The study of {directory} lies in storage={settings.storage}, which other programs "
-            "keep: restore it by their means. What it then lacks, the next `gansweep sweep` takes "
+            f"The study of {directory} is in storage={settings.storage}, which other programs "
+            "keep: restore it with their tools. The next `gansweep sweep` takes what is missing "
             "from the records of the runs."
         )
     with writing(directory, "."), worker_files.launching(directory):
@@ -61,63 +54,49 @@ def repair(directory: Path) -> str:
                 f"{plural(len(workers), 'worker')} of the sweep {directory} may write to the file "
                 f"that is to be repaired. Stop them first: `gansweep cancel {place}`."
             )
-        damaged = _journal if settings.storage == "journal" else _database
-        damage = damaged(directory, settings, space)
-        sweep = SweepStudy.made(directory, settings, space)
-        restored = restore(sweep)
-    return _summary(directory, settings, damage, restored)
+        cut = _journal if settings.storage == "journal" else _database
+        damage = cut(directory, settings, space)
+        restored = restore(SweepStudy.made(directory, settings, space))
+    nouns = ("trial", "confirmation run")
+    ended = [plural(n, noun) for n, noun in zip(restored, nouns, strict=True) if n]
+    return (
+        (damage or f"The study of {directory} is whole.")
+        + (f" Restored from the records of the runs: {' and '.join(ended)}." if ended else WHOLE)
+        + f"\nnext: {settings.command}"
+    )
 
 
-def _summary(
-    directory: Path, settings: Settings, damage: Damage | None, restored: list[int]
-) -> str:
-    trials, confirmations = restored
-    ended = [plural(trials, "trial")] if trials else []
-    ended += [plural(confirmations, "confirmation run")] if confirmations else []
-    words = [f"The study of {directory} is whole."]
-    if damage is not None:
-        words = [f"{damage.what} The damaged file is kept as {damage.kept_as}."]
-    if ended:
-        words += [f"Restored from the records of the runs: {' and '.join(ended)}."]
-    else:
-        words += ["Nothing that ended was missing in it."]
-    return " ".join(words) + f"\nnext: {settings.command}"
-
-
-def _journal(directory: Path, settings: Settings, space: Space) -> Damage | None:
-    """Cut the journal where it cannot be trusted any more."""
+def _journal(directory: Path, settings: Settings, space: Space) -> str:
+    """Cut the journal before the first line that cannot be true. What was wrong; "" for nothing."""
     file = JournalFile(directory / "study.journal")
     with file.turns:
         if not file.path.exists():
-            return None
-        written = file.path.read_bytes()
-        lines = written.splitlines(keepends=True)
+            return ""
+        lines = file.path.read_bytes().splitlines(keepends=True)
         recorded = partial(_recorded, directory, settings, space)
         check = JournalCheck(space, recorded)
         faults = (check.fault(line) if line.endswith(b"\n") else "it has no end" for line in lines)
         why = next(filter(None, faults), "")
-        if not why and recorded("t0000").params is not None:  # sweep.yaml is the one that is right
+        if not why and recorded("t0000").params is not None:  # the records agree with sweep.yaml
             why = check.fault_of_search(merged_identity(settings, space.canonical()))
         if not why:
-            return None
+            return ""
         backup = _free_name(file.path)
         shutil.copyfile(file.path, backup)
         replace_atomically(file.path, b"".join(lines[: check.good]))
     what = f"{file.path} is cut before line {check.good + 1} of {len(lines)}: {why}."
-    return Damage(what, backup)
+    return f"{what} The damaged file is kept as {backup}."
 
 
 def _recorded(directory: Path, settings: Settings, space: Space, key: str) -> Recorded:
-    """What the records of a trial or a confirmation run say. Those of a population's member are at
-    its last unit; a confirmation that draws another sample has scores of other names."""
-    if key.startswith("c-"):
-        records = [RunRecord(directory / key)]
-        if settings.confirm.get("n_fake") is not None:
-            return Recorded()
-    elif settings.sampler["name"] == "population":
+    """What the records of a trial or a confirmation run say."""
+    confirms = key.startswith("c-")
+    # a confirmation with another sample has scores of other names; the record of a population's
+    # member speaks of its last unit
+    if settings.confirm.get("n_fake") if confirms else settings.sampler["name"] == "population":
         return Recorded()
-    else:
-        records = [RunRecord(directory / name) for name in run_names(key, settings.seeds)]
+    names = run_names(key, 1 if confirms else settings.seeds)
+    records = [RunRecord(directory / name) for name in names]
     values = tuple(m.value for m in outcome_of(records, settings.objectives).measured)
     entry = (records[0].result() or {}).get("sweep") or {}
     try:
@@ -126,24 +105,24 @@ def _recorded(directory: Path, settings: Settings, space: Space, key: str) -> Re
         return Recorded(None, values)
 
 
-def _database(directory: Path, settings: Settings, space: Space) -> Damage | None:
-    """Move the database away where SQLite finds it damaged."""
+def _database(directory: Path, settings: Settings, space: Space) -> str:
+    """Move the database away if SQLite finds it damaged. What was wrong; "" for nothing."""
     path = directory / "study.db"
     if not path.exists():
-        return None
+        return ""
     try:
         with closing(sqlite3.connect(path)) as connection:
             ((said,),) = connection.execute("PRAGMA integrity_check(1)").fetchall()
     except sqlite3.DatabaseError as error:
         said = str(error)
     if said == "ok":
-        return None
+        return ""
     backup = _free_name(path)
-    for end in ("-wal", "-shm"):  # of what was not in the file yet
+    for end in ("-wal", "-shm", ""):  # the first two have what was not in the file yet
         if path.with_name(path.name + end).exists():
             path.with_name(path.name + end).rename(backup.with_name(backup.name + end))
-    path.rename(backup)
-    return Damage(f"{path} was damaged ({said.splitlines()[0]}) and is made anew.", backup)
+    what = f"{path} was damaged ({said.splitlines()[0]}) and is made anew."
+    return f"{what} The damaged file is kept as {backup}."
 
 
 def _free_name(path: Path) -> Path:

@@ -14,8 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from gansweep.errors import UserError, tell
@@ -33,7 +31,7 @@ class StorageOutageError(UserError):
 
 
 class Retries:
-    """Waits for a storage that cannot be reached; reports the outage once, and its end."""
+    """Waits for a storage that cannot be reached. Reports the outage once, and its end."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -42,9 +40,9 @@ class Retries:
         self._reported = False
 
     def wait(self, error: Exception, failures: int, began: float) -> None:
-        """Pause after the last of `failures` failures, of which the first was at `began`.
+        """Pause after the last of `failures` failures, the first of which was at `began`.
 
-        Raises: StorageOutageError where nobody waits any more, after some tries.
+        Raises: StorageOutageError after some tries, if `ends` says so.
         """
         over = failures >= LEAST_TRIES and self.ends()
         if not self._reported and (over or time.monotonic() - began >= REPORT_AFTER_SECONDS):
@@ -70,8 +68,8 @@ class Retries:
 
     @contextmanager
     def in_section(self) -> Iterator[None]:
-        """Here an outage ends this thread's calls at once: who holds a lock shall not wait with it,
-        and a lock that a server keeps has gone with the connection."""
+        """Within it an outage ends this thread's calls at once: it must not hold a lock while it
+        waits, and a lock that a server keeps has gone with the connection."""
         self._sections.view = View()
         try:
             yield
@@ -87,10 +85,7 @@ class Retries:
 
 class View:
     """The trials of a section, each read once: only the holder of the lock makes trials and changes
-    their states.
-
-    With N workers N trials run, and a database would be asked for all of them at every look.
-    """
+    their states. Else every look would ask a database for all trials that run."""
 
     def __init__(self) -> None:
         self._known: dict[int, FrozenTrial] = {}  # by their ids
@@ -101,15 +96,15 @@ class View:
         if name == "create_new_trial":
             self._note_new(*args, trial_id=answer)
         elif name.startswith("set_trial") and args[0] in self._known:
-            trial = self._known.pop(args[0])  # to be read again, unless we know it anyway
+            # to be read again, unless we know the change
+            trial = copy.copy(self._known.pop(args[0]))
             if name == "set_trial_user_attr":
-                trial = copy.copy(trial)
                 trial.user_attrs = {**trial.user_attrs, args[1]: args[2]}
-                self._known[args[0]] = trial
             elif name == "set_trial_state_values" and args[1] == TrialState.RUNNING and answer:
-                trial = copy.copy(trial)
                 trial.state, trial.datetime_start = TrialState.RUNNING, datetime.now()
-                self._known[args[0]] = trial
+            else:
+                return
+            self._known[args[0]] = trial
 
     def _note_new(
         self, study_id: int, template: FrozenTrial | None = None, *, trial_id: int
@@ -152,9 +147,9 @@ def with_retries(retries: Retries, call: Callable[[], Any]) -> Any:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the storage could not be reached, rather than refused what it was asked.
+    """Whether the storage could not be reached, rather than refused a request.
 
-    The drivers are looked up among the loaded modules: what is not loaded has raised nothing.
+    Only drivers that are loaded are considered: others have raised nothing.
     """
     if error is None or isinstance(error, StorageOutageError):
         return error is not None
@@ -184,8 +179,7 @@ def _is_database_outage(error: Any, alchemy: Any) -> bool:
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:
-    """What SQLite says of a disk that takes nothing, as the system says it; None where it says
-    something else."""
+    """The system's error for what SQLite says of a disk that cannot be written; None for others."""
     while error is not None:
         original = getattr(error, "orig", None) or error
         if type(original).__module__ == "sqlite3":
@@ -205,12 +199,42 @@ def in_short(error: BaseException) -> str:
     return text.splitlines()[0].rpartition("failed: ")[2].rstrip(".")
 
 
+class _Repeated:
+    """A method of the storage behind, called by `RetryingStorage._call`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, storage: RetryingStorage | None, owner: type) -> Any:
+        if storage is None:
+            return self
+        return lambda *args, **named: storage._call(self._name, args, named)
+
+
 class RetryingStorage(BaseStorage):
     """Another storage, each of whose calls is repeated while it cannot be reached.
 
     An answer can be lost after the work was done, so only what may be done twice is repeated:
     within `Retries.in_section`, where trials are made and change their states, nothing is.
     """
+
+    create_new_study: Any = _Repeated()
+    delete_study: Any = _Repeated()
+    set_study_user_attr: Any = _Repeated()
+    set_study_system_attr: Any = _Repeated()
+    get_study_id_from_name: Any = _Repeated()
+    get_study_name_from_id: Any = _Repeated()
+    get_study_directions: Any = _Repeated()
+    get_study_user_attrs: Any = _Repeated()
+    get_study_system_attrs: Any = _Repeated()
+    get_all_studies: Any = _Repeated()
+    create_new_trial: Any = _Repeated()
+    set_trial_param: Any = _Repeated()
+    get_trial_id_from_study_id_trial_number: Any = _Repeated()
+    set_trial_state_values: Any = _Repeated()
+    set_trial_intermediate_value: Any = _Repeated()
+    set_trial_user_attr: Any = _Repeated()
+    set_trial_system_attr: Any = _Repeated()
 
     def __init__(
         self,
@@ -237,59 +261,6 @@ class RetryingStorage(BaseStorage):
         view.note(name, [*args, *named.values()], answer)
         return answer
 
-    def create_new_study(self, *args: Any, **named: Any) -> int:
-        return int(self._call("create_new_study", args, named))
-
-    def delete_study(self, *args: Any, **named: Any) -> None:
-        self._call("delete_study", args, named)
-
-    def set_study_user_attr(self, *args: Any, **named: Any) -> None:
-        self._call("set_study_user_attr", args, named)
-
-    def set_study_system_attr(self, *args: Any, **named: Any) -> None:
-        self._call("set_study_system_attr", args, named)
-
-    def get_study_id_from_name(self, *args: Any, **named: Any) -> int:
-        return int(self._call("get_study_id_from_name", args, named))
-
-    def get_study_name_from_id(self, *args: Any, **named: Any) -> str:
-        return str(self._call("get_study_name_from_id", args, named))
-
-    def get_study_directions(self, *args: Any, **named: Any) -> list[StudyDirection]:
-        directions: list[StudyDirection] = self._call("get_study_directions", args, named)
-        return directions
-
-    def get_study_user_attrs(self, *args: Any, **named: Any) -> dict[str, Any]:
-        return dict(self._call("get_study_user_attrs", args, named))
-
-    def get_study_system_attrs(self, *args: Any, **named: Any) -> dict[str, Any]:
-        return dict(self._call("get_study_system_attrs", args, named))
-
-    def get_all_studies(self, *args: Any, **named: Any) -> list[FrozenStudy]:
-        studies: list[FrozenStudy] = self._call("get_all_studies", args, named)
-        return studies
-
-    def create_new_trial(self, *args: Any, **named: Any) -> int:
-        return int(self._call("create_new_trial", args, named))
-
-    def set_trial_param(self, *args: Any, **named: Any) -> None:
-        self._call("set_trial_param", args, named)
-
-    def get_trial_id_from_study_id_trial_number(self, *args: Any, **named: Any) -> int:
-        return int(self._call("get_trial_id_from_study_id_trial_number", args, named))
-
-    def set_trial_state_values(self, *args: Any, **named: Any) -> bool:
-        return bool(self._call("set_trial_state_values", args, named))
-
-    def set_trial_intermediate_value(self, *args: Any, **named: Any) -> None:
-        self._call("set_trial_intermediate_value", args, named)
-
-    def set_trial_user_attr(self, *args: Any, **named: Any) -> None:
-        self._call("set_trial_user_attr", args, named)
-
-    def set_trial_system_attr(self, *args: Any, **named: Any) -> None:
-        self._call("set_trial_system_attr", args, named)
-
     def get_trial(self, trial_id: int) -> FrozenTrial:
         view = self._retries.view
         if view is None:
@@ -305,11 +276,9 @@ class RetryingStorage(BaseStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Within a section from its view, which reads each trial once."""
-        view = self._retries.view
+        view, trials = self._retries.view, list[FrozenTrial]()
         if view is None:
-            trials: list[FrozenTrial] = self._call(
-                "get_all_trials", (study_id, deepcopy, states), {}
-            )
+            trials = self._call("get_all_trials", (study_id, deepcopy, states), {})
             return trials
         with self._turn:
             trials = view.trials(self._storage, study_id)

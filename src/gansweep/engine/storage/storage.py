@@ -2,7 +2,7 @@
 
 journal                    SWEEP_DIR/study.journal, a line for each change, under kernel locks
 sqlite                     SWEEP_DIR/study.db; sqlite:///PATH: a file that several sweeps share
-postgresql://USER@HOST/DB  a server; no file lock is needed, so any number of hosts may work
+postgresql://USER@HOST/DB  a server, for any number of hosts: it needs no file locks
 grpc://HOST:PORT           Optuna's proxy, started with `python -m gansweep.engine.storage.serve`
 """
 
@@ -44,23 +44,23 @@ SERVER_SECONDS = 5.0  # for a server to answer when a sweep starts
 class Storage:
     """The studies of a sweep, and the lock that only one of its workers holds at a time.
 
-    The lock goes with its holder, however that ends: the kernel or the server sees to it.
+    The kernel or the server releases the lock when its holder ends in any way.
     """
 
     optuna: BaseStorage
     lock: AbstractContextManager[None]
-    prefix: str  # of the studies' names; "" where they lie in the sweep's own directory
+    prefix: str  # of the studies' names; "" if they are in the sweep's own directory
     retries: Retries
-    flush: Callable[[], None] = lambda: None  # see to it that a power cut costs nothing so far
+    flush: Callable[[], None] = lambda: None  # after it a power cut loses nothing written so far
 
     @property
     def is_shared(self) -> bool:
-        """Whether other sweeps lie in it, too; else it goes where the sweep's directory goes."""
+        """Whether it may hold other sweeps; else it is in the sweep's own directory."""
         return bool(self.prefix)
 
     def exclusively(self, section: Callable[[], T]) -> T:
-        """section() under the lock. Where an outage interrupts it, it begins again when that is
-        over, so it must bear to be ended anywhere, as by a kill."""
+        """section() under the lock. It starts again after an outage, so it must be safe to end it
+        at any point, as a kill would."""
 
         def once() -> T:
             with self.retries.in_section(), self.lock:
@@ -71,9 +71,9 @@ class Storage:
 
 
 def canonical(where: str) -> str:
-    """The value of `storage=` as it is written into sweep.yaml and read by any worker.
+    """The value of `storage=` as sweep.yaml has it for all workers.
 
-    Raises: UserError where it is no storage, or carries a password.
+    Raises: UserError if it is not a storage, or contains a password.
     """
     kind, separator, rest = where.partition("://")
     if where in ("journal", "sqlite"):
@@ -90,9 +90,9 @@ def canonical(where: str) -> str:
         asked = parse_qs(parts.query, keep_blank_values=True)
         if _PASSWORD.match(rest) or any("password" in key for key in asked):
             raise UserError(
-                "storage= carries a password, and it would be written to sweep.yaml for everybody "
-                "to read. Leave it out, and put it into ~/.pgpass (HOST:PORT:DATABASE:USER:"
-                "PASSWORD, mode 600) or into the variable PGPASSWORD of every worker."
+                "storage= contains a password, which everybody could read in sweep.yaml. Leave it "
+                "out, and put it into ~/.pgpass (HOST:PORT:DATABASE:USER:PASSWORD, mode 600) or "
+                "into the variable PGPASSWORD of every worker."
             )
         if not parts.path.strip("/"):
             raise UserError(f"storage={where} names no database. Use {where.rstrip('/')}/NAME.")
@@ -102,20 +102,19 @@ def canonical(where: str) -> str:
 
 
 def open_storage(directory: Path, where: str) -> Storage:
-    """The storage of the sweep in `directory`; files and tables are made where there are none.
+    """The storage of the sweep in `directory`; missing files and tables are made.
 
     where: the value of `storage=`.
-    Raises: UserError, with the fix, where there is no such storage or it cannot be used.
+    Raises: UserError, with the fix, if there is no such storage or it cannot be used.
     """
     where = canonical(where)
     retries = Retries(where)
     shared = f"{directory.resolve().name}/"
-    if not where.startswith("postgresql"):  # there are locks to be kept in it
+    if not where.startswith("postgresql"):  # for its locks
         directory.mkdir(parents=True, exist_ok=True)
     if where == "journal":
         file = JournalFile(directory / "study.journal")
-        # threads meet here before they come to the lock that Optuna's storage has for them: in a
-        # section they take the two in this order
+        # threads take this lock before that of Optuna's storage, as they do in a section
         optuna: BaseStorage = RetryingStorage(_replayed(file), retries, file.turns.threads)
         return Storage(optuna, file.turns, "", retries, file.flush)
     if where.startswith("sqlite"):
@@ -151,7 +150,7 @@ def serve_storage(where: str) -> BaseStorage:
 def keep_name(study: Study, directory: Path) -> None:
     """Note in a study to which directory it belongs; call it under the sweep's lock.
 
-    Raises: UserError where it belongs to another: two sweeps of one name in one database.
+    Raises: UserError if it belongs to another one: two sweeps of one name in one database.
     """
     here, there = str(directory.resolve()), study.user_attrs.get("directory")
     if there == here:
@@ -168,10 +167,7 @@ def keep_name(study: Study, directory: Path) -> None:
 
 
 class SweepLock(KernelLock):
-    """A kernel lock for a sweep.
-
-    Raises: UserError where the file system has none.
-    """
+    """A kernel lock for a sweep. Raises: UserError if the file system has no locks."""
 
     def __enter__(self) -> None:
         try:
@@ -180,14 +176,14 @@ class SweepLock(KernelLock):
             if error.errno not in NO_LOCKS:
                 raise
             raise UserError(
-                f"The file system of {self.path.parent} has no locks ({error.strerror}), without "
-                "which two workers could spoil each other's work. Use storage=postgresql://USER@"
-                "HOST/DATABASE, or choose a place on another disk with runs_dir=."
+                f"The file system of {self.path.parent} has no locks ({error.strerror}), and two "
+                "workers could damage each other's work. Use storage=postgresql://USER@HOST/"
+                "DATABASE, or choose a place on another disk with runs_dir=."
             ) from error
 
 
 class Turns:
-    """A lock that lets one thread of one process go on: `with turns: ...`, also within another."""
+    """A re-entrant lock for one thread of one process: `with turns: ...`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -213,10 +209,10 @@ class Turns:
 class JournalFile(JournalFileBackend):
     """Optuna's journal file under a kernel lock, which also repairs the file.
 
-    A writer killed in the middle of a line leaves it torn, and the next line would be glued to it:
-    the study could never be read again. A power cut may leave zeros or garbage there. So nobody
-    reads such a tail, and each writer cuts it off first. A power cut may cost the lines since the
-    last `flush`, but none from among others.
+    A writer killed in the middle of a line leaves it torn, and the next line would be appended to
+    it: the study could never be read again. A power cut may leave zeros or garbage. So no reader
+    reads such a tail, and each writer cuts it off first. A power cut may lose the lines since the
+    last `flush`, but none before.
     """
 
     def __init__(self, path: Path) -> None:
@@ -226,21 +222,17 @@ class JournalFile(JournalFileBackend):
         self._read = self._offset = 0  # lines, bytes
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write whole lines at the end, after what a killed writer left there is cut off."""
+        """Write whole lines at the end, without the tail that a killed writer left there."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self.turns:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                _cut_torn_tail(descriptor)
-                while lines:
-                    lines = lines[os.write(descriptor, lines) :]
-            finally:
-                os.close(descriptor)
+        with self.turns, open(self.path, "a+b", buffering=0) as file:
+            _cut_torn_tail(file.fileno())
+            while lines:
+                lines = lines[file.write(lines) :]
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """The lines from this number on, read from the disk where the last call ended.
+        """The lines from this number on, read from the disk from the end of the last call.
 
-        Raises: UserError for a line among others that cannot be read.
+        Raises: UserError if a line among others cannot be read.
         """
         if log_number_from < self._read:
             self._read = self._offset = 0
@@ -250,7 +242,8 @@ class JournalFile(JournalFileBackend):
         try:  # at once: with 64 workers each reads the lines of all
             logs = json.loads(b"[" + whole[:-1].replace(b"\n", b",") + b"]")
         except ValueError:
-            with self._no_writer():  # one may have cut off a tail and gone on while we read
+            # without a writer, who may have cut off a tail and continued; readers have no lock
+            with self.turns if os.access(self.turns.path, os.W_OK) else nullcontext():
                 whole = self._unread()
             whole = whole[: _end_of_readable(whole)]
             logs = self._one_by_one(whole)
@@ -260,55 +253,49 @@ class JournalFile(JournalFileBackend):
 
     def _unread(self) -> bytes:
         """The whole lines from where the last call of `read_logs` ended."""
-        # by one read: a second one would go on in what was written in place of a torn tail
+        # by one read: a second one would continue in what was written in place of a torn tail
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self._offset)
             written = file.read(max(0, self.path.stat().st_size - self._offset))
         return written[: written.rfind(b"\n") + 1]
 
-    def _no_writer(self) -> AbstractContextManager[None]:
-        """Within it nobody writes, unless we may only read."""
-        return self.turns if os.access(self.turns.path, os.W_OK) else nullcontext()
-
     def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
         """Raises: UserError naming the first line that cannot be read."""
-        lines = whole.split(b"\n")[:-1]
-        logs = [log for log in map(log_in, lines) if log is not None]
-        if len(logs) < len(lines):
-            number = self._read + 1 + [log_in(line) for line in lines].index(None)
-            raise UserError(
-                f"Line {number} of {self.path} was damaged on the disk. {self.how_to_fix()}"
-            )
+        logs = []
+        for number, line in enumerate(whole.split(b"\n")[:-1], self._read + 1):
+            log = log_in(line)
+            if log is None:
+                raise UserError(
+                    f"Line {number} of {self.path} was damaged on the disk. {self.how_to_fix()}"
+                )
+            logs.append(log)
         return logs
 
     def how_to_fix(self) -> str:
-        """What to do where the file was damaged."""
+        """What to do if the file was damaged."""
         if (self.path.parent / "sweep.yaml").is_file():
             return (
-                f"`gansweep repair {shlex.quote(str(self.path.parent))}` repairs it: what the file "
-                "then lacks is taken from the records of the runs."
+                f"`gansweep repair {shlex.quote(str(self.path.parent))}` repairs it, with the "
+                "records of the runs."
             )
         return (  # served by Optuna's proxy, to sweeps whose directories are elsewhere
-            "End the server and put a copy from before in its place, or cut the file off before "
-            "that line; the sweeps take what it then lacks from the records of their runs."
+            "End the server and replace the file by an older copy, or cut it off before that line; "
+            "the sweeps take what is missing from the records of their runs."
         )
 
     def flush(self) -> None:
-        """See all that was written so far onto the disk; others may write meanwhile."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """Write all lines so far through to the disk; others may write meanwhile."""
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def _replayed(file: JournalFile) -> JournalStorage:
-    """Raises: UserError where a line that can be read says what cannot be."""
+    """Raises: UserError if a readable line has an impossible content."""
     try:
         return JournalStorage(file)
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(
-            f"{file.path} was damaged on the disk: what a line of it says cannot be "
+            f"{file.path} was damaged on the disk: a line of it has an impossible content "
             f"({type(error).__name__}: {error}). {file.how_to_fix()}"
         ) from error
 
@@ -323,7 +310,7 @@ def _cut_torn_tail(descriptor: int) -> None:
 
 
 def _end_of_readable(written: bytes) -> int:
-    """Where the last whole line ends that can be read."""
+    """The end of the last whole line that can be read."""
     end = written.rfind(b"\n") + 1
     while end > 0:
         start = written.rfind(b"\n", 0, end - 1) + 1
@@ -334,7 +321,7 @@ def _end_of_readable(written: bytes) -> int:
 
 
 def log_in(line: bytes) -> dict[str, Any] | None:
-    """What a line of a journal says; None where it cannot be read."""
+    """The content of a journal's line; None if it cannot be read."""
     try:
         log = json.loads(line)
     except ValueError:
@@ -343,7 +330,7 @@ def log_in(line: bytes) -> dict[str, Any] | None:
 
 
 def _sqlite(path: Path, retries: Retries) -> tuple[RetryingStorage, Turns]:
-    # SQLite's own way for writers to meet is to poll, and to fail where a reader turns writer
+    # SQLite itself would poll, and fail if a reader becomes a writer
     turns = Turns(path.with_name(path.name + ".lock"))
     return RetryingStorage(open_sqlite(path, turns), retries, turns), turns
 
