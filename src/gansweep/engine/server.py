@@ -1,7 +1,7 @@
 """The server that a worker's trials are forked from: started, restarted, and its errors shown.
 
-It imports the training stack once. It may be killed meanwhile, as for want of memory, or end by
-itself, as under a limit of memory; then no trial has begun, and none is to pay for it.
+It imports the training stack once. If it is killed or ends meanwhile, for example for want of
+memory, no trial has begun, and the failure counts for none.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class TrialServer:
     """multiprocessing's fork server, of which a process has one."""
 
     def __init__(self, log: Path, preload: Sequence[str]) -> None:
-        """log: gets what the server says.   preload: the modules that it imports."""
+        """log: for the server's output.   preload: the modules that it imports."""
         self.log = log
         self.context = get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
         self._by_itself = self._by_others = 0  # deaths since a trial has begun
 
     def start(self) -> None:
-        """Start it where it does not run, deaf to SIGTERM and SIGHUP.
+        """Start it if it does not run, with SIGTERM and SIGHUP blocked.
 
-        SLURM sends the one to all processes of a job, a terminal the other to all of its own, and
-        the children, which are to save then, end with their server.
+        SLURM and terminals send these to all of their processes. The children must save then, and
+        they end with their server.
         """
-        resource_tracker.ensure_running()  # first: it would lift the mask
-        with self._hearing():
+        resource_tracker.ensure_running()  # first: it would unblock them
+        with self._logging():
             signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OFF)
             try:
                 forkserver.ensure_running()
@@ -58,15 +58,16 @@ class TrialServer:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OFF)
 
     def fork(self, target: Callable[..., None], order: Any, answers: Connection) -> Any:
-        """Start target(order, answers) in a child, with a new server where it needs one; the child.
+        """Start target(order, answers) in a child, with a new server if needed; the child.
 
-        Raises: ServerDiedError where one after the other dies before it has forked.
+        Raises: ServerDiedError if one server after another dies before it has forked.
         """
+        server: Any = forkserver._forkserver
         while True:
             child, pid = self.context.Process(target=target, args=(order, answers)), None
             try:
                 self.start()
-                pid = _pid()
+                pid = server._forkserver_pid
                 child.start()
             except (EOFError, OSError) as error:
                 self.died(None if pid is None else _ended(pid), error)
@@ -77,7 +78,7 @@ class TrialServer:
         """Note that the server died before a trial began; wait for a moment.
 
         code: its exit code, below 0 for a signal; None: not known.
-        Raises: ServerDiedError where it has done so too often.
+        Raises: ServerDiedError if it has died too often.
         """
         if code is None or code < 0:
             self._by_others += 1
@@ -93,27 +94,22 @@ class TrialServer:
 
     def _obituary(self, code: int | None) -> str:
         said = end_of(self.log, SAID_LINES)
-        why = (said or ["without a word"])[-1]
-        if code is not None and code < 0:
-            why = f"killed by {signal_of(code)}"
-        if why in said and any(is_memory_word(line) for line in said):
-            fix = (
-                "It had too little memory: raise the limit (`ulimit -v`, or that of the job or the "
-                "container), or start fewer workers"
-            )
-        elif code is None or code < 0:
-            fix = "Where the kernel or the cluster kills for want of memory, start fewer workers"
-        else:
-            fix = "Correct that"
+        killed = code is not None and code < 0
+        why = f"killed by {signal_of(code or 0)}" if killed else (said or ["without a message"])[-1]
+        fix = "Correct that"
+        if not killed and any(map(is_memory_word, said)):
+            limits = "`ulimit -v`, or that of the job or the container"
+            fix = f"It had too little memory: raise the limit ({limits}), or start fewer workers"
+        elif code is None or killed:
+            fix = "If the kernel or the cluster kills for want of memory, start fewer workers"
         return (
             "The process that trials are forked from ended "
             f"{self._by_itself + self._by_others} times before a trial began, the last time: {why} "
-            f"(all that it said is in {self.log}). {fix}, then give the same command again: the "
-            "sweep goes on."
+            f"(its log: {self.log}). {fix}, then give the same command again: the sweep continues."
         )
 
     @contextlib.contextmanager
-    def _hearing(self) -> Iterator[None]:
+    def _logging(self) -> Iterator[None]:
         """Within it a process that is started writes its errors to our log."""
         self.log.parent.mkdir(exist_ok=True)
         sys.stderr.flush()
@@ -127,13 +123,8 @@ class TrialServer:
             os.close(kept)
 
 
-def _pid() -> int:
-    server: Any = forkserver._forkserver
-    return int(server._forkserver_pid)
-
-
 def _ended(pid: int) -> int | None:
-    """The exit code of the server, which is left to multiprocessing to be waited for."""
+    """The exit code of the server; multiprocessing itself waits for the process."""
     deadline = time.monotonic() + END_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -141,7 +132,6 @@ def _ended(pid: int) -> int | None:
         except ChildProcessError:
             return None
         if ended is not None:
-            by_signal = ended.si_code != os.CLD_EXITED
-            return -ended.si_status if by_signal else ended.si_status
+            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         time.sleep(0.05)
     return None

@@ -22,6 +22,7 @@ from gansweep.search.settings import Settings
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 ORDER = ("done", "running", "waiting", "interrupted", "pruned", *FAILED)
 
@@ -49,23 +50,18 @@ class Status:
 
 
 def status_of(directory: Path) -> Status:
-    """The state of the sweep in `directory` now. Raises: UserError where there is no sweep."""
+    """The state of the sweep in `directory` now. Raises: UserError if there is no sweep."""
     settings = Settings.load(directory)
-    objective = settings.objectives[0]
-    status = Status(
-        sweep=settings.name,
-        directory=str(directory),
-        objective=f"{objective.direction} {objective.metric}",
-    )
-    workers = workers_of(directory)
-    status.workers = [_worker(w) for w in workers]
+    objective, workers = settings.objectives[0], workers_of(directory)
+    words = f"{objective.direction} {objective.metric}"
+    status = Status(settings.name, str(directory), words, workers=list(map(_worker, workers)))
     status.damaged = damaged_files(directory)
     if settings.launcher.get("name") == "slurm":
         _from_slurm(status, directory)
     finished = False
     try:
         finished = _from_study(status, directory, settings)
-    except Exception as error:  # whatever the driver of a database raises
+    except Exception as error:  # the driver of a database may raise anything
         status.storage_error = visible(" ".join(str(error).split())) or type(error).__name__
         _from_records(status, directory, settings)
     stop = SweepHalt.of(directory)
@@ -76,15 +72,9 @@ def status_of(directory: Path) -> Status:
 
 
 def _worker(worker: WorkerInfo) -> dict[str, Any]:
-    return {
-        "name": worker.worker,
-        "host": worker.host,
-        "pid": worker.pid,
-        "job": worker.job,
-        "gpus": worker.gpus,
-        "doing": worker.doing,
-        "seconds": round(max(0.0, time.time() - worker.since), 1),
-    }
+    facts = {key: getattr(worker, key) for key in ("host", "pid", "job", "gpus", "doing")}
+    seconds = round(max(0.0, time.time() - worker.since), 1)
+    return {"name": worker.worker, **facts, "seconds": seconds}
 
 
 def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
@@ -99,24 +89,20 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
     storage.retries.ends = lambda: True  # a reader does not wait for the end of an outage
     study = SweepStudy(directory, storage)
 
-    def counted(of: Study) -> dict[str, int]:
-        states = []
-        for trial in trials_of(of):
-            state = state_of(trial)
-            if state == "running" and not is_alive(study.lease_path(of, trial.number)):
-                state = "interrupted"  # its worker died, and none has come since to see it
-            states.append(state)
-        return _in_order(states)
+    def state(of: Study, trial: FrozenTrial) -> str:
+        state = state_of(trial)
+        if state == "running" and not is_alive(study.lease_path(of, trial.number)):
+            return "interrupted"  # its worker died, and no other one has noticed yet
+        return state
 
-    watch = Watch(study)
-    rows = watch.rows()
-    status.trials, status.confirmations = counted(study.trials), counted(study.confirms)
-    to_come = study.n_trials - sum(status.trials.values())
-    status.trials |= {"to come": to_come} if to_come > 0 else {}
-    failures = (t.user_attrs.get("failure") for t in trials_of(study.trials))
+    trials = trials_of(study.trials)
+    status.trials = _in_order([state(study.trials, t) for t in trials], study.n_trials)
+    status.confirmations = _in_order(state(study.confirms, t) for t in trials_of(study.confirms))
+    failures = (t.user_attrs.get("failure") for t in trials)
     status.failures = dict(Counter(kind for kind in failures if kind))
     status.seconds_left = seconds_left(study, workers=max(1, len(status.jobs)))
-    best = watch.best(rows)
+    watch = Watch(study)
+    best = watch.best(watch.rows())
     if best is not None:
         status.objective = f"{study.objective.direction} {best.score or study.objective.metric}"
         status.best = {"trial": best.key, "value": best.value, "parameters": best.params}
@@ -131,23 +117,19 @@ def _from_records(status: Status, directory: Path, settings: Settings) -> None:
         entry = (record.result() or {}).get("sweep") or {}
         if entry.get("role") == "trial" and entry.get("key"):
             runs.setdefault(entry["key"], []).append(record)
-    outcomes = {key: outcome_of(records, settings.objectives) for key, records in runs.items()}
-    at_work = {worker["doing"] for worker in status.workers}
-    unended = {key: "running" if key in at_work else "interrupted" for key in runs}
-    status.trials = _in_order(o.status or unended[key] for key, o in outcomes.items())
-    to_come = settings.n_trials - len(runs)
-    status.trials |= {"to come": to_come} if to_come > 0 else {}
-    objective = settings.objectives[0]
-    results = {key: [record.result() or {} for record in runs[key]] for key in runs}
-    values = {
-        key: o.measured[0].value
-        for key, o in outcomes.items()
-        if o.measured and met_by(settings.limits, results[key])
-    }
+    at_work, objective = {w["doing"] for w in status.workers}, settings.objectives[0]
+    states, values, params = [], {}, {}
+    for key, records in runs.items():
+        outcome = outcome_of(records, settings.objectives)
+        states.append(outcome.status or ("running" if key in at_work else "interrupted"))
+        results = [record.result() or {} for record in records]
+        if outcome.measured and met_by(settings.limits, results):
+            values[key] = outcome.measured[0].value
+            params[key] = results[0]["sweep"].get("params") or {}
+    status.trials = _in_order(states, settings.n_trials)
     if values:
         key = min(values, key=lambda key: objective.sort_key(values[key]))
-        params = results[key][0]["sweep"].get("params") or {}
-        shown = " ".join(f"{name}={value}" for name, value in params.items())
+        shown = " ".join(f"{name}={value}" for name, value in params[key].items())
         status.best = {"trial": key, "value": values[key], "parameters": shown}
 
 
@@ -175,29 +157,28 @@ def _state(status: Status, workers: list[WorkerInfo], finished: bool, cancelled:
 def _next(status: Status, began: str) -> dict[str, str]:
     """The commands that make sense now, and what they do."""
     directory = shlex.quote(status.directory)
-    report = {f"gansweep report {directory}": "see its runs"}
+    report, worker, cancel, again = (
+        f"gansweep {verb} {directory}" for verb in ("report", "worker", "cancel", "status")
+    )
     if status.state == "finished":
-        return {f"gansweep report {directory}": "see its winners"}
+        return {report: "see its winners"}
     if status.state == "stopping":
-        return {f"gansweep status {directory}": "look again"}
+        return {again: "look again"}
     if status.state in ("running", "queued"):
-        helps = f"gansweep worker {directory}"
-        return {**report, helps: "add a worker", f"gansweep cancel {directory}": "stop it"}
-    return {began: "continue it", **report}
+        return {report: "see its runs", worker: "add a worker", cancel: "stop it"}
+    return {began: "continue it", report: "see its runs"}
 
 
-def _in_order(statuses: Iterable[str]) -> dict[str, int]:
-    """state -> how many, as ORDER has them."""
-    ended = (*ENDED_WELL, "paused")  # a generation of a population's member that is over
+def _in_order(statuses: Iterable[str], planned: int = 0) -> dict[str, int]:
+    """state -> how many, in the order of ORDER; those that are planned and not there, "to come"."""
+    ended = (*ENDED_WELL, "paused")  # paused: the end of a generation of a population's member
     counts = Counter("done" if status in ended else status for status in statuses)
-    return {state: counts[state] for state in ORDER if counts[state]}
+    counts["to come"] = max(0, planned - counts.total())
+    return {state: counts[state] for state in (*ORDER, "to come") if counts[state]}
 
 
 def damaged_files(directory: Path) -> list[str]:
     """A line for each, as in: t0003/result.json: Unterminated string in line 1"""
-    found = []
-    for path in sorted(directory.glob("*/result.json")):
-        _, why = RunRecord(path.parent).read_result()
-        if why:
-            found.append(visible(f"{path.parent.name}/{path.name}: {why}"))
-    return found
+    paths = sorted(directory.glob("*/result.json"))
+    reasons = {path: RunRecord(path.parent).read_result()[1] for path in paths}
+    return [visible(f"{p.parent.name}/{p.name}: {why}") for p, why in reasons.items() if why]

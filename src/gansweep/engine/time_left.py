@@ -1,4 +1,4 @@
-"""How long a sweep will take from now on, by what its runs have taken so far."""
+"""How long a sweep will still take, by what its runs have taken so far."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gansweep.search.trials import SECONDS_BEFORE, trials_of
 if TYPE_CHECKING:
     from gansweep.engine.study import SweepStudy
 
-Chain = list[float]  # seconds of work, of which each begins when the one before it has ended
+Chain = list[float]  # seconds of jobs, each of which begins when the one before has ended
 
 
 def seconds_left(study: SweepStudy, workers: int) -> float | None:
     """Seconds until the last confirmation run ends; None before the first trial has ended.
 
-    workers: that there will be, where none is at work yet.
+    workers: how many there will be, if none is at work yet.
     """
     trials = trials_of(study.trials)
     spent = _spent(study, study.trials, trials)
@@ -46,7 +46,7 @@ def seconds_left(study: SweepStudy, workers: int) -> float | None:
 
 
 def makespan(chains: Iterable[Chain], workers: int) -> float:
-    """Seconds until all is done, where each worker that is free takes what has waited longest."""
+    """Seconds until all is done, if each free worker takes the job that has waited longest."""
     ready = [(0.0, number, chain) for number, chain in enumerate(chains) if chain]
     free = [0.0] * max(1, workers)
     end, numbers = 0.0, itertools.count(len(ready))
@@ -61,7 +61,7 @@ def makespan(chains: Iterable[Chain], workers: int) -> float:
 
 
 def _rest(spent: float, took: Sequence[float]) -> float:
-    """What is left of a run: as much as to those that took longer than it has so far."""
+    """Seconds left of a run: the mean of the runs that took longer, less what it has taken."""
     longer = [seconds for seconds in took if seconds > spent]
     return statistics.fmean(longer) - spent if longer else 0.0
 
@@ -69,7 +69,7 @@ def _rest(spent: float, took: Sequence[float]) -> float:
 def _of_members(
     study: SweepStudy, trials: Sequence[FrozenTrial], spent: dict[str, float], took: Sequence[float]
 ) -> list[Chain]:
-    """A chain for each member of a population; those that train come first."""
+    """A chain for each member of a population; members that train come first."""
     assert study.population is not None
     mean, units = statistics.fmean(took), study.population.generations
     chains = {member: [mean] * units for member in study.population.members}
@@ -84,8 +84,7 @@ def _of_members(
 def _whole_run(
     study: SweepStudy, trials: Sequence[FrozenTrial], spent: dict[str, float], mean: float
 ) -> float:
-    """Seconds of one run over the whole budget: neither all seeds of a trial, nor a generation of
-    a population's member, nor what was pruned."""
+    """Seconds of one run over the whole budget: of one seed, of all generations, not pruned."""
     if study.population is not None:
         return mean * study.population.generations
     whole = [spent[_key(t)] for t in trials if t.user_attrs.get("status") in FULL_BUDGET]
@@ -93,10 +92,8 @@ def _whole_run(
 
 
 def _confirmations(study: SweepStudy, whole_run: float) -> list[Chain]:
-    """The runs that confirm the winners and have not ended, a chain each.
-
-    whole_run: seconds of one, where none has ended yet.
-    """
+    """A chain for each confirmation run that has not ended.   whole_run: seconds of one, if none
+    has ended yet."""
     runs = trials_of(study.confirms)
     spent = _spent(study, study.confirms, runs)
     took = [spent[_key(t)] for t in runs if t.user_attrs.get("status") in FULL_BUDGET]
