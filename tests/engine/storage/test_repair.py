@@ -309,7 +309,7 @@ def test_study_on_a_server_is_left_to_the_server(tmp_path: Path) -> None:
     directory = swept(tmp_path / "s", most=0, storage="sqlite").directory
     text = (directory / "sweep.yaml").read_text()
     (directory / "sweep.yaml").write_text(text.replace("storage: sqlite", "storage: grpc://h:1"))
-    with pytest.raises(UserError, match="restore it by their means"):
+    with pytest.raises(UserError, match="restore it with their tools"):
         repair(directory)
     with pytest.raises(UserError, match="holds no sweep"):
         repair(tmp_path)

@@ -1,5 +1,5 @@
-"""Workers as one job array of SLURM. Each job runs one worker, which takes trial after trial, and
-outlives this process: the same command finds the jobs again."""
+"""Workers as one job array of SLURM. Each job runs one worker, which takes trial after trial and
+outlives this process. The same command finds the jobs again."""
 
 from __future__ import annotations
 
@@ -42,49 +42,37 @@ TICK_SECONDS = 0.5
 CANNOT_WORK = (2, 126, 127)  # exit codes of workers that another start does not fix
 ENDING_SECONDS = 40.0  # SLURM gives a job 30 to save (KillWait), by default
 LAST_LINES = 5  # of a log that are shown
-# What squeue gives as the reason of a job that no waiting helps.
+# The reasons that squeue gives for jobs that will never start.
 HOPELESS = (
-    "AccountNotAllowed",
-    "BadConstraints",
-    "InvalidAccount",
-    "InvalidQOS",
-    "JobHeldAdmin",
-    "PartitionNodeLimit",
-    "PartitionTimeLimit",
-    "launch failed requeued held",
+    *("AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "JobHeldAdmin"),
+    *("PartitionNodeLimit", "PartitionTimeLimit", "launch failed requeued held"),
 )
-FIXES = (  # (words of SLURM, the fix)
-    (
-        "violates accounting|submit limit",
-        "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=).",
+FIXES = {  # words of SLURM -> the fix
+    "violates accounting|submit limit": (
+        "Submit fewer jobs with workers=, or ask for less (launcher.time=, gpus=, memory=)."
     ),
-    ("unrecognized|node name|qos", "Correct the words of launcher.options= (`sbatch --help`)."),
-    ("array", "Submit fewer jobs with workers=."),
-    ("time limit|TimeLimit", "Ask for less with launcher.time=."),
-    ("partition", "Choose one with launcher.partition=."),
-    ("account", "Name one that you may use with launcher.account= (`sacctmgr show user -s`)."),
-    (
-        r"feature|constraint|configuration|mem\b|memory|cpu|gres",
-        "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=.",
+    "unrecognized|node name|qos": "Correct the words of launcher.options= (`sbatch --help`).",
+    "array": "Submit fewer jobs with workers=.",
+    "time limit|TimeLimit": "Ask for less with launcher.time=.",
+    "partition": "Choose one with launcher.partition=.",
+    "account": "Name one that you may use with launcher.account= (`sacctmgr show user -s`).",
+    r"feature|constraint|configuration|mem\b|memory|cpu|gres": (
+        "Ask for what a node has: launcher.constraint=, gpus=, cpus=, memory=."
     ),
-    (
-        "requeued held",
-        "Give the same command again; `scontrol show node` may say why they failed to start.",
+    "requeued held": (
+        "Give the same command again; `scontrol show node` may say why they failed to start."
     ),
-)
+}
 
 
 def worker_count(options: Mapping[str, Any], wanted: str | int, n_trials: int) -> int:
     """How many jobs `workers=` asks for; auto: one per trial, but no more than MOST_BY_DEFAULT.
 
-    Raises: UserError where the times do not go together, or where there is no SLURM.
+    Raises: UserError if the times do not go together, or if there is no SLURM.
     """
     require("sbatch")
     _check_times(options["time"], options["warn_seconds"])
-    if wanted == "auto":
-        return min(n_trials, MOST_BY_DEFAULT)
-    assert isinstance(wanted, int)
-    return wanted
+    return min(n_trials, MOST_BY_DEFAULT) if wanted == "auto" else int(wanted)
 
 
 class SlurmOptions(TypedDict):
@@ -122,11 +110,11 @@ class SlurmLauncher:
         self._printed = ""
 
     def run(self, tick: Callable[[], None]) -> bool:
-        """Submit the workers that are missing; until the sweep is finished: True; or cancelled:
-        False. Calls `tick` meanwhile.
+        """Submit the missing workers and wait until the sweep is finished (True) or cancelled
+        (False). Calls `tick` meanwhile.
 
-        Raises: Detached where the user leaves the jobs to themselves (Ctrl-C, or wait=false);
-            UserError where SLURM refuses them or they cannot work, with what was said.
+        Raises: Detached if the user leaves the jobs to themselves (Ctrl-C, or wait=false);
+            UserError, with the reason, if SLURM refuses them or they cannot work.
         """
         study = SweepStudy(self.directory)
         if not study.finished():
@@ -139,9 +127,9 @@ class SlurmLauncher:
             raise Detached(self._how_to_return("left to themselves")) from None
 
     def submit_missing(self) -> int:
-        """Submit as many workers as neither run nor wait already; how many those were.
+        """Submit the workers that neither run nor wait yet; how many.
 
-        Raises: UserError where SLURM refuses them.
+        Raises: UserError if SLURM refuses them.
         """
         with KernelLock(self.directory / "workers" / "slurm.lock"):  # of two shells at once
             jobs = self._known_jobs()
@@ -156,14 +144,14 @@ class SlurmLauncher:
             return missing
 
     def _known_jobs(self) -> list[Job]:
-        """The jobs that run or wait, once each is known to: one that ends may have been cancelled,
-        or go back into the queue."""
+        """The jobs that run or wait. It waits for jobs that are ending: these may go back into the
+        queue."""
         deadline = time.monotonic() + ENDING_SECONDS
         while True:
             jobs = queue(self.directory)
-            ending = [job for job in jobs if job.state == "COMPLETING"]
-            if not ending or time.monotonic() > deadline:
-                return [job for job in jobs if job not in ending]
+            lasting = [job for job in jobs if job.state != "COMPLETING"]
+            if len(lasting) == len(jobs) or time.monotonic() > deadline:
+                return lasting
             time.sleep(TICK_SECONDS)
 
     def _submit(self, many: int, at_once: int) -> None:
@@ -219,39 +207,40 @@ class SlurmLauncher:
                 jobs = self._jobs()  # before `finished`: a worker reports its last trial, then ends
                 if study.finished():
                     break
-                if jobs is not None:
-                    if is_cancelled(self.directory) and all(job.waits for job in jobs):
-                        if jobs:  # SLURM did not answer when that was asked
+                if jobs is not None and all(job.waits for job in jobs):
+                    if is_cancelled(self.directory):
+                        if jobs:  # SLURM did not answer at the cancel
                             cancel(self.directory)
                         return False
-                    self._complain_where_stuck(jobs)
-                    self._report_where_all_wait(jobs)
+                    self._refuse_stuck(jobs)
+                    self._report_waiting(jobs)
                 next_look = time.monotonic() + self.every_seconds
             tick()
             time.sleep(TICK_SECONDS)
         self._cancel_waiting()
         if (stop := SweepHalt.of(self.directory)) is not None:  # and no trial was left
             raise UserError(stop.message(self.given))
-        write_leaderboard(study)  # a worker that saw the end may still be at it
+        write_leaderboard(study)  # a worker that saw the end may still write it
         tick()
         return True
 
     def _jobs(self) -> list[Job] | None:
-        """The jobs that run or wait; None where SLURM does not answer, which stops no worker."""
+        """The jobs that run or wait; None if SLURM does not answer, which stops no worker."""
         try:
             return queue(self.directory)
         except UserError:
             return None
 
-    def _complain_where_stuck(self, jobs: list[Job]) -> None:
-        """Raises: UserError where no worker runs and none will, once the waiting are cancelled."""
-        if any(not job.waits for job in jobs):
-            return
+    def _refuse_stuck(self, jobs: list[Job]) -> None:
+        """Cancel the waiting jobs if none of them can work.   jobs: none of which runs.
+
+        Raises: UserError in that case.
+        """
         codes = self._exit_codes(jobs)
         stop = SweepHalt.of(self.directory)
         if stop is not None:
             message = stop.message(self.given)
-        elif not jobs or (codes and all(code in CANNOT_WORK for code in codes.values())):
+        elif not jobs or (codes and codes <= set(CANNOT_WORK)):
             message = self._obituary(codes)
         elif all(any(word in job.reason for word in HOPELESS) for job in jobs):
             message = f"SLURM cannot start the workers ({jobs[0].reason}). {_fix(jobs[0].reason)}"
@@ -261,30 +250,26 @@ class SlurmLauncher:
             cancel(self.directory)
         raise UserError(message)
 
-    def _report_where_all_wait(self, jobs: list[Job]) -> None:
+    def _report_waiting(self, jobs: list[Job]) -> None:
         reasons = {job.reason for job in jobs if job.reason}
         line = f"waiting in SLURM: {plural(len(jobs), 'worker')} ({_listed(reasons)})"
-        if reasons and all(job.waits for job in jobs) and line != self._printed:
+        if reasons and line != self._printed:
             print(line)
             self._printed = line
 
-    def _exit_codes(self, jobs: list[Job]) -> dict[str, int]:
-        """Of the workers that have ended, by their job."""
-        alive = {job.id for job in jobs}
-        ended = {}
-        for path in self._written("exit"):
-            name, text = path.stem.removeprefix("slurm-"), path.read_text().strip()
-            if name not in alive and text:
-                ended[name] = int(text)
-        return ended
+    def _exit_codes(self, jobs: list[Job]) -> set[int]:
+        """Of the workers that have ended."""
+        alive = {f"slurm-{job.id}" for job in jobs}
+        texts = [p.read_text().strip() for p in self._written("exit") if p.stem not in alive]
+        return {int(text) for text in texts if text}
 
     def _written(self, kind: str) -> list[Path]:
-        """The files slurm-JOB.KIND of the arrays we look after."""
+        """The files slurm-JOB.KIND of our arrays."""
         found = (self.directory / "workers").glob(f"slurm-*.{kind}")
         return [p for p in found if p.stem.removeprefix("slurm-").split("_")[0] in self._arrays]
 
-    def _obituary(self, codes: Mapping[str, int]) -> str:
-        """What the user reads when all workers are gone before the sweep is finished."""
+    def _obituary(self, codes: Collection[int]) -> str:
+        """The error if all workers are gone before the sweep is finished."""
         logs = self._written("log")
         if not logs:
             return (
@@ -294,26 +279,25 @@ class SlurmLauncher:
             )
         newest = max(logs, key=lambda path: path.stat().st_mtime)
         last = newest.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]
-        ends = sorted(set(codes.values()))
-        how = f" (exit code {', '.join(map(str, ends))})" if ends else ""
+        how = f" (exit code {', '.join(map(str, sorted(codes)))})" if codes else ""
         return (
             f"The workers in SLURM are gone{how}, and the sweep is not finished. {newest} ends:\n  "
             + "\n  ".join(last)
-            + "\nMend what that names; the same command then submits new workers and goes on."
+            + "\nCorrect that; the same command then submits new workers and continues."
         )
 
     def _cancel_waiting(self) -> None:
-        """Of a finished sweep, the jobs that need not start; those that run end by themselves."""
+        """Cancel the waiting jobs of a finished sweep; running ones end by themselves."""
         waiting = [job.id for job in self._jobs() or [] if job.waits]
         if waiting:
-            with contextlib.suppress(NoAnswerError):  # they find nothing left to do
+            with contextlib.suppress(NoAnswerError):  # they would find nothing to do
                 ask_slurm(["scancel", *waiting])
 
     def _how_to_return(self, jobs: str) -> str:
         place = shlex.quote(str(self.given))
         return (
             f"The workers are {jobs}; they need neither this process nor this terminal.\n"
-            f"  gansweep status {place}   how they fare\n"
+            f"  gansweep status {place}   shows their state\n"
             f"  gansweep cancel {place}   stops them\n"
             "The same command shows the table again, and submits no worker twice."
         )
@@ -324,20 +308,17 @@ def _listed(words: Collection[str]) -> str:
 
 
 def seconds_of(limit: Any) -> int | None:
-    """A time limit as SLURM writes it, in seconds; None where it is none that it would take.
+    """A time limit as SLURM writes it, in seconds; None if it is not one.
 
     limit: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS.   Source: sbatch(1), --time.
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", str(limit))
     if found is None:
         return None
-    days, *rest = found.groups()
-    first, second, third = (int(part or 0) for part in rest)
-    if days is not None:
-        return int(days) * 86400 + first * 3600 + second * 60 + third
-    if rest[2] is not None:
-        return first * 3600 + second * 60 + third
-    return first * 60 + second
+    days, first, second, third = (int(part or 0) for part in found.groups())
+    begins_with_minutes = found[1] is None and found[4] is None
+    unit = 60 if begins_with_minutes else 3600
+    return days * 86400 + first * unit + second * unit // 60 + third
 
 
 def _check_times(limit: Any, warn_seconds: int) -> None:
@@ -357,11 +338,11 @@ def _check_times(limit: Any, warn_seconds: int) -> None:
 
 
 def _refused(said: str) -> UserError:
-    """sbatch's refusal in its own words, with the fix and the partitions that there are."""
+    """sbatch's refusal in its own words, with the fix and the cluster's partitions."""
     words = " ".join(said.replace("sbatch: error:", "").split())
     return UserError(" ".join(filter(None, [f"SLURM refuses the workers: {words}.", _fix(said)])))
 
 
 def _fix(said: str) -> str:
-    fitting = (fix for words, fix in FIXES if re.search(words, said, re.IGNORECASE))
+    fitting = (fix for words, fix in FIXES.items() if re.search(words, said, re.IGNORECASE))
     return " ".join(filter(None, [next(fitting, ""), partitions()]))

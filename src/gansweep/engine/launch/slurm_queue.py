@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.records.plain_values import DamagedError, parsed
+from gansweep.records.plain_values import DamagedError, mapping, parsed
 from gansweep.records.record import content_of, replace_atomically
 
 TIMEOUT_SECONDS = 60.0  # for an answer of SLURM's controller
@@ -21,6 +21,7 @@ WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD
 ELSEWHERE = "Give this command on a login node of the cluster, or use launcher=local here."
 AWAY = "unable to contact|connection (refused|timed out)|socket timed out|zero bytes|munged?\\b"
 FORMAT = "%F|%K|%T|%r|%N|%L|%k"
+MEMORY = "workers/slurm.json"  # of the arrays that were submitted
 
 
 class NoAnswerError(UserError):
@@ -47,16 +48,13 @@ class Job:
 
 
 def queue(directory: Path) -> list[Job]:
-    """The sweep's jobs that run or wait.
-
-    Raises: UserError where SLURM is missing or does not answer.
-    """
+    """The sweep's jobs that run or wait. Raises: UserError as `ask_slurm`."""
     words = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", f"--format={FORMAT}"]
     ours, comment = set(remembered(directory)), comment_of(directory)
     jobs = []
     for line in ask_slurm(words).splitlines():
         array, task, state, reason, node, time_left, said = line.split("|", 6)
-        # an id alone may have been given again; but some clusters keep no comment
+        # SLURM may use an id again, and some clusters keep no comment
         if said == comment or (said in ("", "(null)") and array in ours):
             waits = "" if reason == "None" else reason
             jobs.append(Job(f"{array}_{task}", state, waits, node, time_left))
@@ -64,11 +62,8 @@ def queue(directory: Path) -> list[Job]:
 
 
 def cancel(directory: Path) -> str:
-    """Cancel the sweep's jobs; what was done, in a sentence. Those that run save first, in the time
-    that SLURM gives them (its KillWait, 30 s by default).
-
-    Raises: UserError where SLURM is missing or does not answer.
-    """
+    """Cancel the sweep's jobs; what was done, in a sentence. Running jobs save first, within
+    SLURM's KillWait, 30 s by default. Raises: UserError as `ask_slurm`."""
     jobs = queue(directory)
     if not jobs:
         return "no job of this sweep runs or waits in SLURM"
@@ -87,27 +82,27 @@ def remembered(directory: Path) -> list[str]:
 def remember(directory: Path, array: str, command: Sequence[str]) -> None:
     """Keep an array's id, and the command that submitted it, in the sweep's directory."""
     known = [*_remembered(directory), {"id": array, "command": list(command)}]
-    replace_atomically(_memory(directory), json.dumps(known, indent=1).encode())
+    replace_atomically(directory / MEMORY, json.dumps(known, indent=1).encode())
 
 
 def _remembered(directory: Path) -> list[dict[str, Any]]:
-    """The entries whose ids are such: what else stands in the file is no word for a command."""
+    """The entries whose ids are numbers: others must not reach a command."""
     try:
-        known = parsed(content_of(_memory(directory)))
+        known = parsed(content_of(directory / MEMORY))
     except (OSError, DamagedError):
         return []
-    entries = [e for e in known if isinstance(e, dict)] if isinstance(known, list) else []
+    entries = map(mapping, known if isinstance(known, list) else [])
     return [e for e in entries if re.fullmatch(r"[0-9]+", str(e.get("id")))]
 
 
 def comment_of(directory: Path) -> str:
-    """The jobs' comment, by which they are known even where their id was not kept: the launcher can
-    be killed between sbatch's answer and its own next line."""
+    """The comment that identifies the jobs, even if the launcher was killed before it kept their
+    id."""
     return f"gansweep {directory.resolve()}"
 
 
 def partitions() -> str:
-    """The cluster's partitions in a sentence, or "" where it does not say."""
+    """The cluster's partitions in a sentence, or "" if they are not known."""
     try:
         lines = ask_slurm(["sinfo", "--noheader", "--format=%R|%l|%D|%G"]).splitlines()
     except UserError:
@@ -121,15 +116,15 @@ def partitions() -> str:
 
 
 def require(program: str) -> None:
-    """Raises: UserError where that command of SLURM is missing."""
+    """Raises: UserError if that command of SLURM is missing."""
     if shutil.which(program) is None:
         raise UserError(f"There is no SLURM here: {program} is not on the PATH. {ELSEWHERE}")
 
 
 def ask_slurm(words: list[str]) -> str:
-    """What one of SLURM's commands prints.
+    """The output of one of SLURM's commands.
 
-    Raises: UserError where it is missing, fails (with its own words), or does not answer.
+    Raises: UserError if it is missing, fails (with its own words), or does not answer.
     """
     require(words[0])
     try:
@@ -153,7 +148,3 @@ def ask_slurm(words: list[str]) -> str:
             )
         raise UserError(said or f"{words[0]} failed with exit code {found.returncode}.")
     return found.stdout
-
-
-def _memory(directory: Path) -> Path:
-    return directory / "workers" / "slurm.json"

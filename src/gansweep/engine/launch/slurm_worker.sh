@@ -1,12 +1,12 @@
 #!/bin/bash
 # One worker of a sweep as a job of SLURM: task of an array, submitted by launch/slurm.py as
 #   sbatch ... slurm_worker.sh PYTHON DIRECTORY MAX_RETRIES [SETUP LINE]...
-# Before the time limit SLURM sends this shell alone USR1: the worker saves, and the job goes back
+# Before the time limit SLURM sends USR1 to this shell only: the worker saves, and the job goes back
 # into the queue. At the limit, preemption, scancel and `scontrol requeue` it sends TERM to all
-# processes of the job: the worker saves, and what becomes of the job is SLURM's affair, but for the
-# limit. A job whose worker was killed, or was still saving at the limit, goes back into the queue
-# too, MAX_RETRIES times in a row: its trial goes on from the checkpoint that there is. So does one
-# whose set-up lasted until the warning.
+# processes of the job: the worker saves, and SLURM decides what happens to the job. A job whose
+# worker was killed, or was still saving at the limit, goes back into the queue too, MAX_RETRIES
+# times in a row: its trial continues from the last checkpoint. So does a job whose set-up lasted
+# until the warning.
 
 python=$1 directory=$2 retries=$3
 shift 3
@@ -50,7 +50,7 @@ requeue_unsaved() {
 echo "$(date '+%F %T') job $task on ${SLURMD_NODENAME:-$(uname -n)}, start $((${SLURM_RESTART_COUNT:-0} + 1)), GPUs: ${CUDA_VISIBLE_DEVICES:-none}"
 for line; do
     eval "$line" || {
-        echo "The setup line '$line' failed with exit code $? on $(uname -n). Mend it in launcher.setup, or end it with '|| true' where that is no harm." >&2
+        echo "The setup line '$line' failed with exit code $? on $(uname -n). Correct it in launcher.setup, or end it with '|| true' if that does no harm." >&2
         end_with 2
     }
 done
