@@ -177,7 +177,7 @@ def test_one_protocol_for_all_trials_may_stand_in_the_space() -> None:
         ({"model": {"lr": 1}}, "with dots"),
         ({"model": "choice(gan, wgan)", "modle=gan": {"x": 1}}, "Did you mean 'model'"),
         ({"model": "choice(gan, wgan)", "model=wgna": {"x": 1}}, "Did you mean 'wgan'"),
-        ({"model": "a,b", "model=a": {"model": "c"}}, "inside a block that hangs on it"),
+        ({"model": "a,b", "model=a": {"model": "c"}}, "inside a block that depends on it"),
         ({"m": "a,b", "m=range(1,2)": {"x": 1}}, "one or more values"),
     ],
 )

@@ -1,7 +1,7 @@
 """Imported once by the server that trials are forked from, and by nothing else.
 
-It loads the training stack, and lets Hydra find its plugins and build its grammar, which would
-take each trial 0.4 s of its own.
+It loads the training stack and makes Hydra find its plugins and build its grammar, which takes
+0.4 s.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ def warm_up() -> None:
     """Import all that a trial needs, once, into memory that the forked trials share."""
     try:
         importlib.import_module("gansweep.run.train")
-    except ImportError as error:  # which the server would pass over, and fork from half a stack
+    except ImportError as error:  # the server would ignore it and fork from half a stack
         if is_memory_word(str(error)):
             raise MemoryError(str(error)) from error
         raise
     from gansweep.config.compose import compose
     from gansweep.errors import UserError
 
-    with contextlib.suppress(UserError):  # a trial that cannot be composed says so itself
+    with contextlib.suppress(UserError):  # a trial that cannot be composed reports that itself
         compose()
     gc.freeze()  # the children's garbage collectors leave these pages shared
-    # The trials end with the server, which must not take seconds to tear the training stack down.
+    # the trials end with the server: it must not take seconds to shut the training stack down
     atexit.register(os._exit, 0)
 
 

@@ -1,4 +1,4 @@
-"""The settings of a sweep: sweep.yaml, and which of them do not go together."""
+"""The settings of a sweep: sweep.yaml, and which of them contradict each other."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class Settings:
 
     @classmethod
     def load(cls, directory: Path) -> Settings:
-        """Raises: UserError where there is no sweep, or none that can be read."""
+        """Raises: UserError if there is no sweep, or none that can be read."""
         path, declared = directory / "sweep.yaml", SweepOptions.__annotations__
         try:
             loaded = OmegaConf.create(yaml_text(path))
@@ -223,10 +223,8 @@ class Settings:
             ) from error
 
     def step(self, kimg: float) -> int:
-        """Optuna's step for a score at `kimg`: images seen, down to the evaluation that was due.
-
-        Trials with other batch sizes evaluate up to a batch later; snapped, they can be compared.
-        """
+        """Optuna's step for a score at `kimg`: images seen, rounded down to the evaluation that was
+        due, so that trials of different batch sizes can be compared."""
         due = min(self.evaluation_kimg or 0.0, self.budget_kimg) * 1000
         images, grain = kimg * 1000, max(1, int(self.budget_kimg * 10), int(due))
         return max(1, int(images / grain + 1e-6) * grain)
@@ -245,7 +243,7 @@ def _renewed(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(text: str) -> str:
-    """The command that began the sweep, fit to be copied into a shell whoever wrote it."""
+    """The command that began the sweep, quoted so that it is safe to copy into a shell."""
     try:
         words = shlex.split(text)
     except ValueError:

@@ -130,8 +130,8 @@ class Space:
     def pinned(self, values: Mapping[str, Any]) -> dict[str, Scalar]:
         """What Optuna fixes so that a trial takes `values` (by key): name -> stored value.
 
-        A key whose block hangs on a choice that `values` leaves open is fixed wherever it may come.
-        Raises: UserError naming the first that the space does not take, and its domain.
+        A key is fixed in each of its blocks that may hold under `values`.
+        Raises: UserError naming the first value that the space does not take, and its domain.
         """
         found: dict[str, Scalar] = {}
         for key, value in values.items():
@@ -153,9 +153,9 @@ class Space:
         return found
 
     def grid(self) -> list[dict[str, Scalar]]:
-        """Every point, as what Optuna stores of it: name -> stored value.
+        """Every point, as Optuna stores it: name -> stored value.
 
-        Raises: UserError where an entry has infinitely many values, or there are too many points.
+        Raises: UserError if an entry has infinitely many values, or there are too many points.
         """
         points = list(itertools.islice(self.points(), MOST_POINTS + 1))
         if len(points) > MOST_POINTS:
@@ -181,7 +181,13 @@ class Space:
         others: list[tuple[int, ...]] = []
 
         def pick(parameter: Parameter) -> Any:
-            options = _finite_options(parameter)
+            options = parameter.domain.options()
+            if options is None:
+                raise UserError(
+                    f"The search space's entry {parameter} has infinitely many values, and the "
+                    "grid sampler tries every one. Use choice(...) or range(...), or "
+                    "sweep.sampler.name=random."
+                )
             if len(path) >= len(prefix):
                 others.extend((*path, other) for other in range(len(options) - 1, 0, -1))
             path.append(prefix[len(path)] if len(path) < len(prefix) else 0)
@@ -280,37 +286,34 @@ class Space:
         for parameter in self.parameters:
             for condition in parameter.conditions:
                 if condition.key not in self._candidates:
+                    example = f"{condition.key}: choice({override_text(condition.values[0])}, ...)"
                     raise UserError(
-                        f"The search space's block '{condition}' hangs on '{condition.key}', which "
-                        f"is no entry of the space.{nearest(condition.key, self._candidates)} Add "
-                        f"an entry for it, as in '{condition.key}: "
-                        f"choice({override_text(condition.values[0])}, ...)'."
+                        f"The search space's block '{condition}' depends on '{condition.key}', "
+                        "which is no entry of the space."
+                        f"{nearest(condition.key, self._candidates)} Add one, as in '{example}'."
                     )
                 # a value given on the command line may leave a block without its branch
                 if any(isinstance(p.domain, Fixed) for p in self._candidates[condition.key]):
                     continue
                 known = self.values(condition.key)
-                for value in condition.values:
-                    if value not in known:
-                        words = [str(k) for k in known]
-                        raise UserError(
-                            f"The search space's block '{condition}' can never hold: "
-                            f"'{condition.key}' takes {', '.join(words)}."
-                            f"{nearest(str(value), words)}"
-                        )
+                unknown = [value for value in condition.values if value not in known]
+                if unknown:
+                    words = list(map(str, known))
+                    raise UserError(
+                        f"The search space's block '{condition}' can never hold: '{condition.key}' "
+                        f"takes {', '.join(words)}.{nearest(str(unknown[0]), words)}"
+                    )
 
     def _refuse_other_protocols(self) -> None:
         """Two trials' scores compare only where both are measured alike on the same data."""
         for parameter in self.parameters:
             group, _, option = parameter.key.partition(".")
-            if group.split("@")[0] not in ("data", "metrics") or option in REPEATABLE:
-                continue
-            if not isinstance(parameter.domain, Fixed) or parameter.conditions:
+            measures = group.split("@")[0] in ("data", "metrics") and option not in REPEATABLE
+            if measures and (not isinstance(parameter.domain, Fixed) or parameter.conditions):
                 raise UserError(
                     f"The search space's entry {parameter} would rank scores of different "
-                    "protocols in one table: what a score is measured on and with must be the same "
-                    f"for every trial. Run one sweep for each value, with {parameter.key}=VALUE on "
-                    "the command line."
+                    "protocols in one table: every trial must have the same data and metrics. Run "
+                    f"one sweep for each value, with {parameter.key}=VALUE on the command line."
                 )
 
     def _refuse_circles(self) -> None:
@@ -323,7 +326,7 @@ class Space:
         except CycleError as error:
             circle = error.args[1]
             raise UserError(
-                f"The search space's entry '{circle[0]}' stands inside a block that hangs on it "
+                f"The search space's entry '{circle[0]}' is inside a block that depends on it "
                 f"({' > '.join(reversed(circle))}). Move it out of that block."
             ) from None
 
@@ -343,20 +346,10 @@ def _entries(entries: Mapping[str, Any], conditions: tuple[Condition, ...]) -> A
             yield from _entries(value, (*conditions, Condition(*parse_condition(str(key)))))
         else:
             raise UserError(
-                f"The search space's entry '{key}' is a mapping. Only a block may be one, and its "
-                f'heading names a choice, as in "model=wgan_gp":. Write nested keys with dots, as '
-                "in 'model.optimizer.generator.lr'."
+                f"The search space's entry '{key}' is a mapping. Only a block may be one, with a "
+                'choice as its heading: "model=wgan_gp":. Write nested keys with dots, as in '
+                "'model.optimizer.generator.lr'."
             )
-
-
-def _finite_options(parameter: Parameter) -> list[Scalar]:
-    options = parameter.domain.options()
-    if options is None:
-        raise UserError(
-            f"The search space's entry {parameter} has infinitely many values, and the grid "
-            "sampler tries every one. Use choice(...) or range(...), or sweep.sampler.name=random."
-        )
-    return options
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

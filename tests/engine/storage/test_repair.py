@@ -215,7 +215,7 @@ def test_workers_take_what_the_study_lacks_from_the_records_without_any_repair(
         ('"state":1,"values":[1.', '"state":3,"values":[1.', "cannot both be finished and fail"),
         ('\\"high\\": 2', '\\"high\\": 3', "range before|not those of the space"),
         ('"datetime_complete":"20', '"datetime_complete":"2x', "no line before it has made"),
-        ('"op_code":6', '"op_code":66', "nothing that a study knows"),
+        ('"op_code":6', '"op_code":66', "no operation that a study knows"),
         ('"key":"t0003"', '"key":"t0013"', "t0013 is out of turn"),
         ("interval(1.0,2.0)", "interval(1.0,2.1)", "another search than sweep.yaml"),
     ],

@@ -19,7 +19,7 @@ SERVE = ("-m", "gansweep.engine.storage.serve")
     [
         (["taken.journal", "--port", "99999"], "--port 99999 is no port. Use one from"),
         (["folder"], "cannot be written (Is a directory). Move that away, or serve another file"),
-        (["study/below", "--port", "1"], "Move away the file that stands where a directory"),
+        (["study/below", "--port", "1"], "Move away the file in the place of a directory"),
         (["a.journal", "--host", "no.such.invalid"], "no address of this host. Use another --port"),
     ],
 )

@@ -13,9 +13,9 @@ class Launcher(Protocol):
     """Starts the workers of a sweep."""
 
     def run(self, tick: Callable[[], None]) -> bool:
-        """Until all is done: True; or until stopped by a signal: False. Calls `tick` meanwhile.
+        """Wait until all is done (True) or stopped by a signal (False). Calls `tick` meanwhile.
 
-        Raises: UserError where the workers cannot work, with what they said.
+        Raises: UserError, with the reason, if the workers cannot work.
         """
 
 
@@ -39,10 +39,8 @@ def worker_count(
 ) -> int:
     """How many workers `workers=` asks the launcher for.
 
-    uses_gpus: whether the trials compute on GPUs where there are any.
-
-    Raises: UserError where the launcher's options do not go together, or this machine lacks what
-        they ask for.
+    uses_gpus: whether the trials compute on GPUs if there are any.
+    Raises: UserError if the launcher's options contradict each other or this machine.
     """
     if options.get("name") == "slurm":
         from gansweep.engine.launch import slurm
@@ -50,5 +48,4 @@ def worker_count(
         return slurm.worker_count(options, wanted, n_trials)
     from gansweep.engine.launch import local
 
-    share = GpuShare.of(options)
-    return local.worker_count(wanted, n_trials, share, uses_gpus=uses_gpus)
+    return local.worker_count(wanted, n_trials, GpuShare.of(options), uses_gpus=uses_gpus)

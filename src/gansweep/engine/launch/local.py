@@ -1,9 +1,9 @@
-"""Workers as processes of this machine, with its cores divided among them; the GPUs they take
-themselves."""
+"""Workers as processes of this machine. They share its cores; each takes its own GPUs."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -28,15 +28,15 @@ from gansweep.signals import StopRequests
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
 QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
 QUICK_DEATHS = 3  # of a worker, one after the other
-FRUITLESS_DEATHS = 8  # of a worker, however late or by whom, with no trial ended in between
+FRUITLESS_DEATHS = 8  # of a worker, of any kind, with no trial ended in between
 BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
-SAVE_SECONDS = 30.0  # for the other workers, where one cannot work
+SAVE_SECONDS = 30.0  # for the other workers, if one cannot work
 LAST_LINES = 5  # of a log that are shown
 MOST_CHARACTERS = 4000  # of a worker's error that are shown
 EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-ENDED = (EXIT_FINISHED, EXIT_FAILED_ALIKE, EXIT_CANCELLED)  # exit codes of who is not needed again
+ENDED = (EXIT_FINISHED, EXIT_FAILED_ALIKE, EXIT_CANCELLED)  # exit codes without another start
 
 
 @dataclass
@@ -65,10 +65,10 @@ def cores() -> int:
 def worker_count(
     wanted: str | int, n_trials: int, share: GpuShare, *, uses_gpus: bool = True
 ) -> int:
-    """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without one, one per
-    core, as far as the memory goes; no more than trials.
+    """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without a GPU, one
+    per core, if the memory is enough; no more than trials.
 
-    Raises: UserError where the GPUs are too few for one trial.
+    Raises: UserError if the GPUs are too few for one trial.
     """
     gpus = len(share.usable_gpus()) if uses_gpus else 0
     if wanted == "auto":
@@ -104,12 +104,12 @@ class LocalLauncher:
         self.slots = [Slot(f"w{i}", logs / f"w{i}.log") for i in range(workers)]
 
     def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
-        """Until all is done: True; or until stopped, by a signal or `gansweep cancel`: False.
-        Calls `tick` meanwhile.
+        """Wait until all is done (True) or stopped by a signal or `gansweep cancel` (False). Calls
+        `tick` meanwhile.
 
         The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError where the workers cannot work, with what they said, and where the first
-            trials failed alike.
+        Raises: UserError, with the reason, if the workers cannot work or the first trials failed
+            alike.
         """
         with self.stops:
             try:
@@ -124,7 +124,8 @@ class LocalLauncher:
                 self._await_all(SAVE_SECONDS)
                 raise
             finally:
-                self._kill_all()
+                self._signal_all(signal.SIGKILL)
+                self._await_all(math.inf)
         stop = SweepHalt.of(self.directory)
         if stop is not None:
             raise UserError(stop.message(self.directory))
@@ -148,9 +149,9 @@ class LocalLauncher:
         return running > 0
 
     def _mourn(self, slot: Slot, code: int) -> None:
-        """Have a worker that died started again, unless it cannot do anything.
+        """Schedule another start of a worker that died.
 
-        Raises: UserError with what it said where it cannot.
+        Raises: UserError, with its last words, if it cannot work.
         """
         if code == EXIT_STOPPED:
             slot.start_at = time.monotonic()
@@ -159,44 +160,35 @@ class LocalLauncher:
         fruitless = ended <= slot.ended_before
         slot.ended_before = ended
         slot.fruitless_deaths = slot.fruitless_deaths + 1 if fruitless else 0
-        # killed from outside, it may have had no time for more
+        # a worker that was killed from outside may have had no time for more
         by_itself = quick and fruitless and -code not in (signal.SIGKILL, signal.SIGTERM)
         slot.quick_deaths = slot.quick_deaths + 1 if by_itself else 0
-        if (
-            code == EXIT_USER_ERROR
-            or slot.quick_deaths >= QUICK_DEATHS
-            or slot.fruitless_deaths >= FRUITLESS_DEATHS
-        ):
+        often = slot.quick_deaths >= QUICK_DEATHS or slot.fruitless_deaths >= FRUITLESS_DEATHS
+        if code == EXIT_USER_ERROR or often:
             raise UserError(self._obituary(slot, code))
         slot.start_at = time.monotonic() + BACKOFF_SECONDS * (2**slot.fruitless_deaths - 1)
 
     def _obituary(self, slot: Slot, code: int) -> str:
-        said = end_of(slot.log, LAST_LINES)
+        said = end_of(slot.log, LAST_LINES) or ["it said nothing"]
         if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the fix
-            said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:]
-        unable = f"it could write nothing: see that {slot.log} is there, and space on its disk"
-        said = said or [unable if code == EXIT_USER_ERROR else "it said nothing"]
+            unable = f"it could not write: check that {slot.log} exists, and the space on its disk"
+            said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:] or [unable]
         killed = f"killed by {signal_of(code)}; " if code < 0 else ""
-        return (
-            f"The sweep's worker {slot.name} cannot work: {killed}{said[0]}"
-            + "".join(f"\n    {line}" for line in said[1:])
-            + f"\n(all that it said is in {slot.log})"
-        )
+        words = "\n    ".join(said)
+        return f"The sweep's worker {slot.name} cannot work: {killed}{words}\n(its log: {slot.log})"
 
     def _ended(self) -> int:
-        """Trials and confirmation runs that ended otherwise than with their worker."""
+        """Trials and confirmation runs that ended, except those that ended with their worker."""
         try:
             study = SweepStudy(self.directory)
         except UserError:
             return 0
-        trials = [t for s in (study.trials, study.confirms) for t in trials_of(s)]
-        killed = [t.user_attrs.get("failure") == KILLED for t in trials]
-        ends = [t.user_attrs.get("status", "interrupted") for t in trials]
-        return sum(e != "interrupted" and not k for e, k in zip(ends, killed, strict=True))
+        notes = [t.user_attrs for s in (study.trials, study.confirms) for t in trials_of(s)]
+        ended = [n for n in notes if n.get("status", "interrupted") != "interrupted"]
+        return sum(n.get("failure") != KILLED for n in ended)
 
     def _start(self, slot: Slot) -> None:
-        environment = dict(os.environ)
-        environment.update(dict.fromkeys(THREAD_VARIABLES, str(self.threads)))
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
         command = [sys.executable, "-m", "gansweep.engine", str(self.directory)]
         command += ["--name", slot.name, "--threads", str(self.threads), "--launched"]
         with open(slot.log, "ab") as log:
@@ -206,7 +198,7 @@ class LocalLauncher:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on
+                start_new_session=True,  # a Ctrl-C reaches only us, and we pass it on
             )
         slot.started, slot.start_at = time.monotonic(), None
 
@@ -221,12 +213,6 @@ class LocalLauncher:
             if slot.process is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     slot.process.wait(max(0.0, deadline - time.monotonic()))
-
-    def _kill_all(self) -> None:
-        self._signal_all(signal.SIGKILL)
-        for slot in self.slots:
-            if slot.process is not None:
-                slot.process.wait()
 
 
 def _free_gib() -> float:

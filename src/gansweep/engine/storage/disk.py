@@ -11,7 +11,7 @@ from gansweep.errors import UserError
 
 SPACE = "Free some space"
 PERMISSIONS = "Correct the permissions"
-IN_THE_WAY = "Move away the file that stands where a directory is to be"
+IN_THE_WAY = "Move away the file in the place of a directory"
 FIXES = {
     errno.ENOSPC: SPACE,
     errno.EDQUOT: SPACE,
@@ -19,7 +19,7 @@ FIXES = {
     errno.EPERM: PERMISSIONS,
     errno.EROFS: "Mount that file system for writing",
     errno.EISDIR: "Move that away",
-    errno.ENOENT: "See that its directory is there",
+    errno.ENOENT: "Check that its directory exists",
     errno.ENOTDIR: IN_THE_WAY,
     errno.EEXIST: IN_THE_WAY,
     errno.ENAMETOOLONG: "Choose a shorter name=",

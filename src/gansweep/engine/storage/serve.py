@@ -1,7 +1,7 @@
 """`python -m gansweep.engine.storage.serve WHERE`: Optuna's proxy before one storage.
 
-WHERE is a journal file, sqlite:////PATH or postgresql://USER@HOST/DATABASE. The sweeps are then
-started with storage=grpc://HOST:PORT, on any host that reaches this one.
+WHERE is a journal file, sqlite:////PATH or postgresql://USER@HOST/DATABASE. Start the sweeps with
+storage=grpc://HOST:PORT, on any host that reaches this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from gansweep.engine.storage.disk import writing
@@ -45,7 +44,7 @@ def main() -> int:
 def serve(where: str, host: str, port: int) -> int:
     """Answer until SIGINT or SIGTERM.
 
-    Raises: UserError where the storage cannot be opened, or the address is taken.
+    Raises: UserError if the storage cannot be opened, or the address is taken.
     """
     if not 0 < port < 65536:
         raise UserError(f"--port {port} is no port. Use one from 1024 to 65535.")
@@ -59,7 +58,7 @@ def serve(where: str, host: str, port: int) -> int:
             "The proxy needs the packages grpcio and protobuf. Install them with "
             "`pip install 'gansweep[grpc]'`."
         ) from error
-    # by default two servers may share a port, and a sweep would be kept in two places by turns
+    # by default two servers may share a port, and a sweep would be stored in two places
     alone = [("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(THREADS), options=alone)
     with writing(Path(where), ", or serve another file."):
@@ -73,11 +72,8 @@ def serve(where: str, host: str, port: int) -> int:
             "of this host. Use another --port, or --host 0.0.0.0 for every address."
         ) from error
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.stop(grace=1)
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: server.stop(grace=1))
     server.start()
     reached_by = socket.gethostname() if host in ("0.0.0.0", "::", "[::]") else host
     print(f"{where} is served. Start sweeps with storage=grpc://{reached_by}:{port}", flush=True)
