@@ -69,9 +69,8 @@ def _segments(
     if params is None:
         directory = shlex.quote(f"{settings.runs_dir}/{settings.name}")
         raise UserError(
-            f"The study of the sweep {settings.name} has a result of {key_of(winner)}, and not all "
-            f"of its parameters: it lost a part. `gansweep repair {directory}` takes what it lacks "
-            "from the records of the runs."
+            f"The study of the sweep {settings.name} has lost parameters of {key_of(winner)}. "
+            f"`gansweep repair {directory}` takes them from the records of the runs."
         )
     return [Segment(0.0, params, None)]
 

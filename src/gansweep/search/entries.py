@@ -40,16 +40,14 @@ def _entries(cfg: Any) -> dict[str, Any]:
 
 
 def with_command_line(entries: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`entries` with the values `given` for keys that it searches or that its blocks hang on."""
+    """`entries` with the values `given` for keys that it searches or that its blocks depend on."""
     asked = set(entries) | {parse_condition(heading)[0] for heading in _headings(entries)}
     return {**entries, **{key: value for key, value in given.items() if key in asked}}
 
 
 def narrowed(entries: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
-    """`entries`, searched as the command line says, without blocks for choices that it left out.
-
-    A block for what was no choice before stays, to be refused as a mistake.
-    """
+    """`entries`, searched as the command line says, without blocks for choices that it left out. A
+    block for an unknown choice stays, so that it is refused."""
     left_out: dict[str, set[Any]] = {}
     for key in entries.keys() & searched.keys():
         before, now = (parse_entry(key, each[key])[2].options() for each in (entries, searched))
@@ -71,8 +69,5 @@ def _kept(entries: Mapping[str, Any], left_out: Mapping[str, set[Any]]) -> dict[
 
 
 def _headings(entries: Mapping[str, Any]) -> list[str]:
-    found = []
-    for key, value in entries.items():
-        if isinstance(value, Mapping) and "=" in str(key):
-            found += [str(key), *_headings(value)]
-    return found
+    blocks = {str(k): v for k, v in entries.items() if isinstance(v, Mapping) and "=" in str(k)}
+    return [*blocks, *(heading for block in blocks.values() for heading in _headings(block))]

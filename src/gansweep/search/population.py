@@ -54,7 +54,7 @@ class Population:
     def __init__(self, settings: Settings, space: Space) -> None:
         options = settings.population
         self.space = space
-        self.size = settings.n_trials
+        self.members = [f"t{i:04d}" for i in range(settings.n_trials)]
         self.generations = settings.generations
         self.every_kimg = float(options["every_kimg"])
         self.share = float(options["share"])
@@ -66,10 +66,6 @@ class Population:
     @staticmethod
     def member_of(key: str) -> str:
         return key.partition("-")[0]
-
-    @property
-    def members(self) -> list[str]:
-        return [f"t{i:04d}" for i in range(self.size)]
 
     def next_unit(
         self, trials: Sequence[FrozenTrial]
@@ -185,7 +181,8 @@ class Population:
             if all((member, generation + 1) in units for member in self.members):
                 continue
             scores = {m: value_of(t) for (m, g), t in units.items() if g == generation}
-            best = ranked(scores, self.worth)[: max(1, int(self.share * self.size + 1e-9))]
+            many = max(1, int(self.share * len(self.members) + 1e-9))
+            best = ranked(scores, self.worth)[:many]
             found |= {(member, generation) for member in best}
         return found
 

@@ -72,7 +72,8 @@ class PeerPruner(BasePruner):
             # A continued trial reports its whole curve again: its stored values do not count
             # beside it. A trial without values may not have its parameters yet.
             present = [trial if t.number == number else t for t in trials]
-            return [t for t in present if _has_values(t) and self._kind(t) == kind]
+            known = [t for t in present if t.intermediate_values or t.state == TrialState.COMPLETE]
+            return [t for t in known if self._kind(t) == kind]
 
         return self._pruner.prune(Peers(study, peers, trial).as_study(), trial)
 
@@ -129,7 +130,3 @@ class Peers(StudyView):
         values, reached = best.intermediate_values, self._judged.intermediate_values
         shown.intermediate_values = {step: v for step, v in values.items() if step in reached}
         return shown
-
-
-def _has_values(trial: FrozenTrial) -> bool:
-    return bool(trial.intermediate_values) or trial.state == TrialState.COMPLETE

@@ -35,25 +35,24 @@ class Queue:
             self.n_trials = min(self.n_trials, len(self._points))
 
     def next_trial(self, trials: Sequence[FrozenTrial]) -> Planned | None:
-        """The trial to queue after `trials`, each once; None where the budget has none left."""
-        if self.population is not None:
-            return self._next_unit(self.population, trials)
-        number = len(trials)
-        if number >= self.n_trials:
-            return None
-        attrs = {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
-        first = self._next_enqueued(trials)
-        if first is not None:
-            return first["params"], {**attrs, **_taken(first)}
-        return self._points[number] if number < len(self._points) else {}, attrs
-
-    def _next_unit(self, population: Population, trials: Sequence[FrozenTrial]) -> Planned | None:
-        planned = population.next_unit(trials)
-        begins = planned is not None and planned[1]["generation"] == 0
-        first = self._next_enqueued(trials) if begins else None
-        if planned is None or first is None:
+        """The trial to queue after `trials`, each once; None if the budget is spent."""
+        planned = self._next(trials)
+        if planned is None or planned[1].get("generation", 0) > 0:
             return planned
-        return first["params"], {**planned[1], **_taken(first)}
+        first = self._next_enqueued(trials)
+        if first is None:
+            return planned
+        # a later attempt may have more parameters fixed than were enqueued, from its record
+        taken = {"source": first["source"], "enqueued": first["params"]}
+        return first["params"], {**planned[1], **taken}
+
+    def _next(self, trials: Sequence[FrozenTrial]) -> Planned | None:
+        if self.population is not None:
+            return self.population.next_unit(trials)
+        number = len(trials)
+        fixed = self._points[number] if number < len(self._points) else {}
+        planned = fixed, {"key": f"t{number:04d}", "attempt": 1, "kills": 0}
+        return planned if number < self.n_trials else None
 
     def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The first of the enqueued configurations that is not among `trials`.
@@ -67,9 +66,3 @@ class Queue:
             if "source" in t.user_attrs
         ]
         return next((first for first in self._first if first["params"] not in begun), None)
-
-
-def _taken(first: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a trial that begins with an enqueued configuration; a later attempt may
-    have more parameters fixed, from its record."""
-    return {"source": first["source"], "enqueued": first["params"]}

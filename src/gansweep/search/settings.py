@@ -117,11 +117,8 @@ class Settings:
     preload: list[str] = field(default_factory=lambda: [WARM_UP])
 
     def __post_init__(self) -> None:
-        self._check_seeds()
         self.limits  # noqa: B018  # reads the words, and refuses the unreadable
-        self._check_objectives()
-
-    def _check_seeds(self) -> None:
+        objectives, pruner = self.objectives, self.pruner["name"]
         if self.seeds > 1 and "seed" in self.space:
             raise UserError(
                 f"sweep.seeds={self.seeds} runs every trial with seeds of its own, and the search "
@@ -133,9 +130,6 @@ class Settings:
                 f"{self.seeds} are too few for its test to stop any. Use sweep.seeds={LEAST_SEEDS} "
                 "or more, or another pruner."
             )
-
-    def _check_objectives(self) -> None:
-        objectives, pruner = self.objectives, self.pruner["name"]
         if pruner != "none" and len(objectives) > 1:
             raise UserError(
                 f"sweep.pruner.name={pruner} compares trials by one score, and this sweep has "

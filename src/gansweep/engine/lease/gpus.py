@@ -25,6 +25,7 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
+from gansweep.engine.lease.locks import try_lock
 from gansweep.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -255,12 +256,9 @@ class _Seat:
 def _seats(folder: int, gpu: Gpu) -> list[_Seat]:
     taken = []
     for name in _seat_files(folder, gpu):
-        descriptor = _open(folder, name)
-        try:
-            if not _lock(descriptor):
-                taken.append(_read(descriptor))
-        finally:
-            os.close(descriptor)
+        with open(_open(folder, name), "rb") as file:
+            if not try_lock(file.fileno()):
+                taken.append(_read(file.fileno()))
     return taken
 
 
@@ -282,20 +280,12 @@ def _sit(folder: int, gpu: Gpu, note: Mapping[str, Any]) -> int:
     known = _seat_files(folder, gpu)
     for name in [*known, f"{gpu.identity}.seat{len(known)}"]:
         descriptor = _open(folder, name)
-        if _lock(descriptor):
+        if try_lock(descriptor):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
             return descriptor
         os.close(descriptor)
     raise AssertionError("no other process takes a seat while the allocation is locked")
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -133,7 +133,7 @@ def kernel_id() -> str:
 
 def _is_held(path: Path, descriptor: int) -> bool:
     if _kernel_of(os.pread(descriptor, 4096, 0)) == kernel_id():
-        return not _can_lock(descriptor)
+        return not try_lock(descriptor)
     untouched = _now_of(path.parent) - os.fstat(descriptor).st_mtime
     if untouched > -LEASE_SECONDS:
         return untouched < LEASE_SECONDS
@@ -180,7 +180,8 @@ def _share(descriptor: int) -> bool:
     return True
 
 
-def _can_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Take an exclusive lock; False if another process holds one, or if that is not known."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

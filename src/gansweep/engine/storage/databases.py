@@ -7,8 +7,7 @@ import logging
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +152,7 @@ class AdvisoryLock:
         event.listen(engine, "checkout", self._check_still_held)
 
     def __enter__(self) -> None:
-        with self._connected() as connection:
+        with self._engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (self._key,))
             connection.connection.info[self] = True  # forgotten with the connection
         self._holder = threading.get_ident()
@@ -163,17 +162,11 @@ class AdvisoryLock:
 
         self._holder = None
         try:
-            with self._connected() as connection:
+            with self._engine.begin() as connection:
                 if connection.connection.info.pop(self, False):
                     connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (self._key,))
         except SQLAlchemyError:
             self._engine.dispose()  # the lock goes with the connection
-
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        with self._engine.connect() as connection:
-            yield connection
-            connection.commit()
 
     def _check_still_held(self, connection: object, record: Any, proxy: object) -> None:
         if self._holder == threading.get_ident() and self not in record.info:

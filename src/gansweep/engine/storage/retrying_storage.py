@@ -36,7 +36,7 @@ class Retries:
     def __init__(self, where: str) -> None:
         self.where = where
         self.ends: Callable[[], bool] = lambda: False  # asked while an outage lasts
-        self._sections = threading.local()
+        self.section = Section()
         self._reported = False
 
     def wait(self, error: Exception, failures: int, began: float) -> None:
@@ -70,17 +70,17 @@ class Retries:
     def in_section(self) -> Iterator[None]:
         """Within it an outage ends this thread's calls at once: it must not hold a lock while it
         waits, and a lock that a server keeps has gone with the connection."""
-        self._sections.view = View()
+        self.section.view = View()
         try:
             yield
         finally:
-            self._sections.view = None
+            self.section.view = None
 
-    @property
-    def view(self) -> View | None:
-        """The trials as this thread knows them; None outside of a section."""
-        view: View | None = getattr(self._sections, "view", None)
-        return view
+
+class Section(threading.local):
+    """The trials as this thread knows them; None outside of a section."""
+
+    view: View | None = None
 
 
 class View:
@@ -254,7 +254,7 @@ class RetryingStorage(BaseStorage):
             except Exception as error:
                 raise _of_the_disk(error) or error from error.__cause__
 
-        view = self._retries.view
+        view = self._retries.section.view
         if view is None:
             return with_retries(self._retries, call)
         answer = call()
@@ -262,7 +262,7 @@ class RetryingStorage(BaseStorage):
         return answer
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        view = self._retries.view
+        view = self._retries.section.view
         if view is None:
             trial: FrozenTrial = self._call("get_trial", (trial_id,), {})
             return trial
@@ -276,7 +276,7 @@ class RetryingStorage(BaseStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Within a section from its view, which reads each trial once."""
-        view, trials = self._retries.view, list[FrozenTrial]()
+        view, trials = self._retries.section.view, list[FrozenTrial]()
         if view is None:
             trials = self._call("get_all_trials", (study_id, deepcopy, states), {})
             return trials
