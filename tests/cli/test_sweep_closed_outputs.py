@@ -49,5 +49,5 @@ def test_workers_save_where_the_view_of_them_fails(
 def test_worker_that_has_no_space_for_a_word_is_told_of(tmp_path: Path) -> None:
     launcher = local.LocalLauncher(tmp_path, 1)
     said = launcher._obituary(launcher.slots[0], local.EXIT_USER_ERROR)
-    assert "w0.log is there, and space on its disk" in said
+    assert "w0.log exists and its disk has space" in said
     assert "it said nothing" in launcher._obituary(launcher.slots[0], -signal.SIGSEGV)

@@ -171,7 +171,7 @@ class LocalLauncher:
     def _obituary(self, slot: Slot, code: int) -> str:
         said = end_of(slot.log, LAST_LINES) or ["it said nothing"]
         if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the fix
-            unable = f"it could not write: check that {slot.log} exists, and the space on its disk"
+            unable = f"it could not write: check that {slot.log} exists and its disk has space"
             said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:] or [unable]
         killed = f"killed by {signal_of(code)}; " if code < 0 else ""
         words = "\n    ".join(said)
