@@ -220,12 +220,12 @@ def test_directory_in_place_of_a_file_is_named(tmp_path: Path, taken: str, said:
 
 def test_file_in_place_of_the_runs_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("mine")
-    with pytest.raises(UserError, match="Move away the file that stands where"):
+    with pytest.raises(UserError, match="Move away the file in the place of"):
         made(words_of_a_sweep(tmp_path))
     (tmp_path / "runs").rename(tmp_path / "moved")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "s").write_text("mine")
-    with pytest.raises(UserError, match="Move away the file that stands where"):
+    with pytest.raises(UserError, match="Move away the file in the place of"):
         made(words_of_a_sweep(tmp_path))
     with pytest.raises(UserError, match="choose a shorter one"):
         made([*words_of_a_sweep(tmp_path / "b"), f"name={'n' * 300}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,31 +73,24 @@ def start(sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str) ->
 
     study: that of the trials, or of the confirmation runs.
     """
+    attrs, key = waiting.user_attrs, waiting.user_attrs["key"]
+    role = "trial" if study is sweep.trials else "confirm"
     lease = Lease(sweep.lease_path(study, waiting.number), worker)
-    try:
-        return _started(sweep, study, waiting, worker, lease)
-    except BaseException:
-        lease.release()
-        raise
-
-
-def _started(
-    sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str, lease: Lease
-) -> Attempt:
-    attrs, role = waiting.user_attrs, "trial" if study is sweep.trials else "confirm"
-    if role == "trial":
-        key = attrs["key"]
-        number = int(key.partition("-")[0][1:])
-        study.sampler = make_sampler(sweep.settings, sweep.space, number)
-        if sweep.population is not None:
-            open_record(sweep.records(key)[0], key)
-        pin_recorded(sweep, waiting)
-    trial, source = _asked(study, waiting, worker), attrs.get("source")
-    attempt = Attempt(role, attrs["key"], attrs["attempt"], trial, study, lease, worker, source)
-    if role == "confirm":
-        trials = trials_of(sweep.trials)
-        c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
-        attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(lease.release)
+        if role == "trial":
+            number = int(key.partition("-")[0][1:])
+            study.sampler = make_sampler(sweep.settings, sweep.space, number)
+            if sweep.population is not None:
+                open_record(sweep.records(key)[0], key)
+            pin_recorded(sweep, waiting)
+        trial, source = _asked(study, waiting, worker), attrs.get("source")
+        attempt = Attempt(role, key, attrs["attempt"], trial, study, lease, worker, source)
+        if role == "confirm":
+            trials = trials_of(sweep.trials)
+            c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)
+            attempt.params, attempt.runs, attempt.schedule = c.params, c.runs, c.schedule
+        on_error.pop_all()
     return attempt
 
 

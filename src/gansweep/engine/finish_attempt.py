@@ -1,7 +1,4 @@
-"""How an attempt ends: what the study records, and whether its trial is queued again.
-
-All of this is done by one process at a time, within the storage's critical section.
-"""
+"""How an attempt ends, as the study records it; one process at a time, under the storage's lock."""
 
 from __future__ import annotations
 

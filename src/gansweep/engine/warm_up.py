@@ -1,8 +1,4 @@
-"""Imported once by the server that trials are forked from, and by nothing else.
-
-It loads the training stack and makes Hydra find its plugins and build its grammar, which takes
-0.4 s.
-"""
+"""Imported once by the server that trials are forked from: it loads the training stack."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ def warm_up() -> None:
     from gansweep.errors import UserError
 
     with contextlib.suppress(UserError):  # a trial that cannot be composed reports that itself
-        compose()
+        compose()  # Hydra finds its plugins and builds its grammar, which takes 0.4 s
     gc.freeze()  # the children's garbage collectors leave these pages shared
     # the trials end with the server: it must not take seconds to shut the training stack down
     atexit.register(os._exit, 0)

@@ -1,7 +1,4 @@
-"""A worker: takes a trial, trains it in a child, obeys the pruner, reports the result.
-
-Any number can be started, wherever the sweep's directory can be reached, and ended at any time.
-"""
+"""A worker: takes a trial, trains it in a child, obeys the pruner, reports the result."""
 
 from __future__ import annotations
 
@@ -52,6 +49,11 @@ EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go 
 EXIT_UNKNOWN = 255  # what multiprocessing says of a child whose server was killed
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 NO_SPACE = "no space left on its disk"
+ENDS = {  # exit code of a child -> how its trial ended, and why
+    EXIT_NO_SPACE: ("interrupted", NO_SPACE),
+    EXIT_SUPERSEDED: ("interrupted", "another process has taken its run over"),
+    EXIT_UNKNOWN: ("killed", "with the server of the trials' processes"),
+}
 STOP_SECONDS = 120.0  # for a child to save its checkpoint after SIGTERM
 OPEN_SECONDS = 60.0  # to wait for the storage of a sweep that has begun
 LOOK_SECONDS = 1.0  # between looks whether the sweep was cancelled or stopped
@@ -125,8 +127,7 @@ class Worker:
 
     def _exit_code(self) -> int:
         directory = self.study.directory
-        stop = SweepHalt.of(directory)
-        if stop is not None:
+        if (stop := SweepHalt.of(directory)) is not None:
             print(f"{directory}: {stop.message(directory)}", flush=True)
             return EXIT_FAILED_ALIKE
         if self.stops or not self.study.finished():
@@ -287,12 +288,8 @@ class Worker:
     def _how_it_ended(self, exit_code: int, run_dir: Path, out_of_memory: bool) -> tuple[str, str]:
         if self.stops:
             return "interrupted", ""
-        if exit_code == EXIT_NO_SPACE:
-            return "interrupted", NO_SPACE
-        if exit_code == EXIT_SUPERSEDED:
-            return "interrupted", "another process has taken its run over"
-        if exit_code == EXIT_UNKNOWN:
-            return "killed", "with the server of the trials' processes"
+        if exit_code in ENDS:
+            return ENDS[exit_code]
         if exit_code < 0:
             by = signal_of(exit_code)
             if by == "SIGKILL" and out_of_memory:

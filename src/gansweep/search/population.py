@@ -95,9 +95,7 @@ class Population:
         self, member: str, generation: int, units: Mapping[tuple[str, int], FrozenTrial]
     ) -> tuple[dict[str, Scalar], str | None] | None:
         """What a member continues with after a generation: stored parameters, and whose weights.
-
-        None if it failed and no other member has a score of that generation yet.
-        """
+        None if it failed and no other member has a score of that generation yet."""
         rng = random.Random(f"{self.seed} {member} {generation}")  # a second look draws the same
         ended = {m: t for (m, g), t in units.items() if g == generation and t.state.is_finished()}
         known = {m: value_of(t) for m, t in ended.items()}
@@ -147,10 +145,8 @@ class Population:
         return found
 
     def keep_snapshot(self, directory: Path, trial: FrozenTrial) -> None:
-        """Keep the checkpoint that a unit ended with, for the members that may take it over.
-
-        A link is enough: last.pt is replaced, never written into.
-        """
+        """Keep the checkpoint that a unit ended with, for the members that may take it over. A link
+        is enough: last.pt is replaced, never written into."""
         run, generation = directory / trial.user_attrs["member"], trial.user_attrs["generation"]
         if self.until(generation) is None:
             return
@@ -224,11 +220,7 @@ def ranked(scores: Mapping[str, float | None], worth: Worth) -> list[str]:
 
 
 def exploited(
-    member: str,
-    scores: Mapping[str, float | None],
-    share: float,
-    worth: Worth,
-    rng: random.Random,
+    member: str, scores: Mapping[str, float | None], share: float, worth: Worth, rng: random.Random
 ) -> str | None:
     """Whose weights and settings a member continues with; None for its own.
 
@@ -276,11 +268,8 @@ def drawn(domain: Domain, rng: random.Random) -> Scalar:
 
 
 def perturbed(domain: Domain, stored: Scalar, factor: float) -> Scalar:
-    """The stored value times `factor`, within the domain.
-
-    An integer moves by at least 1, a listed number to the next one in the factor's direction. What
-    is not a number stays.
-    """
+    """The stored value times `factor`, within the domain. An integer moves by at least 1, a listed
+    number to the next one in the factor's direction. What is not a number stays."""
     direction = (factor > 1) - (factor < 1)
     if isinstance(domain, Interval):
         assert isinstance(stored, (int, float))

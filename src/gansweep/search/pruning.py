@@ -56,11 +56,8 @@ def make_pruner(settings: Settings) -> BasePruner:
 
 
 class PeerPruner(BasePruner):
-    """A pruner that compares a trial only with those of its kind.
-
-    If the best of each variant is wanted, a variant that learns slowly at first must not be
-    compared with the quick ones.
-    """
+    """A pruner that compares a trial only with those of its kind. If the best of each variant is
+    wanted, a variant that learns slowly at first must not be compared with the quick ones."""
 
     def __init__(self, pruner: BasePruner, kind: Kind) -> None:
         self._pruner, self._kind = pruner, kind

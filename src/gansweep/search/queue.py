@@ -55,10 +55,8 @@ class Queue:
         return planned if number < self.n_trials else None
 
     def _next_enqueued(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """The first of the enqueued configurations that is not among `trials`.
-
-        They are compared by what they fix: the earlier sweep that they come from may have grown.
-        """
+        """The first of the enqueued configurations that is not among `trials`. They are compared by
+        what they fix: the earlier sweep that they come from may have grown."""
         begun = [
             # older studies have no "enqueued"
             t.user_attrs.get("enqueued", t.system_attrs["fixed_params"])

@@ -103,11 +103,7 @@ class QuasiRandom(BaseSampler):
         return {}
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
         return self._point[param_name]
 
@@ -121,7 +117,8 @@ def refuse_unfit(settings: Settings, space: Space) -> None:
             f"({', '.join(metrics)}). Use tpe, gp, qmc or random, or make all but one of them "
             "constraints, as in sweep.constraints=['coverage >= 0.5']."
         )
-    if name == "gp" and len(metrics) > 1 and _version() < (4, 5):
+    version = tuple(map(int, __version__.split(".")[:2]))
+    if name == "gp" and len(metrics) > 1 and version < (4, 5):
         raise UserError(
             f"sweep.sampler.name=gp takes several objectives from Optuna 4.5 on, and {__version__} "
             "is installed. Use tpe, or pip install --upgrade optuna."
@@ -186,12 +183,8 @@ def _modelled(name: str, space: Space) -> list[Parameter]:
     return list(filter(is_modelled, space.parameters))
 
 
-def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in __version__.split(".")[:2])
-
-
 def _listed(words: Sequence[str]) -> str:
-    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+    return " and ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
 
 
 def _quietly(sampler: type[BaseSampler]) -> Mapping[str, Any]:

@@ -66,10 +66,8 @@ class WorkerInfo:
         return cls(**{**known, "path": path})
 
     def is_process_of_this_host(self) -> bool:
-        """Whether `pid` is at present the process that holds this file open.
-
-        The number alone may belong to another process by now, or to another container.
-        """
+        """Whether `pid` is at present the process that holds this file open. The number alone may
+        belong to another process by now, or to another container."""
         if self.kernel != kernel_id():
             return False
         with contextlib.suppress(OSError):  # it has ended, or belongs to another user
@@ -81,10 +79,8 @@ class WorkerInfo:
 
 
 class WorkerFile:
-    """Announces this process in the sweep's directory until `leave`, or until it dies.
-
-    If a live worker has the name, a number is added: w0, w0-2, w0-3.
-    """
+    """Announces this process in the sweep's directory until `leave`, or until it dies. If a live
+    worker has the name, a number is added: w0, w0-2, w0-3."""
 
     def __init__(self, directory: Path, name: str) -> None:
         folder = directory / "workers"

@@ -1,8 +1,4 @@
-"""Repair the file of a sweep's study.
-
-The part of the file that can be trusted is kept. What is missing is restored from the records of
-the runs: how trials ended, and with which parameters.
-"""
+"""Repair the file of a sweep's study, and restore what it then lacks from the runs' records."""
 
 from __future__ import annotations
 

@@ -147,10 +147,8 @@ def with_retries(retries: Retries, call: Callable[[], Any]) -> Any:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the storage could not be reached, rather than refused a request.
-
-    Only drivers that are loaded are considered: others have raised nothing.
-    """
+    """Whether the storage could not be reached, rather than refused a request. Only drivers that
+    are loaded are considered: others have raised nothing."""
     if error is None or isinstance(error, StorageOutageError):
         return error is not None
     if type(error).__module__.startswith("psycopg"):
@@ -270,10 +268,7 @@ class RetryingStorage(BaseStorage):
             return view.trial(self._storage, trial_id)
 
     def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Within a section from its view, which reads each trial once."""
         view, trials = self._retries.section.view, list[FrozenTrial]()

@@ -42,10 +42,8 @@ SERVER_SECONDS = 5.0  # for a server to answer when a sweep starts
 
 @dataclass(frozen=True)
 class Storage:
-    """The studies of a sweep, and the lock that only one of its workers holds at a time.
-
-    The kernel or the server releases the lock when its holder ends in any way.
-    """
+    """The studies of a sweep, and the lock that only one of its workers holds at a time. The kernel
+    or the server releases the lock when its holder ends in any way."""
 
     optuna: BaseStorage
     lock: AbstractContextManager[None]
