@@ -1,7 +1,5 @@
 """`python -m gansweep.engine DIRECTORY`: a worker, as a launcher starts it."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys

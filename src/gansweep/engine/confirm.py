@@ -4,8 +4,6 @@ A sweep picks the best of many noisy numbers, and so its best number flatters. T
 under other seeds, scored with other noise, are what the leaderboard shows.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import shlex

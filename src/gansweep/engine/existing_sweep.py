@@ -1,8 +1,6 @@
 """Whether a command continues the sweep in its directory. If it does not, it is refused, or the old
 sweep is set aside if none of its trials finished."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import re

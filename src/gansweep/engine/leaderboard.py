@@ -1,7 +1,5 @@
 """leaderboard.json: the winners of a sweep by their confirmation runs, and what is left out."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ It imports the training stack once. If it is killed or ends meanwhile, for examp
 memory, no trial has begun, and the failure counts for none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Imported once by the server that trials are forked from: it loads the training stack."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """The state of each run of a sweep, by its study and its records."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A worker: takes a trial, trains it in a child, obeys the pruner, reports the result."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

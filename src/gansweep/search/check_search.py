@@ -1,7 +1,5 @@
 """Whether a search can work, checked before anything is written."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Optuna keeps the state of CMA-ES in attributes of the trials, piece by piece: th
 of 2,045 characters, then the number of the generation. A worker can be killed between two of them.
 """
 
-from __future__ import annotations
-
 import copy
 import io
 import pickle

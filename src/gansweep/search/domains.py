@@ -1,7 +1,5 @@
 """The values that one key of a search space may take, read in Hydra's override grammar."""
 
-from __future__ import annotations
-
 import math
 import re
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """What a sweep tries first: the models' defaults, an earlier sweep's best, or what is given."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial

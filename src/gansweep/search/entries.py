@@ -1,7 +1,5 @@
 """The entries of a search space before they are read: a model's own, and the command line's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Optuna's samplers leave failed trials out. They would not learn where settings d
 them again: a Gaussian process the very same point, for the rest of the budget.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

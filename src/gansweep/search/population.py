@@ -13,8 +13,6 @@ budget of any other run, their schedule can be run again from zero, and learning
 the clock stay right. A member that failed is replaced too.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import os

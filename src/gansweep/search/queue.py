@@ -1,7 +1,5 @@
 """What a sweep runs next: its trials in their order, then the runs that confirm the winners."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any

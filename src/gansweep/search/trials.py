@@ -5,8 +5,6 @@ The attempt before has ended, so its id refuses a late writer on every storage. 
 the engine, which begins and ends attempts, know of them.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """What starts workers, and keeps them running: chosen by `launcher=`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Workers as processes of this machine. They share its cores; each takes its own GPUs."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

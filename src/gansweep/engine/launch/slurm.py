@@ -1,8 +1,6 @@
 """Workers as one job array of SLURM. Each job runs one worker, which takes trial after trial and
 outlives this process. The same command finds the jobs again."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What SLURM knows of a sweep's jobs, by squeue, scancel and sinfo; nothing here needs sacct."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Locks that the kernel releases with their holder, so that a killed process blocks no other."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -1,7 +1,5 @@
 """SQLite and PostgreSQL as storages of sweeps: connections, locks and their errors."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import sqlite3

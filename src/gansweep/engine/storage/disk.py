@@ -1,7 +1,5 @@
 """Errors of the disk that a sweep is written to, each with its fix."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Optuna ignores lines that do not fit. After a line that is missing or repeated, 
 about another trial, so nothing after it counts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Repair the file of a sweep's study, and restore what it then lacks from the runs' records."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import sqlite3

@@ -4,8 +4,6 @@ A trial that ended gets its result. One that did not end is queued with the para
 trained with. The record of a population's member has the settings of every generation.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ WHERE is a journal file, sqlite:////PATH or postgresql://USER@HOST/DATABASE. Sta
 storage=grpc://HOST:PORT, on any host that reaches this one.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -6,8 +6,6 @@ postgresql://USER@HOST/DB  a server, for any number of hosts: it needs no file l
 grpc://HOST:PORT           Optuna's proxy, started with `python -m gansweep.engine.storage.serve`
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
