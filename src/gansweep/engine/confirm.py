@@ -33,7 +33,7 @@ class Confirmation:
     key: str  # the winning trial's, or member's
     seed: int
     params: dict[str, Any]  # at its end
-    runs: list[PlannedRun]  # of one record; several where a population changed the settings
+    runs: list[PlannedRun]  # of one record; several if a population changed the settings
     selection_value: float  # what the trial was picked for
     schedule: list[dict[str, Any]] | None = None  # of a population's member
 

@@ -52,7 +52,7 @@ class Failure:
 
     kind: str  # one of statuses.FAILURES
     reason: str
-    alike: str  # equal for failures that have one cause; "" where others need not fail by it
+    alike: str  # equal for failures that have one cause; "" if others need not fail by it
 
     @classmethod
     def of(cls, error: BaseException, run_dir: Path) -> Failure:
@@ -150,7 +150,7 @@ def record_end(record: RunRecord, kind: str, reason: str) -> None:
 
 
 def reopen(record: RunRecord) -> None:
-    """Let a failed run be taken up again, from its checkpoint where it has one."""
+    """Let a failed run continue, from its checkpoint if it has one."""
     result = record.result() or {}
     if result.get("status") == "failed":
         gone = ("failure", "failed_at", "log_tail")
@@ -193,7 +193,7 @@ class SweepHalt:
 
     @classmethod
     def of(cls, directory: Path) -> SweepHalt | None:
-        """Why the sweep in `directory` was stopped; None where it was not."""
+        """Why the sweep in `directory` was stopped; None if it was not."""
         try:
             found = parsed(content_of(directory / STOPPED))
             many, first, kind, said = (found[f.name] for f in fields(cls))
@@ -225,7 +225,7 @@ def counted_ends(trials: Sequence[FrozenTrial]) -> str:
 
 
 def is_stopped(directory: Path) -> bool:
-    """Whether a sweep's trials failed alike, and nobody has continued it since."""
+    """Whether a sweep's trials failed alike, and it was not continued since."""
     return (directory / STOPPED).exists()
 
 

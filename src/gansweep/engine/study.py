@@ -63,7 +63,7 @@ class SweepStudy:
         """Make the study, or open one to be continued with the same search; trials that failed
         alike, as by a bug that was corrected since, are queued again.
 
-        Raises: UserError, with nothing written, where the directory's study has another search of
+        Raises: UserError, with nothing written, if the directory's study has another search of
             which a trial finished.
         """
         sweep = cls.made(directory, settings, space)
@@ -221,7 +221,7 @@ class SweepStudy:
         return run_names(key, 1 if key.startswith("c-") else self.settings.seeds)
 
     def run_dir(self, key: str) -> Path:
-        """Raises: UserError where a damaged study names a place outside the sweep's directory."""
+        """Raises: UserError if a damaged study names a place outside the sweep's directory."""
         if "/" in key or key in ("", ".", ".."):
             raise UserError(
                 f"The study of {self.directory} names the run {key!r}, which is no name of a "
@@ -291,7 +291,7 @@ class SweepStudy:
                 yield {"key": c.name, "attempt": 1, "kills": 0, "of": c.key, "seed": c.seed}
 
     def lease_path(self, study: Study, number: int) -> Path:
-        """The lease of whoever works on Optuna's trial `number` of the study."""
+        """The lease of the worker on Optuna's trial `number` of the study."""
         name = "trials" if study is self.trials else "confirm"
         return self.directory / "leases" / f"{name}-{number}"
 

@@ -15,7 +15,7 @@ from gansweep.search.enqueue import BestOf, refuse_too_many, starting_points
 from gansweep.search.settings import Settings
 from gansweep.search.space import Parameter, Space
 
-RULES = "gansweep.callbacks.stop_when_done."  # where those that end a run before its budget stand
+RULES = "gansweep.callbacks.stop_when_done."  # the module of those that end runs early
 
 
 def may_change(key: str, declared: Any) -> bool:
@@ -45,7 +45,7 @@ def _keys(node: Any, key: str) -> Iterator[str]:
 
 
 def check_population(settings: Settings, space: Space, base: Any) -> None:
-    """Raises: UserError where members could not take over from each other, or would not compare.
+    """Raises: UserError if members could not take over from each other, or would not compare.
 
     base: the configuration of every member.
     """
@@ -140,7 +140,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def with_direction(objective: Mapping[str, Any], base: Any) -> dict[str, Any]:
-    """`objective` with the direction of an `auto` score, where the configuration says which.
+    """`objective` with the direction of an `auto` score, if the configuration says which.
 
     base: the configuration of a trial.
     """
@@ -164,7 +164,7 @@ def check_search(
 
     base: the configuration of a trial without the space.   compose: overrides -> configuration.
     best_of: reads the trials of an earlier sweep.
-    Raises: UserError where the sampler, the objectives, the constraints or what is enqueued do not
+    Raises: UserError if the sampler, the objectives, the constraints or what is enqueued do not
         fit the space or what runs measure.
     """
     samplers.refuse_unfit(settings, space)

@@ -51,7 +51,7 @@ class CmaEs(CmaEsSampler):
 
 
 def with_whole_states(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials, which show their part of CMA-ES's state where it is whole."""
+    """The trials, each with its part of CMA-ES's state only if that is whole."""
     trials = list(trials)
     for place in reversed(range(len(trials))):
         state = state_of(trials[place])

@@ -33,7 +33,7 @@ _WORDS_WITH_MEANING = {"null", "true", "false", "nan", "inf", "on", "off", "yes"
 
 
 def override_text(value: Any) -> str:
-    """`value` as a Hydra override has it after its =, quoted where it could be misread."""
+    """`value` as a Hydra override has it after its =, quoted if it could be misread."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -57,7 +57,7 @@ class Domain(ABC):
 
     @abstractmethod
     def options(self) -> list[Scalar] | None:
-        """Every stored value, in order; None where there are too many to list."""
+        """Every stored value, in order; None if there are too many to list."""
 
     @abstractmethod
     def canonical(self) -> str:
@@ -65,7 +65,7 @@ class Domain(ABC):
 
     @abstractmethod
     def encode(self, value: Any) -> Scalar:
-        """What Optuna keeps of `value`.   Raises: ValueError where it is not in the domain."""
+        """What Optuna keeps of `value`.   Raises: ValueError if it is not in the domain."""
 
     def decode(self, stored: Scalar) -> Any:
         return stored
@@ -75,7 +75,7 @@ class Domain(ABC):
         return self.decode((self.options() or [None])[0])
 
     def extremes(self) -> list[Any]:
-        """Values that are in an option's range only where all of the domain is."""
+        """Values that are in an option's range only if the whole domain is."""
         return [self.decode(option) for option in self.options() or []]
 
     def branch_values(self) -> list[Any]:

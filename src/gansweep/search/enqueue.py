@@ -72,7 +72,7 @@ def starting_points(
 
 
 def refuse_too_many(settings: Settings) -> None:
-    """Raises: UserError where the trials cannot start with what is enqueued."""
+    """Raises: UserError if the trials cannot start with what is enqueued."""
     count = len(settings.enqueue)
     if count and settings.sampler["name"] == "grid":
         raise UserError(

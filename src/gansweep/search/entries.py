@@ -17,7 +17,7 @@ def own_space(searched: Mapping[str, str], compose: Callable[[list[str]], Any]) 
 
     searched: the keys that the command line names several values for.
     compose: overrides -> configuration.
-    Raises: UserError where a model has no such block.
+    Raises: UserError if a model has no such block.
     """
     if "model" not in searched:
         return _entries(compose([]))

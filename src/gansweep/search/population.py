@@ -42,8 +42,8 @@ class PlannedRun:
     name: str  # of its directory below the sweep's
     overrides: list[str]
     seed: int | None = None  # None: that of the sweep, or of the search space
-    until_kimg: float | None = None  # where it pauses; None: its whole budget
-    source: Source | None = None  # whose weights it begins with, where not its own
+    until_kimg: float | None = None  # at which it pauses; None: its whole budget
+    source: Source | None = None  # of the weights that it starts with, if not its own
 
 
 class Population:
@@ -151,7 +151,7 @@ class Population:
         path = snapshot(run, generation)
         last = path.with_name("last.pt")
         with writing(run):
-            path.unlink(missing_ok=True)  # left by a worker that died before it told the study
+            path.unlink(missing_ok=True)  # left by a worker that died since
             try:
                 os.link(last, path)
             except OSError:  # a file system without links

@@ -109,7 +109,7 @@ class QuasiRandom(BaseSampler):
 
 
 def refuse_unfit(settings: Settings, space: Space) -> None:
-    """Raises: UserError where the sampler cannot search this space for these objectives."""
+    """Raises: UserError if the sampler cannot search this space for these objectives."""
     name, metrics = settings.sampler["name"], [o.metric for o in settings.objectives]
     if name == "cmaes" and len(metrics) > 1:
         raise UserError(

@@ -108,7 +108,7 @@ class Settings:
     enqueue: list[Any] = field(default_factory=list)
     population: dict[str, Any] = field(default_factory=dict)
     stop_after_alike: int = 3
-    uses_gpus: bool = True  # where there are any
+    uses_gpus: bool = True  # if there are any
     launcher: dict[str, Any] = field(default_factory=dict)
     evaluation_kimg: float | None = None  # between two scores of a trial; None: not known
     config_dir: str | None = None

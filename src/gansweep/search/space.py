@@ -40,7 +40,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry; it exists only where every one of its conditions holds."""
+    """One entry; it exists only if all of its conditions hold."""
 
     name: str  # Optuna's name: the key, with its conditions where the key has several entries
     key: str
@@ -103,7 +103,7 @@ class Space:
         return len(self._candidates.get(key, []))
 
     def values(self, key: str) -> list[Any]:
-        """Every value that `key` may take; none where there are infinitely many."""
+        """Every value that `key` may take; none if there are infinitely many."""
         domains = [p.domain for p in self._candidates.get(key, [])]
         return [d.decode(o) for d in domains for o in d.options() or []]
 
@@ -305,7 +305,7 @@ class Space:
                     )
 
     def _refuse_other_protocols(self) -> None:
-        """Two trials' scores compare only where both are measured alike on the same data."""
+        """Two trials' scores compare only if both are measured alike on the same data."""
         for parameter in self.parameters:
             group, _, option = parameter.key.partition(".")
             measures = group.split("@")[0] in ("data", "metrics") and option not in REPEATABLE

@@ -32,7 +32,7 @@ class Job:
 
     id: str  # 1234_0: of the array, and of the task in it
     state: str  # PENDING, RUNNING, COMPLETING, ... as squeue has it
-    reason: str  # why it waits; "" where it runs
+    reason: str  # why it waits; "" if it runs
     node: str  # "" while it waits
     time_left: str  # until its time limit, [D-]HH:MM:SS, or UNLIMITED
 

@@ -167,7 +167,7 @@ class HeldGpus:
         return _inherited, (self.names, [reduction.DupFd(d) for d in self._descriptors])
 
     def touch(self) -> None:
-        """Keep the locks' files from those who tidy /tmp by age."""
+        """Keep the locks' files from programs that clean /tmp by age."""
         for descriptor in self._descriptors:
             os.utime(descriptor)
 

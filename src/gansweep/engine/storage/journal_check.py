@@ -36,7 +36,7 @@ class Recorded:
     """What the records of a trial's runs say.   None, and no values: nothing."""
 
     params: dict[str, Any] | None = None  # name -> stored value
-    values: tuple[float, ...] = ()  # of the objectives, where it ended well
+    values: tuple[float, ...] = ()  # of the objectives, if it ended well
 
 
 class JournalCheck:

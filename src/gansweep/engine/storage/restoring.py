@@ -92,7 +92,7 @@ def _entry(record: RunRecord) -> dict[str, Any]:
 
 
 def _restore_units(sweep: SweepStudy, population: Population) -> None:
-    """Bring the units of every member to where its record is."""
+    """Bring the units of every member to the state of its record."""
     units = units_of(trials_of(sweep.trials))
     for member in population.members:
         record = RunRecord(sweep.run_dir(member))

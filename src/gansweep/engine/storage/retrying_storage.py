@@ -20,7 +20,7 @@ from gansweep.errors import UserError, tell
 
 PAUSES = (0.1, 30.0)  # seconds: the first pause between two tries, doubled up to the second
 REPORT_AFTER_SECONDS = 1.0  # shorter outages are not reported
-LEAST_TRIES = 5  # within 1.5 s, even where nobody waits
+LEAST_TRIES = 5  # within 1.5 s, even if no caller waits
 LOOK_SECONDS = 0.1  # between looks whether the caller still waits
 OF_THE_DISK = {"disk is full": errno.ENOSPC, "readonly database": errno.EACCES}  # SQLite's words
 OUT_OF_REACH = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN)

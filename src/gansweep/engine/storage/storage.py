@@ -248,7 +248,7 @@ class JournalFile(JournalFileBackend):
         yield from logs[skip:]
 
     def _unread(self) -> bytes:
-        """The whole lines from where the last call of `read_logs` ended."""
+        """The whole lines after those of the last call of `read_logs`."""
         # by one read: a second one would continue in what was written in place of a torn tail
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self._offset)
