@@ -209,7 +209,7 @@ class Command:
         assert_nothing_lost(self.directory, 4)
 
 
-def assert_told(process: subprocess.Popen[str], *words: str) -> None:
+def assert_reported(process: subprocess.Popen[str], *words: str) -> None:
     """The command ends with an error in these words, and with no traceback."""
     out, error = said_by(process)
     assert process.returncode == 2, (out, error)
@@ -265,7 +265,7 @@ def test_sweep_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
         while True:
             file.write(bytes(4096))
     sweep.go_on()
-    assert_told(process, "No space", "the same command")
+    assert_reported(process, "No space", "the same command")
     for log in (sweep.directory / "workers").glob("*.log"):
         assert "Traceback" not in log.read_text()
     filler.unlink()
@@ -287,6 +287,6 @@ def test_sweep_whose_directory_becomes_read_only_says_so_and_goes_on_when_it_is_
     process = sweep.start(preexec_fn=heed_permissions)
     subprocess.run(["chmod", "-R", "a-w", str(sweep.directory)], check=True)
     sweep.go_on()
-    assert_told(process, "Permission denied")
+    assert_reported(process, "Permission denied")
     subprocess.run(["chmod", "-R", "u+w", str(sweep.directory)], check=True)
     sweep.ends_well()

@@ -75,7 +75,7 @@ def test_training_goes_on_while_the_storage_is_away(
     storage = f"storage={where('postgresql')}"
     words = words_of_a_sweep(tmp_path, storage, "n_trials=2", "workers=1", UNCONFIRMED)
     directory, said = tmp_path / "runs" / "s", tmp_path / "said"
-    told = [said, directory / "workers" / "w0.log"]
+    reported = [said, directory / "workers" / "w0.log"]
     file = held(tmp_path, "t0000")
     with open(said, "w") as of_the_command:
         process = processes(*COMMAND, *words, stderr=of_the_command)
@@ -84,7 +84,7 @@ def test_training_goes_on_while_the_storage_is_away(
     try:
         file.unlink()
         wait_until(lambda: lines(directory / "t0000" / "ends"))
-        wait_until(lambda: all("cannot be reached" in path.read_text() for path in told))
+        wait_until(lambda: all("cannot be reached" in path.read_text() for path in reported))
     finally:
         postgres.start()
     said_by(process)
@@ -92,7 +92,7 @@ def test_training_goes_on_while_the_storage_is_away(
     study = SweepStudy(directory)
     assert [t.state for t in study.trials.trials] == 2 * [TrialState.COMPLETE]
     assert all(len(t.intermediate_values) == sweep_fakes.STEPS for t in study.trials.trials)
-    for text in map(Path.read_text, told):
+    for text in map(Path.read_text, reported):
         assert text.count("cannot be reached") == text.count("is back") == 1, text
         assert "Traceback" not in text
 
@@ -125,10 +125,10 @@ def test_calls_wait_for_the_end_of_an_outage_and_tell_of_it_once(
     for _ in range(2):
         away.times = 7
         assert storage.get_all_studies() == []
-        told = capsys.readouterr().err.splitlines()
-        assert len(told) == 2
-        assert "there/db cannot be reached ([Errno 116] Stale file handle)" in told[0]
-        assert told[1] == "The sweep's storage postgresql://there/db is back."
+        reported = capsys.readouterr().err.splitlines()
+        assert len(reported) == 2
+        assert "there/db cannot be reached ([Errno 116] Stale file handle)" in reported[0]
+        assert reported[1] == "The sweep's storage postgresql://there/db is back."
 
 
 def test_what_is_no_outage_passes_through(quick: None) -> None:
@@ -138,7 +138,7 @@ def test_what_is_no_outage_passes_through(quick: None) -> None:
         RetryingStorage(away, Retries("there")).get_all_studies()
 
 
-def test_who_does_not_wait_is_told_after_some_tries(quick: None) -> None:
+def test_who_does_not_wait_is_reported_after_some_tries(quick: None) -> None:
     away, of_a_reader = Away(), Retries("there")
     away.times, of_a_reader.ends = 10**6, lambda: True
     with pytest.raises(StorageOutageError, match="cannot be reached .* it runs again"):

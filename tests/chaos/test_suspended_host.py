@@ -82,5 +82,5 @@ def test_host_that_wakes_up_changes_nothing_of_a_trial_that_another_finished(
     assert files(run.directory) == finished
     kimg = [row["kimg"] for row in run.history() if "loss/generator" in row]
     assert kimg == sorted(set(kimg))
-    told = [trial.user_attrs["status"] for trial in SweepStudy(directory).trials.trials]
-    assert told == ["interrupted", "finished"]
+    reported = [trial.user_attrs["status"] for trial in SweepStudy(directory).trials.trials]
+    assert reported == ["interrupted", "finished"]

@@ -1,4 +1,4 @@
-"""Failed trials told apart, bugs that stop a sweep, and workers that die again and again."""
+"""Kinds of failed trials, bugs that stop a sweep, and workers that die again and again."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from gansweep.search.trials import trials_of
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 
 
-def told(folder: Path, does: dict[str, str], *more: str) -> list[str]:
-    """The words of the sweep FOLDER/runs/s, whose trials do as they are told."""
+def words_for(folder: Path, does: dict[str, str], *more: str) -> list[str]:
+    """The words of the sweep FOLDER/runs/s, whose trials behave as asked."""
     (folder / "runs").mkdir(exist_ok=True)
     (folder / "runs" / "does").write_text(json.dumps(does))
     return words_of_a_sweep(folder, "does=told", "n_trials=5", "workers=1", UNCONFIRMED, *more)
@@ -46,7 +46,7 @@ def told(folder: Path, does: dict[str, str], *more: str) -> list[str]:
 @pytest.fixture
 def sweep(tmp_path: Path) -> Callable[..., Path]:
     """`sweep({"t0000": "raise", "*": ""}, *words)`: run the sweep FOLDER/runs/s, or continue it."""
-    return lambda does, *more: run_to_its_end(told(tmp_path, does, *more))
+    return lambda does, *more: run_to_its_end(words_for(tmp_path, does, *more))
 
 
 def attrs(directory: Path) -> dict[str, dict[str, Any]]:
@@ -87,7 +87,7 @@ def throw(error: BaseException, cause: BaseException | None = None) -> None:
         (KeyError("out of memory"), None, BUG),
     ],
 )
-def test_exceptions_are_told_apart(
+def test_each_exception_has_its_kind(
     error: Exception, cause: Exception | None, kind: str, tmp_path: Path
 ) -> None:
     failure = Failure.of(raised(lambda: throw(error, cause)), tmp_path)
@@ -211,7 +211,7 @@ def test_bug_of_the_first_trials_stops_the_sweep_until_it_is_corrected(
 
 
 @pytest.mark.slow
-def test_mistake_of_all_trials_is_told_without_a_traceback(
+def test_mistake_of_all_trials_is_reported_without_a_traceback(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="wants another batch_size. Use batch_size=8") as stopped:
@@ -230,7 +230,7 @@ def test_bug_of_some_trials_costs_only_these(sweep: Callable[..., Path]) -> None
 
 
 @pytest.mark.slow
-def test_sweep_goes_through_all_trials_where_it_is_told_to(
+def test_sweep_runs_all_trials_if_asked(
     sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with one_worker_here():
@@ -290,7 +290,7 @@ def test_trial_killed_too_often_keeps_the_end_of_its_log(
     kind: str,
     reason: str,
 ) -> None:
-    directory = made(told(tmp_path, {"*": does}, "n_trials=1", "sweep.max_retries=0"))
+    directory = made(words_for(tmp_path, {"*": does}, "n_trials=1", "sweep.max_retries=0"))
     counts = iter(range(0, 100, int(killed_for_memory) or 100))
     monkeypatch.setattr(worker, "oom_kills", lambda: next(counts, 0))
     monkeypatch.setattr(signal, "signal", lambda *_: None)

@@ -33,9 +33,9 @@ def test_the_report_ranks_a_sweep_as_its_leaderboard_does(
     board = leaderboard(load([directory]))
     confirmed = [row for row in board.rows if row.stage == "confirmed"]
     assert (board.at, len(confirmed)) == (written["read_at"], 2)
-    for row, told in zip(confirmed, written["rows"], strict=True):
+    for row, reported in zip(confirmed, written["rows"], strict=True):
         summary = row.scores(board.at)["fid_fake"]
-        assert row.rank == told["rank"] and board.metric == told["score"]
-        assert sorted(run.directory.name for run in row.complete) == sorted(told["runs"])
-        assert (summary.mean, summary.std) == pytest.approx((told["mean"], told["std"]))
-        assert summary.interval == pytest.approx(tuple(told["interval"]))
+        assert row.rank == reported["rank"] and board.metric == reported["score"]
+        assert sorted(run.directory.name for run in row.complete) == sorted(reported["runs"])
+        assert (summary.mean, summary.std) == pytest.approx((reported["mean"], reported["std"]))
+        assert summary.interval == pytest.approx(tuple(reported["interval"]))

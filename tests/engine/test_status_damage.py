@@ -177,7 +177,7 @@ def test_damaged_settings_are_written_anew_by_the_same_command(
     assert file.read_text() == whole
 
 
-def test_want_of_permission_or_space_is_told_with_the_fix(tmp_path: Path) -> None:
+def test_want_of_permission_or_space_is_reported_with_the_fix(tmp_path: Path) -> None:
     for number, fix in (
         (errno.EACCES, "Correct the permissions"),
         (errno.EDQUOT, "Free some space"),

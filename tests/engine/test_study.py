@@ -1,4 +1,4 @@
-"""The study of a sweep: claims, the budget, ends that are told once, retries."""
+"""The study of a sweep: claims, the budget, ends that are reported once, retries."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_more_trials_continue_the_same_study(tmp_path: Path) -> None:
         ("failed", optuna.trial.TrialState.FAIL),
     ],
 )
-def test_status_of_the_record_is_told_and_kept(
+def test_status_of_the_record_is_reported_and_kept(
     tmp_path: Path, status: str, state: optuna.trial.TrialState
 ) -> None:
     study = make(tmp_path / "s", n_trials=1)

@@ -1,4 +1,4 @@
-"""Trials that change hands, and winners that change: nothing is told twice, nothing is stuck."""
+"""Trials that change hands, and winners that change: nothing is reported twice or stuck."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_fewer_confirmations_than_planned(tmp_path: Path) -> None:
 def test_attempt_whose_successor_was_queued_before_its_worker_died(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between the two words of one settlement: the trial is told once all the same."""
+    """Killed between the two words of one settlement: the trial is reported once all the same."""
     study = make(tmp_path / "s", n_trials=1, confirm={"top": 0, "per": "config", "seeds": 1})
     first = begin(study)
 
@@ -99,8 +99,8 @@ def test_attempt_whose_successor_was_queued_before_its_worker_died(
     record(study, second.key, "finished", 1.0)
     study.finish(second, "itself")
     assert study.claim("me") is None
-    told = [t.state for t in study.trials.trials]
-    assert told == [TrialState.FAIL, TrialState.COMPLETE]
+    reported = [t.state for t in study.trials.trials]
+    assert reported == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp", "random"])

@@ -145,8 +145,8 @@ def test_constraints_of_what_gave_up_are_the_worst_too() -> None:
         return shown[-1].system_attrs
 
     kept = {"constraints:seconds <= 60": 3.0, "constraints:fid <= 9": -1.0}
-    told = worst_of({**kept, "constraints:fid <= 9": -4.0}, {**kept, "cma:x": "y"})
-    assert told == kept
+    reported = worst_of({**kept, "constraints:fid <= 9": -4.0}, {**kept, "cma:x": "y"})
+    assert reported == kept
     assert worst_of({"constraints": [3.0, -4.0]}, {"constraints": (1.0, -1.0)}) == {
         "constraints": [3.0, -1.0]
     }

@@ -52,7 +52,7 @@ def make(directory: Path, members: int = 4, **population: Any) -> SweepStudy:
 
 
 def end(study: SweepStudy, attempt: Attempt, value: float | None) -> str:
-    """The unit's training, and how it is told; None: it diverged."""
+    """The unit's training, and how it is reported; None: it diverged."""
     (planned,) = attempt.runs
     record = RunRecord.create(study.run_dir(planned.name), "a: 1\n")
     (record.checkpoints / "last.pt").unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def test_decision_is_stored_with_the_unit_and_kept_by_a_retry(tmp_path: Path) ->
     ]
 
 
-def test_unit_is_not_told_by_what_the_record_says_of_the_one_before(tmp_path: Path) -> None:
+def test_unit_is_not_reported_by_what_the_record_says_of_the_one_before(tmp_path: Path) -> None:
     """The worker dies before its child has written a word."""
     study = make(tmp_path)
     for _ in range(4):
@@ -217,8 +217,10 @@ def assert_weights_follow_schedules(study: SweepStudy) -> None:
     for member in study.population.members:
         stretches = study.population.lineage(trials, member)
         ends = [*(s.kimg for s in stretches[1:]), BUDGET]
-        told = [[s.params[RATE]] * int(e - s.kimg) for s, e in zip(stretches, ends, strict=True)]
-        assert weights(study)[member]["rates"] == [rate for part in told for rate in part]
+        reported = [
+            [s.params[RATE]] * int(e - s.kimg) for s, e in zip(stretches, ends, strict=True)
+        ]
+        assert weights(study)[member]["rates"] == [rate for part in reported for rate in part]
         record = RunRecord(study.run_dir(member))
         assert (record.result() or {})["status"] == "finished"
         clocks = [row["kimg"] for row in record.history()]
@@ -278,8 +280,8 @@ def test_table_has_a_row_for_each_member_and_the_status_counts_generations(
     assert "t0004" in printed and "-g0" not in printed
     assert status_of(undisturbed.directory).trials == {"done": 5 * GENERATIONS}
     took = [u for u in units_of(trials_of(undisturbed.trials)).values() if u.user_attrs["from"]]
-    told = next(r for r in rows if r.key == took[0].user_attrs["key"])
-    assert told.params.endswith(f"from {took[0].user_attrs['from']}")
+    reported = next(r for r in rows if r.key == took[0].user_attrs["key"])
+    assert reported.params.endswith(f"from {took[0].user_attrs['from']}")
 
 
 def test_children_killed_around_the_copy_change_nothing(
@@ -364,7 +366,7 @@ def test_units_that_a_damaged_journal_lost_come_back_from_the_members_records(
 ) -> None:
     lines = (undisturbed.directory / "study.journal").read_bytes().splitlines(keepends=True)
 
-    def told(study: SweepStudy) -> dict[str, Any]:
+    def reported(study: SweepStudy) -> dict[str, Any]:
         trials = [*trials_of(study.trials), *trials_of(study.confirms)]
         shown = {t.user_attrs["key"]: (t.state, t.params, t.values) for t in trials}
         sources = {t.user_attrs["key"]: t.user_attrs.get("from") for t in trials}
@@ -378,6 +380,6 @@ def test_units_that_a_damaged_journal_lost_come_back_from_the_members_records(
         )
         repair(directory)
         study = SweepStudy(directory)
-        assert told(study) == told(undisturbed), at
+        assert reported(study) == reported(undisturbed), at
         assert study.finished() and study.claim("w") is None
         assert_weights_follow_schedules(study)

@@ -40,8 +40,8 @@ def test_run_in_parts_equals_one_that_does_not_pause(tmp_path: Path) -> None:
     """With what looks at the whole budget, and what averages over it."""
     words = [*DECAY, "model.ema_kimg=0.1", "callbacks.losses.every_steps=1"]
     whole = part(tmp_path / "whole", None, *words)
-    told = [part(tmp_path / "parts", until, *words) for until in (0.2, 0.33, None)]
-    assert [(one["status"], one["kimg"]) for one in told] == [
+    reported = [part(tmp_path / "parts", until, *words) for until in (0.2, 0.33, None)]
+    assert [(one["status"], one["kimg"]) for one in reported] == [
         *(("paused", 0.2), ("paused", 0.35)),  # at the end of a batch
         ("finished", 0.6),
     ]
@@ -49,7 +49,7 @@ def test_run_in_parts_equals_one_that_does_not_pause(tmp_path: Path) -> None:
     same(last(tmp_path / "parts")["rng"], last(tmp_path / "whole")["rng"])
     name = whole["objective"]
     assert name is not None
-    assert told[1]["last"][name]["kimg"] == 0.35, "scored where it pauses"
+    assert reported[1]["last"][name]["kimg"] == 0.35, "scored where it pauses"
     curves = [
         [(r["kimg"], r["loss/generator"]) for r in RunRecord(d).history() if "loss/generator" in r]
         for d in (tmp_path / "parts", tmp_path / "whole")
@@ -98,7 +98,7 @@ def test_average_can_be_switched_off_and_on(tmp_path: Path) -> None:
 
 
 def test_member_without_a_checkpoint_is_replaced(tmp_path: Path) -> None:
-    """It failed before it saved anything, but after it had told of a score."""
+    """It failed before it saved anything, but after it had reported a score."""
     part(tmp_path / "theirs", 0.2)
     record = RunRecord.create(tmp_path / "mine", "")
     record.append({"kimg": 0.15, "seconds": 1.0, "loss/generator": 1.0})
@@ -109,7 +109,7 @@ def test_member_without_a_checkpoint_is_replaced(tmp_path: Path) -> None:
     assert [row["kimg"] for row in rows[:2]] == [0.15, 0.2]
     assert rows[1]["weights_from"] == "theirs"
     assert all(row.get("loss/generator") != 9.0 for row in rows)
-    assert any("protocol" in row for row in rows), "told again: these rows are its own"
+    assert any("protocol" in row for row in rows), "reported again: these rows are its own"
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_maximising_mirrors_minimising(tmp_path: Path, pruner: str) -> None:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_signed_rank_test_pairs_equal_seeds(tmp_path: Path, sign: float) -> None:
-    """Seeds differ by 100 times as much as settings do: only in pairs can they be told apart."""
+    """Seeds differ by 100 times as much as settings do: only pairs can tell them apart."""
     direction = "minimize" if sign > 0 else "maximize"
     objective = {"metric": "fid_x", "direction": direction, "at": "last"}
     study = sweep(tmp_path / "s", "wilcoxon", seeds=8, objective=objective)

@@ -172,7 +172,7 @@ def test_workers_at_once_draw_different_points_and_a_retry_draws_its_own(
         chosen = sampler(name, startup=2)
         make(tmp_path / folder, n_trials=9, space=space, sampler=chosen, objective=ONE)
         workers = [SweepStudy(tmp_path / folder) for _ in range(3)]
-        for worker in workers:  # what is told before the point that is looked at
+        for worker in workers:  # reported before the point of interest
             finish_with(worker, begin(worker), fid=1.0)
         attempts = [worker.claim("me") for worker in workers]
         for worker, attempt in zip(workers, attempts, strict=True):

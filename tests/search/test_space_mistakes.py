@@ -1,4 +1,4 @@
-"""Mistakes in the file of a search, told with the fix before anything is written."""
+"""Mistakes in the file of a search, reported with the fix before anything is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LR = "space:\n  lr: interval(1, 2)\n"
         (f"{LR}overrides: weigth=3\n", "no option 'weigth'"),
     ],
 )
-def test_mistake_in_a_sweeps_file_is_told(tmp_path: Path, content: str, said: str) -> None:
+def test_mistake_in_a_sweeps_file_is_reported(tmp_path: Path, content: str, said: str) -> None:
     words = words_of_a_sweep(tmp_path)
     (tmp_path / "own" / "sweep" / "mini.yaml").write_text(content)
     with pytest.raises(UserError, match=said):
@@ -32,7 +32,7 @@ def test_mistake_in_a_sweeps_file_is_told(tmp_path: Path, content: str, said: st
     assert not (tmp_path / "runs").exists()
 
 
-def test_name_beyond_ascii_is_told_how_to_be_written(tmp_path: Path) -> None:
+def test_name_beyond_ascii_is_reported_how_to_be_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs its own quotes"):
         made(words_of_a_sweep(tmp_path, name="été"))
     assert made(words_of_a_sweep(tmp_path, "name='été'")).name == "été"

@@ -252,7 +252,7 @@ def test_commands_show_and_cancel_the_jobs(
         (["launcher.options=['--output=/nowhere/%j.log']"], "left no log.*runs_dir="),
     ],
 )
-def test_workers_that_cannot_start_are_told_with_the_fix(
+def test_workers_that_cannot_start_are_reported_with_the_fix(
     cluster: Path, tmp_path: Path, more: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match="(?s)" + message):
@@ -260,7 +260,7 @@ def test_workers_that_cannot_start_are_told_with_the_fix(
     wait_until(lambda: not slurm.queue(tmp_path / "runs" / "s"))
 
 
-def test_machine_without_slurm_is_told_before_anything_is_written(
+def test_machine_without_slurm_is_reported_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What SLURM's sbatch refuses, and the fix that is told with its words."""
+"""What SLURM's sbatch refuses, and the fix that follows its words."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_refusal_names_the_option_to_change(
     monkeypatch: pytest.MonkeyPatch, said: str, fix: str
 ) -> None:
     monkeypatch.setattr(slurm, "partitions", lambda: "")
-    told = str(slurm._refused(said))
-    assert fix in told.partition(". ")[2], told
+    reported = str(slurm._refused(said))
+    assert fix in reported.partition(". ")[2], reported
 
 
 def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
@@ -51,7 +51,7 @@ def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
         "slurm_load_jobs error: Socket timed out on send/recv operation",
     ],
 )
-def test_controller_that_is_away_is_told_with_what_to_do(
+def test_controller_that_is_away_is_reported_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     squeue_says(said, tmp_path, monkeypatch)
@@ -75,7 +75,7 @@ def squeue_says(said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_machine_of_no_cluster_is_told_apart_from_a_controller_that_is_away(
+def test_machine_of_no_cluster_is_reported_apart_from_a_controller_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = "squeue: fatal: Could not establish a configuration source"

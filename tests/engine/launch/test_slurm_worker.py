@@ -46,7 +46,7 @@ def test_job_that_saves_before_its_limit_goes_back_however_often(tmp_path: Path)
 
 
 def test_job_whose_set_up_lasts_until_the_limit_is_given_up(tmp_path: Path) -> None:
-    told = [start(tmp_path, WARNED, worker="exit 1") for _ in range(MAX_RETRIES + 1)]
-    assert [requeues for _, requeues in told] == [1, 2, 2]
-    assert "is given up: its set-up left no time to train" in told[-1][0]
+    reported = [start(tmp_path, WARNED, worker="exit 1") for _ in range(MAX_RETRIES + 1)]
+    assert [requeues for _, requeues in reported] == [1, 2, 2]
+    assert "is given up: its set-up left no time to train" in reported[-1][0]
     assert (tmp_path / "workers" / "slurm-7_0.exit").read_text() == "75\n"

@@ -45,11 +45,11 @@ def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The workers' trials run within the worker: no process is started."""
 
     def train(worker: Worker, attempt: Attempt, run: PlannedRun) -> tuple[str, str]:
-        order, told = worker._order(attempt, run), []
+        order, reported = worker._order(attempt, run), []
 
         def on_score(kimg: float, scores: dict[str, float]) -> bool:
-            told.append(kimg)
-            if run.name == KILLED and attempt.number == 1 and len(told) == 2:
+            reported.append(kimg)
+            if run.name == KILLED and attempt.number == 1 and len(reported) == 2:
                 raise InterruptedError
             return worker.study.report(attempt, kimg, scores["fid_fake"])
 
@@ -108,7 +108,7 @@ def state(study: SweepStudy, ended: bool = False) -> dict[str, Any]:
 
     ended: leave the others out.
     """
-    told = {
+    reported = {
         t.user_attrs["key"]: (t.state.name, t.user_attrs.get("status"), t.params, t.values)
         for of in (study.trials, study.confirms)
         for t in trials_of(of)
@@ -119,7 +119,7 @@ def state(study: SweepStudy, ended: bool = False) -> dict[str, Any]:
         for name in ("starts", "ends")
         for path in sorted(study.directory.glob(f"*/{name}"))
     }
-    return {"told": told, "runs": marks}
+    return {"reported": reported, "runs": marks}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_journal_damaged_at_any_line_is_repaired_and_the_sweep_ends_as_it_did(
     journal.write_bytes(b"".join(lines))
     study = SweepStudy(directory)
     expected, winners = state(study), (directory / "leaderboard.json").read_bytes()
-    ends = [status for _, status, *_ in expected["told"].values()]
+    ends = [status for _, status, *_ in expected["reported"].values()]
     assert {"finished", "pruned", "diverged"} == set(ends) and len(ends) == 8
     assert any(t.user_attrs["attempt"] == 2 for t in study.trials.trials)
     every = 1 if damage in ("garbage", "missing") else 4
@@ -184,12 +184,12 @@ def test_sweep_that_lost_its_study_at_work_goes_on_as_it_was(
     said = repair(directory)
     after = state(SweepStudy(directory), ended=True)
     assert after == ended_before
-    assert f"{len(after['told'])} trials" in said
+    assert f"{len(after['reported'])} trials" in said
     study = worked(directory)
     ended = state(study)
     assert study.finished()
     assert len(trials_of(study.trials)) == 6
-    assert ended["told"].items() >= after["told"].items()
+    assert ended["reported"].items() >= after["reported"].items()
     assert all(ended["runs"][path].startswith(text) for path, text in before["runs"].items())
     assert all(text.count("\n") == 1 for path, text in ended["runs"].items() if "ends" in path)
 

@@ -23,7 +23,7 @@ SERVE = ("-m", "gansweep.engine.storage.serve")
         (["a.journal", "--host", "no.such.invalid"], "no address of this host. Use another --port"),
     ],
 )
-def test_what_cannot_be_served_is_told_in_one_line(
+def test_what_cannot_be_served_is_reported_in_one_line(
     tmp_path: Path, processes: Processes, words: list[str], said: str
 ) -> None:
     (tmp_path / "study").write_text("")
@@ -34,7 +34,7 @@ def test_what_cannot_be_served_is_told_in_one_line(
     assert said in error and error.count("\n") == 1 and not out
 
 
-def test_port_that_is_taken_is_told_in_one_line(tmp_path: Path, processes: Processes) -> None:
+def test_port_that_is_taken_is_reported_in_one_line(tmp_path: Path, processes: Processes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         words = [*SERVE, str(tmp_path / "a"), "--host", "127.0.0.1", "--port", port]
