@@ -138,7 +138,7 @@ def test_what_is_no_outage_passes_through(quick: None) -> None:
         RetryingStorage(away, Retries("there")).get_all_studies()
 
 
-def test_who_does_not_wait_is_reported_after_some_tries(quick: None) -> None:
+def test_an_outage_ends_a_call_that_does_not_wait_after_some_tries(quick: None) -> None:
     away, of_a_reader = Away(), Retries("there")
     away.times, of_a_reader.ends = 10**6, lambda: True
     with pytest.raises(StorageOutageError, match="cannot be reached .* it runs again"):

@@ -138,7 +138,7 @@ def test_only_one_launcher_looks_after_a_sweep(tmp_path: Path) -> None:
         assert worker_files.launcher_of(tmp_path) is not None
 
 
-def test_workers_started_by_hand_are_reported_of(
+def test_workers_started_by_hand_are_reported(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = made(words)
@@ -152,7 +152,7 @@ def test_workers_started_by_hand_are_reported_of(
     worker.leave()
 
 
-def test_two_workers_of_one_name_are_reported_apart(tmp_path: Path) -> None:
+def test_two_workers_of_one_name_get_different_names(tmp_path: Path) -> None:
     first, second = WorkerFile(tmp_path, "w0"), WorkerFile(tmp_path, "w0")
     assert (first.name, second.name) == ("w0", "w0-2")
     second.note("t0003")

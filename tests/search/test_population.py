@@ -120,7 +120,7 @@ def test_decision_is_stored_with_the_unit_and_kept_by_a_retry(tmp_path: Path) ->
     ]
 
 
-def test_unit_is_not_reported_by_what_the_record_says_of_the_one_before(tmp_path: Path) -> None:
+def test_unit_does_not_take_the_end_of_the_unit_before_from_the_record(tmp_path: Path) -> None:
     """The worker dies before its child has written a word."""
     study = make(tmp_path)
     for _ in range(4):

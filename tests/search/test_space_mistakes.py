@@ -32,7 +32,7 @@ def test_mistake_in_a_sweeps_file_is_reported(tmp_path: Path, content: str, said
     assert not (tmp_path / "runs").exists()
 
 
-def test_name_beyond_ascii_is_reported_how_to_be_written(tmp_path: Path) -> None:
+def test_name_beyond_ascii_is_refused_with_its_spelling(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs its own quotes"):
         made(words_of_a_sweep(tmp_path, name="été"))
     assert made(words_of_a_sweep(tmp_path, "name='été'")).name == "été"

@@ -51,7 +51,7 @@ def test_job_that_an_administrator_holds_is_not_to_be_submitted_again(
         "slurm_load_jobs error: Socket timed out on send/recv operation",
     ],
 )
-def test_controller_that_is_away_is_reported_with_what_to_do(
+def test_absent_controller_is_reported_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     squeue_says(said, tmp_path, monkeypatch)
@@ -75,7 +75,7 @@ def squeue_says(said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_machine_of_no_cluster_is_reported_apart_from_a_controller_that_is_away(
+def test_machine_outside_a_cluster_has_another_error_than_an_absent_controller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = "squeue: fatal: Could not establish a configuration source"

@@ -152,7 +152,7 @@ def test_without_nvidia_smi_indices_are_believed_node_by_node(
     assert visible_gpus() == [Gpu("0", "n1-0"), Gpu("1", "n1-1")]
 
 
-def test_gpu_is_taken_once_and_reported_who_has_it() -> None:
+def test_gpu_is_taken_once_and_its_holder_is_named() -> None:
     first, second = take(), take()
     assert first is not None and second is not None
     assert first.names + second.names == [A, B]
@@ -361,7 +361,7 @@ def test_two_sweeps_at_once_never_meet_on_a_gpu(processes: Processes, tmp_path: 
 
 
 @pytest.mark.slow
-def test_trial_over_several_gpus_is_reported_how_many(tmp_path: Path) -> None:
+def test_trial_over_several_gpus_gets_their_number(tmp_path: Path) -> None:
     directory = sweep(
         words_on_gpus(tmp_path, "launcher.gpus_per_trial=2", "n_trials=1", "workers=1")
     )

@@ -79,7 +79,7 @@ def test_servers_that_refuse_say_what_to_do(
             open_storage(tmp_path / "s", storage)
 
 
-def test_user_who_may_make_no_tables_is_reported_to_own_the_database(
+def test_user_who_may_make_no_tables_is_advised_to_own_the_database(
     tmp_path: Path, postgres: Postgres
 ) -> None:
     import psycopg
