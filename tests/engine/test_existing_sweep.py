@@ -61,7 +61,7 @@ def test_interrupted_trials_are_set_aside_unless_they_can_go_on(tmp_path: Path) 
     study.finish(attempt, "interrupted")
     checkpoint = study.run_dir("t0000") / "checkpoints" / "last.pt"
     checkpoint.touch()
-    with pytest.raises(UserError, match="t0000 has a checkpoint to go on from"):
+    with pytest.raises(UserError, match="t0000 has a checkpoint to continue from"):
         again(tmp_path / "s")
     checkpoint.unlink()
     assert again(tmp_path / "s").trials.trials == []

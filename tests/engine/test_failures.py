@@ -261,7 +261,7 @@ def test_full_disk_stops_the_sweep_and_costs_no_trial(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
     directory = tmp_path / "runs" / "s"
-    with pytest.raises(UserError, match="No space is left on the disk of .* the sweep goes on"):
+    with pytest.raises(UserError, match="No space is left on the disk of .* the sweep continues"):
         sweep({"t0000": "slow", "*": "full_disk"}, "n_trials=3", "workers=2")
     assert result(directory, "t0000")["status"] == "interrupted", "saved, not killed"
     assert len(attrs(directory)) == 2

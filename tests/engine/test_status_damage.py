@@ -196,7 +196,7 @@ def test_worker_whose_file_is_refused_says_so(
 ) -> None:
     directory = made(words_of_a_sweep(tmp_path))
     (directory / "workers" / "w0.alive").mkdir()
-    with pytest.raises(UserError, match=r"w0.alive cannot be written .*the sweep goes on"):
+    with pytest.raises(UserError, match=r"w0.alive cannot be written .*the sweep continues"):
         run_worker(directory, "w0", 1)
 
 

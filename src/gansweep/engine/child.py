@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PR_SET_PDEATHSIG = 1
-BEGUN = "begun"  # what a child says first: from now on its end is the trial's
+BEGUN = "begun"  # a child's first message: from then on its end counts for the trial
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 # folders of YAML files; what else Hydra finds by this option, it imports
 FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
@@ -53,7 +53,7 @@ OnScore = Callable[[float, Scores], bool]
 
 
 def may_run(path: str) -> bool:
-    """Whether what a sweep's directory names, a function or a module, may be imported for it."""
+    """Whether a function or module that a sweep's directory names may be imported."""
     return path in OWN or path.partition(".")[0] in allowed_packages()
 
 

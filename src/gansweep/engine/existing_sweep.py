@@ -69,7 +69,7 @@ def make_room(
         aside = _set_aside(storage, directory)
         tell(
             f"The sweep {directory} was begun with other options ({changes}), and none of its "
-            f"trials finished. They are set aside in {aside}, and it begins anew.",
+            f"trials finished. They are set aside in {aside}, and it starts again.",
             sys.stdout,
         )
     for name in STUDIES:
@@ -94,7 +94,7 @@ def _why_kept(study: Study, directory: Path, old: Mapping[str, Any], new: Mappin
     names = [t.user_attrs["key"].partition("-")[0] for t in trials if t not in ended]
     saved = [n for n in names if any(directory.glob(f"{n}*/checkpoints/*.pt"))]
     if saved:
-        return f"Its {saved[0]} has a checkpoint to go on from, which is not to be lost."
+        return f"Its {saved[0]} has a checkpoint to continue from, which must not be lost."
     return ""
 
 

@@ -27,7 +27,7 @@ from gansweep.records.record import FULL, RunRecord, content_of, replace_atomica
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-# How an attempt ended that is taken up again -> what the trial failed by, where that was too often.
+# end of an attempt that is followed by another -> the trial's failure, if that was too often
 RETRIED = {"killed": KILLED, "out_of_memory": OUT_OF_MEMORY, "crashed": BUG}
 CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # its own doing
 
@@ -39,7 +39,7 @@ MEMORY_WORDS = (
     *("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to map segment"),
 )
 EXIT_NO_SPACE = 74  # of a trial's process; as in sysexits.h, an input/output error
-EXIT_SUPERSEDED = 76  # of a trial's process whose run another has taken over
+EXIT_SUPERSEDED = 76  # of a trial's process: another one has its run
 
 STOPPED = "stopped"  # the file by which workers on all hosts see that the sweep was stopped
 LAST_LINES = 15  # of a traceback or a log

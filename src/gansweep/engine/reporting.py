@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gansweep.records.record import RunRecord
     from gansweep.search.settings import Settings
 
-# the longest wait of a child in an outage; it then goes on, and gets the answer with its next score
+# the longest wait of a child in an outage; it gets the answer with its next score
 ANSWER_SECONDS = 2.0
 
 Score = tuple[float, float]

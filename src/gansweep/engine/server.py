@@ -23,7 +23,7 @@ from gansweep.errors import UserError
 BY_ITSELF = 2
 BY_OTHERS = 5  # by SIGKILL and the like
 PAUSE_SECONDS = 0.5  # before it is started again; doubled each time
-END_SECONDS = 5.0  # for a server whose connection ended to end itself
+END_SECONDS = 5.0  # for a server to end after its connection
 SAID_LINES = 5
 
 

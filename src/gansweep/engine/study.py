@@ -196,7 +196,7 @@ class SweepStudy:
         return confirmations(trials_of(self.trials), self.space, self.settings)
 
     def is_done(self, run: PlannedRun) -> bool:
-        """Whether a run came as far as it shall."""
+        """Whether a run has reached its end or its pause."""
         result = RunRecord(self.run_dir(run.name)).result() or {}
         if result.get("status") == "paused" and run.until_kimg is not None:
             return bool((result.get("kimg") or 0.0) >= run.until_kimg)
@@ -266,7 +266,7 @@ class SweepStudy:
         return trials[0] if trials else None
 
     def trials_ended(self) -> bool:
-        """Whether every trial has ended, and none is to come."""
+        """Whether every trial of the budget has ended."""
         trials = trials_of(self.trials)
         is_idle = all(t.state not in UNFINISHED for t in trials)
         return is_idle and self.queue.next_trial(trials) is None

@@ -21,7 +21,7 @@ WAITS = ("waiting", "interrupted")
 
 @dataclass
 class Row:
-    """One trial or confirmation run as it stands."""
+    """The present state of one trial or confirmation run."""
 
     key: str
     status: str
@@ -139,7 +139,7 @@ class Watch:
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """waiting, interrupted (to be taken up again), running, or how it ended."""
+    """waiting, interrupted (to be continued), running, or how it ended."""
     if trial.state == TrialState.WAITING:
         return "interrupted" if is_begun(trial) else "waiting"
     if trial.state == TrialState.RUNNING:

@@ -43,7 +43,7 @@ from gansweep.signals import note_hangup, stop_signals
 EXIT_FINISHED = 0
 EXIT_FAILED_ALIKE = 3  # the first trials failed by one bug
 EXIT_CANCELLED = 4  # by `gansweep cancel`
-EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start me again and I go on
+EXIT_STOPPED = 75  # "temporary failure" in sysexits.h: start it again and it continues
 EXIT_UNKNOWN = 255  # what multiprocessing says of a child whose server was killed
 IDLE_SECONDS = (0.1, 0.5)  # between looks for work, growing while there is none
 NO_SPACE = "no space left on its disk"
@@ -173,7 +173,7 @@ class Worker:
         if reason == NO_SPACE:
             raise UserError(
                 f"No space is left on the disk of {self.study.directory}. Free some, then give the "
-                "same command again: the sweep goes on."
+                "same command again: the sweep continues."
             )
 
     def _train_all(self, attempt: Attempt) -> tuple[str, str]:
@@ -333,5 +333,5 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     if threads is None:
         given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": of nested loops
         threads = int(given) if given.isdigit() else len(os.sched_getaffinity(0))
-    with writing(Path(directory), ", then give the same command again: the sweep goes on."):
+    with writing(Path(directory), ", then give the same command again: the sweep continues."):
         return Worker(Path(directory), name, threads).run()

@@ -19,7 +19,7 @@ RULES = "gansweep.callbacks.stop_when_done."  # the module of those that end run
 
 
 def may_change(key: str, declared: Any) -> bool:
-    """Whether a run may go on from a checkpoint with another value of the option `key`.
+    """Whether a run may continue from a checkpoint with another value of the option `key`.
 
     declared: the `changeable:` block of the run's model, names as in its configuration; "*" is
     every name that is not there, true an option or all that a part holds but its class.

@@ -1,4 +1,4 @@
-"""CMA-ES as a sweep's sampler: its state is read whole or not at all.
+"""CMA-ES as a sweep's sampler: its state is read only if it is complete.
 
 Optuna keeps the state of CMA-ES in attributes of the trials, piece by piece: the optimizer in parts
 of 2,045 characters, then the number of the generation. A worker can be killed between two of them.
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gansweep.search.trials import CMA_GENERATION, CMA_STATE, StudyView
 
 _OPTIMIZER = "cma:optimizer"
-# what a pickled optimizer consists of; a sweep's directory may come from anybody
+# what a pickled optimizer consists of; other classes could run code, and a sweep may be foreign
 _ARRAY = ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
 _CLASSES = {
     *("cmaes._cma.CMA", "numpy.dtype", "numpy.ndarray"),
@@ -59,7 +59,7 @@ def with_whole_states(trials: list[FrozenTrial]) -> list[FrozenTrial]:
             continue
         if _is_whole(state):
             if trials[place].state == TrialState.COMPLETE:
-                break  # Optuna goes on from the last optimizer
+                break  # Optuna continues from the last optimizer
             continue
         trial = trials[place] = copy.copy(trials[place])  # the original is the storage's
         trial.system_attrs = {k: v for k, v in trial.system_attrs.items() if k not in state}

@@ -1,4 +1,4 @@
-"""Where a trial's parameters come from: Optuna's samplers, made anew for every trial.
+"""Where a trial's parameters come from: Optuna's samplers, made for every trial.
 
 A sampler is seeded by the trial and not by the worker: workers that restart would draw the same
 again, and a second attempt at a trial draws what the first did.
@@ -70,7 +70,7 @@ def make_sampler(settings: Settings, space: Space, number: int) -> BaseSampler:
         if name == "qmc":
             return QuasiRandom(space, int(options["seed"]), number)
         # a grid's points are fixed when the trial is created, whatever the sampler, and so is what
-        # a population's members go on with: only its first settings are drawn
+        # a population's members continue with: only its first settings are drawn
         return RandomSampler(seed=seed)
 
 

@@ -66,7 +66,7 @@ class PopulationOptions(TypedDict):
 
 
 class SweepOptions(TypedDict):
-    """conf/sweep/: what a search is made of. The space has a grammar of its own."""
+    """conf/sweep/: the options of a search. The space has its own grammar."""
 
     n_trials: Count | None
     overrides: list[str] | str | None
@@ -213,7 +213,7 @@ class Settings:
             reason = str(error) if isinstance(error, DamagedError) else type(error).__name__
             raise UserError(
                 f"{path} is damaged ({reason}). Move it away and give the command "
-                "that began the sweep again: it writes the file anew and goes on."
+                "that began the sweep again: it writes the file again and continues."
             ) from error
 
     def step(self, kimg: float) -> int:

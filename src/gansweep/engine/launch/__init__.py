@@ -18,7 +18,7 @@ class Launcher(Protocol):
 
 
 class Detached(Exception):  # noqa: N818  # no error
-    """The launcher ends and its workers go on; its message says how to find them again."""
+    """The launcher ends and its workers continue; its message names the commands to find them."""
 
 
 def make_launcher(directory: Path, options: Mapping[str, Any], workers: int) -> Launcher:

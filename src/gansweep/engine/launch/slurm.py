@@ -104,7 +104,7 @@ class SlurmLauncher:
         self.max_running = min(workers, options["max_running"] or workers)
         self.every_seconds = float(options["every_seconds"])
         (self.directory / "workers").mkdir(exist_ok=True)
-        self._arrays: set[str] = set()  # whose workers we look after
+        self._arrays: set[str] = set()  # of our workers
         self._printed = ""
 
     def run(self, tick: Callable[[], None]) -> bool:

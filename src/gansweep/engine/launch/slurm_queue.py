@@ -130,14 +130,14 @@ def ask_slurm(words: list[str]) -> str:
     except subprocess.TimeoutExpired:
         raise NoAnswerError(
             f"SLURM does not answer: {words[0]} has waited for {TIMEOUT_SECONDS:.0f} s. Try again "
-            "when its controller is back; jobs that were submitted go on meanwhile."
+            "when its controller is back; submitted jobs continue meanwhile."
         ) from None
     if found.returncode != 0:
         said = " ".join(line.strip() for line in found.stderr.splitlines() if line.strip())
         if re.search(AWAY, said, re.IGNORECASE):
             raise NoAnswerError(
                 f"SLURM does not answer ({said}). Try again when its controller is up (`scontrol "
-                "ping`); jobs that were submitted go on meanwhile."
+                "ping`); submitted jobs continue meanwhile."
             )
         if "configuration source" in said:
             raise UserError(

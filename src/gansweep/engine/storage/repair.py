@@ -115,7 +115,7 @@ def _database(directory: Path, settings: Settings, space: Space) -> str:
     for end in ("-wal", "-shm", ""):  # the first two have what was not in the file yet
         if path.with_name(path.name + end).exists():
             path.with_name(path.name + end).rename(backup.with_name(backup.name + end))
-    what = f"{path} was damaged ({said.splitlines()[0]}) and is made anew."
+    what = f"{path} was damaged ({said.splitlines()[0]}) and is replaced by a new one."
     return f"{what} The damaged file is kept as {backup}."
 
 

@@ -1,4 +1,4 @@
-"""A storage whose calls are repeated in an outage; training goes on meanwhile."""
+"""A storage whose calls are repeated in an outage; training continues meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Retries:
             self._reported = True
             tell(
                 f"The sweep's storage {self.where} cannot be reached ({in_short(error)}). Trials "
-                "that run go on, and what they report is delivered later."
+                "that run continue, and what they report is delivered later."
             )
         until = time.monotonic() + min(PAUSES[0] * 2.0 ** (failures - 1), PAUSES[1])
         while not over and time.monotonic() < until:
