@@ -27,9 +27,8 @@ SCRIPTS = (
     *("core", "format", "statistics", "colours", "curve_data"),
     *("filter", "table", "baseline", "summary", "export", "leaderboard"),
     *("sheets", "sheet_view", "sample_pair", "neighbours", "samples"),
-    *("series", "figure", "hover", "lines", "curve_figure", "controls", "curves"),
+    *("series", "svg", "figure", "chart", "hover", "lines", "curve_figure", "controls", "curves"),
     *(
-        "svg",
         "picking",
         "parallel",
         "slices",

@@ -62,19 +62,19 @@ const LONG = 40;
 
 gansweep.names = (ids) => {
   const rows = ids.map((id) => gansweep.rows.get(id)).filter(Boolean);
-  const models = new Set(rows.map((row) => row.model));
   const labels = new Map(gansweep.board.columns.map((column) => [column.key, column.label]));
+  const alike = Map.groupBy(rows, (row) => row.model);
   const found = new Map();
-  for (const row of rows) {
-    const alike = rows.filter((other) => other.model === row.model);
-    const differing = Object.keys(row.settings).filter(
-      (key) => new Set(alike.map((other) => JSON.stringify(other.settings[key]))).size > 1,
-    );
-    const words = differing.map(
-      (key) => `${labels.get(key) || key} ${gansweep.format.setting(row.settings[key])}`,
-    );
-    const short = [...(models.size > 1 || !words.length ? [row.model] : []), ...words].join(" ");
-    found.set(row.id, short.length <= LONG ? short : row.name);
+  for (const members of alike.values()) {
+    const keys = [...new Set(members.flatMap((row) => Object.keys(row.settings)))];
+    const differing = keys.filter((key) => new Set(members.map((row) => JSON.stringify(row.settings[key]))).size > 1);
+    for (const row of members) {
+      const words = differing.filter((key) => key in row.settings).map(
+        (key) => `${labels.get(key) || key} ${gansweep.format.setting(row.settings[key])}`,
+      );
+      const short = [...(alike.size > 1 || !words.length ? [row.model] : []), ...words].join(" ");
+      found.set(row.id, short.length <= LONG ? short : row.name);
+    }
   }
   const counts = new Map();
   for (const name of found.values()) counts.set(name, (counts.get(name) || 0) + 1);
@@ -83,10 +83,12 @@ gansweep.names = (ids) => {
 };
 
 // the name of a row among the selected ones
+let known = { key: null, names: null };
 gansweep.name = (id) => {
   const ids = gansweep.selected();
-  const names = gansweep.names(ids.includes(id) ? ids : [...ids, id]);
-  return names.get(id) || id;
+  const key = `${gansweep.board.id} ${ids}`;
+  if (known.key !== key) known = { key, names: gansweep.names(ids) };
+  return known.names.get(id) || gansweep.names([...ids, id]).get(id) || id;
 };
 
 gansweep.tag = (id) => make("span", { class: "row-tag" }, gansweep.sample(id), gansweep.name(id));

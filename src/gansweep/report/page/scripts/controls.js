@@ -2,10 +2,10 @@
 
 const { make, state } = gansweep;
 
-// options: [value, text]
-function choice(label, key, options) {
+// options: [value, text].   more: other keys that it sets
+function choice(label, key, options, more = {}) {
   const select = make("select", {
-    "data-key": key, onchange: () => state.set({ [key]: options[select.selectedIndex][0] }),
+    "data-key": key, onchange: () => state.set({ [key]: options[select.selectedIndex][0], ...more }),
   }, options.map(([, text]) => make("option", { text })));
   const sync = () => {
     select.selectedIndex = Math.max(0, options.findIndex(([value]) => value === state.get(key)));

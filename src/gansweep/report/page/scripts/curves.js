@@ -3,7 +3,7 @@
 const { make, state, lines } = gansweep;
 const DEFAULT = 6; // curves shown until the reader chooses
 const LISTED = 20; // lines named in the legend
-const SHOWN = ["scores", "axis", "logx", "logy", "smooth", "show", "band", "selected", "baseline"];
+const SHOWN = ["scores", "axis", "span", "logx", "logy", "smooth", "show", "band", "selected", "baseline"];
 const GROUPS = [
   ["scores", (name) => !name.includes("/")],
   ["losses", (name) => name.startsWith("loss/")],
@@ -68,7 +68,8 @@ function controlsOf(board) {
   const { choice, tick, slider } = gansweep.controls;
   return [
     picker(board),
-    choice("over", "axis", ["kimg", "steps", "images", "hours"].map((axis) => [axis, axis])),
+    choice("over", "axis", ["kimg", "steps", "images", "hours"].map((axis) => [axis, axis]), { span: null }),
+    span(),
     tick("log x", "logx"),
     choice("y", "logy", [[null, "log where it helps"], [false, "linear"], [true, "log"]]),
     slider("smoothing", "smooth", {
@@ -78,6 +79,27 @@ function controlsOf(board) {
     choice("show", "show", [["mean", "mean over seeds"], ["each", "every seed"]]),
     choice("band", "band", [["stderr", "standard error"], ["range", "lowest to highest"]]),
   ];
+}
+
+// the stretch of the x axis that all figures show
+function span() {
+  const field = (place, label) => make("input", {
+    type: "text", inputmode: "decimal", size: "6", "aria-label": label, placeholder: place ? "end" : "start",
+    onchange: () => {
+      const values = fields.map((one) => (one.value.trim() === "" ? NaN : Number(one.value)));
+      const whole = values.every(Number.isNaN);
+      const [from, to] = [Number.isNaN(values[0]) ? 0 : values[0], Number.isNaN(values[1]) ? Number.MAX_SAFE_INTEGER : values[1]];
+      state.set({ span: whole || !(from < to) ? null : [from, to] });
+    },
+  });
+  const fields = [field(0, "From, on the x axis"), field(1, "To, on the x axis")];
+  const sync = () => {
+    const { span: now } = lines.view();
+    fields.forEach((one, place) => { one.value = now ? String(now[place]) : ""; });
+  };
+  sync();
+  const all = make("button", { type: "button", text: "all", "aria-label": "Show the whole x axis", onclick: () => state.set({ span: null }) });
+  return { element: make("span", { class: "control" }, "from ", fields[0], " to ", fields[1], all), sync };
 }
 
 // which line is which row, over how many runs

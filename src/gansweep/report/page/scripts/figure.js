@@ -112,9 +112,10 @@ const sizes = new ResizeObserver((entries) => {
 });
 
 // {title, wide, height, key?, compute(card)} -> a card.
-// compute: -> {data, layout, alt, note, table, after?} of a Plotly figure, or {own(card), alt, note,
-//   table, picture()} of one that draws itself; null where there is nothing to show.
+// compute: -> {data, layout, alt, note, table, after?} of a Plotly figure, or {paint, alt, note,
+//   table, after?} of one that draws itself; null where there is nothing to show.
 //   table: () -> {columns, rows} of the figure's data.   after: called when it has been drawn.
+//   paint(pen, width, height, card): with a pen of a canvas or, without a card, of an export.
 class Card {
   constructor(options) {
     Object.assign(this, { wide: false, height: 280, ...options });
@@ -187,8 +188,9 @@ class Card {
     if (found.height) this.plot.style.height = `${found.height}px`;
     this.plot.setAttribute("aria-label", found.alt);
     this.noteText.textContent = found.note || "";
-    if (found.own) {
-      found.own(this);
+    if (found.paint) {
+      this.onCanvas(found);
+      if (found.after) found.after(this);
     } else {
       const Plotly = await gansweep.plotly();
       if (!cards.has(this)) return;
@@ -203,17 +205,23 @@ class Card {
     document.documentElement.dataset.figures = String([...cards].filter((card) => card.drawn).length);
   }
 
+  onCanvas(found) {
+    this.canvas = this.canvas || this.plot.appendChild(make("canvas", { "aria-hidden": "true" }));
+    const [width, height] = [this.plot.clientWidth, this.plot.clientHeight];
+    found.paint(penOf(this.canvas, width, height, window.devicePixelRatio || 1), width, height, this);
+  }
+
   get fileName() {
     return `${this.title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}` || "figure";
   }
 
   async save(format) {
     if (!this.found || this.dirty) await this.draw();
-    if (this.found.picture) return gansweep.save(`${this.fileName}.${format}`, await this.found.picture(format, this));
+    if (this.found.paint) return gansweep.save(`${this.fileName}.${format}`, await this.picture(format));
     const Plotly = await gansweep.plotly();
     const { width, height } = this.plot.getBoundingClientRect();
     const layout = { ...themed({ ...this.found.layout, height }, false), paper_bgcolor: colour("--card") };
-    const figure = { data: this.found.printed ? this.found.printed() : this.found.data, layout };
+    const figure = { data: this.found.data.map((trace) => ({ showlegend: false, ...trace })), layout };
     const uri = await Plotly.toImage(figure, { format, width, height, scale: format === "png" ? 2 : 1 });
     const blob = format === "svg"
       ? new Blob([decodeURIComponent(uri.slice(uri.indexOf(",") + 1))], { type: "image/svg+xml" })
@@ -221,10 +229,32 @@ class Card {
     return gansweep.save(`${this.fileName}.${format}`, blob);
   }
 
+  // of a figure that draws itself
+  picture(format) {
+    const [width, height] = [this.plot.clientWidth, this.plot.clientHeight];
+    const paint = (pen) => {
+      pen.fillStyle = colour("--card");
+      pen.fillRect(0, 0, width, height);
+      this.found.paint(pen, width, height, null);
+    };
+    if (format === "svg") return gansweep.svgOf(width, height, paint);
+    const canvas = make("canvas");
+    paint(penOf(canvas, width, height, 2));
+    return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+  }
+
   async saveData() {
     if (!this.found || this.dirty) await this.draw();
     gansweep.save(`${this.fileName}.csv`, new Blob([csvOf(this.found.table())], { type: "text/csv" }));
   }
+}
+
+function penOf(canvas, width, height, scale) {
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  const pen = canvas.getContext("2d");
+  pen.scale(scale, scale);
+  return pen;
 }
 
 function blobOf(uri) {

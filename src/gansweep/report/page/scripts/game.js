@@ -1,6 +1,6 @@
 // The game between the players, from the history: balance, critic, gradients, overfitting, speed.
 
-const { make, figures, lines, format, series } = gansweep;
+const { make, figures, lines, format } = gansweep;
 const { plain } = figures;
 
 const GAP = { column: "critic/gap", title: "Critic gap", unit: "real mean − generated mean" };
@@ -41,40 +41,33 @@ function has(row, column) {
 }
 
 // D(x) and D(G(z)) of one row whose discriminator gives probabilities
+const OUTPUTS = [["balance/real_mean", "real: D(x)", "real", "solid"], ["balance/fake_mean", "generated: D(G(z))", "generated", "dot"]];
+
 function balanceCard(row) {
   return new figures.Card({
-    title: gansweep.name(row.id), height: 240,
+    title: gansweep.name(row.id), height: 230,
     compute: async (card) => {
-      const view = { ...lines.view(), show: "mean" };
-      const columns = [["balance/real_mean", "real: D(x)", "solid"], ["balance/fake_mean", "generated: D(G(z))", "dot"]];
-      const found = await Promise.all(columns.map(([column]) => lines.linesOf(column, [row], view)));
-      const drawn = found.flatMap((one, place) => one.lines.filter((line) => !line.faint).slice(0, 1).map((line) => ({
-        ...line, name: columns[place][1], dash: columns[place][2], colour: gansweep.colour(row.id),
-        smooth: series.smoothed(line.y, view.smooth), kept: series.thinned(line.y, card.plot.clientWidth || 400),
+      const view = { ...lines.view(), show: "mean", logy: false };
+      const found = await Promise.all(OUTPUTS.map(([column]) => lines.linesOf(column, [row], view)));
+      const means = found.flatMap((one, place) => one.lines.filter((line) => !line.faint).slice(0, 1).map((line) => ({
+        ...line, name: OUTPUTS[place][1], short: OUTPUTS[place][2], dash: OUTPUTS[place][3],
       })));
-      if (drawn.length < 2) return null;
-      const last = (line) => line.y[line.y.length - 1];
-      const [real, fake] = drawn;
-      const label = (line, text, up) => ({
-        x: line.x[line.x.length - 1], y: line.smooth[line.y.length - 1], xanchor: "left", xshift: 6, yshift: up ? 7 : -7,
-        text, showarrow: false, font: { size: 11 },
-      });
-      return {
-        data: drawn.flatMap((line) => gansweep.curveTraces(line, view)),
-        layout: {
-          xaxis: { title: { text: lines.AXES[view.axis] }, range: [0, Math.max(...drawn.map((line) => line.x[line.x.length - 1]))] },
-          yaxis: { title: { text: "probability of being real" }, range: [0, 1] },
-          shapes: [figures.level(0.5)], hovermode: false, margin: { l: 52, r: 78, t: 10, b: 42 },
-          annotations: [label(real, "real", last(real) >= last(fake)), label(fake, "generated", last(real) < last(fake))],
-        },
-        alt: `${card.title}: mean D(x) ends at ${format.number(last(real))} and mean D(G(z)) at ${format.number(last(fake))}; a line marks 0.5.`,
+      if (means.length < 2) return null;
+      const drawn = gansweep.curveFigure.prepared(means, view, card);
+      const end = (line) => line.smooth[line.smooth.length - 1];
+      const upper = end(drawn[0]) >= end(drawn[1]) ? 0 : 1;
+      const right = Math.max(...drawn.map((line) => line.x[line.x.length - 1]));
+      const [from, to] = view.span || [0, right];
+      return gansweep.curveFigure.figureOf({
+        drawn, view, title: card.title, unit: "probability of being real", levels: [0.5], right: 72,
+        axes: { x: { low: from, high: to, log: false }, y: { low: 0, high: 1, log: false } },
+        labels: drawn.map((line, k) => ({ x: Math.min(to, line.x[line.x.length - 1]), y: end(line), text: line.short, shift: k === upper ? -6 : 6 })),
+        note: "",
         table: () => ({
           columns: ["output", view.axis, "value", "low", "high", "runs"],
           rows: drawn.flatMap((line) => Array.from(line.x, (x, i) => [line.name, x, line.y[i], line.low && line.low[i], line.high && line.high[i], line.n])),
         }),
-        hover: { lines: drawn, axis: view.axis },
-        after: (one) => gansweep.hover.attach(one),
-      };
+      });
     },
   });
 }
@@ -174,7 +167,7 @@ function fill(block) {
 gansweep.section({
   id: "game",
   title: "The game",
-  keys: ["selected", "baseline", "axis", "logx", "logy", "smooth", "show", "band"],
+  keys: ["selected", "baseline", "axis", "span", "logx", "logy", "smooth", "show", "band"],
   shows: (board) => blocks(board).length > 0,
   mount(element, board) {
     drawn = blocks(board).map((block) => {

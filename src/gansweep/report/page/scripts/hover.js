@@ -18,15 +18,13 @@ function attach(card) {
 }
 
 function move(card, event) {
-  const box = card.plot.getBoundingClientRect();
-  const layout = card.plot._fullLayout;
-  if (!layout || !card.found || !card.found.hover) return;
-  const [px, py] = [event.clientX - box.left - layout.xaxis._offset, event.clientY - box.top - layout.yaxis._offset];
-  if (px < 0 || px > layout.xaxis._length) return clear();
-  const at = layout.xaxis.p2d(px);
-  const height = layout.yaxis.p2d(py);
+  if (!card.scales || !card.found || !card.found.hover) return;
+  const { x, y, box } = card.scales;
+  const place = card.plot.getBoundingClientRect();
+  const [px, py] = [event.clientX - place.left, event.clientY - place.top];
   cancelAnimationFrame(frame);
-  frame = requestAnimationFrame(() => show(card.found.hover.axis, at, card, height));
+  if (px < box.left || px > box.right) return clear();
+  frame = requestAnimationFrame(() => show(card.found.hover.axis, x.from(px), card, y.from(py)));
 }
 
 function clear() {
@@ -54,35 +52,31 @@ function valuesAt(lines, at) {
 }
 
 function point(card, at, height) {
-  const layout = card.plot._fullLayout;
-  if (!layout || !layout.xaxis) return;
-  const px = layout.xaxis.l2p(layout.xaxis.d2l(at));
-  if (!(px >= 0 && px <= layout.xaxis._length)) {
-    card.overlay.hidden = true;
-    return;
-  }
+  const { x, box } = card.scales;
+  const px = x.to(at);
+  card.overlay.hidden = !(px >= box.left && px <= box.right);
+  if (card.overlay.hidden) return;
   let values = valuesAt(card.found.hover.lines, at);
   if (values.length > LISTED && height !== null) {
     values.sort((a, b) => Math.abs(a.value - height) - Math.abs(b.value - height));
   }
   const left = values.length - LISTED;
   values = values.slice(0, LISTED).sort((a, b) => b.value - a.value);
-  const [line, box] = card.overlay.children;
+  const [line, words] = card.overlay.children;
   Object.assign(line.style, {
-    left: `${layout.xaxis._offset + px}px`, top: `${layout.yaxis._offset}px`, height: `${layout.yaxis._length}px`,
+    left: `${px}px`, top: `${box.top}px`, height: `${box.bottom - box.top}px`,
   });
-  const words = values.map(({ line: one, i, value }) => {
+  const told = values.map(({ line: one, i, value }) => {
     const spread = one.low ? ` (${format.number(one.low[i])} to ${format.number(one.high[i])}, N = ${one.n})` : "";
     const dot = make("i", { style: { background: one.colour } });
     return make("p", {}, dot, make("b", { text: format.number(value) }), height === null ? "" : `${spread} ${one.name}`);
   });
-  if (height !== null && left > 0) words.push(make("p", { text: `${left} more` }));
-  box.replaceChildren(make("p", { class: "at", text: `${format.number(at)} ${card.found.hover.axis}` }), ...words);
-  const right = px < layout.xaxis._length / 2;
-  box.style.left = right ? `${layout.xaxis._offset + px + 10}px` : "";
-  box.style.right = right ? "" : `${card.plot.clientWidth - layout.xaxis._offset - px + 10}px`;
-  box.style.top = `${layout.yaxis._offset + 4}px`;
-  card.overlay.hidden = false;
+  if (height !== null && left > 0) told.push(make("p", { text: `${left} more` }));
+  words.replaceChildren(make("p", { class: "at", text: `${format.number(at)} ${card.found.hover.axis}` }), ...told);
+  const right = px < (box.left + box.right) / 2;
+  words.style.left = right ? `${px + 10}px` : "";
+  words.style.right = right ? "" : `${card.plot.clientWidth - px + 10}px`;
+  words.style.top = `${box.top + 4}px`;
 }
 
 gansweep.hover = { attach, valuesAt, clear };

@@ -144,9 +144,17 @@ function view() {
   const { state } = gansweep;
   return {
     axis: state.get("axis"), logx: state.get("logx"), logy: state.get("logy"), smooth: state.get("smooth"),
-    show: state.get("show"), band: state.get("band"),
+    show: state.get("show"), band: state.get("band"), span: spanOf(state.get("span")),
   };
 }
 
+// the shown stretch of the x axis; null: all of it
+function spanOf(ends) {
+  const [from, to] = (ends || []).map(Number);
+  return from < to ? [from, to] : null;
+}
+
+const ends = { read: (text) => text.split(",").map(Number), write: (value) => value.join(",") };
+gansweep.key("span", ends, null);
 gansweep.key("band", gansweep.text, "stderr");
 gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, curveOf, forget, view, AXES };

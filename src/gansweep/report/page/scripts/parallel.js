@@ -81,8 +81,7 @@ function within(lines, brushes) {
   }));
 }
 
-function place(plot, axes) {
-  const [width, height] = [plot.clientWidth, plot.clientHeight];
+function place(width, height, axes) {
   const step = (width - PAD.left - PAD.right) / Math.max(axes.length - 1, 1);
   const inside = height - PAD.top - PAD.bottom;
   return {
@@ -153,6 +152,7 @@ function paintAxis(pen, axis, i, at, brush) {
   }
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
+  pen.textAlign = "left";
   for (const [height, text] of axis.ticks) {
     const width = pen.measureText(text).width;
     pen.fillStyle = card;
@@ -175,41 +175,19 @@ function card(search, direction) {
   const found = model(search, direction);
   const brushes = new Map();
   const status = make("p", { class: "note", role: "status" });
-  const width = 110 * found.axes.length;
-  let canvas = null;
   const one = new figures.Card({
     title: "All trials", wide: true, height: 380, still: true,
     compute: () => ({
-      own: (it) => {
-        canvas = canvas || it.plot.appendChild(make("canvas", { class: "own" }));
-        it.plot.style.minWidth = `${width}px`;
-        draw();
-      },
+      paint: (pen, across, down) => paint(pen, found, place(across, down, found.axes), brushes, gansweep.dark.matches),
       alt: `${format.plural(found.lines.length, "trial")} over ${found.axes.map((axis) => axis.title).join(", ")}. Dragging along an axis selects the trials that cross it there; the form below does the same.`,
       table: () => ({
         columns: ["trial", "end", ...search.parameters.map((one_) => one_.label), search.metric || "outcome"],
         rows: search.trials.map((trial) => [trial.name, trial.end, ...search.parameters.map(({ id }) => trial.params[id]), trial.value]),
       }),
-      picture: (format_) => picture(format_),
     }),
   });
 
-  function draw() {
-    if (!canvas) return;
-    const at = place(one.plot, found.axes);
-    const scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(at.width * scale);
-    canvas.height = Math.round(at.height * scale);
-    const pen = canvas.getContext("2d");
-    pen.scale(scale, scale);
-    paint(pen, found, at, brushes, gansweep.dark.matches);
-  }
-
-  function picture(format_) {
-    const at = place(one.plot, found.axes);
-    if (format_ === "svg") return gansweep.svgOf(at.width, at.height, (pen) => paint(pen, found, at, brushes, gansweep.dark.matches));
-    return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
-  }
+  const draw = () => one.drawn && one.onCanvas(one.found);
 
   // what is brushed becomes the selection of the whole page
   function select() {
@@ -230,6 +208,7 @@ function card(search, direction) {
     else brushes.set(axis, [low - EDGE / 2, high + EDGE / 2]);
   }
 
+  one.plot.style.minWidth = `${110 * found.axes.length}px`;
   drag(one.plot, found, brush, draw, select);
   one.element.append(form(found, brush, select, () => brushes.clear()), status);
   one.parallel = { found, brushes, brush, select, draw };
@@ -240,7 +219,7 @@ function drag(plot, found, brush, draw, select) {
   let active = null;
   const spot = (event) => {
     const box = plot.getBoundingClientRect();
-    const at = place(plot, found.axes);
+    const at = place(plot.clientWidth, plot.clientHeight, found.axes);
     const x = event.clientX - box.left;
     const axis = Math.min(found.axes.length - 1, Math.max(0, Math.round((x - PAD.left) / (at.step || 1))));
     return { axis, near: Math.abs(x - at.x(axis)) <= REACH, share: Math.max(ABSENT - EDGE, Math.min(1, at.share(event.clientY - box.top))) };
