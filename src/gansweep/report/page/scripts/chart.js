@@ -11,6 +11,7 @@ const EVERY = { x: 80, y: 42 }; // pixels between two ticks
 const DASHES = { solid: [], dash: [7, 4], dot: [2, 3], dashdot: [7, 3, 2, 3], longdash: [11, 4] };
 const FONT = "11px system-ui, sans-serif";
 const AIR = 0.05; // left free above and below the values
+const MANY = 60; // lines; more are thin, and without their raw course
 const SHORT = 30; // a line with fewer points shows them
 
 // values at 1, 2 or 5 times a power of ten
@@ -33,13 +34,15 @@ function ticksOf({ low, high, log }, pixels, every) {
   return linearTicks(low, high, count);
 }
 
-// pixels of a value, and the value of a pixel
+// pixels of a value, and the value of a pixel: to(v) = start + size v, or of log10(v)
 function scaleOf({ low, high, log }, from, to) {
   const [a, b] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
   const size = (to - from) / (b - a || 1);
+  const start = from - a * size;
   return {
-    to: log ? (value) => from + (Math.log10(value) - a) * size : (value) => from + (value - a) * size,
-    from: (pixel) => (log ? 10 ** (a + (pixel - from) / size) : a + (pixel - from) / size),
+    start, size, log,
+    to: log ? (value) => start + Math.log10(value) * size : (value) => start + value * size,
+    from: (pixel) => (log ? 10 ** ((pixel - start) / size) : (pixel - start) / size),
   };
 }
 
@@ -139,18 +142,18 @@ function band(pen, line, { x, y }, spec) {
 }
 
 function course(pen, line, scales, spec) {
-  const many = spec.lines.length > 2 * SHORT;
+  const many = spec.lines.length > MANY;
   pen.strokeStyle = line.colour;
   pen.fillStyle = line.colour;
   pen.setLineDash(DASHES[line.dash] || []);
-  if (line.smooth !== line.y) {
+  if (line.smooth !== line.y && !many) {
     pen.globalAlpha = FAINT;
     pen.lineWidth = 1;
-    trace(pen, line, line.y, scales, spec);
+    trace(pen, line, line.y, scales);
   }
   pen.globalAlpha = line.faint ? FAINT + 0.15 : many ? 0.7 : 1;
   pen.lineWidth = line.faint || many ? 1 : 2;
-  trace(pen, line, line.smooth, scales, spec);
+  trace(pen, line, line.smooth, scales);
   pen.setLineDash([]);
   if (line.kept.length < SHORT && !many) {
     for (const i of line.kept) {
@@ -164,17 +167,23 @@ function course(pen, line, scales, spec) {
 }
 
 // the line through its points; what a log axis cannot show leaves a gap
-function trace(pen, line, values, { x, y }, spec) {
+function trace(pen, line, values, { x, y }) {
   pen.beginPath();
-  let drawing = false;
-  for (const i of line.kept) {
-    if ((spec.y.log && !(values[i] > 0)) || (spec.x.log && !(line.x[i] > 0))) {
-      drawing = false;
-      continue;
+  if (x.log || y.log) {
+    let drawing = false;
+    for (const i of line.kept) {
+      const shown = !((y.log && !(values[i] > 0)) || (x.log && !(line.x[i] > 0)));
+      if (shown && drawing) pen.lineTo(x.to(line.x[i]), y.to(values[i]));
+      else if (shown) pen.moveTo(x.to(line.x[i]), y.to(values[i]));
+      drawing = shown;
     }
-    if (drawing) pen.lineTo(x.to(line.x[i]), y.to(values[i]));
-    else pen.moveTo(x.to(line.x[i]), y.to(values[i]));
-    drawing = true;
+  } else {
+    const { kept } = line;
+    for (let k = 0; k < kept.length; k += 1) {
+      const i = kept[k];
+      if (k) pen.lineTo(x.start + line.x[i] * x.size, y.start + values[i] * y.size);
+      else pen.moveTo(x.start + line.x[i] * x.size, y.start + values[i] * y.size);
+    }
   }
   pen.stroke();
 }
@@ -190,4 +199,4 @@ function cross(pen, line, scales) {
   }
 }
 
-gansweep.chart = { paint, around, linearTicks };
+gansweep.chart = { MANY, paint, around, linearTicks };

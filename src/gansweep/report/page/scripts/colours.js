@@ -12,13 +12,17 @@ const UNSELECTED = "#8A8A8A";
 const { make } = gansweep;
 let slots = new Map();
 let boardOfSlots = null;
+let idsOfSlots = null;
 
 // a row keeps its slot as long as it is selected; a new one takes the lowest that is free
 function assign() {
   if (boardOfSlots !== gansweep.board) slots = new Map();
   boardOfSlots = gansweep.board;
   const chosen = gansweep.selected();
-  const kept = new Map([...slots].filter(([row]) => chosen.includes(row)));
+  if (chosen === idsOfSlots) return;
+  idsOfSlots = chosen;
+  const wanted = new Set(chosen);
+  const kept = new Map([...slots].filter(([row]) => wanted.has(row)));
   const taken = new Set(kept.values());
   let next = 0;
   for (const row of chosen) {
@@ -31,7 +35,7 @@ function assign() {
 }
 
 function slot(row) {
-  if (boardOfSlots !== gansweep.board || gansweep.selected().some((id) => !slots.has(id))) assign();
+  assign();
   return slots.get(row);
 }
 
@@ -83,11 +87,10 @@ gansweep.names = (ids) => {
 };
 
 // the name of a row among the selected ones
-let known = { key: null, names: null };
+let known = { ids: null, names: null };
 gansweep.name = (id) => {
   const ids = gansweep.selected();
-  const key = `${gansweep.board.id} ${ids}`;
-  if (known.key !== key) known = { key, names: gansweep.names(ids) };
+  if (known.ids !== ids) known = { ids, names: gansweep.names(ids) };
   return known.names.get(id) || gansweep.names([...ids, id]).get(id) || id;
 };
 

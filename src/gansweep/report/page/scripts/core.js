@@ -193,13 +193,19 @@ const gansweep = (() => {
 
   const SELECTED = 8;  // rows drawn unless the reader selects others
 
+  let lastSelected = null;
+
+  // the same array as long as the selection is the same: 500 rows ask for it one by one
   function selected() {
-    const chosen = state.get("selected");
-    if (chosen) return chosen.filter((id) => rows.has(id));
-    const first = board ? board.rows.slice(0, SELECTED).map((row) => row.id) : [];
-    const base = state.get("baseline");
-    if (base && rows.has(base) && !first.includes(base)) first.push(base);
-    return first;
+    const [chosen, base] = [state.get("selected"), state.get("baseline")];
+    const last = lastSelected;
+    if (last && last.chosen === chosen && last.base === base && last.rows === rows) return last.ids;
+    const ids = chosen
+      ? chosen.filter((id) => rows.has(id))
+      : (board ? board.rows : []).slice(0, SELECTED).map((row) => row.id);
+    if (!chosen && base && rows.has(base) && !ids.includes(base)) ids.push(base);
+    lastSelected = { chosen, base, rows, ids };
+    return ids;
   }
 
   // ---- sections

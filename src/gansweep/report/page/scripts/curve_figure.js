@@ -162,6 +162,7 @@ function noteOf({ options, drawn, found, view, stretches, axes }) {
   const infinite = found.lines.reduce((sum, one) => sum + one.infinite, 0);
   if (infinite) notes.push(`${format.plural(infinite, "infinite value")} left out.`);
   if (found.untimed) notes.push(`${format.plural(found.untimed, "run")} left out: the record does not tell ${view.axis}.`);
+  if (view.smooth > 0 && drawn.length > chart.MANY) notes.push(`The curves as measured are drawn for up to ${chart.MANY} lines; here are ${drawn.length}.`);
   if (axes.beyond) notes.push("Values outside the figure come from a division by almost 0.");
   return notes.filter(Boolean).join(" ");
 }

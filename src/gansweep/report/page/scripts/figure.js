@@ -4,6 +4,9 @@
 const { make } = gansweep;
 const touch = window.matchMedia("(pointer: coarse)");
 const NARROW = 480; // pixels; a card below this width has smaller margins
+const NAMED = 20; // lines named below a saved picture
+const LINE = 18; // pixels of one of these
+const BUSY = 50; // milliseconds of drawing between two pauses
 const DELAY = 120; // milliseconds before a card is drawn again for a new size
 
 function colour(name) {
@@ -111,7 +114,24 @@ const sizes = new ResizeObserver((entries) => {
   resizing = setTimeout(() => cards.forEach((card) => card.inView && card.dirty && card.draw()), DELAY);
 });
 
-// {title, wide, height, key?, compute(card)} -> a card.
+// Cards that wait to be drawn again: one after the other, with a pause where the browser may paint.
+const queue = new Set();
+
+async function queued(card) {
+  queue.add(card);
+  if (queue.size > 1) return;
+  let since = performance.now();
+  for (const one of queue) {
+    if (one.dirty && cards.has(one)) await one.draw();
+    queue.delete(one);
+    if (performance.now() - since > BUSY) {
+      await new Promise((resolve) => { setTimeout(resolve); });
+      since = performance.now();
+    }
+  }
+}
+
+// {title, wide, height, compute(card)} -> a card.
 // compute: -> {data, layout, alt, note, table, after?} of a Plotly figure, or {paint, alt, note,
 //   table, after?} of one that draws itself; null where there is nothing to show.
 //   table: () -> {columns, rows} of the figure's data.   after: called when it has been drawn.
@@ -148,7 +168,7 @@ class Card {
   // what it shows has changed
   refresh() {
     this.dirty = true;
-    if (this.inView || this.element.hidden) this.draw();
+    if (this.inView || this.element.hidden) queued(this);
   }
 
   remove() {
@@ -229,17 +249,20 @@ class Card {
     return gansweep.save(`${this.fileName}.${format}`, blob);
   }
 
-  // of a figure that draws itself
+  // of a figure that draws itself, with its title and the names of its lines below
   picture(format) {
     const [width, height] = [this.plot.clientWidth, this.plot.clientHeight];
+    const named = [...new Map((this.found.hover ? this.found.hover.lines : []).map((line) => [line.name, line])).values()].slice(0, NAMED);
+    const whole = height + LINE * (named.length + 1) + 6;
     const paint = (pen) => {
       pen.fillStyle = colour("--card");
-      pen.fillRect(0, 0, width, height);
+      pen.fillRect(0, 0, width, whole);
       this.found.paint(pen, width, height, null);
+      caption(pen, this.title, named, height);
     };
-    if (format === "svg") return gansweep.svgOf(width, height, paint);
+    if (format === "svg") return gansweep.svgOf(width, whole, paint);
     const canvas = make("canvas");
-    paint(penOf(canvas, width, height, 2));
+    paint(penOf(canvas, width, whole, 2));
     return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
   }
 
@@ -247,6 +270,21 @@ class Card {
     if (!this.found || this.dirty) await this.draw();
     gansweep.save(`${this.fileName}.csv`, new Blob([csvOf(this.found.table())], { type: "text/csv" }));
   }
+}
+
+function caption(pen, title, named, top) {
+  pen.textAlign = "left";
+  pen.fillStyle = colour("--ink");
+  pen.font = "600 12px system-ui, sans-serif";
+  pen.fillText(title, 10, top + LINE / 2);
+  pen.font = "12px system-ui, sans-serif";
+  named.forEach((line, i) => {
+    const y = top + LINE * (i + 1.5);
+    pen.fillStyle = line.colour;
+    pen.fillRect(10, y - 1.5, 20, 3);
+    pen.fillStyle = colour("--ink");
+    pen.fillText(`${line.name}${line.n > 1 ? ` (N = ${line.n})` : ""}`, 36, y);
+  });
 }
 
 function penOf(canvas, width, height, scale) {

@@ -87,7 +87,7 @@ function averaged(curves, band) {
 // the first, the lowest, the highest and the last of each of `pixels` / 2 stretches of equal length.
 function thinned(y, pixels) {
   const all = y.length;
-  if (all <= POINTS * pixels) return Array.from({ length: all }, (_, i) => i);
+  if (all <= POINTS * pixels) return everyIndex(all);
   const stretches = Math.max(1, Math.floor(pixels / 2));
   const kept = [];
   for (let k = 0; k < stretches; k += 1) {
@@ -101,6 +101,14 @@ function thinned(y, pixels) {
     for (const i of chosen) if (i !== kept[kept.length - 1]) kept.push(i);
   }
   return kept;
+}
+
+// 0 to n - 1, one array for each n: most curves of a board have the same length
+const counted = new Map();
+
+function everyIndex(n) {
+  if (!counted.has(n)) counted.set(n, Array.from({ length: n }, (_, i) => i));
+  return counted.get(n);
 }
 
 // The place of the point nearest to `at`; -1 in an empty curve.
