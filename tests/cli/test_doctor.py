@@ -20,8 +20,8 @@ from gansweep.errors import UserError
 from gansweep.records.read import load
 from gansweep.records.record import RunRecord
 from gansweep.records.writer import newest
-from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.page.symptoms import symptoms
+from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
 
 COMMAND = "gansweep train model=gan 'data.names=[a, b]' model.optimizer.generator.lr=0.001"
 MODES, KL, COUNTS = "modes_1k", "reverse_kl_1k", "mode_counts_1k"

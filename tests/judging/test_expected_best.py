@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,14 @@ from gansweep.judging.leaderboard import leader, leaderboard
 from gansweep.judging.trials import spent_by_end, sweeps_of, trials_of
 from gansweep.judging.verdict import verdict
 from gansweep.records.read import load
-from gansweep.report.figures.figures import Figure
-from gansweep.report.figures.palette import variants
-from gansweep.report.page.page import write_report
-from gansweep.report.page.section import Section
-from gansweep.report.page.sections import sections
+from gansweep.report.page.payload import boards_of
+from gansweep.report.page.search_part import search_part
 
 
-def section(directory: Path, anchor: str) -> Section | None:
-    board = leaderboard(load([directory]))
-    return next((s for s in sections(board, variants(board)) if s.anchor == anchor), None)
-
-
-def curves(figure: Figure) -> dict[str, dict[str, Any]]:
-    return {trace["name"]: trace for trace in figure.data if "name" in trace}
+def search(directory: Path) -> dict[str, Any]:
+    """What the page is told of the search."""
+    (shown,) = boards_of(load([directory]))
+    return search_part(shown.board, shown.rows, shown.runs)
 
 
 def test_the_expected_best_of_one_two_three_worked_by_hand() -> None:
@@ -87,69 +80,36 @@ def test_a_trial_stopped_early_counts_with_its_last_score_at_its_own_cost(tmp_pa
     assert (family.values, family.spent, family.lost) == ([10.0, 30.0, 30.0], [50.0, 10.0, 20.0], 1)
 
 
-def test_each_model_has_a_curve_over_images_and_over_time(tmp_path: Path) -> None:
+def test_each_model_has_a_curve_with_the_cost_of_a_trial(tmp_path: Path) -> None:
     for number, fid in enumerate([10.0, 20.0, 30.0]):
         write_trial(tmp_path, f"a{number}", fid, kimg=50.0, seconds=10.0)
         write_trial(tmp_path, f"b{number}", fid + 5, model="gan", kimg=50.0, seconds=5.0)
-    found = section(tmp_path, "budget")
-    assert found
-    over_kimg, over_time = found.figures
-    drawn = curves(over_kimg)
-    assert list(drawn) == ["dcgan (3 trials)", "gan (3 trials)"]
-    assert drawn["dcgan (3 trials)"]["x"] == [50.0, 100.0, 150.0]
-    assert drawn["dcgan (3 trials)"]["y"] == pytest.approx([20, 140 / 9, 360 / 27])
-    assert curves(over_time)["gan (3 trials)"]["x"] == [5.0, 10.0, 15.0]
-    assert "the lower curve wins" in found.reading and "with replacement" in found.reading
-    assert "dcgan 20 after one trial, 13.33 after 3 (150 kimg)" in over_kimg.alt
-    assert found.note == "Drawn from 3 trials of dcgan, 3 trials of gan."
+    (budget,) = search(tmp_path)["budget"]
+    first, second = budget["families"]
+    assert (first["model"], first["kimg"], first["seconds"]) == ("dcgan", 50.0, 10.0)
+    assert first["mean"] == pytest.approx([20, 140 / 9, 360 / 27])
+    assert (second["model"], second["seconds"], second["lost"]) == ("gan", 5.0, 0)
 
 
-def test_a_score_to_maximise_rises_and_one_family_needs_no_second_axis(tmp_path: Path) -> None:
-    for number, modes in enumerate([4.0, 6.0, 9.0, 9.0]):
-        goal = {"metric": "modes", "direction": "maximize", "at": "last"}
-        write_trial(tmp_path, f"t{number}", 10.0, goals=[goal], scores={MODES: [modes]})
-    found = section(tmp_path, "budget")
-    assert found and "the higher curve wins" in found.reading
-    (figure,) = found.figures
-    drawn = curves(figure)["dcgan (4 trials)"]
-    assert drawn["y"] == sorted(drawn["y"]) and drawn["y"][0] == 7.0
-
-
-def test_search_of_one_model_is_drawn_as_it_went_too(tmp_path: Path) -> None:
+def test_a_search_is_told_as_it_went_too(tmp_path: Path) -> None:
     for key, fid, kimg in (("t0", 5.0, 50.0), ("t1", 30.0, 20.0), ("t2", 4.0, 50.0)):
         write_trial(tmp_path, key, fid, kimg=kimg)
     write_trial(tmp_path, "t3", 1.0, kimg=10.0, status="diverged")
-    found = section(tmp_path, "budget")
-    assert found
-    went = curves(found.figures[0])["best so far, in the order tried"]
-    assert (went["x"], went["y"]) == ([50.0, 70.0, 120.0, 130.0], [5.0, 5.0, 4.0, 4.0])
-    assert "only this line shows the gain" in found.note
-    for number in range(3):
-        write_trial(tmp_path, f"u{number}", 8.0, model="gan")
-    found = section(tmp_path, "budget")
-    assert found and set(curves(found.figures[0])) == {"dcgan (4 trials)", "gan (3 trials)"}
-    assert "dotted" not in found.note
+    (family,) = search(tmp_path)["budget"][0]["families"]
+    assert (family["spent"], family["so_far"]) == ([50, 20, 50, 10], [5, 5, 4, 4])
 
 
 def test_too_few_trials_have_no_curve_but_the_reason(tmp_path: Path) -> None:
     for number in range(2):
         write_trial(tmp_path, f"t{number}", 10.0 + number)
-    found = section(tmp_path, "budget")
-    assert found and found.figures == []
-    assert found.note == "dcgan has no curve: 2 trials ended, of at least 3."
+    (budget,) = search(tmp_path)["budget"]
+    assert budget["families"] == []
+    assert budget["missing"] == {"dcgan": "2 trials ended, of at least 3"}
 
 
-def test_several_sweeps_are_drawn_apart_and_runs_outside_a_sweep_not_at_all(
-    tmp_path: Path,
-) -> None:
+def test_runs_outside_a_sweep_are_no_search(tmp_path: Path) -> None:
     write_run(tmp_path / "plain")
-    assert section(tmp_path, "budget") is None and section(tmp_path, "outcomes") is None
-    for sweep in ("one", "two"):
-        for number in range(3):
-            write_trial(tmp_path / sweep, f"t{number}", 10.0 + number)
-    found = section(tmp_path, "budget")
-    assert found
-    assert [f.title.split(":")[0] for f in found.figures] == ["one", "two"]
+    assert search(tmp_path) == {}
 
 
 def test_seeds_of_a_trial_are_one_trial_with_the_cost_of_all(tmp_path: Path) -> None:
@@ -221,9 +181,9 @@ def test_the_budget_is_told_by_the_end_of_the_trials_it_went_to(tmp_path: Path) 
     ]  # fmt: skip
     assert found["finished"].share == 0.6 and found["confirmation runs"].share == 0.1
     assert (found["pruned"].seconds, found["failed: a bug"].seconds) == (5.0, None)
-    part = section(tmp_path, "outcomes")
-    assert part and part.tables[0].rows[0] == ["finished", "1", "60", "60%", "30 s"]
-    assert "6 trials" in part.tables[0].caption
+    (outcomes,) = search(tmp_path)["outcomes"]
+    first = {"end": "finished", "count": 1, "kimg": 60.0, "share": 0.6, "seconds": 30.0}
+    assert (outcomes["trials"], outcomes["ends"][0]) == (6, first)
 
 
 def test_winners_confirmed_on_a_larger_sample_rank_by_it_and_trials_by_theirs(
@@ -244,11 +204,5 @@ def test_winners_confirmed_on_a_larger_sample_rank_by_it_and_trials_by_theirs(
     # of the confirmed runs alone, and never mixed with the trial's own FID
     assert summary and summary.values == (7.0, 7.5) and FID not in board.rows[0].last
     assert set(PROTOCOLS) & set(board.rows[2].last) == {FID}
-    budget = section(tmp_path, "budget")
-    assert budget and FID in budget.figures[0].title
-    page = write_report([tmp_path], tmp_path / "report.html").read_text()
-    assert f"measured as {BIG}, the trials as {FID}" in page
-    confirmed, trials = re.findall(r"<thead>.*?</thead>", page, re.DOTALL)[:2]
-    heads = {score: score.replace("_", "_<wbr>") for score in (BIG, FID)}
-    assert heads[BIG] in confirmed and heads[FID] not in confirmed
-    assert heads[FID] in trials and heads[BIG] not in trials
+    found = search(tmp_path)
+    assert found["metric"] == FID and {one["value"] for one in found["trials"]} == {10, 11, 12}

@@ -2,20 +2,18 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_records import FID
-from report_sweeps import BIG, COVERAGE, COVERED, GOALS, write_confirmations, write_trial
+from report_sweeps import BIG, GOALS, write_confirmations, write_trial
 
 from gansweep.judging.leaderboard import Board, leaderboard
 from gansweep.judging.pareto import fronts
 from gansweep.judging.ranking import pareto_front
 from gansweep.records.read import load
-from gansweep.report.figures.palette import variants
-from gansweep.report.figures.pareto import pareto_figures
-from gansweep.report.page.page import write_report
-from gansweep.report.page.section import Section
-from gansweep.report.page.sections import sections
+from gansweep.report.page.payload import boards_of
+from gansweep.report.page.search_part import search_part
 from gansweep.report.tables import leaderboard_text
 
 
@@ -23,8 +21,11 @@ def board_of(directory: Path) -> Board:
     return leaderboard(load([directory]))
 
 
-def section(board: Board) -> Section | None:
-    return next((s for s in sections(board, variants(board)) if s.anchor == "pareto"), None)
+def shown_fronts(directory: Path) -> list[dict[str, Any]]:
+    """The fronts as the page is told."""
+    (shown,) = boards_of(load([directory]))
+    found: list[dict[str, Any]] = search_part(shown.board, shown.rows, shown.runs)["fronts"]
+    return found
 
 
 def write_trade_off(directory: Path) -> None:
@@ -64,78 +65,38 @@ def test_the_trials_on_the_front_are_found_whatever_else_they_measured(tmp_path:
     assert len(trials.candidates) == 5, "a pruned trial is no candidate"
 
 
-def test_the_figure_joins_the_front_by_stairs_and_pales_the_others(tmp_path: Path) -> None:
+def test_the_page_is_told_every_candidate_and_which_are_on_the_front(tmp_path: Path) -> None:
     write_trade_off(tmp_path)
-    (figure,) = pareto_figures(board_of(tmp_path))
-    stairs, dots = figure.data
-    assert (stairs["x"], stairs["y"]) == ([10, 15, 30], [40, 20, 10])
-    assert stairs["line"]["shape"] == "hv"
-    assert dots["marker"]["opacity"] == [1, 1, 0.3, 1, 0.3]
-    assert "5 trials" in figure.alt and "dcgan (x t0) 10 and 40" in figure.alt
-    assert "lower is better" in figure.layout["xaxis"]["title"]["text"]
+    (front,) = shown_fronts(tmp_path)
+    trials = front["trials"]
+    assert (trials["columns"], trials["directions"]) == ([FID, "seconds"], ["minimize"] * 2)
+    on_front = {one["run"]: one["on_front"] for one in trials["points"]}
+    assert on_front == {"t0": True, "t1": True, "t2": False, "t3": True, "t4": False}
+    assert trials["points"][0]["point"] == [10.0, 40.0] and front["confirmed"] is None
 
 
-def test_stairs_of_a_score_to_maximise_rise_before_they_go_right(tmp_path: Path) -> None:
-    goals = [COVERED, GOALS[0]]
-    for key, fid, share in (("t0", 10.0, 0.5), ("t1", 20.0, 0.9), ("t2", 30.0, 0.7)):
-        write_trial(tmp_path, key, fid, goals=goals, scores={COVERAGE: [share]})
-    stairs, _ = pareto_figures(board_of(tmp_path))[0].data
-    assert (stairs["x"], stairs["y"]) == ([0.5, 0.9], [10, 20])
-    assert stairs["line"]["shape"] == "vh"
-
-
-def test_three_objectives_have_a_figure_for_each_pair(tmp_path: Path) -> None:
-    for number in range(4):
-        share, seconds = 0.5 + number / 10, 10.0 * (1 + number % 2)
-        key, fid = f"t{number}", 10.0 + number
-        scores = {COVERAGE: [share]}
-        write_trial(tmp_path, key, fid, goals=[*GOALS, COVERED], scores=scores, seconds=seconds)
-    titles = [figure.title for figure in pareto_figures(board_of(tmp_path))]
-    assert titles == [
-        f"seconds against {FID}",
-        f"{COVERAGE} against {FID}",
-        f"{COVERAGE} against seconds",
-    ]
-
-
-def test_confirmed_configurations_make_the_table_with_their_intervals(tmp_path: Path) -> None:
+def test_confirmed_configurations_make_a_front_with_their_intervals(tmp_path: Path) -> None:
     write_trade_off(tmp_path)
     write_confirmations(tmp_path, "t0", [12.0, 14.0, 19.0], goals=GOALS, seconds=40.0)
     write_confirmations(tmp_path, "t3", [30.0, 30.0, 30.0], goals=GOALS, seconds=50.0)
-    board = board_of(tmp_path)
-    found = section(board)
-    assert found
+    (front,) = shown_fronts(tmp_path)
     # 15 ± 4.302653 * sqrt(13 / 3); t3 turned out worse in both
-    assert found.tables[0].rows == [["dcgan (x t0)", "3", "15.0 ± 3.6 [6.0, 24.0]", "40 ± 0"]]
-    assert "confirmed with fresh seeds, 1 of 2 configurations" in found.tables[0].caption
-    pytest.importorskip("plotly.graph_objects").Figure(found.figures[0].json)
-    rings = [t for t in found.figures[0].data if t.get("marker", {}).get("symbol")]
-    assert [ring["x"] for ring in rings] == [[15.0], [30.0]]
-    assert rings[0]["error_x"]["array"] == pytest.approx([8.956686])
-    text = leaderboard_text(board)
+    first, second = front["confirmed"]["points"]
+    assert (first["point"], second["on_front"]) == ([15.0, 40.0], False)
+    assert first["reach"] == [pytest.approx(8.956686), None]
+    text = leaderboard_text(board_of(tmp_path))
     assert "dcgan (x t0), 3 seeds: 15.0 ± 3.6 [6.0, 24.0]; 40 ± 0" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_what_was_confirmed_on_a_larger_sample_is_not_drawn_among_the_trials(
-    tmp_path: Path,
-) -> None:
+def test_what_was_confirmed_on_a_larger_sample_has_columns_of_its_own(tmp_path: Path) -> None:
     write_trade_off(tmp_path)
     write_confirmations(tmp_path, "t0", [9.0, 9.5], score=BIG, goals=GOALS, seconds=40.0)
-    found = section(board_of(tmp_path))
-    assert found and found.tables[0].heads[2].startswith(BIG)
-    assert len(found.figures[0].data) == 2
+    (front,) = shown_fronts(tmp_path)
+    assert (front["trials"]["columns"][0], front["confirmed"]["columns"][0]) == (FID, BIG)
 
 
 def test_one_objective_has_no_front(tmp_path: Path) -> None:
     for number in range(3):
         write_trial(tmp_path, f"t{number}", 10.0)
-    board = board_of(tmp_path)
-    assert section(board) is None and "Pareto" not in leaderboard_text(board)
-
-
-def test_the_page_shows_the_front(tmp_path: Path) -> None:
-    write_trade_off(tmp_path)
-    text = write_report([tmp_path], tmp_path / "report.html").read_text()
-    assert "This ranks by the first of 2 objectives" in text
-    assert 'id="pareto"' in text and "Pareto front of the trials, 3 of 5 configurations" in text
+    assert shown_fronts(tmp_path) == [] and "Pareto" not in leaderboard_text(board_of(tmp_path))

@@ -13,8 +13,8 @@ from gansweep.diagnosis.rules import RULES, diagnose
 from gansweep.errors import visible
 from gansweep.records.notation import aligned, plural
 from gansweep.records.read import DAMAGED, Run
-from gansweep.report.figures.sparkline import ASCII, BLOCKS, sparkline
 from gansweep.report.page.symptoms import symptoms
+from gansweep.report.sparkline import ASCII, BLOCKS, sparkline
 
 WIDTH = 80
 CURVES = 3  # of a finding

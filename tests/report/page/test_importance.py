@@ -8,9 +8,10 @@ import pytest
 from report_records import FID, part_of_sweep, write_run
 
 from gansweep.judging.leaderboard import leaderboard
+from gansweep.judging.trials import trials_of
 from gansweep.records.read import Run, load
-from gansweep.report.figures.sweep import remarks
 from gansweep.report.page.importance import hyperparameter_importance
+from gansweep.report.page.search_part import remarks
 
 
 def trials(directory: Path, outcomes: list[tuple[dict[str, Any], float, str]]) -> list[Run]:
@@ -61,7 +62,7 @@ def test_a_setting_that_only_the_model_decides_counts_as_the_model(tmp_path: Pat
     runs = trials(tmp_path, outcomes)
     found = hyperparameter_importance(runs, FID, "minimize")
     assert list(found.shares) == ["model", "lr"] and found.shares["model"] > 0.9
-    assert "width is decided by the model" in remarks(leaderboard(runs), found)
+    assert "width is decided by the model" in remarks(leaderboard(runs), trials_of(runs), found)
 
 
 def test_a_diverged_trial_counts_as_the_worst_and_a_pruned_one_not_at_all(tmp_path: Path) -> None:

@@ -3,16 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 from report_sweeps import write_trial
 
-from gansweep.judging.leaderboard import leaderboard
 from gansweep.judging.trials import trials_of
 from gansweep.records.read import load
-from gansweep.report.figures.palette import variants
-from gansweep.report.figures.population import lineage, takeovers
-from gansweep.report.page.section import Section
-from gansweep.report.page.sections import sections
+from gansweep.report.page.payload import boards_of
+from gansweep.report.page.population_part import lineage, takeovers
+from gansweep.report.page.search_part import search_part
 
 
 def step(kimg: float, lr: float, source: str | None = None, **more: Any) -> dict[str, Any]:
@@ -31,9 +28,9 @@ def write_population(directory: Path) -> None:
         write_trial(directory, key, fid, params=params, schedule=schedule, kimg=80.0)
 
 
-def section(directory: Path, anchor: str) -> Section | None:
-    board = leaderboard(load([directory]))
-    return next((s for s in sections(board, variants(board)) if s.anchor == anchor), None)
+def search(directory: Path) -> dict[str, Any]:
+    (shown,) = boards_of(load([directory]))
+    return search_part(shown.board, shown.rows, shown.runs)
 
 
 def test_the_lineage_of_weights_goes_through_every_takeover(tmp_path: Path) -> None:
@@ -57,39 +54,28 @@ def test_takeovers_are_listed_in_their_order(tmp_path: Path) -> None:
     ]
 
 
-def test_the_schedule_of_the_best_member_is_drawn_in_steps_with_a_ring_at_each_takeover(
+def test_the_page_is_told_each_members_phases_and_the_way_of_the_best_weights(
     tmp_path: Path,
 ) -> None:
     write_population(tmp_path)
-    found = section(tmp_path, "schedules")
-    assert found
-    (figure,) = found.figures
-    *pale, best, rings = figure.data
-    pytest.importorskip("plotly.graph_objects").Figure(figure.json)
-    assert len(pale) == 3 and all(trace["opacity"] < 1 for trace in pale)
-    assert best["x"] == [0, 20, 20, 40, 40, 80]
-    assert best["y"] == [0.1, 0.1, 0.3, 0.3, 0.6, 0.6]
-    assert (rings["x"], rings["y"]) == ([20, 40], [0.3, 0.6])
-    assert rings["text"] == ["t1 took over t0", "t2 took over t1"]
-    assert figure.layout["yaxis"]["type"] == "log"
-    assert "0.1 from 0 kimg, 0.3 from 20 kimg, 0.6 from 40 kimg" in figure.alt
-    assert "of the best member, t2, were those of t0 until 20 kimg" in found.note
-    assert "t0 took over t2 at 60 kimg" in found.note
+    found = search(tmp_path)
+    (population,) = found["populations"]
+    assert found["budget"] == [], "its members are no independent trials"
+    assert (population["best"], population["parameters"][0]["id"]) == ("t2", "model.lr")
+    last = population["members"][1]["phases"][-1]
+    assert (last["start"], last["end"], last["source"]) == (20, 80, "t0")
+    assert [phase["member"] for phase in population["lineage"]] == ["t0", "t1", "t2"]
+    assert "of the best member, t2, were those of t0 until 20 kimg" in population["note"]
+    assert "t0 took over t2 at 60 kimg" in population["note"]
 
 
-def test_a_population_is_one_search_and_has_no_expected_best(tmp_path: Path) -> None:
-    write_population(tmp_path)
-    assert section(tmp_path, "budget") is None
-
-
-def test_a_categorical_setting_has_levels_and_a_constant_one_has_no_figure(tmp_path: Path) -> None:
+def test_a_setting_that_no_member_changed_is_no_part_of_the_schedule(tmp_path: Path) -> None:
     for key, kind in (("t0", "hinge"), ("t1", "wasserstein")):
         schedule = [step(0, 0.1, loss=kind), step(10, 0.1, None, loss="hinge")]
         write_trial(tmp_path, key, 9.0, schedule=schedule, kimg=20.0)
-    found = section(tmp_path, "schedules")
-    assert found and [figure.title for figure in found.figures] == ["loss"]
-    assert found.figures[0].layout["yaxis"]["type"] == "category"
-    assert found.note.endswith("were its own throughout.")
+    (population,) = search(tmp_path)["populations"]
+    assert [one["id"] for one in population["parameters"]] == ["loss"]
+    assert population["note"].endswith("were its own throughout.")
 
 
 def test_a_member_without_its_source_starts_at_its_takeover(tmp_path: Path) -> None:
@@ -100,4 +86,4 @@ def test_a_member_without_its_source_starts_at_its_takeover(tmp_path: Path) -> N
 
 def test_sweeps_without_a_population_have_no_schedules(tmp_path: Path) -> None:
     write_trial(tmp_path, "t0", 5.0)
-    assert section(tmp_path, "schedules") is None
+    assert search(tmp_path)["populations"] == []
