@@ -4,6 +4,7 @@ The weights are random: what agrees under them agrees under the published ones, 
 download.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from gansweep.metrics.features.inception import Inception
 from gansweep.metrics.moments import gaussian_of
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.scores.frechet import frechet_score
-from gansweep.metrics.scores.inception_score import inception_metric
+from gansweep.metrics.scores.inception_score import inception_score
 from gansweep.metrics.scores.kernel import KernelDistance
 from gansweep.metrics.scores.prdc import neighbours
 
@@ -92,7 +93,7 @@ def ours(seen: Seen) -> dict[str, float]:
             OrderedSamples(KernelDistance(seen.real, N, SUBSETS, SUBSET_SIZE).scores),
             neighbours(seen.real),
         ],
-        "logits": [inception_metric()],
+        "logits": [OrderedSamples(inception_score)],
     }
     found: dict[str, float] = {}
     for kind, values in (("features", seen.fake), ("logits", seen.fake_logits)):
@@ -147,7 +148,7 @@ def test_scores_agree_with_torchmetrics(ours: dict[str, float], seen: Seen) -> N
     # whole sets for KID and IS: its subsets and splits come from the global random state
     numbers = torch.arange(N)
     kid = OrderedSamples(KernelDistance(seen.real, N, 1, N).scores)
-    inception = inception_metric(splits=1)
+    inception = OrderedSamples(partial(inception_score, splits=1))
     kid.update(numbers, seen.fake)
     inception.update(numbers, seen.fake_logits)
     their_fid = FrechetInceptionDistance(Given())

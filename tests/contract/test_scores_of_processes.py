@@ -17,7 +17,7 @@ from gansweep.metrics.panel import Panel
 from gansweep.metrics.scores.agreement import ClassAgreement
 from gansweep.metrics.scores.frechet import IntraFrechet, frechet_score
 from gansweep.metrics.scores.frechet_limit import frechet_error, infinity_scores
-from gansweep.metrics.scores.inception_score import inception_metric, mode_metric
+from gansweep.metrics.scores.inception_score import inception_score, mode_metric
 from gansweep.metrics.scores.kernel import KernelDistance
 from gansweep.metrics.scores.prdc import neighbours
 from gansweep.run.build import build_data
@@ -46,7 +46,7 @@ def metrics() -> dict[str, Metric]:
         "fid_infinity": OrderedSamples(partial(infinity_scores, gaussian)),
         "fid_error": OrderedSamples(lambda x: {"fid_error": frechet_error(gaussian, x)}),
         "intra_fid": IntraFrechet([gaussian_of(real[k::CLASSES]) for k in range(CLASSES)]),
-        "is": inception_metric(),
+        "is": OrderedSamples(inception_score),
         "mode_score": mode_metric(torch.ones(WIDTH)),
         "kid": OrderedSamples(KernelDistance(real, N, subsets=9, subset_size=50).scores),
         "prdc": neighbours(real),

@@ -216,7 +216,7 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, object], message
 @pytest.mark.usefixtures("short_training")
 def test_too_few_real_images_are_refused() -> None:
     panel = Panel(squares(), n_fake=100, n_real=3, scores=["fid"])
-    with pytest.raises(UserError, match=r"metrics\.n_real: 3 samples are too few"):
+    with pytest.raises(UserError, match=r"metrics\.n_real: 3 samples cannot give"):
         panel.prepare("cpu")
 
 

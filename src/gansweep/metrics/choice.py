@@ -70,8 +70,10 @@ def choose_scores(
     own_words = [word for measure in own for word in measure.choices]
     for taken in {word for measure in MEASURES for word in measure.words} & set(own_words):
         raise UserError(f"metrics.own has a score '{taken}', a name of gansweep's: rename it.")
+    words = f"it compares with {held_out} samples, and the data have none"
+    unheld = "" if data.count(held_out) else words
     misfits = {
-        word: _no_held_out(measure, data, held_out) or measure.misfit(data, backbone, conditional)
+        word: (measure.needs_held_out and unheld) or measure.misfit(data, backbone, conditional)
         for measure in (*MEASURES, *own)
         for word in measure.choices
     }
@@ -94,9 +96,3 @@ def choose_scores(
                 f"{', '.join(fitting) or 'none'}. Set metrics.scores=[{','.join(fitting)}]."
             )
     return tuple(wanted)
-
-
-def _no_held_out(measure: Measure, data: DataSource, held_out: Split) -> str:
-    if not measure.needs_held_out or data.count(held_out):
-        return ""
-    return f"it compares with {held_out} samples, and the data have none"

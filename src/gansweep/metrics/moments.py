@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from gansweep.records.notation import plural
+
 CHUNK = 4096  # rows turned to float64 at once
 
 
@@ -51,7 +53,7 @@ class Gaussian:
 def gaussian_of(x: Tensor) -> Gaussian:
     """Mean and unbiased covariance of x (n, d).   Raises: ValueError for n < 2."""
     if len(x) < 2:
-        raise ValueError(f"{len(x)} samples have no covariance: give at least 2.")
+        raise ValueError(f"No covariance of {plural(len(x), 'sample')}: give at least 2.")
     mean = torch.stack([part.double().sum(0) for part in x.split(CHUNK)]).sum(0) / len(x)
     cov = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=x.device)
     for part in x.split(CHUNK):

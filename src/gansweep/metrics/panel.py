@@ -24,6 +24,7 @@ from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import DEFAULT_OBJECTIVES, DIRECTIONS, Protocol, Score, score_name
 from gansweep.metrics.reference import real_side
+from gansweep.records.notation import plural
 
 NORMAL_95 = 1.96
 LARGEST_PIXEL = 20.0  # a generator without tanh may leave [-1, 1]; beyond this it is an error
@@ -155,19 +156,9 @@ class Panel:
         if self.measures and choice is not None:
             self.backbone = load_backbone(choice, self.data, device, self.weights_path, accuracy)
             wanted = any(measure.needs_features for measure in self.measures)
-            real = real_side(self.data, self.split, self.n_real, self.backbone, wanted)
-            real = real.to(self.device)
-        setting = Setting(
-            self.data,
-            self.split,
-            self.n_fake,
-            self.device,
-            self.backbone,
-            real,
-            self.conditional,
-            self.balanced,
-            self.held_out,
-        )
+            real = real_side(self.data, self.split, self.n_real, self.backbone, wanted).to(device)
+        sides = (self.data, self.split, self.n_fake, device, self.backbone, real)
+        setting = Setting(*sides, self.conditional, self.balanced, self.held_out)
         self._metrics = self._build(setting)
         self._protocols = self._stated_protocols(setting)
 
@@ -306,7 +297,7 @@ class Panel:
         if option == "n_real" and count == self.data.count(self.split):
             fix = f"The {self.split} split of data={self.data.name} has no more samples: leave"
         raise UserError(
-            f"metrics.{option}: {count} samples are too few for the score '{word}', which "
+            f"metrics.{option}: {plural(count, 'sample')} cannot give the score '{word}', which "
             f"needs at least {needed} here. {fix} the score out of metrics.scores."
         )
 

@@ -56,22 +56,16 @@ def real_side(
 
     Cached by the content of the split, not by the name of the data set.
     """
-    parts = [data.fingerprint(split), split, str(n_real or "all")]
-    parts += [backbone.resizer, backbone.name, backbone.weights_hash]
-    key = "-".join(parts)
+    parts = [data.fingerprint(split), split, str(n_real or "all"), backbone.resizer]
+    key = "-".join([*parts, backbone.name, backbone.weights_hash])
     content = cached(
         f"real/{key}-{'samples' if with_features else 'moments'}.pt",
         lambda: _measure(data, split, n_real, backbone, with_features),
     )
-    labels, n_classes = content["labels"], data.n_classes or 0
-    return RealSide(
-        key,
-        Gaussian(content["mean"], content["cov"], content["count"]),
-        content["count"],
-        content["features"],
-        labels,
-        None if labels is None else labels.bincount(minlength=n_classes),
-    )
+    labels, count = content["labels"], content["count"]
+    gaussian = Gaussian(content["mean"], content["cov"], count)
+    counts = None if labels is None else labels.bincount(minlength=data.n_classes or 0)
+    return RealSide(key, gaussian, count, content["features"], labels, counts)
 
 
 @torch.no_grad()

@@ -41,7 +41,9 @@ def size_of(judge: Judge) -> int:
 
 
 def network_of(judge: Judge) -> ClassifierNet:
-    return ClassifierNet.from_weights(judge.weights(), (1, size_of(judge), size_of(judge)))
+    return ClassifierNet.from_weights(
+        judge.content()["weights"], (1, size_of(judge), size_of(judge))
+    )
 
 
 def test_each_is_small_and_says_how_it_was_made() -> None:

@@ -138,5 +138,5 @@ def test_too_few_samples_are_refused() -> None:
         real_twins(few)
     with pytest.raises(ValueError, match="19 different real samples and 19 copies of them"):
         real_twins(few.repeat(2, 1))
-    with pytest.raises(ValueError, match="1 samples make no pair"):
+    with pytest.raises(ValueError, match="No pair in 1 sample:"):
         twins_of(torch.zeros(1, 2), 1.0)

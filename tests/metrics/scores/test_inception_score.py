@@ -1,6 +1,7 @@
 """Inception, mode and kernel scores against torch-fidelity and against exact values."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,6 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gansweep.metrics.ordered import OrderedSamples
 from gansweep.metrics.scores.inception_score import (
-    inception_metric,
     inception_score,
     mode_metric,
     mode_score,
@@ -26,7 +26,7 @@ def features(n: int, d: int = 16, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("n", [200, 317])
 def test_inception_score_equals_torch_fidelity(n: int) -> None:
     logits = 3 * features(n, 10)
-    mean, std = inception_score(logits)
+    mean, std = (value.item() for value in inception_score(logits).values())
     theirs = isc_features_to_metric(logits)
     assert mean == pytest.approx(theirs["inception_score_mean"], rel=1e-9)
     assert std == pytest.approx(theirs["inception_score_std"], rel=1e-9)
@@ -34,20 +34,20 @@ def test_inception_score_equals_torch_fidelity(n: int) -> None:
 
 def test_sure_and_even_predictions_score_the_number_of_classes() -> None:
     logits = 100.0 * torch.eye(4).repeat_interleave(25, 0)
-    assert inception_score(logits, splits=1)[0] == pytest.approx(4)
-    assert inception_score(torch.zeros(100, 4))[0] == pytest.approx(1)
+    assert inception_score(logits, splits=1)["is"].item() == pytest.approx(4)
+    assert inception_score(torch.zeros(100, 4))["is"].item() == pytest.approx(1)
 
 
 def test_a_class_that_never_occurs_does_not_spoil_the_score() -> None:
     logits = torch.full((40, 3), -2000.0).scatter(1, torch.arange(40)[:, None] % 2, 2000.0)
-    assert inception_score(logits, splits=1)[0] == pytest.approx(2)
+    assert inception_score(logits, splits=1)["is"].item() == pytest.approx(2)
 
 
 @pytest.mark.parametrize("subset_size", [50, 120])
 @pytest.mark.parametrize("subsets", [5, 60])
 def test_kernel_distance_equals_torch_fidelity(subset_size: int, subsets: int) -> None:
     fake, real = features(120) + 0.2, features(150, seed=1)
-    mean, std = KernelDistance(real, len(fake), subsets, subset_size).compute(fake)
+    mean, std = KernelDistance(real, len(fake), subsets, subset_size).scores(fake).values()
     theirs = kid_features_to_metric(
         fake,
         real,
@@ -60,8 +60,8 @@ def test_kernel_distance_equals_torch_fidelity(subset_size: int, subsets: int) -
         rng_seed=2020,
         verbose=False,
     )
-    assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
-    assert std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-6)
+    assert mean.item() == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert std.item() == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-6)
 
 
 def test_both_ways_to_sum_a_kernel_agree() -> None:
@@ -79,15 +79,16 @@ def test_both_ways_to_sum_a_kernel_agree() -> None:
 def test_kernel_distance_of_two_points_sets_worked_out_by_hand() -> None:
     # d = 1, real {0, 0}, fake {1, 1}: k(0,0) = k(0,1) = 1, k(1,1) = 8; 8 + 1 - 2 = 7
     real, fake = torch.zeros(2, 1), torch.ones(2, 1)
-    assert KernelDistance(real, 2, 3, 2).compute(fake) == (pytest.approx(7), pytest.approx(0))
+    found = KernelDistance(real, 2, 3, 2).scores(fake)
+    assert [value.item() for value in found.values()] == [pytest.approx(7), pytest.approx(0)]
 
 
 def test_scores_leave_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
     inception_score(features(40))
-    KernelDistance(features(40), 40, 4, 20).compute(features(40, seed=1))
+    KernelDistance(features(40), 40, 4, 20).scores(features(40, seed=1))
     assert torch.equal(before, torch.get_rng_state())
-    assert math.isfinite(inception_score(features(40))[0])
+    assert math.isfinite(inception_score(features(40))["is"].item())
 
 
 def shuffled(n: int) -> list[torch.Tensor]:
@@ -126,17 +127,15 @@ def test_unusable_samples_are_refused_with_the_fix() -> None:
 def test_metrics_equal_their_functions_in_any_order_of_arrival() -> None:
     logits, real = 3 * features(90, 10), features(80, 10, seed=1)
     shares = torch.arange(1.0, 11)
-    inception, mode = inception_metric(splits=5), mode_metric(shares)
+    inception, mode = OrderedSamples(partial(inception_score, splits=5)), mode_metric(shares)
     distance = KernelDistance(real, 90, subsets=7, subset_size=30)
     kernel = OrderedSamples(distance.scores)
     for part in shuffled(90):
         for metric in (inception, mode, kernel):
             metric.update(part, logits[part])
-    mean, std = inception_score(logits, 5)
-    assert inception.compute() == {"is": mean, "is_std": std}
+    assert inception.compute() == inception_score(logits, 5)
     assert mode.compute() == {"mode_score": mode_score(logits, shares)}
-    mean, std = distance.compute(logits)
-    assert kernel.compute() == {"kid": mean, "kid_std": std}
+    assert kernel.compute() == distance.scores(logits)
 
 
 def test_too_few_samples_for_the_splits_are_refused() -> None:
@@ -147,7 +146,7 @@ def test_too_few_samples_for_the_splits_are_refused() -> None:
 def test_another_count_than_the_kernel_subsets_were_drawn_for_is_refused() -> None:
     distance = KernelDistance(features(10), 4, subsets=2, subset_size=3)
     with pytest.raises(ValueError, match="3 samples were given, .* for n_fake=4"):
-        distance.compute(features(3))
+        distance.scores(features(3))
 
 
 def test_sure_predictions_in_the_real_shares_reach_the_number_of_classes() -> None:
@@ -160,7 +159,7 @@ def test_missing_modes_lower_the_mode_score_below_the_inception_score() -> None:
     # two of four classes with certainty: KL(p(y|x) || p(y)) = log 2, KL(p(y) || p*) = log 2
     halves = 100.0 * torch.eye(4)[:2].repeat_interleave(25, 0)
     assert mode_score(halves, torch.ones(4)) == pytest.approx(1)
-    assert inception_score(halves, splits=1)[0] == pytest.approx(2)
+    assert inception_score(halves, splits=1)["is"].item() == pytest.approx(2)
 
 
 def test_mode_score_as_first_printed_is_the_inception_score() -> None:
@@ -168,7 +167,7 @@ def test_mode_score_as_first_printed_is_the_inception_score() -> None:
     p = logits.softmax(1)
     marginal = p.mean(0)
     to_real = (p * (p / real).log()).sum(1).mean() - (marginal * (marginal / real).log()).sum()
-    assert to_real.exp().item() == pytest.approx(inception_score(logits, splits=1)[0])
+    assert to_real.exp().item() == pytest.approx(inception_score(logits, splits=1)["is"].item())
     to_own = (p * (p / marginal).log()).sum(1).mean() - (marginal * (marginal / real).log()).sum()
     assert to_own.exp().item() == pytest.approx(mode_score(logits, real))
 

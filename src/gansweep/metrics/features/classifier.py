@@ -96,12 +96,7 @@ def dataset_classifier(
     train, test = data.fingerprint("train"), data.fingerprint("test")
     judge = judge_of(train, test)
     if judge is not None:
-        name = judge.name
-        content: Content = {
-            "weights": judge.weights(),
-            "hash": judge.weights_hash,
-            "test_accuracy": judge.test_accuracy,
-        }
+        name, content = judge.name, judge.content()
     else:
         name = f"{data.name}net"
         content = cached(
@@ -146,15 +141,14 @@ def unfit(data: DataSource) -> str:
 
 
 def _train_and_measure(data: DataSource, device: torch.device) -> Content:
-    images, labels = zip(*data.arrays("train"), strict=True)
     name = f"{data.name}net"
     say(
         f"training {name}, the classifier that scores are measured with, on {data.n_train:,} "
         f"images of data={data.name}. This happens once."
     )
     started = time.monotonic()
-    whole, numbers = torch.cat(images), torch.cat(labels)
-    network = train_classifier(name, whole, numbers, data.n_classes or 0, device)
+    images, labels = map(torch.cat, zip(*data.arrays("train"), strict=True))
+    network = train_classifier(name, images, labels, data.n_classes or 0, device)
     right = accuracy(network, data)
     say(
         f"{name} has a test accuracy of {right:.1%} ({time.monotonic() - started:.1f} s). It is "

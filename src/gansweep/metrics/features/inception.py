@@ -44,14 +44,9 @@ class Inception(Backbone):
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         at_once = CPU_BATCH if images.device.type == "cpu" else len(images)
-        passes = [self._pass(part) for part in as_rgb(images).split(at_once)]
-        pool, logits = zip(*passes, strict=True)
+        parts = (tensorflow1_bilinear(x, INPUT_SIZE) for x in as_rgb(images).split(at_once))
+        pool, logits = zip(*(self.network((part - 128) / 128) for part in parts), strict=True)
         return torch.cat(pool), torch.cat(logits)
-
-    def _pass(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        resized = tensorflow1_bilinear(images, INPUT_SIZE)
-        pool, logits = self.network((resized - 128) / 128)
-        return pool, logits
 
 
 def _tried_network(state: State) -> InceptionV3:

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gansweep.errors import UserError
+from gansweep.metrics.cache import Content
 
 FOLDER = Path(__file__).with_name("judge_weights")
 
@@ -34,8 +35,8 @@ class Judge:
     test_accuracy: float
     weights_hash: str
 
-    def weights(self) -> dict[str, Tensor]:
-        """Name -> tensor.   Raises: UserError if the installed file is damaged."""
+    def content(self) -> Content:
+        """As a trained one is cached.   Raises: UserError if the installed file is damaged."""
         path = FOLDER / f"{self.name}.safetensors"
         with safe_open(path, "pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -44,25 +45,19 @@ class Judge:
                 f"{path} does not contain the weights that gansweep was released with, so its "
                 "scores could not be compared with any others. Install gansweep again."
             )
-        return weights
+        return {"weights": weights, "hash": self.weights_hash, "test_accuracy": self.test_accuracy}
 
 
 def judges() -> list[Judge]:
     """All shipped classifiers."""
-    found = []
-    for path in sorted(FOLDER.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            facts = file.metadata()
-        found.append(
-            Judge(
-                path.stem,
-                facts["train_fingerprint"],
-                facts["test_fingerprint"],
-                float(facts["test_accuracy"]),
-                facts["weights_hash"],
-            )
-        )
-    return found
+    return list(map(_judge, sorted(FOLDER.glob("*.safetensors"))))
+
+
+def _judge(path: Path) -> Judge:
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    train, test = facts["train_fingerprint"], facts["test_fingerprint"]
+    return Judge(path.stem, train, test, float(facts["test_accuracy"]), facts["weights_hash"])
 
 
 def judge_of(train: str, test: str) -> Judge | None:

@@ -28,9 +28,8 @@ class ClassAgreement(Metric):
     def __init__(self, n_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.n_classes = n_classes
-        self.add_state(
-            "counts", torch.zeros(n_classes, n_classes, dtype=torch.int64), dist_reduce_fx="sum"
-        )
+        zeros = torch.zeros(n_classes, n_classes, dtype=torch.int64)
+        self.add_state("counts", zeros, dist_reduce_fx="sum")
 
     def update(self, asked: Tensor, logits: Tensor) -> None:
         """asked: (n,) int64, 0 to K - 1.   logits: (n, K) of the classifier."""
@@ -89,12 +88,12 @@ class Agreement(Measure):
         metric.update(seen.labels, seen.logits)
 
     def protocol(self, setting: Setting, word: str) -> Protocol:
-        own: Protocol = {}
+        # no real sample is used
+        own: Protocol = dict.fromkeys(("n_real", "split", "feature_width"))
         if not setting.balanced:
             own["asked"] = "labels of the training split"
         if word != "class_agreement":
             own["class_names"] = setting.data.class_names
         if word == "confusion":
             own["layout"] = "asked x seen"
-        # no real sample is used
-        return own | dict.fromkeys(("n_real", "split", "feature_width"))
+        return own

@@ -97,8 +97,8 @@ def real_bins(
     Cached by the content of the split.
     Raises: UserError for fewer than two samples per bin.
     """
-    key = [data.fingerprint(split), split, str(n_real or "all"), str(n_bins)]
-    return cached(f"bins/{'-'.join(key)}.pt", lambda: _measure(data, split, n_real, n_bins))
+    key = f"{data.fingerprint(split)}-{split}-{n_real or 'all'}-{n_bins}"
+    return cached(f"bins/{key}.pt", lambda: _measure(data, split, n_real, n_bins))
 
 
 def _measure(data: DataSource, split: Split, n_real: int | None, n_bins: int) -> Content:

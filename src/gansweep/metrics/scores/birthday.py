@@ -28,6 +28,7 @@ from gansweep.metrics.cache import Content, say
 from gansweep.metrics.measure import Measure, Setting
 from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
 from gansweep.metrics.protocol import Protocol
+from gansweep.records.notation import plural
 
 REAL_TWINS = 10
 LEAST_REAL = 20
@@ -48,7 +49,7 @@ def birthday(distance: float) -> OrderedSamples:
     def scores(samples: Tensor) -> Scores:
         """Raises: ValueError for fewer than 2 samples."""
         if len(samples) < 2:
-            raise ValueError(f"{len(samples)} samples make no pair to compare: give 2 or more.")
+            raise ValueError(f"No pair in {plural(len(samples), 'sample')}: give 2 or more.")
         twins = twin_count(samples, distance)
         return as_scores(support=support(twins, len(samples)), twins=twins)
 

@@ -18,6 +18,7 @@ from gansweep.metrics.measure import Measure, Seen, Setting
 from gansweep.metrics.moments import Gaussian, gaussian_of, rank
 from gansweep.metrics.ordered import OrderedSamples, Scores
 from gansweep.metrics.protocol import Protocol
+from gansweep.records.notation import plural
 
 TILE = 256  # columns of a triangular product that are computed at once
 
@@ -113,8 +114,9 @@ class IntraFrechet(OrderedSamples):
             )
         for label, count in enumerate(counts):
             if count < 2:
+                few = plural(count, "generated sample")
                 raise ValueError(
-                    f"Class {label} has {count} generated samples, too few for its own distance: "
+                    f"Class {label} has {few}, too few for its own distance: "
                     "raise n_fake until each class has at least 2, or leave intra_fid out."
                 )
         values = torch.stack(

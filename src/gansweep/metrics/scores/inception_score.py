@@ -19,10 +19,8 @@ PUBLISHED_SEED = 2020  # torch-fidelity's order of the images, so both give the 
 CHUNK = 4096  # rows turned to float64 at once
 
 
-def inception_score(
-    logits: Tensor, splits: int = IS_SPLITS, seed: int = PUBLISHED_SEED
-) -> tuple[float, float]:
-    """exp of the mean KL(p(y|x) || p(y)): mean and standard deviation over the splits.
+def inception_score(logits: Tensor, splits: int = IS_SPLITS) -> Scores:
+    """exp of the mean KL(p(y|x) || p(y)): {"is", "is_std"}, mean and deviation over the splits.
 
     logits: (N, K) of any classifier, N >= splits.
     The variance divides by `splits`, not splits - 1, as in published tables.
@@ -34,14 +32,14 @@ def inception_score(
             f"{len(logits)} samples are too few for {splits} splits of the Inception score: raise "
             "n_fake."
         )
-    order = torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))
+    order = torch.from_numpy(np.random.RandomState(PUBLISHED_SEED).permutation(len(logits)))
     bounds = [split * len(logits) // splits for split in range(splits + 1)]
     scores = [
         _divergence(logits, order[start:end].to(logits.device)).exp()
         for start, end in zip(bounds, bounds[1:], strict=False)
     ]
     values = torch.stack(scores)
-    return values.mean().item(), values.std(correction=0).item()
+    return {"is": values.mean(), "is_std": values.std(correction=0)}
 
 
 def mode_score(logits: Tensor, real_shares: Tensor) -> float:
@@ -79,16 +77,6 @@ def _marginal(logits: Tensor, rows: Tensor) -> Tensor:
     return shares.clamp_min(torch.finfo(shares.dtype).tiny)
 
 
-def inception_metric(splits: int = IS_SPLITS) -> OrderedSamples:
-    """`inception_score` of logits: {"is", "is_std"}."""
-
-    def scores(logits: Tensor) -> Scores:
-        mean, std = inception_score(logits, splits)
-        return as_scores(**{"is": mean, "is_std": std})
-
-    return OrderedSamples(scores)
-
-
 def mode_metric(real_shares: Tensor) -> OrderedSamples:
     """`mode_score` of logits: {"mode_score"}.   real_shares: (K,) shares or counts of the classes.
 
@@ -115,7 +103,7 @@ class Inception(Measure):
         return super().misfit(data, backbone, conditional)
 
     def build(self, setting: Setting) -> Metric:
-        return inception_metric()
+        return OrderedSamples(inception_score)
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.numbers, seen.logits)

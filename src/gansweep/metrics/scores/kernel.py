@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from gansweep.metrics.features.backbone import full_precision
 from gansweep.metrics.measure import Measure, Setting
-from gansweep.metrics.ordered import OrderedSamples, Scores, as_scores
+from gansweep.metrics.ordered import OrderedSamples, Scores
 from gansweep.metrics.protocol import Protocol
 
 KID_SUBSETS = 100
@@ -55,7 +55,7 @@ def _within(x: Tensor, rows: Tensor) -> Tensor:
 class KernelDistance:
     """KID to a fixed real side, whose part of the work is done once.
 
-    real: (n_real, d).   n_fake: the number of samples that `compute` gets.
+    real: (n_real, d).   n_fake: the number of samples that `scores` gets.
     subset_size: at most n_real and n_fake.
     The subsets come from their own random generator; the global state is not touched.
     Source: Binkowski et al. 2018, arXiv:1801.01401, Section 4.
@@ -67,9 +67,8 @@ class KernelDistance:
         n_fake: int,
         subsets: int = KID_SUBSETS,
         subset_size: int = 1000,
-        seed: int = PUBLISHED_SEED,
     ) -> None:
-        draw = np.random.RandomState(seed)
+        draw = np.random.RandomState(PUBLISHED_SEED)
         rows = [
             (draw.choice(n_fake, subset_size, False), draw.choice(len(real), subset_size, False))
             for _ in range(subsets)
@@ -82,8 +81,8 @@ class KernelDistance:
         with full_precision():
             self.real_sums = _within(real, self.real_rows)
 
-    def compute(self, fake: Tensor) -> tuple[float, float]:
-        """Mean and standard deviation over the subsets (divided by their number).
+    def scores(self, fake: Tensor) -> Scores:
+        """{"kid", "kid_std"}: mean and standard deviation (n in the divisor) over the subsets.
 
         fake: (n_fake, d) on the real side's device. The mean can be slightly negative for equal
         distributions.
@@ -99,12 +98,7 @@ class KernelDistance:
             within = _within(fake, self.fake_rows) + self.real_sums
             between = subset_sums(fake, self.fake_rows, self.real, self.real_rows)
         distances = within / (m * (m - 1)) - 2 * between / m**2
-        return distances.mean().item(), distances.std(correction=0).item()
-
-    def scores(self, fake: Tensor) -> Scores:
-        """As `compute`: {"kid", "kid_std"}."""
-        mean, std = self.compute(fake)
-        return as_scores(kid=mean, kid_std=std)
+        return {"kid": distances.mean(), "kid_std": distances.std(correction=0)}
 
 
 class Kid(Measure):

@@ -11,6 +11,7 @@ from gansweep.metrics.ordered import OrderedSamples, Scores
 from gansweep.metrics.protocol import Protocol
 from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
+from gansweep.records.notation import plural
 
 
 def memorisation(train_features: Tensor, test_features: Tensor) -> OrderedSamples:
@@ -43,9 +44,8 @@ def memorisation(train_features: Tensor, test_features: Tensor) -> OrderedSample
 
     def scores(features: Tensor) -> Scores:
         if len(features) < 2:
-            raise ValueError(
-                f"{len(features)} generated samples are too few for a standard error: give 2."
-            )
+            count = plural(len(features), "generated sample")
+            raise ValueError(f"No standard error of {count}: give 2 or more.")
         distances = nearest(features, train_features)[0][:, 0]
         share, error = share_below(distances, test_distances)
         return {"memorisation": share, "memorisation_std": error}
