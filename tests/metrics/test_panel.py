@@ -236,7 +236,7 @@ def test_all_that_fits_leaves_out_what_the_real_images_are_too_few_for() -> None
     assert {"fid", "fid_infinity", "kid", "memorisation"} <= words
     assert not words & {"intra_fid", "ndb"}
     notes = " ".join(wide.notes)
-    assert "intra_fid left out: 1 samples" in notes and "ndb left out" in notes
+    assert "intra_fid left out: No covariance of 1 sample" in notes and "ndb left out" in notes
     assert "has no more samples" in notes
     named = Panel(data, n_fake=250, scores="intra_fid", min_test_accuracy=0)
     with pytest.raises(UserError, match="intra_fid cannot be measured on data=rare"):

@@ -136,7 +136,7 @@ def test_one_broken_run_does_not_keep_the_others_from_their_scores(
         (["metrics=fulll"], "Did you mean 'full'"),
         (["metrics=none"], "measures nothing"),
         (["metrics.nfake=3"], "Did you mean 'metrics.n_fake'"),
-        (["metrics.n_fake=3"], "too few for the score"),
+        (["metrics.n_fake=3"], "3 samples cannot give the score"),
         (["model=dcgan"], "keeps a run's model and data"),
         (["checkpoint=bets"], "Did you mean 'best'"),
         (["accelerator=gpu"], "accelerator=auto or cpu or cuda"),

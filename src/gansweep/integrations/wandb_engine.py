@@ -32,6 +32,7 @@ from gansweep.engine.lease.gpus import (
 from gansweep.errors import UserError
 from gansweep.integrations.wandb_export import SweepFile, export, full_name
 from gansweep.metrics.protocol import DIRECTIONS
+from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
@@ -118,7 +119,8 @@ def _write(files: Sequence[SweepFile], directory: Path) -> None:
     for file in files:
         content = file.content
         metric = f"{content['metric']['goal']} {content['metric']['name']}"
-        print(f"{content['name']}: {content['method']}, {content['run_cap']} runs, {metric}")
+        runs = plural(content["run_cap"], "run")
+        print(f"{content['name']}: {content['method']}, {runs}, {metric}")
         print(f"  wrote {file.write(directory)}")
     if files[0].notes:
         print("\nWhat W&B does differently:")
@@ -200,7 +202,8 @@ class Agents:
         The first SIGINT or SIGTERM lets the runs save their checkpoints, the second kills them.
         Raises: UserError where an agent failed, with the last line of its log.
         """
-        print(f"{len(self.slots)} agents at work; their logs are in {self.directory / 'workers'}")
+        agents = plural(len(self.slots), "agent")
+        print(f"{agents} at work, with logs in {self.directory / 'workers'}")
         with self.stops:
             try:
                 while self._attend():

@@ -101,7 +101,7 @@ class OrderedSamples(Metric):
         return order
 
     def compute(self) -> Scores:
-        """The scores of the samples of all processes.   Raises: ValueError where there are none."""
+        """The scores of all samples.   Raises: ValueError like `ordered`."""
         assert self.scores is not None
         return self.scores(self.ordered())
 

@@ -91,11 +91,9 @@ class Panel:
         self.backbone_choice = choose_backbone(data, backbone)
         self._refuse_misfits(backbone)
         self.wants_all = scores == "all"
-        own_measures = tuple((own or {}).values())
-        self.scores = choose_scores(
-            scores, own_measures, data, self.backbone_choice, conditional, held_out
-        )
-        known = (*MEASURES, *own_measures)
+        added, choice = tuple((own or {}).values()), self.backbone_choice
+        self.scores = choose_scores(scores, added, data, choice, conditional, held_out)
+        known = (*MEASURES, *added)
         self.measures = [m for m in known if set(m.choices) & set(self.scores)]
         self.n_fake = default_count(data, self.backbone_choice) if n_fake is None else n_fake
         for measure in self.measures:

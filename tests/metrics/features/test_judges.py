@@ -58,7 +58,7 @@ def test_each_is_small_and_says_how_it_was_made() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_weights_have_the_hash_that_protocols_state(name: str) -> None:
-    assert shipped.weights_hash(named(name).weights()) == named(name).weights_hash
+    assert shipped.weights_hash(named(name).content()["weights"]) == named(name).weights_hash
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_bytes(content)
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(UserError, match="Install gansweep again"):
-        judges()[0].weights()
+        judges()[0].content()
 
 
 def test_the_digits_are_judged_by_it_whatever_is_set_aside_or_hidden() -> None:

@@ -109,7 +109,9 @@ def partitions() -> str:
     for line in dict.fromkeys(lines):
         name, limit, nodes, gres = line.strip().split("|")
         gpus = "no GPU" if gres == "(null)" else gres
-        found.append(f"{name} ({nodes} nodes, {gpus}, time limit {limit})")
+        found.append(
+            f"{name} ({nodes} node{'' if nodes == '1' else 's'}, {gpus}, time limit {limit})"
+        )
     return f"Its partitions: {', '.join(found)}." if found else ""
 
 

@@ -27,10 +27,7 @@ from gansweep.metrics.features.judges import judge_of, weights_hash
 
 
 class DatasetClassifier(Backbone):
-    """The classifier of one data set as a feature space that is named after the data set.
-
-    For example, digitsnet1 is shipped, and iconsnet was trained on this machine.
-    """
+    """A data set's own classifier: digitsnet1 is shipped, iconsnet was trained on this machine."""
 
     resizer = "none"
     batch_size = 100  # fits into a CPU's cache
@@ -45,16 +42,15 @@ class DatasetClassifier(Backbone):
         self.network = network.to(device).requires_grad_(False)
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        pool, logits = self.network(scaled(images))
-        return pool, logits
+        found: tuple[Tensor, Tensor] = self.network(scaled(images))
+        return found
 
 
 class StackedClassifier(Backbone):
     """The classifier of the base data set, applied to each channel of a stacked image.
 
-    Features: of all channels, concatenated, (N, 3 * 64). Logits: the joint log-probabilities of
-    the triples of classes, (N, K^3). The first channel's class is the most significant, as in the
-    labels.
+    Features: of all channels, (N, 3 * 64). Logits: the joint log-probabilities of the triples of
+    classes, (N, K^3), the first channel's class the most significant, as in the labels.
     """
 
     resizer = "none"

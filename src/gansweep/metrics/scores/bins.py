@@ -28,10 +28,7 @@ FITTED_VALUES = 2**26  # of large images fewer are fitted: at most 268 MB in flo
 
 
 class BinCounts(Metric):
-    """Counts the generated samples in each bin and compares with the counts of real samples.
-
-    centres: (K, d).   real_counts: (K,). Both come from `real_bins`.
-    """
+    """Counts generated samples in bins.   centres: (K, d), real_counts: (K,), of `real_bins`."""
 
     update_called = True  # no warning on a process that has no samples
     counts: Tensor
@@ -72,8 +69,7 @@ def bin_counts(values: Tensor, centres: Tensor) -> Tensor:
 def different_bins(a: Tensor, b: Tensor) -> Tensor:
     """(K,) bool: whether a bin's share of counts `a` (K,) differs from its share of `b` (K,).
 
-    Two-proportion z-test with a pooled standard error at level 0.05, without a correction for
-    K tests.
+    Two-proportion z-test with a pooled standard error at level 0.05, not corrected for K tests.
     """
     n, m = a.sum().double(), b.sum().double()
     pooled = (a + b) / (n + m)

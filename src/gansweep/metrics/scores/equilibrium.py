@@ -32,14 +32,10 @@ def balance(
         return {}
     real, fake = real_scores.float().flatten(), fake_scores.float().flatten()
     if kind != "logit":
-        real_mean, fake_mean = real.mean(), fake.mean()
-        means = {
-            "critic/real_mean": real_mean,
-            "critic/fake_mean": fake_mean,
-            "critic/gap": real_mean - fake_mean,
-        }
+        x, y = real.mean(), fake.mean()
+        means = {"critic/real_mean": x, "critic/fake_mean": y, "critic/gap": x - y}
         if kind == "energy" and gamma is not None:
-            means["critic/global_measure"] = real_mean + (gamma * real_mean - fake_mean).abs()
+            means["critic/global_measure"] = x + (gamma * x - y).abs()
         return means
     real_d, fake_d = real.sigmoid(), fake.sigmoid()
     return {

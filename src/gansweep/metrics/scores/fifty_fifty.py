@@ -56,18 +56,16 @@ def fifty_fifty(
 
     real: samples that the generator was not trained on.   fake: generated samples. Both are
         images (n, C, H, W) or points (n, D). Images are uint8, or floats in [-1, 1] that are
-        rounded to uint8: otherwise only the real images would be rounded, and that would separate
-        them. If one side is larger, only as many of it are used as the smaller side has.
-    steps: of Adam, with 64 samples of each side. They are part of the protocol, since longer
-        training separates more.   seed: for the halves, the weights and the batches.
-    Gives the same result every time on one machine. Does not touch the global random state.
+        rounded to uint8, since rounding would separate the sides. Of the larger side only as many
+        are used as the smaller one has.
+    steps: of Adam, with 64 samples of each side; longer training separates more.
+    seed: for the halves, the weights and the batches; the result is the same on one machine.
     Raises: ValueError for different shapes, fewer than 20 samples, values that are not finite
         or images outside [-1, 1].
     Source: Lopez-Paz and Oquab 2017, arXiv:1610.06545, Section 3.
     """
     _refuse_unfit(real, fake)
-    n = min(len(real), len(fake))
-    half = n // 2
+    half = min(len(real), len(fake)) // 2
     sides = []
     for number, side in enumerate((real, fake)):
         rows = torch.randperm(len(side), generator=generator_for(seed, number))[: 2 * half]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ class ModeCounts(Metric):
     """Captured modes, high quality and reverse KL of the samples of all processes.
 
     coverage_of: (n, d) samples -> their coverage.   weights: (K,) true shares of the modes.
-    confident: like coverage_of, but counts only confident samples; None if there is one rule.
+    confident: as coverage_of, for confident samples only; None if there is one rule.
     """
 
     update_called = True  # no warning on a process that has no samples
@@ -191,8 +192,8 @@ class ModeCounts(Metric):
         self.counts += torch.tensor(seen.counts, device=self.counts.device)
         self.samples += seen.samples
         if self.confident is not None:
-            sure = self.confident(values)
-            self.confident_counts += torch.tensor(sure.counts, device=self.counts.device)
+            sure = self.confident(values).counts
+            self.confident_counts += torch.tensor(sure, device=self.counts.device)
 
     def compute(self) -> dict[str, Tensor]:
         """modes and reverse_kl (nats), high_quality and in_no_mode (0 to 1): 0-dim float64.
@@ -239,13 +240,10 @@ class Modes(Measure):
     def build(self, setting: Setting) -> Metric:
         mixture = setting.data.mixture
         if mixture is not None:
-            return ModeCounts(lambda points: mixture_modes(points, mixture), mixture.weights)
+            return ModeCounts(partial(mixture_modes, mixture=mixture), mixture.weights)
         shares = true_shares(setting)
-        return ModeCounts(
-            lambda logits: class_modes(logits, shares),
-            shares,
-            confident=lambda logits: confident_modes(logits, shares),
-        )
+        every, sure = (partial(rule, shares=shares) for rule in (class_modes, confident_modes))
+        return ModeCounts(every, shares, confident=sure)
 
     def update(self, metric: Metric, seen: Seen) -> None:
         metric.update(seen.samples if seen.logits is None else seen.logits)
@@ -278,10 +276,7 @@ class Modes(Measure):
 
 
 def true_shares(setting: Setting) -> Tensor:
-    """(K,) float64, sum 1: the shares that the classes of the samples should have.
-
-    They are equal if the panel requests every class equally often.
-    """
+    """`class_shares`; equal for all real classes if the panel requests them equally often."""
     counts = setting.real_side.class_counts
     assert counts is not None
     return class_shares(setting.data, (counts > 0) if setting.balanced else counts)
