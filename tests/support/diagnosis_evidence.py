@@ -85,7 +85,7 @@ def evidence(
 
 
 def found(rule: str, given: Evidence) -> Finding | None:
-    """What one rule says; a rule speaks for itself alone."""
+    """What one rule finds, without the other rules."""
     finding = RULES[rule](given)
     assert finding is None or finding.rule == rule
     return finding

@@ -30,12 +30,8 @@ def divergence(evidence: Evidence) -> Finding | None:
         kimg = (evidence.kimg, evidence.kimg)
         columns = evidence.columns("loss/discriminator", "loss/generator", evidence.objective)
         return Finding(DIVERGED, "failure", f"Training broke: {evidence.reason}.", columns, kimg)
-    return (
-        _not_finite(evidence)
-        or _exploded(evidence)
-        or _lost_all(evidence)
-        or _lost_quality(evidence)
-    )
+    rules = (_not_finite, _exploded, _lost_all, _lost_quality)
+    return next(filter(None, (rule(evidence) for rule in rules)), None)
 
 
 def _not_finite(evidence: Evidence) -> Finding | None:

@@ -75,8 +75,8 @@ def saturated(evidence: Evidence, since: float = 0.0) -> str:
 
     since: the clock (kimg) from which its curve is read.
     """
-    name = evidence.objective
-    curve = [p for p in finite(evidence.curves.get(name or "", ())) if p[0] >= since]
+    name = evidence.objective or ""
+    curve = [point for point in finite(evidence.curves.get(name, ())) if point[0] >= since]
     values = [value for _, value in curve]
     if len(values) < 2 or max(values) - min(values) > STANDS * max(map(abs, values)):
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, level, peak, trend
 from gansweep.diagnosis.evidence import Evidence
-from gansweep.diagnosis.findings import Finding, Severity
+from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.scores.missing import missing_words
 
 RULE = "mode_collapse"
@@ -92,8 +92,8 @@ def _few_modes(evidence: Evidence) -> Finding | None:
         f"{_missing_words(evidence, name)}{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
-    severity: Severity = "failure" if share < FEW else "warning"
-    return Finding(RULE, severity, text, columns, (judged[0].kimg, judged[-1].kimg))
+    kimg = (judged[0].kimg, judged[-1].kimg)
+    return Finding(RULE, "failure" if share < FEW else "warning", text, columns, kimg)
 
 
 def mode_score(evidence: Evidence, word: str) -> str | None:
@@ -160,17 +160,15 @@ def _little_covered(evidence: Evidence) -> Finding | None:
         text += f", coverage {coverage:.2f} (perfect samples have {floor:.2f})"
     columns = evidence.columns(names["recall"], names["coverage"], names["precision"])
     hardly = recall <= HARDLY * precision or coverage <= HARDLY * floor
-    severity: Severity = "failure" if hardly else "warning"
     kimg = clocks(evidence.late(columns[0]))
-    return Finding(RULE, severity, f"{text}.", columns, kimg)
+    return Finding(RULE, "failure" if hardly else "warning", f"{text}.", columns, kimg)
 
 
 def perfect_coverage(protocol: Mapping[str, object]) -> float:
     """The expected coverage of samples from the real distribution.
 
-    A real sample is missed if its k nearest samples are all real. Its probability is r^k, where r
-    is the share of real ones among all samples. For equally many, coverage is 1 - 2^-k, 0.97 for
-    k = 5.
+    A real sample is missed if its k nearest samples are all real: with probability r^k for a share
+    r of real ones among all samples. For equally many, coverage is 1 - 2^-k, 0.97 for k = 5.
     """
     n_real, n_fake = protocol.get("n_real"), protocol.get("n_fake")
     if not isinstance(n_real, int) or not isinstance(n_fake, int):

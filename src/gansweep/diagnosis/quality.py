@@ -6,7 +6,7 @@ import math
 
 from gansweep.diagnosis.curves import HALF, Points, clocks, late, level, trend
 from gansweep.diagnosis.evidence import Evidence
-from gansweep.diagnosis.findings import Finding, Severity
+from gansweep.diagnosis.findings import Finding
 from gansweep.diagnosis.modes import (
     LACKING,
     LEAST_GAP,
@@ -58,9 +58,8 @@ def _beyond_modes(evidence: Evidence) -> Finding | None:
     text = f"The samples {reach} {1 - good:.1%} of them are in no mode, from {clock:.4g} kimg on."
     scores = (mode_score(evidence, word) for word in ("reverse_kl", "modes"))
     columns = evidence.columns(quality, *scores)
-    severity: Severity = "failure" if quality and good < HARDLY_GOOD else "warning"
-    kimg = (clock, filled[-1].kimg)
-    return Finding(BEYOND, severity, text, columns, kimg)
+    failed, kimg = quality and good < HARDLY_GOOD, (clock, filled[-1].kimg)
+    return Finding(BEYOND, "failure" if failed else "warning", text, columns, kimg)
 
 
 def _sure(evidence: Evidence) -> Points:
@@ -101,8 +100,9 @@ def memorisation(evidence: Evidence) -> Finding | None:
         f"Generated samples lie nearer to the training set than held-out real ones in {share:.0%} "
         "of all pairs (50 % is chance): the generator copies."
     )
-    severity: Severity = "failure" if share >= COPIES else "warning"
-    return Finding("memorisation", severity, text, (name,), clocks(judged))
+    failed = share >= COPIES
+    kimg = clocks(judged)
+    return Finding("memorisation", "failure" if failed else "warning", text, (name,), kimg)
 
 
 def _most_error(n: object, m: object) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 
 from gansweep.diagnosis.evidence import Evidence
@@ -13,13 +14,11 @@ MOST = 4  # a longer list does not help
 
 def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
     """What is worth trying, the most promising first; nothing that the run has already."""
-    made = []
-    for treatment in TREATMENTS.get(rule, ()):
-        advice = treatment(evidence)
-        if advice is not None:
-            text, overrides = advice
-            made.append(Remedy(text, overrides, command_with(evidence, overrides)))
-    return tuple(made[:MOST])
+    advice = filter(None, (treatment(evidence) for treatment in TREATMENTS.get(rule, ())))
+    return tuple(
+        Remedy(text, overrides, command_with(evidence, overrides))
+        for text, overrides in itertools.islice(advice, MOST)
+    )
 
 
 def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:

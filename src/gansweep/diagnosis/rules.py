@@ -38,11 +38,8 @@ RULES: dict[str, Rule] = {
 # these causes, since they would mislead the reader.
 EXPLAINED = {
     "over_generalisation": {
-        "divergence",
-        "discriminator_overpowers",
-        "discriminator_fooled",
-        "oscillation",
-        "never_learned",
+        *("divergence", "discriminator_overpowers", "discriminator_fooled"),
+        *("oscillation", "never_learned"),
     },
     "discriminator_fooled": {"oscillation"},
     "never_learned": {"divergence", "mode_collapse"},

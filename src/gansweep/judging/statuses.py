@@ -81,7 +81,7 @@ def judged_status(result: Mapping[str, Any], at: str = "last") -> tuple[str, str
 
 def why_nothing(scores: Mapping[str, float]) -> str:
     """The scores of one evaluation that show that no sample resembles the data, as "precision 0,
-    in_no_mode 1"; "" where some do, or where the scores cannot tell.
+    in_no_mode 1"; "" where some do, or where the scores do not show it.
 
     scores: a score's word -> its value. For points the share in the modes decides. For images
     precision decides together with a second score, as a weak generator may also make no sample
