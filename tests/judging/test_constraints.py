@@ -38,7 +38,7 @@ def test_constraint_is_read_strictly_and_keeps_its_bound() -> None:
             Constraint.parse(text)
 
 
-def test_trial_that_breaks_a_constraint_never_wins_and_is_said_to(tmp_path: Path) -> None:
+def test_trial_that_breaks_a_constraint_never_wins_and_the_board_says_so(tmp_path: Path) -> None:
     study = make(
         tmp_path / "s",
         n_trials=3,

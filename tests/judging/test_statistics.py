@@ -80,7 +80,7 @@ def test_the_interval_of_a_difference_agrees_with_its_corrected_test() -> None:
             assert (one.interval[0] > 0) == one.apart, (ps, one)
 
 
-def test_what_cannot_be_tested_is_no_part_of_the_correction() -> None:
+def test_comparisons_without_a_test_are_left_out_of_the_correction() -> None:
     alone = Comparison(1.0, None)
     assert [one.p for one in holm([alone, of_p(0.03), Comparison(2.0, 0.0)])] == [None, 0.03, None]
 
@@ -96,14 +96,14 @@ def verdict_of(directory: Path, **configurations: dict[int, float]) -> str:
     return verdict(leaderboard(load([directory])))
 
 
-def test_a_leader_that_the_test_tells_from_all_others_leads(tmp_path: Path) -> None:
+def test_a_leader_that_the_test_separates_from_all_others_leads(tmp_path: Path) -> None:
     # their 95 % intervals, [1.41, 3.33] and [3.10, 5.37], overlap; Welch's p is 0.006
     apart = verdict_of(tmp_path, a=seeds(1.98, 2.37, 2.76), b=seeds(3.78, 4.24, 4.70, first=10))
     assert apart.startswith("a leads with") and "p = 0.006" in apart and "overlap" not in apart
     assert "worse by 1.87 [0.89, 2.85]" in apart and "Welch's t-test" in apart
 
 
-def test_shared_seeds_are_paired_and_said_to_be(tmp_path: Path) -> None:
+def test_shared_seeds_are_paired_and_the_verdict_says_so(tmp_path: Path) -> None:
     paired = verdict_of(tmp_path / "same", a=seeds(10.0, 20.0, 30.0), b=seeds(11.0, 21.2, 30.9))
     assert paired.startswith("a leads with") and "(Paired t-test over shared seeds" in paired
     other = verdict_of(
@@ -112,7 +112,7 @@ def test_shared_seeds_are_paired_and_said_to_be(tmp_path: Path) -> None:
     assert other.startswith("No clear winner: a has the best mean") and "Welch's" in other
 
 
-def test_many_rivals_ask_more_of_each_test(tmp_path: Path) -> None:
+def test_many_rivals_make_each_test_stricter(tmp_path: Path) -> None:
     first, close = seeds(2.0, 2.5, 3.0), seeds(3.6, 4.2, 4.8, first=10)
     two = verdict_of(tmp_path / "two", a=first, b=close)
     assert two.startswith("a leads with") and "p = 0.021" in two and "Holm" not in two

@@ -290,7 +290,7 @@ def test_every_score_that_fits_comes_from_one_call(panel: Panel) -> None:
 
 
 @pytest.mark.usefixtures("panel")
-def test_a_score_that_cannot_be_had_is_noted_and_the_others_stand() -> None:
+def test_a_score_that_cannot_be_computed_is_noted_and_the_others_are_kept() -> None:
     data = squares()
     one = data.images["train"][:1].float() / 127.5 - 1
     wide = full()
@@ -351,7 +351,7 @@ def test_a_batch_size_changes_the_noise_alone() -> None:
     )
 
 
-def test_the_floor_of_reverse_kl_stands_beside_it(panel: Panel) -> None:
+def test_the_protocol_of_reverse_kl_states_its_floor(panel: Panel) -> None:
     for word in ("reverse_kl", "confident_reverse_kl"):
         floor = panel.names()[f"{word}_120"]["floor"]
         assert floor == pytest.approx(1 / 240, rel=0.05)

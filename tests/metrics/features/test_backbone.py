@@ -75,7 +75,7 @@ class TestEveryBackbone:
             (torch.zeros(0, 3, 4, 4), "from none to none"),
         ],
     )
-    def test_refuses_what_is_no_batch_of_uint8_images(self, images: Tensor, text: str) -> None:
+    def test_refuses_anything_but_a_batch_of_uint8_images(self, images: Tensor, text: str) -> None:
         with pytest.raises(ValueError, match=f"uint8 .*0..255.*{text}"):
             Recorder(CPU).features(images)
 

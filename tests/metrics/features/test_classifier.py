@@ -120,7 +120,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert "could not be written" in capsys.readouterr().err
 
 
-def test_what_two_ask_for_at_once_is_made_once() -> None:
+def test_content_that_two_request_at_once_is_made_once() -> None:
     made = []
 
     def slowly() -> dict[str, int]:
@@ -134,7 +134,7 @@ def test_what_two_ask_for_at_once_is_made_once() -> None:
     assert len(made) == 1
 
 
-def test_the_cache_stands_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.setenv("GANSWEEP_CACHE", "/g")
     assert cache_dir() == Path("/g")

@@ -48,7 +48,7 @@ def test_what_cannot_be_counted_is_refused(
         ClassAgreement(3).update(torch.tensor(asked), logits)
 
 
-def test_nothing_asked_is_no_agreement() -> None:
+def test_without_requested_classes_there_is_no_agreement() -> None:
     with pytest.raises(ValueError, match="No samples"):
         ClassAgreement(3).compute()
 
@@ -76,7 +76,7 @@ def asked_for(data: Tensors, change: Callable[[torch.Tensor], torch.Tensor]) -> 
     return generate
 
 
-def test_a_panel_tells_an_obedient_generator_from_one_that_swaps_two_classes() -> None:
+def test_a_panel_distinguishes_an_obedient_generator_from_one_that_swaps_classes() -> None:
     data = squares(400, n_classes=4)
     panel = Panel(data, n_fake=120, conditional=True)
     panel.prepare("cpu")

@@ -97,7 +97,7 @@ def test_real_features_beyond_ten_thousand_are_a_fixed_subset(
     assert real_twins(real) == twins
 
 
-def test_a_generator_with_a_hundred_digits_is_found_out_also_through_noise() -> None:
+def test_a_generator_with_a_hundred_digits_is_detected_despite_noise() -> None:
     real, held_out = digits(), digits("test")
     twins = real_twins(real)
     draw = torch.Generator().manual_seed(0)

@@ -27,7 +27,7 @@ def test_logits_give_probabilities_and_accuracies() -> None:
     )
 
 
-def test_a_discriminator_that_cannot_tell_stands_at_distance_zero() -> None:
+def test_a_discriminator_that_cannot_distinguish_has_distance_zero() -> None:
     found = balance(torch.zeros(4), torch.zeros(4), "logit")
     assert found["balance/distance"] == 0
     assert found["balance/real_mean"] == found["balance/fake_mean"] == 0.5
@@ -90,7 +90,7 @@ def test_overfitting_by_hand() -> None:
 # The value of the game
 
 
-def test_value_is_minus_log_4_where_the_discriminator_cannot_tell() -> None:
+def test_value_is_minus_log_4_where_the_discriminator_cannot_distinguish() -> None:
     zeros = torch.zeros(5)
     assert game_value(zeros, zeros, "logit").item() == pytest.approx(-1.386294, abs=5e-7)
     assert game_value(zeros + 3, zeros + 3, "paired_logit").item() == pytest.approx(-math.log(2))

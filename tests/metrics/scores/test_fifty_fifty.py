@@ -26,7 +26,7 @@ def ring(n: int, seed: int, sigma: float = 0.01) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [images, ring])
-def test_samples_of_one_distribution_cannot_be_told_apart(
+def test_samples_of_one_distribution_cannot_be_distinguished(
     make: Callable[[int, int], Tensor],
 ) -> None:
     """Of ten 95 % intervals at least eight contain 1/2, and all are close to it."""
@@ -39,7 +39,7 @@ def test_samples_of_one_distribution_cannot_be_told_apart(
     assert {result.n_test for result in results} == {400}
 
 
-def test_real_digits_cannot_be_told_from_other_real_digits() -> None:
+def test_real_digits_cannot_be_distinguished_from_other_real_digits() -> None:
     digits = torch.cat([chunk for chunk, _ in Digits().arrays("train")])
     rows = torch.randperm(len(digits), generator=torch.Generator().manual_seed(3))
     result = fifty_fifty(digits[rows[:600]], digits[rows[600:1200]], steps=100)
@@ -55,7 +55,7 @@ def test_real_digits_cannot_be_told_from_other_real_digits() -> None:
     ],
     ids=["shifted", "other texture", "a smaller ring"],
 )
-def test_different_distributions_are_told_apart(real: Tensor, fake: Tensor) -> None:
+def test_different_distributions_are_distinguished(real: Tensor, fake: Tensor) -> None:
     result = fifty_fifty(real, fake, steps=100)
     assert result.accuracy > 0.9 and result.low > 0.85
     assert result.low < result.accuracy < result.high or result.accuracy == 1
