@@ -49,10 +49,8 @@ def verdict(board: Board) -> str:
 def rivals_of(board: Board, first: Row) -> list[Rival]:
     """The rows that are compared with the first: the others of its stage without a flaw."""
     found = [row for row in _others(board, first) if not row.flaw]
-    base = first.by_seed(board.ranks(first.stage) or "", board.at)
-    tested = holm(
-        [compare(base, row.by_seed(board.ranks(row.stage) or "", board.at)) for row in found]
-    )
+    base, *others = (row.by_seed(board.ranks(row.stage) or "", board.at) for row in (first, *found))
+    tested = holm([compare(base, other) for other in others])
     pairs = [(row, board.judged(row), one) for row, one in zip(found, tested, strict=True)]
     return [Rival(row, summary, one) for row, summary, one in pairs if summary is not None]
 
@@ -70,13 +68,13 @@ def _leader(board: Board, first: Row) -> str:
     reached = f"{metric} {summary} over {plural(summary.n, 'seed')} ({better} is better)"
     others = _others(board, first)
     if not others:
-        alone = (
-            ""
-            if len(board.ranked) == 1
-            else " No other configuration was confirmed with fresh seeds, so none is compared "
-            "with it."
-        )
-        return f"{first.name} reaches {reached}.{alone}"
+        text = f"{first.name} reaches {reached}."
+        if len(board.ranked) > 1:
+            text += (
+                " No other configuration was confirmed with fresh seeds, so none is compared "
+                "with it."
+            )
+        return text
     rivals = rivals_of(board, first)
     level = [one for one in rivals if not one.against.apart]
     clear = [one for one in rivals if one.against.apart]
