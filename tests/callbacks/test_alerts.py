@@ -120,7 +120,7 @@ def test_a_verdict_is_reported_at_the_end(journal: Journal) -> None:
     assert put_out(journal) == [(3.0, "divergence", "failure")]
 
 
-def test_what_was_told_is_known_after_a_resume(journal: Journal) -> None:
+def test_reported_findings_are_known_after_a_resume(journal: Journal) -> None:
     first = alerts_of(journal)
     play(journal, first, [BAD] * 12, 1)
     again = alerts_of(journal)

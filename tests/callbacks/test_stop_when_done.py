@@ -117,7 +117,7 @@ def test_noise_within_the_relative_step_is_a_plateau() -> None:
     assert plateau(journal_of(lambda k: 10 + 0.1 * (k % 20 > 0), 100)) is not None
 
 
-def test_plateau_of_a_saturated_score_is_told_as_one() -> None:
+def test_plateau_of_a_saturated_score_is_reported_as_one() -> None:
     """Grey noise on digits has the same FID at every evaluation."""
     static = journal_of(lambda k: 62.2865, 100)
     add(static, "precision", 100, 0.0, "maximize")

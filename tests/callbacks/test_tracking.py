@@ -173,7 +173,7 @@ def test_wandb_run_is_closed_so_that_the_next_run_opens_its_own(offline: Any) ->
     assert offline[2]["exit"]
 
 
-def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_told_otherwise(
+def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_set_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import wandb

@@ -57,9 +57,15 @@ def run_of_modes(
         scores = {MODES: float(sum(c > 0 for c in counts)), KL: kl, COUNTS: counts}
         record.append({"kimg": float(kimg), "seconds": 1.0, "loss/generator": 1.0, **scores})
     if status is not None:
-        told = {"status": status, "reason": "", "kimg": 10.0, "command": COMMAND, "objective": KL}
-        told |= {"model": "gan", "data": "ring", "game": {"takes": ["loss", "penalties"]}}
-        record.write_result(told | result)
+        content = {
+            "status": status,
+            "reason": "",
+            "kimg": 10.0,
+            "command": COMMAND,
+            "objective": KL,
+        }
+        content |= {"model": "gan", "data": "ring", "game": {"takes": ["loss", "penalties"]}}
+        record.write_result(content | result)
     return record
 
 
@@ -77,7 +83,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_an_ill_run_is_told_with_numbers_curves_and_commands(
+def test_a_failed_run_is_reported_with_numbers_curves_and_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     collapsed(tmp_path / "g" / "r")
@@ -223,7 +229,7 @@ def test_a_sweep_is_summed_up_before_its_worst_runs(
     assert f"{tmp_path / 't0007'}" not in out
 
 
-def test_all_healthy_runs_are_told_in_one_line(
+def test_all_healthy_runs_are_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in "ab":
@@ -233,16 +239,16 @@ def test_all_healthy_runs_are_told_in_one_line(
     )
 
 
-def test_symptoms_are_told_only_where_a_setting_tells_much(tmp_path: Path) -> None:
+def test_symptoms_are_reported_only_where_a_setting_explains_much(tmp_path: Path) -> None:
     made = []
     for number in range(12):
         config = {"model": {"width": [4, 8][number % 2], "depth": number % 3}}
         made.append(healthy(tmp_path / f"r{number:02d}", config=config))
     runs = load([tmp_path])
     by_width = [(run, number % 2 == 0) for number, run in enumerate(runs)]
-    (told,) = symptoms(by_width)
-    assert (told.setting, told.inside, told.ill_inside) == ("width 4", 6, 6)
-    assert told.ill_outside == 0
+    (symptom,) = symptoms(by_width)
+    assert (symptom.setting, symptom.inside, symptom.ill_inside) == ("width 4", 6, 6)
+    assert symptom.ill_outside == 0
     assert symptoms([(run, number in (0, 1, 7, 8)) for number, run in enumerate(runs)]) == []
     assert symptoms([(run, True) for run in runs]) == []
     assert symptoms(by_width[:5]) == []

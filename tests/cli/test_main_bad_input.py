@@ -1,4 +1,4 @@
-"""Bad input and bad luck: one paragraph with the mend, exit code 2, nothing half-written."""
+"""Bad input and bad luck: one paragraph with the fix, exit code 2, nothing half-written."""
 
 import contextlib
 import ctypes

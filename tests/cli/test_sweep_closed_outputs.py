@@ -46,7 +46,7 @@ def test_workers_save_where_the_view_of_them_fails(
     assert saved.read_text() == "yes\n"
 
 
-def test_worker_that_has_no_space_for_a_word_is_told_of(tmp_path: Path) -> None:
+def test_worker_that_has_no_space_for_a_word_is_reported(tmp_path: Path) -> None:
     launcher = local.LocalLauncher(tmp_path, 1)
     said = launcher._obituary(launcher.slots[0], local.EXIT_USER_ERROR)
     assert "w0.log exists and its disk has space" in said

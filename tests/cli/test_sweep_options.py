@@ -76,7 +76,7 @@ def test_objective_follows_what_the_trials_measure(words: list[str]) -> None:
         ("sweep.sampler.name=tep", "Did you mean 'tpe'"),
     ],
 )
-def test_mistake_in_the_search_is_told_before_anything_is_written(
+def test_mistake_in_the_search_is_reported_before_anything_is_written(
     words: list[str], word: str, said: str
 ) -> None:
     assert_refused([*words, "n_trials=2", word], said)

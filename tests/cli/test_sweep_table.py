@@ -54,12 +54,12 @@ def test_who_is_at_work_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatc
     assert live._seconds_left() == 50.0
 
 
-def test_what_is_sought_is_told_once_it_is_known() -> None:
+def test_objective_is_shown_once_it_is_known() -> None:
     watch = Ended()
     watch.study.objective = Objective("auto", "minimize", "last")
     live = LiveTable(watch, 2, Console(width=80))
     assert live._goal([]) == ""
     assert live._goal(watch.rows()) == ": minimize fid_digitsnet_1k_train"
     status = Status("first", "runs/first", "minimize auto", next={"gansweep ...": "go on"})
-    told = text_of(status)
-    assert told.startswith("sweep first\n")
+    text = text_of(status)
+    assert text.startswith("sweep first\n")

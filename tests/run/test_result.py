@@ -13,7 +13,7 @@ def test_run_with_the_same_settings_throughout_has_a_command() -> None:
     assert why_no_command([]) == why_no_command([START]) == ""
 
 
-def test_changes_and_takeovers_are_told_where_no_command_trains_the_run_again() -> None:
+def test_changes_and_takeovers_are_reported_where_no_command_trains_the_run_again() -> None:
     text = why_no_command([START, CHANGE, {**CHANGE, "kimg": 6.0}])
     assert "its settings changed at 2 and 6 kimg. The" in text
     text = why_no_command([START, CHANGE, TAKEOVER])
