@@ -1,21 +1,18 @@
 """The journal of a run: callbacks write their numbers, scores and verdicts to it."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL import Image
+from pytorch_lightning.loggers import Logger
+
+from gansweep.callbacks.tracking import alert, log_picture, log_scalars
+from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
-
-if TYPE_CHECKING:
-    from PIL import Image
-    from pytorch_lightning.loggers import Logger
-
-    from gansweep.diagnosis.findings import Finding
 
 KEPT = ("best", "last", "latest", "protocols")  # mappings that a checkpoint holds
 OnScore = Callable[[float, dict[str, float]], bool]
@@ -93,8 +90,6 @@ class Journal:
         if self.record is not None:
             self.record.append(self._stamp(self._pending_images) | row)
         if self.logger is not None:
-            from gansweep.callbacks.tracking import log_scalars
-
             log_scalars(self.logger, self._pending_images, row, self.protocols)
 
     def score(self, images_seen: int, scores: Mapping[str, Score]) -> None:
@@ -147,15 +142,11 @@ class Journal:
             words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
             self.record.append(self._stamp(images_seen) | {"finding": words})
         if self.logger is not None:
-            from gansweep.callbacks.tracking import alert
-
             alert(self.logger, finding.title, finding.text, finding.severity)
 
     def show(self, name: str, images_seen: int, picture: Image.Image) -> None:
         """Show a picture in the tracker under a name such as "samples"."""
         if self.logger is not None:
-            from gansweep.callbacks.tracking import log_picture
-
             log_picture(self.logger, name, images_seen, picture)
 
     def _stamp(self, images_seen: int) -> dict[str, Any]:

@@ -232,14 +232,13 @@ def _refuse_unlike_models(space: Space, compose_model: Callable[[str], Any]) -> 
         )
 
 
-def _trial_count(wanted: Any, sampler: Mapping[str, Any], space: Space) -> int:
+def _trial_count(wanted: int | None, sampler: Mapping[str, Any], space: Space) -> int:
     if sampler["name"] == "grid":
         points = len(space.grid())
-        return points if wanted is None else min(int(wanted), points)
+        return points if wanted is None else min(wanted, points)
     if wanted is None:
         raise UserError(
             f"n_trials=null means every point of a grid, and the sampler is "
             f"'{sampler['name']}' (one of {', '.join(SAMPLERS)}). Use n_trials=20, say."
         )
-    assert isinstance(wanted, int)
     return wanted
