@@ -47,12 +47,10 @@ class Rows:
         return self._chosen(order[: len(self) // 2]), self._chosen(order[len(self) // 2 :])
 
     def _chosen(self, rows: Tensor) -> Rows:
-        labels, source = self.labels, self.source
-        return Rows(
-            self.images[rows],
-            None if labels is None else labels[rows],
-            None if source is None else source[rows],
-        )
+        parts = (self.images, self.labels, self.source)
+        images, labels, source = (None if part is None else part[rows] for part in parts)
+        assert images is not None
+        return Rows(images, labels, source)
 
     def batch(self, rows: Tensor, module: Adversarial) -> Batch:
         """The rows as input of `module`: on its device, in its dtype, images in [-1, 1]."""

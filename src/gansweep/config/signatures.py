@@ -196,9 +196,8 @@ def _resolve(expression: ast.expr, module: Module) -> _Found | None:
     if dotted in module.definitions:
         return _Found(module, module.definitions[dotted])
     first, _, rest = dotted.partition(".")
-    if first not in module.imports:
-        return None
-    return _find(f"{module.imports[first]}.{rest}" if rest else module.imports[first])
+    home = module.imports.get(first)
+    return None if home is None else _find(f"{home}.{rest}" if rest else home)
 
 
 def _calls_with(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
@@ -249,7 +248,7 @@ def _kind(annotation: ast.expr, module: Module) -> Kind:
     name = ast.unparse(annotation)
     if name in PLAIN:
         return PLAIN[name]
-    if name in LISTS or name in MAPPINGS:
+    if name in (*LISTS, *MAPPINGS):
         return ListOf(Anything()) if name in LISTS else MappingOf(Anything())
     if name in module.aliases:
         return _kind(module.aliases[name], module)
@@ -258,14 +257,11 @@ def _kind(annotation: ast.expr, module: Module) -> Kind:
 
 def _imported_kind(name: str, module: Module) -> Kind:
     """The kind of an imported name: a type alias, a TypedDict, or the class of an object."""
-    dotted = module.imports.get(name, "")
-    home, _, attribute = dotted.rpartition(".")
+    home, _, attribute = module.imports.get(name, "").rpartition(".")
     there = _module(home)
     if there is not None and attribute in there.aliases:
         return _kind(there.aliases[attribute], there)
-    found = _find(dotted) if dotted else None
-    if found is None and name in module.definitions:
-        found = _Found(module, module.definitions[name])
+    found = _resolve(ast.Name(name), module)
     bases = found.node.bases if found and isinstance(found.node, ast.ClassDef) else ()
     if found and any(ast.unparse(base) == "TypedDict" for base in bases):
         return Record(_keys(found))

@@ -218,9 +218,8 @@ def _add_columns(runs: Sequence[Run]) -> None:
     """
     alike: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for run in runs:
-        found = list(run.protocols.items())
-        found += [(name, _protocol(one, name)) for one in run.evaluations for name in one.scores]
-        for name, protocol in found:
+        found = [(name, _protocol(one, name)) for one in run.evaluations for name in one.scores]
+        for name, protocol in [*run.protocols.items(), *found]:
             alike.setdefault((name, protocol.get("data")), []).append(protocol)
     for run in runs:
         for one in run.evaluations:

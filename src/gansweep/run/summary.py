@@ -59,8 +59,7 @@ def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:
 def _scores_at(kimg: float, entries: Mapping[str, Any], record: RunRecord) -> Scores:
     """The scores that were measured at `kimg`."""
     found = {name: one["value"] for name, one in entries.items() if one["kimg"] == kimg}
-    if len(found) < len(entries):
-        for row in record.history():
-            if row.get("kimg") == kimg:
-                found |= {name: row[name] for name in entries if name in row}
+    for row in record.history() if len(found) < len(entries) else ():
+        if row.get("kimg") == kimg:
+            found |= {name: row[name] for name in entries if name in row}
     return {name: value for name, value in found.items() if value is not None}
