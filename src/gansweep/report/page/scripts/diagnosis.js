@@ -83,7 +83,7 @@ function draw() {
     }),
     ...shown.map(article),
     ...(rest > 0 ? [make("p", {},
-      `${format.plural(rest, "more finding")}${others.length && !every ? ", most in configurations that are not in the figures" : ""}. `,
+      `${format.plural(rest, "more finding")}${shown.length < own.length ? "" : ", in configurations that are not in the figures"}. `,
       make("button", { type: "button", text: "Show all", onclick: () => { every = true; draw(); } }))] : []),
     ...[unjudged(gaps)].filter(Boolean),
   );

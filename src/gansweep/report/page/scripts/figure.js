@@ -142,7 +142,7 @@ class Card {
     this.inView = false;
     this.dirty = true;
     this.drawn = false;
-    this.plot = make("div", { class: "plot", role: "img", style: { height: `${this.height}px` } });
+    this.plot = make("div", { class: "plot", role: "img", "aria-label": this.title, style: { height: `${this.height}px` } });
     this.noteText = make("p", { class: "note" });
     this.element = make(
       "figure", { class: this.wide ? "figure wide" : "figure" },

@@ -7,6 +7,13 @@ const LEAST_SHARE = 0.15;  // of the rows that have a setting, for it to be show
 
 const withBreaks = (text) => text.replaceAll("_", "_\u200b");
 
+// a column's heading: of a score its word, and below it the rest of its name, which is the protocol
+function heading(column) {
+  const { word, key } = column;
+  if (column.kind !== "score" || !word || !key.startsWith(`${word}_`)) return [withBreaks(column.label)];
+  return [word.replaceAll("_", " "), make("small", { text: withBreaks(key.slice(word.length + 1)) })];
+}
+
 // ---- the columns
 
 function defaultColumns(board) {
@@ -148,7 +155,7 @@ function rowColumns(board) {
         ...statusWords(row),
       ),
     },
-    ...chosenColumns(board).map((column) => ({ id: column.id, label: withBreaks(column.label), title: column.key, ...cellOf(column) })),
+    ...chosenColumns(board).map((column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key, ...cellOf(column) })),
   ];
 }
 
@@ -185,7 +192,7 @@ function runColumns(board) {
     },
     { id: "seed", label: "seed", num: true, value: (run) => run.seed, node: (run) => (run.seed === null ? format.DASH : String(run.seed)) },
     { id: "status", label: "status", value: (run) => run.status, node: (run) => make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status, title: run.reason || null }) },
-    ...chosenColumns(board).map((column) => ({ id: column.id, label: withBreaks(column.label), title: column.key, ...runCellOf(column) })),
+    ...chosenColumns(board).map((column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key, ...runCellOf(column) })),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 const { make, state, format } = gansweep;
 const FOLDED = 8;  // settings of one part of the configuration above which it is folded
-const CURVES = 4;
+const CURVES = 3;
 
 // The two runs that are compared: those chosen, else the first runs of the first two selected rows.
 gansweep.pair = () => {
@@ -139,7 +139,8 @@ async function overlay(card, column) {
     layout: {
       xaxis: { title: { text: axis === "hours" && found.every((one) => one.x.hours) ? "hours" : axis } },
       yaxis: { type: log && positive ? "log" : "linear" },
-      hovermode: "x unified", showlegend: true, legend: { orientation: "h", y: 1.15 },
+      hovermode: "x unified", showlegend: true, margin: { l: 52, r: 14, t: 44, b: 42 },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     },
     alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${found.map((one) => format.number(one.y.at(-1))).join(" and ")}.`,
     table: () => ({

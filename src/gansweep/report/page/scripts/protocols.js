@@ -23,8 +23,8 @@ function table(protocols) {
   return make(
     "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Protocol of each score" },
     make(
-      "table", {},
-      make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", text: head })))),
+      "table", { class: "narrow" },
+      make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head === "runs" ? "num" : null, text: head })))),
       make("tbody", {}, body),
     ),
   );

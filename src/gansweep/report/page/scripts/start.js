@@ -1,7 +1,29 @@
 // The bar that follows, with the contents and the selection; the choice of the board; the start.
 
 const { make, state } = gansweep;
+const CHIPS = 12;  // selected configurations that the bar names
 const bar = document.getElementById("bar");
+
+const SETTLING = 2500;  // milliseconds in which sections above a target may still grow
+
+// scroll to a section, and stay with it while those above it are drawn, unless the reader moves on
+gansweep.goTo = (id) => {
+  const target = document.getElementById(id);
+  const end = performance.now() + SETTLING;
+  let left = false;
+  const leave = () => { left = true; };
+  for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    window.addEventListener(kind, leave, { once: true, passive: true });
+  }
+  target.focus({ preventScroll: true });
+  const stay = () => {
+    if (left || !target.isConnected) return;
+    const off = target.getBoundingClientRect().top - parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop);
+    if (Math.abs(off) > 2) target.scrollIntoView();
+    if (performance.now() < end) setTimeout(stay, 60);
+  };
+  stay();
+};
 
 function contents() {
   const links = gansweep.sections.filter((one) => one.element).map((one) => make("a", {
@@ -10,8 +32,7 @@ function contents() {
     "data-section": one.id,
     onclick: (event) => {
       event.preventDefault();  // the address holds the state
-      one.element.scrollIntoView({ behavior: gansweep.calm.matches ? "auto" : "smooth" });
-      one.element.focus({ preventScroll: true });
+      gansweep.goTo(one.id);
     },
   }));
   return make("nav", { class: "contents", "aria-label": "Contents" }, links);
@@ -20,7 +41,7 @@ function contents() {
 function selection() {
   const ids = gansweep.selected();
   const names = gansweep.names(ids);
-  const chips = ids.map((id) => make(
+  const chips = ids.slice(0, CHIPS).map((id) => make(
     "li", {},
     make("button", {
       type: "button",
@@ -30,6 +51,7 @@ function selection() {
       onclick: () => state.set({ selected: ids.filter((one) => one !== id) }),
     }, gansweep.sample(id), names.get(id), make("span", { class: "cross", "aria-hidden": "true", text: "×" })),
   ));
+  if (ids.length > CHIPS) chips.push(make("li", { class: "quiet", text: `and ${ids.length - CHIPS} more` }));
   return make("ul", { class: "chips", "aria-label": "Selected configurations, in all figures" }, chips);
 }
 

@@ -20,7 +20,7 @@ async function datatables() {
   return found;
 }
 
-// columns: [{id, label, title?, num?, fixed?, value(item), node(item)?}]; value: what is sorted
+// columns: [{id, label, heading?: [nodes], title?, num?, fixed?, value(item), node(item)?}]; value: what is sorted
 // options: {caption, id(item), searched(item), order: [place, "asc"], onOrder, drawn(tr, item)}
 gansweep.table = async (items, columns, options) => {
   const DataTable = await datatables();
@@ -28,9 +28,9 @@ gansweep.table = async (items, columns, options) => {
     scope: "col",
     class: column.num ? "num" : null,
     title: column.title || null,
-    text: column.label,
+    "data-column": column.id,
     "aria-label": column.label ? null : column.name,
-  })));
+  }, ...(column.heading || [column.label]))));
   const element = make(
     "table", { class: "board" },
     make("caption", { class: "unseen", text: options.caption }), make("thead", {}, head), make("tbody"),
