@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gansweep.records.plain_values import DamagedError, parsed
@@ -113,6 +114,11 @@ def layout_of(content: bytes) -> Layout | None:
     if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
         return None
     packet = next((chunk for name, chunk in _chunks(content) if name == b"XMP "), b"")
+    return _layout_in(packet)
+
+
+@lru_cache(1024)  # most sheets of a run have one layout
+def _layout_in(packet: bytes) -> Layout | None:
     found = FIELD.search(packet.decode(errors="replace"))
     if found is None:
         return None

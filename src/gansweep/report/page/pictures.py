@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from gansweep.records.drafts import drafted
 from gansweep.records.read import Run
 from gansweep.records.record import content_of
-from gansweep.records.sheets import layout_of, media_type
+from gansweep.records.sheets import Layout, layout_of, media_type
 
 IN_PAGE_BYTES = 3_000_000  # of all sheets together; base64 makes them a third larger
 SHEET_FILE = re.compile(r"[0-9]{1,12}\.(webp|png)")  # the names of the files beside the page
@@ -58,10 +58,8 @@ class Beside:
 
     def keep(self, run: str, kind: str, path: Path, content: bytes) -> str:
         target = self.place / run / kind / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with drafted(target) as draft:
-            draft.write_bytes(content)
         self.kept.add(target)
+        _copy(content, target)
         return f"{run}/{kind}/{path.name}"
 
     def remove_others(self) -> None:
@@ -71,6 +69,18 @@ class Beside:
             ours = RUN_FOLDER.fullmatch(run) and kind in ("samples", "neighbours")
             if ours and SHEET_FILE.fullmatch(name) and path not in self.kept:
                 path.unlink(missing_ok=True)
+
+
+def _copy(content: bytes, target: Path) -> None:
+    """Make the file, unless it is there: replacing one costs thirty times as much as reading it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(target, "xb") as file:  # follows no link
+            file.write(content)
+    except FileExistsError:
+        if target.is_symlink() or content_of(target) != content:
+            with drafted(target) as draft:
+                draft.write_bytes(content)
 
 
 def beside_of(runs: Iterable[Run], page: Path) -> Beside | None:
@@ -91,8 +101,7 @@ def samples_part(runs: Mapping[str, Run], store: Store) -> dict[str, Any]:
     runs: id -> {"samples": [[kimg, place of the layout or null, sheet], ...], "neighbours": ...},
         oldest first, for the runs that have any. A file that is cut off or no picture is left out.
     """
-    layouts: dict[str, int] = {}
-    known: list[dict[str, Any]] = []
+    layouts: dict[Layout, int] = {}
     found: dict[str, dict[str, Any]] = {}
 
     def entries(key: str, kind: str, files: Sequence[tuple[float, Path]]) -> list[list[Any]]:
@@ -102,11 +111,7 @@ def samples_part(runs: Mapping[str, Run], store: Store) -> dict[str, Any]:
             if content is None:
                 continue
             layout = layout_of(content)
-            place = None
-            if layout is not None:
-                plain = layout.plain()
-                place = layouts.setdefault(repr(plain), len(layouts))
-                known[place:] = known[place:] or [plain]
+            place = None if layout is None else layouts.setdefault(layout, len(layouts))
             rows.append([kimg, place, store.keep(key, kind, path, content)])
         return rows
 
@@ -117,6 +122,7 @@ def samples_part(runs: Mapping[str, Run], store: Store) -> dict[str, Any]:
         }
         if any(one.values()):
             found[key] = one
+    known = [layout.plain() for layout in layouts]
     return {"layouts": known, "folder": store.folder, "runs": found}
 
 
