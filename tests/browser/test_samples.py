@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from report_records import FID, protocol, write_run
 
 from gansweep.records.record import RunRecord
-from gansweep.records.sheets import Block, Layout, as_webp
+from gansweep.records.sheets import Block, Layout, Twins, as_webp
 from gansweep.report.page import pictures
 from gansweep.report.page.page import write_report
 
@@ -32,6 +32,7 @@ NEIGHBOURS = Layout(
     scale=2,
     left=10,
     blocks=(Block("Farthest", 5, (40, 60), FAR), Block("Nearest", 100, (140, 160), NEAR)),
+    twins=Twins(185, 2, (0, 1, 10, 13), (0.5, 1.25, 2.5, 3.75)),
     notes=("500 samples against 1,294 real ones.",),
 )
 L1 = "l1_validation"
@@ -56,13 +57,16 @@ def sheet(layout: Layout, run: int, kimg: float) -> bytes:
 
 
 def neighbours(run: int, kimg: float) -> bytes:
-    pixels = np.full((190, 80), 255, np.uint8)
+    pixels = np.full((230, 80), 255, np.uint8)
     for block in NEIGHBOURS.blocks:
         for row, top in enumerate((block.top, *block.real)):
             for column in range(3):
                 left = NEIGHBOURS.left + 20 * column
                 shade = grey(run, kimg, 10 * row + column)
                 pixels[top : top + 16, left : left + 16] = shade
+    for place in range(4):
+        top, left = 185 + 20 * (place // 2), NEIGHBOURS.left + 20 * (place % 2)
+        pixels[top : top + 16, left : left + 16] = 200 + place
     return as_webp(Image.fromarray(pixels), NEIGHBOURS)
 
 
@@ -182,6 +186,15 @@ def pixels_of(board: OpenPage, selector: str) -> np.ndarray:
     return np.array(values, np.uint8).reshape(height, width)
 
 
+def middles(board: OpenPage, selector: str) -> list[int]:
+    """The grey in the middle of each element."""
+    found = []
+    for element in board.page.query_selector_all(selector):
+        with Image.open(io.BytesIO(element.screenshot())) as shot:
+            found.append(shot.convert("L").getpixel((shot.width // 2, shot.height // 2)))
+    return found
+
+
 def of_model(model: str) -> str:
     """The sheet of a model in the grid of one moment."""
     return f".sheets .sheet:nth-child({['cgan', 'dcgan', 'wgan_gp', 'gan'].index(model) + 1})"
@@ -281,12 +294,8 @@ def test_a_class_is_shown_alone_in_every_conditional_sheet(board: OpenPage) -> N
     board.set(moment=12.0)
     board.page.get_by_label("Class", exact=True).select_option("3")
     board.settle()
-    cells = board.page.query_selector_all(f"{of_model('cgan')} .sheet-cell")
-    assert len(cells) == CLASSES.rows
-    for row, cell in enumerate(cells):
-        with Image.open(io.BytesIO(cell.screenshot())) as shot:
-            middle = shot.convert("L").getpixel((shot.width // 2, shot.height // 2))
-        assert middle == grey(0, 12.0, 10 * row + 3)
+    shown = middles(board, f"{of_model('cgan')} .sheet-cell")
+    assert shown == [grey(0, 12.0, 10 * row + 3) for row in range(CLASSES.rows)]
     assert len(board.page.query_selector_all(f"{of_model('dcgan')} img")) == 1
     assert "3 sheets without such columns are shown whole" in board.page.inner_text("#samples")
     board.page.get_by_label("Class", exact=True).select_option("")
@@ -302,11 +311,8 @@ def test_what_was_made_is_shown_beside_its_source_or_alone(board: OpenPage) -> N
     assert "in turn: source, made, true" in board.page.inner_text("#samples")
     board.page.get_by_label("Show", exact=True).select_option("made")
     board.settle()
-    cells = board.page.query_selector_all(".sheets .sheet-cell")
-    assert len(cells) == 8
-    with Image.open(io.BytesIO(cells[1].screenshot())) as shot:
-        middle = shot.convert("L").getpixel((shot.width // 2, shot.height // 2))
-    assert middle == grey(6, 8.0, 4), "the second example's made image is the fifth cell"
+    shown = middles(board, ".sheets .sheet-cell")
+    assert shown == [grey(6, 8.0, cell) for cell in range(24) if cell % 3 == 1]
 
 
 def test_another_seed_takes_its_rows_place(board: OpenPage) -> None:
@@ -500,7 +506,7 @@ def test_a_sample_is_found_at_the_same_place_in_both_runs(board: OpenPage) -> No
 
 def test_the_chosen_sample_stands_beside_its_nearest_real_images(board: OpenPage) -> None:
     large = board.page.locator(".sheet-large")
-    board.until("document.querySelectorAll('.sheet-neighbour').length === 6")
+    board.until("document.querySelectorAll('.sheet-neighbour').length === 10")
     assert "nearest real, distance 0" in large.inner_text() and "2nd nearest" in large.inner_text()
     board.page.get_by_role("button", name="Sample 2, distance 7.25").click()
     board.settle()
@@ -512,12 +518,29 @@ def test_the_chosen_sample_stands_beside_its_nearest_real_images(board: OpenPage
         board.page.evaluate("document.activeElement.getAttribute('aria-label')")
         == "Sample 3, distance 5.125"
     )
-    tiles = board.page.query_selector_all(".sheet-large .sheet-tile")
-    for row, tile in enumerate(tiles):
-        with Image.open(io.BytesIO(tile.screenshot())) as shot:
-            middle = shot.convert("L").getpixel((shot.width // 2, shot.height // 2))
-        assert middle == grey(0, 24.0, 10 * row + 2)
+    shown = middles(board, ".sheet-large .sheet-tile")
+    assert shown == [grey(0, 24.0, 10 * row + 2) for row in range(3)]
     assert "500 samples against 1,294 real ones." in board.page.inner_text(".sheet-neighbours")
+
+
+def test_a_sample_chosen_on_a_sheet_stands_beside_its_nearest_real_image(board: OpenPage) -> None:
+    view = board.page.locator(f"{of_model('cgan')} .sheet-view")
+    box = view.bounding_box()
+    assert box is not None
+    column, row = 3, 1
+    place = {"x": box["width"] * (9 * column + 5) / 91, "y": box["height"] * (9 * row + 5) / 55}
+    view.click(position=place)
+    board.settle()
+    board.until("document.querySelector('.sheet-large').innerText.includes('class 3')")
+    text = board.page.inner_text(".sheet-large")
+    assert "generated: row 2, class 3" in text and "nearest real, distance 3.75" in text
+    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 13), 203]
+    assert not board.page.evaluate(
+        f'document.querySelector("{of_model("cgan")} .cell-mark").hidden'
+    )
+    board.page.get_by_role("button", name="row 2, class 0, distance 2.5").click()
+    board.settle()
+    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 10), 202]
 
 
 def test_neighbours_follow_the_slider_and_say_when_they_are_of_another_moment(
@@ -605,10 +628,7 @@ def test_sheets_in_a_folder_are_shown_and_a_lost_one_says_so(
     assert "a page #1_sheets beside this page" in board.page.inner_text("#samples")
     board.page.get_by_label("Class", exact=True).select_option("3")
     board.settle()
-    (cell, *_) = board.page.query_selector_all(f"{of_model('cgan')} .sheet-cell")
-    with Image.open(io.BytesIO(cell.screenshot())) as shot:
-        middle = shot.convert("L").getpixel((shot.width // 2, shot.height // 2))
-    assert middle == grey(0, 24.0, 3)
+    assert middles(board, f"{of_model('cgan')} .sheet-cell")[0] == grey(0, 24.0, 3)
     for lost in (tmp_path / "a page #1_sheets").rglob(f"samples/{stamp(24.0)}.webp"):
         lost.unlink()
     board = open_at(path)

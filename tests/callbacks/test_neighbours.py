@@ -13,6 +13,7 @@ from torch import Tensor
 from gansweep import compose
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.neighbours import GAP, LABELS, LINE, Neighbours
+from gansweep.callbacks.sheet import grid
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
@@ -145,7 +146,7 @@ def test_a_sheet_says_how_many_real_images_it_searched(
     text: list[str] = []
     monkeypatch.setattr(
         "gansweep.callbacks.neighbours._stacked",
-        lambda blocks, lines: (text.extend(lines) or blocks[0][0], (blocks[0][1],)),
+        lambda parts, lines: (text.extend(lines) or parts[0], [0, 0]),
     )
     callback.n_real = 200
     callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
@@ -190,3 +191,36 @@ def test_colour_images_larger_than_a_tile_are_shown_at_their_own_size() -> None:
     picture, _ = _block("title", images, images[:, None], torch.zeros(3, 1))
     assert picture.size == (LABELS + 3 * (64 + GAP), LINE + (64 + GAP) + LINE + (64 + GAP))
     assert picture.getpixel((LABELS + 10, LINE + 10)) == (200, 0, 0)
+
+
+def test_each_image_of_the_sample_sheet_has_its_nearest_real_image(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    """The images on the sheet are training images, so each is its own nearest."""
+    images = next(iter(digits.arrays("train")))[0][:6]
+    made = grid(
+        images.float() / 127.5 - 1, 3, kind="translations", roles=("source", "made", "true")
+    )
+    record = callback.journal.record
+    (record.samples / "000001000.webp").write_bytes(made.as_webp())
+    callback.work(Generator(images[0]))  # type: ignore[arg-type]
+    ((_, path),) = record.sheet_files()
+    layout = layout_of(path.read_bytes())
+    assert layout is not None and layout.twins is not None
+    twins = layout.twins
+    assert (twins.cells, twins.columns, twins.distances) == ((1, 4), 1, (0.0, 0.0))
+    for place, cell in enumerate(twins.cells):
+        top = twins.top + place * (SIDE + GAP)
+        assert (tile(Image.open(path), layout.left, top) == images[cell][0].numpy()).all()
+
+
+def test_without_a_sample_sheet_of_the_moment_there_are_no_such_images(
+    callback: Neighbours, digits: DataSource
+) -> None:
+    record = callback.journal.record
+    (record.samples / "000002000.webp").write_bytes(grid(torch.zeros(4, 1, 8, 8)).as_webp())
+    (record.samples / "000001000.webp").write_bytes(grid(torch.zeros(4, 1, 9, 9)).as_webp())
+    callback.work(Generator(training_image(digits, 0)))  # type: ignore[arg-type]
+    ((_, path),) = record.sheet_files()
+    layout = layout_of(path.read_bytes())
+    assert layout is not None and layout.twins is None

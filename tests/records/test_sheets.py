@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gansweep.records.record import RunRecord
-from gansweep.records.sheets import Block, Layout, as_webp, layout_of, media_type
+from gansweep.records.sheets import Block, Layout, Twins, as_webp, layout_of, media_type
 
 CLASSES = Layout("classes", 3, 2, (4, 4), count=6, classes=("0", "<b>&", "'\"é"), noise=32)
 NEIGHBOURS = Layout(
@@ -17,6 +17,7 @@ NEIGHBOURS = Layout(
     scale=7,
     left=88,
     blocks=(Block("Nearest", 20, (99, 159), (0.25, None)),),
+    twins=Twins(180, 2, (0, 3), (1.5, None)),
     notes=("500 samples",),
 )
 
@@ -79,6 +80,8 @@ def test_pictures_without_a_layout_have_none() -> None:
         {"gap": 10**30},
         {"blocks": [{"title": "no more"}]},
         {"blocks": 5},
+        {"twins": {"top": 1, "columns": 1, "cells": [0, 1], "distances": [0.5]}},
+        {"twins": []},
     ],
 )
 def test_a_layout_that_no_run_writes_is_ignored(changed: dict[str, object]) -> None:

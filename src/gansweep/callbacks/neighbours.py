@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import io
+import math
+from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -20,7 +23,8 @@ from gansweep.metrics.panel import Panel, to_uint8
 from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
 from gansweep.models.adversarial import Adversarial
-from gansweep.records.sheets import Block, Layout
+from gansweep.records.record import content_of
+from gansweep.records.sheets import Block, Layout, Twins, layout_of
 
 MOST_REAL_BYTES = 2**28  # of pixels in memory
 GAUGE_SAMPLES = 500  # real images that give the typical distance between real neighbours
@@ -31,6 +35,7 @@ LABELS = 84  # pixels for the words to the left of the images
 LINE = 19
 INK, QUIET, PAPER = (29, 33, 38), (91, 99, 109), (255, 255, 255)
 MADE = (213, 94, 0)  # frames generated images; the same colour as in the map of points
+GENERATED = ("samples", "classes", "translations", "reconstructions")  # kinds of sample sheets
 ORDINALS = ("nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th nearest")
 
 
@@ -39,7 +44,8 @@ class Neighbours(ImageClockWatcher):
 
     Each is shown above its nearest real training images in the feature space of the scores. The
     farthest show over-generalisation: images unlike the data. The nearest show memorisation, if a
-    sample and its neighbour are the same image.
+    sample and its neighbour are the same image. Below them stands the nearest real image of each
+    generated image of the sample sheet, if one was written at the same moment.
 
     count: samples of each kind.   k: real neighbours of each, 1 to 5.
     n_fake: samples to choose from, always from the same noise.
@@ -80,7 +86,7 @@ class Neighbours(ImageClockWatcher):
         samples = self._samples(module)
         if samples is None:
             return
-        made = self._sheet(*samples, self._real)
+        made = self._sheet(*samples, self._real, self._shown(module))
         assert self.journal.record is not None
         path = self.journal.record.sheets / f"{module.images_seen:09d}.webp"
         path.parent.mkdir(exist_ok=True)
@@ -130,7 +136,30 @@ class Neighbours(ImageClockWatcher):
             features.append(self.panel.backbone.features(pixels)[0])
         return torch.cat(images), torch.cat(features)
 
-    def _sheet(self, fakes: Tensor, features: Tensor, real: _Real) -> Sheet:
+    @torch.no_grad()
+    def _shown(self, module: Adversarial) -> _Shown | None:
+        """What the sample sheet of this moment shows; None if there is no such sheet."""
+        assert self.journal.record is not None and self.panel.backbone is not None
+        try:
+            content = content_of(self.journal.record.samples / f"{module.images_seen:09d}.webp")
+        except OSError:
+            return None
+        layout = layout_of(content)
+        channels, height, width = self.data.shape
+        if layout is None or layout.kind not in GENERATED or layout.cell != (width, height):
+            return None
+        with Image.open(io.BytesIO(content)) as picture:
+            pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
+        whole = torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
+        cells = layout.showing("made")
+        images = torch.stack([whole[:, top : top + height, left : left + width]
+                              for left, top in map(layout.corner, cells)])  # fmt: skip
+        batches = images.to(self.panel.device).split(self.panel.backbone.batch_size)
+        features = torch.cat([self.panel.backbone.features(batch)[0] for batch in batches])
+        columns = layout.columns // max(1, len(layout.roles))
+        return _Shown(tuple(cells), columns, features)
+
+    def _sheet(self, fakes: Tensor, features: Tensor, real: _Real, shown: _Shown | None) -> Sheet:
         k = min(self.k, len(real.images))
         distances, rows = nearest(features, real.features, k)
         distances, rows = distances.cpu(), rows.cpu()
@@ -150,7 +179,16 @@ class Neighbours(ImageClockWatcher):
             f"{self.panel.backbone.name if self.panel.backbone else ''}.",
             f"A real image's own nearest neighbour is {_number(real.apart)} away (median).",
         ]
-        picture, placed = _stacked(blocks, lines)
+        parts = [picture for picture, _ in blocks]
+        if shown is not None:
+            apart, rows = (part.cpu() for part in nearest(shown.features, real.features, 1))
+            parts.append(_twins(real.images[rows[:, 0]], shown.columns))
+        picture, tops = _stacked(parts, lines)
+        placed = tuple(block.moved(top) for (_, block), top in zip(blocks, tops, strict=False))
+        twins = None
+        if shown is not None:
+            to_nearest = tuple(float(f"{d:.4g}") for d in apart[:, 0].tolist())
+            twins = Twins(tops[-1] + LINE, shown.columns, shown.cells, to_nearest)
         height, width = fakes.shape[2:]
         factor = _factor(height, width)
         layout = Layout(
@@ -162,6 +200,7 @@ class Neighbours(ImageClockWatcher):
             scale=factor,
             left=GAP + LABELS,
             blocks=placed,
+            twins=twins,
             notes=tuple(lines),
         )
         return Sheet(picture, layout)
@@ -177,6 +216,15 @@ class _Real:
     images: Tensor
     features: Tensor
     apart: float
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The generated images of a sample sheet: their cells, those of a row, features (n, d)."""
+
+    cells: tuple[int, ...]
+    columns: int
+    features: Tensor
 
 
 def _block(
@@ -209,25 +257,37 @@ def _block(
     return sheet, Block(title, tops[0], tuple(tops[1:]), tuple(distances[:, 0].tolist()))
 
 
-def _stacked(
-    blocks: list[tuple[Image.Image, Block]], lines: list[str]
-) -> tuple[Image.Image, tuple[Block, ...]]:
-    """The blocks below each other, then lines of text; and where the blocks' images now stand."""
+def _twins(images: Tensor, columns: int) -> Image.Image:
+    """uint8 images (n, C, H, W) in rows, below a title."""
+    height, width = images.shape[2:]
+    factor = _factor(height, width)
+    across, down = factor * width + GAP, factor * height + GAP
+    size = (LABELS + columns * across, LINE + math.ceil(len(images) / columns) * down)
+    sheet = Image.new("RGB", size, PAPER)
+    title = "The real image nearest to each image of the sample sheet, at its place"
+    ImageDraw.Draw(sheet).text((0, 0), title, INK, _font(13))
+    for k, image in enumerate(images):
+        place = (LABELS + k % columns * across, LINE + k // columns * down)
+        sheet.paste(_enlarged(image, factor), place)
+    return sheet
+
+
+def _stacked(parts: list[Image.Image], lines: list[str]) -> tuple[Image.Image, list[int]]:
+    """The parts below each other, then lines of text; and the top of each part."""
     text = [_font(11).getlength(line) for line in lines]
-    width = 2 * GAP + max([*(block.width for block, _ in blocks), *(int(t) + 1 for t in text)])
-    height = 2 * GAP + sum(block.height + 10 for block, _ in blocks) + LINE * len(lines)
+    width = 2 * GAP + max([*(part.width for part in parts), *(int(t) + 1 for t in text)])
+    height = 2 * GAP + sum(part.height + 10 for part in parts) + LINE * len(lines)
     sheet = Image.new("RGB", (width, height), PAPER)
-    top, placed = GAP, []
-    for picture, block in blocks:
-        sheet.paste(picture, (GAP, top))
-        real = tuple(top + row for row in block.real)
-        placed.append(replace(block, top=top + block.top, real=real))
-        top += picture.height + 10
+    top, tops = GAP, []
+    for part in parts:
+        sheet.paste(part, (GAP, top))
+        tops.append(top)
+        top += part.height + 10
     draw = ImageDraw.Draw(sheet)
     for line in lines:
         draw.text((GAP, top), line, QUIET, _font(11))
         top += LINE
-    return sheet, tuple(placed)
+    return sheet, tops
 
 
 def _factor(height: int, width: int) -> int:

@@ -54,6 +54,25 @@ class Block:
     real: tuple[int, ...]
     distances: tuple[float | None, ...]
 
+    def moved(self, down: int) -> Block:
+        """The same block, so many pixels further down."""
+        real = tuple(top + down for top in self.real)
+        return dataclasses.replace(self, top=self.top + down, real=real)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The real image nearest to each generated image of the sample sheet of the same moment.
+
+    They stand in rows of `columns`.   top: of the first, in pixels.   cells: of the sample sheet.
+    distances: one for each; None if it is not finite.
+    """
+
+    top: int
+    columns: int
+    cells: tuple[int, ...]
+    distances: tuple[float | None, ...]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -65,7 +84,7 @@ class Layout:
     noise: numbers of noise behind each sample, drawn from the fixed seed; None: not from noise.
     For kind "neighbours" (rows and columns count the samples):
     scale: how much each pixel of an image is enlarged.   left: of the first cell.
-    blocks: see Block.   notes: sentences below the sheet.
+    blocks: see Block.   twins: see Twins.   notes: sentences below the sheet.
     """
 
     kind: str
@@ -80,7 +99,20 @@ class Layout:
     scale: int = 1
     left: int = 0
     blocks: tuple[Block, ...] = ()
+    twins: Twins | None = None
     notes: tuple[str, ...] = ()
+
+    def showing(self, role: str) -> list[int]:
+        """The cells that show a role; all cells of a sheet without roles."""
+        roles, columns = self.roles, self.columns
+        cells = range(self.count)
+        return [k for k in cells if not roles or roles[k % columns % len(roles)] == role]
+
+    def corner(self, cell: int) -> tuple[int, int]:
+        """(left, top) of a cell in pixels."""
+        (width, height), gap = self.cell, self.gap
+        row, column = divmod(cell, self.columns)
+        return gap + column * (width + gap), gap + row * (height + gap)
 
     def plain(self) -> dict[str, Any]:
         """The fields that differ from their defaults, for JSON."""
@@ -156,17 +188,30 @@ def _checked(found: Any) -> Layout:
         scale=_whole(found.get("scale", 1), 1),
         left=_whole(found.get("left", 0), 0),
         blocks=tuple(_block(block, columns) for block in found.get("blocks", ())[:2]),
+        twins=None if found.get("twins") is None else _twins(found["twins"]),
         notes=_words(found.get("notes", ()), 4),
     )
 
 
+def _twins(found: Any) -> Twins:
+    cells = tuple(_whole(cell, 0) for cell in found["cells"])
+    distances = _distances(found["distances"])
+    if len(cells) != len(distances):
+        raise ValueError(len(cells))
+    return Twins(_whole(found["top"], 0), _whole(found["columns"], 1), cells, distances)
+
+
+def _distances(found: Any) -> tuple[float | None, ...]:
+    numbers = [None if distance is None else float(distance) for distance in found]
+    return tuple(d if d is None or math.isfinite(d) else None for d in numbers)
+
+
 def _block(found: Any, columns: int) -> Block:
-    distances = [None if d is None else float(d) for d in found["distances"][:columns]]
     return Block(
         title=_words([found["title"]], 1)[0],
         top=_whole(found["top"], 0),
         real=tuple(_whole(top, 0) for top in found["real"]),
-        distances=tuple(d if d is None or math.isfinite(d) else None for d in distances),
+        distances=_distances(found["distances"][:columns]),
     )
 
 

@@ -1,9 +1,25 @@
-// Samples beside their nearest real images: a strip of samples, and the chosen one large.
+// Samples beside their nearest real images: strips of samples, and the chosen one large.
 
 const { make, state, sheets, format } = gansweep;
 const ORDINALS = ["nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th nearest"];
-gansweep.key("neighbour", gansweep.text, null);  // "BLOCK.PLACE" of the chosen sample
+const OF_SHEET = "s";  // the strip of the sample sheet's own images
+gansweep.key("neighbour", gansweep.text, null);  // "STRIP.SAMPLE": the chosen sample
 gansweep.key("neighbours", gansweep.text, null);  // the run whose neighbours are shown
+
+// the cell of the sample sheet that is chosen in a run; null for none
+sheets.chosenCell = (run) => {
+  const [strip, sample] = (state.get("neighbour") || "").split(".");
+  return strip === OF_SHEET && state.get("neighbours") === run ? Number(sample) : null;
+};
+
+// of an example with a source and a true image, what was made is chosen
+sheets.choose = (sheet, place) => {
+  const { roles } = sheets.whole(sheet.layout);
+  const cell = roles.includes("made") ? place - (place % roles.length) + roles.indexOf("made") : place;
+  state.set({ neighbours: sheet.run, neighbour: `${OF_SHEET}.${cell}` });
+  const row = gansweep.runs.get(sheet.run).row;
+  gansweep.announce(`Chosen: ${sheets.cellName(sheet.layout, cell)} of ${gansweep.name(row)}. Its nearest real image is shown below.`);
+};
 
 async function measured(address) {
   const image = new Image();
@@ -12,64 +28,92 @@ async function measured(address) {
   return [image.naturalWidth, image.naturalHeight];
 }
 
+function tile(address, cell, area, classes = "sheet-tile") {
+  const ratio = `${cell[0]} / ${cell[1]}`;
+  const piece = make("span", { class: classes, style: { aspectRatio: ratio, backgroundImage: `url("${address}")` } });
+  return gansweep.cropped(piece, area);
+}
+
+// [{id, title, samples: [{id, distance, made(), real: [functions]}]}]: functions make an image
+async function stripsOf(sheet, address) {
+  const layout = sheets.whole(sheet.layout);
+  const [width, height] = await measured(address);
+  const at = (left, top, classes) => () => tile(address, layout.cell, {
+    left: left / width, top: top / height, width: layout.cell[0] / width, height: layout.cell[1] / height,
+  }, classes);
+  const across = layout.cell[0] + layout.gap;
+  const strips = layout.blocks.map((block, number) => ({
+    id: String(number),
+    title: block.title,
+    samples: block.distances.map((distance, place) => ({
+      id: `${number}.${place}`,
+      name: `Sample ${place + 1}`,
+      distance,
+      made: at(layout.left + place * across, block.top, "sheet-tile made"),
+      real: block.real.map((top) => at(layout.left + place * across, top)),
+    })),
+  }));
+  const own = sheets.list(sheet.run).find((one) => sheets.at(one, sheet.kimg, 5e-4));
+  if (!layout.twins || !own || !own.layout) return strips;
+  const { top, columns, cells, distances } = layout.twins;
+  const source = await sheets.url(own);
+  const down = layout.cell[1] + layout.gap;
+  strips.push({
+    id: OF_SHEET,
+    title: "The images of the sample sheet",
+    samples: cells.map((cell, place) => ({
+      id: `${OF_SHEET}.${cell}`,
+      name: sheets.cellName(own.layout, cell),
+      distance: distances[place],
+      made: () => tile(source, own.layout.cell, sheets.box(own.layout, cell), "sheet-tile made"),
+      real: [at(layout.left + (place % columns) * across, top + Math.floor(place / columns) * down)],
+    })),
+  });
+  return strips;
+}
+
+function large(sample) {
+  const distance = format.number(sample.distance);
+  const pieces = [["generated", sample.made], ...sample.real.map((image, k) => [ORDINALS[k], image])];
+  return make("div", { class: "sheet-large", role: "group", "aria-label": `The chosen sample: ${sample.name}` },
+    pieces.map(([words, image], k) => make(
+      "figure", {}, image(),
+      make("figcaption", { text: `${k ? words : `${words}: ${sample.name}`}${k === 1 ? `, distance ${distance}` : ""}` }),
+    )));
+}
+
+function stripElement(strip, chosen, choose) {
+  const first = strip.samples.some((sample) => sample.id === chosen) ? chosen : strip.samples[0].id;
+  const buttons = strip.samples.map((sample) => make("button", {
+    type: "button", class: "sheet-neighbour", tabindex: sample.id === first ? "0" : "-1",
+    "aria-pressed": String(sample.id === chosen), "data-neighbour": sample.id,
+    "aria-label": `${sample.name}, distance ${format.number(sample.distance)}`,
+    onclick: () => choose(sample.id),
+  }, sample.made(), make("small", { text: format.number(sample.distance) }), sample.real.map((image) => image())));
+  const row = make("div", { class: "sheet-strip", role: "group", "aria-label": strip.title }, buttons);
+  row.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const next = step && buttons[buttons.indexOf(document.activeElement) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.click();
+  });
+  return make("div", {}, make("h4", { text: strip.title }), row);
+}
+
 gansweep.neighbours = () => {
-  const select = make("select", { onchange: () => state.set({ neighbours: select.value }) });
+  const select = make("select", { "aria-label": "Run", onchange: () => state.set({ neighbours: select.value, neighbour: null }) });
   const when = make("span", { class: "when" });
   const place = make("div", {});
   const element = make(
     "div", { class: "sheet-neighbours" },
     make("h3", { text: "Nearest real images" }),
-    make("p", { class: "reading", text: "Samples farthest from every real image may be unlike the data; one that equals its neighbour may be a copy. Choose a sample to see it large." }),
+    make("p", { class: "reading", text: "Samples far from every real image may be unlike the data; one that equals its neighbour may be a copy. Choose a sample here, or on a sheet above, to see it large." }),
     make("div", { class: "sheet-controls" }, make("label", {}, "Run ", select), when),
     place,
   );
   let drawn = null;
-
-  function tile(layout, size, address, left, top, classes = "sheet-tile") {
-    const [width, height] = size;
-    const piece = make("span", { class: classes, style: { aspectRatio: `${layout.cell[0]} / ${layout.cell[1]}`, backgroundImage: `url("${address}")` } });
-    return gansweep.cropped(piece, {
-      left: left / width, top: top / height, width: layout.cell[0] / width, height: layout.cell[1] / height,
-    });
-  }
-
-  const leftOf = (layout, index) => layout.left + index * (layout.cell[0] + layout.gap);
-
-  function large(layout, size, address, block, index) {
-    const left = leftOf(layout, index);
-    const distance = block.distances[index];
-    const shown = [["generated", block.top, "sheet-tile made"], ...block.real.map((top, k) => [ORDINALS[k] || `${k + 1}th nearest`, top, "sheet-tile"])];
-    return make("div", { class: "sheet-large", role: "group", "aria-label": `The chosen sample, distance ${format.number(distance)} to its nearest real image` },
-      shown.map(([words, top, classes], k) => make(
-        "figure", {}, tile(layout, size, address, left, top, classes),
-        make("figcaption", { text: k === 1 ? `${words}, distance ${format.number(distance)}` : words }),
-      )));
-  }
-
-  function strip(layout, size, address, block, number, [chosenBlock, chosen], choose) {
-    const buttons = block.distances.map((distance, index) => {
-      const on = number === chosenBlock && index === chosen;
-      return make("button", {
-        type: "button", class: "sheet-neighbour", tabindex: index === (number === chosenBlock ? chosen : 0) ? "0" : "-1",
-        "aria-pressed": String(on), "data-neighbour": `${number}.${index}`,
-        "aria-label": `Sample ${index + 1}, distance ${format.number(distance)}`,
-        onclick: () => choose(number, index),
-      },
-      tile(layout, size, address, leftOf(layout, index), block.top, "sheet-tile made"),
-      make("small", { text: format.number(distance) }),
-      block.real.map((top) => tile(layout, size, address, leftOf(layout, index), top)));
-    });
-    const row = make("div", { class: "sheet-strip", role: "group", "aria-label": block.title }, buttons);
-    row.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      const next = step && buttons[buttons.indexOf(document.activeElement) + step];
-      if (!next) return;
-      event.preventDefault();
-      next.focus();
-      next.click();
-    });
-    return make("div", {}, make("h4", { text: block.title }), row);
-  }
 
   async function draw(sheet, address) {
     if (!sheet.layout || !sheet.layout.blocks) {
@@ -77,18 +121,16 @@ gansweep.neighbours = () => {
       place.replaceChildren(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sheet of neighbours" }, image));
       return;
     }
-    const layout = sheets.whole(sheet.layout);
-    const size = await measured(address);
-    if (drawn !== sheet) return;
+    const strips = (await stripsOf(sheet, address)).filter((strip) => strip.samples.length);
+    if (drawn !== sheet) return;  // another was asked for meanwhile
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.neighbour : null;
-    const asked = (state.get("neighbour") || "").split(".").map(Number);
-    const known = layout.blocks[asked[0]] && asked[1] < layout.blocks[asked[0]].distances.length;
-    const chosen = known ? asked : [layout.blocks.length - 1, 0];
-    const choose = (number, index) => state.set({ neighbour: `${number}.${index}` });
+    const samples = strips.flatMap((strip) => strip.samples);
+    const nearestReal = strips.filter((strip) => strip.id !== OF_SHEET).at(-1).samples[0];
+    const chosen = samples.find((sample) => sample.id === state.get("neighbour")) || nearestReal;
     place.replaceChildren(
-      large(layout, size, address, layout.blocks[chosen[0]], chosen[1]),
-      ...layout.blocks.map((block, number) => strip(layout, size, address, block, number, chosen, choose)),
-      ...layout.notes.map((text) => make("p", { class: "note", text })),
+      large(chosen),
+      ...strips.map((strip) => stripElement(strip, chosen.id, (id) => state.set({ neighbours: sheet.run, neighbour: id }))),
+      ...sheets.whole(sheet.layout).notes.map((text) => make("p", { class: "note", text })),
     );
     const again = focused && place.querySelector(`[data-neighbour="${focused}"]`);
     if (again) again.focus({ preventScroll: true });
@@ -96,12 +138,16 @@ gansweep.neighbours = () => {
 
   return {
     element,
-    async update(rows, kimg, within) {
-      const runs = rows.flatMap((row) => sheets.runsOf(row, "neighbours").slice(0, 1));
+    // rows: the selected ones.   runs: those whose sheets are shown, which come first
+    async update(rows, shown, kimg, within) {
+      const of = (row) => sheets.runsOf(row, "neighbours");
+      const runs = rows.flatMap((row) => of(row).filter((run) => shown.includes(run)).concat(of(row)).slice(0, 1));
+      const asked = state.get("neighbours");
       element.hidden = !runs.length;
       if (!runs.length) return;
-      const run = runs.includes(state.get("neighbours")) ? state.get("neighbours") : runs[0];
-      select.replaceChildren(...runs.map((id) => make("option", {
+      const run = rows.some((row) => of(row).includes(asked)) ? asked : runs[0];
+      const listed = runs.includes(run) ? runs : [...runs, run];
+      select.replaceChildren(...listed.map((id) => make("option", {
         value: id, selected: id === run, text: `${gansweep.name(gansweep.runs.get(id).row)}, seed ${gansweep.runs.get(id).seed}`,
       })));
       const sheet = sheets.nearest(sheets.list(run, "neighbours"), kimg);

@@ -136,7 +136,7 @@ function seeds(row) {
   return element;
 }
 
-function figureOf(row) {
+function figureOf(row, zoom) {
   const view = gansweep.sheetView();
   const when = make("span", { class: "when" });
   const heads = make("div", { class: "sheet-heads", "aria-hidden": "true" });
@@ -145,6 +145,10 @@ function figureOf(row) {
     make("figcaption", {}, gansweep.tag(row.id)), heads, view.element,
     make("p", { class: "note" }, seeds(row), when),
   );
+  view.element.addEventListener("click", (event) => {
+    const cell = view.cell(event, zoom);
+    if (cell !== null && !zoom.dragged) sheets.choose(view.sheet, cell);
+  });
   return { row, run: runOf(row), view, when, heads, figure };
 }
 
@@ -172,6 +176,7 @@ function showMoment(figures, kimg) {
     const label = `Samples of ${gansweep.name(one.row.id)}, seed ${gansweep.runs.get(one.run).seed}, ${format.number(sheet.kimg)} kimg`;
     head(one.heads, sheet.layout, picked);
     one.view.show(sheet, label, choice());
+    one.view.mark(sheets.chosenCell(one.run));
   }
   return elsewhere;
 }
@@ -236,7 +241,7 @@ function build(body) {
     make("p", { class: "reading", text: "All sheets show the moment of the slider. Ctrl and wheel, a pinch or + and − zoom all of them at one place." }),
     bar, grid, notes, overTime.element, pair.element, neighbours.element,
   );
-  parts = { time, chosen, grid, notes, overTime, pair, neighbours, figures: [], columns: [] };
+  parts = { zoom, time, chosen, grid, notes, overTime, pair, neighbours, figures: [], columns: [] };
 }
 
 function note(words, ...more) {
@@ -245,7 +250,7 @@ function note(words, ...more) {
 
 function rebuild(having) {
   const rows = state.get("every") ? having : having.slice(0, SHOWN);
-  parts.figures = rows.map(figureOf);
+  parts.figures = rows.map((row) => figureOf(row, parts.zoom));
   const runs = parts.figures.map((one) => one.run);
   parts.moments = sheets.moments(runs);
   parts.within = sheets.tolerance(runs);
@@ -303,8 +308,9 @@ function draw() {
   time.show(moments, kimg);
   parts.notes.replaceChildren(...notesOf(rows, kimg, showMoment(figures, kimg)));
   highlight(parts.overTime.inner, columns, kimg);
-  parts.pair.update(figures.map((one) => one.run), kimg, choice(), parts.within);
-  parts.neighbours.update(rows.having, kimg, parts.within).catch((error) => gansweep.failed("neighbours", error));
+  const runs = figures.map((one) => one.run);
+  parts.pair.update(runs, kimg, choice(), parts.within);
+  parts.neighbours.update(rows.having, runs, kimg, parts.within).catch((error) => gansweep.failed("neighbours", error));
   const next = moments[moments.indexOf(kimg) + 1];
   if (next !== undefined) sheets.preload(figures.map((one) => sheets.nearest(sheets.list(one.run), next)));
 }

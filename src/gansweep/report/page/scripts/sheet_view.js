@@ -60,6 +60,7 @@ function inside(view, event) {
 // wheel, drag, pinch and keys on an element that holds views
 function listen(element, zoom) {
   const fingers = new Map();
+  zoom.dragged = false;  // whether the press that ends now has moved the sheets
   const viewOf = (event) => event.target.closest && event.target.closest(".sheet-view");
 
   element.addEventListener("wheel", (event) => {
@@ -73,13 +74,14 @@ function listen(element, zoom) {
 
   element.addEventListener("pointerdown", (event) => {
     const view = viewOf(event);
-    if (view) fingers.set(event.pointerId, { view, x: event.clientX, y: event.clientY });
+    zoom.dragged = false;
+    if (view) fingers.set(event.pointerId, { view, x: event.clientX, y: event.clientY, from: [event.clientX, event.clientY] });
   });
   element.addEventListener("pointermove", (event) => {
     const before = fingers.get(event.pointerId);
     if (!before) return;
     const area = before.view.getBoundingClientRect();
-    const now = { view: before.view, x: event.clientX, y: event.clientY };
+    const now = { ...before, x: event.clientX, y: event.clientY };
     if (fingers.size === 2) {
       const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, one]) => one);
       const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y);
@@ -88,6 +90,7 @@ function listen(element, zoom) {
       if (apart(before) > 0) zoom.by(apart(now) / apart(before), x, y);
     }
     const share = fingers.size;
+    if (Math.hypot(now.x - now.from[0], now.y - now.from[1]) > 4) zoom.dragged = true;
     if (zoom.scale > 1) {
       if (event.cancelable) event.preventDefault();
       zoom.pan((before.x - now.x) / area.width / share, (before.y - now.y) / area.height / share);
@@ -152,6 +155,7 @@ gansweep.sheetView = () => {
   const element = make("div", { class: "sheet-view", role: "img", "aria-label": "No sheet" }, layer);
   let drawn = "";
   let current = null;
+  let shown = null;  // the cells that are shown, where it is not the whole sheet
 
   function wholeSheet(layout) {
     const image = make("img", { alt: "", draggable: "false", decoding: "sync" });
@@ -185,6 +189,7 @@ gansweep.sheetView = () => {
       element.dataset.kimg = sheet ? sheet.kimg : "";
       const layout = sheet && sheet.layout;
       const indices = sheets.chosen(layout, choice);
+      shown = indices;
       const wanted = sheet ? JSON.stringify([layout, indices]) : "";
       if (wanted !== drawn) {
         drawn = wanted;
@@ -202,6 +207,9 @@ gansweep.sheetView = () => {
     },
     // frame a cell; null for none
     mark(index) {
+      if (shown) {
+        for (const [place, cell] of shown.entries()) layer.children[place].classList.toggle("marked", cell === index);
+      }
       const frame = layer.querySelector(".cell-mark");
       if (!frame) return;
       frame.hidden = index === null || !current || !current.layout;
@@ -211,7 +219,8 @@ gansweep.sheetView = () => {
     },
     // the cell under the pointer
     cell(event, zoom) {
-      if (!current || !current.layout || element.classList.contains("in-cells")) return null;
+      if (!current || !current.layout) return null;
+      if (shown) return shown[[...layer.children].indexOf(event.target)] ?? null;
       return sheets.cellAt(current.layout, ...zoom.place(...inside(element, event)));
     },
   };
