@@ -35,13 +35,9 @@ class Batch:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """A batch with `change` applied to every tensor."""
-        labels, source, labelled = self.labels, self.source, self.labelled
-        return Batch(
-            change(self.images),
-            None if labels is None else change(labels),
-            None if source is None else change(source),
-            None if labelled is None else labelled.each(change),
-        )
+        labels, source = (x if x is None else change(x) for x in (self.labels, self.source))
+        labelled = None if self.labelled is None else self.labelled.each(change)
+        return Batch(change(self.images), labels, source, labelled)
 
 
 def joined(parts: Sequence[Batch]) -> Batch:

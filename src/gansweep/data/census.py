@@ -42,8 +42,7 @@ def examine(root: Path) -> list[ImageFile]:
     """Decode every image below `root` once. A later call decodes only new and changed files.
 
     Hidden files and folders are skipped, links are followed.
-    Returns: the files in the order of a hash of their names: it mixes the classes and is the same
-        on every machine.
+    Returns: the files in the order of a hash of their names, which mixes the classes.
     Raises: UserError for a folder that is missing, empty or cannot be listed.
     """
     names = _list(root)
@@ -61,15 +60,14 @@ def _list(root: Path) -> list[str]:
     if not root.is_dir():
         problem = "is a file" if root.exists() else "does not exist"
         raise UserError(
-            f"data.root={root} {problem}: data=image_folder needs a folder of images. "
-            "Set data.root= to one (an absolute path, or relative to the current directory)."
+            f"data.root={root} {problem}. Set data.root= to a folder of images (an absolute path, "
+            "or relative to the current directory)."
         )
     names = [path.relative_to(root).as_posix() for path in _walk(root)]
     if not names:
         raise UserError(
             f"data.root={root} contains no image: no file in it or in its folders ends in "
-            f"{', '.join(extension[1:] for extension in EXTENSIONS)}. Set data.root= to a folder "
-            "of images."
+            f"{', '.join(one[1:] for one in EXTENSIONS)}. Set data.root= to a folder of images."
         )
     return sorted(names, key=lambda name: hashlib.blake2b(os.fsencode(name)).digest())
 

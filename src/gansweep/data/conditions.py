@@ -13,9 +13,8 @@ ROWS_KEPT = 4096  # images and sources, which take memory; all labels are kept
 class Conditions:
     """Labels and real rows from the training split, as conditions for generated samples.
 
-    An unconditional generator uses only the number of rows. A class-conditional one uses labels,
-    drawn from the whole split. One that starts from a source or an image uses rows, drawn from a
-    fixed random subset. So the label of a row need not be the label of its image.
+    Labels are drawn from the whole split, images and sources from a fixed random subset: the label
+    of a row need not be the label of its image.
     """
 
     def __init__(self, data: DataSource) -> None:
@@ -26,8 +25,7 @@ class Conditions:
     def draw(self, n: int, rng: torch.Generator, balanced: bool = False) -> Batch:
         """n rows, drawn with replacement by the CPU generator `rng`.
 
-        balanced: all classes of the training split have the same probability; else the probability
-            that they have in the split.
+        balanced: all classes have the same probability; else that of the training split.
         """
         # draw labels from a copy, so that later draws from `rng` do not depend on them
         own = torch.Generator()

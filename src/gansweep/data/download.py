@@ -36,9 +36,9 @@ class Archive:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock on the file `path`. The kernel frees it when the process ends in any way.
+    """Hold a lock on the file `path`, unless its folder can only be read.
 
-    If the folder cannot be written, no lock is taken: the folder can only be read then.
+    The kernel frees the lock when the process ends in any way.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,8 @@ def _require_space(name: str, root: Path, archive: Archive) -> None:
     if not os.access(existing, os.W_OK):
         raise UserError(
             f"data={name} is not in {root.absolute()}, and {existing} cannot be written to. Set "
-            "data.root= (or GANSWEEP_DATA) to a folder that you can write to, or to the one that "
-            f"contains {', '.join(archive.files)}. {OFFLINE_ALTERNATIVES}"
+            "data.root= (or GANSWEEP_DATA) to a folder that you can write to, or that contains "
+            f"{', '.join(archive.files)}. {OFFLINE_ALTERNATIVES}"
         )
     free_mb = shutil.disk_usage(existing).free // 10**6
     if free_mb < archive.disk_mb:

@@ -19,8 +19,7 @@ def known_rows(
 
     labels: (N,) int64 of the training split, or None.
     Every class gets the same number of labels if it has enough samples. A remainder goes to random
-    classes, one label each. The subsets of one seed are nested: the 20 known labels of n_labels=20
-    are among the 50 of n_labels=50.
+    classes, one label each. The subsets of one seed are nested.
     Raises: UserError without labels, for more labels than samples, or for fewer than classes.
     """
     if labels is None or n_classes is None:
@@ -79,10 +78,7 @@ class PartlyLabelled(DataSource):
         whole = self._endless(share, None, ALL_IMAGES)
         if known is None:
             return whole
-        return _few_labels(whole, self._endless(share, known, LABELLED_IMAGES))
-
-
-def _few_labels(batches: Iterator[Batch], labelled: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches without labels, each with a batch of samples with known labels."""
-    for batch, known in zip(batches, labelled, strict=False):
-        yield Batch(batch.images, None, batch.source, known)
+        labelled = self._endless(share, known, LABELLED_IMAGES)
+        return (
+            Batch(b.images, None, b.source, few) for b, few in zip(whole, labelled, strict=False)
+        )

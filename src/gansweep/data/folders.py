@@ -69,8 +69,8 @@ class SquareImages(Dataset[tuple[Tensor, int]]):
 class ImageFolder(PartlyLabelled):
     """A folder of image files of any size, cropped to squares.
 
-    The first use decodes every file once to find unreadable ones. The result is stored in the
-    user's cache folder and reused for every file whose size and time have not changed.
+    The first use decodes every file once to find unreadable ones, and stores the result in the
+    user's cache folder.
 
     root: the folder. If every image is in one of two or more sub-folders, these are the classes.
     image_size: side of the square.   resize: short side before the crop; None: image_size.
@@ -79,11 +79,9 @@ class ImageFolder(PartlyLabelled):
     on_corrupt: "stop" with an error that names the file, or "skip" such files with a message.
     test_root: a folder of test images; None: every `test_every`-th file (0: no test split).
     workers: decoding processes, at most one per core; 0: decode between the training steps.
-    n_labels: training images with known labels, see few_labels.py; None: all. As many additional
-        processes decode them.
-    label_seed: selects these images.
-    n_validation: training images to set aside, with all copies of them, see validation.py; None: a
-        tenth.
+    n_labels: training images with known labels, which as many additional processes decode; None:
+        all.   label_seed: selects these images, see few_labels.py.
+    n_validation: training images to set aside, with their copies, see validation.py; None: a tenth.
     """
 
     def __init__(
@@ -226,8 +224,7 @@ class ImageFolder(PartlyLabelled):
             yield Batch(images, labels.to(share.device, non_blocking=True) if known else None)
 
     def _picks(self, share: Share, among: Tensor | None, streams: Streams) -> Iterator[list[Pick]]:
-        """This process's share of every batch, endless. Random numbers are drawn here, not in
-        the workers.   among: the rows to draw from; None: all."""
+        """This process's share of every batch.   among: the rows to draw from; None: all."""
         among = torch.arange(self.n_train) if among is None else among
         order = EndlessOrder(len(among), share.seed, stream=streams.order)
         for start in itertools.count(share.start_image, share.batch_size):
@@ -244,8 +241,7 @@ class ImageFolder(PartlyLabelled):
     def arrays(
         self, split: Split, limit: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Decoded by threads in the order of the files. This is random, so `limit` takes the
-        first ones."""
+        """In the order of the files, which is random: `limit` takes the first ones."""
         self.check_split(split)
         squares = self._squares(split)
         end = len(squares.paths) if limit is None else min(limit, len(squares.paths))

@@ -228,10 +228,7 @@ class STL10(DownloadedSet):
         self.classes = None if unlabelled else self.labelled_classes
 
     def read_native(self, split: Split) -> Arrays:
-        """Returns: uint8 (N, 3, 96, 96), mapped from the disk, and int64 (N,) labels or None.
-
-        Raises: ValueError if the numbers of images and labels differ.
-        """
+        """Raises: ValueError if the numbers of images and labels differ."""
         folder = self.root / self.archive.folder
         part = "unlabeled" if split == "train" and self.unlabelled else split
         # a memory map, so that 2.8 GB are read chunk by chunk; the file has columns before rows
@@ -249,8 +246,7 @@ class CelebA(DownloadedSet):
     """202,599 faces (Liu et al. 2015), cropped to the largest centre square, resized; no labels.
 
     162,770 training, 19,867 validation and 19,962 test images. The first use decodes them into one
-    file beside the photographs (2.0 GB at 64x64). Later runs map this file into memory, see
-    `resident_gib`.
+    file beside the photographs (2.0 GB at 64x64), which later runs map into memory.
     """
 
     name = "celeba"

@@ -10,7 +10,6 @@ class OneClass(DerivedSource):
     """The training images of one class, and the whole validation and test splits.
 
     Labels keep the base set's numbers.
-
     base: a labelled set of images or points with a test split; its `flip` is used here.
     normal: the number of the class to train on; samples of other classes are anomalies.
     Source: the protocol of Ruff et al. 2018 (Deep SVDD), ICML, Section 4.1.

@@ -18,10 +18,7 @@ ALL_IMAGES, LABELLED_IMAGES = Streams(None, 1), Streams(2, 3)
 
 
 def generator_for(*numbers: int) -> torch.Generator:
-    """A CPU generator seeded by a hash of the numbers, such as (seed, epoch) or (seed, batch).
-
-    A hash, not a sum, so that (1, 2) and (2, 1) give unrelated streams.
-    """
+    """A CPU generator seeded by a hash of the numbers: (1, 2) and (2, 1) give unrelated streams."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
@@ -30,8 +27,7 @@ class EndlessOrder:
     """Image numbers: one permutation of `n` for every epoch, one after the other.
 
     Any row can be computed without the rows before it, so that a resumed run continues exactly.
-    The permutation is drawn on the CPU, so that it is the same everywhere, and moved to the device
-    once per epoch.
+    The permutation is drawn on the CPU, so that it is the same everywhere.
     stream: separates several orders with the same seed.
     """
 

@@ -1,7 +1,7 @@
 """Two folders of images for translation: A holds the sources, B the targets."""
 
 import copy
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -37,11 +37,8 @@ class _Folders(Translation):
         options["image_size"] = image_size
         targets = ImageFolder(root_b, test_root=test_root_b, **options)
         options["test_root"] = test_root_a
-        sources = (
-            _Counterparts(targets, root_a, **options)
-            if self.paired
-            else ImageFolder(root_a, **options)
-        )
+        kind = partial(_Counterparts, targets) if self.paired else ImageFolder
+        sources = kind(root_a, **options)
         name = f"{sources.name}_to_{targets.name}"
         super().__init__(
             name, "folders", sources, targets, aligned=self.paired, aligned_test=self.paired

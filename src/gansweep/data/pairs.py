@@ -46,11 +46,7 @@ class Translation(DataSource):
     ) -> None:
         self.name, self.task = name, task
         self.sources, self.targets = sources, targets
-        self.aligned: dict[Split, bool] = {
-            "train": aligned,
-            "validation": aligned_test,
-            "test": aligned_test,
-        }
+        self.aligned = {"train": aligned, "validation": aligned_test, "test": aligned_test}
 
     def prepare(self) -> None:
         self.sources.prepare()

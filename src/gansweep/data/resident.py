@@ -25,8 +25,8 @@ class ResidentSource(PartlyLabelled):
     """A data set in one tensor. A subclass only says how to read a split.
 
     flip: mirror each training image left to right with probability 1/2.
-    resident_gib: a tensor up to this size is stored on the training device. A larger one stays in
-        host memory and each batch is copied. The batches are the same.
+    resident_gib: a tensor up to this size is stored on the training device; of a larger one each
+        batch is copied.
     n_labels: training images with known labels, see few_labels.py; None: all.
     label_seed: selects these images.
     n_validation: training images to set aside, see validation.py; None: a tenth.
@@ -120,7 +120,7 @@ class ResidentSource(PartlyLabelled):
             rows = rows if among is None else among[rows]
             chosen = _moved(images.index_select(0, rows), share.device)
             if not self.is_points:
-                # 0 -> -1, 255 -> 1, in place because index_select has made a copy
+                # 0 -> -1, 255 -> 1
                 chosen = chosen.to(share.dtype).div_(127.5).sub_(1)
             if self.flip:
                 draw = generator_for(share.seed, start // share.batch_size, streams.chances)
@@ -136,9 +136,7 @@ class ResidentSource(PartlyLabelled):
 
     def _part(self, split: Split) -> Arrays:
         """The tensors that contain a split."""
-        part: Split = split
-        if split == "validation" and not self.has_validation:
-            part = "train"
+        part: Split = "train" if split == "validation" and not self.has_validation else split
         if part not in self._parts:
             self._parts[part] = self.read(part)
         return self._parts[part]

@@ -116,10 +116,7 @@ class DataSource(ABC):
         )
 
     def shared_batches(self, share: Share) -> Iterator[Batch]:
-        """The `train_batches` of one share.
-
-        Raises: UserError for sizes that do not fit, before the first batch.
-        """
+        """The `train_batches` of one share."""
         self.check_sizes(share.batch_size, share.world, share.start_image)
         return self._drawn(share)
 
@@ -160,10 +157,7 @@ class DataSource(ABC):
 
     @property
     def undivided(self) -> DataSource:
-        """The same set with its validation images returned to the training images.
-
-        The set itself if no training images are set aside.
-        """
+        """The set without a validation split: its images are training images again."""
         return self
 
     @property

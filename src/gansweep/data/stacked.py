@@ -24,8 +24,8 @@ SPLIT_SEEDS: dict[Split, int] = {"train": 1, "test": 2, "validation": 3}
 class StackedSet(ResidentSource):
     """Fixed triples of grey images, drawn with replacement. Each triple of classes is a mode.
 
-    With 10 classes the label of classes a, b, c in the three channels is 100 a + 10 b + c. The
-    triples do not depend on a run's seed: every run trains on the same ones.
+    With 10 classes the label of classes a, b, c in the three channels is 100 a + 10 b + c. Every
+    run trains on the same triples.
 
     n_train: number of training triples. They use only the training images of the base set, and the
         test triples only its test images (ours: the published triples mix both).

@@ -99,8 +99,7 @@ def holed(images: Tensor) -> Tensor:
 def noisy(images: Tensor, sigma: float) -> Tensor:
     """With Gaussian noise, clipped to the range of pixels.   sigma: for pixels in [-1, 1].
 
-    The noise is seeded by the pixels of the split: it is the same in every run, and different in
-    every split.
+    The noise is seeded by the pixels of the split: it is the same in every run.
     """
     chunks = []
     for number, chunk in enumerate(images.split(NOISE_CHUNK)):
@@ -160,9 +159,8 @@ def task_named(name: TaskName, shape: tuple[int, ...], sigma: float) -> Task:
         )
     if task.needs_colour and shape[0] != 3:
         raise UserError(
-            f"data.task={name} needs colour images, but these have {shape[0]} channel. Use a "
-            "colour set, such as data@data.base=cifar10, or data.task=tint, which colours grey "
-            "images."
+            f"data.task={name} needs colour images, but these have {shape[0]} channel. Use "
+            "data@data.base=cifar10, or data.task=tint, which colours grey images."
         )
     if task.turns and shape[1] != shape[2]:
         raise UserError(

@@ -20,8 +20,8 @@ GOOD_SHARE = 1 - math.exp(-4.5)  # share of a 2-D Gaussian within 3 sigma: 98.89
 class MixtureSource(ResidentSource):
     """Fixed samples of equally likely isotropic Gaussians. The label is the number of the mode.
 
-    The samples do not depend on a run's seed: every run trains on the same ones. They are not
-    scaled to [-1, 1]. Validation samples are drawn separately, not taken from the training samples.
+    Every run trains on the same samples. They are not scaled to [-1, 1]. Validation samples are
+    drawn separately, not taken from the training samples.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
 
@@ -91,12 +91,9 @@ class FlatMixture(MixtureSource):
 
     Means and subspace are drawn once: standard normal means in the subspace, about
     sqrt(2 inner_dim) apart, and a subspace of uniformly random direction.
-
-    In many dimensions the samples of a Gaussian lie on a shell: with 700 dimensions the distance
-    from the mean is 26.5 +- 0.7 sigma, and a distance below 10 sigma, the paper's threshold, has a
-    probability of 1e-167. Our threshold: the radius that contains the same share of true samples as
-    3 sigma in the plane, 98.89 % (28.08 sigma for 700 dimensions, a chi quantile). The distance
-    from the subspace is not limited separately.
+    With 700 dimensions the distance from the mean is 26.5 +- 0.7 sigma, and the paper's threshold,
+    10 sigma, holds with a probability of 1e-167. Ours is the radius that contains 98.89 % of true
+    samples, as 3 sigma do in the plane: 28.08 sigma for 700 dimensions, a chi quantile.
     Source: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761, Table 1, which gives dimensions
         and number of modes; means, sigma and the number of samples are ours.
     """

@@ -1,9 +1,8 @@
 """Self-attention over the places of a feature map.
 
-Source: Zhang et al. 2019, arXiv:1805.08318, Section 3, in the form of the authors' published code,
-which Brock et al. 2019, arXiv:1809.11096, took over: keys and values are pooled to half the side
-(2x2 maxima), and values have C/2 channels until a last 1x1 convolution. No convolution has a bias,
-and the products are not scaled before the softmax.
+Source: Zhang et al. 2019, arXiv:1805.08318, Section 3, in the authors' published code: keys and
+values are pooled to half the side (2x2 maxima), and values have C/2 channels until a last 1x1
+convolution; no biases, and the products are not scaled before the softmax.
 """
 
 from collections.abc import Sequence
@@ -41,9 +40,9 @@ class SelfAttention(nn.Module):
 
 
 def attending_side(attention: int, sides: Sequence[int]) -> int:
-    """The side of the maps that attend: the largest of `sides` that is no larger than `attention`.
+    """The largest of the maps' `sides` that is no larger than `attention`, which attends.
 
-    So one configuration serves images of many sizes.   Raises: UserError where all are larger.
+    Raises: UserError where all are larger.
     """
     if attention < min(sides):
         raise UserError(

@@ -53,7 +53,7 @@ def _convolution(n_in: int, n_out: int, kernel: int, *, gain: float = 1.0) -> nn
 class UpBlock(nn.Module):
     """(N, n_in, H, W) -> (N, n_out, 2H, 2W).
 
-    condition: what the normalisations take beside the maps, as the labels of conditional ones.
+    condition: what the normalisations take beside the maps, as labels.
     """
 
     def __init__(self, n_in: int, n_out: int, *, norm: Norm) -> None:
@@ -104,7 +104,7 @@ class DownBlock(nn.Module):
         residual = self.conv2(F.relu(self.norm2(self.conv1(residual))))
         if not self.halve:
             return residual + self.shortcut(maps)
-        # pooling commutes with a 1x1 convolution: four times less work in this order
+        # pooling commutes with a 1x1 convolution: four times less work this way
         return F.avg_pool2d(residual, 2) + self.shortcut(F.avg_pool2d(maps, 2))
 
 
@@ -227,9 +227,9 @@ def _is_tapered(sample_shape: tuple[int, ...], max_width: int | None) -> bool:
 
 
 def _channels(side: int, sample_shape: tuple[int, ...], width: int, max_width: int | None) -> int:
-    """Channels of a map: `width` at 32x32, halved at each doubling beyond, doubled at each halving.
+    """Channels of a map: `width` at 32x32, halved at each doubling beyond.
 
-    The latter up to max_width, and only in networks for images beyond 32x32.
+    In networks for images beyond 32x32 doubled at each halving below, up to max_width.
     """
     if max_width is None or not _is_tapered(sample_shape, max_width) or side >= FULL_WIDTH_SIDE:
         return channels_at(side, width)

@@ -37,7 +37,7 @@ def stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
         at = bisect_left(SIDES, max(height, width))
         near = SIDES[max(0, at - 1) : at + 1]
         raise UserError(
-            f"image size {size} no convolutional network supports: images must be square with "
+            f"image size {size} fits no convolutional network: images must be square with "
             f"a side of b*2^k pixels, b from 4 to 7, from {SMALLEST_SIDE} to {LARGEST_SIDE}. "
             f"Use data.image_size={' or '.join(map(str, near))}, or model=gan, whose "
             f"fully connected networks take any size."
@@ -49,7 +49,6 @@ def stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
 def channels_at(side: int, width: int) -> int:
     """Channels of a feature map: `width` up to 32x32, halved at each doubling beyond.
 
-    The schedule of the 128x128 networks of Miyato et al. 2018 and of the 256x256 networks of
-    Huang et al. 2024; both keep their CIFAR-10 networks at one width.
+    Source: the 128x128 networks of Miyato et al. 2018 and the 256x256 ones of Huang et al. 2024.
     """
     return max(1, width >> max(0, math.ceil(math.log2(side / FULL_WIDTH_SIDE))))

@@ -4,9 +4,8 @@ Source: Karras et al. 2020, arXiv:1912.04958, Section 2 and Figure 2 (modulated 
 convolutions), Section 4.1 (skip generator, residual discriminator), Appendix B; the mapping network
 and the noise maps: Karras et al. 2019, arXiv:1812.04948, Section 2. Written from the papers.
 Channels: `width` up to 64x64, halved at each doubling beyond (512 in configuration F).
-Departures: maps and colours are doubled by bilinear interpolation, which is the paper's binomial
-filter (1, 3, 3, 1) except for repeated instead of zero pixels beyond the border, and before the
-convolution, with which the filter commutes inside the border; no truncation of the styles.
+Departures: maps and colours are doubled before the convolution, by bilinear interpolation: inside
+the border the same as the paper's binomial filter (1, 3, 3, 1); no truncation of the styles.
 """
 
 import math
@@ -57,8 +56,7 @@ class ModulatedConv2d(nn.Module):
     """(N, n_in, H, W) maps and (N, n_style) latents w -> (N, n_out, H, W).
 
     Each sample's weights are w'_{jik} = s_i w_{jik}, demodulated by the 2-norm over i and k of each
-    output j (Eqs. 1 and 3). Scaling the inputs by s and the outputs by the inverse norm gives the
-    same maps with one ordinary convolution for the whole batch.
+    output j (Eqs. 1 and 3): the same as inputs scaled by s and outputs by the inverse norm.
     """
 
     def __init__(

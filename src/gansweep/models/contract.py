@@ -53,8 +53,7 @@ class Contract(pl.LightningModule):
         if self.needs_source and self.source_shape is None:
             raise UserError(
                 "This model makes an image from another one, and the data have no source images. "
-                "Use data=paired or data=unpaired, which derive them from a data set by data.task= "
-                "or take two folders."
+                "Use data=paired or data=unpaired, which make them by data.task=, or two folders."
             )
         if len(self.sample_shape) == 1 and not self.takes_points:
             raise UserError(
@@ -86,9 +85,9 @@ class Contract(pl.LightningModule):
     ) -> PlayerLoss:
         """The loss of one player: a pure function of networks, memory, batch, draw and clock.
 
-        It writes nothing: what a step changes beside weights follows from its `PlayerLoss`, see
-        `remembered`. The networks' own buffers (batch statistics, power iteration) are theirs.
-        A loss that must not reach the makers detaches `fakes` itself.
+        What a step changes beside weights and the networks' own buffers (batch statistics, power
+        iteration) follows from the `PlayerLoss`, see `remembered`. A loss that must not reach the
+        makers detaches `fakes` itself.
         """
 
     @abstractmethod
@@ -157,10 +156,9 @@ class Contract(pl.LightningModule):
         return {}
 
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
-        """What buffers of `memory` become after a player's move; those left out stay.
+        """What buffers of `memory` become after a player's move, the same on every process.
 
-        slices: the terms of the move, one for each slice of the batch; the result is the same on
-            every process.
+        slices: the losses of the move, one for each slice of the batch.
         """
         return {}
 

@@ -25,8 +25,8 @@ class InfoGAN(GAN):
     """G(z, c): the generator gets codes c beside noise, and Q reads them from the sample again.
 
     Both players add -lambda L_I to their losses, where L_I = E log Q(c | G(z, c)) + H(c) is a lower
-    bound on the mutual information of codes and samples. Q is a head on the features of D, part of
-    the player "discriminator": it moves on D's turn, as in the authors' code, and G meets it fixed.
+    bound on the mutual information of codes and samples. Q is a head on the features of D, and
+    moves with D, as in the authors' code.
 
     discriminator: as GAN's, one that ends in a `head` on its `features`.
     latent_dim: numbers of noise, without the codes.

@@ -2,9 +2,8 @@
 
 For K classes, a sample's logits l_1 ... l_K and Z = sum of exp(l_k):
 SGAN gives generated samples a class of their own, with a logit l_fake: the probability that a
-sample is real is D = Z / (Z + exp(l_fake)), that of class k among the real ones exp(l_k) / Z.
-FeatureMatchingSGAN fixes l_fake = 0, as only differences of logits matter: D = Z / (Z + 1).
-So D is the sigmoid of log Z - l_fake, and the game is the usual one on that score.
+sample is real is D = Z / (Z + exp(l_fake)), the sigmoid of log Z - l_fake; that of class k among
+the real ones is exp(l_k) / Z. FeatureMatchingSGAN fixes l_fake = 0: only differences matter.
 
 Source: Odena 2016, arXiv:1606.01583; Salimans et al. 2016, arXiv:1606.03498, Section 5.
 """
@@ -120,11 +119,11 @@ class FeatureMatchingSGAN(SGAN):
     L_D = mean of -l_y + log Z over samples with labels + unsupervised_weight / 2 * (mean of
     softplus(-log Z) over all images + mean of softplus(log Z) over generated ones).
     L_G compares the two means of the discriminator's last hidden layer over the whole batch, of
-    all processes together: the mean over features of their squared ("squared", the authors' code
-    for MNIST) or absolute difference ("absolute", their code for CIFAR-10). Departure: both players
-    see the same real images, where the code draws others for the generator.
-    discriminator: a network with `features`. Where it has a `noise_width`, it takes that many
-        standard normal numbers for each sample in training.
+    all processes: the mean over features of their squared ("squared", the authors' code for MNIST)
+    or absolute difference ("absolute", their code for CIFAR-10). Departure: both players see the
+    same real images, where the code draws others for the generator.
+    discriminator: a network with `features`. If it has a `noise_width`, it takes that many standard
+        normal numbers for each sample in training.
     """
 
     never_takes = SGAN.never_takes | {"penalties", "augment", "ada"}

@@ -39,9 +39,9 @@ class UnrolledGAN(GAN):
     all of them; D itself moves as in every GAN, by one step of its own.
 
     unrolling_steps: k; 0 is the game without unrolling, in its zero-sum form.
-    unrolled: the rule of the k steps. "adam" continues D's own Adam from its present moments, as
-        the authors' experiments do; "sgd" is Eq. 7 of the paper. The rate is D's present one.
-    Under several processes each of the k steps takes the mean gradient of all.
+    unrolled: the rule of the k steps, with D's present rate and the mean gradient of all processes:
+        "adam" continues D's own Adam from its present moments, as the authors' experiments do;
+        "sgd" is Eq. 7 of the paper.
     """
 
     # a head that compares samples has tables of N^2 entries, kept for each of the k steps

@@ -18,9 +18,8 @@ from gansweep.terms.clock import Clock
 class VAE(WithPrior):
     """One player, which maximises a bound on the likelihood of what it is to make.
 
-    The encoder gives the mean and the log-variance of q(z|x), the decoder the mean of p(x|z): of
-    Bernoulli pixels for reconstruction=bce, of a normal distribution for mse, of a Laplace
-    distribution for l1. The prior is the standard normal distribution, of which it generates.
+    The encoder gives the mean and the log-variance of q(z|x), the decoder the mean of p(x|z):
+    Bernoulli for reconstruction=bce, normal for mse, Laplace for l1. The prior is N(0, I).
 
     beta: weight of the divergence from the prior; 1 is the bound itself.
     spread: the standard deviation of p(x|z) for mse and its scale for l1, in units of the data,

@@ -2,9 +2,8 @@
 
 An augmentation changes real and generated samples alike, in the losses of both players, so that
 the discriminator cannot know few images by heart and the generator need not imitate the changes.
-It is called as augmentation(images, draw) and gives images of the same shape, differentiable with
-respect to them. It is a term (see term.py): `noise(images)` says which random tensors it needs, and
-the caller draws them, so that the augmentation itself is a pure function.
+It is called as augmentation(images, draw) and returns images of the same shape. It is a term (see
+term.py): the caller draws the random tensors that `noise(images)` asks for.
 
 Shapes: N batch, C channels, H and W pixels. Images are in [-1, 1]; results may leave that range.
 """
@@ -48,7 +47,7 @@ class DiffAugment(Augmentation):
     policy: those in use. "color": brightness + U(-1/2, 1/2), saturation times U(0, 2) around the
     mean of the channels, contrast times U(1/2, 3/2) around the image's mean; "translation": up to
     an eighth of the side, in whole pixels; "cutout": a square of half the side, its centre
-    anywhere. What comes in is 0, as in the authors' code: mid-grey.
+    anywhere. New pixels are 0, mid-grey, as in the authors' code.
     Source: Zhao et al. 2020, arXiv:2006.10738, Section 3.2.
     """
 
@@ -133,15 +132,14 @@ class ADA(Augmentation, nn.Module):
     """Random changes, each with a probability p that follows how much the discriminator overfits.
 
     p rises while r_t = E[sign D(x)] of the (changed) real samples is above `target`, and falls
-    below it, by as much as takes it from 0 to 1 in `kimg`; it is never below 0. r_t is the mean
-    over `every_batches` batches of the discriminator's, and over the processes.
+    below it, at the rate from 0 to 1 in `kimg`; it is never below 0. r_t is the mean over
+    `every_batches` batches of the discriminator's, and over the processes.
 
     The changes are the paper's pixel blitting, geometry and colours ("bgc"), in its strengths:
     mirroring, quarter turns and shifts by whole pixels (up to an eighth); scaling, rotation,
     stretching and shifts by fractions; brightness, contrast, luma flip, hue and saturation (the
-    last two do not show in grey images). Left out, as in bgc: filtering, noise and cutout.
-    Ours: all geometry is one bilinear resampling with reflected borders, without the paper's
-    wavelet filter around it.
+    last two do not show in grey images).
+    Ours: geometry is one bilinear resampling with reflected borders, without a wavelet filter.
     Source: Karras et al. 2020, arXiv:2006.06676, Sections 2.2 and 3, Appendix B.
     """
 
@@ -166,8 +164,7 @@ class ADA(Augmentation, nn.Module):
         if game.sample_shape[0] not in self.channels:
             return (
                 f"ADA changes colours, and the images have {game.sample_shape[0]} channels: use "
-                "images of 1 or 3 channels, or model.augment of "
-                "gansweep.terms.augment.DiffAugment."
+                "images of 1 or 3 channels, or term=diffaugment."
             )
         if "ada" in game.loss.combines_with:
             return ""
@@ -192,13 +189,11 @@ class ADA(Augmentation, nn.Module):
         p = self.p.to(images)
         # two rotations together happen with the probability p
         limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
-        happens = chance < limits
-        moved, coloured = (
-            part.any(1)[:, None, None, None] for part in (happens[:, :8], happens[:, 8:])
-        )
-        warp = geometry(happens[:, :8], u, v, images.shape[2:])
+        moves, recolours = (chance < limits).split([8, 5], dim=1)
+        moved, coloured = (part.any(1)[:, None, None, None] for part in (moves, recolours))
+        warp = geometry(moves, u, v, images.shape[2:])
         images = torch.where(moved, resampled(images, warp), images)
-        return torch.where(coloured, mixed(images, colours(happens[:, 8:], u, v)), images)
+        return torch.where(coloured, mixed(images, colours(recolours, u, v)), images)
 
     __call__ = nn.Module.__call__
 

@@ -11,9 +11,8 @@ class Clock:
     step: turns of the game made before this one.
     images_seen: by all processes before this step.   budget_kimg: the whole of training.
     lazy: whether a term with an interval of k acts in every k-th step with k times its weight, as
-        in training; else every term acts in every step with its own weight, which is the objective
-        that lazy terms approximate (Karras et al. 2020, arXiv:1912.04958, Section 3.1). The worst
-        opponents of the duality gap train against the latter.
+        in training (Karras et al. 2020, arXiv:1912.04958, Section 3.1); else every term acts in
+        every step with its own weight, as for the worst opponents of the duality gap.
     """
 
     step: int = 0

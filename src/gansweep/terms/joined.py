@@ -17,9 +17,8 @@ VIEWS = ("real", "fake", "generator")  # whose samples the discriminator is show
 class Joined(nn.Module):
     """Terms by their names, in the order in which they act.
 
-    penalties: join on every k-th of the discriminator's steps only, k times as strong, where
-        `penalty_interval` is k (lazy regularisation: Karras et al. 2020, arXiv:1912.04958,
-        Section 3.1). Their curves are penalty/NAME.
+    penalties: join on every k-th of the discriminator's steps only, k times as strong, with k the
+        `penalty_interval` (see Clock.lazy). Their curves are penalty/NAME.
     free: the user's others; their curves are term/NAME.
     with_options: those that options of the game's own bring, None where they do not.
     """
@@ -124,8 +123,7 @@ class Joined(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """A player's loss with what its terms add, and the terms' values, detached, by label.
 
-        player: "discriminator" or "generator".   step: what the terms see, made if one looks; its
-        `draw` is that of all terms.
+        player: "discriminator" or "generator".   step: makes what terms see, with all draws.
         """
         seen: Step | None = None
         parts: dict[str, Tensor] = {}

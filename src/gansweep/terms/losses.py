@@ -21,18 +21,15 @@ class Loss(ABC):
     """What the discriminator's scores cost either player.
 
     kind: what a score means (see Scores in models/player_loss.py); only a logit's is a probability.
-    boundary: the score that speaks for neither, above which a sample is taken for real; None where
-        only differences count.
-    tie: the discriminator's loss where it tells nothing, all scores being the boundary or alike;
-        None where the loss has no best value to compare that with.
+    boundary: the score above which a sample is taken for real; None if only differences count.
+    tie: the discriminator's loss when all scores are the boundary, or alike; None if the loss has
+        no best value to compare with.
     pairs_real: whether the generator's loss needs the scores of real samples too, the i-th beside
         the i-th fake.
-    compares_samples: whether a sample's part of the loss depends on the batch's other samples, but
-        for its partner's: then the loss of a batch is not the mean of its slices', and each of
-        several processes compares what it has.
-    needs_lipschitz: whether the discriminator's loss falls without bound unless something holds
-        its slope.
-    saturates: whether the generator's gradient is gone where the discriminator is sure.
+    compares_samples: whether a sample's part of the loss depends on other samples than its partner:
+        then the loss of a batch is not the mean of its slices' losses.
+    needs_lipschitz: whether the discriminator's loss is unbounded unless its slope is limited.
+    saturates: whether the generator's gradient vanishes where the discriminator is sure.
     """
 
     kind: ClassVar[Kind]

@@ -1,8 +1,8 @@
 """What holds the discriminator: penalties on its gradient, consistency and scores; weight clipping.
 
-A penalty is called as penalty(judge, real, fake, draw) and returns an unweighted scalar; the
-discriminator's loss adds weight * penalty. It is a term (see term.py): `noise(real)` says which
-random tensors it needs, and the caller draws them, so that a penalty itself is a pure function.
+A penalty is called as penalty(discriminator, real, fake, draw) and returns an unweighted scalar;
+the discriminator's loss adds weight * penalty. It is a term (see term.py): the caller draws the
+random tensors that `noise(real)` asks for.
 
 real, fake: (N, C, H, W) or (N, D). The computation leaves autocast and keeps the dtype of `real`;
 no gradient reaches the generator. A discriminator with batch normalisation mixes the samples of a
@@ -75,9 +75,8 @@ class DRAGAN(Penalty):
     """E(|grad f(x^)| - 1)^2 at x^ = x + a 0.5 std(x) U, near the real samples.
 
     U is uniform on [0, 1) in each feature, a ~ U[0, 1] one a sample, std(x) the one standard
-    deviation of all features of the batch: the authors' published code. Their paper
-    writes a normal perturbation instead. Under DDP the standard deviation is that of the process's
-    own slice of the batch, so the result differs slightly from one process with the whole batch.
+    deviation of all features of the batch: the authors' published code (the paper has a normal
+    perturbation). Under DDP it is that of the process's own slice of the batch.
     weight: the paper's lambda, 10.
     Source: Kodali et al. 2017, arXiv:1705.07215.
     """
@@ -147,8 +146,7 @@ class Consistency(Penalty):
 class LeCam(Term, nn.Module):
     """E(f(x) - a_F)^2 + E(f(G(z)) - a_R)^2, a_R and a_F the moving averages of the scores' means.
 
-    decay: what a step keeps of the averages, which start at the first batch's; nothing is
-        penalised before.
+    decay: what a step keeps of the averages, which start with the first batch's means.
     weight: the paper's lambda, 0.3 for BigGAN on CIFAR-10 and smaller for other data.
     Source: Tseng et al. 2021, arXiv:2104.03310, Eqs. 3 and 4.
     """

@@ -1,7 +1,7 @@
 """Schedules on the clock of images seen: of learning rates, and of other shares.
 
-Each returns a factor in [0, 1], as for the rates of every player; both arguments are in thousands
-of images. A budget_kimg that grows on resuming stretches the schedules that depend on it.
+Each returns a factor in [0, 1]; both arguments are in thousands of images. A budget_kimg that grows
+on resuming stretches the schedules that depend on it.
 """
 
 import math

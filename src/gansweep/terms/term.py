@@ -1,9 +1,8 @@
 """The interface of a term: what joins a two-player game beside its loss.
 
-A penalty, an augmentation, packing, top-k, feature matching: each is a `Term` with a hook at its
-place in the game, and leaves the other hooks as they are. The game calls them (see joined.py),
-draws what they need, adds their values to the losses and writes what they remember. A term writes
-nothing itself: its hooks are pure functions of what they are given and of its buffers.
+A penalty, an augmentation, packing, top-k, feature matching: each is a `Term` that overrides the
+hooks by which it acts. The game calls them (see joined.py), draws what they need, adds their values
+to the losses and stores what they remember: hooks are pure functions of arguments and buffers.
 
 Shapes: N batch; samples are (N, C, H, W) in [-1, 1] or (N, D) points.
 """
@@ -91,8 +90,8 @@ class Term:
     def noise(self, samples: Tensor) -> Noise:
         """The random tensors that it needs: name -> (distribution, shape), the batch first.
 
-        The distributions are "uniform" on [0, 1) and "normal". A term with `shown` gets its own
-        for the real samples, for the fakes, and for the fakes in the generator's turn.
+        The distributions are "uniform" on [0, 1) and "normal". A term with `shown` gets draws for
+        the real samples, for the fakes, and for the fakes in the generator's turn.
         """
         return {}
 
