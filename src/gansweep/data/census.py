@@ -47,7 +47,8 @@ def examine(root: Path) -> list[ImageFile]:
     """
     names = _list(root)
     key = hashlib.blake2b(os.fsencode(f"{root.resolve()} {PIL.__version__}"), digest_size=8)
-    store = _cache_folder() / f"{key.hexdigest()}.json"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    store = home / "gansweep" / "folders" / f"{key.hexdigest()}.json"
     with locked(store.with_suffix(".lock")):
         known = _load(store)
         files = list(_examine_all(root, names, known))
@@ -122,11 +123,6 @@ def _examine(root: Path, name: str, known: ImageFile | None) -> ImageFile:
     # a dead link, no permission: stamp (-1, -1), so that the next run looks again
     except OSError as error:
         return ImageFile(name, "", (-1, -1), False, error.strerror or str(error))
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "gansweep" / "folders"
 
 
 def _load(store: Path) -> dict[str, ImageFile]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class UnreadableImageError(ValueError):
@@ -75,8 +76,6 @@ def resize_all(images: Tensor, size: int) -> Tensor:
         return images
     resized = images.new_empty(*images.shape[:2], size, size)
     for rows in torch.arange(len(images)).split(1000):
-        part = torch.nn.functional.interpolate(
-            images[rows].float(), (size, size), mode="bicubic", antialias=True
-        )
+        part = F.interpolate(images[rows].float(), (size, size), mode="bicubic", antialias=True)
         resized[rows] = part.round_().clamp_(0, 255).to(torch.uint8)
     return resized

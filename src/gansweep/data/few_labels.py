@@ -78,7 +78,5 @@ class PartlyLabelled(DataSource):
         whole = self._endless(share, None, ALL_IMAGES)
         if known is None:
             return whole
-        labelled = self._endless(share, known, LABELLED_IMAGES)
-        return (
-            Batch(b.images, None, b.source, few) for b, few in zip(whole, labelled, strict=False)
-        )
+        both = zip(whole, self._endless(share, known, LABELLED_IMAGES), strict=False)
+        return (Batch(batch.images, None, batch.source, few) for batch, few in both)

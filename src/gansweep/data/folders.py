@@ -22,7 +22,7 @@ from gansweep.data.census import ImageFile, examine
 from gansweep.data.decode import UnreadableImageError, open_image, square
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
-from gansweep.data.source import DataSource, Share, Split
+from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
 from gansweep.errors import UserError, nearest
 
@@ -238,9 +238,7 @@ class ImageFolder(PartlyLabelled):
             ]
             yield picks if self.random_crop else [p._replace(top=0.5, left=0.5) for p in picks]
 
-    def arrays(
-        self, split: Split, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         """In the order of the files, which is random: `limit` takes the first ones."""
         self.check_split(split)
         squares = self._squares(split)

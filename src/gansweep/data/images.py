@@ -16,8 +16,8 @@ import torch
 from gansweep.config.ranges import Side
 from gansweep.data.decode import UnreadableImageError, open_image, resize_all, square
 from gansweep.data.download import Archive, fetch, locked
-from gansweep.data.resident import Arrays, ResidentSource
-from gansweep.data.source import Split
+from gansweep.data.resident import ResidentSource
+from gansweep.data.source import Arrays, Split
 from gansweep.errors import UserError
 from gansweep.records.drafts import drafted, remove_drafts
 

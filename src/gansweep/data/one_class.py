@@ -1,8 +1,8 @@
 """Anomaly detection: training images of one class, validation and test images of all classes."""
 
 from gansweep.config.ranges import CountOrNone
-from gansweep.data.resident import Arrays, DerivedSource, whole
-from gansweep.data.source import DataSource, Split
+from gansweep.data.resident import DerivedSource, whole
+from gansweep.data.source import Arrays, DataSource, Split
 from gansweep.errors import UserError
 
 

@@ -33,7 +33,8 @@ class _Folders(Translation):
         image_size: Side = 256,
         **options: Any,
     ) -> None:
-        _check_folders(root_a, root_b, test_root_a, test_root_b)
+        _check_folders({"root_a": root_a, "root_b": root_b,
+                        "test_root_a": test_root_a, "test_root_b": test_root_b})  # fmt: skip
         options["image_size"] = image_size
         targets = ImageFolder(root_b, test_root=test_root_b, **options)
         options["test_root"] = test_root_a
@@ -64,20 +65,14 @@ class UnpairedFolders(_Folders):
     paired = False
 
 
-def _check_folders(
-    root_a: str | Path,
-    root_b: str | Path,
-    test_root_a: str | Path | None,
-    test_root_b: str | Path | None,
-) -> None:
-    if (test_root_a is None) != (test_root_b is None):
-        given, missing = ("a", "b") if test_root_b is None else ("b", "a")
+def _check_folders(roots: dict[str, str | Path | None]) -> None:
+    missing = [one for one in "ab" if roots[f"test_root_{one}"] is None]
+    if len(missing) == 1:
+        given = "b" if missing == ["a"] else "a"
         raise UserError(
-            f"data.test_root_{given} is set, but data.test_root_{missing} is not. Set both, or "
+            f"data.test_root_{given} is set, but data.test_root_{missing[0]} is not. Set both, or "
             "neither; with neither, every data.test_every-th image is a test image."
         )
-    roots = {"root_a": root_a, "root_b": root_b, "test_root_a": test_root_a,
-             "test_root_b": test_root_b}  # fmt: skip
     for option, root in roots.items():
         if root is not None and not Path(root).expanduser().is_dir():
             raise UserError(

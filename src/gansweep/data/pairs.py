@@ -16,8 +16,8 @@ from torch import Tensor
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.data.order import generator_for
-from gansweep.data.resident import Arrays, DerivedSource, whole
-from gansweep.data.source import DataSource, Share, Split
+from gansweep.data.resident import DerivedSource, whole
+from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.tasks import TaskName, same, task_named
 from gansweep.errors import UserError
 
@@ -89,9 +89,7 @@ class Translation(DataSource):
         own = share if aligned else replace(share, seed=share.seed + SOURCE_ORDER)
         return map(_paired, self.targets.shared_batches(share), self.sources.shared_batches(own))
 
-    def arrays(
-        self, split: Split, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         return self.targets.arrays(split, limit)
 
     def labels_of(self, split: Split) -> Tensor | None:

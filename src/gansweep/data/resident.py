@@ -14,11 +14,10 @@ from gansweep.config.ranges import Count, CountOrNone, Range, Seed
 from gansweep.data.batch import Batch
 from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
-from gansweep.data.source import DataSource, Share, Split
+from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
 
 CHUNK = 1000
-Arrays = tuple[Tensor, Tensor | None]
 
 
 class ResidentSource(PartlyLabelled):
@@ -124,15 +123,11 @@ class ResidentSource(PartlyLabelled):
                 chosen = chosen.to(share.dtype).div_(127.5).sub_(1)
             if self.flip:
                 draw = generator_for(share.seed, start // share.batch_size, streams.chances)
-                flips = self._flips(share.batch_size, draw)[mine]
+                # for the whole batch, so that every process draws the same
+                flips = torch.rand(share.batch_size, 1, 1, 1, generator=draw)[mine] < 0.5
                 chosen = torch.where(_moved(flips, share.device), chosen.flip(-1), chosen)
             named = None if labels is None else _moved(labels.index_select(0, rows), share.device)
             yield Batch(chosen.to(share.dtype), named)
-
-    @staticmethod
-    def _flips(batch_size: int, draw: torch.Generator) -> Tensor:
-        """(batch_size, 1, 1, 1) bool. For the whole batch, so that every process draws the same."""
-        return torch.rand(batch_size, 1, 1, 1, generator=draw) < 0.5
 
     def _part(self, split: Split) -> Arrays:
         """The tensors that contain a split."""

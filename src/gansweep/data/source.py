@@ -14,6 +14,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 
 Split = Literal["train", "validation", "test"]
+Arrays = tuple[Tensor, Tensor | None]  # images or points, and labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,7 @@ class DataSource(ABC):
         """The `train_batches` of a share whose sizes were checked."""
 
     @abstractmethod
-    def arrays(
-        self, split: Split, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:
         """Chunks of a split in one fixed order, without augmentation, on the CPU.
 
         Yields: (uint8 (n, C, H, W) or float32 (n, D), int64 (n,) labels or None).
@@ -203,9 +202,7 @@ class DataSource(ABC):
         """Raises: UserError if `split` is unknown or empty."""
         known = get_args(Split)
         if split not in known:
-            raise UserError(
-                f"split={split!r} is not a split of data={self.name}: use {', '.join(known)}."
-            )
+            raise UserError(f"data={self.name} has no split {split!r}: use {', '.join(known)}.")
         if self.count(split) == 0:
             fix = "give the data set a test split"
             if split == "validation":
@@ -219,18 +216,14 @@ class DataSource(ABC):
         """Raises: UserError for a batch size that does not fit the data, the number of processes,
         or the images that a resumed run has seen."""
         if batch_size < 1:
-            raise UserError(
-                f"batch_size={batch_size} is not a batch: set model.batch_size=1 or more."
-            )
+            raise UserError(f"batch_size={batch_size} is no batch: set model.batch_size=1 or more.")
         if batch_size > self.n_train:
-            fix = "."
-            if self.n_set_aside:
-                aside = f"{self.n_set_aside} validation images"
-                fix = f", or also train on the {aside}: n_validation=0."
+            n = self.n_set_aside
+            fix = f", or also train on the {n} validation images: n_validation=0" if n else ""
             raise UserError(
                 f"batch_size={batch_size} is larger than the {self.n_train} training images of "
                 f"data={self.name}: a batch would contain images twice. "
-                f"Set model.batch_size={self.n_train} or less{fix}"
+                f"Set model.batch_size={self.n_train} or less{fix}."
             )
         if batch_size % world:
             below, above = batch_size // world * world, -(-batch_size // world) * world

@@ -11,8 +11,8 @@ import torch
 from gansweep.config.ranges import CountOrNone, Range, Side
 from gansweep.data.images import MNIST, Digits, ImageSet
 from gansweep.data.order import generator_for
-from gansweep.data.resident import Arrays, ResidentSource, whole
-from gansweep.data.source import Split
+from gansweep.data.resident import ResidentSource, whole
+from gansweep.data.source import Arrays, Split
 
 CHANNELS = 3
 N_TRAIN = 128_000  # as VEEGAN and PacGAN's comparison with it

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gansweep.config.ranges import Count, Modes, Positive, Range, Weight
 from gansweep.data.order import generator_for
-from gansweep.data.resident import Arrays, ResidentSource
-from gansweep.data.source import Mixture, Split
+from gansweep.data.resident import ResidentSource
+from gansweep.data.source import Arrays, Mixture, Split
 from gansweep.errors import UserError
 
 N_HELD_OUT = 10_000  # validation samples, and test samples
@@ -107,9 +107,7 @@ class FlatMixture(MixtureSource):
         n_train: Annotated[int, Range(1, 200_000)] = 20_000,
     ) -> None:
         if inner_dim > dim:
-            raise UserError(
-                f"data.inner_dim={inner_dim} does not fit into data.dim={dim}: set 1 to {dim}."
-            )
+            raise UserError(f"data.inner_dim={inner_dim} exceeds data.dim={dim}: set 1 to {dim}.")
         self.name = f"mixture_{dim}d"
         draw = generator_for(SPLIT_SEEDS["train"], inner_dim, dim)
         self._flat = _random_flat(dim, inner_dim, draw)

@@ -34,9 +34,8 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(n_classes, embedding_dim)
-        self.network = network(
-            sample_shape=sample_shape, latent_dim=latent_dim + embedding_dim, **options
-        )
+        n_inputs = latent_dim + embedding_dim
+        self.network = network(sample_shape=sample_shape, latent_dim=n_inputs, **options)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         return self.network(torch.cat([latents, self.embedding(labels)], dim=1))

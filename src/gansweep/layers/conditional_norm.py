@@ -22,9 +22,8 @@ class ConditionalBatchNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_classes, channels))
 
     def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
-        return _modulated(
-            self.norm(maps), F.embedding(labels, self.gain), F.embedding(labels, self.bias)
-        )
+        gain, bias = F.embedding(labels, self.gain), F.embedding(labels, self.bias)
+        return _modulated(self.norm(maps), gain, bias)
 
 
 class CodeBatchNorm2d(nn.Module):

@@ -29,9 +29,8 @@ class Discriminator(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.encoder = encoder(
-            sample_shape=sample_shape, head=partial(Codes, n_outputs=n_codes), **options
-        )
+        head = partial(Codes, n_outputs=n_codes)
+        self.encoder = encoder(sample_shape=sample_shape, head=head, **options)
         self.decoder = decoder(sample_shape=sample_shape, latent_dim=n_codes, **options)
 
     def features(self, samples: Tensor) -> Tensor:

@@ -56,13 +56,11 @@ class Auxiliary(Linear):
         hidden: int | None = None,
     ) -> None:
         super().__init__(n_features, n_classes)
-        self.auxiliary: nn.Module = (
-            nn.Linear(n_features, n_outputs)
-            if hidden is None
-            else nn.Sequential(
-                nn.Linear(n_features, hidden), nn.LeakyReLU(LEAK), nn.Linear(hidden, n_outputs)
-            )
-        )
+        layers: list[nn.Module] = []
+        if hidden is not None:
+            layers = [nn.Linear(n_features, hidden), nn.LeakyReLU(LEAK)]
+        last = nn.Linear(hidden or n_features, n_outputs)
+        self.auxiliary = nn.Sequential(*layers, last) if layers else last
 
 
 def auxiliary_outputs(discriminator: nn.Module, samples: Tensor) -> Tensor:

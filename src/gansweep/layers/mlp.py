@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def _hidden_layers(
-    n_inputs: int, *, width: int, depth: int, activation: str, norm: str
+    n_inputs: int, width: int, depth: int, activation: str, norm: str
 ) -> nn.Sequential:
     layers: list[nn.Module] = []
     n_features = width * MAXOUT_PIECES if activation == "maxout" else width
@@ -76,9 +76,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_shape = tuple(sample_shape)
-        self.hidden = _hidden_layers(
-            latent_dim, width=width, depth=depth, activation=activation, norm=norm
-        )
+        self.hidden = _hidden_layers(latent_dim, width, depth, activation, norm)
         self.output = nn.Linear(width, math.prod(self.sample_shape))
         _initialized(self, initialize)
 
@@ -107,9 +105,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.n_features = width
-        self.hidden = _hidden_layers(
-            math.prod(sample_shape), width=width, depth=depth, activation=activation, norm=norm
-        )
+        self.hidden = _hidden_layers(math.prod(sample_shape), width, depth, activation, norm)
         self.output = head(width, n_classes)
         _initialized(self, initialize)
         if spectral_norm:

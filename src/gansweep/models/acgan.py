@@ -39,9 +39,8 @@ class ACGAN(GAN):
         **options: Any,
     ) -> None:
         head = partial(Auxiliary, n_outputs=n_classes or 0)  # GAN refuses data without classes
-        super().__init__(
-            discriminator=partial(discriminator, head=head), n_classes=n_classes, **options
-        )
+        network = partial(discriminator, head=head)
+        super().__init__(discriminator=network, n_classes=n_classes, **options)
         self.class_weight = class_weight
 
     def player_loss(

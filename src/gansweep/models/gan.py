@@ -110,9 +110,8 @@ class GAN(Adversarial):
         classes = {"n_classes": self.n_classes} if self.conditional else {}
         shape = self.sample_shape
         self.generator = generator(sample_shape=shape, latent_dim=self.latent_dim, **classes)
-        self.discriminator = discriminator(
-            sample_shape=(self.packing * shape[0], *shape[1:]), **classes
-        )
+        packed = (self.packing * shape[0], *shape[1:])
+        self.discriminator = discriminator(sample_shape=packed, **classes)
         self._free_options = _free_options(discriminator)
         self.terms.refuse_without_features(self.discriminator)
         layers = list(self.discriminator.modules())

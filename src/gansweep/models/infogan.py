@@ -65,11 +65,10 @@ class InfoGAN(GAN):
                 "'model.categories=[10]' model.continuous=2."
             )
         n_codes = sum(categories) + continuous
+        head = partial(Auxiliary, n_outputs=n_codes, hidden=q_width)
         super().__init__(
             generator=partial(_with_codes, generator, n_codes),
-            discriminator=partial(
-                discriminator, head=partial(Auxiliary, n_outputs=n_codes, hidden=q_width)
-            ),
+            discriminator=partial(discriminator, head=head),
             latent_dim=latent_dim,
             **options,
         )

@@ -61,19 +61,16 @@ class ProGAN(GAN):
     generator: Generator
     discriminator: Discriminator
 
-    def __init__(
-        self, *, stable_kimg: KimgOrNone, fade_kimg: KimgOrNone, **two_player: Any
-    ) -> None:
-        super().__init__(**two_player)
+    def __init__(self, *, stable_kimg: KimgOrNone, fade_kimg: KimgOrNone, **game: Any) -> None:
+        super().__init__(**game)
         self.stable_kimg = stable_kimg
         self.fade_kimg = fade_kimg
         self.top = top_level(self.sample_shape)
 
     def stage(self, images_seen: int) -> Stage:
         """How far the networks have grown; it follows from the images seen alone."""
-        return stage_at(
-            images_seen / 1000, stable_kimg=self.stable_kimg, fade_kimg=self.fade_kimg, top=self.top
-        )
+        lengths = {"stable_kimg": self.stable_kimg, "fade_kimg": self.fade_kimg}
+        return stage_at(images_seen / 1000, **lengths, top=self.top)
 
     @property
     def present(self) -> Stage:
