@@ -38,7 +38,7 @@ def test_projection_gives_the_hand_worked_score() -> None:
     assert head(features, torch.tensor([0, 1, 2])).tolist() == [1.5, 5.5, 0.5]
 
 
-def test_projection_without_classes_names_the_mend() -> None:
+def test_projection_without_classes_names_the_fix() -> None:
     with pytest.raises(UserError, match="model.conditional=true"):
         Projection(4, None)
 
@@ -207,9 +207,7 @@ def batch_of(side: int, labels: Tensor) -> Batch:
     ("variant", "networks"),
     [("dcgan", "dcgan"), ("sngan", "resnet"), ("r3gan", "r3"), ("wgan_gp", "resnet")],
 )
-def test_a_two_player_game_is_told_labels_by_configuration_alone(
-    variant: str, networks: str
-) -> None:
+def test_a_two_player_game_gets_labels_by_configuration_alone(variant: str, networks: str) -> None:
     inner = f"{{_target_: gansweep.layers.{networks}.Generator, _partial_: true}}"
     game = game_of(
         variant,

@@ -246,7 +246,7 @@ def test_two_processes_keep_the_same_samples_as_one(tmp_path: Path) -> None:
         assert torch.equal(kept["kept"], model.known.kept)
 
 
-def test_reconstruction_is_what_an_anomaly_is_told_by() -> None:
+def test_reconstruction_errors_tell_anomalies() -> None:
     model = build()
     batch = Batch(images_of(5))
     answers = model.answers(batch)
@@ -276,7 +276,7 @@ def test_area_under_the_curve_is_scikit_learns() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("normal", [1, 8])  # an easy digit and the hardest
-def test_other_digits_are_told_from_the_normal_one(normal: int) -> None:
+def test_other_digits_are_found_to_be_anomalies(normal: int) -> None:
     model, data = trained("digits_anomaly", f"data.normal={normal}", "budget_kimg=12")
     batch = next(data.batches("test"))
     assert batch.labels is not None

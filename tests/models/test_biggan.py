@@ -215,6 +215,6 @@ def test_a_mixture_of_two_classes_can_be_made() -> None:
     assert not torch.equal(images[0], images[1]) and not torch.equal(images[1], images[2])
 
 
-def test_biggan_without_classes_names_the_mend() -> None:
+def test_biggan_without_classes_names_the_fix() -> None:
     with pytest.raises(UserError, match="model.conditional=true"):
         game_of("model.conditional=false")

@@ -89,7 +89,7 @@ def test_answers_are_the_image_and_the_way_back() -> None:
     assert {name: value.item() for name, value in answers.items()} == {"images": 2.0, "cycle": 0.5}
 
 
-def test_identity_between_unequal_channels_is_refused_with_the_mend() -> None:
+def test_identity_between_unequal_channels_is_refused_with_the_fix() -> None:
     words = ["model=cyclegan", "data=unpaired", "data.task=tint"]
     cfg = config.compose(words)
     with pytest.raises(UserError, match="model.identity_weight=0"):

@@ -75,8 +75,8 @@ def test_the_networks_are_the_plain_ones_with_the_class_beside_their_input() -> 
         SHAPE, 5, network=mlp.Generator, n_classes=3, embedding_dim=2, **MLP
     )
     z, labels = torch.randn(4, 5), torch.tensor([0, 1, 2, 0])
-    told = make.embedding.weight[labels]
-    assert torch.equal(make(z, labels), make.network(torch.cat([z, told], 1)))
+    embedded = make.embedding.weight[labels]
+    assert torch.equal(make(z, labels), make.network(torch.cat([z, embedded], 1)))
     judge = conditional.Discriminator(SHAPE, network=mlp.Discriminator, n_classes=3, **MLP)
     images = torch.randn(4, *SHAPE)
     channel = judge.embedding.weight[labels].view(4, 1, 8, 8)
@@ -161,7 +161,7 @@ def test_options_that_contradict_the_model_are_refused(
 
 
 @pytest.mark.parametrize("variant", ["cgan", "cgan_mlp", "acgan"])
-def test_data_without_labels_are_refused_with_the_mend(variant: str) -> None:
+def test_data_without_labels_are_refused_with_the_fix(variant: str) -> None:
     with pytest.raises(UserError, match="the data have no labels. Use labelled data"):
         built(variant, n_classes=None)
 
@@ -192,7 +192,7 @@ def test_the_bound_on_the_information_is_that_of_hand_worked_codes() -> None:
     assert float(continuous) == pytest.approx(-0.125 - 0.5 * math.log(2 * math.pi) + math.log(2))
 
 
-def test_no_reading_of_the_codes_tells_more_than_their_entropy() -> None:
+def test_information_of_the_codes_is_at_most_their_entropy() -> None:
     model = built("infogan", "model.categories=[2]", "model.continuous=1", "model.latent_dim=1")
     z = torch.tensor([[0.3, 1, 0, 0.5], [0.1, 0, 1, -0.5]])
     model.discriminator.features = lambda samples: samples

@@ -97,13 +97,13 @@ def test_dropout_is_drawn_for_samples_and_absent_from_answers() -> None:
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "context_encoder"])
-def test_unpaired_data_are_refused_with_the_mend(model: str) -> None:
+def test_unpaired_data_are_refused_with_the_fix(model: str) -> None:
     cfg = config.compose([f"model={model}", "data=unpaired", "data.task=hole"])
     with pytest.raises(UserError, match="data=paired .* model=cyclegan"):
         build_model(cfg, build_data(cfg))
 
 
-def test_data_without_sources_are_refused_with_the_mend() -> None:
+def test_data_without_sources_are_refused_with_the_fix() -> None:
     cfg = config.compose(["model=pix2pix"])
     with pytest.raises(UserError, match="data=paired"):
         build_model(cfg, build_data(cfg))

@@ -273,13 +273,13 @@ def test_scores_of_a_batch_of_any_size() -> None:
     torch.testing.assert_close(part.real[:4], whole.real[:4])
 
 
-def test_a_budget_that_ends_too_early_is_told(
+def test_a_budget_that_ends_too_early_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["metrics=none", "budget_kimg=0.016", "model.stable_kimg=1", "model.fade_kimg=2"]
     train(config.compose([*TINY, *words]), run_dir=tmp_path / "run", progress=False)
-    told = capsys.readouterr().err
-    assert "grow to 8x8 in 3 kimg" in told and "ends at 4x4" in told
+    printed = capsys.readouterr().err
+    assert "grow to 8x8 in 3 kimg" in printed and "ends at 4x4" in printed
 
 
 def test_classes_are_refused() -> None:

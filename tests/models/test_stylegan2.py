@@ -259,14 +259,14 @@ def test_scores_of_a_batch_of_any_size_and_refusal_of_uneven_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "mend"),
+    ("override", "fix"),
     [
         ("model.conditional=true", "model=cgan"),
         ("model.path_interval=0", "Use model.path_interval=1"),
         ("model.penalty_interval=0", "Use model.penalty_interval=1"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(override: str, mend: str) -> None:
-    with pytest.raises(UserError, match=mend):
+def test_options_that_do_not_fit_are_refused(override: str, fix: str) -> None:
+    with pytest.raises(UserError, match=fix):
         node = config.model_node(config.compose([*TINY, override]), is_points=False)
         config.instantiate(node, sample_shape=(1, 8, 8), n_classes=10, source_shape=None)

@@ -300,7 +300,7 @@ def test_p_falls_below_the_target_but_never_below_0() -> None:
     assert moved == pytest.approx([0.05, 0.0, 0.1, 0.0, 0.0], abs=1e-6)
 
 
-def test_the_mean_over_the_batches_decides_and_nothing_else_remains_of_them() -> None:
+def test_the_mean_over_the_batches_decides_and_is_then_forgotten() -> None:
     augment = ADA(every_batches=2, kimg=1.0, start=0.5)
     for sign in (1.0, 0.1):  # 0.55 on average
         augment.load_state_dict(augment.learned(after(torch.tensor(sign), 50)))

@@ -186,7 +186,7 @@ def test_ada_follows_the_signs_of_the_real_scores_on_the_image_clock() -> None:
             p, signs = max(0.0, p + direction * 0.16), []
         assert ada.p.item() == pytest.approx(p, abs=1e-6)
     with torch.no_grad():
-        model.discriminator.output.bias += 100  # every real sample is told for sure
+        model.discriminator.output.bias += 100  # every real sample is taken for real
     for k in range(4):
         model.training_step(batch(k), k)
     assert ada.p.item() == pytest.approx(p + 0.32, abs=1e-6)

@@ -24,7 +24,7 @@ class Archive:
 
     folder: below `data.root`.   files: the needed files in it.
     packed: the archive below `data.root` that is unpacked if `files` are missing, or "".
-    download_mb, disk_mb: size of the download, and size on the disk after unpacking.
+    download_mb, disk_mb: size before and after unpacking.
     """
 
     folder: str
@@ -54,7 +54,7 @@ def locked(path: Path) -> Iterator[None]:
 def fetch(name: str, root: Path, archive: Archive, download: Callable[[], object]) -> None:
     """Print what is downloaded, its size and its place, then call `download`.
 
-    Raises: UserError that names the missing files and their place, and says how to get them.
+    Raises: UserError that names the missing files and their place.
     """
     folder = (root / archive.folder).absolute()
     packed = f" (or the archive {root.absolute() / archive.packed})" if archive.packed else ""

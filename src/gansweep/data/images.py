@@ -202,8 +202,8 @@ class CIFAR10(DownloadedSet):
 class STL10(DownloadedSet):
     """Photographs of 10 classes, 96x96 (Coates et al. 2011): 5,000 training, 8,000 test images.
 
-    unlabelled: train on the 100,000 images without labels instead, as most GAN papers do. They
-        take 0.7 GB at image_size=48 and 2.8 GB at 96, see `resident_gib`.
+    unlabelled: train on the 100,000 images without labels instead, as most GAN papers do: 0.7 GB
+        at image_size=48, 2.8 GB at 96.
     """
 
     name = "stl10"

@@ -49,8 +49,7 @@ class OneClass(DerivedSource):
             )
         if not self.base.count("test"):
             raise UserError(
-                f"data=one_class needs a test split, but {self.base.name} has none. Use a set that "
-                "has one."
+                f"data=one_class needs a test split, but {self.base.name} has none: use another."
             )
         super().prepare()
 

@@ -22,8 +22,7 @@ class Mixture:
     """A mixture of isotropic Gaussians, the exact distribution of toy data.
 
     means: (K, D) float64.   weights: (K,), sum 1.
-    sigma: standard deviation of every mode in each of its directions: all D, or fewer if the modes
-        are flat.
+    sigma: standard deviation of every mode in each of its directions, of which flat modes have few.
     max_sigmas: a sample is good if its distance to a mode's mean is below this multiple of sigma.
     """
 
@@ -107,9 +106,9 @@ class DataSource(ABC):
     ) -> Iterator[Batch]:
         """Endless batches of process `rank` of `world`, images in [-1, 1], on `device`.
 
-        batch_size: of all processes together; each gets batch_size / world rows.
-        start_image: images that all processes together have seen, a multiple of batch_size. The
-            batches equal those of an uninterrupted run bit for bit.
+        batch_size: of all processes; each gets batch_size / world rows.
+        start_image: images that all processes have seen, a multiple of batch_size: the batches
+            equal those of an uninterrupted run bit for bit.
         Raises: UserError for sizes that do not fit, before the first batch.
         """
         return self.shared_batches(
@@ -135,18 +134,12 @@ class DataSource(ABC):
         """
 
     def batches(self, split: Split, limit: int | None = None) -> Iterator[Batch]:
-        """The chunks of `arrays` as batches for a model: images in [-1, 1], with their sources.
-
-        Raises: UserError if the split does not exist or is empty.
-        """
+        """The chunks of `arrays` as batches for a model: images in [-1, 1], with their sources."""
         for images, labels in self.arrays(split, limit):
             yield Batch(images if self.is_points else images.float().div_(127.5).sub_(1), labels)
 
     def labels_of(self, split: Split) -> Tensor | None:
-        """(N,) int64, the class of every sample of a split in the order of `arrays`, or None.
-
-        Raises: UserError if the split does not exist or is empty.
-        """
+        """(N,) int64, the class of every sample of a split in the order of `arrays`, or None."""
         labels = [part for _, part in self.arrays(split) if part is not None]
         return torch.cat(labels) if labels else None
 
@@ -234,7 +227,6 @@ class DataSource(ABC):
             )
         if start_image % batch_size:
             raise UserError(
-                f"The run to continue stopped after {start_image} images, which is not a multiple "
-                f"of batch_size={batch_size}. Continue with the run's own batch size, or start a "
-                "new run."
+                f"The run stopped after {start_image} images, which is no multiple of batch_size="
+                f"{batch_size}. Continue with the run's own batch size, or start a new run."
             )

@@ -28,8 +28,7 @@ class Task:
 
     source, target: consecutive images of a split, uint8 (N, C, H, W) -> uint8 (N, C', H, W).
     source_channels, target_channels: C' of each; None: C.
-    is_mask: the target's pixels are 0 or 255.
-    needs_colour: the set must have three channels.
+    is_mask: the target's pixels are 0 or 255.   needs_colour: the set must have three channels.
     turns: the task rotates, so that pairs cannot be mirrored.
     """
 
@@ -154,8 +153,7 @@ def task_named(name: TaskName, shape: tuple[int, ...], sigma: float) -> Task:
     task = TASKS[name]
     if len(shape) != 3:
         raise UserError(
-            f"data.task={name} needs images, but data.base has points. Use data@data.base=digits, "
-            "or another set of images."
+            f"data.task={name} needs images, but data.base has points. Use data@data.base=digits."
         )
     if task.needs_colour and shape[0] != 3:
         raise UserError(
@@ -164,8 +162,7 @@ def task_named(name: TaskName, shape: tuple[int, ...], sigma: float) -> Task:
         )
     if task.turns and shape[1] != shape[2]:
         raise UserError(
-            f"data.task={name} needs square images, but these have {shape[1]}x{shape[2]} pixels. "
-            "Use another set, or another task."
+            f"data.task={name} needs square images, not {shape[1]}x{shape[2]}. Use another task."
         )
     if name != "denoise":
         return task

@@ -9,7 +9,7 @@ from gansweep.errors import UserError
 SEED = 20_181_204
 PART = 10  # the default is one image in ten
 MOST = 5000  # and at most this many
-LEAST = 10  # a score of fewer images means nothing, so then none are set aside
+LEAST = 10  # a score of fewer images means nothing: then none are set aside
 
 
 def validation_count(n_validation: int | None, n_train: int, name: str) -> int:
@@ -32,8 +32,8 @@ def validation_count(n_validation: int | None, n_train: int, name: str) -> int:
 def validation_rows(count: int, n_train: int, labels: Tensor | None) -> Tensor:
     """(count,) int64, ascending: the training rows to set aside.
 
-    labels: (n_train,) int64, or None. Each class gives its proportional share, rounded down. The
-        remainder is taken from the classes with the largest fractions, one image each.
+    labels: (n_train,) int64, or None. Each class gives its proportional share, rounded down, and
+        the classes with the largest fractions one image more, until the count is reached.
     """
     draw = generator_for(SEED)
     shuffled = torch.randperm(n_train, generator=draw)

@@ -62,7 +62,7 @@ class Judge(nn.Module):
     """The middle of an image, (N, C, H/2, W/2) -> (N,) unbounded scores.
 
     4x4 convolutions that halve it down to b pixels, then one weight for each feature; a middle of
-    b pixels, which has nothing to halve, gets one 3x3 convolution (ours).
+    b pixels gets one 3x3 convolution (ours).
     width: channels after the first, doubled at each further one.
     """
 

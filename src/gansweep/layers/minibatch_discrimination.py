@@ -15,8 +15,7 @@ class MinibatchDiscrimination(nn.Module):
     Each sample's features times a tensor (A, B, C) are B rows of C numbers; row b of sample i is
     close to that of sample j by exp(-|M_ib - M_jb|_1), and the sum over all j, itself included,
     joins the features before the last linear layer.
-    n_kernels: B.   kernel_dim: C; 100 and 5 in the authors' code.
-    Memory grows with N^2 B C. The samples of a process's own batch are compared.
+    n_kernels: B.   kernel_dim: C; 100 and 5 in the authors' code. Memory grows with N^2 B C.
     """
 
     compares_samples = True  # so real and generated samples are never judged in one batch

@@ -28,8 +28,8 @@ class PatchGAN(nn.Module):
     """(N, C, H, W) -> (N, 1, h, w) unbounded scores, one for each patch.
 
     width: channels at half the image's side, doubled at each further halving up to eight times.
-    halvings: 3 see 70x70 pixels, 2 see 34x34, 1 sees 16x16; None takes the largest patch that the
-        image holds. Images below 16 pixels have patches that reach beyond them (ours).
+    halvings: see PATCHES; None takes the largest patch that the image holds. Patches reach beyond
+        images below 16 pixels (ours).
     """
 
     def __init__(

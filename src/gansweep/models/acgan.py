@@ -14,7 +14,7 @@ from gansweep.data.batch import Batch
 from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 
 
@@ -44,7 +44,7 @@ class ACGAN(GAN):
         self.class_weight = class_weight
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The game's own loss, and `class_weight` times the cross-entropy of the classes.
 

@@ -19,7 +19,7 @@ from gansweep.models.averages import MovingAverages
 from gansweep.models.contract import Contract
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.schedules import Schedule
 
@@ -149,9 +149,7 @@ class Adversarial(Contract):
         names = tuple(self.players)
         return names if (self.steps + 1) % self.n_critic == 0 else names[:1]
 
-    def _slices(
-        self, batch: Batch, drawn: dict[str, Tensor]
-    ) -> Iterator[tuple[Batch, dict[str, Tensor]]]:
+    def _slices(self, batch: Batch, drawn: Drawn) -> Iterator[tuple[Batch, Drawn]]:
         if self.accumulate == 1:
             yield batch, drawn
             return

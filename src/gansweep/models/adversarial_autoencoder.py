@@ -10,7 +10,7 @@ from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.models.autoencoder import Coder, WithPrior
 from gansweep.models.evaluating import evaluating, like_weights
-from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
@@ -58,21 +58,21 @@ class AdversarialAutoencoder(WithPrior):
         return Coder(self.sampler("encoder"), self.sampler("decoder"))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         if player == "decoder":
             return PlayerLoss(self.error(fakes, batch.images).mean())
         loss = self.discriminator_loss if player == "discriminator" else self.encoder_loss
         return loss(batch, drawn)
 
-    def discriminator_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
+    def discriminator_loss(self, batch: Batch, drawn: Drawn) -> PlayerLoss:
         with torch.no_grad():  # the discriminator's step must not reach the encoder
             codes = self.coder.encoder(self.input(batch, drawn))
         prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
         scores = Scores(-coded.detach(), -prior.detach(), self.loss.kind)
         return PlayerLoss(self.loss.discriminator(prior, coded), scores=scores)
 
-    def encoder_loss(self, batch: Batch, drawn: dict[str, Tensor]) -> PlayerLoss:
+    def encoder_loss(self, batch: Batch, drawn: Drawn) -> PlayerLoss:
         """The error of the samples, and `adversarial_weight` times the loss against D.
 
         Source: Makhzani et al. 2016, Section 2.

@@ -19,7 +19,7 @@ from gansweep.layers.heads import Codes
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import gathered
 
@@ -124,16 +124,16 @@ class Coding(Adversarial):
         assert batch.source is not None, "data that state a source_shape put sources into batches"
         return batch.source
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         shown = self.shown(batch)
         if not self.input_noise:
             return {}
         return {"noise": draws.normal(*shown.shape, dtype=shown.dtype)}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         return self.coder.decoder(self.coder.encoder(self.input(batch, drawn)))
 
-    def input(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
+    def input(self, batch: Batch, drawn: Drawn) -> Tensor:
         shown = self.shown(batch)
         if not self.input_noise:
             return shown
@@ -174,7 +174,7 @@ class Coding(Adversarial):
 class WithPrior(Coding):
     """An autoencoder whose codes follow N(0, I), of which it makes new samples."""
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         z = draws.normal(len(batch), self.latent_dim, dtype=batch.images.dtype)
         return super().draw(draws, batch, clock) | {"z": z}
 
@@ -205,7 +205,7 @@ class Autoencoder(Coding):
         return {"known": self.known}
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         error = self.error(fakes, batch.images).mean()
         return PlayerLoss(error, found={"known": self.shown(batch)})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Range, Weight
 from gansweep.data.batch import Batch
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 from gansweep.terms.losses import Loss
@@ -82,7 +82,7 @@ class BEGAN(GAN):
         return {**super().memory, "control": self.control}
 
     def discriminator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """Adds gamma to the scores, and k and M_global to the parts."""
         terms = super().discriminator_loss(batch, drawn, fakes, clock)

@@ -14,7 +14,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 
 
@@ -41,9 +41,7 @@ class BigGAN(GAN):
         self.orthogonal_weight = orthogonal_weight
         self.truncation = truncation
 
-    def generator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> PlayerLoss:
+    def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         terms = super().generator_loss(batch, drawn, fakes, clock)
         if self.orthogonal_weight == 0:
             return terms

@@ -15,7 +15,7 @@ from gansweep.data.tasks import hole_span
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating
-from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
@@ -66,23 +66,23 @@ class ContextEncoder(Translator):
         """(..., H, W) -> (..., H/2, W/2)."""
         return images[..., self.middle[0], self.middle[1]]
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         return {}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         """The sources with the whole middle guessed."""
         images = source_of(batch).clone()
         self.middle_of(images).copy_(self.generator(source_of(batch)))
         return images
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """Both players look at the middle alone, which is what is missing and made."""
         real, fake = self.middle_of(batch.images), self.middle_of(fakes)
         if player == "generator":
             return self.generator_loss(real, fake)
-        # apart, for their batch statistics must not mix; detach: D's step must not reach G
+        # apart: their batch statistics must not mix; detach: D's step must not reach G
         said = self.discriminator(real), self.discriminator(fake.detach())
         scores = Scores(said[0].detach(), said[1].detach(), self.loss.kind)
         return PlayerLoss(self.loss.discriminator(*said), scores=scores)
@@ -102,11 +102,12 @@ class ContextEncoder(Translator):
 
     def translate(self, source: Tensor, rng: torch.Generator | None) -> Tensor:
         """The sources with the hole filled; what was seen stays as it was."""
+        rows, columns = self.hole
+        guess = source.clone()
         with evaluating(self.sampler()) as generator:
-            guess = source.clone()
             self.middle_of(guess).copy_(generator(source))
         filled = source.clone()
-        filled[..., self.hole[0], self.hole[1]] = guess[..., self.hole[0], self.hole[1]]
+        filled[..., rows, columns] = guess[..., rows, columns]
         return filled
 
     @torch.no_grad()

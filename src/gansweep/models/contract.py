@@ -1,7 +1,7 @@
-"""What a training procedure writes and declares; `Adversarial` owns all the rest.
+"""What a training procedure writes and declares; `Adversarial` does all the rest.
 
-A procedure names its players and writes, for each, a loss that is a function of the networks, its
-memory, a batch, given noise and a clock alone, and that changes none of them.
+A procedure writes for each player a loss that is a function of the networks, its memory, a batch,
+given noise and a clock alone, and that changes none of them.
 
 Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
@@ -72,16 +72,16 @@ class Contract(pl.LightningModule):
         return self.makers
 
     @abstractmethod
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         """Everything random in one step, each with the batch as its first dimension."""
 
     @abstractmethod
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         """The fakes of a batch, (N, C, H, W) or (N, D); all losses of the step share them."""
 
     @abstractmethod
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The loss of one player: a pure function of networks, memory, batch, draw and clock.
 

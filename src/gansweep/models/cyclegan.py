@@ -18,7 +18,7 @@ from gansweep.errors import UserError
 from gansweep.layers.patchgan import mean_score
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import gathered, own_rows
@@ -132,23 +132,21 @@ class CycleGAN(Translator):
     def memory(self) -> dict[str, nn.Module]:
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         n = len(batch)
         return {name: draws.uniform(n, 2, dtype=batch.images.dtype) for name in self.memory}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         return self.generator.ab(source_of(batch))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, fakes)
         return self.discriminator_loss(batch, drawn, fakes)
 
-    def discriminator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor
-    ) -> PlayerLoss:
+    def discriminator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor) -> PlayerLoss:
         """The sum over both domains, of fakes out of the pools; the scores are domain B's."""
         with torch.no_grad():
             fake_a = self.generator.ba(batch.images)

@@ -61,8 +61,7 @@ class Ranks(contextlib.AbstractContextManager["Ranks"]):
     """The other processes of a data-parallel run on this machine.
 
     world: processes in all; the caller is rank 0. With 1 this does nothing.
-    entry: "module:function" that each of them calls with the `arguments`; it calls `report_ready`
-        once it has built what it trains.
+    entry: "module:function" that each calls with the `arguments`, and that calls `report_ready`.
     Raises: RuntimeError where one of them ends before it is ready.
     """
 

@@ -19,7 +19,7 @@ from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
-from gansweep.models.player_loss import Memories, PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
@@ -148,7 +148,7 @@ class GAN(Adversarial):
     def memory(self) -> dict[str, nn.Module]:
         return self.terms.memory
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         """The latents "z", and what the terms need as "NAME.KEY" (see `Joined.noise`)."""
         images = batch.images
         drawn = {"z": self.latents(draws, len(batch), images.dtype)}
@@ -182,17 +182,17 @@ class GAN(Adversarial):
         """What D's score is a function of, (N, n_features), of samples that are packed already."""
         return self.discriminator.features(samples)  # type: ignore[operator]
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         return self.generate(self.generator, drawn["z"], batch.labels, clock)
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, drawn, fakes, clock)
         return self.discriminator_loss(batch, drawn, fakes, clock)
 
-    def shown(self, samples: Tensor, drawn: dict[str, Tensor], view: str) -> Tensor:
+    def shown(self, samples: Tensor, drawn: Drawn, view: str) -> Tensor:
         """What D sees of samples in training: changed by the terms that do so, packed.
 
         view: whose draw they use; "real", "fake", or "generator" for fakes in G's loss.
@@ -200,7 +200,7 @@ class GAN(Adversarial):
         return self.terms.shown(samples, drawn, view)
 
     def discriminator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
         images = self.shown(batch.images, drawn, "real")
@@ -214,9 +214,7 @@ class GAN(Adversarial):
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
         return PlayerLoss(total, self.terms.parts() | parts, scores)
 
-    def generator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> PlayerLoss:
+    def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         """`adversarial` times the loss's own value, and what the terms add."""
         fakes = self.shown(fakes, drawn, "generator")
         real = None
@@ -233,7 +231,7 @@ class GAN(Adversarial):
         game = self.adversarial * self.loss.generator(real, chosen)
         return PlayerLoss(*self.terms.join("generator", game, step))
 
-    def _step(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Callable[..., Step]:
+    def _step(self, batch: Batch, drawn: Drawn, clock: Clock) -> Callable[..., Step]:
         """What the terms see; it is called with real, fake, and the scores of both."""
         judge = partial(self.judge, labels=batch.labels, clock=clock)
         features = partial(self.features, clock=clock)

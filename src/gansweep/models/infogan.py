@@ -17,7 +17,7 @@ from gansweep.layers.heads import Auxiliary, auxiliary_outputs
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 
 
@@ -88,7 +88,7 @@ class InfoGAN(GAN):
         return torch.cat(parts, dim=1)
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The game's own loss less the weighted bounds on the information that samples keep."""
         terms = super().player_loss(player, batch, drawn, fakes, clock)

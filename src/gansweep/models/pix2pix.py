@@ -17,7 +17,7 @@ from gansweep.layers.patchgan import mean_score
 from gansweep.layers.unet import UNet
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating
-from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
@@ -53,11 +53,11 @@ class Pix2Pix(Translator):
         channels = self.source_shape[0] + self.sample_shape[0]
         self.discriminator = discriminator(sample_shape=(channels, *self.sample_shape[1:]))
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         noise = draws.uniform(len(batch), self.generator.n_dropped, dtype=batch.images.dtype)
         return {"dropout": noise}
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         return self.generator(source_of(batch), drawn["dropout"])
 
     def judge(self, source: Tensor, images: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Pix2Pix(Translator):
         return self.discriminator(torch.cat([source, images], dim=1))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         if player == "generator":
             return self.generator_loss(batch, fakes)

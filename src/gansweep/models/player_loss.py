@@ -36,4 +36,5 @@ class PlayerLoss:
     found: dict[str, Tensor] = field(default_factory=dict)
 
 
+Drawn = dict[str, Tensor]  # name -> random numbers of one step, the batch first
 Memories = Mapping[str, Mapping[str, Tensor]]  # name of a memory -> buffer -> its new content

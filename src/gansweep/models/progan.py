@@ -30,7 +30,7 @@ from gansweep.layers.progressive import (
 )
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Wasserstein
 
@@ -101,7 +101,7 @@ class ProGAN(GAN):
                 optimizer.state.clear()
         super().training_step(batch, batch_idx)
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         return super().draw(draws, self._as_seen(batch, clock), clock)
 
     def generate(
@@ -116,7 +116,7 @@ class ProGAN(GAN):
         return self.discriminator.features(samples, self.stage(clock.images_seen))
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         terms = super().player_loss(player, self._as_seen(batch, clock), drawn, fakes, clock)
         if player == "discriminator":

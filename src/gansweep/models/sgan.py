@@ -24,7 +24,7 @@ from gansweep.layers.noisy import NormalizedClassLogits
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss, Scores
+from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 from gansweep.terms.losses import NonSaturating
@@ -90,7 +90,7 @@ class SGAN(GAN):
         return F.cross_entropy(self.class_logits(logits), labels)
 
     def discriminator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         known, labels = _with_labels(batch)
         supervised = self.supervised_loss(self.discriminator(known), labels)
@@ -145,7 +145,7 @@ class FeatureMatchingSGAN(SGAN):
         """(N,): log Z."""
         return logits.logsumexp(1)
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         drawn = super().draw(draws, batch, clock)
         passes = ("labelled", "real", "fake", "matched_real", "matched_fake")
         n, dtype = len(batch), batch.images.dtype
@@ -154,14 +154,14 @@ class FeatureMatchingSGAN(SGAN):
         return drawn
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         if player == "generator":
             return self.matching_loss(batch, drawn, fakes)
         return super().player_loss(player, batch, drawn, fakes, clock)
 
     def discriminator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The classes of labelled samples, and, unless it weighs nothing, the game of log Z."""
 
@@ -177,7 +177,7 @@ class FeatureMatchingSGAN(SGAN):
         known, labels = _with_labels(batch)
         return self._weighed(self.supervised_loss(logits(known, "labelled"), labels), game)
 
-    def matching_loss(self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor) -> PlayerLoss:
+    def matching_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor) -> PlayerLoss:
         features = cast(Any, self.discriminator).features
         with torch.no_grad():
             real = features(batch.images, **_noise(drawn, "matched_real"))
@@ -194,6 +194,6 @@ def _with_labels(batch: Batch) -> tuple[Tensor, Tensor]:
     return known.images, known.labels
 
 
-def _noise(drawn: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def _noise(drawn: Drawn, name: str) -> dict[str, Tensor]:
     noise = drawn.get(f"noise/{name}")
     return {} if noise is None else {"noise": noise}

@@ -1,8 +1,7 @@
 """StyleGAN2: Karras et al. 2020, arXiv:1912.04958. Written from the paper.
 
 Lazy regularisation (Section 3.1): R1 joins D's loss on every `penalty_interval`-th step and the
-path lengths G's on every `path_interval`-th of its steps, each as many times as strong, so that
-their weight over many steps is that of a term present in all.
+path lengths G's on every `path_interval`-th of its steps, each as many times as strong.
 Departures: the lazy terms join the loss of a step (the authors take a step of their own for them,
 and adjust the optimizers' moments for it); the crossover of style mixing is drawn for each sample;
 path lengths are those of unmixed styles, compared with the mean before them, which begins with the
@@ -21,7 +20,7 @@ from gansweep.data.batch import Batch
 from gansweep.layers.style import Discriminator, Generator, Synthesis
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import Memories, PlayerLoss
+from gansweep.models.player_loss import Drawn, Memories, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 
@@ -51,8 +50,7 @@ class StyleGAN2(GAN):
     mixing: share of the samples that follow two latents, from a random layer on the second.
     path_weight: of the path length penalty; 2 is the paper's ln 2 / (r^2 (ln r - ln 2)) at a side
         of r, for lengths that are divided by r and by the root of the number of styles.
-    path_interval: steps of G from one penalty to the next.
-    path_decay: how much of the mean length each new one leaves.
+    path_interval: steps of G from one penalty to the next.   path_decay: of the mean length.
     path_share: images of the penalty for each image of a batch.
     """
 
@@ -92,11 +90,8 @@ class StyleGAN2(GAN):
         noise = draws.normal(n, self.generator.synthesis.noise_numbers, dtype=dtype)
         return torch.cat([super().latents(draws, n, dtype), noise], 1)
 
-    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> dict[str, Tensor]:
-        """Beside the latents a second one, and the layer from which its style takes over.
-
-        Where the path penalty is due, also its latents and images of noise.
-        """
+    def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
+        """Also a second latent, the layer from which its style takes over, and due path noise."""
         n, dtype = len(batch), batch.images.dtype
         drawn = super().draw(draws, batch, clock)
         drawn["other"] = super().latents(draws, n, dtype)
@@ -111,11 +106,11 @@ class StyleGAN2(GAN):
             drawn["path.y"] = draws.normal(rows, *self.sample_shape, dtype=dtype)
         return drawn
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         return self.generator.mixed(drawn["z"], drawn["other"], drawn["crossover"])
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         factor = self.path_factor(clock)

@@ -16,7 +16,7 @@ from gansweep.config.ranges import Range
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.gan import GAN
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 
@@ -75,9 +75,7 @@ class UnrolledGAN(GAN):
         self.unrolled = unrolled
         self.sliceable = False  # the k steps are made on the whole batch
 
-    def generator_loss(
-        self, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
-    ) -> PlayerLoss:
+    def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         """The negative of D's loss after its next k steps, through which the gradient runs.
 
         "unrolled/gain": by how much those steps lower D's loss.

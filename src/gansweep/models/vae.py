@@ -11,7 +11,7 @@ from torch import Tensor
 from gansweep.config.ranges import Positive, Weight
 from gansweep.data.batch import Batch
 from gansweep.models.autoencoder import Coder, Reconstruction, WithPrior
-from gansweep.models.player_loss import PlayerLoss
+from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 
 
@@ -41,13 +41,13 @@ class VAE(WithPrior):
         self.spread = spread
         self.reconstruction = reconstruction
 
-    def make(self, batch: Batch, drawn: dict[str, Tensor], clock: Clock) -> Tensor:
+    def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
         mean, log_variance = self.coder.encoder(self.input(batch, drawn)).chunk(2, dim=1)
         # z = mu + sigma eps, Eq. 10
         return self.coder.decoder(mean + (log_variance / 2).exp() * drawn["z"])
 
     def player_loss(
-        self, player: str, batch: Batch, drawn: dict[str, Tensor], fakes: Tensor, clock: Clock
+        self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """-log p(x|z) + beta KL(q(z|x) | p(z)), means over the batch, in nats a sample (Eq. 10)."""
         posterior = self.coder.encoder(self.input(batch, drawn))

@@ -214,8 +214,8 @@ def geometry(happens: Tensor, u: Tensor, v: Tensor, size: Sequence[int]) -> Tens
     """ADA's blitting and geometry, as the map from places in the result to places in the image.
 
     happens: (N, 8) bool: mirroring, quarter turn, shift by whole pixels, scaling, rotation before
-        and after stretching, stretching, shift by fractions.   u: (N, 8) on [0, 1); v: (N, 7)
-        normal.   size: (H, W).
+        and after stretching, stretching, shift by fractions.
+    u: (N, 8) on [0, 1).   v: (N, 7) normal.   size: (H, W).
     Returns: (N, 3, 3), for pixels counted from the image's centre, right and down.
     """
     height, width = size

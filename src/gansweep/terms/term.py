@@ -66,15 +66,14 @@ class Judged:
 
 
 class Term:
-    """Every hook does nothing here: a term overrides those that it acts by.
+    """Every hook does nothing here: a term overrides those by which it acts.
 
     weight: what its values are multiplied by before they join a loss.
     takes_points: whether it works on points as well as on images.
-    of_gradients: whether it differentiates the discriminator's gradient, which a compiled network
-        forbids.
+    of_gradients: whether it differentiates the discriminator twice, which compilation forbids.
     compares_samples: whether it looks at a batch as a whole, so that slices of it do not add up.
     needs_features: whether it reads the discriminator's `features`.
-    What it remembers are buffers: such a term is an nn.Module too.
+    A term that remembers something in buffers is an nn.Module too.
     """
 
     weight: float = 1.0
