@@ -37,7 +37,7 @@ def stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
         at = bisect_left(SIDES, max(height, width))
         near = SIDES[max(0, at - 1) : at + 1]
         raise UserError(
-            f"image size {size} fits no convolutional network: images must be square with "
+            f"image size {size} no convolutional network supports: images must be square with "
             f"a side of b*2^k pixels, b from 4 to 7, from {SMALLEST_SIDE} to {LARGEST_SIDE}. "
             f"Use data.image_size={' or '.join(map(str, near))}, or model=gan, whose "
             f"fully connected networks take any size."
