@@ -44,7 +44,7 @@ class Kind:
 
 
 def kinds_of(runs: Sequence[Run]) -> list[Kind]:
-    """The runs by kind, data and objective of their sweep, in the order of their first runs.
+    """The runs by kind, data and objective of their sweep; those with most finished runs first.
 
     A run without a result in the directory of a sweep belongs to the sweep.
     """
@@ -56,9 +56,10 @@ def kinds_of(runs: Sequence[Run]) -> list[Kind]:
         objectives = [dict(one) for one in sweep.objectives] if sweep else None
         parts = [_kind(run, words), run.data, objectives]
         groups.setdefault(json.dumps(parts, sort_keys=True, default=str), []).append(run)
+    ordered = sorted(groups.values(), key=lambda found: -sum(run.complete for run in found))
     return [
         Kind(_kind(found[0], words), any(run.sweep for run in found), found[0].data, found)
-        for found in groups.values()
+        for found in ordered
     ]
 
 
