@@ -99,7 +99,7 @@ function stripElement(strip, chosen, choose) {
     next.focus();
     next.click();
   });
-  return make("div", {}, make("h4", { text: strip.title }), row);
+  return make("div", { class: "sheet-strips" }, make("h4", { text: strip.title }), row);
 }
 
 gansweep.neighbours = () => {

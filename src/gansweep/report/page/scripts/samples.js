@@ -256,6 +256,7 @@ function rebuild(having) {
   parts.within = sheets.tolerance(runs);
   parts.columns = spread(parts.moments, runs, COLUMNS);
   parts.grid.replaceChildren(...parts.figures.map((one) => one.figure));
+  parts.grid.classList.toggle("few", rows.length <= 3);
   parts.chosen.replaceChildren(...filters(runs));
   parts.overTime.inner.replaceChildren(contact(parts.figures, parts.columns));
   sheets.preload(runs.map((run) => sheets.list(run).at(-1)));
