@@ -12,16 +12,16 @@ from gansweep.errors import UserError
 DESCRIPTION = """\
 Save a workspace in a project of Weights & Biases: scores with their mean and
 standard error over seeds, samples with a slider of steps, losses, the game, the
-panels of a sweep, and runs grouped by label, that is by everything but the seed."""
+panels of a sweep, and runs grouped by label, that is by all but the seed."""
 
 EXAMPLES = """\
 Examples:
-  gansweep wandb-workspace gansweep runs            panels for the scores in runs
+  gansweep wandb-workspace gansweep runs            panels of its scores
   gansweep wandb-workspace mine --entity team       a project of a team
-  gansweep wandb-workspace gansweep runs --dry-run  print it as JSON, save nothing
+  gansweep wandb-workspace gansweep runs --dry-run  print it as JSON only
 
-Log in first with 'wandb login'. The workspace is a saved view: nobody else's view
-changes, and the same command makes another one.
+Log in first with 'wandb login'. The workspace is a saved view: nobody else's
+view changes, and the same command makes another one.
 """
 
 
