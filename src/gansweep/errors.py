@@ -35,6 +35,11 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" Did you mean '{found[0]}'?" if found else ""
 
 
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where the output goes elsewhere, even if COLUMNS is set."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else COLUMNS
+
+
 def tell(message: str, out: TextIO | None = None) -> None:
     """Print a message: folded to the width of a terminal, in one line in a file.
 

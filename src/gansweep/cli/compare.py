@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, terminal_width, visible
 from gansweep.records.notation import aligned, bracketed, number, plural, rounded, setting
 
 if TYPE_CHECKING:
@@ -60,9 +58,7 @@ def main(words: list[str]) -> int:
     if options.json:
         print(json.dumps(_as_json(board, rows, options), indent=2, default=str))
         return 0
-    # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    print(visible("\n".join(comparison(board, rows, _scores(board, options), width))))
+    print(visible("\n".join(comparison(board, rows, _scores(board, options), terminal_width()))))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import textwrap
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, parser_of_paths
-from gansweep.errors import UserError, visible
+from gansweep.errors import UserError, terminal_width, visible
 from gansweep.records.notation import aligned, number, plural, setting
 from gansweep.records.record import ENDED_WELL
 
@@ -86,9 +85,7 @@ def main(words: list[str]) -> int:
     if options.json:
         print(json.dumps([as_json(line) for line in lines], indent=2))
         return 0
-    # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    print(visible(listing(lines, width)))
+    print(visible(listing(lines, terminal_width())))
     return 0
 
 

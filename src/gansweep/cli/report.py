@@ -1,13 +1,17 @@
 """`gansweep report`: compare runs on one page or in a table."""
 
-import shutil
-import sys
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
-from gansweep.errors import UserError, folded, tell
+from gansweep.errors import UserError, folded, tell, terminal_width, visible
 from gansweep.records.notation import plural
+
+if TYPE_CHECKING:
+    from gansweep.judging.leaderboard import Board
 
 DESCRIPTION = """\
 Compare runs: one HTML page that needs no network, or a table.
@@ -86,25 +90,30 @@ def main(words: list[str]) -> int:
 
 def conclude(sweep: Path) -> None:
     """End a sweep: write its page, print its leaderboard and what to do next."""
-    from gansweep.judging.leaderboard import leaderboard
-    from gansweep.judging.statuses import judged_runs
     from gansweep.report.page.page import write_report
-    from gansweep.report.tables import leaderboard_text
 
-    # COLUMNS may be set where the output is no terminal: a file keeps to eighty columns
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    board = leaderboard(judged_runs([sweep]))
-    table = leaderboard_text(board, width)
-    print(table)
-    for note in _left_out(sweep, table):
-        print(folded(note, width))
+    board = print_leaderboard(sweep)
     page = write_report([sweep], _default_page([sweep]))
     print(f"\nwrote {page}\nnext: open it in a browser; it needs no network")
     for row in board.ranked[:1]:
         command = str(row.shown[0].result.get("command") or "").strip()
         # settings of a population change in training
         if command and not any(one.sweep and one.sweep.schedule for one in row.runs):
-            print(f"\ntrain {row.name} again:\n{in_lines(command, width)}")
+            print(f"\ntrain {row.name} again:\n{in_lines(command, terminal_width())}")
+
+
+def print_leaderboard(sweep: Path) -> Board:
+    """Print the leaderboard and what is not ranked.   Raises: UserError without runs."""
+    from gansweep.judging.leaderboard import leaderboard
+    from gansweep.judging.statuses import judged_runs
+    from gansweep.report.tables import leaderboard_text
+
+    board = leaderboard(judged_runs([sweep]))
+    table = leaderboard_text(board, terminal_width())
+    print(visible(table))
+    for note in _left_out(sweep, table):
+        print(visible(folded(note, terminal_width())))
+    return board
 
 
 def _left_out(sweep: Path, table: str) -> list[str]:

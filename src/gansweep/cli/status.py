@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from gansweep.engine.status import Status
 
 HELP = """\
-Usage: gansweep status SWEEP_DIR [--json]
+Usage: gansweep status SWEEP_DIR [--leaderboard] [--json]
 
 Show the progress of a sweep. It only reads, from any shell that sees the
 sweep's directory.
 
   gansweep status runs/demo-digits
+  gansweep status runs/demo-digits --leaderboard  also who leads so far
   gansweep status runs/demo-digits --json         the same for scripts
   watch -n 10 gansweep status runs/demo-digits    again every ten seconds
 
@@ -56,6 +57,7 @@ STATES = {
 def parser() -> Parser:
     made = parser_of_one_sweep("status", HELP)
     made.add_argument("--json", action="store_true")
+    made.add_argument("--leaderboard", action="store_true")
     return made
 
 
@@ -66,6 +68,11 @@ def main(words: list[str]) -> int:
 
     status = status_of(directory)
     print(json.dumps(asdict(status), indent=2) if options.json else visible(text_of(status)))
+    if options.leaderboard and not options.json:
+        from gansweep.cli.report import print_leaderboard
+
+        print()
+        print_leaderboard(directory)
     return 0
 
 

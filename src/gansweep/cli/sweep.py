@@ -30,6 +30,7 @@ Options of the sweep
   engine=optuna      what searches: optuna (our workers), wandb (a W&B sweep)
   --dry-run          engine=wandb: only write the sweep's file, print commands
   --config-dir DIR   also search the folder DIR for groups of your own
+  --leaderboard      print the leaderboard so far again, and exit
   --cfg job          print every key of the composed sweep, and exit
 
 Every other KEY=VALUE is an option of `gansweep train` and holds for every trial
@@ -51,13 +52,19 @@ def parser() -> Parser:
     made.add_argument("--config-dir", "-cd", metavar="DIR")
     made.add_argument("--cfg", "-c", nargs="?", const="job", metavar="job")
     made.add_argument("--dry-run", action="store_true")
+    made.add_argument("--leaderboard", action="store_true")
     return made
 
 
 def main(words: list[str]) -> int:
-    parser().read(words)  # a mistaken flag is refused before anything heavy is imported
-    from gansweep.cli.sweep_run import run_sweep
+    options, _ = parser().read(words)  # a mistaken flag is refused before heavy imports
+    from gansweep.cli.sweep_run import run_sweep, sweep_directory
 
+    if options.leaderboard:
+        from gansweep.cli.report import print_leaderboard
+
+        print_leaderboard(sweep_directory(words))
+        return 0
     directory = run_sweep(words)
     from gansweep.cli.report import conclude
 

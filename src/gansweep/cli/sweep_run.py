@@ -82,6 +82,20 @@ def run_sweep(
     return directory
 
 
+def sweep_directory(arguments: Sequence[str]) -> Path:
+    """The directory of the sweep that the command line describes, also where there is none yet.
+
+    Raises: UserError for a mistake in the command or the sweep.
+    """
+    words, config_dir, *_ = flags(arguments)
+    own, given = split(words)
+    cfg = compose(own, config_name="sweep", config_dir=config_dir)
+    settings, _, _ = settings_of(
+        cfg, words, given, lambda overrides: compose(overrides, config_dir=config_dir)
+    )
+    return Path(settings.runs_dir) / settings.name
+
+
 @contextlib.contextmanager
 def _alone(directory: Path, settings: Settings) -> Iterator[None]:
     """Be the only `gansweep sweep` of this sweep, from before its study is opened; with SLURM there
