@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.overfitting import Overfitting
-from gansweep.callbacks.progress import ProgressBar
+from gansweep.callbacks.progress import ProgressBar, watched
 from gansweep.callbacks.quality import Quality
 from gansweep.callbacks.stop_on_failure import StopOnFailure, worsened
 from gansweep.callbacks.watcher import GameCallback
@@ -230,3 +231,24 @@ def test_progress_in_a_pipe_has_no_trailing_spaces(capsys: pytest.CaptureFixture
     model: Any = SimpleNamespace(images_seen=16)
     bar.after_step(TRAINER, model, images=16)
     assert capsys.readouterr().err == "0.0/0.016 kimg\n"
+
+
+def test_a_narrow_line_of_progress_keeps_both_losses() -> None:
+    journal = Journal(None, None)
+    journal.objective = "fid_x"
+    journal.last["fid_x"] = {"value": 35.2, "kimg": 1.0}
+    journal.protocols["fid_x"] = {"score": "fid"}
+    journal.latest = {
+        "balance/real_mean": 0.61,
+        "balance/fake_mean": 0.42,
+        "loss/discriminator": -123.456,
+        "loss/generator": 1234.5,
+        "throughput/images_per_second": 12345.0,
+    }
+    whole = "fid 35.2  D(x) 0.61  D(G) 0.42  loss D -123.46  G 1234.50  12,345 img/s"
+    assert watched(journal, 80) == whole
+    assert watched(journal, 60) == "fid 35.2  D(x) 0.61  D(G) 0.42  loss D -123.46  G 1234.50"
+    assert watched(journal, 20) == "fid 35.2  loss D -123.46  G 1234.50"
+    bar = ProgressBar(budget_kimg=100)
+    bar.console = Console(width=80)
+    assert bar._room() >= len("fid 35.2  loss D -123.46  G 1234.50  ")

@@ -2,10 +2,13 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from report_records import FID, MODES, protocol, write_run
+import sweep_studies
+from conftest import Finished
+from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.cli.report import conclude, main, parser
 from gansweep.errors import UserError
@@ -129,3 +132,18 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Examples:" in done.stdout and "--latex" in done.stdout
     assert done.stdout.rstrip().endswith("set()")
+
+
+def test_status_and_sweep_print_the_leaderboard_again(
+    tmp_path: Path, command: Callable[..., Finished]
+) -> None:
+    folder = tmp_path / "runs" / "demo-digits"
+    sweep_studies.make(folder, n_trials=2)
+    part = part_of_sweep("t0000", {"model.n_critic": 1}, at="last")
+    write_run(folder / "t0000", sweep=part)
+    shown = command("status", "runs/demo-digits", "--leaderboard")
+    again = command("sweep", "sweep=demo", "data=digits", "--leaderboard")
+    board = "dcgan reaches fid_digitsnet_2k_train 20 over 1 seed"
+    assert shown.out.startswith("sweep s\n") and board in shown.out
+    assert board in again.out and "trials" not in again.out
+    assert not (folder / "report.html").exists()

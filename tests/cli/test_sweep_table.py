@@ -1,6 +1,7 @@
 """What a person sees of a sweep while it runs."""
 
 import io
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
@@ -63,3 +64,51 @@ def test_objective_is_shown_once_it_is_known() -> None:
     status = Status("first", "runs/first", "minimize auto", next={"gansweep ...": "go on"})
     text = text_of(status)
     assert text.startswith("sweep first\n")
+
+
+class Searched(Ended):
+    """A trial with more parameters than a line holds."""
+
+    PARAMS = "dcgan generator.lr=0.00025 discriminator.lr=0.0004 generator.width=32 betas=0.5"
+
+    def rows(self) -> list[Row]:
+        finished = Row(
+            "t0001", "finished", "w0", self.PARAMS, 80.0, "fid", 6.2, 900.0, 9.0, "", False
+        )
+        return [finished, *(replace(finished, key=f"t{i:04d}", value=9.0) for i in range(2, 40))]
+
+    def shown(self, rows: list[Row]) -> list[Row]:
+        return rows
+
+    def best(self, rows: list[Row]) -> Row | None:
+        return next((row for row in rows if row.value == 6.2), None)
+
+    def front_size(self) -> None:
+        return None
+
+
+def test_the_parameters_of_a_trial_are_shown_whole_and_the_table_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table, "seconds_left", lambda *_: 60.0)
+    watch = Searched()
+    watch.study.objective = Objective("fid", "minimize", "last")
+    watch.study.settings.name = "demo"
+    watch.started = 0.0
+    console = Console(width=80, height=30, file=io.StringIO(), color_system=None)
+    live = LiveTable(watch, 2, console)
+    console.print(live.render())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    first = shown[shown.index("t0001") : shown.index("t0", shown.index("t0001") + 1)]
+    assert all(word in first for word in Searched.PARAMS.split())
+    assert "…" not in shown and len(shown.splitlines()) <= 30
+
+
+def test_a_worker_on_a_host_with_a_long_name_is_shown_whole() -> None:
+    host = "gpu-node-with-a-long-name-0123.cluster.department.example.org"
+    worker = {"name": "w12", "host": host, "job": "123456_7", "gpus": "0", "doing": "c-t0123-s101"}
+    status = Status("first", "runs/first", "minimize fid", next={"gansweep ...": "go on"})
+    status.workers = [{**worker, "seconds": 3723.0}]
+    text = text_of(status)
+    assert host in text and "c-t0123-s101" in text and "1:02:03" in text and "…" not in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -93,10 +93,12 @@ def test_the_terminal_table_keeps_its_width_and_names_every_row(board: Board, wi
         assert word in text
 
 
-def test_a_long_name_is_cut_in_the_terminal(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", model="a_gan_with_a_name_that_no_terminal_can_hold_" * 2)
+def test_a_long_name_is_cut_in_the_table_and_stands_whole_below_it(tmp_path: Path) -> None:
+    name = "a_gan_with_a_name_that_no_terminal_can_hold_" * 2
+    write_run(tmp_path / "a", model=name)
     lines = leaderboard_text(leaderboard(load([tmp_path])), 60).splitlines()
     assert len(lines[2]) <= 60 and "…" in lines[2]
+    assert name in "".join(line.strip() for line in lines)
 
 
 def test_where_nothing_has_finished_the_terminal_shows_no_empty_table(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ SHOWN = (
     ("loss/generator", "G"),
 )
 OTHER_LOSSES = 2  # shown if the players have other names
+DROPPED = ("img/s", "D(G)", "gap", "D(x)")  # in this order where the line is too narrow
+BAR_COLUMNS = 10
+PLAIN_COLUMNS = 80
 
 
 class ProgressBar(GameCallback):
@@ -44,7 +47,7 @@ class ProgressBar(GameCallback):
         if self.console.is_terminal:
             numbers = Column(no_wrap=True, overflow="ellipsis")
             self._bar = Progress(
-                BarColumn(bar_width=16),
+                BarColumn(bar_width=BAR_COLUMNS),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("{task.fields[shown]}", "cyan", markup=False, table_column=numbers),
@@ -54,6 +57,11 @@ class ProgressBar(GameCallback):
             self._bar.add_task("train", total=self.budget_kimg, shown="")
             self._draw(kimg)
             self._bar.start()
+
+    def _room(self) -> int:
+        """Columns that the bar, the clock and the time left do not take."""
+        clock = len(f"{self.budget_kimg:.0f}") * 2 + len("/ kimg")
+        return self.console.width - BAR_COLUMNS - clock - len("00:00:00") - 3
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """Redraw the bar every `REFRESH_SECONDS`, or print a line at each tenth."""
@@ -66,8 +74,9 @@ class ProgressBar(GameCallback):
                 self._bar.refresh()
         elif trainer.is_global_zero and int(PLAIN_LINES * kimg / self.budget_kimg) > self._tenth:
             self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
-            line = f"{kimg:.1f}/{self.budget_kimg:g} kimg  {watched(self.journal)}".rstrip()
-            self.console.print(line, soft_wrap=True)
+            clock = f"{kimg:.1f}/{self.budget_kimg:g} kimg  "
+            numbers = watched(self.journal, PLAIN_COLUMNS - len(clock))
+            self.console.print(f"{clock}{numbers}".rstrip(), soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)
@@ -81,7 +90,8 @@ class ProgressBar(GameCallback):
 
     def _draw(self, kimg: float) -> None:
         if self._bar is not None:
-            self._bar.update(self._bar.tasks[0].id, completed=kimg, shown=watched(self.journal))
+            shown = watched(self.journal, self._room())
+            self._bar.update(self._bar.tasks[0].id, completed=kimg, shown=shown)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -89,18 +99,20 @@ class ProgressBar(GameCallback):
             self._bar = None
 
 
-def watched(journal: Journal) -> str:
-    """The numbers to show, the objective first, in about 50 columns at most."""
-    words = []
+def watched(journal: Journal, room: int) -> str:
+    """The numbers to show in at most `room` columns: the objective and the losses in any case."""
+    latest, words = journal.latest, {}
     if journal.objective is not None and journal.objective in journal.last:
         value = journal.last[journal.objective]["value"]
-        words.append(f"{journal.protocols[journal.objective]['score']} {value:.3g}")
-    latest = journal.latest
+        words["objective"] = f"{journal.protocols[journal.objective]['score']} {value:.3g}"
     shown = [(key, label) for key, label in SHOWN if key in latest]
     if not any(key.startswith("loss/") for key, _ in shown):
         others = [key for key in latest if key.startswith("loss/")][:OTHER_LOSSES]
         shown += [(key, key.removeprefix("loss/")) for key in others]
-    words += [f"{label} {latest[key]:.2f}" for key, label in shown]
+    words |= {label: f"{label} {latest[key]:.2f}" for key, label in shown}
     if "throughput/images_per_second" in latest:
-        words.append(f"{latest['throughput/images_per_second']:,.0f} img/s")
-    return "  ".join(words)
+        words["img/s"] = f"{latest['throughput/images_per_second']:,.0f} img/s"
+    for label in DROPPED:
+        if len("  ".join(words.values())) > room:
+            words.pop(label, None)
+    return "  ".join(words.values())

@@ -91,7 +91,7 @@ def text_of(status: Status) -> str:
     blocks = [head, _runs(status), _workers(status.workers), _jobs(status)]
     if status.stopped:
         blocks.append(folded(status.stopped).splitlines())
-    text = "\n\n".join("\n".join(map(_cut, block)) for block in blocks if block)
+    text = "\n\n".join("\n".join(map(_wrapped, block)) for block in blocks if block)
     width = max(map(len, status.next.values()))
     # the commands are not broken, so that they can be copied
     commands = (f"{does:<{width}}   {command}" for command, does in status.next.items())
@@ -126,7 +126,9 @@ def _workers(workers: list[dict[str, Any]]) -> list[str]:
     shown = {head: cells for head, cells in columns.items() if any(cells)}
     rows = [tuple(shown), *zip(*shown.values(), strict=True)]
     more = len(workers) - MOST_WORKERS
-    return aligned(rows[: MOST_WORKERS + 1]) + ([f"and {more} more"] if more > 0 else [])
+    return aligned(rows[: MOST_WORKERS + 1], width=10_000) + (
+        [f"and {more} more"] if more > 0 else []
+    )
 
 
 def _jobs(status: Status) -> list[str]:
@@ -140,6 +142,8 @@ def _jobs(status: Status) -> list[str]:
     return lines
 
 
-def _cut(line: str) -> str:
+def _wrapped(line: str) -> str:
+    """The line; what does not fit stands below it, indented."""
     line = line.rstrip()
-    return line if len(line) <= COLUMNS else line[: COLUMNS - 1] + "…"
+    whole = len(line) <= COLUMNS
+    return line if whole else textwrap.fill(line, COLUMNS, subsequent_indent=" " * 9)

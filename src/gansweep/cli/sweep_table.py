@@ -26,6 +26,8 @@ STYLES = {
     **dict.fromkeys(FAILED, "red"),
     "failed": "bold red",
 }
+NUMBER_COLUMNS = 30  # of kimg, score and speed, and between the columns
+LEAST_ROWS = 5
 LOOK_SECONDS = 5.0  # between two looks at the running workers
 INDENT = " " * 9  # below the name of the run, behind the time of day
 
@@ -76,10 +78,10 @@ class LiveTable:
         )
         for heading in ("run", "status"):
             table.add_column(heading, no_wrap=True)
-        table.add_column("parameters", no_wrap=True, ratio=1)
+        table.add_column("parameters", overflow="fold", ratio=1)  # wraps: it is what differs
         for heading in ("kimg", "score", "img/s"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for row in _fitting(shown, best, self.console.height - 8):
+        for row in self._fitting(shown, best):
             star = "* " if best is not None and row.key == best.key else ""
             where = f"running {row.worker}" if row.status == "running" else row.status
             table.add_row(
@@ -91,6 +93,26 @@ class LiveTable:
                 "" if row.images_per_second is None else f"{row.images_per_second:.0f}",
             )
         return table
+
+    def _fitting(self, rows: list[Row], best: Row | None) -> list[Row]:
+        """As many rows as fit, the most important ones, in their usual order."""
+
+        def weight(row: Row) -> int:
+            if row.status == "running":
+                return 0
+            if best is not None and row.key == best.key:
+                return 1
+            return 2 if row.confirms else 3
+
+        widest = max((len(row.key) + len(_where(row)) for row in rows), default=0)
+        room = max(10, self.console.width - widest - NUMBER_COLUMNS)
+        lines, kept = 0, []
+        for place in sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i)):
+            lines += max(1, len(textwrap.wrap(rows[place].params, room)))
+            if lines > self.console.height - 8 and len(kept) >= LEAST_ROWS:
+                break
+            kept.append(place)
+        return [rows[place] for place in sorted(kept)]
 
 
 class EventLines:
@@ -158,17 +180,3 @@ def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | Non
     if (size := watch.front_size()) is not None:
         parts.append(f"{size} on the Pareto front")
     return " · ".join(parts)
-
-
-def _fitting(rows: list[Row], best: Row | None, height: int) -> list[Row]:
-    """As many rows as fit, the most important ones, in their usual order."""
-
-    def weight(row: Row) -> int:
-        if row.status == "running":
-            return 0
-        if best is not None and row.key == best.key:
-            return 1
-        return 2 if row.confirms else 3
-
-    kept = sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i))[: max(5, height)]
-    return [rows[i] for i in sorted(kept)]

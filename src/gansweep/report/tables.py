@@ -57,7 +57,8 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
         other = "" if board.trial_metric == metric else f", by {board.trial_metric}"
         title = f"Best trial of each other model, not confirmed{other}"
         lines += ["", *textwrap.wrap(title, width)]
-    lines += [*cells[len(chosen) :], *_legend(board, width), *_details([*chosen, *trials], width)]
+    details = _details([*chosen, *trials], "\n".join(cells), width)
+    lines += [*cells[len(chosen) :], *_legend(board, width), *details]
     for sweep, tried, confirmed in fronts(board):
         front = confirmed or tried
         if front:
@@ -71,12 +72,14 @@ def _legend(board: Board, width: int) -> list[str]:
     return textwrap.wrap(LEGEND, width) if spread else []
 
 
-def _details(rows: Sequence[Row], width: int) -> list[str]:
-    """The settings of rows with a shortened name."""
+def _details(rows: Sequence[Row], table: str, width: int) -> list[str]:
+    """The settings of rows with a shortened name, and names that the table shows cut."""
     lines = []
     for row in rows:
         if row.name != row.label:
             lines += textwrap.wrap(f"{row.name}: {row.detail}", width, subsequent_indent="  ")
+        elif row.name not in table:
+            lines += textwrap.wrap(f"#{row.rank or '–'}: {row.name}", width, subsequent_indent="  ")
     return ["", *lines] if lines else []
 
 
