@@ -106,7 +106,8 @@ class LiveTable:
 
         widest = max((len(row.key) + len(_where(row)) for row in rows), default=0)
         room = max(10, self.console.width - widest - NUMBER_COLUMNS)
-        lines, kept = 0, []
+        lines = 0
+        kept: list[int] = []
         for place in sorted(range(len(rows)), key=lambda i: (weight(rows[i]), -i)):
             lines += max(1, len(textwrap.wrap(rows[place].params, room)))
             if lines > self.console.height - 8 and len(kept) >= LEAST_ROWS:
