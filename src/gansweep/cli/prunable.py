@@ -14,7 +14,7 @@ from gansweep.judging.leaderboard import is_confirmation, leaderboard
 from gansweep.judging.pareto import fronts
 from gansweep.judging.statuses import FAILED_TRAINING
 from gansweep.records.read import Run
-from gansweep.records.record import RunRecord
+from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.writer import is_held
 from gansweep.search.settings import Settings
 
@@ -59,7 +59,7 @@ def prunable(paths: Sequence[Path]) -> tuple[list[Prunable], list[str]]:
 
 def _may_go(run: Run) -> bool:
     # checkpoints of a loop that gansweep.track records are its owner's
-    kept = KEEP in run.tags or run.result.get("tracked")
+    kept = KEEP in run.tags or run.result.get(TRACKED)
     return not kept and not is_held(run.directory)
 
 

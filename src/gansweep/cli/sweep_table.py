@@ -83,10 +83,9 @@ class LiveTable:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in self._fitting(shown, best):
             star = "* " if best is not None and row.key == best.key else ""
-            where = f"running {row.worker}" if row.status == "running" else row.status
             table.add_row(
                 row.key,
-                f"[{STYLES.get(row.status, 'dim')}]{where}",
+                f"[{STYLES.get(row.status, 'dim')}]{_where(row)}",
                 row.params,
                 f"{row.kimg:.4g}",
                 "" if row.value is None else f"{star}{row.value:.4g}",
@@ -181,3 +180,7 @@ def _progress(watch: Watch, rows: list[Row], left: float | None, best: Row | Non
     if (size := watch.front_size()) is not None:
         parts.append(f"{size} on the Pareto front")
     return " · ".join(parts)
+
+
+def _where(row: Row) -> str:
+    return f"running {row.worker}" if row.status == "running" else row.status

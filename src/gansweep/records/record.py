@@ -45,6 +45,7 @@ SCHEMA = 1
 ROW_OF_SOURCE = "weights_from"  # key of a history row: the run whose weights were taken over
 # folders inside a run, of gansweep and of the trackers
 FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard", "mlruns")
+TRACKED = "tracked"  # key of config.yaml and result.json: the program of a loop of its own
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ENDED_WELL = ("finished", "equilibrium", "plateau")
 STATUSES = (

@@ -11,7 +11,7 @@ from gansweep.config.old_names import with_new_targets
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError
-from gansweep.records.record import RunRecord, existing_run
+from gansweep.records.record import TRACKED, RunRecord, existing_run
 from gansweep.records.stored_yaml import yaml_text
 
 PARTS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")
@@ -26,10 +26,15 @@ def read_config(record: RunRecord, extra_packages: Sequence[str] = ()) -> DictCo
         variables that it may not read.
     """
     cfg = stored_settings(record)
-    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)
-    kinds |= dict.fromkeys(NUMBERS, (int, float))
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
+    if TRACKED in content:
+        raise UserError(
+            f"{record.directory} was recorded by gansweep.track: its networks and checkpoints are "
+            f"those of {content[TRACKED]}, which gansweep cannot load. Continue it from there."
+        )
+    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(PARTS, dict)
+    kinds |= dict.fromkeys(NUMBERS, (int, float))
     lacking = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
     if lacking:
         raise UserError(
