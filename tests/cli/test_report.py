@@ -137,12 +137,12 @@ def test_help_teaches_and_imports_nothing_heavy() -> None:
 def test_status_and_sweep_print_the_leaderboard_again(
     tmp_path: Path, command: Callable[..., Finished]
 ) -> None:
-    folder = tmp_path / "runs" / "demo-digits"
+    folder = tmp_path / "runs" / "first"
     sweep_studies.make(folder, n_trials=2)
     part = part_of_sweep("t0000", {"model.n_critic": 1}, at="last")
     write_run(folder / "t0000", sweep=part)
-    shown = command("status", "runs/demo-digits", "--leaderboard")
-    again = command("sweep", "sweep=demo", "data=digits", "--leaderboard")
+    shown = command("status", "runs/first", "--leaderboard")
+    again = command("sweep", "sweep=tpe", "model=gan", "name=first", "--leaderboard")
     board = "dcgan reaches fid_digitsnet_2k_train 20 over 1 seed"
     assert shown.out.startswith("sweep s\n") and board in shown.out
     assert board in again.out and "trials" not in again.out

@@ -62,9 +62,9 @@ class WandbRun(WandbLogger):
         sheets = self._record.sample_grids()
         every = -(-len(sheets) // MOST_SHEETS) or 1
         chosen = sheets[::-1][::every][::-1]  # the last one is always among them
-        rows = [[kimg, wandb.Image(Image.open(path))] for kimg, path in chosen]
+        rows: list[list[Any]] = [[kimg, wandb.Image(Image.open(path))] for kimg, path in chosen]
         if rows:
-            table = wandb.Table(columns=["kimg", "samples"], data=rows)
+            table = wandb.Table(columns=["kimg", "samples"], data=[*rows])
             self.experiment.log({"sample_table": table, "kimg": rows[-1][0]})
 
 

@@ -288,7 +288,8 @@ class Tracked:
 
     def _replay(self) -> None:
         """Take up the scores, the clock and the seconds of the history."""
-        journal, protocols = self._journal, {}
+        journal = self._journal
+        protocols: dict[str, Any] = {}
         for row in self._record.history():
             protocols |= mapping(row.get("protocol"))
             clock = row.get("kimg")
