@@ -84,11 +84,16 @@ class Finished(NamedTuple):
         after: what every line has in it that was written before, of how far the command was.
         """
         assert self.code == 2, self
-        *before, paragraph = self.err.strip().splitlines()
+        *before, paragraph = self._without_opening()
         assert paragraph.startswith("gansweep: "), self.err
         assert all(after is not None and after in line for line in before), self.err
         missing = [word for word in words if word not in paragraph]
         assert not missing, f"{missing} not in: {paragraph}"
+
+    def _without_opening(self) -> list[str]:
+        """The lines of stderr, without those that say what a run trains where."""
+        lines = self.err.strip().splitlines()
+        return [x for x in lines if not x.startswith("  ") and " kimg, on the CPU (" not in x]
 
 
 @pytest.fixture

@@ -66,9 +66,19 @@ def test_checkpoint_of_other_networks_is_refused(command: Command, run: RunRecor
 def test_torn_checkpoint_is_refused_with_its_name(command: Command, run: RunRecord) -> None:
     path = run.checkpoints / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    command("train", f"resume={run.directory}").is_refused_with(
-        "last.pt", "no other one of the run"
-    )
+    done = command("train", f"resume={run.directory}", "budget_kimg=9")
+    done.is_refused_with("last.pt", "no other one of the run")
+
+
+def test_finished_run_has_nothing_left_and_says_how_to_train_more(
+    command: Command, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run.result_path.read_bytes()
+    monkeypatch.setattr("gansweep.run.train.train", None)  # it is not called
+    done = command("train", f"resume={run.directory}")
+    assert done.code == 0 and not done.err
+    assert done.out.startswith("Nothing is left to train: ") and "budget_kimg=0.256" in done.out
+    assert run.result_path.read_bytes() == before
 
 
 def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:

@@ -61,3 +61,10 @@ def test_a_run_that_never_learned_says_so(tmp_path: Path) -> None:
     scores = {FID: [62.29], PRECISION: [0.0], name: [1.0]}
     lines = summary_lines(tmp_path / "a", scores, protocols=protocols, objective=FID)
     assert lines[1].startswith("never learned: no sample resembles the data")
+
+
+def test_a_stopped_run_is_continued_by_the_first_command(tmp_path: Path) -> None:
+    lines = summary_lines(tmp_path / "a", {FID: [30.0]}, status="interrupted")
+    assert lines[-3] == f"next: gansweep train resume={tmp_path / 'a'}"
+    lines = summary_lines(tmp_path / "b", {FID: [30.0]})
+    assert lines[-1] == f"      gansweep train resume={tmp_path / 'b'} budget_kimg=MORE"

@@ -173,24 +173,32 @@ def mlflow_logger(
     """MLflow, at a server's `uri` or in a local store beside the runs. The runs of a sweep are
     children of one parent run.
     """
-    store = uri or f"sqlite:///{directory.resolve().parent / 'mlflow.db'}"
+    above = directory.resolve().parent
+    store = uri or f"sqlite:///{above / 'mlflow.db'}"
+    files = None if uri else (above / "mlflow").as_uri()  # else MLflow makes ./mlruns
     words = {tag: "true" for tag in tags} | {"role": role}
     try:
-        logger = MLFlowLogger(experiment_name=group, run_name=name, tracking_uri=store, tags=words)
+        logger = MLFlowLogger(
+            experiment_name=group,
+            run_name=name,
+            tracking_uri=store,
+            tags=words,
+            artifact_location=files,
+        )
     except ModuleNotFoundError as error:
         raise UserError(
             "tracker=mlflow needs another package: pip install 'gansweep[mlflow]'."
         ) from error
     if role != "train":
-        words["mlflow.parentRunId"] = _parent_run(logger, group)
+        words["mlflow.parentRunId"] = _parent_run(logger, group, files)
     return logger
 
 
-def _parent_run(logger: MLFlowLogger, sweep: str) -> str:
+def _parent_run(logger: MLFlowLogger, sweep: str, files: str | None) -> str:
     """The id of the sweep's parent run. Where several workers make one, all use the oldest."""
     client: Any = logger._mlflow_client
     experiment = client.get_experiment_by_name(sweep)
-    number = experiment.experiment_id if experiment else client.create_experiment(sweep)
+    number = experiment.experiment_id if experiment else client.create_experiment(sweep, files)
 
     def found() -> list[Any]:
         wanted = f"tags.`{SWEEP_TAG}` = '{sweep}'"

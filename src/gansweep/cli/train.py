@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser
 from gansweep.cli.candidates import Options
+from gansweep.cli.waiting import waiting
 from gansweep.config.choices import choices
 from gansweep.errors import UserError, tell
 
@@ -83,6 +84,8 @@ def main(words: list[str]) -> int:
             "gansweep has a completion of its own in place of Hydra's: "
             'eval "$(gansweep completion bash)".'
         )
+    if not (options.cfg or options.info):
+        waiting.show(f"gansweep train {' '.join(words)}")
     import hydra
 
     from gansweep.config.compose import conf_dir, explained
@@ -105,6 +108,8 @@ def main(words: list[str]) -> int:
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
             raise
         raise UserError(f"A job of the multirun ended without a message. {error}") from error
+    finally:
+        waiting.stop()
     return 0
 
 
@@ -128,6 +133,7 @@ def _run_one(raw: object) -> dict[str, object]:
         with explained(()):
             return _train(raw)
     except Exception as error:  # here, before Hydra wraps it in words of its own
+        waiting.stop()
         if not isinstance(error, UserError):
             if not is_multirun():
                 raise
@@ -141,23 +147,37 @@ def _run_one(raw: object) -> dict[str, object]:
 def _train(raw: object) -> dict[str, object]:
     from hydra.core.hydra_config import HydraConfig
 
+    from gansweep.records.record import RunRecord
     from gansweep.run import multirun
-    from gansweep.run.summary import summary
+    from gansweep.run.opening import headline, nothing_left, refuse_early
+    from gansweep.run.summary import finished_before, summary
 
     cfg, run_dir, overrides, config_dir = _composed(raw)
-    from gansweep.run.train import train
-
     hydra_config = HydraConfig.get()
     how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
     if multirun.is_stopped():
         return dict(multirun.NOT_BEGUN)
+    if run_dir is None:
+        refuse_early(cfg)
+    elif nothing_left(RunRecord(run_dir), cfg.budget_kimg):
+        waiting.stop()
+        result = RunRecord(run_dir).result() or {}
+        print(finished_before(result, run_dir))
+        return multirun.outcome_of(result, run_dir)
+    progress = how != "joblib"  # what several processes print would mix
+    if progress:
+        waiting.stop()
+        place = Path(cfg.runs_dir) / (cfg.group or str(cfg.choices.data)) / (cfg.name or "")
+        tell(headline(cfg, run_dir or place))
+        waiting.show("importing PyTorch")
+    from gansweep.run.train import train
 
+    waiting.stop()
     saving: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if how == "submitit":
         job = multirun.SubmititJob()
         run_dir = run_dir or job.directory(cfg)
         saving = job.saving_first(run_dir)
-    progress = how != "joblib"  # bars of several processes would overwrite each other
     with saving:
         result = train(
             cfg, run_dir=run_dir, progress=progress, overrides=overrides, config_dir=config_dir

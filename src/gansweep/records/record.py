@@ -300,22 +300,29 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
     If `name` is None it is the stem and the first free number, as in dcgan-001.
     Raises: UserError if a run of that name exists; OSError if the directory cannot be made.
     """
+    if name is not None:
+        directory = refuse_taken(runs_dir, group, name)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
     parent = Path(runs_dir) / checked_name("group", group)
-    if name is None:
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            with contextlib.suppress(FileExistsError):
-                directory = parent / f"{stem}-{number:03d}"
-                directory.mkdir()
-                return directory
-    directory = parent / checked_name("name", name)
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            directory = parent / f"{stem}-{number:03d}"
+            directory.mkdir()
+            return directory
+    raise AssertionError("numbers do not end")
+
+
+def refuse_taken(runs_dir: str | Path, group: str, name: str) -> Path:
+    """The directory RUNS_DIR/GROUP/NAME.   Raises: UserError if a run is there."""
+    directory = Path(runs_dir) / checked_name("group", group) / checked_name("name", name)
     if RunRecord(directory).exists:
         writer.refuse_held(directory)
         raise UserError(
             f"{directory} already contains a run. Continue it with `{_continuing(directory)}`, or "
             "choose another name=."
         )
-    directory.mkdir(parents=True, exist_ok=True)
     return directory
 
 

@@ -73,6 +73,13 @@ class Account:
         }
         return result if self.sweep is None else result | {"sweep": self.sweep}
 
+    def parameters(self) -> dict[str, int]:
+        """The number of parameters of each player."""
+        return {
+            name: sum(p.numel() for p in net.parameters())
+            for name, net in self.model.players.items()
+        }
+
     def _command(self) -> str:
         """The command that trains this run again from the start, in a new directory."""
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]

@@ -10,6 +10,7 @@ from gansweep.records.notation import aligned, number
 from gansweep.records.record import RunRecord
 
 Scores = Mapping[str, float]
+STOPPED = ("interrupted", "paused")
 
 
 def summary(result: Mapping[str, Any], directory: Path) -> str:
@@ -23,13 +24,22 @@ def summary(result: Mapping[str, Any], directory: Path) -> str:
     status, reason = judged_status(result)
     place = shlex.quote(str(directory))
     judged = [] if status == result["status"] else [f"{status}: {reason}"]
-    next_steps = [
-        f"wrote {directory}",
-        f"next: gansweep report {place}",
-        f"      gansweep doctor {place}",
-        f"      gansweep train {shlex.quote(f'resume={directory}')} budget_kimg=MORE",
-    ]
-    return "\n".join([ended, *judged, *_table(result, RunRecord(directory)), *next_steps])
+    looks = [f"gansweep report {place}", f"gansweep doctor {place}"]
+    more = f"gansweep train {shlex.quote(f'resume={directory}')}"
+    # what was stopped is continued first of all; what has spent its budget needs a larger one
+    steps = [more, *looks] if result["status"] in STOPPED else [*looks, f"{more} budget_kimg=MORE"]
+    next_steps = [f"{'next:' if n == 0 else '':<5} {step}" for n, step in enumerate(steps)]
+    wrote = [f"wrote {directory}"]
+    return "\n".join([ended, *judged, *_table(result, RunRecord(directory)), *wrote, *next_steps])
+
+
+def finished_before(result: Mapping[str, Any], directory: Path) -> str:
+    """What is printed where a run that has spent its budget is to be continued."""
+    more = shlex.quote(f"resume={directory}")
+    return (
+        f"Nothing is left to train: {directory} has seen all {result['kimg']:g} kimg of its "
+        f"budget.\nnext: gansweep train {more} budget_kimg={2 * result['kimg']:g}"
+    )
 
 
 def _table(result: Mapping[str, Any], record: RunRecord) -> list[str]:

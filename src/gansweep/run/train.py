@@ -27,7 +27,7 @@ from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.data.conditions import Conditions
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.judging.labels import assignments, seedless_label
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
@@ -39,6 +39,7 @@ from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
 from gansweep.run.devices import accelerator, check_batch_size, check_precision, device_count
 from gansweep.run.evaluate import report_test
+from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores
@@ -209,6 +210,9 @@ class _Run:
         if checkpoint is not None:
             journal.load(checkpoint["journal"])
         record.write_result(self.account.result(record.directory, journal, "running", ""))
+        if self.progress:
+            kimg = self.model.images_seen / 1000
+            tell(opening(self.cfg, self.overrides, self.account.parameters(), kimg))
         status, reason = "finished", "the budget was spent"
         try:
             if self.world > 1:  # the other processes read the configuration from the record

@@ -1,0 +1,90 @@
+"""What a run prints when it starts, and what is refused before PyTorch is imported."""
+
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gansweep.config.permissions import is_package_option
+from gansweep.records.notation import number
+from gansweep.records.record import ENDED_WELL, RunRecord, refuse_taken
+
+GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's: PyTorch takes seconds to import
+PERIODIC = {"quality": "scores", "samples": "samples", "neighbours": "nearest neighbours"}
+WIDTH = 80
+
+
+def refuse_early(cfg: DictConfig) -> None:
+    """Raises: UserError if the run's name is taken."""
+    if cfg.name is not None:
+        refuse_taken(cfg.runs_dir, cfg.group or str(cfg.choices.data), str(cfg.name))
+
+
+def nothing_left(record: RunRecord, budget_kimg: float) -> bool:
+    """Whether a run has ended well and has seen all images of its budget."""
+    result = record.result() or {}
+    return result.get("status") in ENDED_WELL and (result.get("kimg") or 0.0) >= budget_kimg
+
+
+def headline(cfg: DictConfig, place: Path) -> str:
+    """ "dcgan on digits, 100 kimg, on the CPU (2 cores), into runs/digits".
+
+    place: the run's directory, or the group's for a run without a name.
+    """
+    device = device_words(cfg.trainer.accelerator)
+    budget = f"{number(cfg.budget_kimg)} kimg"
+    return f"{cfg.choices.model} on {cfg.choices.data}, {budget}, on {device}, into {place}"
+
+
+def device_words(accelerator: str) -> str:
+    """The device of trainer.accelerator, as the driver and the operating system name it."""
+    found = [_model(file) for file in sorted(GPUS.glob("*/information"))]
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if accelerator == "cpu" or (accelerator == "auto" and (hidden or not found)):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return f"the CPU ({cores} cores)"
+    return found[0] if found else "a GPU"
+
+
+def _model(file: Path) -> str:
+    lines = file.read_text().splitlines()
+    return next((x.partition(":")[2].strip() for x in lines if x.startswith("Model:")), "a GPU")
+
+
+def opening(
+    cfg: DictConfig, overrides: Sequence[str], parameters: Mapping[str, int], kimg: float
+) -> str:
+    """The settings that were changed, the sizes of the networks, and the next moments.
+
+    overrides: as typed.   parameters: of each player.   kimg: seen so far.
+    """
+    changed = [w for w in overrides if not is_package_option(w) and "searchpath" not in w]
+    sizes = ", ".join(f"{name} {count:,}" for name, count in parameters.items())
+    lines = {
+        "changed": " ".join(changed) or "nothing: all defaults",
+        "parameters": sizes,
+        "next": _next_moments(cfg.callbacks, kimg, cfg.budget_kimg),
+    }
+    return "\n".join(
+        textwrap.fill(
+            f"  {name:<12}{text}", WIDTH, subsequent_indent=" " * 14, break_long_words=False
+        )
+        for name, text in lines.items()
+        if text
+    )
+
+
+def _next_moments(callbacks: Mapping[str, Any], kimg: float, budget_kimg: float) -> str:
+    """ "scores and samples at 10 kimg, a checkpoint every 30 s"."""
+    at: dict[float, list[str]] = {}
+    for name, words in PERIODIC.items():
+        every = (callbacks.get(name) or {}).get("every_kimg")
+        if every:
+            moment = min((kimg // every + 1) * every, budget_kimg)
+            at.setdefault(moment, []).append(words)
+    parts = [f"{' and '.join(at[moment])} at {number(moment)} kimg" for moment in sorted(at)]
+    seconds = (callbacks.get("checkpoint") or {}).get("every_seconds")
+    return ", ".join([*parts, *([f"a checkpoint every {seconds:g} s"] if seconds else [])])

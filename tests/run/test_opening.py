@@ -1,0 +1,42 @@
+"""What a run prints when it starts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gansweep.config.compose import compose
+from gansweep.run import opening as opens
+
+
+def test_the_headline_says_what_runs_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cfg = compose(["model=gan", "data=ring", "budget_kimg=20", "trainer=cpu"])
+    said = opens.headline(cfg, Path("runs/ring"))
+    assert said.startswith("gan on ring, 20 kimg, on the CPU (")
+    assert said.endswith(" cores), into runs/ring")
+
+
+def test_a_gpu_has_the_name_that_its_driver_gives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "0000:01:00.0" / "information"
+    file.parent.mkdir()
+    file.write_text("Model: \t\t NVIDIA H200\nIRQ:   1\n")
+    monkeypatch.setattr(opens, "GPUS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert opens.device_words("auto") == opens.device_words("cuda") == "NVIDIA H200"
+    assert opens.device_words("cpu").startswith("the CPU")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert opens.device_words("auto").startswith("the CPU")
+
+
+def test_the_opening_lists_changes_sizes_and_the_next_moments() -> None:
+    words = ["model=gan", "data=ring", "budget_kimg=45", "callbacks.samples.every_kimg=20"]
+    text = opens.opening(compose(words), words, {"generator": 1234}, kimg=12)
+    changed, sizes, following = re.split(r"\n  (?=[a-z])", text)
+    assert " ".join(changed.split()) == " ".join(["changed", *words])
+    assert sizes.split() == ["parameters", "generator", "1,234"]
+    assert " ".join(following.split()) == (
+        "next scores and samples at 20 kimg, nearest neighbours at 45 kimg, a checkpoint every 30 s"
+    )
+    assert max(map(len, text.splitlines())) <= 80
