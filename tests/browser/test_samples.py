@@ -565,6 +565,28 @@ def test_a_sheet_of_an_older_run_is_shown_whole(board: OpenPage) -> None:
 # the page
 
 
+def test_the_address_follows_a_slide_at_most_three_times_a_second(board: OpenPage) -> None:
+    """Browsers refuse more than about 100 changes in 30 seconds."""
+    changes, seconds = board.page.evaluate(
+        """async () => {
+        let changes = 0;
+        const write = history.replaceState;
+        history.replaceState = (...words) => { changes += 1; write.apply(history, words); };
+        const start = performance.now();
+        for (let place = 0; place < 40; place += 1) {
+          gansweep.state.set({ wipe: place });
+          await new Promise(done => requestAnimationFrame(done));
+        }
+        const seconds = (performance.now() - start) / 1000;
+        await new Promise(done => setTimeout(done, 450));
+        history.replaceState = write;
+        return [changes, seconds];
+        }"""
+    )
+    assert 1 <= changes <= 3 * seconds + 2
+    assert "wipe=39" in board.page.evaluate("location.hash")
+
+
 @pytest.mark.slow
 def test_the_view_is_in_the_address(open_at: Callable[..., OpenPage]) -> None:
     board = open_at()
@@ -634,6 +656,54 @@ def test_sheets_in_a_folder_are_shown_and_a_lost_one_says_so(
     board = open_at(path)
     board.until("document.querySelectorAll('.sheets .sheet-view.missing').length === 2")
     board.problems[:] = [text for text in board.problems if "ERR_FILE_NOT_FOUND" not in text]
+
+
+@pytest.mark.slow
+def test_the_section_of_two_runs_shows_both_sheets_at_the_moment(
+    open_at: Callable[..., OpenPage],
+) -> None:
+    board = open_at()
+    ids = board.page.evaluate(
+        "Object.fromEntries(gansweep.board.runs.map(r => [r.name.split('/').at(-1), r.id]))"
+    )
+    board.set(pair=[ids["c"], ids["d"]], moment=14.0)
+    board.show("pair")
+    board.until("document.querySelectorAll('#pair .sheet-view img').length === 2")
+    text = board.page.inner_text("#pair .sheet-stage")
+    assert words(MOMENTS["c"], 14.0) in text and "nearest: 12.8 kimg" in text
+    loaded(board, "#pair .sheet:nth-child(2) img")
+    assert pixels_of(board, "#pair .sheet:nth-child(2) img")[5, 5] == grey(3, 12.8, 0)
+
+
+@pytest.mark.slow
+def test_damaged_pictures_and_senseless_addresses_are_sentences(
+    open_at: Callable[..., OpenPage], browser: Browser, tmp_path: Path
+) -> None:
+    record = run_with(tmp_path / "runs", "a", 0, CLASSES, [1.0, 2.0])
+    record.sheets.mkdir()
+    for folder, whole in (
+        (record.samples, sheet(CLASSES, 0, 3.0)),
+        (record.sheets, neighbours(0, 3.0)),
+    ):
+        start = whole.index(b"VP8L") + 8
+        (folder / f"{stamp(3.0)}.webp").write_bytes(
+            whole[:start] + b"\0" * 40 + whole[start + 40 :]
+        )
+    path = write_report([tmp_path / "runs"], tmp_path / "page.html")
+    board = open_at(path)
+    board.until("document.querySelector('.sheets .sheet-view').dataset.fault")
+    assert "is missing or damaged" in board.page.inner_text(".sheet-neighbours")
+    board.page.goto("about:blank")
+    senseless = "class=77&role=x&compare=x&wipe=1e9&pair=x,y&neighbour=s.9e9&neighbours=x&moment=-5"
+    board.page.goto(f"{path.as_uri()}#{senseless}&seeds=x&selected=nobody,{'x' * 500}")
+    board.until("document.documentElement.dataset.started === 'yes'")
+    board.show("samples")
+    assert "None of the selected configurations has saved a sheet" in board.page.inner_text(
+        "#samples"
+    )
+    board.set(selected=None)
+    board.until("document.querySelectorAll('.sheets img').length === 1")
+    assert board.page.inner_text(".sheets .when") == "1 kimg"
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,7 @@ gansweep.neighbours = () => {
     place,
   );
   let drawn = null;
+  let drawnFor = "";
 
   async function draw(sheet, address) {
     if (!sheet.layout || !sheet.layout.blocks) {
@@ -153,8 +154,15 @@ gansweep.neighbours = () => {
       const sheet = sheets.nearest(sheets.list(run, "neighbours"), kimg);
       when.textContent = sheets.said(sheet, kimg, within);
       when.classList.toggle("elsewhere", !sheets.at(sheet, kimg, within));
+      const wanted = JSON.stringify([run, sheet.kimg, state.get("neighbour")]);
+      if (wanted === drawnFor) return;
+      drawnFor = wanted;
       drawn = sheet;
-      await draw(sheet, await sheets.url(sheet));
+      try {
+        await draw(sheet, await sheets.url(sheet));
+      } catch {
+        if (drawn === sheet) place.replaceChildren(make("p", { class: "note", text: "This sheet of neighbours is missing or damaged." }));
+      }
     },
   };
 };

@@ -175,6 +175,7 @@ function draw(element) {
     ...scores(a, b),
   );
   curves(element, a, b);
+  element.append(...gansweep.bothSheets([a, b]));
   element.append(...settings(a, b));
 }
 
@@ -183,7 +184,7 @@ let place = null;
 gansweep.section({
   id: "pair",
   title: "Two runs",
-  keys: ["pair", "selected", "baseline", "axis", "logy"],
+  keys: ["pair", "selected", "baseline", "axis", "logy", "moment"],
   shows: (board) => board.runs.length > 1,
   mount(element) {
     place = make("div");

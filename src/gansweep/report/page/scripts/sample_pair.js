@@ -71,7 +71,7 @@ gansweep.samplePair = (zoom) => {
     ),
     stage, readout,
   );
-  const element = make("div", { class: "sample-pair" }, make("h3", { text: "Two runs" }), body);
+  const element = make("div", { class: "sample-pair" }, make("h3", { text: "Two sheets" }), body);
   let timer = null;
   let alike = "";
 
@@ -124,7 +124,7 @@ gansweep.samplePair = (zoom) => {
   });
 
   function showMode() {
-    const mode = state.get("compare");
+    const mode = MODES.some(([known]) => known === state.get("compare")) ? state.get("compare") : "side";
     stage.className = `sheet-stage ${mode}`;
     stage.style.setProperty("--wipe", `${state.get("wipe")}%`);
     wipe.value = state.get("wipe");
@@ -159,4 +159,27 @@ gansweep.samplePair = (zoom) => {
       return showMode();
     },
   };
+};
+
+// the sheets of two runs at the moment of the slider, for a section without controls of its own: []
+// where neither has any
+gansweep.bothSheets = (pair) => {
+  const runs = pair.filter((run) => sheets.list(run.id).length);
+  if (!runs.length) return [];
+  const within = sheets.tolerance(runs.map((run) => run.id));
+  const last = Math.max(...runs.map((run) => sheets.list(run.id).at(-1).kimg));
+  const kimg = state.get("moment") === null ? last : state.get("moment");
+  const stage = make("div", { class: "sheet-stage side", tabindex: "0", role: "group", "aria-label": "Sheets of both runs. Plus and minus zoom, arrows move, 0 shows them whole." });
+  const shown = runs.map((run) => sheets.nearest(sheets.list(run.id), kimg));
+  for (const sheet of shown) {
+    const run = gansweep.runs.get(sheet.run);
+    const view = gansweep.sheetView();
+    view.show(sheet, `Samples of ${run.name}, ${format.number(sheet.kimg)} kimg`);
+    const when = make("span", { class: "when", text: sheets.said(sheet, kimg, within) });
+    when.classList.toggle("elsewhere", !sheets.at(sheet, kimg, within));
+    stage.append(make("figure", { class: "sheet" }, view.element, make("figcaption", {}, `${run.name}, seed ${run.seed}`, when)));
+  }
+  gansweep.zoomOf(stage).listen(stage);
+  const alike = shown.length === 2 ? sheets.likeness(...shown) : `Only ${runs[0].name} saved sheets.`;
+  return [make("h3", { text: "Sheets" }), stage, make("p", { class: "note", text: alike })];
 };

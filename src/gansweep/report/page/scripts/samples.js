@@ -311,7 +311,8 @@ function draw() {
   highlight(parts.overTime.inner, columns, kimg);
   const runs = figures.map((one) => one.run);
   parts.pair.update(runs, kimg, choice(), parts.within);
-  parts.neighbours.update(rows.having, runs, kimg, parts.within).catch((error) => gansweep.failed("neighbours", error));
+  parts.neighbours.update(rows.having, runs, kimg, parts.within)
+    .catch((error) => gansweep.failed("neighbours", error));
   const next = moments[moments.indexOf(kimg) + 1];
   if (next !== undefined) sheets.preload(figures.map((one) => sheets.nearest(sheets.list(one.run), next)));
 }

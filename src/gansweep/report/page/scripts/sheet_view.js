@@ -159,7 +159,12 @@ gansweep.sheetView = () => {
 
   function wholeSheet(layout) {
     const image = make("img", { alt: "", draggable: "false", decoding: "sync" });
-    image.addEventListener("error", () => element.classList.add("missing"));
+    image.addEventListener("error", () => {
+      element.classList.add("missing");
+      element.dataset.fault = sheets.folder() === null
+        ? "This picture is damaged."
+        : "This picture is missing or damaged. Is its folder beside the page?";
+    });
     image.addEventListener("load", () => {
       element.classList.remove("missing");
       if (!layout) element.style.aspectRatio = `${image.naturalWidth} / ${image.naturalHeight}`;

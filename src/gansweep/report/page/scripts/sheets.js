@@ -161,8 +161,8 @@ function chosen(layout, choice) {
   if (!layout) return null;
   const { columns, classes, roles, count } = whole(layout);
   const shows = (column) => {
-    if (classes.length && choice.class !== null) return column === choice.class;
-    if (roles.length && choice.role) return roles[column % roles.length] === choice.role;
+    if (choice.class in classes) return column === choice.class;
+    if (roles.includes(choice.role)) return roles[column % roles.length] === choice.role;
     return null;
   };
   if (shows(0) === null) return null;
