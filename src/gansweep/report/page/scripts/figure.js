@@ -305,7 +305,25 @@ gansweep.dark.addEventListener("change", () => cards.forEach((card) => card.refr
 gansweep.onBoard(() => [...cards].forEach((card) => card.element.isConnected || card.remove()));
 window.addEventListener("beforeprint", () => cards.forEach((card) => card.dirty && card.draw()));
 
+// one row on each line, the first on top
+function rowAxis(ids) {
+  return {
+    range: [ids.length - 0.5, -0.5], tickvals: ids.map((_, place) => place),
+    ticktext: ids.map((id) => {
+      const name = gansweep.name(id);
+      return plain(name.length > 28 ? `${name.slice(0, 27)}…` : name);
+    }),
+  };
+}
+
+const ROWS = 40; // of a figure with a line of text for each row
+const CARDS = 20; // of a block with a figure for each row
+
+function firstOf(count) {
+  return count > ROWS ? `The first ${ROWS} of ${count} configurations; select fewer to see others.` : "";
+}
+
 gansweep.figures = {
-  Card, cards, colour, plain, transparent, logTicks, valueAxis, level, csvOf,
+  Card, rowAxis, firstOf, ROWS, CARDS, cards, colour, plain, transparent, logTicks, valueAxis, level, csvOf,
   get visible() { return [...cards].filter((card) => card.inView && card.drawn); },
 };

@@ -1,7 +1,6 @@
 // The game between the players, from the history: balance, critic, gradients, overfitting, speed.
 
 const { make, figures, lines, format } = gansweep;
-const { plain } = figures;
 
 const GAP = { column: "critic/gap", title: "Critic gap", unit: "real mean − generated mean" };
 const MEASURE = {
@@ -77,9 +76,10 @@ function barsCard(title, unit, key) {
   return new figures.Card({
     title, still: true,
     compute: () => {
-      const found = selectedRows().map((row) => ({
+      const all = selectedRows().map((row) => ({
         row, values: lines.runsOf(row).counted.map((run) => run[key]).filter((value) => value),
       })).filter((one) => one.values.length);
+      const found = all.slice(0, figures.ROWS);
       if (!found.length) return null;
       const mean = ({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length;
       const data = found.flatMap((one, y) => [
@@ -96,24 +96,16 @@ function barsCard(title, unit, key) {
         data,
         height: 90 + 30 * found.length,
         layout: {
-          xaxis: { title: { text: unit }, rangemode: "tozero" }, yaxis: gansweep.figures.rowAxis(found.map((one) => one.row.id)),
+          xaxis: { title: { text: unit }, rangemode: "tozero" }, yaxis: figures.rowAxis(found.map((one) => one.row.id)),
           barmode: "overlay", bargap: 0.35, hovermode: "closest",
         },
+        note: figures.firstOf(all.length),
         alt: `${title}: ${found.map((one) => `${gansweep.name(one.row.id)} ${format.number(mean(one))}`).join("; ")}.`,
         table: () => ({ columns: ["configuration", "mean", "runs"], rows: found.map((one) => [one.row.name, mean(one), one.values.length]) }),
       };
     },
   });
 }
-
-// one row on each line, the first on top
-figures.rowAxis = (ids) => ({
-  range: [ids.length - 0.5, -0.5], tickvals: ids.map((_, place) => place),
-  ticktext: ids.map((id) => {
-    const name = gansweep.name(id);
-    return plain(name.length > 28 ? `${name.slice(0, 27)}…` : name);
-  }),
-});
 
 // ---- the section: blocks of a heading, a text and cards, each only where some row has the numbers
 
@@ -127,7 +119,7 @@ function blocks(board) {
     {
       title: "Discriminator balance",
       reading: "The mean probability of being real that the discriminator gives to real images and to generated images. Both near 0.5: it cannot separate them. Far apart: it wins, and the generator may stop learning. Only losses whose output is a probability are shown.",
-      cards: () => selectedRows().filter((row) => has(row, "balance/real_mean")).slice(0, PAIRS).map(balanceCard),
+      cards: () => selectedRows().filter((row) => has(row, "balance/real_mean")).slice(0, figures.CARDS).map(balanceCard),
       byRow: true,
       shown: names.includes("balance/real_mean"),
     },
@@ -153,15 +145,14 @@ function blocks(board) {
   ].filter((block) => block.shown);
 }
 
-const PAIRS = 20; // cards with one figure for each row
 let drawn = [];
 
 function fill(block) {
   for (const card of block.made) card.remove();
   block.made = block.cards();
   block.place.replaceChildren(...block.made.map((card) => card.element));
-  const left = block.byRow ? gansweep.selected().length - PAIRS : 0;
-  if (left > 0) block.place.append(make("p", { class: "note", text: `Drawn for the first ${PAIRS} of ${PAIRS + left} selected configurations.` }));
+  const left = block.byRow ? gansweep.selected().length - figures.CARDS : 0;
+  if (left > 0) block.place.append(make("p", { class: "note", text: `Drawn for the first ${figures.CARDS} configurations that have these numbers.` }));
 }
 
 gansweep.section({

@@ -198,7 +198,8 @@ function certaintyCard({ score, points }) {
   return new figures.Card({
     title: score, still: true,
     compute: () => {
-      const found = gansweep.selected().map((id) => points.find((one) => one.row === id)).filter(Boolean);
+      const all = gansweep.selected().map((id) => points.find((one) => one.row === id)).filter(Boolean);
+      const found = all.slice(0, figures.ROWS);
       if (!found.length) return null;
       const data = found.flatMap((one, y) => {
         const colour = gansweep.colour(one.row);
@@ -217,6 +218,7 @@ function certaintyCard({ score, points }) {
         data,
         height: 90 + 30 * found.length,
         layout: { xaxis: { title: { text: plain(score) }, rangemode: "tozero" }, yaxis: figures.rowAxis(found.map((one) => one.row)), hovermode: "closest" },
+        note: figures.firstOf(all.length),
         alt: `${words.join("; ")}.`,
         table: () => ({
           columns: ["configuration", "FID", "error", "FID-infinity", "error of FID-infinity"],
@@ -224,6 +226,16 @@ function certaintyCard({ score, points }) {
         }),
       };
     },
+  });
+}
+
+// which points have room for a name: those with no named one beside them
+function apart(points, [left, right], [low, high]) {
+  const named = [];
+  return points.map(([x, y]) => {
+    const free = named.every(([a, b]) => Math.abs(x - a) > 0.3 * (right - left) || Math.abs(y - b) > 0.06 * (high - low));
+    if (free) named.push([x, y]);
+    return free;
   });
 }
 
@@ -247,13 +259,13 @@ function fidelityCard({ x, y, words }) {
         return [low - 0.03 * (high - low), high + 0.06 * (high - low)];
       };
       const hovertemplate = `${diversity} %{x:.3f}, ${fidelity} %{y:.3f}`;
-      const labelled = found.length <= 8;
-      const data = found.flatMap((one) => {
+      const labelled = apart(found.map(middle), span(0), span(1));
+      const data = found.flatMap((one, place) => {
         const marker = { color: gansweep.colour(one.row.id), symbol: SYMBOLS[gansweep.dash(one.row.id)] };
         const common = { type: "scatter", name: plain(gansweep.name(one.row.id)), hovertemplate, meta: one.row.id };
         const [a, b] = middle(one);
         const large = {
-          ...common, mode: labelled ? "markers+text" : "markers", x: [a], y: [b], text: [plain(gansweep.name(one.row.id))],
+          ...common, mode: labelled[place] ? "markers+text" : "markers", x: [a], y: [b], text: [plain(gansweep.name(one.row.id))],
           textposition: a > (span(0)[0] + span(0)[1]) / 2 ? "middle left" : "middle right", textfont: { size: 11 }, marker: { ...marker, size: 11 },
         };
         if (one.points.length === 1) return [large];
@@ -286,7 +298,7 @@ gansweep.qualityBlocks = (board) => {
     {
       title: "Mode coverage",
       reading: "The distribution of a run's last samples over the modes of the data (classes, or components of a mixture), mean over seeds. The dashed line is an even distribution. Samples that belong to no mode are left out.",
-      cards: () => [...many.map(ranksCard), ...selectedRows().filter(few).slice(0, 20).map(modesCard)],
+      cards: () => [...many.map(ranksCard), ...selectedRows().filter(few).slice(0, gansweep.figures.CARDS).map(modesCard)],
       byRow: true, shown: Object.keys(modes).length > 0,
     },
     {
@@ -298,7 +310,7 @@ gansweep.qualityBlocks = (board) => {
     {
       title: "Requested and seen classes",
       reading: "The classes that the classifier of the data set sees in samples of each requested class, in percent, mean over seeds. On the diagonal the generator makes the requested class. A coloured cell off the diagonal: one class looks like another.",
-      cards: () => selectedRows().filter((row) => found.confusions[row.id]).slice(0, 20).map(confusionCard),
+      cards: () => selectedRows().filter((row) => found.confusions[row.id]).slice(0, gansweep.figures.CARDS).map(confusionCard),
       byRow: true, shown: Object.keys(found.confusions || {}).length > 0,
     },
     {
