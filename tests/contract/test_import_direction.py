@@ -157,6 +157,8 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
         ("gansweep.metrics.scores.missing", HEAVY),
         ("gansweep.diagnosis.rules", HEAVY),
         ("gansweep.cli.diagnoses", HEAVY),
+        ("gansweep.cli.shelf", HEAVY),
+        ("gansweep.report.frames", HEAVY),
         ("gansweep.engine.worker", TRAINING),
     ],
 )

@@ -17,7 +17,7 @@ from gansweep.errors import UserError
 from gansweep.records import record as records
 from gansweep.records import writer
 from gansweep.records.record import RunRecord
-from gansweep.records.writer import SupersededError, adding, claim, newest
+from gansweep.records.writer import SupersededError, adding, claim, is_held, newest
 
 HOLDS = (
     "import sys; from pathlib import Path; from gansweep.records.record import RunRecord\n"
@@ -274,3 +274,34 @@ def test_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="symbolic links"):
             claim(folder)
     assert not target.exists()
+
+
+def test_looking_whether_a_run_is_written_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with claim(tmp_path) as held:
+        assert is_held(tmp_path)
+        held.check()
+    (tmp_path / "history.jsonl").write_text("")
+    with claim(tmp_path):  # now with its files left behind
+        pass
+    before = (tmp_path / ".writer").read_bytes()
+    assert not is_held(tmp_path) and (tmp_path / ".writer").read_bytes() == before
+
+    monkeypatch.setattr("gansweep.records.writer.socket.gethostname", lambda: "another")
+    assert is_held(tmp_path), "its lock may not reach this host, and its last row is new"
+    assert not is_held(tmp_path, recent_seconds=0.0)
+
+
+def test_whether_a_run_is_written_is_seen_by_its_rows_where_its_lock_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "history.jsonl").write_text("")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("gansweep.records.writer.os.open", refuse)
+    assert is_held(tmp_path) and not is_held(tmp_path, recent_seconds=0.0)

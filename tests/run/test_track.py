@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import gansweep
+from gansweep.cli import doctor
 from gansweep.cli.diagnoses import examined
 from gansweep.cli.ls import listing
 from gansweep.cli.shelf import Shelf
@@ -228,3 +229,15 @@ def test_without_pandas_a_frame_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UserError, match=r"pip install 'gansweep\[pandas\]'"):
         Runs([]).to_frame()
+
+
+def test_the_doctor_advises_without_a_command_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with gansweep.track(model="mine", runs_dir=tmp_path, budget_kimg=100) as run:
+        for kimg in range(1, 101):
+            run.score(kimg, "fid_1k", 10.0 + 4 * kimg, **FID)
+        run.end("diverged", "the loss is not finite")
+    assert doctor.main([str(run.directory)]) == 0
+    said = capsys.readouterr().out
+    assert "worth trying" in said and "gansweep train" not in said

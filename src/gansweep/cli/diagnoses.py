@@ -157,8 +157,8 @@ def _print_finding(finding: Finding, evidence: Evidence, page: Page, printed: se
     if finding.remedies:
         print("    worth trying:")
     for remedy in finding.remedies:
-        again = " (the command above)" if remedy.command in printed else ""
+        again = " (the command above)" if remedy.command in printed - {""} else ""
         print(page.fill(f"- {remedy.text}{again}", 4, 2))
-        if not again:
+        if remedy.command and not again:
             print(in_lines(remedy.command, page.width, indent=6))
         printed.add(remedy.command)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.diagnosis.curves import LATE, LEAST, Points, late, level
 from gansweep.metrics.protocol import scores_called
+from gansweep.records.record import TRACKED
 
 if TYPE_CHECKING:
     from gansweep.records.read import Run
@@ -32,7 +33,8 @@ class Evidence:
     game: what the model declared (`Adversarial.declared`), as in result.json; empty for records
         of older versions.
     status, reason: of result.json; "running" while it trains.
-    command: trains the run again.   directory: of its record. Both are for the remedies.
+    command: trains the run again; "" for a training loop of its own.   directory: of its record.
+        Both are for the remedies.
     """
 
     curves: Mapping[str, Points]
@@ -157,16 +159,18 @@ def evidence_of(run: Run) -> Evidence:
         game=game if isinstance(game, dict) else {},
         status=run.status,
         reason=run.reason,
-        command=str(run.result.get("command") or _bare_command(run)),
+        command="" if TRACKED in run.result else _command(run),
         directory=str(run.directory),
     )
 
 
-def _bare_command(run: Run) -> str:
-    """A command with the run's last settings, for a run that no single command trains again.
+def _command(run: Run) -> str:
+    """The run's command; one with its last settings where no single command trains it again.
 
     If the record has no overrides yet, the command has the model and the data only.
     """
+    if run.result.get("command"):
+        return str(run.result["command"])
     overrides, folder = run.result.get("overrides") or (), run.result.get("config_dir")
     words = [word for word in overrides if word.partition("=")[0] not in ("group", "name")]
     words = words or [f"model={run.model}", f"data={run.data}"]

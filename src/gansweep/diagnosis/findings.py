@@ -17,7 +17,8 @@ class Remedy:
     """One thing worth trying.
 
     text: what it does, in a few words.   overrides: for `gansweep train`, in Hydra's syntax.
-    command: a whole shell command: the run's own command with the overrides.
+    command: a whole shell command: the run's own command with the overrides; "" for a training
+        loop of its own.
     """
 
     text: str

@@ -24,8 +24,11 @@ def remedies_for(rule: str, evidence: Evidence) -> tuple[Remedy, ...]:
 def command_with(evidence: Evidence, overrides: tuple[str, ...]) -> str:
     """The run's own command, where these overrides replace those with the same keys.
 
-    With resume= the command continues the run and needs no other options.
+    With resume= the command continues the run and needs no other options. "" where the training
+    loop is not gansweep's.
     """
+    if not evidence.command:
+        return ""
     if any(word.startswith("resume=") for word in overrides):
         return shlex.join(["gansweep", "train", *overrides])
     replaced = {_key(word) for word in overrides}

@@ -173,19 +173,25 @@ def refuse_held(directory: Path) -> None:
 def is_held(directory: Path, recent_seconds: float = 120.0) -> bool:
     """Whether a process writes the run now. Nothing is written: the run may be somebody else's.
 
-    recent_seconds: a holder on another host, whose lock may not reach this one, counts as alive
-        for so long after the last row of the history.
+    recent_seconds: a holder on another host, whose lock may not reach this one, and one whose lock
+        may not be read, count as alive for so long after the last row of the history.
     """
-    with contextlib.suppress(OSError), _looking(directory / LOCK) as look:
-        # nobody can take a number meanwhile, so nobody is refused because of this lock
-        if look is None:
-            return True  # it is being written at this moment
-        with _looking(directory / FILE) as free:
-            if free is None:
-                return True
-            holder = Holder.parse(os.pread(free, SIZE, 0))
+    try:
+        with _looking(directory / LOCK) as look:
+            # nobody can take a number meanwhile, so nobody is refused because of this lock
+            if look is None:
+                return True  # it is being written at this moment
+            with _looking(directory / FILE) as free:
+                if free is None:
+                    return True
+                holder = Holder.parse(os.pread(free, SIZE, 0))
         if holder is None or holder.host == socket.gethostname():
             return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    with contextlib.suppress(OSError):
         return time.time() - (directory / "history.jsonl").stat().st_mtime < recent_seconds
     return False
 

@@ -45,8 +45,8 @@ function article(finding) {
     cards.length ? make("div", { class: "figures" }, cards.map((card) => card.element)) : null,
     finding.remedies.length ? make(
       "details", {},
-      make("summary", { text: `What to try next: ${format.plural(finding.remedies.length, "command")}` }),
-      finding.remedies.flatMap((remedy) => [make("p", { class: "remedy", text: remedy.text }), gansweep.command(remedy.command)]),
+      make("summary", { text: `What to try next: ${format.plural(finding.remedies.length, "idea")}` }),
+      finding.remedies.flatMap((remedy) => [make("p", { class: "remedy", text: remedy.text }), ...(remedy.command ? [gansweep.command(remedy.command)] : [])]),
     ) : null,
   );
 }
