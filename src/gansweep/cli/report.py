@@ -74,10 +74,13 @@ def main(words: list[str]) -> int:
             _write(options.latex, leaderboard_latex(board, options.metric), hint)
     if options.out or not (options.csv or options.latex):
         from gansweep.report.page.page import write_page
+        from gansweep.report.page.pictures import folder_of
 
         page = write_page(runs, options.out or _default_page(paths), options.metric)
         size = page.stat().st_size / 1e6
         print(f"Wrote {page} ({size:.1f} MB). Open it in a browser; it needs no network.")
+        if folder_of(page).is_dir():
+            print(f"Its sheets of samples lie in {folder_of(page)}: move both together.")
     damaged = [
         f"{run.directory} ({run.reason.removeprefix('damaged: ').rstrip('.')})"
         for run in runs

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from report_records import lively_run, write_run
 
+from gansweep.cli.report import main
 from gansweep.judging.statuses import judged_runs
 from gansweep.records.sheets import Layout, as_webp
 from gansweep.report.page import pictures
@@ -102,6 +103,23 @@ def test_a_new_page_removes_the_sheets_of_the_old_one_and_nothing_else(
     write_report([many], path)
     gone = before - set(folder.rglob("*"))
     assert [one.name for one in gone] == ["000020000.webp"]
+
+
+def test_a_page_that_needs_no_folder_any_more_removes_it(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_report([many], tmp_path / "page.html")
+    assert (tmp_path / "page_sheets").is_dir()
+    monkeypatch.setattr(pictures, "IN_PAGE_BYTES", 10**6)
+    write_report([many], path)
+    assert not (tmp_path / "page_sheets").exists()
+
+
+def test_the_command_names_the_folder(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(many), "-o", str(tmp_path / "page.html")]) == 0
+    assert f"Its sheets of samples lie in {tmp_path / 'page_sheets'}" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(many: Path, tmp_path: Path) -> None:

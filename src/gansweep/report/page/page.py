@@ -11,7 +11,7 @@ from gansweep.records.read import Run
 from gansweep.records.record import replace_atomically
 from gansweep.report.page.document import document
 from gansweep.report.page.payload import payload_of
-from gansweep.report.page.pictures import beside_of
+from gansweep.report.page.pictures import Beside, beside_of, folder_of
 
 
 def write_report(paths: Sequence[str | Path], out: str | Path, metric: str | None = None) -> Path:
@@ -33,8 +33,7 @@ def write_page(runs: Sequence[Run], out: str | Path, metric: str | None = None) 
         page = document(payload_of(runs, metric, store=beside))
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(target, page.encode(errors="replace"))
-        if beside is not None:
-            beside.remove_others()
+        (beside or Beside(folder_of(target))).remove_others()
     except OSError as error:
         raise UserError(
             f"The report cannot be written to {target}: {error.strerror}. Choose another place "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,12 +64,18 @@ class Beside:
         return f"{run}/{kind}/{path.name}"
 
     def remove_others(self) -> None:
-        """Remove the sheets of an earlier page; files of other names stay."""
-        for path in self.place.glob("*/*/*"):
+        """Remove the sheets of an earlier page and the folders that become empty.
+
+        Files of other names stay.
+        """
+        for path in sorted(self.place.glob("*/*/*")):
             run, kind, name = path.relative_to(self.place).parts
             ours = RUN_FOLDER.fullmatch(run) and kind in ("samples", "neighbours")
             if ours and SHEET_FILE.fullmatch(name) and path not in self.kept:
                 path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # not empty yet
+                    for folder in path.parents[:3]:
+                        folder.rmdir()
 
 
 def _copy(content: bytes, target: Path) -> None:
@@ -83,14 +90,19 @@ def _copy(content: bytes, target: Path) -> None:
                 draft.write_bytes(content)
 
 
+def folder_of(page: Path) -> Path:
+    """Where the sheets of a page are that are not inside it."""
+    return page.with_name(f"{page.stem}_sheets")
+
+
 def beside_of(runs: Iterable[Run], page: Path) -> Beside | None:
-    """PAGE_sheets/ beside the page; None if all sheets are small enough to be inside the page."""
+    """The folder for the sheets; None if all are small enough to be inside the page."""
     total = 0
     for run in runs:
         for _, path in (*run.grids, *run.sheets):
             total += _size(path)
             if total > IN_PAGE_BYTES:
-                return Beside(page.with_name(f"{page.stem}_sheets"))
+                return Beside(folder_of(page))
     return None
 
 

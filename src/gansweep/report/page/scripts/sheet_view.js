@@ -224,7 +224,7 @@ gansweep.sheetView = () => {
     },
     // the cell under the pointer
     cell(event, zoom) {
-      if (!current || !current.layout) return null;
+      if (!current || !current.layout || current.layout.kind === "points") return null;
       if (shown) return shown[[...layer.children].indexOf(event.target)] ?? null;
       return sheets.cellAt(current.layout, ...zoom.place(...inside(element, event)));
     },

@@ -148,7 +148,10 @@ function cellName(layout, index) {
   const { columns, classes, roles } = whole(layout);
   const row = Math.floor(index / columns) + 1;
   const column = index % columns;
-  if (classes.length) return `row ${row}, class ${classes[column]}`;
+  if (classes.length) {
+    const name = classes[column];
+    return `row ${row}, ${name.startsWith("code ") ? name : `class ${name}`}`;
+  }
   if (roles.length) {
     const group = Math.floor(index / roles.length) + 1;
     return `example ${group}, ${roles[column % roles.length]}`;
