@@ -101,9 +101,11 @@ def test_json_has_every_field(shelf: Path, command: Command) -> None:
 
 def test_a_run_that_is_written_is_running(shelf: Path) -> None:
     record = RunRecord(shelf / "digits" / "killed")
+    record.write_result({"status": "running"})
     with record.claimed():
         (line,) = Shelf([record.directory]).lines()
-        assert line.status == "running"
+        assert line.status == "running" and line.kimg == 2
+        assert line.objective == {"score": FID, "value": 20.0, "direction": "minimize"}
     (line,) = Shelf([record.directory]).lines()
     assert line.status == "killed"
 

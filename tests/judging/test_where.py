@@ -47,7 +47,7 @@ def test_names_stand_for_facts_settings_parameters_and_scores(tmp_path: Path) ->
     assert named("n_critic = 5") == named("model.n_critic = 5") == ["gan-001"]
     assert named("fid > 30") == named(f"{FID} > 30") == ["gan-002"]
     assert named("generator.lr = 1e-3") == named("sweep = demo") == ["t0000"]
-    assert named("objective = 20") == ["t0000"]  # the others have no objective
+    assert named("objective = 20") == ["gan-001", "t0000"]
     assert named("seed = 7 and group = a") == ["gan-002"]
     assert named("n_critic != 5") == ["gan-002", "t0000"]
     assert named("tag = none_yet") == []

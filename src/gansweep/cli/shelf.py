@@ -14,10 +14,10 @@ from typing import Any
 
 from gansweep.engine.lease.workers import is_cancelled, workers_of
 from gansweep.errors import UserError, nearest
-from gansweep.judging.objective import objectives_of
+from gansweep.judging.objective import objective_so_far, objectives_of
 from gansweep.judging.ranking import lower_is_better
 from gansweep.judging.statuses import UNFINISHED, judged_status
-from gansweep.judging.where import FACTS, chosen, read_filter, value_of_objective, values_of
+from gansweep.judging.where import FACTS, chosen, read_filter, values_of
 from gansweep.records.plain_values import DamagedError, mapping, parsed
 from gansweep.records.read import Run, add_settings, read_run
 from gansweep.records.record import RunRecord, content_of, find_records
@@ -171,13 +171,8 @@ def _line_of_run(run: Run) -> Line:
 
 
 def _objective(run: Run) -> dict[str, Any]:
-    value = value_of_objective(run)
-    goal = objectives_of(run.sweep)[0] if run.sweep else None
-    score = goal.column(run) if goal else run.result.get("objective")
-    if value is None or not math.isfinite(value) or score is None:
-        return {}
-    direction = goal.direction if goal else run.direction(str(score))
-    return {"score": str(score), "value": value, "direction": direction or "minimize"}
+    found = objective_so_far(run)
+    return dict(zip(("score", "value", "direction"), found, strict=True)) if found else {}
 
 
 def _line_of_sweep(folder: Path, runs: Sequence[Run]) -> Line:

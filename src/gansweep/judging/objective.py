@@ -146,6 +146,21 @@ def objectives_of(part: SweepPart) -> tuple[Objective, ...]:
     return tuple(map(Objective.of_record, part.objectives))
 
 
+def objective_so_far(run: Run) -> tuple[str, float, Direction] | None:
+    """(score, value, direction) of what a run is judged by so far; None without a value.
+
+    That is the objective of its sweep, else its own, else the usual one of the scores it has.
+    """
+    objective = objectives_of(run.sweep)[0] if run.sweep else Objective("auto", "minimize", "last")
+    directed = next((score for score in run.scores() if run.direction(score)), None)
+    column = objective.column(run) or (None if run.sweep else directed)
+    value = None if column is None else objective.value(run, column)
+    if column is None or value is None or not math.isfinite(value):
+        return None
+    direction = objective.direction if run.sweep else _direction(run.direction(column))
+    return column, value, direction
+
+
 def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | None) -> str:
     """The direction of the score that runs are judged by; "auto" where it is not known.
 

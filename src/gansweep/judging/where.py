@@ -27,7 +27,7 @@ from typing import Any
 
 from gansweep.errors import UserError, nearest
 from gansweep.judging.labels import settings_of
-from gansweep.judging.objective import objectives_of
+from gansweep.judging.objective import objective_so_far
 from gansweep.metrics.protocol import scores_called
 from gansweep.records.notation import setting
 from gansweep.records.read import Run
@@ -47,7 +47,7 @@ FACTS: dict[str, Callable[[Run], Any]] = {
     "name": lambda run: run.directory.name,
     "group": lambda run: run.directory.parent.name,
     "sweep": lambda run: run.sweep.name if run.sweep else None,
-    "objective": lambda run: value_of_objective(run),
+    "objective": lambda run: found[1] if (found := objective_so_far(run)) else None,
     "tag": lambda run: run.tags,
     "note": lambda run: run.note or None,
 }
@@ -195,15 +195,6 @@ def _comparison(name: str, sign: str, value: str, *, quoted: bool) -> Test:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def value_of_objective(run: Run) -> float | None:
-    """The value by which a run is judged: its sweep's objective, else its own."""
-    if run.sweep is not None:
-        objective = objectives_of(run.sweep)[0]
-        column = objective.column(run)
-        return None if column is None else objective.value(run, column)
-    return run.value(str(run.result.get("objective")), "last")
 
 
 def values_of(run: Run, name: str, settings: Mapping[str, Any] | None = None) -> list[Any]:

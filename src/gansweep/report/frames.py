@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from gansweep.errors import UserError
 from gansweep.judging.labels import settings_of
+from gansweep.judging.objective import objective_so_far
 from gansweep.judging.statuses import judged_runs
-from gansweep.judging.where import chosen, value_of_objective
+from gansweep.judging.where import chosen
 from gansweep.records.plain_values import mapping
 from gansweep.records.read import Run
 
@@ -97,7 +98,7 @@ def _row(run: Run) -> dict[str, Any]:
         "sweep": part.name if part else None,
         "trial": part.key if part else None,
         "role": part.role if part else None,
-        "objective": value_of_objective(run),
+        "objective": judged[1] if (judged := objective_so_far(run)) else None,
         "tags": tuple(run.tags),
         "note": run.note,
         **{key: mapping(run.result).get(key) for key in ("started", "ended")},
