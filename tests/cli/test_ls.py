@@ -150,6 +150,26 @@ def test_a_full_disk_and_a_read_only_run_are_sentences(
     assert command("ls").code == 0  # it writes nothing
 
 
+def test_watching_shows_new_runs_until_it_is_stopped(
+    shelf: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        write_run(shelf / "digits" / "appeared")
+
+    monkeypatch.setattr("gansweep.cli.ls.time.sleep", sleep)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "12")
+    done = command("ls", "--watch", "0.5")
+    assert done.code == 0 and looks[0] >= 0.5
+    assert "appeared" in done.out and "more lines" in done.out
+
+
 def test_hostile_and_damaged_runs_are_lines(tmp_path: Path, command: Command) -> None:
     top = tmp_path / "runs"
     evil = top / "g\x1b[2J" / "a\u202eb"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
 from gansweep.errors import UserError, terminal_width, visible
-from gansweep.records.notation import aligned, bracketed, number, plural, rounded, setting
+from gansweep.records.notation import aligned, bracketed, duration, number, plural, rounded, setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def _scores(board: Board, options: argparse.Namespace) -> list[str]:
 
 def comparison(board: Board, rows: Sequence[Row], scores: Sequence[str], width: int) -> list[str]:
     """The whole comparison in lines of at most `width` columns, but for names that are longer."""
-    from gansweep.judging.against import differing_origins, differing_settings
+    from gansweep.judging.against import differing_origins, differing_settings, standings
 
     lines = []
     for letter, row in zip(LETTERS, rows, strict=False):
@@ -107,8 +107,19 @@ def comparison(board: Board, rows: Sequence[Row], scores: Sequence[str], width: 
     ):
         if found:
             lines += ["", title, *_differences(found, width)]
+    alone: dict[str, list[str]] = {}
     for score in scores:
-        lines += _score_lines(board, rows, score, width)
+        having = {
+            letter: one.summary
+            for letter, one in zip(LETTERS, standings(board, rows, score), strict=False)
+            if one.summary
+        }
+        if len(having) == 1 < len(rows):  # nothing to compare
+            alone.setdefault(*having, []).append(f"{score} {next(iter(having.values()))}")
+        elif having:
+            lines += _score_lines(board, rows, score, width)
+    for letter, values in alone.items():
+        lines += ["", *textwrap.wrap(f"Only {letter} has: {', '.join(values)}", width)]
     for refusal in board.refused:
         lines += ["", *textwrap.wrap(f"Not compared: {refusal.reason}", width)]
     return [*lines, *_method(board, rows, scores, width)]
@@ -117,7 +128,7 @@ def comparison(board: Board, rows: Sequence[Row], scores: Sequence[str], width: 
 def _head(letter: str, row: Row, width: int) -> list[str]:
     """The letter and the name of a row, how its runs ended, and what people say of them."""
     ends = ", ".join(f"{many} {status}" for status, many in row.statuses.items())
-    costs = [f"{number(row.mean_of('kimg'))} kimg", f"{number(row.mean_of('seconds'))} s"]
+    costs = [f"{number(row.mean_of('kimg'))} kimg", duration(row.mean_of("seconds"))]
     parts = [f"{row.name}: {ends}", *(costs if row.complete else [])]
     if row.stage == "trial":
         parts.append("a trial, which its sweep chose by these values")
@@ -164,8 +175,6 @@ def _score_lines(board: Board, rows: Sequence[Row], score: str, width: int) -> l
     direction = next((d for run in board.runs if (d := run.direction(score))), None)
     better = "higher" if direction == "maximize" else "lower"
     found = standings(board, rows, score)
-    if not any(one.summary for one in found):
-        return []
     cells = [_cells(letter, one, direction) for letter, one in zip(LETTERS, found, strict=False)]
     lines = aligned(cells, right=(1,), width=10_000)
     if any(len(line) + INDENT > width for line in lines):  # the difference on a line of its own

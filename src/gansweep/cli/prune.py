@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Remove checkpoints that nobody needs, after a question: first of trials that
-were pruned, then of runs that diverged, collapsed or never learned, then of the
-losing trials of finished sweeps. Records, samples and scores stay.
+were pruned, then of runs that diverged, collapsed or never learned (and of
+trials that failed, once their sweep is finished), then of the losing trials of
+finished sweeps. Records, samples and scores stay.
 
 It never removes those of a sweep's leader, of its Pareto front, of its
 confirmation runs, of a run that is training or may be continued, of what an

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gansweep.cli.arguments import Parser, parser_of_paths
+from gansweep.cli.arguments import Parser
+from gansweep.cli.candidates import Directories
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
 
@@ -21,7 +22,10 @@ examples:
 
 
 def parser() -> Parser:
-    made = parser_of_paths("tag", DESCRIPTION, EXAMPLES)
+    made = Parser("tag", description=DESCRIPTION, epilog=EXAMPLES)
+    made.add_words(
+        Directories(), metavar="PATH TAG", help="runs, or directories above them; the tag is last"
+    )
     made.add_argument("--remove", action="store_true", help="take the tag away")
     return made
 
