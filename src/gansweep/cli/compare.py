@@ -115,7 +115,8 @@ def comparison(board: Board, rows: Sequence[Row], scores: Sequence[str], width: 
             if one.summary
         }
         if len(having) == 1 < len(rows):  # nothing to compare
-            alone.setdefault(*having, []).append(f"{score} {next(iter(having.values()))}")
+            letter, summary = next(iter(having.items()))
+            alone.setdefault(letter, []).append(f"{score} {summary}")
         elif having:
             lines += _score_lines(board, rows, score, width)
     for letter, values in alone.items():
