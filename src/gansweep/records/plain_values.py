@@ -1,5 +1,6 @@
 """Read and check the JSON of a record, which may be truncated, damaged or somebody else's."""
 
+import functools
 import json
 import math
 import shlex
@@ -51,17 +52,20 @@ def parsed_mapping(content: bytes) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """The value with printable text and finite numbers; other numbers become None."""
+    if isinstance(value, float):  # first, as a history is mostly numbers
+        return value if math.isfinite(value) else None
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):
-        return {visible(str(key)): plain(v) for key, v in value.items()}
+        return {_key(str(key)): plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if isinstance(value, int):
         return value if abs(value) <= LARGEST else None
     return value if value is None else visible(str(value))
+
+
+_key = functools.lru_cache(maxsize=4096)(visible)  # every row of a history has the same keys
 
 
 def mapping(content: Any) -> dict[str, Any]:
