@@ -171,6 +171,16 @@ def _decimals(error: float) -> int:
     return 1 - math.floor(math.log10(error))
 
 
+def test_the_other_moment_of_the_ranking_score_is_a_column(
+    board: OpenPage, results: Results
+) -> None:
+    board.set(columns=[f"moment/{FID}"])
+    board.until("document.querySelector('#leaderboard th[data-column^=moment]') !== null")
+    values = [results[f"c-t0009-s{seed}"]["last"][FID]["value"] for seed in (101, 102, 103)]
+    shown = cell(board, "wgan_gp t0009", f"moment/{FID}").split("\n")[0]
+    assert shown == notation.mean_and_std(statistics.fmean(values), statistics.stdev(values))
+
+
 def test_a_filter_keeps_the_rows_for_which_it_holds(board: OpenPage) -> None:
     where = board.page.get_by_label("Where", exact=True)
     where.fill("lr > 5e-4 and model = wgan_gp")

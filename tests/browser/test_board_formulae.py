@@ -59,6 +59,19 @@ def test_numbers_are_written_as_in_records(board: OpenPage) -> None:
     assert shown == [notation.mean_and_std(n, s) for n, s in pairs]
 
 
+def test_the_error_of_a_measurement_is_written_as_in_records(board: OpenPage) -> None:
+    cases = [(1.65, 0.08, None), (1.65, None, (1.61, 1.7)), (20.0, 1e-9, None), (3.0, None, None)]
+    found = [
+        board.page.evaluate(
+            "gansweep.format.spread",
+            {"value": value, **({"std": std} if std else {}),
+             **({"low": bounds[0], "high": bounds[1]} if bounds else {})},
+        )
+        for value, std, bounds in cases
+    ]  # fmt: skip
+    assert found == [notation.spread_words(*case) for case in cases]
+
+
 def test_settings_are_written_as_in_records(board: OpenPage) -> None:
     values = [True, False, None, 3, 2e-4, 0.25, 64.0, "adam", [0.5, 0.999], [], 20000.0]
     shown = board.page.evaluate("vs => vs.map(gansweep.format.setting)", values)

@@ -25,6 +25,8 @@ from gansweep.report.page.search_part import search_part
 from gansweep.report.page.summary import summary
 
 SCHEMA = 1
+# keys of a protocol with reference values of the score, and their labels
+IDEALS = {"floor": "floor", "real_support": "real images", "real_copies": "copies in the data"}
 COSTS = {"kimg": "kimg", "images_per_second": "images/s", "peak_memory_mib": "peak MiB"}
 
 
@@ -154,29 +156,43 @@ def _board(one: Shown, blocks: dict[str, bytes], store: Store) -> dict[str, Any]
 
 
 def columns_of(board: Board) -> list[dict[str, Any]]:
-    """The columns that a table can show: settings in which rows differ, scores, costs."""
+    """The columns that a table can show: settings in which rows differ, scores, costs.
+
+    A column with the key "at" has the score that ranks at the moment that does not count.
+    """
     rows = [*board.rows, *board.open_rows]
     keys = dict.fromkeys(key for row in rows for key in row.settings if key != "model")
     names = short_names(keys)
     found: list[dict[str, Any]] = [
         {"id": f"setting/{key}", "key": key, "label": names[key], "kind": "setting"} for key in keys
     ]
-    for score in board.scores:
-        protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
+    found += [_score_column(board, score) for score in board.scores]
+    if board.metric:
+        aside = "best" if board.at == "last" else "last"
         found.append(
-            {
-                "id": f"score/{score}",
-                "key": score,
-                "label": score,
-                "kind": "score",
-                "direction": protocol.get("direction"),
-                "word": protocol.get("score"),
-            }
+            {**_score_column(board, board.metric), "id": f"moment/{board.metric}", "at": aside}
         )
     found += [
         {"id": key, "key": key, "label": word, "kind": "count"} for key, word in COSTS.items()
     ]
     return [*found, {"id": "seconds", "key": "seconds", "label": "time", "kind": "seconds"}]
+
+
+def _score_column(board: Board, score: str) -> dict[str, Any]:
+    """ideals: (word, value) of what perfect samples and real images would score."""
+    protocol = next((p for run in board.runs if (p := run.protocols.get(score))), {})
+    ideals = [
+        (word, protocol[key]) for key, word in IDEALS.items() if protocol.get(key) is not None
+    ]
+    return {
+        "id": f"score/{score}",
+        "key": score,
+        "label": score,
+        "kind": "score",
+        "direction": protocol.get("direction"),
+        "word": protocol.get("score"),
+        "ideals": ideals,
+    }
 
 
 def _row(key: str, row: Row, one: Shown) -> dict[str, Any]:

@@ -28,7 +28,7 @@ function cell(value) {
 // rows of the leaderboard with all settings and scores; numbers are not rounded
 gansweep.csv = (ids) => {
   const { board } = gansweep;
-  const of = (kind) => board.columns.filter((column) => column.kind === kind);
+  const of = (kind) => board.columns.filter((column) => column.kind === kind && !column.at);
   const figures = ["mean", "std", "ci95_low", "ci95_high", "n"];
   const heads = [
     "rank", "configuration", "model", "data", "stage", "seeds", "statuses",
@@ -58,18 +58,20 @@ const LATEX = {
 };
 const latex = (text) => [...text].map((letter) => LATEX[letter] ?? (letter < " " ? " " : letter)).join("");
 
+const summaryOf = (row, column) => row[column.at || gansweep.board.at][column.key];
+
 // a booktabs table of the shown columns; the best mean of each score is bold
 gansweep.latex = (ids, columns) => {
   const rows = ids.map((id) => gansweep.rows.get(id)).filter(Boolean);
   const best = new Map();
   for (const column of columns.filter((one) => one.kind === "score" && one.direction)) {
-    const means = rows.filter((row) => !row.excluded && !row.flaw)
-      .map((row) => (gansweep.scores(row)[column.key] || {}).mean).filter((mean) => mean !== undefined && mean !== null);
+    const means = rows.filter((row) => !row.excluded && !row.flaw).map((row) => (summaryOf(row, column) || {}).mean)
+     .filter((mean) => mean !== undefined && mean !== null);
     if (means.length > 1) best.set(column.id, column.direction === "maximize" ? Math.max(...means) : Math.min(...means));
   }
   const shown = (row, column) => {
     if (column.kind === "score") {
-      const summary = gansweep.scores(row)[column.key];
+      const summary = summaryOf(row, column);
       const text = latex(format.score(summary));
       return summary && best.has(column.id) && summary.mean === best.get(column.id) ? `\\textbf{${text}}` : text;
     }

@@ -136,7 +136,7 @@ function valuesOf(board, run, name) {
   }
   const own = Object.entries(settings(board, run));
   const found = own.filter(([key]) => `.${key}`.endsWith(`.${name}`)).map(([, value]) => value);
-  const scores = board.columns.filter((one) => one.kind === "score");
+  const scores = board.columns.filter((one) => one.kind === "score" && !one.at);
   const named = scores.some((one) => one.key === name && run.last[name])
     ? [name] : scores.filter((one) => one.word === name).map((one) => one.key);
   return [...found, ...named.map((score) => (run.last[score] || {}).value).filter((v) => v !== null && v !== undefined)];

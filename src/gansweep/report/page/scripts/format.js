@@ -87,6 +87,15 @@ function interval(summary) {
   return known ? bracketed(summary.low, summary.high, summary.std) : "";
 }
 
+// the error of one measurement: "1.61 to 1.70" for an interval, else "± 0.08"; "" if none is known
+function spread({ value, std, low, high }) {
+  const known = low !== undefined && high !== undefined;
+  const size = known ? (high - low) / 4 : std;
+  if (size === undefined || size === null) return "";
+  if (size <= 1e-6 * Math.abs(value)) return "± 0";
+  return known ? `${rounded(low, size)} to ${rounded(high, size)}` : `± ${general(size, 2)}`;
+}
+
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return DASH;
   const whole = Number(fixed(seconds, 0));
@@ -116,6 +125,6 @@ function probability(p) {
 }
 
 gansweep.format = {
-  DASH, fixed, general, number, rounded, meanAndStd, bracketed, score, interval, duration, setting,
+  DASH, fixed, general, number, rounded, meanAndStd, bracketed, score, interval, spread, duration, setting,
   plural, probability,
 };

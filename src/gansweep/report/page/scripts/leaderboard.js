@@ -3,6 +3,7 @@
 const { make, state, format } = gansweep;
 const SCORES = 4;  // scores, and settings, that are shown unless the reader chooses others
 const SETTINGS = 4;
+const MOMENTS = { last: "at the end", best: "best on the way" };
 const LEAST_SHARE = 0.15;  // of the rows that have a setting, for it to be shown
 
 const withBreaks = (text) => text.replaceAll("_", "_\u200b");
@@ -10,18 +11,27 @@ const withBreaks = (text) => text.replaceAll("_", "_\u200b");
 // a column's heading: of a score its word, and below it the rest of its name, which is the protocol
 function heading(column) {
   const { word, key } = column;
-  if (column.kind !== "score" || !word || !key.startsWith(`${word}_`)) return [withBreaks(column.label)];
-  return [word.replaceAll("_", " "), make("small", { text: withBreaks(key.slice(word.length + 1)) })];
+  if (column.kind !== "score") return [withBreaks(column.label)];
+  const short = word && key.startsWith(`${word}_`);
+  const details = [
+    short ? withBreaks(key.slice(word.length + 1)) : "",
+    column.at ? MOMENTS[column.at] : "",
+    ...(column.ideals || []).map(([name, value]) => `${name} ${format.number(value)}`),
+  ];
+  return [
+    short ? word.replaceAll("_", " ") : withBreaks(key),
+    ...details.filter(Boolean).map((text) => make("small", { text })),
+  ];
 }
 
 // ---- the columns
 
 function defaultColumns(board) {
   const scores = board.columns.filter((column) => column.kind === "score");
-  const ranking = scores.filter((one) => one.key === board.metric || one.key === board.trial_metric);
+  const ranking = scores.filter((one) => !one.at && (one.key === board.metric || one.key === board.trial_metric));
   const words = new Set(ranking.map((one) => one.word));
   const others = scores.filter((one) => {
-    const first = !ranking.includes(one) && one.direction && !words.has(one.word);
+    const first = !ranking.includes(one) && one.direction && !one.at && !words.has(one.word);
     words.add(one.word);
     return first;
   });
@@ -39,17 +49,28 @@ function chosenColumns(board) {
 
 // ---- cells of configurations
 
+const summaryOf = (row, column) => row[column.at || gansweep.board.at][column.key];
+
+// the error of the measurement itself, of a row with one seed: "1.61 to 1.70" or "± 0.08"
+function measured(row, column) {
+  const { board } = gansweep;
+  const run = gansweep.runs.get(row.counted[0]);
+  const value = run && !column.at && row.counted.length === 1 && board.at === "last" ? run.last[column.key] : null;
+  const words = value ? format.spread(value) : "";
+  return words ? make("small", { text: words, title: "The error of the measurement, 95 % or one standard deviation; not of the seed" }) : null;
+}
+
 function scoreCell(row, column) {
   const { board } = gansweep;
-  const summary = gansweep.scores(row)[column.key];
+  const summary = summaryOf(row, column);
   if (!summary) return document.createTextNode(format.DASH);
-  const base = gansweep.rows.has(state.get("baseline")) ? state.get("baseline") : null;
+  const base = gansweep.rows.has(state.get("baseline")) && !column.at ? state.get("baseline") : null;
   const one = base && base !== row.id ? gansweep.baseline.against(board, base, column.key).get(row.id) : null;
   const within = format.interval(summary);
   if (!one) {
     return make(
       "span", {}, format.score(summary),
-      within ? make("small", { text: within, title: "95 % interval of the mean" }) : null,
+      within ? make("small", { text: within, title: "95 % interval of the mean" }) : measured(row, column),
       base === row.id ? make("small", { class: "difference", text: "baseline" }) : null,
     );
   }
@@ -64,7 +85,7 @@ function scoreCell(row, column) {
 function cellOf(column) {
   if (column.kind === "score") {
     return {
-      value: (row) => (gansweep.scores(row)[column.key] || {}).mean ?? null,
+      value: (row) => (summaryOf(row, column) || {}).mean ?? null,
       node: (row) => scoreCell(row, column),
       num: true,
     };
@@ -109,7 +130,7 @@ function nameCell(row) {
 function pin(row) {
   const pinned = state.get("baseline") === row.id;
   return make("button", {
-    type: "button", class: "pin", text: pinned ? "unpin" : "pin", "aria-pressed": String(pinned),
+    type: "button", class: "pin", text: "⚑", "aria-pressed": String(pinned),
     title: "Compare all rows with this one",
     "aria-label": `${pinned ? "Unpin" : "Pin"} ${row.name} as the baseline`,
     onclick: () => state.set({ baseline: pinned ? null : row.id }),
@@ -142,10 +163,9 @@ function rowColumns(board) {
   return [
     { id: "fold", name: "fold out", label: "", fixed: true, value: () => null, node: (row) => foldButton(row.id, `the runs of ${row.name}`) },
     { id: "pick", name: "in the figures", label: "", fixed: true, value: () => null, node: (row) => pick(row.id, row.name, gansweep.selected().includes(row.id)) },
+    { id: "pin", name: "baseline", label: "", fixed: true, value: () => null, node: pin },
     { id: "rank", label: "#", num: true, value: (row) => row.rank, node: (row) => (row.rank === null ? format.DASH : String(row.rank)) },
     { id: "name", label: "configuration", value: (row) => row.name, node: nameCell, searched },
-    { id: "pin", name: "baseline", label: "", fixed: true, value: () => null, node: pin },
-    ...(board.sweep ? [{ id: "stage", label: "stage", value: (row) => row.stage, node: (row) => make("span", { class: `state ${row.stage}`, text: row.stage }) }] : []),
     {
       id: "seeds", label: "seeds", num: true, value: (row) => row.seeds,
       node: (row) => make(
@@ -156,6 +176,7 @@ function rowColumns(board) {
       ),
     },
     ...chosenColumns(board).map((column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key, ...cellOf(column) })),
+    ...(board.sweep ? [{ id: "stage", label: "stage", value: (row) => row.stage, node: (row) => make("span", { class: `state ${row.stage}`, text: row.stage }) }] : []),
   ];
 }
 
@@ -164,7 +185,7 @@ function rowColumns(board) {
 function runCellOf(column) {
   const { board } = gansweep;
   if (column.kind === "score") {
-    const value = (run) => ((run[board.at] || {})[column.key] || {}).value ?? null;
+    const value = (run) => ((run[column.at || board.at] || {})[column.key] || {}).value ?? null;
     return { value, node: (run) => format.number(value(run)), num: true };
   }
   if (column.kind === "setting") {
@@ -207,7 +228,7 @@ function seeds(row) {
     make("th", { scope: "row", text: run.name, title: run.directory }),
     make("td", { class: "num", text: run.seed === null ? format.DASH : String(run.seed) }),
     make("td", {}, make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status })),
-    scores.map((column) => make("td", { class: "num", text: format.number(((run[board.at] || {})[column.key] || {}).value) })),
+    scores.map((column) => make("td", { class: "num", text: format.number(((run[column.at || board.at] || {})[column.key] || {}).value) })),
     make("td", { class: "num", text: format.number(run.kimg) }),
     make("td", { class: "num", text: format.duration(run.seconds) }),
     make("td", { class: "reason", text: [run.reason, row.counted.includes(run.id) ? "" : "It is in no mean."].filter(Boolean).join(" ") }),

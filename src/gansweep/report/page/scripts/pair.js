@@ -93,7 +93,7 @@ function settings(a, b) {
 function scores(a, b) {
   const { board } = gansweep;
   const value = (run, key) => ((run[board.at] || {})[key] || {}).value ?? null;
-  const known = board.columns.filter((column) => column.kind === "score" && value(a, column.key) !== null && value(b, column.key) !== null);
+  const known = board.columns.filter((column) => column.kind === "score" && !column.at && value(a, column.key) !== null && value(b, column.key) !== null);
   if (!known.length) return [make("p", { text: "They have no score in common." })];
   const lines = known.map((column) => {
     const [x, y] = [value(a, column.key), value(b, column.key)];
