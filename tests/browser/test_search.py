@@ -384,3 +384,36 @@ def test_every_figure_of_the_game_is_drawn_and_follows_the_selection(quality: Op
     assert len(figure(quality, INTRA)["data"]) == 1
     quality.set(selected=None)
     assert quality.page.evaluate("gansweep.faults.length") == 0
+
+
+def test_a_population_is_a_family_tree(browser: Browser, tmp_path: Path) -> None:
+    schedules = {
+        "t0": [{"kimg": 0, "params": {"lr": 0.1, "n": 1}, "from": None}],
+        "t1": [
+            {"kimg": 0, "params": {"lr": 0.2, "n": 2}, "from": None},
+            {"kimg": 20, "params": {"lr": 0.4, "n": 1}, "from": "t0"},
+        ],
+    }
+    for (key, schedule), fid in zip(schedules.items(), (9.0, 5.0), strict=True):
+        params = schedule[-1]["params"]
+        write_trial(tmp_path / "pbt", key, fid, params=params, schedule=schedule, kimg=50.0)
+    board = OpenPage(browser, write_report([tmp_path / "pbt"], tmp_path / "report.html"))
+    board.show("search")
+    drawn(board, "Family tree")
+    tree = figure(board, "Family tree")
+    lanes = [(trace["x"], trace["y"][0], trace["line"]["width"]) for trace in tree["data"]]
+    # the way of the best weights is thick
+    assert lanes == [([0, 50], 0, 11), ([0, 20], 1, 6), ([20, 50], 1, 11)]
+    (arrow,) = tree["layout"]["annotations"]
+    assert (arrow["x"], arrow["ay"], arrow["y"]) == (20, 0, 1)
+    before = [trace["line"]["color"] for trace in tree["data"]]
+    choice = board.page.locator("#search .figure").filter(has_text="Family tree").locator("select")
+    choice.select_option(label="n")
+    board.settle()
+    after = [trace["line"]["color"] for trace in figure(board, "Family tree")["data"]]
+    assert after != before and after[0] == after[2]
+    best, rings = figure(board, "lr over training")["data"][-2:]
+    assert (best["x"], best["y"]) == ([0, 20, 20, 50], [0.1, 0.1, 0.4, 0.4])
+    assert (rings["x"], rings["y"]) == ([20], [0.4])
+    assert not board.problems
+    board.close()

@@ -77,6 +77,7 @@ function axesOf(drawn, view, range) {
     left = Math.min(left, line.x.find((value) => !view.logx || value > 0) ?? Infinity);
     right = Math.max(right, line.x[line.x.length - 1]);
   }
+  if (!(left <= right)) [left, right] = [0, 1]; // no line can be drawn on this axis
   const [from, to] = view.span || [view.logx ? left : Math.min(0, left), right];
   let [low, high, positive] = [Infinity, -Infinity, Infinity];
   const add = (value) => {

@@ -60,7 +60,7 @@ function block(element, title, reading, cards, ...more) {
 function searched(element, search, board) {
   const { importance } = search;
   const better = board.direction === "maximize" ? "higher" : "lower";
-  block(element, "Trials", "Each line is one trial: from left to right its hyperparameters, on the right its outcome, the best on top. Dark lines are better, dotted grey ones have no outcome, the selected configurations have their own colours. Drag along an axis to select the trials that cross it there.",
+  block(element, "Trials", "Each line is one trial: from left to right its hyperparameters, on the right its outcome, the best on top. The stronger its blue, the better a trial; dotted grey lines have no outcome, and the selected configurations have their own colours. Drag along an axis to select the trials that cross it there.",
     search.parameters.length ? [gansweep.parallel.card(search, board.direction)] : []);
   const reason = importance && importance.reason ? [make("p", { class: "note", text: importance.reason })] : [];
   block(element, "Importance", "How much of a trial's rank each hyperparameter decides: fANOVA of Optuna over the ranks. This shows that a parameter mattered within the searched ranges, not which value is best.",
