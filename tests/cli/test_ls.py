@@ -26,7 +26,7 @@ def ago(**time: float) -> str:
 def write_sweep(folder: Path) -> None:
     for number, status in enumerate(["finished", "pruned", "diverged"]):
         part = part_of_sweep(f"t{number:04d}", {"model.n_critic": number}, at="last")
-        scores = {FID: [40.0, 30.0 + number]}
+        scores = {FID: [40.0, 30.0 - number]}  # the best value is that of a failed trial
         directory = folder / f"t{number:04d}"
         write_run(directory, status=status, sweep=part, scores=scores, ended=ago(hours=5))
     (folder / "sweep.yaml").write_text("n_trials: 3\n")
@@ -69,7 +69,7 @@ def test_runs_and_sweeps_are_listed_newest_first(shelf: Path, command: Command) 
 def test_trials_are_listed_where_the_sweep_is_named(shelf: Path, command: Command) -> None:
     done = command("ls", "runs/demo", "--sort", "objective")
     names = [line.split()[0] for line in done.out.splitlines() if line.startswith("runs/")]
-    assert names == ["runs/demo/t0000", "runs/demo/t0001", "runs/demo/t0002"]
+    assert names == ["runs/demo/t0002", "runs/demo/t0001", "runs/demo/t0000"]
     assert command("ls", "-a").out.count("runs/demo/t") == 3
     by_setting = command("ls", "runs/demo", "--sort", "n_critic", "--reverse").out
     assert by_setting.index("t0002") < by_setting.index("t0000")

@@ -102,9 +102,6 @@ def _leaders(runs: Sequence[Run]) -> set[Path]:
     for _, tried, confirmed in fronts(board):
         for front in filter(None, (tried, confirmed)):
             rows += [member.row for member in front.members]
-    # trials and confirmations are ranked by themselves
-    best_trial = next((row for row in board.ranked if row.stage == "trial"), None)
-    rows += [best_trial] if best_trial else []
     return {run.directory for row in rows for run in row.runs}
 
 

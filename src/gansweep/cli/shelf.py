@@ -16,7 +16,7 @@ from gansweep.engine.lease.workers import is_cancelled, workers_of
 from gansweep.errors import UserError, nearest
 from gansweep.judging.objective import objective_so_far, objectives_of
 from gansweep.judging.ranking import lower_is_better
-from gansweep.judging.statuses import UNFINISHED, judged_status
+from gansweep.judging.statuses import FAILED, UNFINISHED, judged_status
 from gansweep.judging.where import FACTS, chosen, read_filter, values_of
 from gansweep.records.plain_values import DamagedError, mapping, parsed
 from gansweep.records.read import Run, add_settings, read_run
@@ -177,7 +177,8 @@ def _objective(run: Run) -> dict[str, Any]:
 
 def _line_of_sweep(folder: Path, runs: Sequence[Run]) -> Line:
     lines = [_line_of_run(run) for run in runs]
-    best = _winner(folder) or min((line for line in lines), key=lambda line: line.place).objective
+    fair = [line for line in lines if line.status not in (*FAILED, "pruned")]
+    best = min(fair, key=lambda line: line.place).objective if fair else {}
     return Line(
         kind="sweep",
         directory=str(folder),
@@ -187,7 +188,7 @@ def _line_of_sweep(folder: Path, runs: Sequence[Run]) -> Line:
         kimg=math.fsum(line.kimg for line in lines),
         budget_kimg=None,
         seeds=sorted({seed for line in lines for seed in line.seeds}, key=_number_or_text),
-        objective=best,
+        objective=_winner(folder) or best,
         model=", ".join(sorted({line.model for line in lines})),
         data=", ".join(sorted({line.data for line in lines})),
         runs=dict(Counter(run.status for run in runs).most_common()),
