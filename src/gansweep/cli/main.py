@@ -25,6 +25,7 @@ VERBS = {
     "note": ("write a note about a run", 'gansweep note runs/digits/gan-001 "good"'),
     "prune": ("free disk", "gansweep prune runs --dry-run"),
     "report": ("compare runs on one page", "gansweep report runs/demo-digits"),
+    "ui": ("the same page live", "gansweep ui runs"),
     "evaluate": ("score trained runs again", "gansweep evaluate runs/digits/dcgan-001"),
     "generate": ("draw samples of a run", "gansweep generate runs/digits/cgan-001"),
     "doctor": ("diagnose runs", "gansweep doctor runs/digits/dcgan-001"),

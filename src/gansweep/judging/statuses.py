@@ -50,11 +50,16 @@ def judged_runs(paths: Iterable[str | Path]) -> list[Run]:
     Raises: UserError if a path does not exist or holds no run.
     """
     runs = load(paths)
+    judge(runs)
+    return runs
+
+
+def judge(runs: Iterable[Run]) -> None:
+    """Give each run the status and the reason that it is judged by."""
     for run in runs:
         if run.complete:
             at = objectives_of(run.sweep)[0].at if run.sweep else "last"
             run.status, run.reason = judged_status(run.result, at)
-    return runs
 
 
 def judged_status(result: Mapping[str, Any], at: str = "last") -> tuple[str, str]:

@@ -205,11 +205,11 @@ def load(paths: Iterable[str | Path]) -> list[Run]:
     Raises: UserError if a path does not exist or holds no run.
     """
     runs = [read_run(record) for record in find_records(map(Path, paths))]
-    _add_columns(runs)
+    add_columns(runs)
     return runs
 
 
-def _add_columns(runs: Sequence[Run]) -> None:
+def add_columns(runs: Sequence[Run]) -> None:
     """Add the scores of each run's evaluations to the columns of the run (`run.evaluated`).
 
     A column has the name of its score. If that was measured on the same data with several

@@ -46,22 +46,36 @@ COMPRESSION = 6
 
 
 def document(payload: Payload) -> str:
-    """The HTML of the page. Text from records is escaped, or stands in JSON."""
+    """The HTML of the page. Text from records is escaped, or stands in JSON.
+
+    A live page has no blocks: it asks its server for them.
+    """
     script = own_script()
-    libraries = {"datatables": datatables(), "plotly": plotly()}
     boards = payload.content["boards"]
     verdict = boards[0]["summary"]["verdict"] if boards else ""
-    blocks = [_block(name, text.encode()) for name, text in libraries.items()]
-    blocks += [_block(name, content) for name, content in payload.blocks.items()]
+    live = payload.content["live"]
+    blocks = {} if live else {**libraries(), **payload.blocks}
     return Template((FOLDER / "page.html").read_text()).substitute(
-        policy=html.escape(content_policy(script, *libraries.values())),
+        policy=html.escape(page_policy(live)),
         title=html.escape(payload.content["title"]),
         verdict=html.escape(verdict),
         style=own_style(),
         payload=data_block(payload.content),
-        blocks="\n".join(blocks),
+        blocks="\n".join(_block(name, content) for name, content in blocks.items()),
         script=script,
     )
+
+
+def libraries() -> dict[str, bytes]:
+    """The scripts of others that the page runs when it needs them, as blocks."""
+    return {"datatables": datatables().encode(), "plotly": plotly().encode()}
+
+
+@cache
+def page_policy(live: bool) -> str:
+    """The content security policy of the page; a live one may ask its own server."""
+    policy = content_policy(own_script(), datatables(), plotly())
+    return policy + ("; connect-src 'self'" if live else "")
 
 
 @cache
@@ -121,8 +135,12 @@ def content_policy(*scripts: str) -> str:
 
 def data_block(content: Any) -> str:
     """JSON for a <script type="application/json">, without a "<" that could end the block."""
-    text = json.dumps(_plain(content), separators=(",", ":"), allow_nan=False, default=str)
-    return text.replace("<", "\\u003c").replace("&", "\\u0026")
+    return data_text(content).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def data_text(content: Any) -> str:
+    """JSON with null for what it has no number for."""
+    return json.dumps(_plain(content), separators=(",", ":"), allow_nan=False, default=str)
 
 
 def _block(name: str, content: bytes) -> str:

@@ -19,12 +19,32 @@ SHEET_FILE = re.compile(r"[0-9]{1,12}\.(webp|png)")  # the names of the files be
 RUN_FOLDER = re.compile(r"x[0-9a-f]{8}")
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """The content of a picture, and the layout that it carries."""
+
+    content: bytes
+    layout: Layout | None
+
+
+def read_sheet(path: Path) -> Sheet | None:
+    """A sheet; None if it cannot be read, is no picture, or a killed process cut it off."""
+    try:
+        content = content_of(path)
+    except OSError:
+        return None
+    return None if media_type(content) is None else Sheet(content, layout_of(content))
+
+
 class Store(Protocol):
     """Where the page finds its sheets."""
 
     @property
     def folder(self) -> str | None:
         """The folder of its sheets, from the page; None: they are in the page."""
+
+    def read(self, path: Path) -> Sheet | None:
+        """A sheet; None if it cannot be read or is no whole picture."""
 
     def keep(self, run: str, kind: str, path: Path, content: bytes) -> Any:
         """Keep a sheet.   run: its id.   kind: "samples" or "neighbours".
@@ -39,6 +59,9 @@ class InPage:
 
     blocks: dict[str, bytes] = field(default_factory=dict)
     folder: str | None = None
+
+    def read(self, path: Path) -> Sheet | None:
+        return read_sheet(path)
 
     def keep(self, run: str, kind: str, path: Path, content: bytes) -> list[int]:
         before = self.blocks.get(f"sheets-{run}", b"")
@@ -56,6 +79,9 @@ class Beside:
     @property
     def folder(self) -> str:
         return self.place.name
+
+    def read(self, path: Path) -> Sheet | None:
+        return read_sheet(path)
 
     def keep(self, run: str, kind: str, path: Path, content: bytes) -> str:
         target = self.place / run / kind / path.name
@@ -119,12 +145,12 @@ def samples_part(runs: Mapping[str, Run], store: Store) -> dict[str, Any]:
     def entries(key: str, kind: str, files: Sequence[tuple[float, Path]]) -> list[list[Any]]:
         rows = []
         for kimg, path in files:
-            content = _whole(path)
-            if content is None:
+            sheet = store.read(path)
+            if sheet is None:
                 continue
-            layout = layout_of(content)
+            layout = sheet.layout
             place = None if layout is None else layouts.setdefault(layout, len(layouts))
-            rows.append([kimg, place, store.keep(key, kind, path, content)])
+            rows.append([kimg, place, store.keep(key, kind, path, sheet.content)])
         return rows
 
     for key, run in runs.items():
@@ -136,15 +162,6 @@ def samples_part(runs: Mapping[str, Run], store: Store) -> dict[str, Any]:
             found[key] = one
     known = [layout.plain() for layout in layouts]
     return {"layouts": known, "folder": store.folder, "runs": found}
-
-
-def _whole(path: Path) -> bytes | None:
-    """The content of a picture; None if it cannot be read or a killed process cut it off."""
-    try:
-        content = content_of(path)
-    except OSError:
-        return None
-    return None if media_type(content) is None else content
 
 
 def _size(path: Path) -> int:

@@ -249,7 +249,7 @@ const gansweep = (() => {
 
   function refresh(one, keys) {
     if (!one.mounted || !one.element) return;
-    if (one.keys && !one.keys.some((name) => keys.has(name))) return;
+    if (one.keys && !keys.has("renewed") && !one.keys.some((name) => keys.has(name))) return;
     one.dirty = new Set([...(one.dirty || []), ...keys]);
     if (one.inView) show(one);
   }
@@ -278,6 +278,49 @@ const gansweep = (() => {
 
   const boardListeners = [];
 
+  // ---- a live page
+
+  // draw again what shows one of these things; "rows" are new rows of histories
+  function tell(keys) {
+    for (const section of sections) refresh(section, keys);
+  }
+
+  // the whole payload is new: boards that stay are changed in place, and their sections drawn again
+  function renew(content) {
+    const before = new Map(payload.boards.map((one) => [one.id, one]));
+    const shown = () => sections.map((one) => Boolean(board && (!one.shows || one.shows(board)))).join();
+    const sectionsBefore = board && shown();
+    const boards = content.boards.map((one) => Object.assign(before.get(one.id) || one, one));
+    Object.assign(payload, content, { boards });
+    unpacked.clear();
+    const old = board;
+    index();
+    if (board !== old || shown() !== sectionsBefore) {
+      const top = window.scrollY;
+      showBoard();
+      window.scrollTo(0, top);
+      return;
+    }
+    for (const listener of boardListeners) part("board", () => listener(board));
+    for (const one of sections) if (one.element && one.mounted) again(one);
+  }
+
+  // mount a section again; not while the reader types in it
+  function again(one) {
+    const focused = document.activeElement;
+    if (one.body.contains(focused) && focused.matches("input:not([type=checkbox]), select, textarea")) {
+      focused.addEventListener("blur", () => again(one), { once: true });
+      return;
+    }
+    if (one.renew) {
+      refresh(one, new Set(["renewed"]));
+      return;
+    }
+    one.body.style.minHeight = `${one.body.offsetHeight}px`;
+    one.mounted = false;
+    if (one.inView) show(one).then(() => { one.body.style.minHeight = ""; });
+  }
+
   // draw everything at once, for print
   window.addEventListener("beforeprint", () => {
     for (const one of sections) if (one.element) show(one);
@@ -302,10 +345,18 @@ const gansweep = (() => {
     return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   }
 
+  // what the server of a live page sends
+  async function served(address) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`the server has no ${address} any more; it comes with the next update`);
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+
   // the bytes of a block, once
   function bytes(name) {
     if (!unpacked.has(name)) {
       unpacked.set(name, (async () => {
+        if (payload.live) return served(`block/${payload.build}/${name}`);
         const element = await present(`block-${name}`);
         const packed = decoded(element.textContent);
         element.remove();
@@ -368,7 +419,7 @@ const gansweep = (() => {
 
   return {
     payload,
-    boards: payload.boards,
+    get boards() { return payload.boards; },
     get board() { return board; },
     get rows() { return rows; },
     get runs() { return runs; },
@@ -381,8 +432,7 @@ const gansweep = (() => {
     datatables: () => library("datatables", () => globalThis.DataTable),
     // a row's scores at the moment by which this board judges
     scores: (row) => row[board.at],
-    // for live.js: the payload has changed
-    reindex: index,
+    tell, renew,
     start() {
       values = fromAddress();
       showBoard();

@@ -3,7 +3,7 @@
 const { make, state, lines } = gansweep;
 const DEFAULT = 6; // curves shown until the reader chooses
 const LISTED = 20; // lines named in the legend
-const SHOWN = ["scores", "axis", "span", "logx", "logy", "smooth", "show", "band", "selected", "baseline"];
+const SHOWN = ["scores", "axis", "span", "logx", "logy", "smooth", "show", "band", "selected", "baseline", "rows"];
 const GROUPS = [
   ["scores", (name) => !name.includes("/")],
   ["losses", (name) => name.startsWith("loss/")],

@@ -158,7 +158,7 @@ function fill(block) {
 gansweep.section({
   id: "game",
   title: "The game",
-  keys: ["selected", "baseline", "axis", "span", "logx", "logy", "smooth", "show", "band"],
+  keys: ["selected", "baseline", "axis", "span", "logx", "logy", "smooth", "show", "band", "rows"],
   shows: (board) => blocks(board).length > 0,
   mount(element, board) {
     drawn = blocks(board).map((block) => {

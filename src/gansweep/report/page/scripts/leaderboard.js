@@ -350,6 +350,17 @@ function fold(tr, id, open) {
   button.textContent = unfold ? "▾" : "▸";
 }
 
+// the numbers of running runs; the page of the table and the order stay
+function followRows() {
+  if (grouped() && !opened.size) return;  // a configuration's numbers are those of its finished runs
+  if (!grouped()) api.rows((_, run) => run.status === "running").invalidate();
+  for (const id of opened) {
+    const row = api.row(`[data-id="${id}"]`);
+    if (row.any() && row.child.isShown()) row.child(grouped() ? seeds(row.data()) : particulars(row.data())).show();
+  }
+  api.draw(false);
+}
+
 // new marks of the selection in the rows that stand on the page
 function markSelection() {
   const chosen = gansweep.selected();
@@ -468,7 +479,8 @@ function reading(board) {
 gansweep.section({
   id: "leaderboard",
   title: "Leaderboard",
-  keys: ["selected", "baseline", "filter", "search", "sort", "columns", "group"],
+  keys: ["selected", "baseline", "filter", "search", "sort", "columns", "group", "rows"],
+  renew: true,
   async mount(element, board) {
     opened = new Set();
     parts = { table: make("div"), baseline: make("div", { class: "baseline" }) };
@@ -479,6 +491,12 @@ gansweep.section({
     await drawTable();
   },
   async update(keys) {
+    if (keys.has("renewed")) {
+      columnChooser(gansweep.board);
+      baselineBox();
+      return drawTable();
+    }
+    if (keys.has("rows")) followRows();
     labelControls();
     if (keys.has("columns")) columnChooser(gansweep.board);
     if (keys.has("baseline")) baselineBox();

@@ -184,7 +184,7 @@ let place = null;
 gansweep.section({
   id: "pair",
   title: "Two runs",
-  keys: ["pair", "selected", "baseline", "axis", "logy", "moment"],
+  keys: ["pair", "selected", "baseline", "axis", "logy", "moment", "rows"],
   shows: (board) => board.runs.length > 1,
   mount(element) {
     place = make("div");
