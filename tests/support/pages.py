@@ -12,12 +12,17 @@ PATIENCE = 20.0  # seconds; on a busy machine the first figure takes several
 
 
 class OpenPage:
-    """A page that was opened from its file.   problems: errors of the console, and requests."""
+    """A page that was opened from its file, or from the address of a server.
+
+    problems: errors of the console, and requests of anything else.
+    """
 
     def __init__(
-        self, browser: Browser, file: Path, width: int = 1280, scheme: str = "light"
+        self, browser: Browser, place: Path | str, width: int = 1280, scheme: str = "light"
     ) -> None:
         self.problems: list[str] = []
+        address = place if isinstance(place, str) else place.as_uri()
+        self.own = place if isinstance(place, str) else "file:"
         self.context: BrowserContext = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]
@@ -27,15 +32,15 @@ class OpenPage:
         self.page: Page = self.context.new_page()
         self.page.on(
             "console",
-            lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None,
+            lambda m: self.problems.append(f"{m.text} {m.location}") if m.type in ("error", "warning") else None,
         )
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self._check(request.url))
-        self.page.goto(file.as_uri())
+        self.page.goto(address)
         self.until("document.documentElement.dataset.started === 'yes'")
 
     def _check(self, url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
+        if not url.startswith((self.own, "data:", "blob:")):
             self.problems.append(f"request of {url}")
 
     def until(self, condition: str, patience: float = PATIENCE) -> None:

@@ -3,9 +3,10 @@
     python -m gansweep.report.live.build FOLDER METRIC PATH ...
 
 For each build the server writes a line {"build": number, "seq": newest event} to its standard
-input. It answers with a line {"build", "runs": {id: directory}, "problems": [sentences], "seconds"}.
-A build is a folder FOLDER/NUMBER with page.html.gz, payload.json.gz and the blocks as NAME.gz. As a
-process of its own it leaves the server small, and able to answer while a thousand runs are read.
+input. It answers with a line {"build", "runs": {id: directory}, "problems": [sentences],
+"seconds"}. A build is a folder FOLDER/NUMBER with page.html.gz, payload.json.gz and the blocks as
+NAME.gz. As a process of its own it leaves the server small, and able to answer while a thousand
+runs are read.
 """
 
 from __future__ import annotations

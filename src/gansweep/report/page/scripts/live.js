@@ -73,6 +73,7 @@ async function renew() {
       const content = await answer.json();
       gansweep.forgetCurves();
       gansweep.renew(content);
+      document.querySelector("h1").textContent = content.title;
       tellProblems(content.problems);
       tellState();
       events = events.filter((one) => one.number > content.seq);

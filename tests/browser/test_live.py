@@ -1,0 +1,155 @@
+"""The live page in Chromium: rows, runs and scores appear as they are written, with no reload."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live_servers import LiveServer
+from pages import OpenPage
+from playwright.sync_api import Browser
+from report_records import FID, lively_run, sample_grid, write_run
+
+from gansweep.records.record import RunRecord
+
+pytestmark = pytest.mark.browser
+SOON = 2.0  # seconds in which a new row must be on the page
+BUSY = 2.5  # times as long where the machine has other work
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        lively_run(top / "digits" / f"gan-{seed}", "gan", seed)
+    return top
+
+
+@pytest.fixture(scope="module")
+def growing(runs: Path) -> RunRecord:
+    """A run that is being written."""
+    return lively_run(runs / "digits" / "dcgan-0", "dcgan", 0, status="running", kimg=20)
+
+
+@pytest.fixture(scope="module")
+def server(runs: Path, growing: RunRecord) -> Iterator[LiveServer]:
+    started = LiveServer(runs)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def live(browser: Browser, server: LiveServer) -> Iterator[OpenPage]:
+    page = OpenPage(browser, server.address)
+    page.until("gansweep.board !== null && gansweep.runs.size >= 3")
+    page.page.evaluate("window.neverReloaded = true")
+    yield page
+    assert page.page.evaluate("window.neverReloaded")
+    assert not page.problems
+    assert page.page.evaluate("gansweep.faults.length") == 0
+    page.close()
+
+
+def id_of(page: OpenPage, name: str) -> str:
+    found = f"[...gansweep.runs.values()].find((run) => run.name === '{name}')"
+    return str(page.page.evaluate(f"{found}.id"))
+
+
+def test_the_indicator_says_that_the_page_is_live(live: OpenPage) -> None:
+    live.until("document.querySelector('.live').dataset.live === 'on'")
+    assert live.page.inner_text(".live").startswith("live: ")
+
+
+def test_a_row_is_in_the_curves_within_two_seconds(live: OpenPage, growing: RunRecord) -> None:
+    live.show("curves")
+    run = id_of(live, "digits/dcgan-0")
+    ends = f"(await gansweep.curve('{run}', 'loss/generator')).y.at(-1)"
+    live.page.evaluate(
+        """async () => {
+            window.drawn = 0;
+            for (const canvas of document.querySelectorAll('#curves .figures')) {
+                new MutationObserver(() => { window.drawn += 1; })
+                    .observe(canvas, { subtree: true, childList: true, attributes: true });
+            }
+        }"""
+    )
+    started = time.monotonic()
+    growing.append({"kimg": 21.0, "seconds": 15.0, "loss/generator": 7.25, "loss/new": 1.0})
+    live.until(f"(async () => {ends} === 7.25)()")
+    live.until("window.drawn > 0")
+    assert time.monotonic() - started < SOON * BUSY
+    assert "loss/new" in live.page.evaluate(f"gansweep.columns('{run}')")
+    curve = live.page.evaluate(f"gansweep.curve('{run}', 'loss/generator')")
+    assert curve["x"]["kimg"] == [float(kimg) for kimg in range(1, 22)]
+
+
+def test_a_score_of_a_running_run_is_in_the_table_of_runs(
+    live: OpenPage, growing: RunRecord
+) -> None:
+    live.set(group="runs", search="dcgan-0")
+    live.show("leaderboard")
+    live.until("document.querySelectorAll('#leaderboard tbody tr[data-id]').length === 1")
+    growing.append({"kimg": 22.0, "seconds": 16.0, FID: 12.345})
+    live.until("document.querySelector('#leaderboard tbody tr').innerText.includes('12.3')")
+    live.until("document.querySelector('#leaderboard tbody tr').innerText.includes('22')")
+    live.set(group="rows", search="")
+
+
+def test_a_new_run_a_result_and_a_sheet_appear(
+    live: OpenPage, runs: Path, growing: RunRecord
+) -> None:
+    live.show("samples")
+    live.set(selected=None)
+    write_run(runs / "later" / "wgan_gp-0", model="wgan_gp", scores={FID: [9.0, 8.0]})
+    live.until("[...gansweep.runs.values()].some((run) => run.name === 'later/wgan_gp-0')")
+    live.show("leaderboard")
+    live.until("document.querySelector('#leaderboard tbody').innerText.includes('wgan')")
+    sample_grid(growing.samples / "000022000.webp", 3, 0.1)
+    run = id_of(live, "digits/dcgan-0")
+    live.until(f"gansweep.sheets.list('{run}').some((sheet) => sheet.kimg === 22)")
+    picture = live.page.evaluate(
+        f"""async () => {{
+            const image = new Image();
+            image.src = await gansweep.sheets.url(gansweep.sheets.list('{run}').at(-1));
+            await image.decode();
+            return image.naturalWidth;
+        }}"""
+    )
+    assert picture == 64
+
+
+def test_a_resumed_run_starts_its_curve_again(live: OpenPage, growing: RunRecord) -> None:
+    run = id_of(live, "digits/dcgan-0")
+    growing.truncate_history(10.0)
+    growing.append({"kimg": 11.0, "seconds": 8.0, "loss/generator": 3.5})
+    curve = f"(await gansweep.curve('{run}', 'loss/generator'))"
+    live.until(f"(async () => {curve}.x.kimg.at(-1) === 11 && {curve}.y.length === 11)()")
+
+
+def test_a_deleted_run_goes_and_the_others_stay(live: OpenPage, runs: Path) -> None:
+    shutil.rmtree(runs / "later")
+    live.until("![...gansweep.runs.values()].some((run) => run.name === 'later/wgan_gp-0')")
+    assert live.page.evaluate("gansweep.runs.size") == 3
+
+
+def test_what_the_reader_types_is_not_lost(live: OpenPage, runs: Path) -> None:
+    live.show("leaderboard")
+    field = live.page.get_by_label("Search", exact=True)
+    field.fill("gan")
+    count = live.page.evaluate("gansweep.payload.build")
+    write_run(runs / "more" / "sngan-0", model="sngan", scores={FID: [9.0, 8.0]})
+    live.until(f"gansweep.payload.build > {count}")
+    live.settle()
+    assert live.page.evaluate("document.activeElement.value") == "gan"
+    field.fill("")
+
+
+@pytest.mark.slow
+def test_a_lost_server_is_told(browser: Browser, runs: Path) -> None:
+    started = LiveServer(runs)
+    page = OpenPage(browser, started.address)
+    page.until("document.querySelector('.live').dataset.live === 'on'")
+    assert started.end() < 2.0 * BUSY  # though the stream of the page is open
+    page.until("document.querySelector('.live').innerText.includes('reconnecting')")
+    page.close()
