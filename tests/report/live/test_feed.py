@@ -1,12 +1,22 @@
 """Pushed events: in order, once, and within a limit of memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
 from gansweep.report.live import feed
 from gansweep.report.live.feed import Feed
+
+Result = TypeVar("Result")
+
+
+def finished(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result, from a thread: the tests of the browser keep a loop in the main one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
 
 
 async def numbers(stream: AsyncIterator[str], count: int) -> list[str]:
@@ -26,7 +36,7 @@ def test_a_page_gets_what_came_after_the_number_that_it_knows() -> None:
             events.add("rows", {"place": place})
         return await numbers(events.after(2), 2)
 
-    assert asyncio.run(run()) == ["id: 3 rows", "id: 4 rows"]
+    assert finished(run()) == ["id: 3 rows", "id: 4 rows"]
 
 
 def test_events_are_pushed_to_pages_that_wait() -> None:
@@ -38,7 +48,7 @@ def test_events_are_pushed_to_pages_that_wait() -> None:
             events.add("rows", place)
         return await asyncio.gather(*pages)
 
-    assert asyncio.run(run()) == [["id: 1 rows", "id: 2 rows", "id: 3 rows"]] * 2
+    assert finished(run()) == [["id: 1 rows", "id: 2 rows", "id: 3 rows"]] * 2
 
 
 def test_memory_stays_within_the_limit_and_a_late_page_asks_again() -> None:
@@ -52,7 +62,7 @@ def test_memory_stays_within_the_limit_and_a_late_page_asks_again() -> None:
         events.add("rows", {})
         return first + await numbers(stream, 1)
 
-    assert asyncio.run(run()) == ["id: 10000 again", "id: 10001 rows"]
+    assert finished(run()) == ["id: 10000 again", "id: 10001 rows"]
 
 
 def test_a_number_of_another_server_is_answered_by_asking_again() -> None:
@@ -61,7 +71,7 @@ def test_a_number_of_another_server_is_answered_by_asking_again() -> None:
         events.add("rows", {})
         return await numbers(events.after(99), 1)
 
-    assert asyncio.run(run()) == ["id: 1 again"]
+    assert finished(run()) == ["id: 1 again"]
 
 
 def test_the_end_ends_every_stream_at_once() -> None:
@@ -74,7 +84,7 @@ def test_the_end_ends_every_stream_at_once() -> None:
         await asyncio.wait_for(asyncio.gather(*pages), 1)
         return events.readers
 
-    assert asyncio.run(run()) == 0
+    assert finished(run()) == 0
 
 
 def test_a_quiet_stream_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +94,4 @@ def test_a_quiet_stream_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -
         stream = Feed().after(0)
         return [await stream.__anext__() for _ in range(2)]
 
-    assert asyncio.run(run()) == ["retry: 1000\n\n", ": alive\n\n"]
+    assert finished(run()) == ["retry: 1000\n\n", ": alive\n\n"]
