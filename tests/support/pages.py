@@ -32,7 +32,7 @@ class OpenPage:
         self.page: Page = self.context.new_page()
         self.page.on(
             "console",
-            lambda m: self.problems.append(f"{m.text} {m.location}") if m.type in ("error", "warning") else None,
+            lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None,
         )
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self._check(request.url))
