@@ -60,7 +60,7 @@ def track(
     budget_kimg: thousands of images that the loop will train on, if it is known.
     objective: the name of the score that judges the run; by default the first with a direction.
     name, group: the directory is RUNS_DIR/GROUP/NAME; by default the data and MODEL-001, ...
-    resume: the directory of a tracked run to continue; its settings stay.
+    resume: the directory of a tracked run to continue; other settings are refused.
     kimg: with resume, where the loop's own checkpoint continues: later rows are removed.
     Raises: UserError at the start of the context: a name that is taken, a run that another process
         writes, a run that is not a tracked one.
@@ -145,6 +145,12 @@ class Tracked:
                 f"{record.directory} was trained by gansweep itself: continue it with 'gansweep "
                 f"train resume={record.directory}'."
             )
+        for key, value in self._config.items():
+            if key not in ("choices", TRACKED) and value is not None and stored.get(key) != value:
+                raise UserError(
+                    f"{record.directory} was recorded with {key}={stored.get(key)}, not {value}: a "
+                    "continued run keeps its settings. Start a new run for others."
+                )
         self._config = stored
         return record, record.claimed()
 
@@ -375,7 +381,7 @@ def _uses_cuda() -> bool:
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"'{name}' is no number: {str(value)[:60]}.") from error
 
