@@ -109,6 +109,13 @@ function statusWords(row) {
   }));
 }
 
+// what keeps a row from winning, where its statuses do not say it
+function flaws(row) {
+  const finished = Object.keys(row.statuses).every((status) => status === "finished");
+  if (row.excluded && finished && !row.flaw) return ["cannot win"];
+  return row.flaw && (row.stage !== "trial" || row.flaw.includes("breaks")) ? [row.flaw] : [];
+}
+
 const remarksOf = (row) => {
   const runs = row.runs.map((id) => gansweep.runs.get(id)).filter(Boolean);
   return { tags: [...new Set(runs.flatMap((run) => run.tags))], notes: runs.map((run) => run.note).filter(Boolean) };
@@ -170,8 +177,7 @@ function rowColumns(board) {
       id: "seeds", label: "seeds", num: true, value: (row) => row.seeds,
       node: (row) => make(
         "span", {}, String(row.seeds),
-        ...(row.excluded ? [make("small", { class: "state failed", text: "cannot win" })] : []),
-        ...(row.flaw ? [make("small", { class: "state failed", text: row.flaw })] : []),
+        ...flaws(row).map((text) => make("small", { class: "state failed", text })),
         ...statusWords(row),
       ),
     },
