@@ -246,6 +246,35 @@ def test_the_address_gives_the_same_view_again(board: OpenPage, browser: Browser
     other.close()
 
 
+def test_an_address_that_was_cut_or_changed_opens_the_page_all_the_same(board: OpenPage) -> None:
+    for words in (
+        "selected=%25E0%2525&baseline=nobody&pair=x&sort=name&columns=none&group=other",
+        "filter=lr+%3E&search=%00&smooth=big&axis=parsecs&moment=NaN&scores=absent&class=-1&open=,",
+        "unknown=1&&==&selected=&board=b9",
+    ):
+        board.page.evaluate(f"location.hash = '#{words}&board={secrets.token_hex(4)}'")
+        board.settle()
+        for section in ("leaderboard", "curves", "pair"):
+            board.show(section)
+        assert board.page.evaluate("gansweep.faults.map(fault => String(fault.error))") == []
+
+
+def test_names_say_what_differs_within_what_is_selected(board: OpenPage) -> None:
+    shown = "ids => [...gansweep.names(ids).values()]"
+    ids = board.page.evaluate(
+        "Object.fromEntries(gansweep.board.rows.map(row => [row.name, row.id]))"
+    )
+    alike = [ids["sngan (lr 0.002)"], ids["sngan (lr 0.0001)"]]
+    assert board.page.evaluate(shown, alike) == ["lr 0.002", "lr 0.0001"]
+    others = [ids["sngan (lr 0.002)"], ids["gan (lr 0.001)"]]
+    assert board.page.evaluate(shown, others) == ["sngan", "gan"]
+    assert board.page.evaluate(shown, [*alike, others[1]]) == [
+        "sngan lr 0.002",
+        "sngan lr 0.0001",
+        "gan",
+    ]
+
+
 def test_columns_are_chosen_and_ordered(board: OpenPage) -> None:
     heads = "[...document.querySelectorAll('#leaderboard thead th')].map(h => h.dataset.column)"
     board.page.locator("#leaderboard summary", has_text="Columns").click()

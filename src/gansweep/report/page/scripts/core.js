@@ -86,8 +86,12 @@ const gansweep = (() => {
     const found = {};
     for (const [name, value] of new URLSearchParams(location.hash.replace(/^#/, ""))) {
       if (!(name in KEYS)) continue;
-      const read = KEYS[name][0].read(value);
-      if (!(typeof read === "number" && Number.isNaN(read))) found[name] = read;
+      try {
+        const read = KEYS[name][0].read(value);
+        if (!(typeof read === "number" && Number.isNaN(read))) found[name] = read;
+      } catch {
+        continue;  // an address that was cut or changed by hand
+      }
     }
     return found;
   }

@@ -4,6 +4,7 @@ const TOKEN = /\s*(?:(<=|>=|!=|==|=|<|>|~)|([()])|"([^"]*)"|'([^']*)'|([^\s()<>=
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const DEEPEST = 50;
 const EXAMPLE = "An example is “lr > 1e-4 and model = dcgan”.";
+const NAMED = 12;  // settings and scores that a message lists
 const ORDERS = {
   "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
 };
@@ -149,7 +150,12 @@ function chosenRuns(board, text) {
   const wanted = readFilter(text);
   for (const name of wanted.names) {
     if (name in FACTS || board.runs.some((run) => valuesOf(board, run, name).length)) continue;
-    throw new FilterError(`No run has a setting or a score “${name}”. Of every run are known: ${Object.keys(FACTS).join(", ")}.`);
+    const known = board.columns.filter((one) => one.kind === "setting" || one.kind === "score");
+    const names = [...new Set(known.map((one) => (one.kind === "score" ? one.word || one.key : one.label)))];
+    throw new FilterError(
+      `No run has a setting or a score “${name}”. These runs differ in ${names.slice(0, NAMED).join(", ") || "nothing"}; `
+      + `of every run are known: ${Object.keys(FACTS).join(", ")}.`,
+    );
   }
   return new Set(board.runs.filter((run) => wanted.holds((name) => valuesOf(board, run, name))).map((run) => run.id));
 }

@@ -312,7 +312,8 @@ function visibleRows() {
 async function drawTable() {
   const { board } = gansweep;
   const columns = grouped() ? rowColumns(board) : runColumns(board);
-  const [by, way] = state.get("sort") || natural();
+  const [by, asked] = state.get("sort") || natural();
+  const way = asked === "desc" ? "desc" : "asc";
   sortedBy = [by, way];
   const place = Math.max(0, columns.findIndex((column) => column.id === by));
   readFilter();
