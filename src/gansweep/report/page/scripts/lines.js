@@ -41,12 +41,14 @@ function runsOf(row) {
   return { counted, others: stage.filter((run) => !counted.includes(run)) };
 }
 
-// "N = 3", and how many others ended how
+// "N = 3, 1 diverged": the runs in the mean, and how the others ended; without the N of a mean where
+// no run ended well
 function countsOf(row) {
   const { counted, others } = runsOf(row);
   const ends = new Map();
-  for (const run of others) ends.set(run.status, (ends.get(run.status) || 0) + 1);
-  return [`N = ${counted.length}`, ...[...ends].map(([status, count]) => `${count} ${status}`)].join(", ");
+  for (const run of row.counted.length ? others : counted) ends.set(run.status, (ends.get(run.status) || 0) + 1);
+  const mean = row.counted.length ? [`N = ${counted.length}`] : [];
+  return [...mean, ...[...ends].map(([status, count]) => `${count} ${status}`)].join(", ");
 }
 
 // ---- means, made once for each row, column, axis and band
