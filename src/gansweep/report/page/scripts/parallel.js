@@ -8,6 +8,7 @@ const APART = 0.06; // smallest distance between the heights of two labels
 const PAD = { top: 44, bottom: 26, left: 16, right: 96 };
 const REACH = 18; // pixels around an axis where a brush starts
 const TINY = 0.015; // a stretch shorter than this is a click, which removes the brush
+const ROUNDING = 1e-9;
 const EDGE = 0.02; // around a height that stands for one value
 
 // {title, heights: value -> [0, 1], ticks: [height, text], ends: null or {low, high, log}}
@@ -45,6 +46,7 @@ function flipped(axis) {
 
 // the value at a height, to be told in words
 function valueAt(axis, height) {
+  if (height < -ROUNDING) return "not set";
   if (!axis.ends) return axis.ticks.reduce((best, tick) => (Math.abs(tick[0] - height) < Math.abs(best[0] - height) ? tick : best))[1];
   const { low, high, log } = axis.ends;
   const share = axis.flipped ? 1 - height : height;
@@ -203,19 +205,16 @@ function card(search, direction) {
     draw();
   }
 
-  function brush(axis, low, high) {
-    if (low === null || high - low < TINY) brushes.delete(axis);
-    else brushes.set(axis, [low - EDGE / 2, high + EDGE / 2]);
-  }
+  const brush = (axis, low, high) => brushes.set(axis, [low - ROUNDING, high + ROUNDING]);
 
   one.plot.style.minWidth = `${110 * found.axes.length}px`;
-  drag(one.plot, found, brush, draw, select);
+  drag(one.plot, found, brushes, brush, draw, select);
   one.element.append(form(found, brush, select, () => brushes.clear()), status);
   one.parallel = { found, brushes, brush, select, draw };
   return one;
 }
 
-function drag(plot, found, brush, draw, select) {
+function drag(plot, found, brushes, brush, draw, select) {
   let active = null;
   const spot = (event) => {
     const box = plot.getBoundingClientRect();
@@ -228,18 +227,20 @@ function drag(plot, found, brush, draw, select) {
     const { axis, near, share } = spot(event);
     if (!near) return;
     event.preventDefault();
-    active = { axis, from: share };
+    active = { axis, from: share, to: share };
     plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener("pointermove", (event) => {
     const { near, share } = spot(event);
     plot.style.cursor = near ? "ns-resize" : "";
     if (!active) return;
+    active.to = share;
     brush(active.axis, Math.min(active.from, share), Math.max(active.from, share));
     requestAnimationFrame(draw);
   });
   const end = () => {
     if (!active) return;
+    if (Math.abs(active.to - active.from) < TINY) brushes.delete(active.axis);
     active = null;
     select();
   };
@@ -271,7 +272,7 @@ function form(found, brush, select, clear) {
       heights = [height - EDGE, height + EDGE];
     }
     const [low, high] = [Math.min(...heights), Math.max(...heights)];
-    brush(axis.selectedIndex, low - EDGE / 2, high + EDGE / 2);
+    brush(axis.selectedIndex, low, high);
     return select();
   };
   return make(
