@@ -120,6 +120,17 @@ def test_a_verdict_is_reported_at_the_end(journal: Journal) -> None:
     assert put_out(journal) == [(3.0, "divergence", "failure")]
 
 
+def test_a_run_that_took_weights_over_and_ends_before_its_first_score_is_judged(
+    journal: Journal,
+) -> None:
+    """Its protocols are the source's, and it has no score of its own (see takeover.py)."""
+    journal.protocols["mode_counts"] = scored("mode_counts")
+    journal.log(3000, {"loss/generator": float("nan")})
+    alerts = alerts_of(journal)
+    alerts._judge(SimpleNamespace(images_seen=3000, declared=dict), "running")  # type: ignore[arg-type]
+    assert put_out(journal) == [(3.0, "divergence", "failure")]
+
+
 def test_reported_findings_are_known_after_a_resume(journal: Journal) -> None:
     first = alerts_of(journal)
     play(journal, first, [BAD] * 12, 1)

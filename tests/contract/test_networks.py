@@ -143,9 +143,11 @@ def test_every_activation_goes_with_every_norm(activation: str, norm: str) -> No
     assert network(torch.randn(4, 2)).shape == (4,)
 
 
-def test_instance_norm_without_feature_maps_is_refused() -> None:
-    with pytest.raises(UserError, match="norm=instance normalises feature maps"):
-        normalization("instance", 4, spatial=False)
+@pytest.mark.parametrize(("kind", "spatial"), [("instance", False), ("bacth", True)])
+def test_a_norm_that_does_not_fit_is_refused(kind: str, spatial: bool) -> None:
+    """Also in a network of a user, whose option the configuration's check takes for any text."""
+    with pytest.raises(UserError, match=f"norm={kind} is not a normalisation.*norm=batch"):
+        normalization(kind, 4, spatial=spatial)
 
 
 def test_layer_norm_keeps_the_samples_of_a_batch_apart_and_batch_norm_does_not() -> None:

@@ -30,6 +30,7 @@ from gansweep.errors import UserError
 from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
 from gansweep.metrics.panel import MEASURES
 from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
+from gansweep.records.record import RunRecord
 from gansweep.search.check_search import with_direction
 from gansweep.search.trials import trials_of
 
@@ -182,6 +183,16 @@ def test_pareto_front_wins_the_best_first_score_first(tmp_path: Path) -> None:
     assert picked("config", 9) == [*first_two, "gan2", "wgan0"]
     assert picked("config", 2) == first_two
     assert picked("model", 3) == [*first_two, "gan2"]  # the best of each front, then the next
+
+
+def test_a_table_shows_the_first_of_several_scores_of_one_word(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", objective=ONE)
+    begin(study)
+    record = RunRecord.create(study.run_dir("t0000"), "a: 1\n")
+    names = [f"fid_{number}" for number in range(20)]
+    record.append({"kimg": 1.0, "protocol": {name: {"score": "fid"} for name in names}})
+    record.append({"kimg": 1.0, **dict.fromkeys(names, 2.0)})
+    assert [row.score for row in Watch(study).rows()] == ["fid_0"]
 
 
 def test_views_show_the_best_first_score_and_the_size_of_the_front(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_loaded_run_makes_the_samples_of_the_trained_one(tmp_path: Path) -> None
         for which in ("last", "last")
     )
     assert torch.equal(one, two) and one.shape == (3, 1, 8, 8)
+    with pytest.raises(UserError, match=r"bset\.pt does not exist"):  # not the last, silently
+        load_run(tmp_path / "run", "bset")
 
 
 def test_pruned_run_says_so(tmp_path: Path) -> None:

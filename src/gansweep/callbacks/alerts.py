@@ -66,7 +66,9 @@ class Alerts(GameCallback):
             assert journal.record is not None
             self._config = yaml.safe_load(journal.record.config_path.read_text(encoding="utf-8"))
         status, reason = journal.verdict or (status, "")
-        counted = [journal.last[name] for name in scores_called(journal.protocols, "mode_counts")]
+        # after a takeover the protocols are the source's, and the run has no score of its own yet
+        known = (n for n in scores_called(journal.protocols, "mode_counts") if n in journal.last)
+        counted = [journal.last[name] for name in known]
         counts = [(one["kimg"], one["value"]) for one in counted if isinstance(one["value"], list)]
         return Evidence(
             curves=journal.curves,

@@ -91,7 +91,7 @@ class Watch:
         begun = [pair for pair in zip(records, histories, strict=True) if pair[1]]
         record, history = begun[-1] if begun else (records[0], [])
         judged_by = (record.result() or {}).get("objective")
-        names = {name for row in history for name in row}
+        names = dict.fromkeys(name for row in history for name in row)  # in their order
         name = self.study.objective.find(names, protocols_in(history), judged_by)
         values = [row[name] for row in history if name is not None and row.get(name) is not None]
         speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]

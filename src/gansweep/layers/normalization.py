@@ -23,12 +23,12 @@ def normalization(kind: str, channels: int, *, spatial: bool = True) -> nn.Modul
         return nn.GroupNorm(1, channels)
     if kind == "none":
         return nn.Identity()
-    if not spatial:
-        raise UserError(
-            "norm=instance normalises feature maps, and this network has none. Use norm=batch, "
-            "norm=layer or norm=none."
-        )
-    return nn.InstanceNorm2d(channels)
+    if kind == "instance" and spatial:
+        return nn.InstanceNorm2d(channels)
+    raise UserError(
+        f"norm={kind} is not a normalisation of this network. Use norm=batch, norm=layer or "
+        "norm=none, or norm=instance for feature maps."
+    )
 
 
 def normalize_weights(network: nn.Module) -> None:

@@ -41,7 +41,9 @@ def load_checkpoint(
     which: "best" or "last". Without a best checkpoint (no scores), "best" is the last one.
     Raises: UserError if the checkpoint is missing or damaged.
     """
-    path = record.best if which == "best" and record.best.exists() else record.last
+    path = record.checkpoints / f"{which}.pt"
+    if which == "best" and not path.exists():
+        path = record.last
     checkpoint = read_checkpoint(path)
     module = build_model(cfg, data)
     module.load_networks(checkpoint["game"])

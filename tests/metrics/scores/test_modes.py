@@ -12,6 +12,7 @@ from gansweep.data.stacked import StackedDigits
 from gansweep.data.toy import FlatMixture, Grid, Ring
 from gansweep.metrics.scores.missing import missing_words
 from gansweep.metrics.scores.modes import (
+    ModeCoverage,
     class_modes,
     class_shares,
     confident_modes,
@@ -79,6 +80,11 @@ def test_reverse_kl_floor_is_the_exact_mean(n: int) -> None:
         binom.pmf(c, n, w) * c / n * math.log(c / (n * w)) for w in shares for c in range(1, n + 1)
     )
     assert reverse_kl_floor(torch.tensor([*shares, 0]).double(), n) == pytest.approx(exact)
+
+
+def test_reverse_kl_of_the_rarest_mode_is_exact_in_double_precision() -> None:
+    found = ModeCoverage([0, 0, 3], [0.7, 0.2, 0.1], 3).reverse_kl
+    assert found == pytest.approx(math.log(10), rel=1e-14)
 
 
 def test_reverse_kl_floors_are_the_published_ones() -> None:

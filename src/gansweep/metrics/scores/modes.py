@@ -60,7 +60,8 @@ class ModeCoverage:
         """
         if not any(self.counts):
             return -math.log(min(weight for weight in self.weights if weight > 0))
-        return divergence(torch.tensor(self.counts), torch.tensor(self.weights).double())
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        return divergence(torch.tensor(self.counts), weights)
 
 
 def reverse_kl_floor(weights: Tensor, n: int) -> float:
