@@ -282,7 +282,7 @@ function notesOf({ having, without }, kimg, elsewhere) {
   if (without.length) {
     found.push(note(`No sheets: ${without.map((row) => gansweep.name(row.id)).join("; ")}.`));
   }
-  if (sheets.folder() !== null) {
+  if (sheets.folder() !== null && !gansweep.payload.live) {
     found.push(note(`The sheets lie in the folder ${sheets.folder()} beside this page: move both together.`));
   }
   return found;

@@ -161,7 +161,7 @@ gansweep.sheetView = () => {
     const image = make("img", { alt: "", draggable: "false", decoding: "sync" });
     image.addEventListener("error", () => {
       element.classList.add("missing");
-      element.dataset.fault = sheets.folder() === null
+      element.dataset.fault = sheets.folder() === null || gansweep.payload.live
         ? "This picture is damaged."
         : "This picture is missing or damaged. Is its folder beside the page?";
     });
