@@ -57,6 +57,15 @@ def test_the_first_path_is_the_baseline(tmp_path: Path, command: Command) -> Non
     assert out["settings"] == {"model.optimizer.lr": [0.001, 0.0002]}
 
 
+def test_p_is_corrected_for_several_comparisons(tmp_path: Path, command: Command) -> None:
+    for name, values in {"a": [20.0, 22.0, 24.0], "b": [30.0, 30.0, 33.0]}.items():
+        write_seeds(tmp_path / name, values, 0.001 if name == "b" else 0.0002)
+    write_seeds(tmp_path / "c", [21.0, 22.0, 26.0], 0.01)  # gaps 1, 0, 2: t = sqrt(3), p = 0.2254
+    out = json.loads(command("compare", "a", "b", "c", "--json").out)
+    found = [one["against_first"]["p"] for one in out["scores"][FID][1:]]
+    assert found == pytest.approx([2 * 0.0040904, 0.2254033], rel=1e-4)
+
+
 def test_scores_of_other_protocols_are_not_compared(tmp_path: Path, command: Command) -> None:
     other = {FID: {**PROTOCOLS[FID], "n_fake": 500}, MODES: PROTOCOLS[MODES]}
     write_run(tmp_path / "a" / "r", model="gan", scores={FID: [20.0], MODES: [9.0]})
