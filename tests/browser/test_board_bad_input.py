@@ -136,7 +136,7 @@ def test_runs_that_are_damaged_torn_or_foreign_have_a_sentence_each(
 
 def test_no_run_at_all_is_said(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(document(payload_of([], live=True)))
+    page.write_text(document(payload_of([])))
     board = OpenPage(browser, page)
     assert "There is no run to show yet." in board.page.inner_text("main")
     assert board.problems == []

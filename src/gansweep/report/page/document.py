@@ -24,8 +24,8 @@ from gansweep.report.page.payload import Payload
 FOLDER = Path(__file__).parent
 # in the order in which they run: the core first, the start last
 SCRIPTS = (
-    *("core", "format", "statistics", "colours", "curve_data"),
-    *("filter", "table", "baseline", "summary", "export", "leaderboard"),
+    *("core", "blocks", "format", "statistics", "colours", "curve_data"),
+    *("filter", "table", "baseline", "summary", "export", "cells", "leaderboard"),
     *("sheets", "sheet_view", "sample_pair", "neighbours", "samples"),
     *("series", "svg", "figure", "chart", "hover", "lines", "curve_figure", "controls", "curves"),
     *(
