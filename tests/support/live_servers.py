@@ -57,7 +57,8 @@ class LiveServer:
         """Ask it to end, and wait: how many seconds it took."""
         started = time.monotonic()
         self.process.send_signal(number)
-        assert self.process.wait(PATIENCE) == 0
+        code = self.process.wait(PATIENCE)
         assert self.process.stdout is not None
+        assert code == 0, f"{code}: {self.process.stdout.read()}"
         self.process.stdout.close()
         return time.monotonic() - started

@@ -28,6 +28,7 @@ Options of the sweep
   launcher.KEY=VALUE a key of its file: launcher.slots_per_gpu=4
   sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe
   engine=optuna      what searches: optuna (our workers), wandb (a W&B sweep)
+  ui=true            print an address at which the sweep can be watched live
   --dry-run          engine=wandb: only write the sweep's file, print commands
   --config-dir DIR   also search the folder DIR for groups of your own
   --leaderboard      print the leaderboard so far again, and exit
@@ -48,7 +49,7 @@ directory, on this machine or another:
 
 def parser() -> Parser:
     made = Parser("sweep", HELP)
-    made.add_words(Options({"engine": ("optuna", "wandb")}, "sweep"))
+    made.add_words(Options({"engine": ("optuna", "wandb"), "ui": ("true", "false")}, "sweep"))
     made.add_argument("--config-dir", "-cd", metavar="DIR")
     made.add_argument("--cfg", "-c", nargs="?", const="job", metavar="job")
     made.add_argument("--dry-run", action="store_true")

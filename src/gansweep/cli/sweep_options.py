@@ -25,7 +25,7 @@ from gansweep.search.samplers import SAMPLERS
 from gansweep.search.settings import SWEEP, Settings
 from gansweep.search.space import Space
 
-OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine")
+OWN_KEYS = ("n_trials", "workers", "name", "runs_dir", "storage", "engine", "ui")
 COMMAND = "gansweep.cli.sweep_options.CommandOptions"
 LAUNCHERS = {
     "local": "gansweep.engine.launch.local.LocalOptions",
@@ -42,10 +42,13 @@ class CommandOptions(TypedDict):
     runs_dir: Name
     storage: str
     engine: Literal["optuna", "wandb"]
+    ui: bool
 
 
-def check_engine(engine: str, dry_run: bool) -> None:
-    """Raises: UserError where --dry-run has nothing to write for the engine."""
+def check_engine(engine: str, dry_run: bool, ui: bool = False) -> None:
+    """Raises: UserError where --dry-run has nothing to write for the engine, or ui= to show."""
+    if ui and engine == "wandb":
+        raise UserError("The page of a W&B sweep is W&B's: leave ui= out, or use engine=optuna.")
     if dry_run and engine == "optuna":
         raise UserError(
             "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gansweep.cli.live_page import live_page
 from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
 from gansweep.cli.sweep_table import make_view
 from gansweep.config.compose import compose
@@ -53,14 +54,16 @@ def run_sweep(
     if shows_config:
         print(OmegaConf.to_yaml(cfg), end="")
         raise SystemExit(0)
-    check_engine(str(cfg.engine), dry_run)
+    check_engine(str(cfg.engine), dry_run, bool(cfg.ui))
 
     def check(overrides: list[str]) -> Any:
         return compose(overrides, config_dir=config_dir)
 
     settings, space, remarks = settings_of(cfg, words, given, check)
     settings.config_dir = config_dir
-    settings.command = shlex.join(["gansweep", "sweep", *arguments])
+    # the live page is of this call alone
+    again = [word for word in arguments if not word.startswith("ui=")]
+    settings.command = shlex.join(["gansweep", "sweep", *again])
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
         allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
@@ -78,7 +81,7 @@ def run_sweep(
         raise SystemExit(0)
     directory = Path(settings.runs_dir) / settings.name
     with writing(directory, ELSEWHERE), _alone(directory, settings):
-        _launch(directory, settings, space, workers, remarks)
+        _launch(directory, settings, space, workers, remarks, bool(cfg.ui))
     return directory
 
 
@@ -114,9 +117,17 @@ def _alone(directory: Path, settings: Settings) -> Iterator[None]:
 
 
 def _launch(
-    directory: Path, settings: Settings, space: Space, workers: int, remarks: Sequence[str]
+    directory: Path,
+    settings: Settings,
+    space: Space,
+    workers: int,
+    remarks: Sequence[str],
+    ui: bool,
 ) -> None:
-    """Make or continue the study, then start and watch its workers; raises as `run_sweep`."""
+    """Make or continue the study, then start and watch its workers; raises as `run_sweep`.
+
+    ui: whether to serve the live page meanwhile.
+    """
     study = SweepStudy.create(directory, settings, space)
     (directory / worker_files.CANCELLED).unlink(missing_ok=True)
     size = plural(study.n_trials, "trial")
@@ -130,7 +141,10 @@ def _launch(
     launcher = make_launcher(directory, settings.launcher, workers)
     study.storage.retries.ends = lambda: True  # this process must not wait for a storage
     try:
-        with make_view(study, workers) as update:
+        with (
+            live_page(directory) if ui else contextlib.nullcontext(),
+            make_view(study, workers) as update,
+        ):
             finished = launcher.run(lambda: _if_reachable(update))
     except Detached as message:
         print(message)

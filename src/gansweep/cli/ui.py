@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
     if options.optuna:
         only_sweep("ui --optuna", words)
         from gansweep.integrations.optuna_dashboard import serve_study
-    with _listening(options.port) as listening:
+    with contextlib.suppress(KeyboardInterrupt), _listening(options.port) as listening:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
         print(f"Live at {address}", flush=True)
@@ -67,13 +67,12 @@ def main(words: list[str]) -> int:
             print("Ctrl-C ends it.", flush=True)
         if not options.no_browser and _has_display():
             _open(address)
-        with contextlib.suppress(KeyboardInterrupt):
-            if options.optuna:
-                serve_study(listening, paths[0], token)
-            else:
-                from gansweep.report.live.server import serve
+        if options.optuna:
+            serve_study(listening, paths[0], token)
+        else:
+            from gansweep.report.live.server import serve
 
-                serve(listening, paths, token, options.metric, options.attached)
+            serve(listening, paths, token, options.metric, options.attached)
     return 0
 
 

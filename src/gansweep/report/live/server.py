@@ -80,11 +80,11 @@ class Live:
                 with contextlib.suppress(ProcessLookupError):
                     self._builder.kill()
 
-    async def page(self) -> bytes:
-        """The page of the newest build, compressed; the first time an empty one."""
+    async def newest(self, file: str) -> Path:
+        """A file of the newest build; the first build is an empty one."""
         self._asked.set()
         await self._first.wait()
-        return (self.folder / str(self.build) / "page.html.gz").read_bytes()
+        return self.folder / str(self.build) / f"{file}.gz"
 
     def ask(self) -> None:
         """Somebody looks: build, if something has changed."""
@@ -185,10 +185,10 @@ def application(live: Live, token: str, port: int) -> ASGIApp:
     """What answers requests at http://127.0.0.1:PORT/TOKEN/."""
 
     async def page(request: Request) -> Response:
-        return _packed(await live.page(), "text/html; charset=utf-8")
+        return _file(await live.newest("page.html"), "text/html; charset=utf-8")
 
     async def payload(request: Request) -> Response:
-        return _file(live.folder / str(live.build) / "payload.json.gz", "application/json")
+        return _file(await live.newest("payload.json"), "application/json")
 
     async def block(request: Request) -> Response:
         build, name = request.path_params["build"], request.path_params["name"]
@@ -231,14 +231,11 @@ def _absent() -> Response:
 
 
 def _file(path: Path, kind: str) -> Response:
+    """path: of a file that gzip has compressed."""
     try:
-        return _packed(path.read_bytes(), kind)
+        content = path.read_bytes()
     except OSError:
         return _absent()
-
-
-def _packed(content: bytes, kind: str) -> Response:
-    """content: compressed by gzip."""
     return Response(content, media_type=kind, headers={"Content-Encoding": "gzip"})
 
 
