@@ -13,13 +13,17 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+
+from gansweep.records.record import RunRecord
+from gansweep.records.sheets import enlarged
 
 TOP = Path(__file__).resolve().parents[1]
 EXPERIMENTS = TOP / "conf" / "experiment"
@@ -62,8 +66,14 @@ def trained(name: str) -> dict[str, Any]:
         content["seconds"] = usage.ru_utime + usage.ru_stime
         _state_the_test(content, path.with_name("evaluations.jsonl"))
         if (PICTURES / f"{name}.png").exists():
-            shutil.copy(max((path.parent / "samples").glob("*.png")), PICTURES / f"{name}.png")
+            show_last_samples(RunRecord(path.parent), PICTURES / f"{name}.png")
     return content
+
+
+def show_last_samples(record: RunRecord, target: Path) -> None:
+    """Write the last sheet of samples as PNG, enlarged."""
+    with Image.open(record.sample_grids()[-1][1]) as picture:
+        enlarged(picture).save(target)
 
 
 def _state_the_test(result: dict[str, Any], evaluations: Path) -> None:

@@ -7,7 +7,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image
 from places import TOP
+
+from gansweep.records.record import RunRecord
+from gansweep.records.sheets import Layout, as_webp
 
 MODEL = "# Mao et al. 2017, arXiv:1611.04076, Eq. 9\n# gansweep train experiment=digits_new{rest}\n"
 MODEL += "# Family: Unconditional. Least squares.\n"
@@ -65,3 +69,14 @@ def test_figures_go_into_both_headers_and_from_there_into_the_catalogue(
     assert "[`new`](reference/model.md#new) | [Mao 2017](https://arxiv.org/abs/1611.04076)" in (
         catalogue.page()
     )
+
+
+def test_the_last_samples_become_a_picture_for_people(tmp_path: Path) -> None:
+    record = RunRecord.create(tmp_path / "run", "seed: 0")
+    for kimg, shade in ((1, 50), (2, 200)):
+        sheet = as_webp(Image.new("L", (73, 73), shade), Layout("samples", 8, 8, (8, 8), count=64))
+        (record.samples / f"{kimg:06d}000.webp").write_bytes(sheet)
+    load("figures.py").show_last_samples(record, tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (511, 511))
+        assert picture.convert("L").getpixel((100, 100)) == 200

@@ -18,9 +18,8 @@ from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import replace_atomically
-from gansweep.records.sheets import Layout, as_webp
+from gansweep.records.sheets import ENLARGED_SIDE, Layout, as_webp, enlarged
 
-ENLARGED_SIDE = 512  # pixels: smaller sheets are enlarged for people
 POINTS_PER_IMAGE = 10  # points shown in place of one image
 SEARCHED = 2000  # images that are sorted or searched for a sheet
 RETRIEVED = 7
@@ -39,9 +38,7 @@ class Sheet:
 
     def enlarged(self) -> Image.Image:
         """The picture for people, enlarged by an integer factor without smoothing."""
-        factor = max(1, ENLARGED_SIDE // max(self.picture.size))
-        size = (self.picture.width * factor, self.picture.height * factor)
-        return self.picture.resize(size, Image.Resampling.NEAREST)
+        return enlarged(self.picture)
 
 
 def sheet(

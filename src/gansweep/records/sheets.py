@@ -29,6 +29,7 @@ KINDS = (
 )
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
+ENLARGED_SIDE = 512  # pixels: smaller sheets are enlarged for people
 MOST_CELLS = 1_000_000
 MOST_PIXELS = 65_535
 NAMESPACE = "urn:gansweep:sheet"
@@ -119,6 +120,14 @@ class Layout:
         found = dataclasses.asdict(self)
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         return {key: value for key, value in found.items() if value != defaults[key]}
+
+
+def enlarged(picture: Image.Image) -> Image.Image:
+    """The picture for people, enlarged by an integer factor without smoothing."""
+    from PIL.Image import Resampling
+
+    factor = max(1, ENLARGED_SIDE // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Resampling.NEAREST)
 
 
 def as_webp(picture: Image.Image, layout: Layout) -> bytes:
