@@ -69,6 +69,16 @@ def figure(board: OpenPage, title: str) -> dict[str, Any]:
     return found
 
 
+def slice_of(board: OpenPage, title: str) -> list[dict[str, Any]]:
+    """The dots of a slice, as they would be drawn now."""
+    found: list[dict[str, Any]] = board.page.evaluate(
+        "async title => { const card = [...gansweep.figures.cards].find(c => c.title === title);"
+        "return (await card.compute(card)).dots; }",
+        title,
+    )
+    return found
+
+
 def selected(board: OpenPage) -> set[str]:
     """The keys of the selected rows' trials."""
     names = board.page.evaluate(
@@ -163,26 +173,25 @@ def test_the_expected_best_is_that_of_judging(search: OpenPage, trials: Trials) 
 def test_a_click_on_a_trial_selects_it_in_all_figures(search: OpenPage, trials: Trials) -> None:
     search.set(selected=[])
     drawn(search, "lr")
-    dots, own = figure(search, "lr")["data"]
-    assert sorted(dots["x"]) == pytest.approx(sorted(one["lr"] for one in trials.values()))
-    assert own["x"] == []
+    dots = slice_of(search, "lr")
+    assert {dot["x"] for dot in dots} == {one["lr"] for one in trials.values()}
+    assert not any(dot["own"] for dot in dots)
     worst = max(trials, key=lambda key: trials[key]["fid"])
     spot = search.page.evaluate(
-        "([x, y]) => { const plot = [...gansweep.figures.cards].find(c => c.title === 'lr').plot;"
-        "const l = plot._fullLayout; const box = plot.getBoundingClientRect();"
-        "return [box.left + l.xaxis._offset + l.xaxis.d2p(x), box.top + l.yaxis._offset"
-        " + l.yaxis.d2p(y)]; }",
+        "([x, y]) => { const card = [...gansweep.figures.cards].find(c => c.title === 'lr');"
+        "const box = card.plot.getBoundingClientRect();"
+        "return [box.left + card.scales.x.to(x), box.top + card.scales.y.to(y)]; }",
         [trials[worst]["lr"], trials[worst]["fid"]],
     )
     search.page.mouse.move(*spot)
-    search.settle()
+    told = search.page.locator("#search .figure", has_text="lr").locator(".readout p")
+    assert f"{worst}: finished" in told.all_inner_texts()
     search.page.mouse.click(*spot)
     search.until("gansweep.selected().length === 1")
     assert selected(search) == {worst}
     colour = search.page.evaluate("gansweep.colour(gansweep.selected()[0])")
     for title in ("lr", "beta"):
-        own = figure(search, title)["data"][1]
-        assert own["marker"]["color"] == [colour]
+        assert [dot["colour"] for dot in slice_of(search, title) if dot["own"]] == [colour]
     search.set(selected=None)
 
 

@@ -30,6 +30,7 @@ SCRIPTS = (
     *("series", "svg", "figure", "chart", "hover", "lines", "curve_figure", "controls", "curves"),
     *(
         "picking",
+        "dots",
         "parallel",
         "slices",
         "budget",

@@ -25,8 +25,9 @@ function linearTicks(low, high, count) {
   return ticks;
 }
 
-function ticksOf({ low, high, log }, pixels, every) {
+function ticksOf({ low, high, log, names }, pixels, every) {
   const count = Math.max(2, Math.floor(pixels / every));
+  if (names) return names.map((_, place) => place).filter((place) => place % Math.ceil(names.length / count) === 0);
   if (log) {
     const ticks = figures.logTicks(low, high).tickvals.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
     const sparse = ticks.filter((_, i) => i % Math.ceil(ticks.length / count) === 0);
@@ -34,6 +35,8 @@ function ticksOf({ low, high, log }, pixels, every) {
   }
   return linearTicks(low, high, count);
 }
+
+const labelOf = ({ names }, tick, digits) => (names ? names[tick] : format.general(tick, digits));
 
 // pixels of a value, and the value of a pixel: to(v) = start + size v, or of log10(v)
 function scaleOf({ low, high, log }, from, to) {
@@ -58,8 +61,9 @@ function around(low, high, log) {
   return { low: low - air, high: high + air, log: false };
 }
 
-// spec: {lines, x, y, xtitle, ytitle, spans, levels, labels, right}
-//   x, y: {low, high, log}.   lines: {x, y, smooth, kept, low, high, colour, dash, faint, ended}.
+// spec: {lines, dots, x, y, xtitle, ytitle, spans, levels, labels, right}
+//   x, y: {low, high, log}; of names in place of numbers also {names}: a name at 0, 1, ...
+//   dots: {x, y, colour, own}; an own one is larger.   lines: {x, y, smooth, kept, low, high, colour, dash, faint, ended}.
 //   spans: {from, to, colour}.   levels: values of y.   labels: {x, y, text, shift}.
 // Returns the scales: {x, y, box}.
 function paint(pen, width, height, spec) {
@@ -90,6 +94,7 @@ function paint(pen, width, height, spec) {
   for (const line of spec.lines) if (line.low) band(pen, line, scales, spec);
   for (const line of spec.lines) course(pen, line, scales, spec);
   for (const line of spec.lines) if (line.ended) cross(pen, line, scales);
+  for (const dot of spec.dots || []) spot(pen, dot, scales);
   pen.restore();
   pen.fillStyle = colour("--ink");
   for (const label of spec.labels || []) {
@@ -117,7 +122,7 @@ function frame(pen, spec, { x, y, box }, yticks, width) {
   pen.textAlign = "right";
   for (const tick of yticks) pen.fillText(format.general(tick, 4), box.left - 6, y.to(tick));
   pen.textAlign = "center";
-  for (const tick of xticks) pen.fillText(format.general(tick, 6), Math.min(x.to(tick), width - 14), box.bottom + 12);
+  for (const tick of xticks) pen.fillText(labelOf(spec.x, tick, 6), Math.min(x.to(tick), width - 14), box.bottom + 12);
   pen.fillStyle = quiet;
   pen.fillText(spec.xtitle, (box.left + box.right) / 2, box.bottom + 30);
   pen.textAlign = "left";
@@ -188,6 +193,15 @@ function trace(pen, line, values, { x, y }) {
     }
   }
   pen.stroke();
+}
+
+function spot(pen, dot, { x, y }) {
+  pen.globalAlpha = dot.own ? 1 : 0.5;
+  pen.fillStyle = dot.colour;
+  pen.beginPath();
+  pen.arc(x.to(dot.x), y.to(dot.y), dot.own ? 5 : 3, 0, 2 * Math.PI);
+  pen.fill();
+  pen.globalAlpha = 1;
 }
 
 // where a run ended that did not end well

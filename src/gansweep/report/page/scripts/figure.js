@@ -4,6 +4,7 @@
 const { make } = gansweep;
 const touch = window.matchMedia("(pointer: coarse)");
 const NARROW = 480; // pixels; a card below this width has smaller margins
+const HEAD = 28; // pixels for the title of a saved picture
 const NAMED = 20; // lines named below a saved picture
 const LINE = 18; // pixels of one of these
 const BUSY = 50; // milliseconds of drawing between two pauses
@@ -240,9 +241,13 @@ class Card {
     if (this.found.paint) return gansweep.save(`${this.fileName}.${format}`, await this.picture(format));
     const Plotly = await gansweep.plotly();
     const { width, height } = this.plot.getBoundingClientRect();
-    const layout = { ...themed({ ...this.found.layout, height }, false), paper_bgcolor: colour("--card") };
+    const dressed = themed({ ...this.found.layout, height: height + HEAD }, false);
+    const layout = {
+      ...dressed, paper_bgcolor: colour("--card"), title: { text: plain(this.title), font: { size: 13 }, x: 0.02, y: 0.98, yanchor: "top" },
+      margin: { ...dressed.margin, t: (dressed.margin.t || 0) + HEAD },
+    };
     const figure = { data: this.found.data.map((trace) => ({ showlegend: false, ...trace })), layout };
-    const uri = await Plotly.toImage(figure, { format, width, height, scale: format === "png" ? 2 : 1 });
+    const uri = await Plotly.toImage(figure, { format, width, height: height + HEAD, scale: format === "png" ? 2 : 1 });
     const blob = format === "svg"
       ? new Blob([decodeURIComponent(uri.slice(uri.indexOf(",") + 1))], { type: "image/svg+xml" })
       : blobOf(uri);

@@ -16,4 +16,4 @@ function pickable(card) {
   });
 }
 
-gansweep.picking = { isSelected, pickable };
+gansweep.picking = { isSelected, pickable, toggle };

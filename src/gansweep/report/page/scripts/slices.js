@@ -1,6 +1,6 @@
 // The outcome of trials over one setting, and over two together.
 
-const { make, figures, format, series, controls } = gansweep;
+const { make, figures, format, series, controls, chart } = gansweep;
 const { isSelected, pickable } = gansweep.picking;
 const { plain } = figures;
 const GREY = "#8A8A8A";
@@ -12,14 +12,10 @@ const NEAR = 2; // a cell farther from every trial than this many of them is lef
 
 const scored = (search) => search.trials.filter((trial) => trial.value !== null);
 
-// a setting as a place on an axis: its number, or its name
 const isNumeric = (values) => values.every((value) => value === null || value === undefined || typeof value === "number");
-const shownSetting = (value, numeric) => (numeric ? value : plain(format.setting(value)));
 
 function settingAxis(label, values) {
-  if (!isNumeric(values)) return { title: { text: plain(label) }, type: "category" };
-  const present = values.filter((value) => typeof value === "number");
-  const [low, high] = [Math.min(...present), Math.max(...present)];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
   return figures.valueAxis(low, high, series.wantsLog(low, high, SETTING_RATIO - 1e-9), label);
 }
 
@@ -41,24 +37,34 @@ function sliceCard(search, parameter) {
   const trials = scored(search).filter((trial) => trial.params[parameter.id] !== null && trial.params[parameter.id] !== undefined);
   const values = trials.map((trial) => trial.params[parameter.id]);
   const numeric = isNumeric(values);
+  const names = numeric ? null : [...new Set(values.map(format.setting))].sort();
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const wide = numeric && series.wantsLog(low, high, SETTING_RATIO - 1e-9);
+  const x = numeric ? chart.around(low, high, wide) : { low: -0.5, high: names.length - 0.5, log: false, names };
+  const outcomes = trials.map((trial) => trial.value);
+  const [best, worst] = [Math.min(...outcomes), Math.max(...outcomes)];
+  const y = chart.around(best, worst, series.wantsLog(best, worst, LOG_RATIO));
+  const log = (axis) => (axis.log ? ", log scale" : "");
+  const missing = scored(search).length - trials.length;
   return new figures.Card({
     title: parameter.label, height: 240, still: true,
     compute: () => {
       if (!trials.length) return null;
-      const outcomes = trials.map((trial) => trial.value);
-      const [low, high] = [Math.min(...outcomes), Math.max(...outcomes)];
-      const missing = scored(search).length - trials.length;
-      return {
-        data: dotsOf(trials, (trial) => shownSetting(trial.params[parameter.id], numeric), (trial) => trial.value),
-        layout: {
-          xaxis: settingAxis(parameter.label, values), hovermode: "closest",
-          yaxis: figures.valueAxis(low, high, series.wantsLog(low, high, LOG_RATIO), search.metric),
-        },
+      const dots = trials.map((trial, i) => {
+        const own = isSelected(trial.row);
+        return {
+          x: numeric ? values[i] : names.indexOf(format.setting(values[i])), y: trial.value, row: trial.row, own,
+          colour: own ? gansweep.colour(trial.row) : GREY,
+          words: [`${trial.name}: ${trial.end}`, `${search.metric} ${format.number(trial.value)}`, `${parameter.label} ${format.setting(values[i])}`],
+        };
+      });
+      return gansweep.dotFigure({
+        dots: dots.sort((a, b) => a.own - b.own), x, y,
+        xtitle: parameter.label + log(x), ytitle: search.metric + log(y),
         note: missing ? `${format.plural(missing, "trial")} without this setting left out.` : "",
         alt: `${search.metric} of ${format.plural(trials.length, "trial")} over ${parameter.label}.`,
-        table: () => ({ columns: ["trial", parameter.label, search.metric], rows: trials.map((trial) => [trial.name, trial.params[parameter.id], trial.value]) }),
-        after: pickable,
-      };
+        table: () => ({ columns: ["trial", parameter.label, search.metric], rows: trials.map((trial, i) => [trial.name, values[i], trial.value]) }),
+      });
     },
   });
 }
