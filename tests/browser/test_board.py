@@ -127,6 +127,15 @@ def test_every_number_of_the_leaderboard_is_that_of_the_records(
     assert shown > 40
 
 
+def test_the_summary_counts_the_runs_of_the_records(board: OpenPage, sweep: Path) -> None:
+    found = [json.loads(path.read_text()) for path in sweep.glob("*/result.json")]
+    text = board.page.inner_text("#summary")
+    seconds = sum(one["seconds"] for one in found)
+    assert f"{len(found) + 1} runs of 18 configurations on digits" in text  # one lost its result
+    assert f"{sum(one['status'] == 'finished' for one in found)} finished" in text
+    assert f"{notation.duration(seconds)} of training" in text
+
+
 def test_a_baseline_gives_signed_differences_with_corrected_p(
     board: OpenPage, results: Results
 ) -> None:
@@ -373,8 +382,14 @@ def test_two_runs_show_only_what_differs(board: OpenPage, sweep: Path) -> None:
     assert "optimizer.\u200bgenerator.\u200blr" in text and "0.0001" in text and "0.001" in text
     assert "latent" not in text and "size" not in text
     assert "same versions" in text
-    raw = json.loads((sweep / "t0002" / "result.json").read_text())["best"][FID]["value"]
-    assert notation.number(raw) in text
+    best = [json.loads((sweep / n / "result.json").read_text())["best"] for n in ("t0000", "t0002")]
+    for score in best[0]:
+        if isinstance(best[0][score]["value"], float):
+            first, second = (one[score]["value"] for one in best)
+            line = settings.locator("tr", has_text=score.replace("_", "_\u200b")).inner_text()
+            gap = notation.number(second - first)
+            shown = [notation.number(first), notation.number(second), gap.removeprefix("+")]
+            assert [cell.lstrip("+") for cell in line.split("\t")[1:4]] == shown
     settings.get_by_role("button", name="Swap").click()
     board.settle()
     assert board.page.evaluate("gansweep.state.get('pair')[0]") == ids["t0002"]

@@ -1,6 +1,7 @@
 // The differences of all rows from the baseline, each with its interval and corrected p.
 
 const known = new Map();
+let buildOfKnown = null;
 
 // why a row is not tested against the baseline; "" if it is
 function obstacle(base, row) {
@@ -12,8 +13,12 @@ function obstacle(base, row) {
 // row id -> the comparison with the baseline in one score, with Holm's correction over all rows that
 // are tested; `untested` says why a row is not.
 function against(board, baseline, score) {
-  const key = `${board.id} ${baseline} ${score} ${gansweep.payload.version}`;
-  if (known.has(key) && !gansweep.payload.live) return known.get(key);
+  // a live page has another build whenever its numbers change
+  const { build } = gansweep.payload;
+  if (build !== buildOfKnown) known.clear();
+  buildOfKnown = build;
+  const key = `${board.id} ${baseline} ${score}`;
+  if (known.has(key)) return known.get(key);
   const base = board.rows.find((row) => row.id === baseline);
   const first = base && base[board.at][score];
   const found = new Map();

@@ -47,6 +47,13 @@ function chosenColumns(board) {
   return (state.get("columns") || defaultColumns(board)).map((id) => known.get(id)).filter(Boolean);
 }
 
+const headed = (column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key });
+
+// a status or a stage in its colour
+function stateOf(word, title = null) {
+  return make("span", { class: `state ${word.replaceAll(" ", "-")}`, text: word, title: title || null });
+}
+
 // ---- cells of configurations
 
 const summaryOf = (row, column) => row[column.at || gansweep.board.at][column.key];
@@ -169,7 +176,10 @@ function rowColumns(board) {
   };
   return [
     { id: "fold", name: "fold out", label: "", fixed: true, value: () => null, node: (row) => foldButton(row.id, `the runs of ${row.name}`) },
-    { id: "pick", name: "in the figures", label: "", fixed: true, value: () => null, node: (row) => pick(row.id, row.name, gansweep.selected().includes(row.id)) },
+    {
+      id: "pick", name: "in the figures", label: "", fixed: true, value: () => null,
+      node: (row) => pick(row.id, row.name, gansweep.selected().includes(row.id)),
+    },
     { id: "pin", name: "baseline", label: "", fixed: true, value: () => null, node: pin },
     { id: "rank", label: "#", num: true, value: (row) => row.rank, node: (row) => (row.rank === null ? format.DASH : String(row.rank)) },
     { id: "name", label: "configuration", value: (row) => row.name, node: nameCell, searched },
@@ -181,8 +191,8 @@ function rowColumns(board) {
         ...statusWords(row),
       ),
     },
-    ...chosenColumns(board).map((column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key, ...cellOf(column) })),
-    ...(board.sweep ? [{ id: "stage", label: "stage", value: (row) => row.stage, node: (row) => make("span", { class: `state ${row.stage}`, text: row.stage }) }] : []),
+    ...chosenColumns(board).map((column) => ({ ...headed(column), ...cellOf(column) })),
+    ...(board.sweep ? [{ id: "stage", label: "stage", value: (row) => row.stage, node: (row) => stateOf(row.stage) }] : []),
   ];
 }
 
@@ -206,7 +216,10 @@ function runColumns(board) {
   const nameOf = (run) => (gansweep.rows.get(run.row) || {}).name || "";
   return [
     { id: "fold", name: "fold out", label: "", fixed: true, value: () => null, node: (run) => foldButton(run.id, run.name) },
-    { id: "pick", name: "in the figures", label: "", fixed: true, value: () => null, node: (run) => pick(run.row, nameOf(run), gansweep.selected().includes(run.row)) },
+    {
+      id: "pick", name: "in the figures", label: "", fixed: true, value: () => null,
+      node: (run) => pick(run.row, nameOf(run), gansweep.selected().includes(run.row)),
+    },
     {
       id: "name", label: "run", value: (run) => run.name,
       searched: (run) => [run.name, nameOf(run), run.status, run.note, ...run.tags].join(" "),
@@ -218,8 +231,8 @@ function runColumns(board) {
       ),
     },
     { id: "seed", label: "seed", num: true, value: (run) => run.seed, node: (run) => (run.seed === null ? format.DASH : String(run.seed)) },
-    { id: "status", label: "status", value: (run) => run.status, node: (run) => make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status, title: run.reason || null }) },
-    ...chosenColumns(board).map((column) => ({ id: column.id, label: column.label, heading: heading(column), title: column.key, ...runCellOf(column) })),
+    { id: "status", label: "status", value: (run) => run.status, node: (run) => stateOf(run.status, run.reason) },
+    ...chosenColumns(board).map((column) => ({ ...headed(column), ...runCellOf(column) })),
   ];
 }
 
@@ -233,7 +246,7 @@ function seeds(row) {
     "tr", { class: row.counted.includes(run.id) ? null : "quiet" },
     make("th", { scope: "row", text: run.name, title: run.directory }),
     make("td", { class: "num", text: run.seed === null ? format.DASH : String(run.seed) }),
-    make("td", {}, make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status })),
+    make("td", {}, stateOf(run.status)),
     scores.map((column) => make("td", { class: "num", text: format.number(((run[column.at || board.at] || {})[column.key] || {}).value) })),
     make("td", { class: "num", text: format.number(run.kimg) }),
     make("td", { class: "num", text: format.duration(run.seconds) }),

@@ -50,12 +50,10 @@ gansweep.dash = (row) => {
 gansweep.sample = (row) => {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-  for (const [name, value] of [["viewBox", "0 0 30 10"], ["width", "30"], ["height", "10"], ["aria-hidden", "true"], ["class", "sample"]]) {
-    svg.setAttribute(name, value);
-  }
-  for (const [name, value] of [["x1", "1"], ["y1", "5"], ["x2", "29"], ["y2", "5"], ["stroke", gansweep.colour(row)], ["stroke-width", "3"], ["stroke-dasharray", SVG_DASHES[gansweep.dash(row)]]]) {
-    line.setAttribute(name, value);
-  }
+  const box = { viewBox: "0 0 30 10", width: 30, height: 10, "aria-hidden": "true", class: "sample" };
+  const stroke = { stroke: gansweep.colour(row), "stroke-width": 3, "stroke-dasharray": SVG_DASHES[gansweep.dash(row)] };
+  for (const [name, value] of Object.entries(box)) svg.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ x1: 1, y1: 5, x2: 29, y2: 5, ...stroke })) line.setAttribute(name, value);
   svg.append(line);
   return svg;
 };

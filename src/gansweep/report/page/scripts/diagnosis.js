@@ -22,7 +22,8 @@ async function evidence(finding, column) {
         fillcolor: "rgba(213,94,0,0.14)", line: { width: 0 }, layer: "below",
       }],
     },
-    alt: `${column} of ${run.name}: from ${format.number(found.y[0])} to ${format.number(found.y.at(-1))}. Shaded: ${format.number(from)} to ${format.number(to)} kimg.`,
+    alt: `${column} of ${run.name}: from ${format.number(found.y[0])} to ${format.number(found.y.at(-1))}. `
+      + `Shaded: ${format.number(from)} to ${format.number(to)} kimg.`,
     table: () => ({ columns: ["kimg", column], rows: found.x.kimg.map((k, index) => [k, found.y[index]]) }),
   };
 }
@@ -46,7 +47,9 @@ function article(finding) {
     finding.remedies.length ? make(
       "details", {},
       make("summary", { text: `What to try next: ${format.plural(finding.remedies.length, "idea")}` }),
-      finding.remedies.flatMap((remedy) => [make("p", { class: "remedy", text: remedy.text }), ...(remedy.command ? [gansweep.command(remedy.command)] : [])]),
+      finding.remedies.flatMap((remedy) => [
+        make("p", { class: "remedy", text: remedy.text }), remedy.command ? gansweep.command(remedy.command) : null,
+      ]),
     ) : null,
   );
 }
@@ -78,7 +81,8 @@ function draw() {
     make("p", {
       class: "reading",
       text: findings.length
-        ? `Known failures of GANs in the numbers of these runs: ${format.plural(findings.length, "finding")} in ${format.plural(count, "configuration")}; ${healthy} without any. Shaded is the stretch that was judged.`
+        ? `Known failures of GANs in the numbers of these runs: ${format.plural(findings.length, "finding")} in `
+          + `${format.plural(count, "configuration")}; ${healthy} without any. Shaded is the stretch that was judged.`
         : "The numbers of these runs show none of the known failures.",
     }),
     ...shown.map(article),

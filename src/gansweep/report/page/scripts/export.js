@@ -100,7 +100,10 @@ const runsOf = (ids) => ids.flatMap((id) => (gansweep.rows.get(id) || { runs: []
 // makes a page of the runs of these rows alone
 gansweep.reportCommand = (ids) => ["gansweep", "report", ...runsOf(ids).map((run) => run.directory), "-o", "selection.html"].map(quoted).join(" ");
 // trains these runs again, a line each; a comment where no single command does
-gansweep.trainCommands = (ids) => runsOf(ids).map((run) => run.command || `# ${run.name}: ${run.no_command || "its record has no command"}`.replace(/\s+/g, " ")).join("\n");
+gansweep.trainCommands = (ids) => runsOf(ids).map((run) => {
+  const why = `# ${run.name}: ${run.no_command || "its record has no command"}`;
+  return run.command || why.replace(/\s+/g, " ");
+}).join("\n");
 
 // ---- the menu
 

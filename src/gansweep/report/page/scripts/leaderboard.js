@@ -135,10 +135,12 @@ function baselineBox() {
   const kinds = new Set(made.map((one) => one.paired));
   const test = kinds.has(true) ? `paired t-test over shared seeds${kinds.size > 1 ? ", Welch’s where they differ" : ""}` : "Welch’s t-test";
   const method = made.length
-    ? `Below each score: its difference from the baseline, the interval of the difference, and p (${test}, with Holm’s correction for ${made.length}). Where the interval contains 0 the difference may be chance.`
+    ? "Below each score: its difference from the baseline, the interval of the difference, and p "
+      + `(${test}, with Holm’s correction for ${made.length}). Where the interval contains 0 the difference may be chance.`
     : "Below each score: its difference from the baseline. A test needs at least two seeds of each.";
+  const reached = summary ? `, ${score} ${format.score(summary)} over ${format.plural(summary.n, "seed")}` : "";
   parts.baseline.replaceChildren(
-    make("p", {}, make("strong", { text: "Baseline: " }), gansweep.sample(base.id), `${base.name}${summary ? `, ${score} ${format.score(summary)} over ${format.plural(summary.n, "seed")}` : ""} `,
+    make("p", {}, make("strong", { text: "Baseline: " }), gansweep.sample(base.id), `${base.name}${reached} `,
       make("button", { type: "button", text: "Unpin", onclick: () => state.set({ baseline: null }) })),
     make("p", { class: "note", text: method }),
   );
@@ -170,6 +172,10 @@ function columnChooser(board) {
     ids.splice(Math.min(Math.max(from + by, 0), ids.length), 0, id);
     return ids;
   };
+  const mover = (column, text, side, disabled, by) => make("button", {
+    type: "button", text, disabled, "aria-label": `Move ${column.label} to the ${side}`,
+    onclick: () => set(moved(column.id, by)),
+  });
   const line = (column, on, place) => make(
     "li", {},
     make("label", {}, make("input", {
@@ -177,8 +183,8 @@ function columnChooser(board) {
       onchange: () => set(on ? shown.filter((id) => id !== column.id) : [...shown, column.id]),
     }), ` ${column.label}`, column.label === column.key ? null : make("small", { text: column.key })),
     on ? make("span", { class: "moves" },
-      make("button", { type: "button", text: "↑", "aria-label": `Move ${column.label} to the left`, disabled: place === 0, "data-move": `${column.id} up`, onclick: () => set(moved(column.id, -1)) }),
-      make("button", { type: "button", text: "↓", "aria-label": `Move ${column.label} to the right`, disabled: place === shown.length - 1, "data-move": `${column.id} down`, onclick: () => set(moved(column.id, 1)) })) : null,
+      mover(column, "↑", "left", place === 0, -1),
+      mover(column, "↓", "right", place === shown.length - 1, 1)) : null,
   );
   parts.columns.replaceChildren(
     make("ul", { class: "columns" }, shown.map((id, place) => line(byId.get(id), true, place)), others.map((column) => line(column, false))),
@@ -222,7 +228,8 @@ function reading(board) {
   return "Ranked by the mean. After ± is the standard deviation over seeds; in brackets the 95 % confidence interval of the mean "
     + `(Student’s t). The ${moment} value of each run counts${board.sweep ? ", as in the sweep" : ""}. `
     + "Pin a row to see whether others differ from it by more than chance; overlapping intervals do not tell."
-    + (board.rows.some((row) => row.stage === "confirmed") ? " Confirmed rows were trained again with fresh seeds; a trial’s value is the best of many, and flatters." : "");
+    + (board.rows.some((row) => row.stage === "confirmed")
+      ? " Confirmed rows were trained again with fresh seeds; a trial’s value is the best of many, and flatters." : "");
 }
 
 gansweep.section({

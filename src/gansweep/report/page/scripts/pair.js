@@ -7,11 +7,10 @@ const CURVES = 3;
 // The two runs that are compared: those chosen, else the first runs of the first two selected rows.
 gansweep.pair = () => {
   const chosen = (state.get("pair") || []).filter((id) => gansweep.runs.has(id));
-  const ids = gansweep.selected().map((id) => gansweep.rows.get(id)).filter(Boolean)
-    .flatMap((row, place) => (place < 2 || gansweep.selected().length < 2 ? [row.counted[0] || row.runs[0], row.counted[1]] : []));
-  const first = gansweep.selected().map((id) => gansweep.rows.get(id)).filter(Boolean).map((row) => row.counted[0] || row.runs[0]);
-  const all = [...chosen, ...first, ...ids, ...gansweep.runs.keys()].filter(Boolean);
-  return [...new Set(all)].slice(0, 2);
+  const rows = gansweep.selected().map((id) => gansweep.rows.get(id));
+  const first = rows.map((row) => row.counted[0] || row.runs[0]);
+  const others = rows.flatMap((row) => [...row.counted, ...row.runs]);
+  return [...new Set([...chosen, ...first, ...others, ...gansweep.runs.keys()])].slice(0, 2);
 };
 
 const nameOf = (run) => (gansweep.rows.get(run.row) || { name: "" }).name;
@@ -86,14 +85,17 @@ function settings(a, b) {
     ...(found.length ? folded(found, a, b, "Settings") : [make("p", { text: "Their settings do not differ." })]),
     make("p", { class: "note", text: `${format.plural(alike, "setting")} alike or in neither. What only tests and searches read is left out.` }),
     make("h3", { text: "Environment and versions" }),
-    ...(around.length ? [versus(around, "Environment that differs", a, b)] : [make("p", { text: "As far as their records tell, both ran with the same versions, on the same hardware." })]),
+    around.length
+      ? versus(around, "Environment that differs", a, b)
+      : make("p", { text: "As far as their records tell, both ran with the same versions, on the same hardware." }),
   ];
 }
 
 function scores(a, b) {
   const { board } = gansweep;
   const value = (run, key) => ((run[board.at] || {})[key] || {}).value ?? null;
-  const known = board.columns.filter((column) => column.kind === "score" && !column.at && value(a, column.key) !== null && value(b, column.key) !== null);
+  const known = board.columns.filter((column) => column.kind === "score" && !column.at
+    && [a, b].every((run) => value(run, column.key) !== null));
   if (!known.length) return [make("p", { text: "They have no score in common." })];
   const lines = known.map((column) => {
     const [x, y] = [value(a, column.key), value(b, column.key)];
@@ -108,7 +110,9 @@ function scores(a, b) {
     make("h3", { text: "Scores" }),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of the two runs" }, make(
       "table", { class: "narrow" },
-      make("thead", {}, make("tr", {}, ["score", a.name, b.name, "difference", "the second is"].map((head) => make("th", { scope: "col", class: head === "score" ? null : "num", text: head })))),
+      make("thead", {}, make("tr", {}, ["score", a.name, b.name, "difference", "the second is"].map(
+        (text, place) => make("th", { scope: "col", class: place ? "num" : null, text }),
+      ))),
       make("tbody", {}, lines),
     )),
     make("p", { class: "note", text: "One run against one: a difference may be chance. The leaderboard tests configurations over their seeds." }),
@@ -121,28 +125,30 @@ let cards = [];
 
 async function overlay(card, column) {
   const pair = gansweep.pair().map((id) => gansweep.runs.get(id));
-  const axis = state.get("axis");
   const found = await Promise.all(pair.map((run) => gansweep.curve(run.id, column)));
   if (found.some((one) => !one || !one.y.length)) return null;
+  const asked = state.get("axis");
+  const axis = found.every((one) => one.x[asked]) ? asked : "kimg";
   const { plain, colour } = gansweep.figures;
   const data = found.map((one, place) => ({
     type: "scatter", mode: one.y.length < 30 ? "lines+markers" : "lines",
-    x: one.x[axis] || one.x.kimg, y: one.y, name: plain(pair[place].name),
+    x: one.x[axis], y: one.y, name: plain(pair[place].name),
     line: { color: [colour("--accent"), "#D55E00"][place], width: 2, dash: ["solid", "dash"][place] },
     marker: { size: 4 }, showlegend: true,
   }));
   const all = found.flatMap((one) => one.y).filter(Number.isFinite);
   const positive = all.length > 0 && Math.min(...all) > 0;
   const log = state.get("logy") ?? (positive && Math.max(...all) / Math.min(...all) > 15);
+  const ends = found.map((one) => format.number(one.y.at(-1))).join(" and ");
   return {
     data,
     layout: {
-      xaxis: { title: { text: axis === "hours" && found.every((one) => one.x.hours) ? "hours" : axis } },
+      xaxis: { title: { text: axis } },
       yaxis: { type: log && positive ? "log" : "linear" },
       hovermode: "x unified", showlegend: true, margin: { l: 52, r: 14, t: 44, b: 42 },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     },
-    alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${found.map((one) => format.number(one.y.at(-1))).join(" and ")}.`,
+    alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${ends}.`,
     table: () => ({
       columns: ["run", "kimg", column],
       rows: found.flatMap((one, place) => one.y.map((y, index) => [pair[place].name, one.x.kimg[index], y])),
@@ -154,9 +160,10 @@ function curves(element, a, b) {
   if (!gansweep.figures) return;
   const common = gansweep.columns(a.id).filter((column) => gansweep.columns(b.id).includes(column));
   const { board } = gansweep;
-  const ranked = [board.metric, ...board.columns.filter((one) => one.kind === "score").map((one) => one.key), ...common.filter((one) => one.startsWith("loss/"))];
   const losses = common.filter((one) => one.startsWith("loss/"));
-  const shown = [...new Set([...(state.get("scores") || []), board.metric, ...losses, ...ranked])].filter((one) => common.includes(one)).slice(0, CURVES);
+  const scored = board.columns.filter((one) => one.kind === "score").map((one) => one.key);
+  const wanted = new Set([...(state.get("scores") || []), board.metric, ...losses, ...scored]);
+  const shown = [...wanted].filter((one) => common.includes(one)).slice(0, CURVES);
   for (const card of cards) card.remove();
   cards = shown.map((column) => new gansweep.figures.Card({ title: column, height: 240, compute: (card) => overlay(card, column) }));
   element.append(make("h3", { text: "Curves" }), make("div", { class: "figures" }, cards.map((card) => card.element)));

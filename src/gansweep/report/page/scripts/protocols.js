@@ -48,7 +48,9 @@ function oneRun(run) {
     const lines = [run.reason, run.stopped_by ? `Stopped by ${run.stopped_by}.` : "", run.note, ...run.notes];
     details.append(
       ...lines.filter(Boolean).map((line) => make("p", { class: "note", text: line })),
-      run.command ? gansweep.command(run.command) : make("p", { class: "note", text: run.no_command || "The record of this run contains no command." }),
+      run.command
+        ? gansweep.command(run.command)
+        : make("p", { class: "note", text: run.no_command || "The record of this run contains no command." }),
     );
   });
   return details;
@@ -61,7 +63,9 @@ function runs() {
   const place = make("div");
   const show = (count) => place.replaceChildren(
     ...ordered.slice(0, count).map(oneRun),
-    ...(ordered.length > count ? [make("button", { type: "button", text: `Show all ${ordered.length} runs`, onclick: () => show(ordered.length) })] : []),
+    ...(ordered.length > count ? [make("button", {
+      type: "button", text: `Show all ${ordered.length} runs`, onclick: () => show(ordered.length),
+    })] : []),
   );
   show(MANY);
   return place;
