@@ -325,6 +325,26 @@ def test_curves_fit_a_phone_and_the_dark(
     board.close()
 
 
+def test_rows_that_a_live_page_is_given_join_their_curves(
+    browser: Browser, runs: Path, opened: OpenPage
+) -> None:
+    board = OpenPage(browser, runs / "report.html")
+    board.set(scores=[LOSS], show="each")
+    board.show("curves")
+    before = {one["run"]: one for one in drawn(board)}
+    run = next(one["run"] for one in before.values() if one["name"] == "gan, seed 0")
+    board.page.evaluate(
+        "([run, row]) => { gansweep.addRows(run, [row], false);gansweep.tell(new Set(['rows'])); }",
+        [run, {"kimg": 95.0, "seconds": 285.0, LOSS: 7.5}],
+    )
+    board.settle()
+    after = {one["run"]: one for one in drawn(board)}
+    assert (after[run]["x"][-1], after[run]["y"][-1]) == (95.0, 7.5)
+    assert len(after[run]["x"]) == len(before[run]["x"]) + 1
+    assert not board.problems
+    board.close()
+
+
 BUSY = "[...gansweep.figures.cards].some(c => c.inView && (c.dirty || c.drawing))"
 CHANGES: list[dict[str, Any]] = [
     {"smooth": 0.6}, {"axis": "hours"}, {"show": "each"}, {"band": "range"}, {"logy": True},

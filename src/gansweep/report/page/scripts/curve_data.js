@@ -29,6 +29,7 @@ const pushed = new Map();
 gansweep.forgetCurves = () => {
   decoded.clear();
   pushed.clear();
+  gansweep.lines.forget();
 };
 
 // add rows of a history, {kimg, seconds, column: value}; restarted: they replace all before
@@ -49,6 +50,7 @@ gansweep.addRows = (run, rows, restarted) => {
     }
   }
   pushed.set(run, now);
+  gansweep.lines.forget(run);
 };
 
 // the names of the columns that a run has

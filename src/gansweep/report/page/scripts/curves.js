@@ -141,6 +141,7 @@ gansweep.section({
   shows: (board) => board.curves.names.length > 0,
   mount(element, board) {
     const controls = controlsOf(board);
+    for (const card of cards.values()) card.remove();
     cards = new Map();
     place = {
       controls,

@@ -202,6 +202,7 @@ class Card {
 
   async paint() {
     const found = await this.compute(this);
+    if (!cards.has(this)) return;
     this.found = found;
     this.element.hidden = !found;
     if (!found) return;

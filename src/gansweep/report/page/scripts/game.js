@@ -161,6 +161,7 @@ gansweep.section({
   keys: ["selected", "baseline", "axis", "span", "logx", "logy", "smooth", "show", "band", "rows"],
   shows: (board) => blocks(board).length > 0,
   mount(element, board) {
+    for (const block of drawn) block.made.forEach((card) => card.remove());
     drawn = blocks(board).map((block) => {
       const place = make("div", { class: "figures" });
       element.append(make("h3", { text: block.title }), make("p", { class: "reading", text: block.reading }), place);

@@ -8,24 +8,29 @@ const AXES = {
 
 // ---- points, read once
 
-const curves = new Map(); // run and column -> a promise of its curve
-const known = new Map(); // the same -> the curve, once it is there
+const curves = new Map(); // run -> column -> {promise of its curve, curve once it is there}
 
-function curveOf(run, column) {
-  const key = `${run}\n${column}`;
-  if (!curves.has(key)) {
-    const found = gansweep.curve(run, column);
-    curves.set(key, found);
-    found.then((curve) => known.set(key, curve), () => curves.delete(key));
+function entryOf(run, column) {
+  if (!curves.has(run)) curves.set(run, new Map());
+  const columns = curves.get(run);
+  if (!columns.has(column)) {
+    const entry = { curve: null, promise: gansweep.curve(run, column) };
+    entry.promise.then((curve) => { entry.curve = curve; }, () => columns.delete(column));
+    columns.set(column, entry);
   }
-  return curves.get(key);
+  return columns.get(column);
 }
 
-// for a live page: these runs have new rows
-function forget(runs) {
-  for (const store of [curves, known]) {
-    for (const key of [...store.keys()]) if (runs.includes(key.split("\n")[0])) store.delete(key);
-  }
+// the curve, if it was read
+function readCurve(run, column) {
+  const entry = (curves.get(run) || new Map()).get(column);
+  return entry ? entry.curve : null;
+}
+
+// for a live page: this run has new rows, or all have
+function forget(run = null) {
+  if (run === null) curves.clear();
+  else curves.delete(run);
   means.clear();
 }
 
@@ -59,7 +64,7 @@ function meanOf(row, column, axis, band) {
   const key = [row.id, column, axis, band].join("\n");
   if (!means.has(key)) {
     const found = runsOf(row).counted
-      .map((run) => known.get(`${run.id}\n${column}`))
+      .map((run) => readCurve(run.id, column))
       .filter((curve) => curve && curve.x[axis])
       .map((curve) => ({ x: curve.x[axis], y: curve.y }));
     means.set(key, series.averaged(found, band));
@@ -74,7 +79,7 @@ function meanOf(row, column, axis, band) {
 async function linesOf(column, rows, view) {
   const wanted = rows.flatMap((row) => {
     const { counted, others } = runsOf(row);
-    return [...counted, ...others].map((run) => curveOf(run.id, column));
+    return [...counted, ...others].map((run) => entryOf(run.id, column).promise);
   });
   await Promise.all(wanted);
   const lines = [];
@@ -82,7 +87,7 @@ async function linesOf(column, rows, view) {
   for (const row of rows) {
     const { counted, others } = runsOf(row);
     const single = (run, faint) => {
-      const curve = known.get(`${run.id}\n${column}`);
+      const curve = readCurve(run.id, column);
       if (!curve || !curve.y.length) return;
       if (!curve.x[view.axis]) {
         untimed += 1;
@@ -126,7 +131,7 @@ function stretchesOf(column, rows, axis) {
   return findings.flatMap((one) => {
     const { counted, others } = runsOf(gansweep.rows.get(one.row));
     const run = [...counted, ...others].find(({ id }) => id in one.runs);
-    const curve = run && known.get(`${run.id}\n${column}`);
+    const curve = run && readCurve(run.id, column);
     if (!curve || !curve.x[axis]) return [];
     const [from, to] = one.runs[run.id].map((kimg) => onAxis(curve, kimg, axis));
     return [{ row: one.row, title: one.title, kimg: one.runs[run.id], from, to }];
@@ -159,4 +164,4 @@ function spanOf(ends) {
 const ends = { read: (text) => text.split(",").map(Number), write: (value) => value.join(",") };
 gansweep.key("span", ends, null);
 gansweep.key("band", gansweep.text, "stderr");
-gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, curveOf, forget, view, AXES };
+gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, forget, view, AXES };

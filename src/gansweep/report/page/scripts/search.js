@@ -88,6 +88,7 @@ gansweep.section({
   keys: ["selected", "baseline"],
   shows: (board) => Boolean(board.sections.search && board.sections.search.trials && board.sections.search.trials.length),
   mount(element, board) {
+    for (const card of made) card.remove();
     made = [];
     searched(element, board.sections.search, board);
   },
