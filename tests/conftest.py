@@ -10,10 +10,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
-from places import SUPPORT, TOP
+from command_line import Finished
+from places import SLURM_CLUSTER, SUPPORT
 
 if TYPE_CHECKING:
     from postgres import Postgres
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
     from gansweep.engine.launch.slurm import SlurmLauncher
-
-SLURM_CLUSTER = TOP / "scripts" / "slurm_cluster.sh"
 
 # Two cores run nothing faster with more threads, and tiny tensors much slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -69,31 +68,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifiers that judge samples learn for twenty epochs, of two batches or so."""
     monkeypatch.setattr("gansweep.metrics.features.classifier_training.MOST_EPOCHS", 20)
-
-
-class Finished(NamedTuple):
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    def is_refused_with(self, *words: str, after: str | None = None) -> None:
-        """Exit code 2 and one paragraph on stderr, in which every word occurs.
-
-        after: what every line has in it that was written before, of how far the command was.
-        """
-        assert self.code == 2, self
-        *before, paragraph = self._without_opening()
-        assert paragraph.startswith("gansweep: "), self.err
-        assert all(after is not None and after in line for line in before), self.err
-        missing = [word for word in words if word not in paragraph]
-        assert not missing, f"{missing} not in: {paragraph}"
-
-    def _without_opening(self) -> list[str]:
-        """The lines of stderr, without those that say what a run trains where."""
-        lines = self.err.strip().splitlines()
-        return [x for x in lines if not x.startswith("  ") and " kimg, on the CPU (" not in x]
 
 
 @pytest.fixture

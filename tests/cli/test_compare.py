@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Finished
+from command_line import Finished
 from report_records import FID, MODES, PROTOCOLS, part_of_sweep, write_run
 
 Command = Callable[..., Finished]

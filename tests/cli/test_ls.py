@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from conftest import Finished
+from command_line import Finished
 from report_records import FID, MODES, part_of_sweep, write_run
 
 from gansweep.cli.ls import listing

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import Finished
+from command_line import Finished
 from omegaconf import OmegaConf
 
 from gansweep.config import compose as config

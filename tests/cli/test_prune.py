@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sweep_studies
-from conftest import Finished
+from command_line import Finished
 from report_records import FID, part_of_sweep, write_run
 
 from gansweep.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import sweep_studies
-from conftest import Finished
+from command_line import Finished
 from report_records import FID, MODES, part_of_sweep, protocol, write_run
 
 from gansweep.cli.report import conclude, main, parser

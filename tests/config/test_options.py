@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Finished
+from command_line import Finished
 
 from gansweep.config import compose as config
 from gansweep.config import signatures

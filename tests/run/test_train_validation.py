@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Finished
+from command_line import Finished
 from omegaconf import open_dict
 
 from gansweep.callbacks.checkpoint import read_checkpoint

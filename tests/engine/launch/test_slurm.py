@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import SLURM_CLUSTER
+from places import SLURM_CLUSTER
 from processes import Processes, descendants, said_by, wait_until
 from slurm_sweeps import assert_each_ended_once, launcher_of, logs, on, words
 from sweep_fakes import HELD_AT
