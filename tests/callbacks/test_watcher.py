@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.losses import Losses
 from gansweep.callbacks.overfitting import Overfitting
 from gansweep.callbacks.progress import ProgressBar, watched
 from gansweep.callbacks.quality import Quality
@@ -26,6 +28,7 @@ from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Scores
+from gansweep.records.cadence import steps_apart
 from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 
@@ -167,7 +170,45 @@ def test_without_validation_images_nothing_is_logged() -> None:
     assert watcher.journal.latest == {}
 
 
+# When losses and balance are written
+
+
+@pytest.mark.parametrize(
+    ("budget_kimg", "batch_size", "apart"),
+    [(100, 64, 15), (10_000, 64, 50), (1000, 64, 50), (0.032, 16, 1), (1.6, 16, 1), (3.2, 16, 2)],
+)
+def test_a_run_gets_a_hundred_rows_of_its_losses(
+    budget_kimg: float, batch_size: int, apart: int
+) -> None:
+    assert steps_apart(budget_kimg, batch_size) == apart
+    steps = math.ceil(budget_kimg * 1000 / batch_size)
+    assert steps // apart >= min(steps, 100)
+
+
+def test_a_continued_run_writes_its_losses_at_the_steps_of_an_uninterrupted_one() -> None:
+    rows = []
+    for parts in ((600,), (7, 390, 203)):
+        model, steps = SimpleNamespace(budget_kimg=9.6, steps=0, images_seen=0), []
+        for part in parts:
+            watcher = Losses(every_steps=None)  # each part in a process of its own
+            watcher.look = lambda module: steps.append(module.steps)  # type: ignore[method-assign]
+            for _ in range(part):
+                model.steps += 1
+                watcher.after_step(TRAINER, model, 16)  # type: ignore[arg-type]
+        rows.append(steps)
+    assert rows[0] == rows[1] == list(range(6, 601, 6))
+
+
 # The guard
+
+
+def test_a_loss_that_was_not_finite_between_two_looks_ends_the_run() -> None:
+    watcher = StopOnFailure(every_steps=50)
+    watcher.journal = Journal(None, None)
+    for kimg, value in enumerate((0.7, math.inf, 0.6)):
+        watcher.journal.log(kimg * 1000, {"loss/generator": value})
+    watcher.look(SimpleNamespace(images_seen=2000, last_fakes=None))  # type: ignore[arg-type]
+    assert watcher.journal.verdict == ("diverged", "loss/generator is inf (at 2.0 kimg)")
 
 
 def test_spread_is_the_deviation_over_the_batch() -> None:

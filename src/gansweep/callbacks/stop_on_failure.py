@@ -43,13 +43,19 @@ class StopOnFailure(Watcher):
         self.worse_factor = worse_factor
         self.worse_kimg = worse_kimg
         self.constant_since: int | None = None
+        self._seen = -math.inf  # kimg of the last look
 
     def look(self, module: Adversarial) -> None:
         """Check the latest means of the losses, the objective's curve and the latest fakes."""
-        # means over many batches: one loss that is not finite makes its mean not finite
-        for name, value in self.journal.latest.items():
-            if name.startswith(("loss/", "penalty/")) and not math.isfinite(value):
-                self._stop("diverged", f"{name} is {value}", module)
+        # means over all batches since the last look: one loss that is not finite makes its mean so
+        for name, curve in self.journal.curves.items():
+            if name.startswith(("loss/", "penalty/")):
+                for _, value in itertools.takewhile(
+                    lambda row: row[0] > self._seen, reversed(curve)
+                ):
+                    if not math.isfinite(value):
+                        self._stop("diverged", f"{name} is {value}", module)
+        self._seen = module.images_seen / 1000
         reason = worsened(self.journal, self.worse_factor, self.worse_kimg)
         if reason is not None:
             self._stop("diverged", reason, module)

@@ -8,6 +8,7 @@ from gansweep.callbacks.journal import Journal
 from gansweep.config.ranges import Count, Kimg
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
+from gansweep.records.cadence import steps_apart
 
 
 class GameCallback(pl.Callback):
@@ -35,13 +36,17 @@ class GameCallback(pl.Callback):
 
 
 class Watcher(GameCallback):
-    """Writes to the journal every `every_steps` batches, on the main process only."""
+    """Writes to the journal every `every_steps` batches, on the main process only.
 
-    def __init__(self, every_steps: Count = 1) -> None:
+    every_steps: None: as records/cadence.py, every 50 batches or more often in a short run.
+    """
+
+    def __init__(self, every_steps: Count | None = 1) -> None:
         self.every_steps = every_steps
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
-        if module.steps % self.every_steps == 0 and trainer.is_global_zero:
+        every = self.every_steps or steps_apart(module.budget_kimg, images)
+        if module.steps % every == 0 and trainer.is_global_zero:
             self.look(module)
 
     def look(self, module: Adversarial) -> None:

@@ -8,6 +8,7 @@ from gansweep.diagnosis.curves import finite
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Gap
 from gansweep.diagnosis.game import ROWS
+from gansweep.records.cadence import steps_apart
 from gansweep.records.notation import plural
 
 EVALUATIONS = 5  # that a trend and a best value need
@@ -57,14 +58,22 @@ def _unwatched(evidence: Evidence) -> list[Gap]:
         absent = players is not None and player not in players
         if absent or any(evidence.late(name, least=ROWS) for name in columns):
             continue
-        every = evidence.setting(f"callbacks.{callback}.every_steps") or 0
-        period = every * (evidence.setting("batch_size") or 0) / 1000
+        period = _period(evidence, callback)
         needed = 2 * ROWS * period  # half of the rows are in the late part
         if evidence.kimg >= needed:
             return [Gap(rule, f"{what} were not logged", "Train with callbacks=default.")]
         text = f"the run is too short: {what} are logged every {period:g} kimg"
         return [Gap(rule, text, f"Train for {needed:g} kimg or more (budget_kimg={needed:g}).")]
     return []
+
+
+def _period(evidence: Evidence, callback: str) -> float:
+    """The kimg from one row of a callback to its next; 0 if it is switched off."""
+    watches, batch_size = evidence.setting(f"callbacks.{callback}"), evidence.setting("batch_size")
+    if not watches or not batch_size:
+        return 0
+    every = watches.get("every_steps") or steps_apart(evidence.budget_kimg, batch_size)
+    return float(every * batch_size / 1000)
 
 
 def _rarely_scored(evidence: Evidence) -> list[Gap]:
