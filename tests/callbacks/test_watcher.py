@@ -186,17 +186,19 @@ def test_a_run_gets_a_hundred_rows_of_its_losses(
 
 
 def test_a_continued_run_writes_its_losses_at_the_steps_of_an_uninterrupted_one() -> None:
-    rows = []
-    for parts in ((600,), (7, 390, 203)):
-        model, steps = SimpleNamespace(budget_kimg=9.6, steps=0, images_seen=0), []
+    def rows(*parts: int) -> list[int]:
+        """The steps with a row, where a process of its own trains each part."""
+        model: Any = SimpleNamespace(budget_kimg=9.6, steps=0)
+        found: list[int] = []
         for part in parts:
-            watcher = Losses(every_steps=None)  # each part in a process of its own
-            watcher.look = lambda module: steps.append(module.steps)  # type: ignore[method-assign]
+            watcher: Any = Losses(every_steps=None)
+            watcher.look = lambda module: found.append(module.steps)
             for _ in range(part):
                 model.steps += 1
-                watcher.after_step(TRAINER, model, 16)  # type: ignore[arg-type]
-        rows.append(steps)
-    assert rows[0] == rows[1] == list(range(6, 601, 6))
+                watcher.after_step(TRAINER, model, 16)
+        return found
+
+    assert rows(600) == rows(7, 390, 203) == list(range(6, 601, 6))
 
 
 # The guard
@@ -207,7 +209,8 @@ def test_a_loss_that_was_not_finite_between_two_looks_ends_the_run() -> None:
     watcher.journal = Journal(None, None)
     for kimg, value in enumerate((0.7, math.inf, 0.6)):
         watcher.journal.log(kimg * 1000, {"loss/generator": value})
-    watcher.look(SimpleNamespace(images_seen=2000, last_fakes=None))  # type: ignore[arg-type]
+    model: Any = SimpleNamespace(images_seen=2000, last_fakes=None)
+    watcher.look(model)
     assert watcher.journal.verdict == ("diverged", "loss/generator is inf (at 2.0 kimg)")
 
 

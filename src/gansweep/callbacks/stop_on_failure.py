@@ -50,11 +50,9 @@ class StopOnFailure(Watcher):
         # means over all batches since the last look: one loss that is not finite makes its mean so
         for name, curve in self.journal.curves.items():
             if name.startswith(("loss/", "penalty/")):
-                for _, value in itertools.takewhile(
-                    lambda row: row[0] > self._seen, reversed(curve)
-                ):
-                    if not math.isfinite(value):
-                        self._stop("diverged", f"{name} is {value}", module)
+                new = itertools.takewhile(lambda row: row[0] > self._seen, reversed(curve))
+                for value in (value for _, value in new if not math.isfinite(value)):
+                    self._stop("diverged", f"{name} is {value}", module)
         self._seen = module.images_seen / 1000
         reason = worsened(self.journal, self.worse_factor, self.worse_kimg)
         if reason is not None:
