@@ -39,11 +39,16 @@ def test_runs_side_by_side_take_names_of_their_own_and_a_failed_one_is_named(
 ) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "budget_kimg=2", "tracker=csv"]
     process = multirun(*words, "seed=0,1", "batch_size=32,5000")
-    _, err = said_by(process)
+    out, err = said_by(process)
     assert process.returncode == 2, err
+    assert "job 4: seed=1 batch_size=5000" in err
     assert "Traceback" not in err and "2 of 4 runs failed:\n  seed=0 batch_size=5000: " in err
     found = results(tmp_path)
-    assert sorted(found) == ["gan-001", "gan-002"]
+    names = [f"gan-seed{seed}-batch_size32-001" for seed in (0, 1)]
+    assert sorted(found) == names
+    table = out[out.index("job  status") :].split()
+    assert {f"runs/digits/{name}" for name in names} <= {*table}
+    assert table.count("finished") == table.count("failed") == 2
     assert sorted(r["seed"] for r in found.values()) == [0, 1]
     for name, result in found.items():
         assert result["status"] == "finished"
@@ -63,7 +68,7 @@ def test_first_interruption_saves_all_runs_side_by_side_and_begins_no_other(
     _, err = said_by(process)
     assert process.returncode == 130 and "Traceback" not in err, err
     found = results(tmp_path)
-    assert sorted(found) == ["gan-001", "gan-002"]
+    assert sorted(found) == ["gan-seed0-001", "gan-seed1-001"]
     for name, result in found.items():
         assert result["status"] == "interrupted" and result["kimg"] > 0
         assert (tmp_path / "runs/digits" / name / "checkpoints/last.pt").exists()
@@ -73,11 +78,19 @@ def test_first_interruption_saves_all_runs_side_by_side_and_begins_no_other(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("where", "seeds"),
-    [("submitit_local", "0,1"), ("submitit_slurm", "0")],
+    ("where", "seeds", "names"),
+    [
+        ("submitit_local", "0,1", ["gan-seed0-001", "gan-seed1-001"]),
+        ("submitit_slurm", "0", ["gan-001"]),
+    ],
 )
 def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
-    where: str, seeds: str, multirun: Multirun, tmp_path: Path, request: pytest.FixtureRequest
+    where: str,
+    seeds: str,
+    names: list[str],
+    multirun: Multirun,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     words = [f"hydra/launcher={where}", "budget_kimg=200", "tracker=none"]
     if where == "submitit_slurm":
@@ -100,9 +113,9 @@ def test_job_that_is_put_back_into_the_queue_goes_on_from_where_it_was(
     out, err = said_by(process)
     assert process.returncode == 0, err
     found = results(tmp_path)
-    assert sorted(found) == ["gan-001", "gan-002"][: len(seeds.split(","))]
+    assert sorted(found) == names
     assert all(r["status"] == "finished" and r["kimg"] >= 200 for r in found.values())
-    assert out.count("finished ") == len(found) and "runs/digits/gan-001" in out
+    assert out.count("finished ") == len(found) and f"runs/digits/{names[0]}" in out
     output = "".join(path.read_text() for path in folder.glob("*_log.out"))
     (interrupted,) = re.findall(r"interrupted after ([\d.]+) kimg", output)
     assert float(interrupted) > 0 and output.count("finished after 200") == 1

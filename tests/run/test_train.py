@@ -66,6 +66,16 @@ def test_resume_is_bit_identical_to_an_uninterrupted_run(tmp_path: Path, variant
     assert rows["whole"][max(shared)] == rows["cut"][max(shared)]
 
 
+def test_options_of_lightnings_trainer_reach_it(tmp_path: Path) -> None:
+    limited = ["+trainer.limit_train_batches=3", "+trainer.profiler=simple"]
+    result = train(small("budget_kimg=1", *limited), run_dir=tmp_path, progress=False)
+    assert result["kimg"] == 0.096 and "a limit of the trainer" in result["reason"]
+    assert "training_step" in (tmp_path / "fit-profile.txt").read_text()
+    refused = small("+trainer.max_time=soon")
+    with pytest.raises(UserError, match=r"Trainer refuses trainer\.max_time=soon: "):
+        train(refused, run_dir=tmp_path / "refused", progress=False)
+
+
 def test_record_of_a_finished_run(tmp_path: Path) -> None:
     result = train(small("budget_kimg=1"), run_dir=tmp_path / "g" / "r", progress=False)
     record = RunRecord(tmp_path / "g" / "r")

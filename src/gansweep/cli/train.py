@@ -84,7 +84,8 @@ def main(words: list[str]) -> int:
             "gansweep has a completion of its own in place of Hydra's: "
             'eval "$(gansweep completion bash)".'
         )
-    if not (options.cfg or options.info):
+    elsewhere = any(word.startswith("hydra/launcher=") for word in words)  # it prints there
+    if not (options.cfg or options.info or elsewhere):
         waiting.show(f"gansweep train {' '.join(words)}")
     import hydra
 
@@ -146,9 +147,10 @@ def _run_one(raw: object) -> dict[str, object]:
 
 def _train(raw: object) -> dict[str, object]:
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from gansweep.records.record import RunRecord
-    from gansweep.run import multirun
+    from gansweep.run import jobs, multirun
     from gansweep.run.opening import headline, nothing_left, refuse_early
     from gansweep.run.summary import finished_before, summary
 
@@ -157,16 +159,20 @@ def _train(raw: object) -> dict[str, object]:
     how = multirun.launcher(hydra_config) if multirun.is_multirun() else "alone"
     if multirun.is_stopped():
         return dict(multirun.NOT_BEGUN)
+    waiting.stop()
+    stem = None
+    if how != "alone":
+        words: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+        stem = jobs.stem(cfg, words)
+        tell(f"\njob {hydra_config.job.num + 1}: {' '.join(jobs.differing(words)) or 'the run'}")
     if run_dir is None:
         refuse_early(cfg)
     elif nothing_left(RunRecord(run_dir), cfg.budget_kimg):
-        waiting.stop()
         result = RunRecord(run_dir).result() or {}
         print(finished_before(result, run_dir))
         return multirun.outcome_of(result, run_dir)
     progress = how != "joblib"  # what several processes print would mix
     if progress:
-        waiting.stop()
         place = Path(cfg.runs_dir) / (cfg.group or str(cfg.choices.data)) / (cfg.name or "")
         tell(headline(cfg, run_dir or place))
         waiting.show("importing PyTorch")
@@ -176,11 +182,16 @@ def _train(raw: object) -> dict[str, object]:
     saving: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if how == "submitit":
         job = multirun.SubmititJob()
-        run_dir = run_dir or job.directory(cfg)
+        run_dir = run_dir or job.directory(cfg, words)
         saving = job.saving_first(run_dir)
     with saving:
         result = train(
-            cfg, run_dir=run_dir, progress=progress, overrides=overrides, config_dir=config_dir
+            cfg,
+            run_dir=run_dir,
+            progress=progress,
+            overrides=overrides,
+            config_dir=config_dir,
+            stem=stem,
         )
     directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
     print(summary(result, directory), flush=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict
 
 from omegaconf import DictConfig, OmegaConf
 
+from gansweep.config import trainer_options
 from gansweep.config.kinds import Either, Flag, Kind, MappingOf, Nothing, Object, Record, shown
 from gansweep.config.ranges import Decay, Finite, Name, Range, Rate, Seed, Share, Weight
 from gansweep.config.signatures import Parameter, fields, names_in, signature
@@ -133,7 +134,7 @@ def options_of(plain: Mapping[str, Any]) -> Iterator[Option]:
         if key in root:
             yield Option(key, value, root[key])
         elif key == "trainer":
-            yield from _record("trainer.", value, fields(TRAINER))
+            yield from _trainer(value)
         elif key == "callbacks":
             yield from _values("callbacks", value, MappingOf(Either((Object(), Nothing()))))
         elif key == "model":
@@ -173,6 +174,20 @@ def _follows(cfg: DictConfig, name: str) -> bool:
             return True
         node = node._get_node(part)
     return False
+
+
+def _trainer(content: Any) -> Iterator[Option]:
+    """gansweep's own options, and those that it passes to Lightning's Trainer."""
+    own = fields(TRAINER)
+    if not isinstance(content, Mapping) or content.keys() <= own.keys():
+        yield from _record("trainer.", content, own)
+        return
+    passed = trainer_options.passed_on()
+    for key, value in content.items():
+        if mistake := trainer_options.refusal_of(str(key)):
+            yield Option(f"trainer.{key}", value, None, mistake)
+        else:
+            yield from _record("trainer.", {key: value}, {**own, **passed, **own})
 
 
 def _model(node: Any, batch_size: Kind) -> Iterator[Option]:

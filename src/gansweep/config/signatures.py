@@ -102,6 +102,11 @@ def fields(target: str) -> dict[str, Kind]:
     return _keys(found)
 
 
+def kind_of(annotation: ast.expr) -> Kind:
+    """The kind of an annotation of another package: a class of its own counts as an Object."""
+    return _kind(annotation, Module({}, {}, {}))
+
+
 def _keys(found: _Found) -> dict[str, Kind]:
     return {
         line.target.id: _kind(line.annotation, found.module)

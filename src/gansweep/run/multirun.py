@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, tell
 from gansweep.records.record import new_directory, replace_atomically
+from gansweep.run.jobs import differing, jobs_table, note_swept, stem
 from gansweep.signals import note_hangup, stop_signals
 
 FAILED = "failed"
@@ -43,6 +44,7 @@ class Outcomes(Callback):
     folder: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        note_swept(config.hydra)
         runs = Path(config.hydra.sweep.dir).resolve()
         with contextlib.suppress(OSError):  # Hydra writes there next and will raise the error
             runs.mkdir(parents=True, exist_ok=True)
@@ -72,20 +74,21 @@ class Outcomes(Callback):
             raise SystemExit(EXIT_USER_ERROR) from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the failed runs with their own overrides, and exit with the lowest of their codes.
+        """Print a table of the runs, then why some failed, and exit with the lowest of their codes.
 
         Raises: KeyboardInterrupt if the multirun was stopped and no run failed.
         """
         assert self.folder is not None
-        found = [json.loads(path.read_bytes()) for path in sorted(self.folder.glob("*.json"))]
+        found = [
+            {"job": int(path.stem) + 1, **json.loads(path.read_bytes())}
+            for path in sorted(self.folder.glob("*.json"))
+        ]
         is_stopped = (self.folder / STOPPED).exists()
         shutil.rmtree(self.folder)
-        shared = set.intersection(*(set(outcome["overrides"]) for outcome in found))
         for one in found:
-            called = " ".join(word for word in one["overrides"] if word not in shared) or "the run"
-            one["called"] = called
-            if launcher(config.hydra) == "submitit":
-                print(f"{one['status']:<12} {one['directory']}  {called}")
+            one["called"] = " ".join(differing(one["overrides"])) or "the run"
+        if found:
+            print("\n".join(["", *jobs_table(found)]), flush=True)
         failed = [one for one in found if one["status"] == FAILED]
         if failed:
             tell(f"gansweep: {len(failed)} of {len(found)} runs failed:")
@@ -135,7 +138,15 @@ def launcher(hydra_config: Any) -> str:
 
 def outcome_of(result: dict[str, Any], directory: Path) -> dict[str, Any]:
     """The outcome of a run that has ended.   result: the content of its result.json."""
-    return {k: result[k] for k in ("status", "reason")} | {"directory": str(directory)}
+    objective = result.get("objective")
+    value = result["last"][objective]["value"] if objective in result["last"] else None
+    return {
+        "status": result["status"],
+        "reason": result["reason"],
+        "directory": str(directory),
+        "objective": objective,
+        "value": value,
+    }
 
 
 def failure(error: Exception) -> dict[str, Any]:
@@ -170,12 +181,12 @@ class SubmititJob:
         self._requeue: Callable[[int, FrameType | None], None] = signal.getsignal(self._signal)  # type: ignore[assignment]
         self._saves = False
 
-    def directory(self, cfg: DictConfig) -> Path:
+    def directory(self, cfg: DictConfig, words: Sequence[str]) -> Path:
         """The directory of this job's run; a requeued job gets the same one."""
         if self._place.exists():
             return Path(self._place.read_text())
         group = cfg.group or str(cfg.choices.data)
-        directory = new_directory(cfg.runs_dir, group, cfg.name, str(cfg.choices.model))
+        directory = new_directory(cfg.runs_dir, group, cfg.name, stem(cfg, words))
         replace_atomically(self._place, str(directory).encode())
         return directory
 

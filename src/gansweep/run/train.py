@@ -44,6 +44,7 @@ from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores
 from gansweep.run.scores import build_panel
+from gansweep.run.trainer import made_trainer
 
 # Lightning enables a check of the GPU driver at every optimizer step. Without a GPU it costs more
 # than the step of a small network.
@@ -63,6 +64,7 @@ def train(
     config_dir: str | Path | None = None,
     until_kimg: float | None = None,
     source: Source | None = None,
+    stem: str | None = None,
 ) -> dict[str, Any]:
     """Train one GAN and return the content of its result.json.
 
@@ -74,9 +76,10 @@ def train(
     overrides, config_dir: what `compose` made `cfg` from, for the command that runs it again.
     until_kimg: the run saves its checkpoint and pauses there, if given; schedules use the budget.
     source: another run's checkpoint, from which this run continues.
+    stem: of the new directory's name where `cfg.name` is null; None: the model's name.
     Raises: UserError for anything that the user can fix, before anything is written.
     """
-    run = _Run(cfg, on_score, sweep, progress, overrides, config_dir, until_kimg, source)
+    run = _Run(cfg, on_score, sweep, progress, overrides, config_dir, until_kimg, source, stem)
     return run.go(Path(run_dir) if run_dir is not None else None)
 
 
@@ -100,6 +103,7 @@ class _Run:
     config_dir: str | Path | None = None
     until_kimg: float | None = None
     source: Source | None = None
+    stem: str | None = None
 
     def __post_init__(self) -> None:
         cfg = self.cfg
@@ -142,7 +146,7 @@ class _Run:
                     self.cfg.runs_dir,
                     self.cfg.group or str(self.cfg.choices.data),
                     self.cfg.name,
-                    str(self.cfg.choices.model),
+                    self.stem or str(self.cfg.choices.model),
                 )
             else:
                 run_dir.mkdir(parents=True, exist_ok=True)
@@ -199,7 +203,7 @@ class _Run:
         checkpoint = self._checkpoint(RunRecord(run_dir))
         watchers = self._callbacks(Journal(None, None), self._panel())
         shared = [c for c in watchers if getattr(c, "on_every_process", isinstance(c, EndOfRun))]
-        self._fit(shared, checkpoint)
+        self._fit(shared, checkpoint, run_dir)
 
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
@@ -221,11 +225,11 @@ class _Run:
             if len(self.feed):
                 words = (str(record.directory), str(self.model.until_kimg))
                 with Ranks(self.world, "gansweep.run.train:join_ranks", *words):
-                    self._fit(self._callbacks(journal, panel), checkpoint)
+                    self._fit(self._callbacks(journal, panel), checkpoint, record.directory)
             if self.model.paused:
                 status, reason = "paused", f"continues from {self.model.until_kimg:g} kimg"
             elif self.model.images_seen < self.feed.budget_images:
-                reason = "a callback ended it before its budget was spent"
+                reason = "a callback or a limit of the trainer ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
             seen = self.model.images_seen
             if panel is not None and status in ENDED_WELL and seen > self.account.images_before:
@@ -296,10 +300,14 @@ class _Run:
                 setattr(callback, name, tools[name])
         return watchers
 
-    def _fit(self, callbacks: list[pl.Callback], checkpoint: dict[str, Any] | None) -> None:
+    def _fit(
+        self, callbacks: list[pl.Callback], checkpoint: dict[str, Any] | None, directory: Path
+    ) -> None:
         # its notes repeat what our own lines say
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        trainer = pl.Trainer(
+        trainer = made_trainer(
+            self.cfg.trainer,
+            directory,
             accelerator=self.accelerator,
             devices=self.world,
             strategy=GameDDPStrategy() if self.world > 1 else "auto",
