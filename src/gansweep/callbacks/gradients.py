@@ -6,6 +6,7 @@ from torch import nn
 
 from gansweep.callbacks.watcher import Watcher
 from gansweep.models.adversarial import Adversarial
+from gansweep.records.cadence import MOST_STEPS
 
 
 class GradientNorms(Watcher):
@@ -21,11 +22,11 @@ class GradientNorms(Watcher):
 
     def look(self, module: Adversarial) -> None:
         """Log the 2-norm over all parameters, for the players that are due."""
-        norms = {}
+        norms, every = {}, self.every_steps or MOST_STEPS
         for place, (name, network) in enumerate(module.players.items()):
             turn = module.n_critic if place else 1
             # a player that moves every `turn` steps: its first move of a period
-            periods = module.steps // self.every_steps - (module.steps - turn) // self.every_steps
+            periods = module.steps // every - (module.steps - turn) // every
             if module.steps % turn == 0 and periods > 0:
                 gradients = [p.grad for p in network.parameters() if p.grad is not None]
                 if gradients:

@@ -9,6 +9,7 @@ from gansweep.diagnosis.curves import HALF, Points, clocks, level, peak, swings,
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Finding, Severity
 from gansweep.diagnosis.modes import MOST_FLOOR, fillings, mode_score
+from gansweep.records.cadence import MOST_STEPS, steps_apart
 
 ROWS = 6  # in the late part, at least, to judge the game
 # Healthy runs reach 0.95 and more. With 0.99 on both sides and D(G) below 0.05 the generator has
@@ -32,6 +33,17 @@ QUALITY_TURNS = 3  # up, down and up again
 QUALITY_SWINGS = {"high_quality": 0.25, "fid": math.log(2), "reverse_kl": 0.5}
 
 
+def rows_to_judge(evidence: Evidence, callback: str) -> int:
+    """The rows that the late part needs: more where a short run writes them more often.
+
+    callback: writes them.
+    """
+    options, batch_size = evidence.setting(f"callbacks.{callback}"), evidence.setting("batch_size")
+    if not options or not batch_size or options.get("every_steps") is not None:
+        return ROWS
+    return math.ceil(ROWS * MOST_STEPS / steps_apart(evidence.budget_kimg, batch_size))
+
+
 def discriminator_overpowers(evidence: Evidence) -> Finding | None:
     """The discriminator has separated real from generated samples almost perfectly for long."""
     judged = _winning(evidence)
@@ -50,8 +62,9 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
     """Text, columns and part of the run that show that D wins; None if it does not win."""
     if not evidence.begun:
         return None
-    real, fake = (evidence.late(f"balance/{k}_accuracy", least=ROWS) for k in ("real", "fake"))
-    hope = evidence.level("balance/fake_mean", least=ROWS)
+    least = rows_to_judge(evidence, "balance")
+    real, fake = (evidence.late(f"balance/{k}_accuracy", least=least) for k in ("real", "fake"))
+    hope = evidence.level("balance/fake_mean", least=least)
     if real and min(level(real), level(fake)) >= WINS and hope <= LOST_HOPE:
         text = (
             f"The discriminator is right on {level(real):.1%} of real and {level(fake):.1%} of "
@@ -60,7 +73,7 @@ def _winning(evidence: Evidence) -> tuple[str, tuple[str, ...], Points] | None:
         columns = ("balance/fake_mean", "balance/fake_accuracy", "balance/real_accuracy")
         return text, columns, fake
     tie = evidence.loss.get("tie")
-    loss = evidence.late("loss/discriminator", least=ROWS)
+    loss = evidence.late("loss/discriminator", least=rows_to_judge(evidence, "losses"))
     if tie is None or not loss or real or level(loss) > BEYOND_DOUBT * tie:
         return None
     text = (
@@ -105,7 +118,8 @@ def discriminator_fooled(evidence: Evidence) -> Finding | None:
     """Nearly all generated samples pass for real, or the discriminator's output is constant."""
     if not evidence.begun:
         return None
-    judged: Points = evidence.late("balance/fake_accuracy", least=ROWS)
+    least = rows_to_judge(evidence, "balance")
+    judged: Points = evidence.late("balance/fake_accuracy", least=least)
     if judged and level(judged) <= FOOLED:
         text = (
             f"The discriminator is right on {level(judged):.1%} of generated samples "
@@ -170,11 +184,11 @@ def _second_half(evidence: Evidence, word: str, name: str) -> Points:
 
 
 def _swinging_balance(evidence: Evidence) -> Finding | None:
-    name = "balance/fake_accuracy"
-    judged = evidence.late(name, HALF, ROWS)
+    name, least = "balance/fake_accuracy", rows_to_judge(evidence, "balance")
+    judged = evidence.late(name, HALF, least)
     if not judged:
         name = "critic/gap"
-        judged = evidence.late(name, HALF, ROWS)
+        judged = evidence.late(name, HALF, least)
     values = [value for _, value in judged]
     if not values:
         return None

@@ -7,7 +7,7 @@ import shlex
 from gansweep.diagnosis.curves import finite
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.findings import Gap
-from gansweep.diagnosis.game import ROWS
+from gansweep.diagnosis.game import rows_to_judge
 from gansweep.records.cadence import steps_apart
 from gansweep.records.notation import plural
 
@@ -55,11 +55,12 @@ def _unwatched(evidence: Evidence) -> list[Gap]:
     """The first rule whose curves are too short: they were not logged, or the run is too short."""
     players = evidence.game.get("players")
     for rule, (player, columns, callback, what) in WATCHED.items():
+        least = rows_to_judge(evidence, callback)
         absent = players is not None and player not in players
-        if absent or any(evidence.late(name, least=ROWS) for name in columns):
+        if absent or any(evidence.late(name, least=least) for name in columns):
             continue
         period = _period(evidence, callback)
-        needed = 2 * ROWS * period  # half of the rows are in the late part
+        needed = 2 * least * period  # half of the rows are in the late part
         if evidence.kimg >= needed:
             return [Gap(rule, f"{what} were not logged", "Train with callbacks=default.")]
         text = f"the run is too short: {what} are logged every {period:g} kimg"

@@ -20,7 +20,8 @@ GROUPS = ("model", "data", "experiment", "term", "metrics", "callbacks", "tracke
 
 def note_swept(hydra_config: DictConfig) -> None:
     """Tell the processes of a multirun which keys have several values."""
-    words = [str(w) for w in OmegaConf.to_container(hydra_config.overrides.task, resolve=False)]
+    given: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+    words = [str(word) for word in given]
     params = hydra_config.sweeper.get("params") or {}
     words += [f"{key}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides(words)
