@@ -164,7 +164,7 @@ def test_enqueued_settings_come_first_count_and_survive_a_retry(tmp_path: Path) 
     again = begin(study)
     assert (again.key, again.params) == ("t0000", first.params)
     entry = again.sweep_entry(study.settings, again.runs[0], study.directory)
-    assert entry["source"] == "given"
+    assert (entry["source"], entry["worker"]) == ("given", "me")
     finish_with(study, again, fid=1.0)
     second = begin(study)
     assert second.params == {"lr": 0.25, "steps": 3}
