@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from live_servers import PATIENCE, LiveServer
 from report_records import FID, lively_run, sample_grid, write_run
+from sweep_processes import made, words_of_a_sweep
 
 from gansweep.cli import live_page, ui
 from gansweep.cli.main import main
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
+from gansweep.search.settings import Settings
 
 HOSTILE = '<img src=x onerror="alert(1)"></script>\u202e'
 QUICK_SECONDS = 0.5  # within which the address is printed
@@ -267,6 +269,21 @@ def test_the_page_of_a_sweep_lives_as_long_as_the_sweep(
         socket.create_connection(("127.0.0.1", port), 5).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
+
+
+def test_a_sweep_prints_the_address_and_records_nothing_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = Settings.load(made(words_of_a_sweep(tmp_path, name="s")))
+    capsys.readouterr()
+    again = Settings.load(made(words_of_a_sweep(tmp_path, "ui=true", name="s")))
+    assert "Live at http://127.0.0.1:" in capsys.readouterr().out
+    assert again == plain
+
+
+def test_a_sweep_of_another_engine_has_no_page_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave ui= out"):
+        made(words_of_a_sweep(tmp_path, "ui=true", "engine=wandb"))
 
 
 @pytest.mark.parametrize(
