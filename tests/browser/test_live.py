@@ -145,6 +145,27 @@ def test_what_the_reader_types_is_not_lost(live: OpenPage, runs: Path) -> None:
     field.fill("")
 
 
+def test_what_is_folded_out_stays_so(live: OpenPage, runs: Path) -> None:
+    live.show("protocols")
+    folded = "document.querySelector('#protocols details')"
+    live.page.evaluate(f"{folded}.open = true")
+    count = live.page.evaluate("gansweep.payload.build")
+    write_run(runs / "more" / "sngan-1", model="sngan", seed=1, scores={FID: [9.5, 8.5]})
+    live.until(f"gansweep.payload.build > {count} && document.querySelector('#protocols.drawn')")
+    live.until(f"{folded} !== null && {folded}.open")
+
+
+def test_a_board_that_comes_before_does_not_take_the_place_of_the_one_in_view(
+    live: OpenPage, runs: Path
+) -> None:
+    title = live.page.evaluate("gansweep.board.data")
+    config = {"choices": {"model": "gan", "data": "ring"}}
+    for seed in range(8):  # the kind with most finished runs comes first
+        write_run(runs / "before" / f"gan-{seed}", seed=seed, config=config, data="ring")
+    live.until("gansweep.boards[0].data === 'ring' && gansweep.boards.length === 2")
+    assert live.page.evaluate("gansweep.board.data") == title == "digits"
+
+
 @pytest.mark.slow
 def test_a_lost_server_is_told(browser: Browser, runs: Path) -> None:
     started = LiveServer(runs)

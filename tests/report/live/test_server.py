@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from report_records import write_run
 
 from gansweep.report.live import server
@@ -46,6 +47,7 @@ def test_many_rows_are_several_events_and_only_the_first_starts_again(tmp_path: 
     assert [event["restarted"] for event in events] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_leave_memory_flat(tmp_path: Path) -> None:
     records = [write_run(tmp_path / "g" / f"r{k}", status="running") for k in range(RUNS)]
     live = Live([tmp_path], None, tmp_path)

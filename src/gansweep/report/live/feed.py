@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-MOST_BYTES = 4_000_000  # of the events that are kept for a page that was away
+MOST_BYTES = 1_000_000  # of the events that are kept for a page that was away
 ALIVE_SECONDS = 15.0  # without an event, a comment shows that the server is there
 
 

@@ -217,7 +217,8 @@ const gansweep = (() => {
   const sections = [];
   const main = document.getElementById("main");
 
-  // {id, title, shows(board)?, mount(element, board), update(keys)?, keys?: [names that concern it]}
+  // {id, title, shows(board)?, mount(element, board), update(keys)?, keys?: [names that concern it],
+  // renew(board)?: whether update({"renewed"}) follows when a live page has new data}
   function section(definition) {
     sections.push({ ...definition, element: null, body: null, mounted: false, inView: false, dirty: null });
     sections.sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
@@ -289,15 +290,21 @@ const gansweep = (() => {
     for (const section of sections) refresh(section, keys);
   }
 
+  const alike = (a, b) => a.kind === b.kind && a.sweep === b.sweep && a.data === b.data;
+
   // the whole payload is new: boards that stay are changed in place, and their sections drawn again
   function renew(content) {
-    const before = new Map(payload.boards.map((one) => [one.id, one]));
     const shown = () => sections.map((one) => Boolean(board && (!one.shows || one.shows(board)))).join();
-    const sectionsBefore = board && shown();
-    const boards = content.boards.map((one) => Object.assign(before.get(one.id) || one, one));
+    const [old, sectionsBefore, known] = [board, shown(), [...payload.boards]];
+    const boards = content.boards.map((one) => {
+      const before = known.find((two) => alike(one, two) && (two.id === one.id || two.title === one.title));
+      if (before) known.splice(known.indexOf(before), 1);
+      return Object.assign(before || one, one);
+    });
     Object.assign(payload, content, { boards });
     gansweep.forget();
-    const old = board;
+    // a board that comes before the one in view must not take its place
+    if (boards.includes(old) && (boards[0] !== old || values.board)) values.board = old.id;
     index();
     if (board !== old || shown() !== sectionsBefore) {
       const top = window.scrollY;
@@ -309,20 +316,24 @@ const gansweep = (() => {
     for (const one of sections) if (one.element && one.mounted) again(one);
   }
 
-  // mount a section again; not while the reader types in it
+  // draw a section again: by update where it can follow new data (`renew`), else from the start;
+  // not while the reader types in it, and what was folded out stays so
   function again(one) {
     const focused = document.activeElement;
+    if (one.renew && one.renew(board)) return refresh(one, new Set(["renewed"]));
     if (one.body.contains(focused) && focused.matches("input:not([type=checkbox]), select, textarea")) {
       focused.addEventListener("blur", () => again(one), { once: true });
       return;
     }
-    if (one.renew) {
-      refresh(one, new Set(["renewed"]));
-      return;
-    }
+    const folded = (details) => (details.querySelector("summary") || details).textContent;
+    const open = new Set([...one.body.querySelectorAll("details[open]")].map(folded));
     one.body.style.minHeight = `${one.body.offsetHeight}px`;
     one.mounted = false;
-    if (one.inView) show(one).then(() => { one.body.style.minHeight = ""; });
+    if (!one.inView) return;
+    show(one).then(() => {
+      for (const details of one.body.querySelectorAll("details")) if (open.has(folded(details))) details.open = true;
+      one.body.style.minHeight = "";
+    });
   }
 
   // draw everything at once, for print

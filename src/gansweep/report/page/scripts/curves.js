@@ -115,6 +115,8 @@ function legend() {
 
 // ---- the section
 
+const named = (board) => [...board.curves.names].sort().join();
+
 function sync() {
   const { board } = gansweep;
   const wanted = shownColumns(board);
@@ -139,11 +141,13 @@ gansweep.section({
   title: "Curves",
   keys: SHOWN,
   shows: (board) => board.curves.names.length > 0,
+  renew: (board) => named(board) === place.names,
   mount(element, board) {
     const controls = controlsOf(board);
     for (const card of cards.values()) card.remove();
     cards = new Map();
     place = {
+      names: named(board),
       controls,
       legend: make("div", {}, legend()),
       figures: make("div", { class: "figures" }),

@@ -236,7 +236,7 @@ gansweep.section({
   id: "leaderboard",
   title: "Leaderboard",
   keys: ["selected", "baseline", "filter", "search", "sort", "columns", "group", "rows"],
-  renew: true,
+  renew: () => true,
   async mount(element, board) {
     opened = new Set();
     parts = { table: make("div"), baseline: make("div", { class: "baseline" }) };
@@ -250,7 +250,10 @@ gansweep.section({
     if (keys.has("renewed")) {
       columnChooser(gansweep.board);
       baselineBox();
-      return drawTable();
+      const page = api ? api.page() : 0;
+      await drawTable();
+      api.page(Math.min(page, api.page.info().pages - 1)).draw(false);
+      return;
     }
     if (keys.has("rows")) followRows();
     labelControls();

@@ -7,7 +7,7 @@ const AWAY_MS = 30000;  // a page that is not seen this long gives its connectio
 
 let events = [];  // pushed since the payload was made: {number, runs}
 let seen = payload.seq || 0;
-let wanted = null;  // the number of the newest build
+let wanted = 0;  // the number of the newest build
 let asking = false;
 let source = null;
 let drawing = null;
@@ -63,11 +63,12 @@ function drawSoon() {
 
 // ---- payloads
 
+// all that was pushed before the newest build comes with it
 async function renew() {
   if (asking) return;
   asking = true;
   try {
-    while (wanted !== null && wanted > payload.build) {
+    while (wanted > payload.build) {
       const answer = await fetch("payload");
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
       const content = await answer.json();
@@ -79,6 +80,7 @@ async function renew() {
       events = events.filter((one) => one.number > content.seq);
       for (const one of events) applied(one);
       if (events.length) drawSoon();
+      if (wanted === Infinity) wanted = content.build;
     }
   } catch (error) {
     tell("lost", `lost: ${error.message}`);
@@ -106,19 +108,19 @@ const HANDLERS = {
     renew();
   },
   problems: (content) => tellProblems(content),
+  // away for too long: what was pushed meanwhile is not kept
   again() {
     wanted = Infinity;
-    fetch("payload").then((answer) => answer.json()).then((content) => {
-      wanted = content.build;
-      payload.build = -1;
-      renew();
-    }, () => tell("lost", "lost: reconnecting"));
+    renew();
   },
 };
 
 function connect() {
   source = new EventSource(`events?since=${seen}`);
-  source.onopen = tellState;
+  source.onopen = () => {
+    tellState();
+    renew();
+  };
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) tell("off", "ended: the server refuses this address; start gansweep ui again");
     else tell("lost", "lost: reconnecting");

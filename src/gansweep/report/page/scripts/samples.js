@@ -322,6 +322,7 @@ gansweep.section({
   title: "Samples",
   keys: ["selected", "baseline", "moment", "class", "role", "seeds", "every", "pair", "compare", "wipe", "neighbour", "neighbours"],
   shows: sheets.any,
+  renew: () => true,
   mount(body) {
     drawnFor = "";
     build(body);
