@@ -187,3 +187,11 @@ def test_the_reader_of_imports_tells_import_time_from_call_time() -> None:
         ("optuna", False),
         ("a.b", True),
     }
+
+
+def test_tests_can_be_collected_together() -> None:
+    """Of files with one name pytest imports one only: two such files end a run of all tests."""
+    files = [path for path in (TOP / "tests").rglob("*.py") if path.name != "conftest.py"]
+    names = [path.name for path in files]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+    assert [path.name for path in files if "\nfrom conftest import" in path.read_text()] == []
