@@ -232,6 +232,30 @@ def test_the_stairs_join_the_front(search: OpenPage, trials: Trials) -> None:
     assert higher == [[0.5, 10], [0.9, 20]]
 
 
+def test_a_click_on_the_front_picks_its_configuration(search: OpenPage, trials: Trials) -> None:
+    title = f"seconds against {FID}"
+    search.set(selected=[])
+    drawn(search, title)
+    best = min(trials, key=lambda key: trials[key]["fid"])
+    spot = search.page.evaluate(
+        "([title, x, y]) => { const { plot } = [...gansweep.figures.cards]"
+        ".find(c => c.title === title); const { xaxis, yaxis } = plot._fullLayout;"
+        "const box = plot.getBoundingClientRect();"
+        "return [box.left + xaxis._offset + xaxis.d2p(x),"
+        " box.top + yaxis._offset + yaxis.d2p(y)]; }",
+        [title, trials[best]["fid"], trials[best]["seconds"]],
+    )
+    search.page.mouse.move(*spot)
+    search.settle()
+    search.page.mouse.click(*spot)
+    search.until("gansweep.selected().length === 1")
+    assert selected(search) == {best}
+    dots = figure(search, title)["data"][1]
+    colour = search.page.evaluate("gansweep.colour(gansweep.selected()[0])")
+    assert [c for c in dots["marker"]["color"] if c == colour] == [colour]
+    search.set(selected=None)
+
+
 def test_the_timeline_gives_each_worker_a_lane(search: OpenPage) -> None:
     bars = figure(search, "Workers and trials")
     (finished,) = bars["data"]
