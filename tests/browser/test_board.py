@@ -92,6 +92,7 @@ def fids(results: Results, prefix: str) -> dict[int, float]:
     }
 
 
+@pytest.mark.slow
 def test_every_number_of_the_leaderboard_is_that_of_the_records(
     board: OpenPage, results: Results
 ) -> None:
@@ -473,6 +474,7 @@ def test_axe_finds_nothing_serious(
     board.close()
 
 
+@pytest.mark.slow
 def test_a_phone_scrolls_in_one_direction(browser: Browser, opened: OpenPage, sweep: Path) -> None:
     phone = OpenPage(browser, sweep.parent / "report.html", width=360)
     for section in phone.page.evaluate("gansweep.sections.filter(s => s.element).map(s => s.id)"):

@@ -65,6 +65,7 @@ def hostile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     board.close()
 
 
+@pytest.mark.slow
 def test_names_from_records_are_text_and_never_markup(hostile: OpenPage) -> None:
     text = visit(hostile)
     for _ in range(3):  # a broken picture would have raised its alert by now
@@ -105,6 +106,7 @@ def test_a_broken_part_of_the_data_leaves_the_other_sections(
     board.close()
 
 
+@pytest.mark.slow
 def test_runs_that_are_damaged_torn_or_foreign_have_a_sentence_each(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -143,6 +145,7 @@ def test_no_run_at_all_is_said(browser: Browser, tmp_path: Path) -> None:
     board.close()
 
 
+@pytest.mark.slow
 def test_runs_without_a_score_still_make_a_board(browser: Browser, tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", scores={}, status="failed", reason="out of memory")
     write_run(tmp_path / "runs" / "b", scores={}, status=None)
