@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pages import OpenPage
 from playwright.sync_api import Browser, Locator
-from report_records import FID, lively_run, write_sweep
+from report_records import FID, lively_run, write_run, write_sweep
 from scipy import stats
 
 from gansweep.records import notation
@@ -400,6 +400,30 @@ def test_two_runs_show_only_what_differs(board: OpenPage, sweep: Path) -> None:
     settings.get_by_role("button", name="Draw both in all figures").click()
     board.settle()
     assert board.page.locator(".chips .chip").count() == 2
+
+
+def test_long_differences_are_folded_and_versions_are_compared(
+    browser: Browser, tmp_path: Path
+) -> None:
+    for name, number in (("one", 1), ("two", 2)):
+        model = {f"setting_{place}": number * place for place in range(12)}
+        config = {"model": {**model, "search": {"lr": number}}, "trainer": {"precision": number}}
+        versions = {"torch": f"2.{number}.0", "numpy": "2.4.0"}
+        write_run(tmp_path / "runs" / name, config=config, versions=versions, seed=number)
+    board = OpenPage(browser, write_report([tmp_path], tmp_path / "report.html"))
+    board.show("pair")
+    section = board.page.locator("#pair")
+    model = section.locator("details", has_text="model: 11 differences")
+    assert model.get_attribute("open") is None  # 0 twice is no difference
+    model.locator("summary").click()
+    lines = [line.split("\t") for line in model.locator("tbody tr").all_inner_texts()]
+    assert ["model.\u200bsetting_\u200b11", "11", "22"] in lines
+    assert section.locator("details", has_text="trainer: 1 difference").get_attribute("open") == ""
+    text = section.inner_text().replace("\u200b", "")
+    assert "versions.torch\t2.1.0\t2.2.0" in text and "numpy" not in text
+    assert "search" not in text.replace("searches read", "")
+    assert board.problems == []
+    board.close()
 
 
 def test_a_finding_is_shown_with_the_commands_to_try(board: OpenPage) -> None:

@@ -13,6 +13,12 @@ gansweep.pair = () => {
   return [...new Set([...chosen, ...first, ...others, ...gansweep.runs.keys()])].slice(0, 2);
 };
 
+// the names of two runs, without the group that both are in
+function short(pair) {
+  const groups = new Set(pair.map((run) => run.name.split("/")[0]));
+  return pair.map((run) => (groups.size > 1 ? run.name : run.name.slice(run.name.indexOf("/") + 1)));
+}
+
 const nameOf = (run) => (gansweep.rows.get(run.row) || { name: "" }).name;
 
 function chooser(run, place, label) {
@@ -49,7 +55,7 @@ function versus(lines, caption, a, b) {
     make(
       "table", { class: "narrow versus" },
       make("caption", { class: "unseen", text: caption }),
-      make("thead", {}, make("tr", {}, ["", a.name, b.name].map((head) => (head ? make("th", { scope: "col", text: head }) : make("td"))))),
+      make("thead", {}, make("tr", {}, ["", ...short([a, b])].map((head) => (head ? make("th", { scope: "col", text: head }) : make("td"))))),
       make("tbody", {}, lines.map(({ key, values }) => make(
         "tr", {}, make("th", { scope: "row", text: key.replaceAll("_", "_\u200b").replaceAll(".", ".\u200b") }),
         values.map((value) => make("td", { text: said(value) })),
@@ -110,7 +116,7 @@ function scores(a, b) {
     make("h3", { text: "Scores" }),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of the two runs" }, make(
       "table", { class: "narrow" },
-      make("thead", {}, make("tr", {}, ["score", a.name, b.name, "difference", "the second is"].map(
+      make("thead", {}, make("tr", {}, ["score", ...short([a, b]), "difference", "the second is"].map(
         (text, place) => make("th", { scope: "col", class: place ? "num" : null, text }),
       ))),
       make("tbody", {}, lines),
@@ -132,7 +138,7 @@ async function overlay(card, column) {
   const { plain, colour } = gansweep.figures;
   const data = found.map((one, place) => ({
     type: "scatter", mode: one.y.length < 30 ? "lines+markers" : "lines",
-    x: one.x[axis], y: one.y, name: plain(pair[place].name),
+    x: one.x[axis], y: one.y, name: plain(short(pair)[place]),
     line: { color: [colour("--accent"), "#D55E00"][place], width: 2, dash: ["solid", "dash"][place] },
     marker: { size: 4 }, showlegend: true,
   }));
