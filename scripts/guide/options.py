@@ -103,6 +103,9 @@ def model_page() -> str:
     parts += ["# Terms", "`term=NAME` or `term=[ONE,ANOTHER]` adds a file of `conf/term/`."]
     for path in _files("term"):
         parts += [f"## term={path.stem}", _fenced(path)]
+    parts += ["# Debugging", "`debug=NAME` adds a file of `conf/debug/`."]
+    for path in _files("debug"):
+        parts += [f"## debug={path.stem}", _fenced(path)]
     return _joined(parts)
 
 

@@ -16,6 +16,7 @@ from gansweep.callbacks.balance import Balance
 from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.losses import Losses
+from gansweep.callbacks.memorised import Memorised
 from gansweep.callbacks.overfitting import Overfitting
 from gansweep.callbacks.progress import ProgressBar, watched
 from gansweep.callbacks.quality import Quality
@@ -199,6 +200,21 @@ def test_a_continued_run_writes_its_losses_at_the_steps_of_an_uninterrupted_one(
         return found
 
     assert rows(600) == rows(7, 390, 203) == list(range(6, 601, 6))
+
+
+def test_memorised_is_the_distance_to_the_nearest_sample_of_the_batch() -> None:
+    watcher = Memorised(every_steps=1)
+    watcher.journal = Journal(None, None)
+    watcher.batch = Batch(torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 1.0]]))
+    fakes = torch.tensor([[0.0, 0.2], [1.0, 1.0], [0.9, 1.0], [0.0, 0.0]])
+    model: Any = SimpleNamespace(images_seen=4, last_fakes=fakes)
+    watcher.look(model)
+    assert watcher.journal.latest["memorised/distance"] == pytest.approx(0.3 / 4 / 2**0.5)
+    assert watcher.journal.latest["memorised/share"] == pytest.approx(2 / 3)
+    model.last_fakes = fakes[:, :1]  # codes, say: not comparable
+    watcher.journal.latest.clear()
+    watcher.look(model)
+    assert watcher.journal.latest == {}
 
 
 # The guard

@@ -13,5 +13,5 @@ class Balance(Watcher):
         if scores is None:
             return
         measured = balance(scores.real, scores.fake, scores.kind, scores.gamma)
-        values = torch.stack([v.double() for v in measured.values()]).tolist()
+        values = torch.stack(list(measured.values())).double().tolist()
         self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))

@@ -15,6 +15,7 @@ from gansweep.models.adversarial import Adversarial
 REFRESH_SECONDS = 0.25
 PLAIN_LINES = 10
 SHOWN = (
+    ("memorised/distance", "to batch"),
     ("balance/real_mean", "D(x)"),
     ("balance/fake_mean", "D(G)"),
     ("critic/gap", "gap"),

@@ -45,26 +45,27 @@ def options(
         for entry in _read(name, folders).get("defaults", ()):
             if isinstance(entry, dict):
                 names |= {group: choice for group, choice in entry.items() if " " not in group}
-    for experiment in _listed(chosen.get("experiment")):
-        names |= _chosen_by(experiment, folders)
+    for group in ("experiment", "debug"):
+        for one in _listed(chosen.get(group)):
+            names |= _chosen_by(f"{group}/{one}", folders)
     tree: dict[str, Any] = {}
     for name in dict.fromkeys(("train", config_name)):
         _merge(tree, _read(name, folders))
     for group, choice in (names | dict(chosen)).items():
         for one in _listed(choice):
             content = _file(f"{group}/{one}", folders)
-            _merge(tree, content if group in ("experiment", "term") else {group: content})
+            _merge(tree, content if group in ("experiment", "term", "debug") else {group: content})
     return tree
 
 
-def _chosen_by(experiment: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """The choices that an experiment makes, including those of its base experiments."""
+def _chosen_by(file: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """The choices that a file makes, including those of its base files.   file: GROUP/NAME."""
     names: dict[str, Any] = {}
-    for entry in _read(f"experiment/{experiment}", folders).get("defaults", ()):
+    for entry in _read(file, folders).get("defaults", ()):
         if isinstance(entry, dict):
             names |= {key.removeprefix("override /"): choice for key, choice in entry.items()}
         elif entry != "_self_":
-            names |= _chosen_by(str(entry), folders)
+            names |= _chosen_by(f"{file.partition('/')[0]}/{entry}", folders)
     return names
 
 

@@ -25,6 +25,7 @@ class RunOptions(TypedDict):
     seed: Seed
     budget_kimg: Annotated[float, Range(0, 1e9, above=True, such_as=100)]
     batch_size: Annotated[int, Range(1, 10_000_000, such_as=64)]
+    one_batch: bool
     runs_dir: Name
     group: Name | None
     name: Name | None

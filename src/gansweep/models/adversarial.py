@@ -220,7 +220,9 @@ class Adversarial(Contract):
         if not self._recent:
             return {}
         names = list(self._recent)
-        means = torch.stack([torch.stack(tuple(v)).double().mean() for v in self._recent.values()])
+        counts = [len(values) for values in self._recent.values()]
+        values = torch.stack([v for values in self._recent.values() for v in values]).double()
+        means = torch.stack([part.mean() for part in values.split(counts)])
         self._recent.clear()
         return dict(zip(names, means.tolist(), strict=True))
 

@@ -12,7 +12,10 @@ from gansweep.models.adversarial import Adversarial
 
 
 class Feed:
-    """The batches from the images seen so far to the end of the budget, or to the next pause."""
+    """The batches from the images seen so far to the end of the budget, or to the next pause.
+
+    With `one_batch` each of them is the first batch of the run.
+    """
 
     def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
         self.data = data
@@ -20,6 +23,7 @@ class Feed:
         self.batch_size: int = cfg.batch_size
         self.budget_images = math.ceil(cfg.budget_kimg * 1000)
         self.seed: int = cfg.seed
+        self.one_batch: bool = cfg.get("one_batch", False)  # older records do not have it
         self.rank = 0
         self.world = 1
 
@@ -34,7 +38,9 @@ class Feed:
             device=self.module.device,
             rank=self.rank,
             world=self.world,
-            start_image=self.module.images_seen,
+            start_image=0 if self.one_batch else self.module.images_seen,
             dtype=next(self.module.parameters()).dtype,
         )
+        if self.one_batch:
+            batches = itertools.repeat(next(batches))
         return itertools.islice(batches, len(self))

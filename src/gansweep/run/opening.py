@@ -15,6 +15,11 @@ from gansweep.records.record import ENDED_WELL, RunRecord, refuse_taken
 GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's: PyTorch takes seconds to import
 PERIODIC = {"quality": "scores", "samples": "samples", "neighbours": "nearest neighbours"}
 WIDTH = 80
+OVERFIT = (
+    "it learns from one batch only: memorised/distance (in the bar: to batch) falls towards 0 and "
+    "the samples become the images of that batch. If not, look for a mistake in the networks, the "
+    "losses or the learning rates."
+)
 
 
 def refuse_early(cfg: DictConfig) -> None:
@@ -64,6 +69,7 @@ def opening(
     changed = [w for w in overrides if not is_package_option(w) and "searchpath" not in w]
     sizes = ", ".join(f"{name} {count:,}" for name, count in parameters.items())
     lines = {
+        "to see": OVERFIT if cfg.get("one_batch") else "",
         "changed": " ".join(changed) or "nothing: all defaults",
         "parameters": sizes,
         "next": _next_moments(cfg.callbacks, kimg, cfg.budget_kimg),
