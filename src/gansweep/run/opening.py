@@ -16,9 +16,9 @@ GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's: PyTorch takes seconds t
 PERIODIC = {"quality": "scores", "samples": "samples", "neighbours": "nearest neighbours"}
 WIDTH = 80
 OVERFIT = (
-    "it learns from one batch only: memorised/distance (in the bar: to batch) falls towards 0 and "
-    "the samples become the images of that batch. If not, look for a mistake in the networks, the "
-    "losses or the learning rates."
+    "it learns from one batch only. memorised/distance (in the bar: to batch) must fall to half of "
+    "its first value or less, and the samples must come to resemble that batch, while the "
+    "discriminator wins. If not, look at the networks, the losses and the learning rates."
 )
 
 
