@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_records import FID, lively_run, write_run, write_sweep
+from report_records import FID, lively_run, protocol, write_run, write_sweep
 
+from gansweep.errors import UserError
 from gansweep.judging.statuses import judged_runs
 from gansweep.records.read import Run
 from gansweep.report.page.curve_blocks import curve_block
@@ -63,3 +64,22 @@ def test_gaps_and_numbers_beyond_float32_survive_the_block(tmp_path: Path) -> No
     assert block.entry["names"] == [FID, "loss/generator"]
     assert numbers[4:6].tolist() == [math.inf, 5.0]
     assert np.isnan(numbers[6:8]).all()
+
+
+def test_a_metric_ranks_the_boards_that_have_it_and_the_others_say_so(runs: list[Run]) -> None:
+    only_here = write_run_with_kid(runs)
+    first, second = payload_of([*runs, only_here], "kid_1k").content["boards"][:2]
+    notes = {board["metric"]: board["summary"]["note"] for board in (first, second)}
+    assert set(notes) == {FID, "kid_1k"}
+    assert notes["kid_1k"] == "" and notes[FID].startswith("kid_1k does not rank this board")
+    with pytest.raises(UserError, match="No run has a score 'absent'"):
+        payload_of(runs, "absent")
+
+
+def write_run_with_kid(runs: list[Run]) -> Run:
+    """A plain run that alone measures KID."""
+    top = runs[0].directory.parent.parent / "kid"
+    words = {"kid_1k": protocol("kid", "minimize")}
+    write_run(top / "a", scores={"kid_1k": [2.0, 1.0]}, protocols=words, objective="kid_1k")
+    (run,) = judged_runs([top])
+    return run

@@ -40,13 +40,17 @@ class Payload:
 
 @dataclass(frozen=True)
 class Shown:
-    """A board with the ids of its rows and runs.   rows: id -> row.   runs: id -> run."""
+    """A board with the ids of its rows and runs.   rows: id -> row.   runs: id -> run.
+
+    note: a sentence on what the board could not follow; "" for nothing.
+    """
 
     id: str
     kind: Kind
     board: Board
     rows: dict[str, Row]
     runs: dict[str, Run]
+    note: str = ""
 
     @property
     def row_of(self) -> dict[str, str]:
@@ -92,14 +96,16 @@ def boards_of(runs: Sequence[Run], metric: str | None = None) -> list[Shown]:
     errors: list[UserError] = []
     ids = _run_ids(runs)
     for number, kind in enumerate(kinds_of(runs), 1):
+        note = ""
         try:
             board = leaderboard(kind.runs, metric)
         except UserError as error:
             errors.append(error)
             board = leaderboard(kind.runs)
+            note = f"{metric} does not rank this board, as its runs do not measure it in one way."
         rows = {_id("r", row.key): row for row in [*board.rows, *board.open_rows]}
         own = {ids[run.directory]: run for run in kind.runs}
-        found.append(Shown(f"b{number}", kind, board, rows, own))
+        found.append(Shown(f"b{number}", kind, board, rows, own, note))
     if errors and len(errors) == len(found):
         raise errors[0]
     return found
@@ -134,7 +140,7 @@ def _board(one: Shown, blocks: dict[str, bytes], store: Store) -> dict[str, Any]
         "sweep": one.kind.sweep,
         "data": one.kind.data,
         "title": one.kind.title,
-        "summary": summary(board),
+        "summary": {**summary(board), "note": one.note},
         "metric": board.metric,
         "trial_metric": board.trial_metric,
         "direction": board.direction,

@@ -6,8 +6,9 @@ gansweep.section({
   id: "summary",
   title: "Summary",
   mount(element, board) {
-    const { overview, refused, cautions } = board.summary;
+    const { overview, note, refused, cautions } = board.summary;
     element.append(make("p", { text: overview }));
+    if (note) element.append(make("p", { class: "note", text: note }));
     if (refused.length) {
       element.append(make(
         "details", { class: "notice", open: refused.length <= 2 },
