@@ -111,7 +111,11 @@ def test_multirun_makes_one_numbered_run_for_each_combination(
     done = command("train", "--multirun", "model=gan,dcgan", "seed=0,1", *TINY)
     assert done.code == 0, done.err
     runs = tmp_path / "runs" / "digits"
-    assert names(runs) == ["dcgan-001", "dcgan-002", "gan-001", "gan-002"]
+    assert names(runs) == [f"{model}-seed{n}-001" for model in ("dcgan", "gan") for n in (0, 1)]
+    assert "\njob 3: model=dcgan seed=0\n" in done.err
+    table = done.out[done.out.index("job  status") :].splitlines()
+    assert [line.split()[0] for line in table] == ["job", "1", "2", "3", "4"]
+    assert table[2].endswith("model=gan seed=1    runs/digits/gan-seed1-001")
     results = [RunRecord(runs / name).result() for name in names(runs)]
     assert [(r["model"], r["seed"]) for r in results] == [
         ("dcgan", 0), ("dcgan", 1), ("gan", 0), ("gan", 1)
@@ -129,8 +133,9 @@ def test_failing_job_of_a_multirun_is_named_and_the_others_run(
     assert done.code == 2 and "Traceback" not in done.err
     assert done.err.count("gansweep: batch_size=5000 is larger") == 1
     assert "1 of 2 runs failed:\n  batch_size=5000: batch_size=5000 is larger" in done.err
-    assert names(tmp_path / "runs" / "digits") == ["dcgan-001"]
-    assert RunRecord(tmp_path / "runs" / "digits" / "dcgan-001").result()["status"] == "finished"
+    name = "dcgan-batch_size32-001"
+    assert names(tmp_path / "runs" / "digits") == [name]
+    assert RunRecord(tmp_path / "runs" / "digits" / name).result()["status"] == "finished"
 
 
 def test_interrupted_run_ends_a_multirun_with_130(
@@ -142,8 +147,9 @@ def test_interrupted_run_ends_a_multirun_with_130(
     words = ["callbacks.samples.every_kimg=0.2", "budget_kimg=50"]
     done = command("train", "-m", "seed=0,1", *TINY, *words)
     assert done.code == 130 and "interrupted after 0.2" in done.out
-    assert names(tmp_path / "runs" / "digits") == ["dcgan-001"]
-    record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-001")
+    assert "jobs after this one were not started" in done.err
+    assert names(tmp_path / "runs" / "digits") == ["dcgan-seed0-001"]
+    record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-seed0-001")
     assert record.result()["status"] == "interrupted" and record.result()["kimg"] == 0.224
     assert (record.checkpoints / "last.pt").exists()
 

@@ -200,6 +200,11 @@ def _train(raw: object) -> dict[str, object]:
     if how == "submitit":
         job.requeue(result, directory)
     if result["status"] == "interrupted" and how != "joblib":
+        if how == "basic":
+            tell(
+                "gansweep: the jobs after this one were not started. Give the same command with "
+                "the values that are left."
+            )
         raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
     return multirun.outcome_of(result, directory)
 

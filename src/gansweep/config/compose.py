@@ -28,7 +28,9 @@ from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # need the extra `multirun`
-RECORDED_CHOICES = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment")
+RECORDED_CHOICES = (
+    *("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment", "debug"),
+)
 
 
 def compose(
