@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger
 
-from gansweep.callbacks.tracking import alert, log_picture, log_scalars
+from gansweep.callbacks.tracking import alert, announce, log_picture, log_scalars
 from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
@@ -99,8 +99,6 @@ class Journal:
                 row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
                 self.record.append(row)
             if name not in self._announced and self.logger is not None:
-                from gansweep.callbacks.tracking import announce
-
                 announce(self.logger, name, score.protocol)
             self._announced.add(name)
             self.protocols[name] = score.protocol

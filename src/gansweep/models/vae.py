@@ -53,8 +53,8 @@ class VAE(WithPrior):
         posterior = self.coder.encoder(self.input(batch, drawn))
         unlikely = self.negative_log_likelihood(fakes, batch.images).mean()
         divergence = kl_from_prior(*posterior.chunk(2, dim=1)).mean()
-        parts = {"vae/reconstruction": unlikely.detach(), "vae/kl": divergence.detach()}
-        parts["vae/elbo"] = -(unlikely + divergence).detach()
+        parts = {"vae/elbo": -(unlikely + divergence).detach()}
+        parts |= {"vae/reconstruction": unlikely.detach(), "vae/kl": divergence.detach()}
         return PlayerLoss(unlikely + self.beta * divergence, parts)
 
     def negative_log_likelihood(self, made: Tensor, wanted: Tensor) -> Tensor:

@@ -41,7 +41,6 @@ class Account:
         """
         trained = self.model.images_seen - self.images_before
         no_command = why_no_command((self.sweep or {}).get("schedule") or ())
-        sizes = {k: sum(p.numel() for p in v.parameters()) for k, v in self.model.players.items()}
         result = {
             "status": status,
             "reason": reason,
@@ -60,7 +59,7 @@ class Account:
             "seconds": round(journal.seconds, 3),
             "images_per_second": round(trained / journal.training_seconds, 1),
             "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
-            "parameters": sizes,
+            "parameters": self.parameters(),
             "hardware": hardware(self.accelerator, self.devices),
             "game": self.model.declared(),
             "command": "" if no_command else self._command(),
