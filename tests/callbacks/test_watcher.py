@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -308,7 +310,37 @@ def test_a_narrow_line_of_progress_keeps_both_losses() -> None:
     whole = "fid 35.2  D(x) 0.61  D(G) 0.42  loss D -123.46  G 1234.50  12,345 img/s"
     assert watched(journal, 80) == whole
     assert watched(journal, 60) == "fid 35.2  D(x) 0.61  D(G) 0.42  loss D -123.46  G 1234.50"
-    assert watched(journal, 20) == "fid 35.2  loss D -123.46  G 1234.50"
-    bar = ProgressBar(budget_kimg=100)
-    bar.console = Console(width=80)
-    assert bar._room() >= len("fid 35.2  loss D -123.46  G 1234.50  ")
+    assert watched(journal, 40) == "fid 35.2  loss D -123.46  G 1234.50"
+    assert watched(journal, 20) == "loss D -123.46  G 1234.50"
+
+
+@pytest.mark.parametrize("budget_kimg", [100, 100_000])
+@pytest.mark.parametrize(
+    ("losses", "shown"),
+    [
+        ({"discriminator": -123.456, "generator": 1234.5}, "loss D -123.46  G 1234.50"),
+        (
+            {"discriminator": 0.691, "decoder": 0.021, "encoder": 12.3},  # of an AAE
+            "loss D 0.69  decoder 0.02  encoder 12.30",
+        ),
+        ({"autoencoder": 0.5}, "autoencoder 0.50"),
+    ],
+)
+def test_the_bar_shows_every_loss_at_eighty_columns(
+    losses: dict[str, float], shown: str, budget_kimg: float
+) -> None:
+    bar, out = ProgressBar(budget_kimg), io.StringIO()
+    bar.console = Console(width=80, file=out, force_terminal=True, color_system=None)
+    bar.journal = Journal(None, None)
+    bar.journal.objective = "class_error_validation"
+    bar.journal.last["class_error_validation"] = {"value": 0.0352, "kimg": 1.0}
+    bar.journal.protocols["class_error_validation"] = {"score": "class_error"}
+    bar.journal.latest = {f"loss/{player}": value for player, value in losses.items()}
+    bar.journal.latest |= {"throughput/images_per_second": 12345.0, "balance/real_mean": 0.5}
+    model = game()
+    bar.on_train_start(TRAINER, model)
+    bar.after_step(TRAINER, model, images=16)
+    bar.on_train_end(TRAINER, model)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())  # moves of the cursor
+    line = [line for line in re.split(r"[\r\n]+", text) if "kimg" in line][-1]
+    assert shown in line and len(line.rstrip()) <= 80, line

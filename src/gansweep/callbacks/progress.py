@@ -22,8 +22,9 @@ SHOWN = (
     ("loss/discriminator", "loss D"),
     ("loss/generator", "G"),
 )
-OTHER_LOSSES = 2  # shown if the players have other names
-DROPPED = ("img/s", "D(G)", "gap", "D(x)")  # in this order where the line is too narrow
+MOST_LOSSES = 3  # those of players with other names fill up
+# In this order where the line is too narrow.
+DROPPED = ("img/s", "D(G)", "gap", "D(x)", "objective", "to batch")
 BAR_COLUMNS = 10
 PLAIN_COLUMNS = 80
 
@@ -101,15 +102,16 @@ class ProgressBar(GameCallback):
 
 
 def watched(journal: Journal, room: int) -> str:
-    """The numbers to show in at most `room` columns: the objective and the losses in any case."""
+    """The numbers to show in at most `room` columns: the losses in any case."""
     latest, words = journal.latest, {}
     if journal.objective is not None and journal.objective in journal.last:
         value = journal.last[journal.objective]["value"]
         words["objective"] = f"{journal.protocols[journal.objective]['score']} {value:.3g}"
     shown = [(key, label) for key, label in SHOWN if key in latest]
-    if not any(key.startswith("loss/") for key, _ in shown):
-        others = [key for key in latest if key.startswith("loss/")][:OTHER_LOSSES]
-        shown += [(key, key.removeprefix("loss/")) for key in others]
+    losses = [key for key, _ in shown if key.startswith("loss/")]
+    if len(losses) < 2:
+        others = [key for key in latest if key.startswith("loss/") and key not in losses]
+        shown += [(k, k.removeprefix("loss/")) for k in others[: MOST_LOSSES - len(losses)]]
     words |= {label: f"{label} {latest[key]:.2f}" for key, label in shown}
     if "throughput/images_per_second" in latest:
         words["img/s"] = f"{latest['throughput/images_per_second']:,.0f} img/s"
