@@ -93,7 +93,7 @@ def test_a_value_outside_its_range_is_refused(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("+trainer.max_steps=5", ["'trainer.max_steps'", "accelerator, devices"]),
+        ("+trainer.max_steps=5", ["trainer.max_steps is an option", "Use budget_kimg="]),
         ("+trainer.device=5", ["Did you mean 'devices'?"]),
         ("+model.wieght_clip=5", ["GAN has no option 'wieght_clip'", "'weight_clip'"]),
         ("+model.generator.latent_dim=5", ["Generator has no option 'latent_dim'"]),
