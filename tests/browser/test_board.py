@@ -392,8 +392,7 @@ def test_two_runs_show_only_what_differs(board: OpenPage, sweep: Path) -> None:
             shown = [notation.number(first), notation.number(second), gap.removeprefix("+")]
             assert [cell.lstrip("+") for cell in line.split("\t")[1:4]] == shown
     settings.get_by_role("button", name="Swap").click()
-    board.settle()
-    assert board.page.evaluate("gansweep.state.get('pair')[0]") == ids["t0002"]
+    board.until(f"(gansweep.state.get('pair') || [])[0] === '{ids['t0002']}'")
     settings.get_by_label("Second").select_option(ids["t0009"])
     board.settle()
     assert "wgan_gp" in settings.inner_text()
@@ -523,3 +522,15 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_the_table(board: Open
     assert board.page.locator("#leaderboard .seeds").count() == 1
     board.page.keyboard.press("Enter")
     assert board.page.locator("#leaderboard .seeds").count() == 0
+
+
+def test_changes_while_the_table_is_drawn_leave_one_table_that_folds_out(board: OpenPage) -> None:
+    board.page.evaluate(
+        "for (const change of [{group: 'runs'}, {columns: ['kimg']}]) {"
+        " gansweep.state.set(change); gansweep.state.flush(); }"
+    )
+    board.until("document.querySelector('#leaderboard tbody .state') !== null")
+    board.until("document.querySelectorAll('#leaderboard thead th').length === 6")
+    board.page.locator("#leaderboard [data-fold]").first.click()
+    assert board.page.locator("#leaderboard .seeds").count() == 1
+    assert board.page.locator("#leaderboard .dt-paging").count() == 1

@@ -123,7 +123,8 @@ def test_runs_that_are_damaged_torn_or_foreign_have_a_sentence_each(
     visit(board)
     board.show("leaderboard")
     board.page.get_by_role("button", name="Show single runs").click()
-    board.until("document.querySelectorAll('#leaderboard .state.damaged').length === 2")
+    board.until("document.querySelector('#leaderboard th[data-column=status]') !== null")
+    assert board.page.locator("#leaderboard .state.damaged").count() == 2
     for button in board.page.locator("#leaderboard [data-fold]").all():
         button.click()
     text = board.page.inner_text("#leaderboard")

@@ -51,7 +51,15 @@ function visibleRows() {
   return [...new Set(items.map((item) => (grouped() ? item.id : item.row)))];
 }
 
-async function drawTable() {
+// one drawing at a time: what changes meanwhile is drawn after it
+let drawing = Promise.resolve();
+
+function drawTable() {
+  drawing = drawing.then(redraw, redraw);
+  return drawing;
+}
+
+async function redraw() {
   const { board } = gansweep;
   const columns = grouped() ? rowColumns(board) : runColumns(board);
   const [by, asked] = state.get("sort") || natural();
@@ -72,10 +80,6 @@ async function drawTable() {
       tr.classList.toggle("pinned", item.id === state.get("baseline"));
       tr.classList.toggle("aside", Boolean(item.excluded || item.flaw) || (item.rank === null && grouped()));
     },
-  });
-  parts.table.querySelector("tbody").addEventListener("click", (event) => {
-    const button = event.target.closest("[data-fold]");
-    if (button) fold(button.closest("tr"), button.dataset.fold);
   });
   narrow();
   for (const id of opened) {
@@ -239,7 +243,11 @@ gansweep.section({
   renew: () => true,
   async mount(element, board) {
     opened = new Set();
-    parts = { table: make("div"), baseline: make("div", { class: "baseline" }) };
+    const clicked = (event) => {
+      const button = event.target.closest("[data-fold]");
+      if (button) fold(button.closest("tr"), button.dataset.fold);
+    };
+    parts = { table: make("div", { onclick: clicked }), baseline: make("div", { class: "baseline" }) };
     element.append(make("p", { class: "reading", text: reading(board) }), ...controls(board), parts.baseline, parts.table);
     labelControls();
     columnChooser(board);
@@ -247,6 +255,7 @@ gansweep.section({
     await drawTable();
   },
   async update(keys) {
+    await drawing;
     if (keys.has("renewed")) {
       columnChooser(gansweep.board);
       baselineBox();

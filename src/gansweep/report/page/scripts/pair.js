@@ -193,6 +193,7 @@ function draw(element) {
 }
 
 let place = null;
+let drawn = "";  // the pair that is shown
 
 gansweep.section({
   id: "pair",
@@ -202,9 +203,15 @@ gansweep.section({
   mount(element) {
     place = make("div");
     element.append(place);
+    drawn = gansweep.pair().join();
     draw(place);
   },
   update() {
+    if (gansweep.pair().join() === drawn) {
+      for (const card of cards) card.refresh();
+      return;
+    }
+    drawn = gansweep.pair().join();
     draw(place);
   },
 });
