@@ -15,6 +15,7 @@ from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
 
 KEPT = ("best", "last", "latest", "protocols")  # mappings that a checkpoint holds
+WRITE_SECONDS = 0.25
 OnScore = Callable[[float, dict[str, float]], bool]
 
 
@@ -48,6 +49,8 @@ class Journal:
         self._announced: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._pending_images = 0
+        self._rows: list[tuple[int, dict[str, Any], dict[str, Any]]] = []  # images, stamp, row
+        self._written = -math.inf
         self._started = time.perf_counter()
 
     @property
@@ -71,7 +74,7 @@ class Journal:
     def log(self, images_seen: int, row: Mapping[str, Any]) -> None:
         """Add to the row of this step. All rows of the same step become one line."""
         if images_seen != self._pending_images:
-            self.flush()
+            self._end_row()
             self._pending_images = images_seen
         self._pending.update(row)
         self.latest.update(row)
@@ -82,18 +85,37 @@ class Journal:
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 self.curves.setdefault(name, []).append((kimg, float(value)))
 
+    def end_step(self) -> None:
+        """End the row of this step. Rows are written together, at the latest `WRITE_SECONDS` later,
+        since one write costs as much as a step of a small network."""
+        self._end_row()
+        if self._rows and time.perf_counter() - self._written >= WRITE_SECONDS:
+            self.flush()
+
     def flush(self) -> None:
-        """Write the pending row to the record and to the tracker."""
-        if not self._pending:
-            return
-        row, self._pending = self._pending, {}
-        if self.record is not None:
-            self.record.append(self._stamp(self._pending_images) | row)
+        """Write all rows to the record and to the tracker."""
+        self._end_row()
+        self._write()
+
+    def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        self._written = time.perf_counter()
+        if rows and self.record is not None:
+            self.record.append(*(stamp | row for _, stamp, row in rows))
         if self.logger is not None:
-            log_scalars(self.logger, self._pending_images, row, self.protocols)
+            for images_seen, _, row in rows:
+                log_scalars(self.logger, images_seen, row, self.protocols)
+
+    def _end_row(self) -> None:
+        if self._pending:
+            stamp = self._stamp(self._pending_images)
+            self._rows.append((self._pending_images, stamp, self._pending))
+            self._pending = {}
 
     def score(self, images_seen: int, scores: Mapping[str, Score]) -> None:
         """Log scores with their protocols, keep the best of each and ask whether to prune."""
+        if scores.keys() - self._announced:
+            self._write()
         for name, score in scores.items():
             if name not in self._announced and self.record is not None:
                 row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
@@ -135,7 +157,8 @@ class Journal:
 
     def find(self, images_seen: int, finding: Finding) -> None:
         """Record a finding about the run's health, and alert through the tracker."""
-        self.log(images_seen, {})  # writes the row of an earlier step first
+        self.log(images_seen, {})
+        self._write()  # the rows of earlier steps come first
         if self.record is not None:
             words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
             self.record.append(self._stamp(images_seen) | {"finding": words})

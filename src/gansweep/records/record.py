@@ -147,19 +147,19 @@ class RunRecord:
     def exists(self) -> bool:
         return self.config_path.is_file()
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add one line to the history. NaN and infinities are stored as null.
+    def append(self, *rows: dict[str, Any]) -> None:
+        """Add a line to the history for each row. NaN and infinities are stored as null.
 
         Raises: OSError (a full disk, no permission); the file is then unchanged.
         """
-        _append(self.history_path, row, writer.writing(self.directory))
+        _append(self.history_path, rows, writer.writing(self.directory))
 
     def append_evaluation(self, evaluation: dict[str, Any], number: int) -> None:
         """Add the scores of one evaluation, as `append` adds a row.
 
         number: `writer.newest` of the directory at the time when the checkpoint was read.
         """
-        _append(self.evaluations_path, evaluation, writer.adding(self.directory, number))
+        _append(self.evaluations_path, [evaluation], writer.adding(self.directory, number))
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every readable evaluation, oldest first."""
@@ -170,7 +170,7 @@ class RunRecord:
 
         Raises: OSError, also if the file is a link, a pipe or a device.
         """
-        _append(self.remarks_path, remark, writer.locked(self.directory), _no_link)
+        _append(self.remarks_path, [remark], writer.locked(self.directory), _no_link)
 
     def remarks(self) -> list[dict[str, Any]]:
         """Every readable remark, oldest first."""
@@ -257,11 +257,11 @@ def _no_link(path: str, flags: int) -> int:
 
 def _append(
     path: Path,
-    row: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
     allowed: contextlib.AbstractContextManager[None],
     opener: Callable[[str, int], int] | None = None,
 ) -> None:
-    line = json.dumps(_finite(row)).encode() + b"\n"
+    line = b"".join(json.dumps(_finite(row)).encode() + b"\n" for row in rows)
     # open before taking the lock: a process that takes the run over replaces the file, so that
     # this one is no longer part of the record
     with open(path, "ab+", buffering=0, opener=opener) as file, allowed:

@@ -247,6 +247,7 @@ class _Run:
         finally:
             try:
                 if status:
+                    journal.flush()
                     result = self.account.result(record.directory, journal, status, reason)
                     record.write_result(result)
             finally:
