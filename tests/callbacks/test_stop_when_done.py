@@ -395,3 +395,11 @@ def test_rule_without_what_it_reads_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=f"callbacks.{without[0].split('.')[1]}.*~callbacks.{rule}"):
         run(tmp_path / "run", *without, "budget_kimg=1")
+
+
+def test_modes_of_another_run_before_a_takeover_are_no_evidence() -> None:
+    journal = Journal(None, None)
+    journal.protocols = {"modes_1k": {"score": "modes"}, "mode_counts_1k": {"score": "mode_counts"}}
+    assert not stopping._modes_are_there(journal, start=0)
+    add(journal, "modes_1k", 10, 8.0, "maximize")
+    assert stopping._modes_are_there(journal, start=0)

@@ -257,10 +257,13 @@ def _modes_are_there(journal: Journal, start: float) -> bool:
     words = ("confident_modes", "modes")  # of images, confident predictions only
     names = (scores_called(journal.protocols, word) for word in words)
     for name in next(filter(None, names), []):
-        curve = journal.curves[name]
+        curve = journal.curves.get(name, [])
+        if not _values(curve, start):  # after a takeover, before the run's own first score
+            return False
         whole = max(value for _, value in curve)
         for counts in scores_called(journal.protocols, "mode_counts"):
-            whole = len(journal.last[counts]["value"])
+            if counts in journal.last:
+                whole = len(journal.last[counts]["value"])
         if statistics.fmean(_values(curve, start)) < MODES_KEPT * whole:
             return False
     return True
