@@ -161,8 +161,9 @@ def stream(server: LiveServer, since: int) -> Iterator[http.client.HTTPResponse]
 
 def next_event(answer: http.client.HTTPResponse, kind: str) -> Any:
     """The content of the next event of this kind."""
-    name = ""
+    name, end = "", time.monotonic() + PATIENCE
     for line in iter(answer.readline, b""):
+        assert time.monotonic() < end, f"no event {kind}"
         word, _, rest = line.decode().strip().partition(": ")
         name = rest if word == "event" else name
         if word == "data" and name == kind:
@@ -181,6 +182,35 @@ def test_a_row_is_pushed_as_it_is_written(server: LiveServer, runs: Path) -> Non
         assert time.monotonic() - started < 2 * BUSY
     row = {"kimg": 61.0, "loss/generator": 0.5}
     assert found == {str(record.directory): {"rows": [row], "restarted": False}}
+
+
+def children(process: int) -> list[int]:
+    return [
+        int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
+
+
+def is_there(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    return False
+
+
+def test_a_server_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    write_run(tmp_path / "digits" / "a")
+    started = LiveServer(tmp_path)
+    payload(started)
+    (builder,) = children(started.process.pid)
+    folder = Path(f"/proc/{builder}/cmdline").read_text().split("\0")[3]
+    assert Path(folder).is_dir()
+    started.process.kill()
+    started.process.wait()
+    assert started.process.stdout is not None
+    started.process.stdout.close()
+    end = time.monotonic() + PATIENCE
+    while is_there(builder) or Path(folder).exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_the_first_run_appears_where_there_was_none(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def main(words: Sequence[str]) -> int:
             answer["problems"] = [f"The page cannot be made: {type(error).__name__}: {error}."]
         answer["seconds"] = time.monotonic() - started
         print(json.dumps(answer), flush=True)
+    shutil.rmtree(folder, ignore_errors=True)  # the server has ended, and may have been killed
     return 0
 
 

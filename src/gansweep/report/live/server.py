@@ -170,6 +170,7 @@ class Live:
             with contextlib.suppress(ProcessLookupError):
                 self._builder.kill()
             await self._builder.wait()
+            self._stale |= {"others"}  # what it should have read is to be read again
             return failed
 
 
@@ -321,7 +322,7 @@ def serve(
     listening: a bound socket.   attached: end also when the standard input ends, as it does with
     the process that has started this one.
     """
-    with tempfile.TemporaryDirectory(prefix="gansweep-ui-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gansweep-ui-", ignore_cleanup_errors=True) as folder:
         asyncio.run(_serve(listening, Live(paths, metric, Path(folder)), token, attached))
 
 
