@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -194,6 +195,20 @@ def is_there(process: int) -> bool:
     with contextlib.suppress(OSError):
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     return False
+
+
+def test_a_builder_that_dies_is_replaced(tmp_path: Path) -> None:
+    write_run(tmp_path / "digits" / "a")
+    started = LiveServer(tmp_path)
+    try:
+        with stream(started, payload(started)["seq"]) as answer:
+            (builder,) = children(started.process.pid)
+            os.kill(builder, signal.SIGKILL)
+            write_run(tmp_path / "digits" / "b", seed=1)
+            next_event(answer, "build")
+            assert {*ids(started)} == {"a", "b"}
+    finally:
+        started.end()
 
 
 def test_a_server_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
