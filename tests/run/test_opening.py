@@ -40,3 +40,9 @@ def test_the_opening_lists_changes_sizes_and_the_next_moments() -> None:
         "next scores and samples at 20 kimg, nearest neighbours at 45 kimg, a checkpoint every 30 s"
     )
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_scores_nothing_that_needs_them_is_announced() -> None:
+    cfg = compose(["model=gan", "data=ring", "metrics=none", "budget_kimg=30"])
+    text = " ".join(opens.opening(cfg, [], {}, kimg=0).split())
+    assert text.endswith("next samples at 10 kimg, a checkpoint every 30 s")

@@ -4,16 +4,19 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from gansweep.config.permissions import is_package_option
-from gansweep.records.notation import number
+from gansweep.records.notation import listing, number
 from gansweep.records.record import ENDED_WELL, RunRecord, refuse_taken
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's: PyTorch takes seconds to import
-PERIODIC = {"quality": "scores", "samples": "samples", "neighbours": "nearest neighbours"}
+PERIODIC = {  # callback -> what it makes, and whether it needs a choice of scores
+    "quality": ("scores", True),
+    "samples": ("samples", False),
+    "neighbours": ("nearest neighbours", True),
+}
 WIDTH = 80
 OVERFIT = (
     "it learns from one batch only. memorised/distance (in the bar: to batch) must fall to half of "
@@ -72,7 +75,7 @@ def opening(
         "to see": OVERFIT if cfg.get("one_batch") else "",
         "changed": " ".join(changed) or "nothing: all defaults",
         "parameters": sizes,
-        "next": _next_moments(cfg.callbacks, kimg, cfg.budget_kimg),
+        "next": _next_moments(cfg, kimg),
     }
     return "\n".join(
         textwrap.fill(
@@ -83,14 +86,14 @@ def opening(
     )
 
 
-def _next_moments(callbacks: Mapping[str, Any], kimg: float, budget_kimg: float) -> str:
+def _next_moments(cfg: DictConfig, kimg: float) -> str:
     """ "scores and samples at 10 kimg, a checkpoint every 30 s"."""
     at: dict[float, list[str]] = {}
-    for name, words in PERIODIC.items():
-        every = (callbacks.get(name) or {}).get("every_kimg")
-        if every:
-            moment = min((kimg // every + 1) * every, budget_kimg)
+    for name, (words, needs_scores) in PERIODIC.items():
+        every = (cfg.callbacks.get(name) or {}).get("every_kimg")
+        if every and (cfg.metrics.get("_target_") or not needs_scores):
+            moment = min((kimg // every + 1) * every, cfg.budget_kimg)
             at.setdefault(moment, []).append(words)
-    parts = [f"{' and '.join(at[moment])} at {number(moment)} kimg" for moment in sorted(at)]
-    seconds = (callbacks.get("checkpoint") or {}).get("every_seconds")
+    parts = [f"{listing(at[moment], 'and')} at {number(moment)} kimg" for moment in sorted(at)]
+    seconds = (cfg.callbacks.get("checkpoint") or {}).get("every_seconds")
     return ", ".join([*parts, *([f"a checkpoint every {seconds:g} s"] if seconds else [])])
