@@ -41,8 +41,8 @@ from gansweep.search.trials import trials_of
 pytestmark = pytest.mark.usefixtures("importable_fakes")
 KILL_SECONDS = 2.0
 # Twice as many kills as two quiet cores come to: where each start takes longer they end so.
-MOST_KILLS = {"journal": 24, "sqlite": 8, "postgresql": 8}
-TRIALS, WORKERS = {"journal": 24, "sqlite": 10, "postgresql": 10}, 4
+MOST_KILLS = {"journal": 16, "sqlite": 6, "postgresql": 6}
+TRIALS, WORKERS = {"journal": 18, "sqlite": 8, "postgresql": 8}, 3
 TINY = [
     *("model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100", "budget_kimg=15"),
     *("callbacks.quality.every_kimg=3", "metrics.n_fake=500"),

@@ -1,4 +1,4 @@
-"""Several hundred malformed calls over all verbs: exit code 2 and one paragraph, and nothing else.
+"""Some three hundred malformed calls of all verbs: exit code 2 and one paragraph, nothing else.
 
 The calls are drawn by a seeded generator, so a failure repeats. What is malformed follows from the
 default values of the options, not from the ranges that gansweep declares: a rate that is a number
@@ -185,8 +185,8 @@ def places(tmp_path: Path) -> None:
 
 
 CALLS: dict[str, tuple[Callable[[random.Random], Call], int]] = {
-    "train": (of_train, 80),
-    "sweep": (of_sweep, 70),
+    "train": (of_train, 60),
+    "sweep": (of_sweep, 50),
     **{verb: (of_paths(verb), 30) for verb in ("generate", "evaluate", "report", "doctor")},
     **{verb: (of_paths(verb), 20) for verb in ("status", "cancel", "worker", "sync")},
 }

@@ -195,7 +195,7 @@ def test_every_variant_is_swept_over_its_own_options(tmp_path: Path) -> None:
                 "+callbacks.quality={_target_: gansweep.callbacks.quality.Quality, every_kimg: 1}",
                 "metrics.scores=[fid]", "metrics.n_fake=200", "sweep.objective.metric=fid",
                 "budget_kimg=0.04", "n_trials=null", "sweep.confirm.top=0",
-                "sweep.sampler.name=grid", f"name=s{number}", f"runs_dir={tmp_path}", "workers=2",
+                "sweep.sampler.name=grid", f"name=s{number}", f"runs_dir={tmp_path}", "workers=1",
             ]
         )  # fmt: skip
         study = SweepStudy(directory)

@@ -68,7 +68,8 @@ def scored(numbers: torch.Tensor) -> Results:
     return results
 
 
-def score_shares(rank: int, folder: str) -> None:
+def score_and_refuse(rank: int, folder: str) -> None:
+    """Score each share of the samples, then samples of which one process brings bad ones."""
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -77,32 +78,6 @@ def score_shares(rank: int, folder: str) -> None:
     numbers = torch.arange(N)
     results = {share: scored(of(numbers, rank)) for share, of in SHARES.items()}
     torch.save(results, Path(folder, f"{rank}.pt"))
-    torch.distributed.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Results]]:
-    folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(score_shares, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("share", SHARES)
-def test_two_processes_score_as_one(of_two_processes: list[dict[str, Results]], share: str) -> None:
-    alone = scored(torch.arange(N))
-    for results in of_two_processes:
-        for name, values in alone.items():
-            for word, value in values.items():
-                found = results[share][name][word]
-                torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12, msg=word)
-
-
-def refuse_together(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     panel = Panel(build_data(compose(["data=ring"])), n_fake=200, batch_size=100)
     panel.prepare("cpu")
     broken = torch.full((100, 2), torch.inf if rank == 1 else 0.0)
@@ -110,15 +85,16 @@ def refuse_together(rank: int, folder: str) -> None:
         panel.score(lambda n, rng: broken[:n])
     except ValueError as error:
         Path(folder, f"{rank}.txt").write_text(str(error))
-    # both go on with the same message of the training
+    # both continue with the same message of the training
     torch.distributed.all_reduce(torch.zeros(1))
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.slow
-def test_samples_that_one_process_refuses_are_refused_by_all(tmp_path: Path) -> None:
-    """Where only one gave up, the others would wait for its samples for ever."""
-    context = torch.multiprocessing.spawn(refuse_together, (str(tmp_path),), nprocs=2, join=False)
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the results of both."""
+    folder = tmp_path_factory.mktemp("processes")
+    context = torch.multiprocessing.spawn(score_and_refuse, (str(folder),), nprocs=2, join=False)
     try:
         deadline = time.monotonic() + 300
         while not context.join(timeout=5):
@@ -126,5 +102,23 @@ def test_samples_that_one_process_refuses_are_refused_by_all(tmp_path: Path) -> 
     finally:
         for process in context.processes:
             process.kill()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", SHARES)
+def test_two_processes_score_as_one(of_two_processes: Path, share: str) -> None:
+    alone = scored(torch.arange(N))
     for rank in range(2):
-        assert "not finite" in (tmp_path / f"{rank}.txt").read_text()
+        results: dict[str, Results] = torch.load(of_two_processes / f"{rank}.pt", weights_only=True)
+        for name, values in alone.items():
+            for word, value in values.items():
+                found = results[share][name][word]
+                torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12, msg=word)
+
+
+@pytest.mark.slow
+def test_samples_that_one_process_refuses_are_refused_by_all(of_two_processes: Path) -> None:
+    """If only one gave up, the others would wait for its samples for ever."""
+    for rank in range(2):
+        assert "not finite" in (of_two_processes / f"{rank}.txt").read_text()
