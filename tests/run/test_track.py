@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +104,20 @@ def test_its_end_is_recorded(tmp_path: Path) -> None:
         run.end("done")
 
 
-def test_sigterm_is_recorded(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    assert before == signal.SIG_DFL
+@pytest.fixture
+def no_handler() -> Iterator[None]:
+    """As in a new process: an earlier test may have left a handler."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_is_recorded(tmp_path: Path, no_handler: None) -> None:
     with pytest.raises(SystemExit) as ended, gansweep.track(name="x", runs_dir=tmp_path) as run:
         run.log(1, loss=2)
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     found = read_run(RunRecord(tmp_path / "own" / "x"))
     assert found.status == "interrupted" and found.curves["loss"].values == [2.0]
 
