@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sweep_studies
 from command_line import Finished
-from report_records import FID, part_of_sweep, write_run
+from report_records import FID, PROTOCOLS, part_of_sweep, write_run
 
 from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
@@ -103,15 +103,24 @@ def test_an_unfinished_population_keeps_everything(tmp_path: Path, command: Comm
     assert "every checkpoint stays" in done.out and kept(folder) == ["t0000"]
 
 
+PRECISION = "precision_digitsnet_2k_train"
+STATIC = {FID: [62.0], PRECISION: [0.0], "in_no_mode_2k": [1.0]}
+IN_NO_MODE = {**PROTOCOLS[FID], "score": "in_no_mode"}
+OF_STATIC = {n: PROTOCOLS[n] for n in (FID, PRECISION)} | {"in_no_mode_2k": IN_NO_MODE}
+
+
 def test_plain_runs_that_may_be_continued_stay(tmp_path: Path, command: Command) -> None:
     for status in ("finished", "failed", "interrupted", "running", "diverged", "collapsed"):
         saved(write_run(tmp_path / "runs" / "g" / status, status=status))
+    # judged as never learned, perhaps only because its budget was small
+    saved(write_run(tmp_path / "runs" / "g" / "short", scores=STATIC, protocols=OF_STATIC))
+    assert "never learned" in command("ls", "runs/g/short").out
     saved(write_run(tmp_path / "runs" / "g" / "kept", status="diverged"))
     saved(write_run(tmp_path / "runs" / "g" / "tracked", status="diverged", tracked="a.py"))
     command("tag", "runs/g/kept", "keep")
     assert command("prune", "runs", "--yes").code == 0
     assert kept(tmp_path / "runs" / "g") == [
-        *("failed", "finished", "interrupted", "kept", "running", "tracked")
+        *("failed", "finished", "interrupted", "kept", "running", "short", "tracked")
     ]
 
 

@@ -187,7 +187,7 @@ def test_bug_of_the_first_trials_stops_the_sweep_until_it_is_corrected(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as stopped:
-        sweep({"t0001": "slow", "*": "raise"}, "n_trials=8", "workers=2")
+        sweep({"t0001": "slow", "*": "raise t0001"}, "n_trials=8", "workers=2")
     text = str(stopped.value)
     assert "its first 3 trials failed alike. t0000 ended with" in text
     assert "sweep_fakes.py" in text and "RuntimeError: out of ideas" in text

@@ -21,8 +21,9 @@ from gansweep.engine.lease.locks import is_alive, remove_dead
 from gansweep.engine.lease.workers import WorkerInfo, workers_of
 from gansweep.engine.status import status_of
 from gansweep.errors import visible
+from gansweep.records.find import find_records
 from gansweep.records.read import load
-from gansweep.records.record import RunRecord, find_records
+from gansweep.records.record import RunRecord
 from gansweep.report.page.page import write_report
 
 Command = Callable[..., Any]

@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 
 from gansweep.errors import UserError
-from gansweep.records.record import (
-    RunRecord,
-    disk_error,
-    find_records,
-    new_directory,
-    replace_atomically,
-)
+from gansweep.records.find import find_records
+from gansweep.records.record import RunRecord, disk_error, new_directory, replace_atomically
 
 
 @pytest.fixture

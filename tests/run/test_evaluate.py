@@ -17,8 +17,9 @@ from gansweep.cli.evaluate import HELP
 from gansweep.config.compose import compose
 from gansweep.metrics.measures import MEASURES
 from gansweep.metrics.protocol import Score, score_name
+from gansweep.records.find import find_records
 from gansweep.records.read import load
-from gansweep.records.record import RunRecord, find_records
+from gansweep.records.record import RunRecord
 from gansweep.run.evaluate import show
 from gansweep.run.train import train
 

@@ -14,7 +14,7 @@ from processes import Processes, children, said_by, wait_until
 
 from gansweep.config.compose import explained
 from gansweep.errors import UserError
-from gansweep.records.record import find_records
+from gansweep.records.find import find_records
 
 TINY = ["model=gan", "model.generator.width=4", "model.discriminator.width=4", "metrics=none"]
 TINY += ["trainer=cpu", "~callbacks.overfitting", "~callbacks.neighbours", "~callbacks.samples"]

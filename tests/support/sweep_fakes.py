@@ -137,7 +137,10 @@ def _fail(how: str, record: RunRecord, sweep: dict[str, Any]) -> None:
     if how == "told":
         told = json.loads((record.directory.parents[1] / "does").read_text())
         how = told.get(record.directory.name, told.get("*", ""))
-    if how == "raise":
+    if how.startswith("raise"):
+        beside = how.removeprefix("raise").strip()  # "raise t0001": once that trial has begun
+        while beside and not (record.directory.parent / beside / "starts").exists():
+            time.sleep(0.02)
         raise RuntimeError("out of ideas")
     if how == "mistake":
         raise UserError(f"{record.directory} wants another batch_size. Use batch_size=8.")

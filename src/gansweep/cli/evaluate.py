@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
         ", which keeps a run's model and data",
     )
     paths = paths_of("evaluate", paths)
-    from gansweep.records.record import find_records
+    from gansweep.records.find import find_records
 
     records = find_records(paths)
     options = {key: value for key, value in given if key in ("checkpoint", "accelerator")}

@@ -8,7 +8,7 @@ from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
 from gansweep.inference.request import Request, whole
-from gansweep.records.record import existing_run
+from gansweep.records.find import existing_run
 
 HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
 

@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
             "Give one run and the note in quotes, as in "
             "'gansweep note runs/digits/dcgan-001 \"best so far\"'; with --remove the run alone."
         )
-    from gansweep.records.record import existing_run
+    from gansweep.records.find import existing_run
     from gansweep.records.remarks import checked_note, remarks_of, writable, write_note
 
     record = existing_run(Path(words[0]))

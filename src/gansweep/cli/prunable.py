@@ -19,6 +19,7 @@ from gansweep.records.writer import is_held
 from gansweep.search.settings import Settings
 
 KEEP = "keep"  # the tag of a run whose checkpoints stay
+BROKEN = ("diverged", "collapsed")  # a plain run that no larger budget saves
 GROUPS = ("pruned", "failed", "losing")  # the order in which they are removed
 
 
@@ -43,7 +44,7 @@ def prunable(paths: Sequence[Path]) -> tuple[list[Prunable], list[str]]:
     for run in Shelf(paths, every=True).runs():
         if run.sweep is not None:
             of_sweeps.setdefault(run.directory.parent, []).append(run)
-        elif run.status in FAILED_TRAINING:  # one that failed by an error may be continued
+        elif run.status in BROKEN:  # others may be continued, as with a larger budget
             groups.append((run, "failed"))
     notes = []
     for folder, members in of_sweeps.items():

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Remove checkpoints that nobody needs, after a question: first of trials that
-were pruned, then of runs that diverged, collapsed or never learned (and of
-trials that failed, once their sweep is finished), then of the losing trials of
-finished sweeps. Records, samples and scores stay.
+were pruned, then of runs that diverged or collapsed, of trials that never
+learned (and of those that failed, once their sweep is finished), then of the
+losing trials of finished sweeps. Records, samples and scores stay.
 
 It never removes those of a sweep's leader, of its Pareto front, of its
 confirmation runs, of a run that is training or may be continued, of what an
@@ -26,7 +26,7 @@ unfinished sweep still needs, and of runs with the tag "keep". A run without
 checkpoints cannot be continued, evaluated again or drawn from."""
 
 EXAMPLES = """\
-examples:
+Examples:
   gansweep prune runs --dry-run        what would go, and how much it is
   gansweep prune runs/demo-digits
   gansweep prune runs --free 20GB      no more than this needs

@@ -18,9 +18,10 @@ from gansweep.judging.objective import objective_so_far, objectives_of
 from gansweep.judging.ranking import lower_is_better
 from gansweep.judging.statuses import FAILED, UNFINISHED, judged_status
 from gansweep.judging.where import FACTS, chosen, read_filter, values_of
+from gansweep.records.find import find_records
 from gansweep.records.plain_values import DamagedError, mapping, parsed
 from gansweep.records.read import Run, add_settings, read_run
-from gansweep.records.record import RunRecord, content_of, find_records
+from gansweep.records.record import RunRecord, content_of
 from gansweep.records.stored_yaml import yaml_mapping
 from gansweep.records.writer import is_held
 

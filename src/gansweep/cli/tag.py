@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
             "Name one run or more and then the tag, as in "
             "'gansweep tag runs/digits/dcgan-001 baseline'."
         )
-    from gansweep.records.record import find_records
+    from gansweep.records.find import find_records
     from gansweep.records.remarks import checked_tag, tag, writable
 
     word = checked_tag(words[-1])

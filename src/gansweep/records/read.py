@@ -12,9 +12,10 @@ from typing import Any
 from gansweep.config.old_names import with_new_targets
 from gansweep.errors import visible
 from gansweep.metrics.protocol import REPEATABLE, scores_called
+from gansweep.records.find import find_records
 from gansweep.records.notation import plural, setting
 from gansweep.records.plain_values import DamagedError, mapping
-from gansweep.records.record import ENDED_WELL, RunRecord, find_records
+from gansweep.records.record import ENDED_WELL, RunRecord
 from gansweep.records.remarks import remarks_in
 from gansweep.records.sweep_part import SweepPart, sweep_part
 

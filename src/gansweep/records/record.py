@@ -29,7 +29,7 @@ import secrets
 import shlex
 import stat
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -314,14 +314,17 @@ def new_directory(runs_dir: str | Path, group: str, name: str | None, stem: str)
     raise AssertionError("numbers do not end")
 
 
-def refuse_taken(runs_dir: str | Path, group: str, name: str) -> Path:
-    """The directory RUNS_DIR/GROUP/NAME.   Raises: UserError if a run is there."""
+def refuse_taken(runs_dir: str | Path, group: str, name: str, continuing: str = "") -> Path:
+    """The directory RUNS_DIR/GROUP/NAME.   Raises: UserError if a run is there.
+
+    continuing: how such a run is continued, by default by `gansweep train`.
+    """
     directory = Path(runs_dir) / checked_name("group", group) / checked_name("name", name)
     if RunRecord(directory).exists:
         writer.refuse_held(directory)
         raise UserError(
-            f"{directory} already contains a run. Continue it with `{_continuing(directory)}`, or "
-            "choose another name=."
+            f"{directory} already contains a run. Continue it with "
+            f"{continuing or f'`{_continuing(directory)}`'}, or choose another name=."
         )
     return directory
 
@@ -371,69 +374,6 @@ def disk_error(error: OSError, directory: Path) -> UserError | None:
 
 def _continuing(directory: Path) -> str:
     return shlex.join(["gansweep", "train", f"resume={directory}"])
-
-
-def find_records(paths: Iterable[Path]) -> list[RunRecord]:
-    """The runs at or below each path, sorted by directory, each once; relative as their path is.
-
-    Files of a tracker inside a run are not runs. Runs inside another run's directory are found too.
-    Raises: UserError if a path does not exist or holds no run.
-    """
-    tops = {p.parent.resolve(): top for top in paths for p in _configurations(top)}
-    found = [d for d in sorted(tops) if _is_run(d, tops)]
-    return [RunRecord(_as_given(d, tops[d])) for d in found]
-
-
-def existing_run(directory: Path) -> RunRecord:
-    """The run in the directory.   Raises: UserError if it holds none, or a group of runs."""
-    record = RunRecord(directory)
-    if record.exists:
-        return record
-    inside = next(iter(sorted(directory.glob("*/config.yaml"))), None)
-    if inside is None:
-        raise UserError(
-            f"{directory} is not a run: it has no config.yaml. Give the directory of a run, such "
-            "as runs/digits/dcgan-001."
-        )
-    raise UserError(f"{directory} is a group of runs. Give one of them, such as {inside.parent}.")
-
-
-def _configurations(top: Path) -> list[Path]:
-    if not top.exists():
-        raise UserError(
-            f"{top} does not exist. Give the directory of a run, of a group of runs or of a sweep, "
-            "such as runs/digits."
-        )
-    found = []
-    for folder, below, files in os.walk(top):  # leaves out what cannot be read or is gone
-        if "config.yaml" in {*files, *below}:
-            found.append(Path(folder, "config.yaml"))
-            below[:] = [name for name in below if name not in FOLDERS]
-    if not found:
-        raise UserError(
-            f"No run was found under {top}: a run is a directory with a config.yaml, which "
-            "`gansweep train` and `gansweep sweep` write. Give the directory of a run, of a group "
-            "of runs or of a sweep, such as runs/digits."
-        )
-    return found
-
-
-def _as_given(directory: Path, top: Path) -> Path:
-    """Relative to the working directory if `top` is; a run's path always has its group's name."""
-    if top.is_absolute() or not directory.is_relative_to(Path.cwd()):
-        return directory
-    relative = directory.relative_to(Path.cwd())
-    return relative if len(relative.parts) > 1 else directory
-
-
-def _is_run(directory: Path, found: Container[Path]) -> bool:
-    """Whether a directory with a config.yaml is a run.   found: all directories with one."""
-    around = next((d for d in directory.parents if d in found), None)
-    if around is None:
-        return True
-    inside = directory.relative_to(around).parts[0]
-    marks = ("samples", "checkpoints", "history.jsonl", "result.json")
-    return inside not in FOLDERS and any((directory / mark).exists() for mark in marks)
 
 
 def _finite(value: Any) -> Any:

@@ -10,8 +10,9 @@ from gansweep.config.environment import check_foreign
 from gansweep.config.old_names import with_new_targets
 from gansweep.config.permissions import allowed_packages
 from gansweep.errors import UserError
+from gansweep.records.find import existing_run
 from gansweep.records.plain_values import DamagedError
-from gansweep.records.record import TRACKED, RunRecord, existing_run
+from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.stored_yaml import yaml_text
 
 PARTS = ("data", "model", "trainer", "callbacks", "metrics", "tracker", "choices")

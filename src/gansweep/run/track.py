@@ -26,10 +26,11 @@ from gansweep.callbacks.journal import Journal
 from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import Score, comparable
+from gansweep.records.find import existing_run
 from gansweep.records.plain_values import DamagedError, mapping
-from gansweep.records.record import STATUSES, TRACKED, RunRecord, claim_new, existing_run
+from gansweep.records.record import STATUSES, TRACKED, RunRecord, claim_new, refuse_taken
 from gansweep.records.stored_yaml import yaml_mapping
-from gansweep.records.writer import Claim, SupersededError, refuse_held
+from gansweep.records.writer import Claim, SupersededError
 from gansweep.run.origin import hardware, now, origin
 from gansweep.signals import stop_signals
 
@@ -126,12 +127,8 @@ class Tracked:
         if self._resume is None:
             runs_dir, group, name, model = self._place
             stem = checked_name("model", model).replace("/", "-")
-            if name is not None and RunRecord(taken := Path(runs_dir, group, name)).exists:
-                refuse_held(taken)
-                raise UserError(
-                    f"{taken} already contains a run. Continue it with resume=, or choose another "
-                    "name=."
-                )
+            if name is not None:
+                refuse_taken(runs_dir, group, name, continuing="resume=")
             return claim_new(runs_dir, group, name, stem)
         record = existing_run(self._resume)
         try:

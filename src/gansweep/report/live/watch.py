@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.errors import UserError
-from gansweep.records.record import RunRecord, find_records
+from gansweep.records.find import find_records
+from gansweep.records.record import RunRecord
 from gansweep.report.live.tail import Added, Tail
 
 LIST_SECONDS = 1.0  # between two searches for new runs
