@@ -16,6 +16,7 @@ class Memorised(Watcher):
     """
 
     def look(self, module: Adversarial) -> None:
+        """Log both, if the game has made fakes of the batch's shape."""
         real, fakes = self.batch.images, module.last_fakes
         if fakes is None or fakes.shape[1:] != real.shape[1:]:
             return

@@ -30,6 +30,7 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
     options, more = parser().read(words)
     if more:
         raise UserError(

@@ -40,6 +40,7 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     if options.show < 1:
         raise UserError(f"--show {options.show}: give a whole number from 1, as in '--show 9'.")

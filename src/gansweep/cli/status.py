@@ -62,6 +62,7 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     directory = only_sweep("status", words)
     from gansweep.engine.status import status_of

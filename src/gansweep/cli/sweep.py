@@ -58,6 +58,7 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
+    """Run the verb: 0. A UserError is left to the caller."""
     options, _ = parser().read(words)  # a mistaken flag is refused before heavy imports
     from gansweep.cli.sweep_run import run_sweep, sweep_directory
 

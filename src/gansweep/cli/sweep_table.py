@@ -132,6 +132,7 @@ class EventLines:
         self._out.flush()
 
     def update(self) -> None:
+        """Print a line for each run whose status has changed."""
         rows = self.watch.rows()
         for row in rows:
             before = self._seen.get(row.key)

@@ -149,6 +149,7 @@ class _Side(DerivedSource):
         return _Side(base, self.channels, self.derive, self.half, self.flip)
 
     def read(self, split: Split) -> Arrays:
+        """The derived images; of the training split only this half's, so that no pair is whole."""
         images, labels = whole(self.base, split)
         derived = self.derive(images)
         if split != "train" or self.half is None:

@@ -63,6 +63,7 @@ class StackedSet(ResidentSource):
         return self._n[split] if self.stacked_from.count(split) else 0
 
     def read(self, split: Split) -> Arrays:
+        """Triples of grey images as channels, with labels from 0 to n_classes^3 - 1."""
         images, labels = whole(self.stacked_from, split)
         assert labels is not None  # the base sets are labelled
         draw = generator_for(SPLIT_SEEDS[split], CHANNELS)

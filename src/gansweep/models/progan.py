@@ -118,6 +118,7 @@ class ProGAN(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
+        """The loss at the resolution of the clock's stage, which the discriminator's parts name."""
         terms = super().player_loss(player, self._as_seen(batch, clock), drawn, fakes, clock)
         if player == "discriminator":
             stage = self.stage(clock.images_seen)

@@ -112,6 +112,8 @@ class StyleGAN2(GAN):
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
+        """The loss, in the generator's lazy steps with path-length regularisation (Karras et al.
+        2020, Section 3.2)."""
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         factor = self.path_factor(clock)
         if player == "generator" and factor:

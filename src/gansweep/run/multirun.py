@@ -44,6 +44,7 @@ class Outcomes(Callback):
     folder: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the folder of the outcomes, and say to the jobs which options are swept."""
         note_swept(config.hydra)
         runs = Path(config.hydra.sweep.dir).resolve()
         with contextlib.suppress(OSError):  # Hydra writes there next and will raise the error

@@ -39,6 +39,7 @@ class CmaEs(CmaEsSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """As Optuna's, over a view with each trial once. A continued trial draws nothing."""
         view = StudyView(study, with_whole_states)
         fixed = trial.system_attrs.get("fixed_params", {})
         seen = view._get_trials(deepcopy=False, use_cache=True)

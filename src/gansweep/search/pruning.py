@@ -63,6 +63,7 @@ class PeerPruner(BasePruner):
         self._pruner, self._kind = pruner, kind
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the pruner stops the trial, judged among trials of its own kind."""
         kind, number = self._kind(trial), trial.number
 
         def peers(trials: list[FrozenTrial]) -> list[FrozenTrial]:

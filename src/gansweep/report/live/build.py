@@ -91,6 +91,10 @@ def _parts(record: RunRecord) -> tuple[Path, ...]:
 
 
 def main(words: Sequence[str]) -> int:
+    """Answer each order on stdin by one line of JSON on stdout, until stdin ends.
+
+    words: the folder for what is built, the score that ranks ("" for none), the runs' paths.
+    """
     folder, metric, *paths = words
     reader, store = Reader(), Served()
     _write(Path(folder, LIBRARIES), libraries())
