@@ -159,6 +159,7 @@ def _imports_none_at_module_level(path: Path, heavy: set[str]) -> None:
         ("gansweep.cli.diagnoses", HEAVY),
         ("gansweep.cli.shelf", HEAVY),
         ("gansweep.report.frames", HEAVY),
+        ("gansweep.run.track", HEAVY),
         ("gansweep.engine.worker", TRAINING),
     ],
 )

@@ -1,18 +1,23 @@
-"""The journal of a run: callbacks write their numbers, scores and verdicts to it."""
+"""The journal of a run: callbacks write their numbers, scores and verdicts to it.
+
+It imports no tracker before it has one: `gansweep.track` works without PyTorch.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-from pytorch_lightning.loggers import Logger
-
-from gansweep.callbacks.tracking import alert, announce, log_picture, log_scalars
 from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from pytorch_lightning.loggers import Logger
 
 KEPT = ("best", "last", "latest", "protocols")  # mappings that a checkpoint holds
 WRITE_SECONDS = 0.25
@@ -104,6 +109,8 @@ class Journal:
             self.record.append(*(stamp | row for _, stamp, row in rows))
         if self.logger is not None:
             for images_seen, _, row in rows:
+                from gansweep.callbacks.tracking import log_scalars
+
                 log_scalars(self.logger, images_seen, row, self.protocols)
 
     def _end_row(self) -> None:
@@ -121,6 +128,8 @@ class Journal:
                 row = self._stamp(images_seen) | {"protocol": {name: score.protocol}}
                 self.record.append(row)
             if name not in self._announced and self.logger is not None:
+                from gansweep.callbacks.tracking import announce
+
                 announce(self.logger, name, score.protocol)
             self._announced.add(name)
             self.protocols[name] = score.protocol
@@ -163,11 +172,15 @@ class Journal:
             words = {"rule": finding.rule, "text": finding.text, "severity": finding.severity}
             self.record.append(self._stamp(images_seen) | {"finding": words})
         if self.logger is not None:
+            from gansweep.callbacks.tracking import alert
+
             alert(self.logger, finding.title, finding.text, finding.severity)
 
     def show(self, name: str, images_seen: int, picture: Image.Image) -> None:
         """Show a picture in the tracker under a name such as "samples"."""
         if self.logger is not None:
+            from gansweep.callbacks.tracking import log_picture
+
             log_picture(self.logger, name, images_seen, picture)
 
     def _stamp(self, images_seen: int) -> dict[str, Any]:

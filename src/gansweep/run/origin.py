@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 PACKAGES = ("gansweep", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 
@@ -40,9 +38,14 @@ def _git_commit() -> str | None:
 
 def hardware(accelerator: str, devices: int) -> dict[str, Any]:
     """The machine that a run was trained on; `device` is the name of the GPU or the processor."""
+    device = _processor()
+    if accelerator == "cuda":
+        import torch
+
+        device = torch.cuda.get_device_name()
     return {
         "accelerator": accelerator,
-        "device": torch.cuda.get_device_name() if accelerator == "cuda" else _processor(),
+        "device": device,
         "devices": devices,
         "cpu_cores": os.cpu_count(),
         "system": platform.system(),
