@@ -18,6 +18,8 @@ from gansweep.cli import doctor
 from gansweep.cli.diagnoses import examined
 from gansweep.cli.ls import listing
 from gansweep.cli.shelf import Shelf
+from gansweep.diagnosis.evidence import evidence_of
+from gansweep.diagnosis.gaps import gaps
 from gansweep.errors import UserError
 from gansweep.judging.leaderboard import leaderboard
 from gansweep.records.read import load, read_run
@@ -253,3 +255,19 @@ def test_the_doctor_advises_without_a_command_of_ours(
     assert doctor.main([str(run.directory)]) == 0
     said = capsys.readouterr().out
     assert "worth trying" in said and "gansweep train" not in said
+
+
+def test_a_run_that_was_killed_is_at_its_last_row(tmp_path: Path) -> None:
+    tracked = gansweep.track(name="x", runs_dir=tmp_path)
+    with tracked as run:
+        run.log(7.5, loss=2)
+        assert read_run(RunRecord(run.directory)).kimg == 7.5, "its result says 0 until it ends"
+
+
+def test_the_doctor_offers_no_command_that_cannot_load_a_loop_of_ones_own(tmp_path: Path) -> None:
+    with gansweep.track({"lr": 1e-3}, name="x", runs_dir=tmp_path, budget_kimg=10) as run:
+        for kimg in range(11):
+            run.log(kimg, {"loss/generator": 1.0})
+    found = gaps(evidence_of(read_run(RunRecord(run.directory))))
+    assert {gap.rule for gap in found} >= {"mode_collapse", "discriminator_overpowers"}
+    assert not [gap.fix for gap in found if "gansweep evaluate" in gap.fix or "Train" in gap.fix]

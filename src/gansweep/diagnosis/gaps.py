@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from gansweep.diagnosis.curves import finite
 from gansweep.diagnosis.evidence import Evidence
@@ -32,13 +33,24 @@ WATCHED = {
 }
 
 
+# A failure -> what to add to a training loop that gansweep.track records.
+OWN_LOOP = {
+    **dict.fromkeys((*SHOWN_BY, "slow_convergence"), "Measure it in your loop: run.score(...)."),
+    "discriminator_overpowers": "Log balance/real_mean and balance/fake_mean in your loop.",
+    "vanishing_gradient": "Log grad_norm/generator in your loop.",
+}
+
+
 def gaps(evidence: Evidence) -> list[Gap]:
     """The failures that could not be judged; empty if all could be."""
     if not evidence.settled:
         text = f"at {evidence.kimg:.4g} of {evidence.budget_kimg:g} kimg it is too early to judge"
         what = "samples" if evidence.begun else "everything but divergence"
         return [Gap(what, text, "Try again later.")]
-    return [*_unscored(evidence), *_unwatched(evidence), *_rarely_scored(evidence)]
+    found = [*_unscored(evidence), *_unwatched(evidence), *_rarely_scored(evidence)]
+    if not evidence.command:  # no command of gansweep measures a training loop of somebody's own
+        return [replace(gap, fix=OWN_LOOP[gap.rule]) for gap in found]
+    return found
 
 
 def _unscored(evidence: Evidence) -> list[Gap]:

@@ -117,9 +117,11 @@ class Run:
 
     @property
     def kimg(self) -> float:
-        if self.result.get("kimg") is not None:
-            return float(self.result["kimg"])
-        return max((curve.kimg[-1] for curve in self.curves.values()), default=0.0)
+        stated = self.result.get("kimg")
+        if stated is not None and self.result.get("status") != "running":
+            return float(stated)
+        # while it trains, the result says where it began or was continued
+        return max([stated or 0.0, *(curve.kimg[-1] for curve in self.curves.values())])
 
     def number(self, key: str) -> float | None:
         """A number of result.json such as "seconds" or "images_per_second"."""
