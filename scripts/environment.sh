@@ -10,6 +10,9 @@
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 environment=$root/.venv
 
+# Set in many containers, it would have every process compile PyTorch and Lightning anew: 10 s each.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 
 give_up() {
@@ -123,12 +126,14 @@ install_gansweep() {
     # a small download first, so that a missing network is reported at once
     run_pip download -qqq --retries 1 --no-deps --dest "$environment/tmp" hatchling
     say "[3/4] Installing gansweep and its dependencies (about 3 GB to download the first time)"
-    # --no-compile: Python compiles a module when it is first imported, and few of the 17,000 are
+    # --no-compile: few of the 17,000 modules are ever imported
     if [ "$1" = dev ]; then
         run_pip install --no-compile -e '.[dev]'
     else
         run_pip install --no-compile -e .
     fi
+    # those that training imports are compiled now, for who runs it where nothing may be written
+    "$environment/bin/python" -c 'import gansweep.run.train, optuna, wandb' || give_up "gansweep was installed and cannot be imported: see above."
     fingerprint >"$environment/installed-$1"
     rm -rf "$environment/tmp" "$environment/incomplete"
     say "[4/4] Installed in $environment"
