@@ -299,7 +299,7 @@ def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: in
     The generator wins nothing from a flat discriminator, so this is the gap.
     """
     model = dirac(1.0, 0.0, Wasserstein(), penalties={"r1": R1(weight=1.0)})
-    model.penalty_interval, model.steps = interval, steps
+    model.terms.penalty_interval, model.steps = interval, steps
     assert gap_of(model, steps=200, lr=0.05)["duality_gap"] == pytest.approx(1.0, abs=1e-3)
 
 

@@ -17,8 +17,9 @@ VIEWS = ("real", "fake", "generator")  # whose samples the discriminator is show
 class Joined(nn.Module):
     """Terms by their names, in the order in which they act.
 
-    penalties: join on every k-th of the discriminator's steps only, k times as strong, with k the
-        `penalty_interval` (see Clock.lazy). Their curves are penalty/NAME.
+    penalties: of the discriminator's loss; their curves are penalty/NAME. Those of gradients join
+        on every k-th of its steps only, k times as strong, with k the `penalty_interval` (see
+        Clock.lazy); the others, which cost little, on each.
     free: the user's others; their curves are term/NAME.
     with_options: those that options of the game's own bring, None where they do not.
     """
@@ -129,7 +130,8 @@ class Joined(nn.Module):
         parts: dict[str, Tensor] = {}
         for name, term in self.acting_on(player).items():
             seen = step() if seen is None else seen
-            factor = seen.clock.factor(self.penalty_interval if name in self.penalties else 1)
+            lazy = name in self.penalties and term.of_gradients
+            factor = seen.clock.factor(self.penalty_interval if lazy else 1)
             if not factor:
                 continue
             value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
