@@ -22,8 +22,10 @@ from optuna.trial import TrialState
 from processes import Processes, children, said_by, suspend, wait_until
 from sweep_processes import (
     COMMAND,
+    UNCONFIRMED,
     ends,
     held,
+    made,
     steps,
     steps_at_start,
     wait_until_held,
@@ -39,10 +41,10 @@ from gansweep.search.settings import Settings
 from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
-KILL_SECONDS = 2.0
-# Twice as many kills as two quiet cores come to: where each start takes longer they end so.
-MOST_KILLS = {"journal": 16, "sqlite": 6, "postgresql": 6}
-TRIALS, WORKERS = {"journal": 18, "sqlite": 8, "postgresql": 8}, 3
+KILL_SECONDS = {"real": 2.0, "fake": 0.5}  # between two kills
+# Twice as many as two quiet cores come to: where each start takes longer they end so.
+MOST_KILLS = {"real": 12, "fake": 16}
+TRIALS, WORKERS = {"real": 14, "fake": 20}, 3
 TINY = [
     *("model=gan", "data=ring", "data.n_train=2000", "model.batch_size=100", "budget_kimg=15"),
     *("callbacks.quality.every_kimg=3", "metrics.n_fake=500"),
@@ -93,12 +95,13 @@ class Workers:
             process.wait()
 
 
-def chaos(directory: Path, most: int, seed: int = 0, seconds: float = 1200.0) -> int:
+def chaos(directory: Path, trials: str, seed: int = 0, seconds: float = 1200.0) -> int:
     """Work on the sweep, with a process killed every KILL_SECONDS until its trials have ended, or
-    `most` were; how many. On a slow machine, whenever some trial has made a step since."""
+    MOST_KILLS were; how many. On a slow machine, whenever some trial has made a step since."""
     rng, kills, before = random.Random(seed), 0, 0
     workers = Workers(directory)
-    deadline, next_kill = time.monotonic() + seconds, time.monotonic() + KILL_SECONDS
+    pause, most = KILL_SECONDS[trials], MOST_KILLS[trials]
+    deadline, next_kill = time.monotonic() + seconds, time.monotonic() + pause
     try:
         while workers.attend():
             assert time.monotonic() < deadline, (directory / "log.txt").read_text()[-3000:]
@@ -108,7 +111,7 @@ def chaos(directory: Path, most: int, seed: int = 0, seconds: float = 1200.0) ->
             ended, rows = progress(directory)
             if rows == before or ended:
                 continue
-            before, next_kill = rows, time.monotonic() + KILL_SECONDS
+            before, next_kill = rows, time.monotonic() + pause
             with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
                 os.kill(rng.choice(workers.pids()), signal.SIGKILL)
                 kills += 1
@@ -152,30 +155,34 @@ def assert_nothing_lost(directory: Path, n_trials: int) -> None:
     assert study.finished()
 
 
-def real_sweep(folder: Path, storage: str, n_trials: int) -> Path:
-    """A sweep of short real trials that no worker was started for."""
-    options = [f"n_trials={n_trials}", "sweep.max_retries=100", "sweep.confirm.top=0", "name=chaos"]
-    where = [f"runs_dir={folder}", f"storage={storage}", f"workers={WORKERS}"]
+def sweep_of(trials: str, folder: Path, storage: str) -> Path:
+    """A sweep of short trials, trainings or fakes, that no worker was started for."""
+    n_trials = f"n_trials={TRIALS[trials]}"
+    options = [n_trials, "sweep.max_retries=100", UNCONFIRMED, f"storage={storage}"]
+    if trials == "fake":
+        return made(words_of_a_sweep(folder, "pace=0.15", *options))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local.LocalLauncher, "run", lambda *_: True)
+        where = ["name=chaos", f"runs_dir={folder}", f"workers={WORKERS}"]
         return run_sweep(["sweep=random", *TINY, *options, *where])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", TRIALS)
+@pytest.mark.parametrize(
+    ("storage", "trials"), [("journal", "real"), ("sqlite", "fake"), ("postgresql", "fake")]
+)
 def test_processes_killed_at_random_lose_no_trial(
-    tmp_path: Path, storage: str, request: pytest.FixtureRequest
+    tmp_path: Path, storage: str, trials: str, request: pytest.FixtureRequest
 ) -> None:
-    n_trials, most = TRIALS[storage], MOST_KILLS[storage]
     if storage == "postgresql":
         storage = request.getfixturevalue("postgres").database("chaos")
-    directory = real_sweep(tmp_path, storage, n_trials)
+    directory = sweep_of(trials, tmp_path, storage)
     began = time.monotonic()
-    kills = chaos(directory, most)
+    kills = chaos(directory, trials)
     attempts = len(SweepStudy(directory).trials.get_trials(deepcopy=False))
     print(f"{kills} kills, {attempts} attempts, {time.monotonic() - began:.0f} s")
     assert kills >= 3
-    assert_nothing_lost(directory, n_trials)
+    assert_nothing_lost(directory, TRIALS[trials])
 
 
 # The machine that goes down, the disk that fills, the rights that are taken away
