@@ -1,6 +1,5 @@
 """Shared by every test: no tracker's account is touched, and what a machine lacks is skipped."""
 
-import copy
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import Finished
+from composing_once import compose_once
 from places import SLURM_CLUSTER, SUPPORT
 
 if TYPE_CHECKING:
@@ -204,22 +204,7 @@ def where(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hydra composes the package's own files once for the same words: 0.1 s, over 1,400 times.
-
-    With folders of a test's own it composes anew, as their files change.
-    """
-    from gansweep.config import compose
-
-    composed: dict[object, object] = {}
-    hydra_compose = compose.hydra_compose
-
-    def remembered(name: str, overrides: list[str], return_hydra_config: bool = False) -> object:
-        key = (name, *overrides, return_hydra_config)
-        if key not in composed or any("searchpath" in word for word in overrides):
-            composed[key] = hydra_compose(name, overrides, return_hydra_config)
-        return copy.deepcopy(composed[key])
-
-    compose.hydra_compose = remembered
+    compose_once()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from variants import VARIANTS, class_of
 
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
@@ -20,7 +20,6 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.search.check_search import may_change
 
-VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 IMAGE, POINTS = (1, 8, 8), (2,)
 N_CLASSES = 10
 KINDS = {"logit", "critic", "energy", "paired_logit"}
@@ -42,20 +41,13 @@ def build(
 ) -> Adversarial:
     torch.manual_seed(seed)
     node = composed(variant, len(shape) == 1, overrides)
-    source_shape = shape if kind_of(variant).needs_source else None
+    source_shape = shape if class_of(variant).needs_source else None
     model: Adversarial = config.instantiate(
         node, sample_shape=shape, n_classes=N_CLASSES, source_shape=source_shape
     ).to(dtype)
     model.configure_optimizers()
     model.draws = Draws(1, torch.device("cpu"))
     return model
-
-
-@functools.cache
-def kind_of(variant: str) -> type[Adversarial]:
-    kind = get_class(composed(variant, False, ())._target_)
-    assert issubclass(kind, Adversarial)
-    return kind
 
 
 def batch_of(shape: tuple[int, ...], n: int = 8, seed: int = 2) -> Batch:
@@ -65,7 +57,7 @@ def batch_of(shape: tuple[int, ...], n: int = 8, seed: int = 2) -> Batch:
 
 
 def smallest(variant: str) -> tuple[int, ...]:
-    return POINTS if kind_of(variant).takes_points else IMAGE
+    return POINTS if class_of(variant).takes_points else IMAGE
 
 
 def weights(network: torch.nn.Module) -> list[torch.Tensor]:
@@ -76,7 +68,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each variant alone, or with each kind of data that it takes."""
     if "shape" in metafunc.fixturenames:
         pairs = [(v, IMAGE) for v in VARIANTS]
-        pairs += [(v, POINTS) for v in VARIANTS if kind_of(v).takes_points]
+        pairs += [(v, POINTS) for v in VARIANTS if class_of(v).takes_points]
         names = [f"{v}-{'image' if len(shape) == 3 else 'points'}" for v, shape in pairs]
         metafunc.parametrize(("variant", "shape"), pairs, ids=names)
     elif "variant" in metafunc.fixturenames:
@@ -135,7 +127,7 @@ def test_first_player_moves_alone_between_the_turns_of_the_others(variant: str) 
 
 def with_all_its_terms() -> list[tuple[str, tuple[int, ...], str]]:
     cases = [(v, IMAGE, "") for v in VARIANTS]
-    cases += [(v, POINTS, "") for v in VARIANTS if kind_of(v).takes_points]
+    cases += [(v, POINTS, "") for v in VARIANTS if class_of(v).takes_points]
     terms = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
     return cases + [("dcgan", IMAGE, f"term=[{term}]") for term in terms]
 
@@ -270,7 +262,7 @@ def test_fakes_depend_on_the_given_generator_alone(variant: str) -> None:
     a, b, c = (model.fakes(batch, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert torch.equal(a, b)
     # a translator may make one image of one source
-    assert kind_of(variant).needs_source or not torch.equal(a, c)
+    assert class_of(variant).needs_source or not torch.equal(a, c)
 
 
 def test_checkpoint_round_trip_continues_identically(variant: str, shape: tuple[int, ...]) -> None:

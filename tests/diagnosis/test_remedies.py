@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from variants import VARIANTS, class_of
 
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
@@ -21,7 +21,6 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.run.build import build_data, build_model
 
-VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 TERMS = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
 SMALL_IMAGES = ["data=digits", "model.generator.width=4", "model.discriminator.width=8"]
 SMALL_POINTS = [
@@ -60,37 +59,33 @@ def small(node: Any, key: str) -> Iterator[str]:
         yield f"++{key}={node}".replace(" ", "")
 
 
-def every_kind_of_run() -> dict[str, list[str]]:
+SPECIAL = {
+    "dcgan with slices": ("dcgan", ["model.accumulate=2", "model.batch_size=12"]),
+    "dcgan on an odd batch": ("dcgan", ["model.batch_size=7"]),
+    "conditional dcgan's like": ("cgan_mlp", ["term=[ada]"]),
+    "stylegan2 on a small batch": ("stylegan2", ["model.batch_size=4"]),
+    "lsgan in three channels": ("lsgan", ["data=stacked_digits"]),
+    "saturating pix2pix": ("pix2pix", ["model.loss._target_=gansweep.terms.losses.Minimax"]),
+    **{f"dcgan with {term}": ("dcgan", [f"term=[{term}]"]) for term in TERMS},
+}
+POINTS = {
+    **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began")},
+    "unrolled_gan on points": ["model=unrolled_gan", "data=ring", "model.batch_size=64"],
+    "sngan on points": COMMANDS["sngan"],
+}
+APART = ("wgan without a bound", "gan with far rates", "gan with a strong r1")
+RUNS = [*VARIANTS, *SPECIAL, *POINTS, *APART]
+
+
+def words_of(name: str) -> list[str]:
     """Each model on data that it takes, each term, and settings that exclude treatments."""
-    runs = {}
-    for variant in VARIANTS:
-        model = config.compose([f"model={variant}"]).model
-        kind = get_class(model._target_)
-        assert issubclass(kind, Adversarial)
-        data = ["data=paired"] if kind.needs_source else ["data=digits"]
-        tiny = list(small(OmegaConf.to_container(model.tiny), "model"))
-        runs[variant] = [f"model={variant}", *data, *tiny]
-    dcgan = runs["dcgan"]
-    runs |= {f"dcgan with {term}": [*dcgan, f"term=[{term}]"] for term in TERMS}
-    return runs | {
-        "dcgan with slices": [*dcgan, "model.accumulate=2", "model.batch_size=12"],
-        "dcgan on an odd batch": [*dcgan, "model.batch_size=7"],
-        "conditional dcgan's like": [*runs["cgan_mlp"], "term=[ada]"],
-        "stylegan2 on a small batch": [*runs["stylegan2"], "model.batch_size=4"],
-        "lsgan in three channels": [*runs["lsgan"], "data=stacked_digits"],
-        **{f"{v} on points": [f"model={v}", "data=ring"] for v in ("gan", "began")},
-        "unrolled_gan on points": ["model=unrolled_gan", "data=ring", "model.batch_size=64"],
-        "sngan on points": COMMANDS["sngan"],
-        "wgan without a bound": COMMANDS["wgan without a bound"],
-        "gan with far rates": COMMANDS["gan with far rates"],
-        "gan with a strong r1": COMMANDS["gan with a strong r1"],
-        "saturating pix2pix": [
-            *(*runs["pix2pix"], "model.loss._target_=gansweep.terms.losses.Minimax"),
-        ],
-    }
-
-
-RUNS = every_kind_of_run()
+    if name in POINTS or name in APART:
+        return (POINTS | COMMANDS)[name]
+    variant, more = SPECIAL.get(name, (name, []))
+    model = config.compose([f"model={variant}"]).model
+    data = "paired" if class_of(variant).needs_source else "digits"
+    tiny = small(OmegaConf.to_container(model.tiny), "model")
+    return [f"model={variant}", f"data={data}", *tiny, *more]
 
 
 def evidence_of(words: list[str]) -> Evidence:
@@ -152,7 +147,7 @@ def step(model: Adversarial, batch_size: int) -> dict[str, float]:
 @pytest.mark.parametrize("name", RUNS)
 def test_nothing_is_offered_that_is_refused(name: str) -> None:
     """Each treatment of each kind of run composes, builds and makes one step."""
-    given = evidence_of(RUNS[name])
+    given = evidence_of(words_of(name))
     treatments = {one for many in TREATMENTS.values() for one in many}
     offered = {advice[1] for treatment in treatments if (advice := treatment(given))}
     for overrides in combined(offered):
@@ -278,7 +273,7 @@ def test_a_model_that_takes_no_term_is_offered_none() -> None:
     """An autoencoder has no penalties, the unrolled game refuses them, sgan has its own loss."""
 
     def offered(name: str) -> str:
-        given = evidence_of(RUNS[name])
+        given = evidence_of(words_of(name))
         found = [t(given) for many in TREATMENTS.values() for t in many]
         return " ".join(word for advice in found if advice for word in advice[1])
 
