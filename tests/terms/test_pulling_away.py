@@ -14,7 +14,9 @@ NONE = torch.zeros(0)
 
 
 def value(codes: Tensor) -> float:
-    step = Step(NONE, codes, None, NONE, lambda x: x, lambda x: x, {}, Clock())
+    step = Step(
+        NONE, codes, None, NONE, lambda x: x, lambda x: x, NONE, NONE, lambda x: x, {}, Clock()
+    )
     return PullingAway(weight=0.1).generator(step).item()
 
 
@@ -34,6 +36,18 @@ def test_a_lone_fake_costs_nothing() -> None:
 
 
 def test_it_reads_the_fakes_through_the_features() -> None:
-    step = Step(NONE, torch.eye(2), None, NONE, lambda x: x, lambda x: x, {}, Clock())
+    step = Step(
+        NONE,
+        torch.eye(2),
+        None,
+        NONE,
+        lambda x: x,
+        lambda x: x,
+        NONE,
+        NONE,
+        lambda x: x,
+        {},
+        Clock(),
+    )
     alike = replace(step, features=lambda x: torch.ones(2, 3))
     assert PullingAway(weight=1).generator(alike).item() == pytest.approx(1)

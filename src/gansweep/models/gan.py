@@ -203,20 +203,21 @@ class GAN(Adversarial):
         self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
+        made = fakes.detach()  # D's step must not reach G
         images = self.shown(batch.images, drawn, "real")
-        fakes = self.shown(fakes.detach(), drawn, "fake")  # detach: D's step must not reach G
+        fakes = self.shown(made, drawn, "fake")
         real, fake = self._score_both(images, fakes, batch.labels, clock)
         total, parts = self.terms.join(
             "discriminator",
             self.loss.discriminator(real, fake),
-            partial(self._step(batch, drawn, clock), images, fakes, real, fake),
+            partial(self._step(batch, made, drawn, clock), images, fakes, real, fake),
         )
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
         return PlayerLoss(total, self.terms.parts() | parts, scores)
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         """`adversarial` times the loss's own value, and what the terms add."""
-        fakes = self.shown(fakes, drawn, "generator")
+        made, fakes = fakes, self.shown(fakes, drawn, "generator")
         real = None
         if self.loss.pairs_real:
             with torch.no_grad():
@@ -226,16 +227,23 @@ class GAN(Adversarial):
 
         def step() -> Step:
             images = self.shown(batch.images, drawn, "real")
-            return self._step(batch, drawn, clock)(images, fakes, real, fake)
+            return self._step(batch, made, drawn, clock)(images, fakes, real, fake)
 
         game = self.adversarial * self.loss.generator(real, chosen)
         return PlayerLoss(*self.terms.join("generator", game, step))
 
-    def _step(self, batch: Batch, drawn: Drawn, clock: Clock) -> Callable[..., Step]:
+    def _step(self, batch: Batch, made: Tensor, drawn: Drawn, clock: Clock) -> Callable[..., Step]:
         """What the terms see; it is called with real, fake, and the scores of both."""
-        judge = partial(self.judge, labels=batch.labels, clock=clock)
-        features = partial(self.features, clock=clock)
-        return partial(Step, judge=judge, features=features, draw=drawn, clock=clock)
+        return partial(
+            Step,
+            judge=partial(self.judge, labels=batch.labels, clock=clock),
+            features=partial(self.features, clock=clock),
+            raw_real=batch.images,
+            raw_fake=made,
+            show=partial(self.shown, drawn=drawn),
+            draw=drawn,
+            clock=clock,
+        )
 
     def _score_both(
         self, real: Tensor, fake: Tensor, labels: Tensor | None, clock: Clock

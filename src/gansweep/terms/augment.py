@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.config.ranges import Count, Kimg, Share
+from gansweep.terms.resampling import read
 from gansweep.terms.term import Draw, Judged, Noise, Term, TwoPlayers
 
 
@@ -267,7 +268,7 @@ def resampled(images: Tensor, warp: Tensor) -> Tensor:
     halves = torch.tensor([width / 2, height / 2, 1.0]).to(warp)
     theta = warp * halves / halves[:, None]  # affine_grid counts in halves of the sides
     grid = F.affine_grid(theta[:, :2], list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return read(images, grid)
 
 
 def colours(happens: Tensor, u: Tensor, v: Tensor) -> Tensor:

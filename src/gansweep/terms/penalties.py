@@ -11,7 +11,7 @@ batch: then the gradient is that of the batch's sum, not of each sample's score.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,12 @@ Discriminator = Callable[[Tensor], Tensor]  # samples -> (N,) scores
 
 
 def _input_gradients(judge: Discriminator, points: Tensor) -> Tensor:
-    """Gradient of each sample's score, flattened: (N, features), differentiable once more."""
+    """Gradient of each score, flattened: (scores, features), differentiable once more."""
     points = points.detach().requires_grad_(True)
     with torch.autocast(device_type=points.device.type, enabled=False):
         scores = judge(points)
         (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
-    return gradients.flatten(1)
+    return gradients.reshape(len(scores), -1)  # of a pack, those of all its samples
 
 
 def _squared_distance_from(target: float, gradients: Tensor) -> Tensor:
@@ -91,25 +91,44 @@ class DRAGAN(Penalty):
         return _squared_distance_from(1.0, _input_gradients(judge, real + shift))
 
 
-class R1(Penalty):
-    """1/2 E |grad f(x)|^2 on real samples; the half is inside, so weight is the paper's gamma.
+class _ZeroCentred(Penalty):
+    """1/2 E |grad f|^2; the half is inside, so weight is the paper's gamma.
 
-    Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 9.
+    through_augmentation: the gradient is that at the samples themselves, through what augmentation
+        makes of them before D sees them, as in the papers that have both (Karras et al. 2020,
+        arXiv:2006.06676; Huang et al. 2024, arXiv:2501.05441); false: at what D sees.
     """
 
+    view: ClassVar[Literal["real", "fake"]]
+
+    def __init__(self, *, weight: Weight, through_augmentation: bool = True) -> None:
+        super().__init__(weight=weight)
+        self.through_augmentation = through_augmentation
+
+    def discriminator(self, step: Step) -> Tensor:
+        if not self.through_augmentation:
+            return super().discriminator(step)
+
+        def judge(samples: Tensor) -> Tensor:
+            return step.judge(step.show(samples, view=self.view))
+
+        return self(judge, step.raw_real, step.raw_fake, step.draw)
+
     def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
-        return 0.5 * _input_gradients(judge, real).square().sum(1).mean()
+        points = real if self.view == "real" else fake.to(real.dtype)
+        return 0.5 * _input_gradients(judge, points).square().sum(1).mean()
 
 
-class R2(Penalty):
-    """1/2 E |grad f(G(z))|^2 on fake samples; the half is inside, so weight is the paper's gamma.
+class R1(_ZeroCentred):
+    """On real samples.   Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 9."""
 
-    Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 10.
-    """
+    view = "real"
 
-    def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
-        gradients = _input_gradients(judge, fake.to(real.dtype))
-        return 0.5 * gradients.square().sum(1).mean()
+
+class R2(_ZeroCentred):
+    """On generated samples.   Source: Mescheder et al. 2018, arXiv:1801.04406, Eq. 10."""
+
+    view = "fake"
 
 
 class Consistency(Penalty):

@@ -37,6 +37,8 @@ class Step:
         needs them.
     judge: samples -> (N,) scores of the discriminator; classes, if any, are already in it.
     features: samples -> (N, n_features), what the score is a function of.
+    raw_real, raw_fake: the samples before any term changed them.
+    show: (samples, view="real" or "fake") -> what the discriminator is shown of raw samples.
     draw: the random tensors that the term's `noise` asked for.
     clock: the moment of training.
     """
@@ -47,6 +49,9 @@ class Step:
     fake_scores: Tensor
     judge: Callable[[Tensor], Tensor]
     features: Callable[[Tensor], Tensor]
+    raw_real: Tensor
+    raw_fake: Tensor
+    show: Callable[..., Tensor]
     draw: Draw
     clock: Clock
 
