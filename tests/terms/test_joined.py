@@ -222,6 +222,15 @@ def test_lecam_by_hand() -> None:
     assert lecam.of_scores(real, fake).item() == pytest.approx((1 + 9) / 2 + (6.25 + 20.25) / 2)
 
 
+def test_lecam_counts_scores_on_the_wrong_side_only_where_it_is_not_one_sided() -> None:
+    real, fake = torch.tensor([2.0, -3.0]), torch.tensor([0.0, 5.0])
+    for one_sided, expected in ((True, 9 / 2 + 4 / 2), (False, (9 + 4) / 2 + (4 + 9) / 2)):
+        lecam = LeCam(weight=1.0, one_sided=one_sided)
+        lecam.load_state_dict(lecam.learned(after(2.0, -1.0)))
+        # 2 + 1, -3 + 1 of the real scores; 2 - 0, 2 - 5 of the others
+        assert lecam.of_scores(real, fake).item() == pytest.approx(expected)
+
+
 def test_lecam_averages_the_scores_of_the_discriminators_steps() -> None:
     model = build(LECAM)
     lecam = model.terms["lecam"]

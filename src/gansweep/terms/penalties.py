@@ -165,18 +165,22 @@ class Consistency(Penalty):
 class LeCam(Term, nn.Module):
     """E(f(x) - a_F)^2 + E(f(G(z)) - a_R)^2, a_R and a_F the moving averages of the scores' means.
 
+    one_sided: only real scores above a_F and generated ones below a_R count, as in the authors'
+        published code; the paper's Eq. 3 counts all.
     decay: what a step keeps of the averages, which start with the first batch's means.
     weight: the paper's lambda, 0.3 for BigGAN on CIFAR-10 and smaller for other data.
+    Departure: the averages are those before the step; in the code the step's batch is in them.
     Source: Tseng et al. 2021, arXiv:2104.03310, Eqs. 3 and 4.
     """
 
     anchors: Tensor
     steps: Tensor
 
-    def __init__(self, *, weight: Weight, decay: Decay = 0.99) -> None:
+    def __init__(self, *, weight: Weight, decay: Decay = 0.99, one_sided: bool = True) -> None:
         nn.Module.__init__(self)
         self.weight = weight
         self.decay = decay
+        self.one_sided = one_sided
         self.register_buffer("anchors", torch.zeros(2))  # of real, of generated samples
         self.register_buffer("steps", torch.zeros(()))
 
@@ -187,8 +191,10 @@ class LeCam(Term, nn.Module):
     def of_scores(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """The penalty of one batch's scores, (N,) each.   Returns: scalar, unweighted."""
         real_anchor, fake_anchor = self.anchors.to(real_scores).unbind()
-        distances = (real_scores - fake_anchor).square() + (fake_scores - real_anchor).square()
-        return distances.mean() * (self.steps > 0)
+        real, fake = real_scores - fake_anchor, real_anchor - fake_scores
+        if self.one_sided:
+            real, fake = real.relu(), fake.relu()
+        return (real.square() + fake.square()).mean() * (self.steps > 0)
 
     @torch.no_grad()
     def learned(self, judged: Judged) -> Mapping[str, Tensor]:
