@@ -23,6 +23,7 @@ from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
+from gansweep.terms.dequantise import Dequantise
 from gansweep.terms.feature_matching import FeatureMatching
 from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Loss
@@ -43,8 +44,9 @@ class GAN(Adversarial):
     penalties, terms: name -> what joins the losses; their curves: penalty/NAME and term/NAME.
     penalty_interval: see Joined.
     adversarial: weight in G's loss of the game's own; 0 leaves the terms alone.
-    packing, augment, top_k, feature_matching, weight_clip: terms of terms/ that have an option of
-        their own: Packing, an Augmentation, TopK, FeatureMatching, WeightClip.
+    dequantise, augment, packing, top_k, feature_matching, weight_clip: terms of terms/ that have
+        an option of their own: Dequantise, an Augmentation, Packing, TopK, FeatureMatching,
+        WeightClip.
     """
 
     never_takes: ClassVar[frozenset[str]] = frozenset()  # what `takes` leaves out
@@ -63,6 +65,7 @@ class GAN(Adversarial):
         conditional: bool = False,
         packing: Annotated[int, Range(1, 1_000)] = 1,
         penalty_interval: Count = 1,
+        dequantise: bool = False,
         augment: Augmentation | None = None,
         top_k: Schedule | None = None,
         feature_matching: Weight = 0.0,
@@ -86,6 +89,7 @@ class GAN(Adversarial):
         self.loss = loss
         self.adversarial = adversarial
         with_options: dict[str, Term | None] = {
+            "dequantise": Dequantise() if dequantise else None,
             "augment": augment,
             "packing": Packing(packing) if packing > 1 else None,
             "top_k": TopK(top_k) if top_k is not None else None,

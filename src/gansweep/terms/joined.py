@@ -11,8 +11,6 @@ from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Kind
 from gansweep.terms.term import Draw, Judged, Noise, Step, Term, TwoPlayers
 
-VIEWS = ("real", "fake", "generator")  # whose samples the discriminator is shown
-
 
 class Joined(nn.Module):
     """Terms by their names, in the order in which they act.
@@ -104,13 +102,14 @@ class Joined(nn.Module):
         changing = self.acting_on("shown")
         wanted = {n: t.noise(packed) for n, t in self.by_name.items() if n not in changing}
         for name, term in changing.items():
-            wanted |= {f"{name}.{view}": term.noise(images) for view in VIEWS}
+            wanted |= {f"{name}.{view}": term.noise(images) for view in term.views}
         return wanted
 
     def shown(self, samples: Tensor, drawn: Draw, view: str) -> Tensor:
-        """What D sees of samples in training.   view: one of `VIEWS`."""
+        """What D sees of samples in training.   view: one of `VIEWS` of term.py."""
         for name, term in self.acting_on("shown").items():
-            samples = term.shown(samples, _own(drawn, f"{name}.{view}"))
+            if view in term.views:
+                samples = term.shown(samples, _own(drawn, f"{name}.{view}"))
         return samples
 
     def chosen(self, fake_scores: Tensor, kind: Kind, clock: Clock) -> Tensor:

@@ -18,6 +18,7 @@ from gansweep.terms.losses import Kind, Loss
 
 Noise = dict[str, tuple[str, tuple[int, ...]]]
 Draw = Mapping[str, Tensor]
+VIEWS = ("real", "fake", "generator")  # whose samples the discriminator is shown
 
 
 class TwoPlayers(Protocol):
@@ -78,6 +79,7 @@ class Term:
     of_gradients: whether it differentiates the discriminator twice, which compilation forbids.
     compares_samples: whether it looks at a batch as a whole, so that slices of it do not add up.
     needs_features: whether it reads the discriminator's `features`.
+    views: whose samples its `shown` changes, of VIEWS.
     A term that remembers something in buffers is an nn.Module too.
     """
 
@@ -86,6 +88,7 @@ class Term:
     of_gradients: ClassVar[bool] = False
     compares_samples: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
+    views: ClassVar[tuple[str, ...]] = VIEWS
 
     def misfit(self, game: TwoPlayers) -> str:
         """Why it cannot join this game, and the fix; "" if it can."""
@@ -95,7 +98,7 @@ class Term:
         """The random tensors that it needs: name -> (distribution, shape), the batch first.
 
         The distributions are "uniform" on [0, 1) and "normal". A term with `shown` gets draws for
-        the real samples, for the fakes, and for the fakes in the generator's turn.
+        each of its `views`: the real samples, the fakes, and the fakes in the generator's turn.
         """
         return {}
 
