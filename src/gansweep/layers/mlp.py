@@ -51,7 +51,7 @@ def _hidden_layers(
     return nn.Sequential(*layers)
 
 
-def _initialized(network: nn.Module, initialize: Initialize | None) -> None:
+def initialized(network: nn.Module, initialize: Initialize | None) -> None:
     """Give every linear weight new values, and every bias 0; None keeps PyTorch's own."""
     for layer in network.modules():
         if initialize is not None and isinstance(layer, nn.Linear):
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         self.sample_shape = tuple(sample_shape)
         self.hidden = _hidden_layers(latent_dim, width, depth, activation, norm)
         self.output = nn.Linear(width, math.prod(self.sample_shape))
-        _initialized(self, initialize)
+        initialized(self, initialize)
 
     def forward(self, latents: Tensor) -> Tensor:
         samples = self.output(self.hidden(latents))
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
         self.n_features = width
         self.hidden = _hidden_layers(math.prod(sample_shape), width, depth, activation, norm)
         self.output = head(width, n_classes)
-        _initialized(self, initialize)
+        initialized(self, initialize)
         if spectral_norm:
             normalize_weights(self)
 
