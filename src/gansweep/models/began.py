@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Range, Weight
+from gansweep.config.ranges import Kimg, Range, Share, Weight
 from gansweep.data.batch import Batch
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
@@ -38,6 +38,42 @@ class Control(nn.Module):
         return (self.k + self.rate * (self.gamma * real - fake)).clamp(0, 1)
 
 
+class Stall(nn.Module):
+    """The factor of the learning rates, halved after a time in which M_global has not fallen.
+
+    Each span of images has a mean of M_global; one above 0.99 of the span's before halves the
+    factor, down to `floor`. The paper says that its rate falls by half where the measure stalls
+    (Section 4.1); the span and the 0.99 are those that a third-party port has for it.
+    """
+
+    factor: Tensor
+    before: Tensor
+    total: Tensor
+    steps: Tensor
+    falling = 0.99
+
+    def __init__(self, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+        self.register_buffer("factor", torch.ones(()))
+        self.register_buffer("before", torch.full((), torch.inf))
+        self.register_buffer("total", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros(()))
+
+    @torch.no_grad()
+    def followed(self, measure: Tensor, ends: bool) -> dict[str, Tensor]:
+        """The buffers after one step.   measure: scalar.   ends: whether it is a span's last."""
+        total, steps = self.total + measure, self.steps + 1
+        if not ends:
+            return {"total": total, "steps": steps}
+        mean = total / steps
+        halved = (self.factor / 2).clamp_min(self.floor)
+        stalled = mean > self.falling * self.before
+        zero = torch.zeros_like(total)
+        factor = torch.where(stalled, halved, self.factor)
+        return {"factor": factor, "before": mean, "total": zero, "steps": zero}
+
+
 class BoundaryEquilibrium(Loss):
     """L_D = E L(x) - k E L(G(z)),  L_G = E L(G(z)), on energies, which are low for real samples.
 
@@ -65,21 +101,47 @@ class BEGAN(GAN):
     logged as critic/global_measure.
 
     gamma, lambda_k: see Control.
+    stall_kimg: thousands of images after which a measure that has not fallen halves the learning
+        rates (see Stall); None: it never does.
+    rate_floor: the smallest factor of the rates that comes of it.
     """
 
     never_takes = frozenset({"loss"})
     sliceable = False  # k follows the energies of a whole batch
 
     def __init__(
-        self, *, gamma: Annotated[float, Range(0, 1, above=True)], lambda_k: Weight, **game: Any
+        self,
+        *,
+        gamma: Annotated[float, Range(0, 1, above=True)],
+        lambda_k: Weight,
+        stall_kimg: Kimg | None = None,
+        rate_floor: Share = 0.25,
+        **game: Any,
     ) -> None:
         control = Control(gamma, lambda_k)
         super().__init__(loss=BoundaryEquilibrium(control), **game)
         self.control = control
+        self.stall = None if stall_kimg is None else Stall(rate_floor)
+        self.span_images = 0.0 if stall_kimg is None else stall_kimg * 1000
+        self._factor_of_span = (-1, 1.0)  # read once a span: each reading waits for the device
 
     @property
     def memory(self) -> dict[str, nn.Module]:
-        return {**super().memory, "control": self.control}
+        stall = {} if self.stall is None else {"stall": self.stall}
+        return {**super().memory, "control": self.control, **stall}
+
+    def _set_learning_rates(self) -> None:
+        super()._set_learning_rates()
+        if self.stall is None:
+            return
+        span = int(self.images_seen // self.span_images)
+        if span != self._factor_of_span[0]:
+            self._factor_of_span = span, float(self.stall.factor)
+        factor = self._factor_of_span[1]
+        scheduled = self.lr_schedule is not None
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = (group["lr"] if scheduled else group["initial_lr"]) * factor
 
     def discriminator_loss(
         self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
@@ -99,7 +161,15 @@ class BEGAN(GAN):
         (terms,) = slices  # the batch is never cut: see `sliceable`
         assert terms.scores is not None
         real, fake = average(terms.scores.real.mean()), average(terms.scores.fake.mean())
-        return {**found, "control": {"k": self.control.followed(real, fake)}}
+        found = {**found, "control": {"k": self.control.followed(real, fake)}}
+        if self.stall is None:
+            return found
+        world = 1 if self.draws is None else self.draws.world
+        shown = len(terms.scores.real) * self.packing * world
+        after = (self.images_seen + shown) // self.span_images
+        ends = after > self.images_seen // self.span_images
+        measure = real + (self.control.gamma * real - fake).abs()
+        return {**found, "stall": self.stall.followed(measure, ends)}
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
