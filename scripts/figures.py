@@ -1,6 +1,7 @@
 """Run the experiments and write their scores and seconds into the files that state them.
 
-scripts/figures [NAME ...]: experiments of conf/experiment/, all by default. Each is one run with
+scripts/figures [NAME ...]: experiments of conf/experiment/, all by default but the published runs
+(paper_*), which take a GPU for days. Each is one run with
 seed 0 on one thread. Its seconds are CPU seconds of the whole command. The result is written into
 line 3 of the experiment's file and line 2 of the model file that names it; the guide's catalogue is
 made from these lines. A picture of the experiment that is already in .github/images/families/ is
@@ -34,10 +35,10 @@ PICTURES = TOP / ".github" / "images" / "families"
 def main() -> None:
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: every experiment")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but paper_*")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on one core")
     options = parser.parse_args()
-    names = options.names or known
+    names = options.names or [name for name in known if not name.startswith("paper_")]
     if unknown := set(names) - set(known):
         parser.error(f"conf/experiment/ has no {', '.join(sorted(unknown))}")
     with ThreadPoolExecutor(options.jobs) as pool:

@@ -6,6 +6,7 @@ that `scripts/figures` measured.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 MODELS, EXPERIMENTS = TOP / "conf" / "model", TOP / "conf" / "experiment"
 PICTURES = TOP / ".github" / "images" / "families"
+PUBLISHED = "paper_"  # how the experiments at a paper's own settings begin
 FAMILIES = (
     *("Unconditional", "With classes", "Few labels", "Grown, styled", "Against collapse"),
     *("Image to image", "Autoencoders"),
@@ -30,8 +32,10 @@ CAPTIONS = {
 HEAD = """# Model catalogue
 
 Each model runs with `gansweep train experiment=...`: a small configuration for digits-size data on
-one CPU core. `model=NAME` takes the paper's own sizes from `conf/model/`, which want a GPU. What
-strengthens any of them stands in [Options of every model](models.md).
+one CPU core, whose file says what differs from the paper beside sizes and rates. `model=NAME` takes
+the paper's own sizes from `conf/model/`, which want a GPU, and a `# ours` in its file says where it
+departs and why; `experiment=paper_NAME` is a [published run](#published-runs). What strengthens any
+of them stands in [Options of every model](models.md).
 
 The scores and seconds are those of **one run each** (seed 0, one core of an AMD EPYC;
 `scripts/figures` makes them anew). The score is taken at the end of the run, or from its best
@@ -118,13 +122,28 @@ def models() -> list[Model]:
 
 
 def experiments() -> dict[str, Experiment]:
-    return {path.stem: Experiment.read(path) for path in sorted(EXPERIMENTS.glob("*.yaml"))}
+    """Those that were measured here."""
+    paths = sorted(EXPERIMENTS.glob("*.yaml"))
+    return {p.stem: Experiment.read(p) for p in paths if not p.stem.startswith(PUBLISHED)}
+
+
+def published() -> dict[str, tuple[str, str]]:
+    """Experiments at a paper's own settings: name -> command, and what of the paper it is."""
+    found = {}
+    for path in sorted(EXPERIMENTS.glob(f"{PUBLISHED}*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        command = re.match(rf"# (gansweep train experiment={path.stem}\b.*)$", lines[1])
+        if command is None or "arXiv:" not in lines[2] and "ICML" not in lines[2]:
+            raise ValueError(f"{path.name}: line 2 must have the command, line 3 cite the paper.")
+        found[path.stem] = command[1], lines[2].removeprefix("# ")
+    return found
 
 
 def page() -> str:
     """The catalogue in Markdown."""
     listed, known = models(), experiments()
-    return "\n".join([HEAD, *_model_tables(listed, known), *_tasks(listed, known), *_pictures()])
+    parts = (_model_tables(listed, known), _tasks(listed, known), _published_runs(), _pictures())
+    return "\n".join([HEAD, *itertools.chain.from_iterable(parts)])
 
 
 def _model_tables(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
@@ -148,6 +167,17 @@ def _tasks(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
     yield "| command | what | score | s |\n|---|---|---|---|"
     for one in (one for name, one in known.items() if name not in shown):
         yield f"| `{one.command}` | {one.purpose.rstrip('.')} | {one.score} | {one.seconds} |"
+    yield ""
+
+
+def _published_runs() -> Iterator[str]:
+    yield "## Published runs\n"
+    yield "At the papers' own settings: data, networks, optimizers, batches and steps. They want a"
+    yield "GPU for hours or days and were not run here. What departs is marked `# ours` in their"
+    yield "files, and [a test](models.md#parameter-counts) holds their numbers.\n"
+    yield "| command | paper |\n|---|---|"
+    for command, paper in published().values():
+        yield f"| `{command}` | {paper} |"
     yield ""
 
 
