@@ -80,7 +80,8 @@ class Generator(nn.Module):
                 nn.ReLU(),
             ]
         if last == "doubling":
-            layers.append(_doubling(widths[-1], sample_shape[0], kernel, *sides[-2:], bias))
+            small, large = sides[-2:]
+            layers.append(_doubling(widths[-1], sample_shape[0], kernel, small, large, bias))
         else:
             same = nn.Conv2d(widths[-1], sample_shape[0], kernel, padding=kernel // 2, bias=bias)
             layers.append(same)
