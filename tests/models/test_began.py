@@ -10,7 +10,7 @@ from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.began import Discriminator, Encoder, Generator
-from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, global_measure
+from gansweep.models.began import BEGAN, BoundaryEquilibrium, Control, Stall, global_measure
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Scores
 from gansweep.run.train import train
@@ -34,6 +34,42 @@ def batch_of(n: int = 6) -> Batch:
 
 def energies(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)
+
+
+# The rates
+
+
+def followed(stall: Stall, measures: list[float]) -> float:
+    """The factor of the rates after one span of these measures."""
+    for k, measure in enumerate(measures, start=1):
+        found = stall.followed(torch.tensor(measure), ends=k == len(measures))
+        stall.load_state_dict({**stall.state_dict(), **found})
+    return stall.factor.item()
+
+
+def test_rates_halve_after_a_span_in_which_the_measure_has_not_fallen() -> None:
+    stall = Stall(floor=0.25)
+    assert followed(stall, [4.0, 2.0]) == 1  # the first span has none to compare with
+    assert followed(stall, [2.0, 1.0, 3.0]) == 1  # 2 is below 0.99 * 3
+    assert followed(stall, [1.99]) == 0.5  # above 0.99 * 2
+    assert followed(stall, [1.0]) == 0.5
+    assert followed(stall, [1.5]) == 0.25
+    assert followed(stall, [9.0]) == 0.25  # the floor
+
+
+def test_a_stalled_measure_lowers_both_rates_at_the_next_span() -> None:
+    model = build("model.stall_kimg=0.012")  # two batches of 6
+    stall = model.stall
+    assert stall is not None
+    stall.before.fill_(1e-9)
+    rates = []
+    for step in range(5):
+        model.training_step(batch_of(), step)
+        rates.append(set(model.learning_rates.values()))
+    assert [max(r) / 8e-5 for r in rates] == pytest.approx([1, 1, 0.5, 0.5, 0.25], rel=1e-6)
+    assert all(len(r) == 1 for r in rates)
+    expected = torch.tensor(model.recent_means()["began/global_measure"])
+    assert stall.before.item() < 2 * expected.item()  # a mean of the span, not its sum
 
 
 # The control
@@ -144,12 +180,6 @@ def test_step_moves_k_once_by_what_the_discriminator_saw() -> None:
     means = model.recent_means()
     assert means["began/k"] == 0.5  # of the step itself
     assert means["began/global_measure"] == pytest.approx(float(global_measure(scores)))
-
-
-def test_rate_is_halved_every_so_often_down_to_a_quarter() -> None:
-    schedule = build().lr_schedule
-    assert schedule is not None
-    assert [schedule(kimg, 9999) for kimg in (0, 1599, 1600, 3200, 8000)] == [1, 1, 0.5, 0.25, 0.25]
 
 
 def test_images_to_look_at_are_held_in_range() -> None:
