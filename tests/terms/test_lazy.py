@@ -25,7 +25,8 @@ def values(penalties: dict[str, Term], clock: Clock) -> dict[str, float]:
             f"{name}.{key}": torch.rand(shape, generator=rng)
             for key, (_, shape) in penalty.noise(real).items()
         }
-        seen = Step(real, fake, judge(real), judge(fake), judge, judge, drawn, clock)
+        scores, raw = (judge(real), judge(fake)), (real, fake)
+        seen = Step(real, fake, *scores, judge, judge, *raw, lambda x, view: x, drawn, clock)
         joined = Joined({name: penalty}, {}, {}, penalty_interval=4)
         total, _ = joined.join("discriminator", torch.zeros(()), lambda seen=seen: seen)
         added[name] = total.item()
