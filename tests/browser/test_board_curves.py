@@ -313,14 +313,36 @@ def test_the_address_opens_the_same_curves_again(board: OpenPage, browser: Brows
     again.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
-def test_curves_fit_a_phone_and_the_dark(
-    browser: Browser, runs: Path, opened: OpenPage, width: int, scheme: str
+def test_curves_fit_a_phone_and_the_dark(board: OpenPage) -> None:
+    board.page.emulate_media(color_scheme="dark")
+    with board.phone():
+        drawn(board)
+        assert board.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    board.page.emulate_media(color_scheme="light")
+
+
+def test_a_finger_that_moves_sideways_enlarges_and_one_that_moves_up_scrolls(
+    browser: Browser, runs: Path, opened: OpenPage
 ) -> None:
-    board = OpenPage(browser, runs / "report.html", width=width, scheme=scheme)
+    board = OpenPage(browser, runs / "report.html", width=360, touch=True)
+    board.set(scores=[LOSS])
     board.show("curves")
-    board.until("document.querySelectorAll('#curves .plot canvas').length > 0")
-    assert board.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    drawn(board)
+    plot = board.page.locator("#curves .plot").first
+    plot.evaluate("plot => plot.scrollIntoView({block: 'center'})")
+    board.settle()
+    box = plot.bounding_box()
+    assert box
+    x, y = box["x"] + 80, box["y"] + 80
+    top = board.page.evaluate("scrollY")
+    board.fingers(((x, y), (x, y - 60)))
+    board.until(f"scrollY > {top}")
+    assert board.page.evaluate("gansweep.state.get('span')") is None
+    box = plot.bounding_box()
+    assert box
+    board.fingers(((x, box["y"] + 80), (x + 120, box["y"] + 84)))
+    span = board.page.evaluate("gansweep.state.get('span')")
+    assert span and 0 < span[0] < span[1]
     assert not board.problems
     board.close()
 
@@ -378,5 +400,14 @@ def test_every_control_answers_at_once_with_500_runs_of_200_points(
             board.until(f"!{BUSY}")
             assert spent() - before < ANSWER_MS, (selected, change)
         board.set(axis="kimg", show="mean", band="stderr", logy=None, logx=False, span=None)
+    for section in ("leaderboard", "curves", "search", "game", "diagnosis"):
+        board.show(section)
+        board.set(selected=ids)  # reads the curves, and draws all figures once
+        for chosen in (ids[:8], ids, ids[1:], []):
+            board.until(f"!{BUSY}")
+            before = spent()
+            board.set(selected=chosen)
+            board.until(f"!{BUSY}")
+            assert spent() - before < ANSWER_MS, (section, len(chosen))
     assert not board.problems
     board.close()

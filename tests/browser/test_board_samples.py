@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from pages import OpenPage
 from PIL import Image
 from playwright.sync_api import Browser
@@ -36,6 +35,7 @@ NEIGHBOURS = Layout(
     notes=("500 samples against 1,294 real ones.",),
 )
 L1 = "l1_validation"
+IMPACTS = ("minor", "moderate", "serious", "critical")
 
 
 def grey(run: int, kimg: float, cell: int) -> int:
@@ -617,23 +617,19 @@ def test_paper_shows_the_newest_sheets(open_at: Callable[..., OpenPage]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_in_the_section_hinders_a_reader(
-    open_at: Callable[..., OpenPage], scheme: str
-) -> None:
-    board = open_at(scheme=scheme)
+def test_nothing_in_the_section_hinders_a_reader(board: OpenPage) -> None:
     board.set(moment=14.0)
-    found = Axe().run(board.page, context="#samples").response["violations"]
-    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+    for scheme in ("light", "dark"):
+        board.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        board.settle()
+        assert board.hindrances("#samples", IMPACTS) == [], scheme
+    board.page.emulate_media(color_scheme="light")
 
 
-def test_a_phone_shows_the_section_without_scrolling_sideways(
-    open_at: Callable[..., OpenPage],
-) -> None:
-    board = open_at(width=360)
-    board.set(compare="wipe")
-    section = board.page.evaluate("document.getElementById('samples').scrollWidth")
-    assert section <= 360
+def test_a_phone_shows_the_section_without_scrolling_sideways(board: OpenPage) -> None:
+    with board.phone():
+        board.set(compare="wipe")
+        assert board.page.evaluate("document.getElementById('samples').scrollWidth") <= 360
 
 
 @pytest.mark.slow
@@ -750,3 +746,23 @@ def test_sliding_over_twelve_sheets_answers_within_50_ms(crowd: OpenPage) -> Non
     )
     print("slide over twelve sheets, ms:", [round(one, 1) for one in sorted(took)])
     assert sorted(took)[2] < 50, took
+
+
+def test_two_fingers_zoom_all_sheets_and_one_moves_them(
+    open_at: Callable[..., OpenPage],
+) -> None:
+    board = open_at(width=360, touch=True)
+    view = board.page.locator(".sheets .sheet-view").first
+    view.scroll_into_view_if_needed()
+    board.settle()
+    box = view.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    style = "getComputedStyle(document.querySelector('#samples .body'))"
+    zoom = f"Number({style}.getPropertyValue('--zoom'))"
+    board.fingers(((x - 20, y), (x - 80, y)), ((x + 20, y), (x + 80, y)))
+    assert board.page.evaluate(zoom) == pytest.approx(4, rel=0.2)
+    left = f"{style}.getPropertyValue('--left')"
+    before = board.page.evaluate(left)
+    board.fingers(((x, y), (x + 40, y)))
+    assert board.page.evaluate(left) != before

@@ -70,7 +70,7 @@ def figure(board: OpenPage, title: str) -> dict[str, Any]:
 
 
 def slice_of(board: OpenPage, title: str) -> list[dict[str, Any]]:
-    """The dots of a slice, as they would be drawn now."""
+    """The dots of a figure of dots, as they would be drawn now."""
     found: list[dict[str, Any]] = board.page.evaluate(
         "async title => { const card = [...gansweep.figures.cards].find(c => c.title === title);"
         "return (await card.compute(card)).dots; }",
@@ -121,6 +121,44 @@ def test_dragging_along_an_axis_selects_the_trials_that_cross_it_there(
     search.page.get_by_role("button", name="Clear", exact=True).click()
     search.settle()
     assert search.page.evaluate("gansweep.state.get('selected')") is None
+
+
+def corner(board: OpenPage) -> tuple[float, float]:
+    """The left upper corner of the parallel coordinates in the window."""
+    left, top = board.page.evaluate(
+        "(() => { const box = document.querySelector('#search .plot').getBoundingClientRect();"
+        "return [box.left, box.top]; })()"
+    )
+    return left, top
+
+
+def test_a_finger_on_an_axis_brushes_and_beside_it_scrolls(
+    browser: Browser, search: OpenPage, trials: Trials
+) -> None:
+    phone = OpenPage(browser, search.page.url, width=360, touch=True)
+    phone.show("search")
+    drawn(phone, "All trials")
+    x, y = corner(phone)
+    top = phone.page.evaluate("scrollY")
+    between = x + 75
+    phone.fingers(((between, y + 200), (between, y + 100)))
+    phone.until(f"scrollY > {top}")
+    assert selected(phone) == selected(search)
+    drawn(phone, "All trials")
+    x, y = corner(phone)
+    axis = x + 16  # that of lr, on the left
+    top = phone.page.evaluate("scrollY")
+    phone.fingers(((axis, y + 40), (axis, y + 180)))
+    low, _ = phone.page.evaluate(
+        "[...[...gansweep.figures.cards].find(c => c.parallel).parallel.brushes.values()][0]"
+    )
+    logs = {key: math.log(one["lr"]) for key, one in trials.items()}
+    edge = min(logs.values()) + low * (max(logs.values()) - min(logs.values()))
+    assert selected(phone) == {key for key, one in logs.items() if one >= edge}
+    assert 0 < len(selected(phone)) < len(trials)
+    assert phone.page.evaluate("scrollY") >= top  # a scroll would go up
+    assert not phone.problems
+    phone.close()
 
 
 def test_the_form_selects_as_the_mouse_does(search: OpenPage, trials: Trials) -> None:
@@ -379,7 +417,8 @@ def test_classes_are_drawn_with_their_names_and_gaps(quality: OpenPage) -> None:
     assert bars["data"][0]["x"] == ["cat", "&lt;dog&gt;", "emu"]
     assert cards(quality, "Requested and seen classes") == ["gan", "wgan"]
     speed = figure(quality, "Images per second")
-    assert [t["x"] for t in speed["data"]] == [[125.0], [100.0, 150.0]] * 2
+    bars, dots = (trace["x"] for trace in speed["data"])
+    assert (bars, dots) == ([125.0, 125.0], [100.0, 150.0] * 2)
 
 
 def test_a_row_has_one_colour_in_every_figure(quality: OpenPage) -> None:
@@ -390,9 +429,10 @@ def test_a_row_has_one_colour_in_every_figure(quality: OpenPage) -> None:
     assert [(t["meta"], t["marker"]["color"]) for t in shown] == list(
         zip(rows, colours, strict=True)
     )
-    dots = figure(quality, "Precision against recall")["data"]
-    assert {(t["meta"], t["marker"]["color"]) for t in dots} == set(zip(rows, colours, strict=True))
-    assert dots[1]["x"] == [pytest.approx(0.3)] and dots[1]["y"] == [pytest.approx(0.7)]
+    dots = slice_of(quality, "Precision against recall")
+    assert {(dot["row"], dot["colour"]) for dot in dots} == set(zip(rows, colours, strict=True))
+    means = [(dot["x"], dot["y"]) for dot in dots if dot["own"]]
+    assert means == [(pytest.approx(0.3), pytest.approx(0.7))] * 2 and len(dots) == 6
     lines = quality.page.evaluate(
         "(async () => { const card = [...gansweep.figures.cards].find(c => c.title ==="
         " 'generator: gradient norm');"

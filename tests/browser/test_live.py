@@ -61,6 +61,13 @@ def test_the_indicator_says_that_the_page_is_live(live: OpenPage) -> None:
     assert live.page.inner_text(".live").startswith("live: ")
 
 
+@pytest.mark.slow
+def test_axe_finds_nothing_serious_on_a_live_page(live: OpenPage) -> None:
+    for section in live.page.evaluate("gansweep.sections.filter(s => s.element).map(s => s.id)"):
+        live.show(section)
+    assert live.hindrances() == []
+
+
 def test_a_row_is_in_the_curves_within_two_seconds(live: OpenPage, growing: RunRecord) -> None:
     live.show("curves")
     run = id_of(live, "digits/dcgan-0")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ class OpenPage:
     """
 
     def __init__(
-        self, browser: Browser, place: Path | str, width: int = 1280, scheme: str = "light"
+        self,
+        browser: Browser,
+        place: Path | str,
+        width: int = 1280,
+        scheme: str = "light",
+        touch: bool = False,
     ) -> None:
         self.problems: list[str] = []
         address = place if isinstance(place, str) else place.as_uri()
@@ -28,6 +35,7 @@ class OpenPage:
             color_scheme=scheme,  # type: ignore[arg-type]
             reduced_motion="reduce",
             accept_downloads=True,
+            has_touch=touch,
         )
         self.page: Page = self.context.new_page()
         self.page.on(
@@ -64,6 +72,54 @@ class OpenPage:
         self.page.evaluate(
             "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 60)))"
         )
+
+    def fingers(
+        self, *ways: tuple[tuple[float, float], tuple[float, float]], steps: int = 5
+    ) -> None:
+        """Move one finger for each way, from its first point to its second, then lift them.
+
+        They are events of a screen: the browser may take them for a scroll.
+        """
+        session = self.context.new_cdp_session(self.page)
+
+        def send(kind: str, share: float) -> None:
+            points = [
+                {"x": a + share * (c - a), "y": b + share * (d - b), "id": number}
+                for number, ((a, b), (c, d)) in enumerate(ways)
+            ]
+            touched = [] if kind == "touchEnd" else points
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+
+        send("touchStart", 0.0)
+        for step in range(1, steps + 1):
+            send("touchMove", step / steps)
+        send("touchEnd", 1.0)
+        session.detach()
+        self.settle()
+
+    @contextlib.contextmanager
+    def phone(self) -> Iterator[None]:
+        """As narrow as a phone meanwhile."""
+        before = self.page.viewport_size
+        assert before is not None
+        self.page.set_viewport_size({"width": 360, "height": 900})
+        self.settle()
+        yield
+        self.page.set_viewport_size(before)
+        self.settle()
+
+    def hindrances(
+        self, within: str | None = None, impacts: Sequence[str] = ("serious", "critical")
+    ) -> list[str]:
+        """What axe-core finds on the page as it is, or in a part of it."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page, context=within).response["violations"]
+        return [
+            f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
+            for one in found
+            if one["impact"] in impacts
+        ]
 
     def close(self) -> None:
         self.context.close()

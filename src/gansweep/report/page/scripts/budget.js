@@ -28,7 +28,7 @@ function unitFor({ families }) {
 function budgetCard(search, { families, missing }, title, unit) {
   const [symbol, size] = unit || ["kimg", 1];
   return new figures.Card({
-    title, wide: !unit, height: unit ? 340 : 380, still: true,
+    title, wide: !unit, height: unit ? 340 : 380, fixed: true,
     compute: () => {
       const cost = (family) => (unit ? family.seconds / size : family.kimg);
       const data = families.flatMap((family) => {

@@ -12,7 +12,7 @@ const EVERY = { x: 80, y: 42 }; // pixels between two ticks
 const DASHES = { solid: [], dash: [7, 4], dot: [2, 3], dashdot: [7, 3, 2, 3], longdash: [11, 4] };
 const FONT = "11px system-ui, sans-serif";
 const AIR = 0.05; // left free above and below the values
-const MANY = 60; // lines; more are thin, and without their raw course
+const MANY = 60; // lines; more are thin, not dashed, and without their raw course
 const SHORT = 30; // a line with fewer points shows them
 
 // values at 1, 2 or 5 times a power of ten
@@ -98,8 +98,12 @@ function paint(pen, width, height, spec) {
   pen.restore();
   pen.fillStyle = colour("--ink");
   for (const label of spec.labels || []) {
-    pen.fillText(label.text, scales.x.to(label.x) + 6, scales.y.to(label.y) + label.shift);
+    const place = scales.x.to(label.x) + 6;
+    const beyond = place + pen.measureText(label.text).width > width;  // to the left of its point then
+    pen.textAlign = beyond ? "right" : "left";
+    pen.fillText(label.text, beyond ? scales.x.to(label.x) - 6 : place, scales.y.to(label.y) + label.shift);
   }
+  pen.textAlign = "left";
   return scales;
 }
 
@@ -152,7 +156,7 @@ function course(pen, line, scales, spec) {
   const many = spec.lines.length > MANY;
   pen.strokeStyle = line.colour;
   pen.fillStyle = line.colour;
-  pen.setLineDash(DASHES[line.dash] || []);
+  pen.setLineDash(many ? [] : DASHES[line.dash] || []);  // drawing dashes takes three times as long
   if (line.smooth !== line.y && !many) {
     pen.globalAlpha = FAINT;
     pen.lineWidth = 1;

@@ -46,17 +46,20 @@ gansweep.dash = (row) => {
   return place === undefined ? "solid" : DASHES[Math.floor(place / COLOURS.length) % DASHES.length];
 };
 
-// a short line in the row's colour and dash
-gansweep.sample = (row) => {
+// a short line
+gansweep.stroke = (colour, dash) => {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   const box = { viewBox: "0 0 30 10", width: 30, height: 10, "aria-hidden": "true", class: "sample" };
-  const stroke = { stroke: gansweep.colour(row), "stroke-width": 3, "stroke-dasharray": SVG_DASHES[gansweep.dash(row)] };
+  const stroke = { stroke: colour, "stroke-width": 3, "stroke-dasharray": SVG_DASHES[dash] };
   for (const [name, value] of Object.entries(box)) svg.setAttribute(name, value);
   for (const [name, value] of Object.entries({ x1: 1, y1: 5, x2: 29, y2: 5, ...stroke })) line.setAttribute(name, value);
   svg.append(line);
   return svg;
 };
+
+// that of a row
+gansweep.sample = (row) => gansweep.stroke(gansweep.colour(row), gansweep.dash(row));
 
 // Short names: the model where several are shown, and the settings in which the shown rows of that
 // model differ; the row's own name where that would be long.

@@ -4,6 +4,7 @@ const { series, lines, figures, format, chart, state } = gansweep;
 const LOG_RATIO = 15;
 const LISTED = 12; // ends of lines told in words
 const DRAGGED = 8; // pixels; less is a click
+const CROWDED = 6; // pixels of one of many lines that are drawn as one
 
 // options: {column, title, wide, unit, mark, note, range, rows?, shown?}
 // rows: () -> the rows to show, by default the selected ones.   mark: {value, note} of a dashed
@@ -38,7 +39,7 @@ async function compute(card, options) {
 }
 
 // what a card shows: `about` has {drawn, view, axes, title, unit, spans, levels, labels, right, note,
-// table}
+// table, whole: it shows all of the x axis whatever stretch is asked for}
 function figureOf(about) {
   const { drawn, view, axes } = about;
   const spec = {
@@ -52,7 +53,7 @@ function figureOf(about) {
       if (!card) return;
       card.scales = scales;
       gansweep.hover.attach(card);
-      zoom(card);
+      if (!about.whole) zoom(card);
     },
     hover: { lines: drawn, axis: view.axis },
     alt: altOf(about.title, drawn, view),
@@ -63,7 +64,7 @@ function figureOf(about) {
 
 // each line with what is drawn of it: smoothed, raw, and thinned to the pixels of the figure
 function prepared(found, view, card) {
-  const pixels = card.plot.clientWidth || 400;
+  const pixels = (card.plot.clientWidth || 400) / (found.length > chart.MANY ? CROWDED : 1);
   return found.map((line) => ({
     ...line, smooth: series.smoothed(line.y, view.smooth), kept: series.thinned(line.y, pixels),
     colour: gansweep.colour(line.row), dash: line.dash || gansweep.dash(line.row),
@@ -108,13 +109,14 @@ function zoom(card) {
   card.zoomable = true;
   const mark = gansweep.make("div", { class: "stretch", hidden: true });
   card.plot.append(mark);
+  card.plot.classList.add("zoomable");
   let start = null;
   const at = (event) => {
     const { box } = card.scales;
     return Math.min(box.right, Math.max(box.left, event.clientX - card.plot.getBoundingClientRect().left));
   };
   card.plot.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch" || event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
     start = at(event);
     card.plot.setPointerCapture(event.pointerId);
   });
@@ -131,6 +133,11 @@ function zoom(card) {
     start = null;
     mark.hidden = true;
     if (to - from >= DRAGGED) state.set({ span: [from, to].map((pixel) => Number(card.scales.x.from(pixel).toPrecision(4))) });
+  });
+  // the browser scrolls the page instead: a finger that moved up or down
+  card.plot.addEventListener("pointercancel", () => {
+    start = null;
+    mark.hidden = true;
   });
   card.plot.addEventListener("dblclick", () => state.set({ span: null }));
 }
@@ -182,4 +189,4 @@ function tableOf(found, view) {
 }
 
 gansweep.curveCard = curveCard;
-gansweep.curveFigure = { figureOf, prepared };
+gansweep.curveFigure = { figureOf, prepared, axesOf };

@@ -3,28 +3,28 @@
 const { make, format } = gansweep;
 const CURVES = 2;  // of a finding; the most informative come first
 const SHOWN = 6;  // findings, unless the reader asks for all
+const STRETCH = "#D55E00";
+const VIEW = { axis: "kimg", logx: false, logy: null, smooth: 0, span: null };
 
-async function evidence(finding, column) {
+// over the whole training as it was measured, whatever the section of curves shows
+async function evidence(finding, column, card) {
   const run = gansweep.runs.get(finding.example);
   const found = await gansweep.curve(run.id, column);
   if (!found || !found.y.length) return null;
   const [from, to] = finding.runs[finding.example];
+  const points = gansweep.series.known({ x: found.x.kimg, y: found.y });
+  if (!points.y.length) return null;
+  const { figureOf, prepared, axesOf } = gansweep.curveFigure;
+  const line = { row: finding.row, run: run.id, name: run.name, ...points, low: null, high: null, n: 1, dash: "solid", ended: null };
+  const drawn = prepared([line], VIEW, card);
   return {
-    data: [{
-      type: "scatter", mode: found.y.length < 30 ? "lines+markers" : "lines", x: found.x.kimg, y: found.y,
-      line: { color: gansweep.colour(finding.row), width: 2 }, marker: { size: 4 }, hovertemplate: "%{y:.4g}<extra></extra>",
-    }],
-    layout: {
-      xaxis: { title: { text: "kimg" }, rangemode: "tozero" },
-      hovermode: "x unified",
-      shapes: [{
-        type: "rect", xref: "x", x0: from, x1: to, yref: "paper", y0: 0, y1: 1,
-        fillcolor: "rgba(213,94,0,0.14)", line: { width: 0 }, layer: "below",
-      }],
-    },
+    ...figureOf({
+      drawn, view: VIEW, axes: axesOf(drawn, VIEW, null), title: column, unit: "", note: "", whole: true,
+      spans: [{ from, to, colour: STRETCH }],
+      table: () => ({ columns: ["kimg", column], rows: found.x.kimg.map((k, index) => [k, found.y[index]]) }),
+    }),
     alt: `${column} of ${run.name}: from ${format.number(found.y[0])} to ${format.number(found.y.at(-1))}. `
       + `Shaded: ${format.number(from)} to ${format.number(to)} kimg.`,
-    table: () => ({ columns: ["kimg", column], rows: found.x.kimg.map((k, index) => [k, found.y[index]]) }),
   };
 }
 
@@ -36,8 +36,9 @@ function article(finding) {
   const known = gansweep.columns(run.id);
   const shown = finding.columns.filter((column) => known.includes(column)).slice(0, CURVES);
   const cards = gansweep.figures
-    ? shown.map((column) => new gansweep.figures.Card({ title: column, height: 190, compute: () => evidence(finding, column) }))
+    ? shown.map((column) => new gansweep.figures.Card({ title: column, height: 190, compute: (card) => evidence(finding, column, card) }))
     : [];
+  made.push(...cards);
   return make(
     "article", { class: `finding ${finding.severity}` },
     make("h3", {}, make("span", { class: `state ${finding.severity}`, text: finding.severity }), finding.title,
@@ -68,6 +69,7 @@ function unjudged(gaps) {
 
 let every = false;
 let place = null;
+let made = [];  // the cards that stand on the page
 
 function draw() {
   const { findings, healthy, gaps } = gansweep.board.sections.diagnosis;
@@ -77,6 +79,8 @@ function draw() {
   const shown = every ? [...own, ...others] : own.slice(0, SHOWN);
   const rest = findings.length - shown.length;
   const count = new Set(findings.map((finding) => finding.row)).size;
+  for (const card of made) card.remove();
+  made = [];
   place.replaceChildren(
     make("p", {
       class: "reading",
@@ -97,6 +101,7 @@ gansweep.section({
   id: "diagnosis",
   title: "Diagnosis",
   keys: ["selected", "baseline"],
+  shows: (board) => Boolean(board.sections.diagnosis),
   mount(element) {
     every = false;
     place = make("div");

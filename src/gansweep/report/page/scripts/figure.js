@@ -132,7 +132,8 @@ async function queued(card) {
   }
 }
 
-// {title, wide, height, compute(card)} -> a card.
+// {title, wide, height, compute(card), still, fixed} -> a card.   still: it does not follow the
+//   controls of curves.   fixed: nor the selection.
 // compute: -> {data, layout, alt, note, table, after?} of a Plotly figure, or {paint, alt, note,
 //   table, after?} of one that draws itself; null where there is nothing to show.
 //   table: () -> {columns, rows} of the figure's data.   after: called when it has been drawn.
@@ -204,8 +205,13 @@ class Card {
     const found = await this.compute(this);
     if (!cards.has(this)) return;
     this.found = found;
+    const appears = found && this.element.hidden;
     this.element.hidden = !found;
     if (!found) return;
+    if (appears && !this.inView) {  // it is drawn when it comes into view
+      this.dirty = true;
+      return;
+    }
     this.width = Math.round(this.plot.getBoundingClientRect().width);
     if (found.height) this.plot.style.height = `${found.height}px`;
     this.plot.setAttribute("aria-label", found.alt);

@@ -82,16 +82,18 @@ function barsCard(title, unit, key) {
       const found = all.slice(0, figures.ROWS);
       if (!found.length) return null;
       const mean = ({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length;
-      const data = found.flatMap((one, y) => [
+      const dots = found.flatMap(({ row, values }, y) => (values.length < 2 ? [] : values.map((x) => ({ x, y, colour: gansweep.colour(row.id) }))));
+      const hovertemplate = `%{x:.4g} ${unit}<extra></extra>`;
+      const data = [
         {
-          type: "bar", orientation: "h", x: [mean(one)], y: [y], hovertemplate: `%{x:.4g} ${unit}<extra></extra>`,
-          marker: { color: figures.transparent(gansweep.colour(one.row.id), 0.75) }, meta: one.row.id,
+          type: "bar", orientation: "h", x: found.map(mean), y: found.map((_, y) => y), hovertemplate,
+          marker: { color: found.map(({ row }) => figures.transparent(gansweep.colour(row.id), 0.75)) },
         },
-        ...(one.values.length < 2 ? [] : [{
-          type: "scatter", mode: "markers", x: one.values, y: one.values.map(() => y), hovertemplate: `%{x:.4g} ${unit}<extra></extra>`,
-          marker: { color: gansweep.colour(one.row.id), size: 6, line: { width: 1, color: "#fff" } }, meta: one.row.id,
-        }]),
-      ]);
+        {
+          type: "scatter", mode: "markers", x: dots.map((dot) => dot.x), y: dots.map((dot) => dot.y), hovertemplate,
+          marker: { color: dots.map((dot) => dot.colour), size: 6, line: { width: 1, color: "#fff" } },
+        },
+      ];
       return {
         data,
         height: 90 + 30 * found.length,

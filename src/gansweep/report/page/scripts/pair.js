@@ -3,6 +3,8 @@
 const { make, state, format } = gansweep;
 const FOLDED = 8;  // settings of one part of the configuration above which it is folded
 const CURVES = 3;
+const DASHES = ["solid", "dash"];
+const colourOf = (place) => [gansweep.figures.colour("--accent"), "#D55E00"][place];
 
 // The two runs that are compared: those chosen, else the first runs of the first two selected rows.
 gansweep.pair = () => {
@@ -21,11 +23,11 @@ function short(pair) {
 
 const nameOf = (run) => (gansweep.rows.get(run.row) || { name: "" }).name;
 
-function chooser(run, place, label) {
+function chooser(place, label) {
   const groups = gansweep.board.rows.map((row) => make(
     "optgroup", { label: row.name },
     row.runs.map((id) => gansweep.runs.get(id)).filter(Boolean).map((one) => make("option", {
-      value: one.id, selected: one.id === run.id, text: `${one.name}, seed ${one.seed === null ? "unknown" : one.seed}`,
+      value: one.id, text: `${one.name}, seed ${one.seed === null ? "unknown" : one.seed}`,
     })),
   ));
   const select = make("select", {
@@ -35,7 +37,21 @@ function chooser(run, place, label) {
       state.set({ pair });
     },
   }, groups);
-  return make("label", { class: "field" }, make("span", { text: label }), select);
+  return { select, element: make("label", { class: "field" }, make("span", { text: label }), select) };
+}
+
+function controls() {
+  const choosers = [chooser(0, "First"), chooser(1, "Second")];
+  const runs = () => gansweep.pair().map((id) => gansweep.runs.get(id));
+  const element = make(
+    "div", { class: "controls" }, choosers.map((one) => one.element),
+    make("button", { type: "button", text: "Swap", onclick: () => state.set({ pair: gansweep.pair().reverse() }) }),
+    make("button", {
+      type: "button", text: "Draw both in all figures",
+      onclick: () => state.set({ selected: [...new Set(runs().map((run) => run.row))], pair: gansweep.pair() }),
+    }),
+  );
+  return { element, sync: () => choosers.forEach((one, place) => { one.select.value = gansweep.pair()[place]; }) };
 }
 
 // [{key, values: [of a, of b]}] of what differs; undefined where a run has no such key
@@ -133,33 +149,31 @@ async function overlay(card, column) {
   const pair = gansweep.pair().map((id) => gansweep.runs.get(id));
   const found = await Promise.all(pair.map((run) => gansweep.curve(run.id, column)));
   if (found.some((one) => !one || !one.y.length)) return null;
-  const asked = state.get("axis");
-  const axis = found.every((one) => one.x[asked]) ? asked : "kimg";
-  const { plain, colour } = gansweep.figures;
-  const data = found.map((one, place) => ({
-    type: "scatter", mode: one.y.length < 30 ? "lines+markers" : "lines",
-    x: one.x[axis], y: one.y, name: plain(short(pair)[place]),
-    line: { color: [colour("--accent"), "#D55E00"][place], width: 2, dash: ["solid", "dash"][place] },
-    marker: { size: 4 }, showlegend: true,
-  }));
-  const all = found.flatMap((one) => one.y).filter(Number.isFinite);
-  const positive = all.length > 0 && Math.min(...all) > 0;
-  const log = state.get("logy") ?? (positive && Math.max(...all) / Math.min(...all) > 15);
+  const { figureOf, prepared, axesOf } = gansweep.curveFigure;
+  const asked = gansweep.lines.view();
+  const view = { ...asked, axis: found.every((one) => one.x[asked.axis]) ? asked.axis : "kimg" };
+  const points = found.map((one) => gansweep.series.known({ x: one.x[view.axis], y: one.y }));
+  if (points.some((one) => !one.x.length)) return null;
+  const drawn = prepared(points.map((one, place) => ({
+    ...one, row: pair[place].row, run: pair[place].id, name: short(pair)[place], low: null, high: null, n: 1, dash: DASHES[place], ended: null,
+  })), view, card).map((line, place) => ({ ...line, colour: colourOf(place) }));
   const ends = found.map((one) => format.number(one.y.at(-1))).join(" and ");
   return {
-    data,
-    layout: {
-      xaxis: { title: { text: axis } },
-      yaxis: { type: log && positive ? "log" : "linear" },
-      hovermode: "x unified", showlegend: true, margin: { l: 52, r: 14, t: 44, b: 42 },
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-    },
-    alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${ends}.`,
-    table: () => ({
-      columns: ["run", "kimg", column],
-      rows: found.flatMap((one, place) => one.y.map((y, index) => [pair[place].name, one.x.kimg[index], y])),
+    ...figureOf({
+      drawn, view, axes: axesOf(drawn, view, null), title: column, unit: "", note: "",
+      table: () => ({
+        columns: ["run", view.axis, column],
+        rows: points.flatMap(({ x, y }, place) => Array.from(x, (at, i) => [pair[place].name, at, y[i]])),
+      }),
     }),
+    alt: `${column} of ${pair.map((run) => run.name).join(" and ")} over training: they end at ${ends}.`,
   };
+}
+
+function legend(pair) {
+  return make("ul", { class: "legend", "aria-label": "Lines of the two runs" }, pair.map((run, place) => make(
+    "li", {}, gansweep.stroke(colourOf(place), DASHES[place]), short(pair)[place],
+  )));
 }
 
 function curves(element, a, b) {
@@ -172,46 +186,48 @@ function curves(element, a, b) {
   const shown = [...wanted].filter((one) => common.includes(one)).slice(0, CURVES);
   for (const card of cards) card.remove();
   cards = shown.map((column) => new gansweep.figures.Card({ title: column, height: 240, compute: (card) => overlay(card, column) }));
-  element.append(make("h3", { text: "Curves" }), make("div", { class: "figures" }, cards.map((card) => card.element)));
+  if (!cards.length) return;
+  element.append(make("h3", { text: "Curves" }), legend([a, b]), make("div", { class: "figures" }, cards.map((card) => card.element)));
 }
 
 function draw(element) {
   const [a, b] = gansweep.pair().map((id) => gansweep.runs.get(id));
   element.replaceChildren(
-    make("div", { class: "controls" }, chooser(a, 0, "First"), chooser(b, 1, "Second"),
-      make("button", { type: "button", text: "Swap", onclick: () => state.set({ pair: [b.id, a.id] }) }),
-      make("button", {
-        type: "button", text: "Draw both in all figures",
-        onclick: () => state.set({ selected: [...new Set([a.row, b.row])], pair: [a.id, b.id] }),
-      })),
     make("p", { class: "reading", text: `${a.name} is of ${nameOf(a)}; ${b.name} is of ${nameOf(b)}.` }),
     ...scores(a, b),
   );
   curves(element, a, b);
-  element.append(...gansweep.bothSheets([a, b]));
-  element.append(...settings(a, b));
+  sheets = make("div", {}, gansweep.bothSheets([a, b]));
+  element.append(sheets, ...settings(a, b));
 }
 
+const OF_CURVES = ["axis", "span", "logx", "logy", "smooth", "rows"];
 let place = null;
+let chosen = null;
+let sheets = null;
 let drawn = "";  // the pair that is shown
 
 gansweep.section({
   id: "pair",
   title: "Two runs",
-  keys: ["pair", "selected", "baseline", "axis", "logy", "moment", "rows"],
+  keys: ["pair", "selected", "baseline", ...OF_CURVES, "moment"],
   shows: (board) => board.runs.length > 1,
   mount(element) {
     place = make("div");
-    element.append(place);
+    chosen = controls();
+    element.append(chosen.element, place);
     drawn = gansweep.pair().join();
+    chosen.sync();
     draw(place);
   },
-  update() {
+  update(keys) {
     if (gansweep.pair().join() === drawn) {
-      for (const card of cards) card.refresh();
+      if (keys.has("moment")) sheets.replaceChildren(...gansweep.bothSheets(gansweep.pair().map((id) => gansweep.runs.get(id))));
+      if (OF_CURVES.some((key) => keys.has(key))) for (const card of cards) card.refresh();
       return;
     }
     drawn = gansweep.pair().join();
+    chosen.sync();
     draw(place);
   },
 });

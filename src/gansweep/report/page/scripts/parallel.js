@@ -10,6 +10,7 @@ const REACH = 18; // pixels around an axis where a brush starts
 const TINY = 0.015; // a stretch shorter than this is a click, which removes the brush
 const ROUNDING = 1e-9;
 const EDGE = 0.02; // around a height that stands for one value
+const MANY = 60; // selected lines; more are drawn thin, as thick ones take ten times as long
 
 // {title, heights: value -> [0, 1], ticks: [height, text], ends: null or {low, high, log}}
 function axisOf(title, values) {
@@ -129,7 +130,7 @@ function paint(pen, found, at, brushes, dark) {
     if (!selected.has(line.trial.row)) continue;
     pen.globalAlpha = chosen && !chosen.has(line) ? 0.25 : 1;
     pen.setLineDash(line.share === null ? [2, 3] : []);
-    pen.lineWidth = 2.5;
+    pen.lineWidth = selected.size > MANY ? 1 : 2.5;
     pen.strokeStyle = gansweep.colour(line.trial.row);
     trace(pen, line, at);
   }
@@ -223,6 +224,10 @@ function drag(plot, found, brushes, brush, draw, select) {
     const axis = Math.min(found.axes.length - 1, Math.max(0, Math.round((x - PAD.left) / (at.step || 1))));
     return { axis, near: Math.abs(x - at.x(axis)) <= REACH, share: Math.max(ABSENT - EDGE, Math.min(1, at.share(event.clientY - box.top))) };
   };
+  // a finger on an axis brushes, elsewhere it scrolls the page
+  plot.addEventListener("touchstart", (event) => {
+    if (event.touches.length === 1 && spot(event.touches[0]).near) event.preventDefault();
+  }, { passive: false });
   plot.addEventListener("pointerdown", (event) => {
     const { axis, near, share } = spot(event);
     if (!near) return;

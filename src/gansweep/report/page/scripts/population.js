@@ -33,7 +33,7 @@ function treeCard(population, name) {
   const { members } = population;
   const lane = new Map(members.map((member, i) => [member.name, i]));
   const card = new figures.Card({
-    title: name ? `${name}family tree` : "Family tree", wide: true, height: 110 + 28 * members.length, still: true,
+    title: name ? `${name}family tree` : "Family tree", wide: true, height: 110 + 28 * members.length, fixed: true,
     compute: () => {
       const all = members.flatMap((member) => member.phases);
       const colour = colouring(all.map((phase) => phase.params[setting.id]));
@@ -104,7 +104,7 @@ function rings(path, key) {
 
 function scheduleCard(population, { id, label }, name) {
   return new figures.Card({
-    title: `${name}${label} over training`, still: true,
+    title: `${name}${label} over training`, fixed: true,
     compute: () => {
       const values = population.members.flatMap((member) => member.phases.map((phase) => phase.params[id]));
       const present = values.filter((value) => value !== null && value !== undefined);

@@ -7,7 +7,6 @@ const WORDED = 12; // classes; with more the cells have no room for a number
 const WORST = 3; // confusions in the note
 const CELL = 26; // pixels
 const TOP = 5; // upper end of the axis, in even shares; a collapsed generator goes far beyond
-const SYMBOLS = { solid: "circle", dash: "diamond", dot: "square", dashdot: "triangle-up", longdash: "cross" };
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -173,10 +172,11 @@ function classFidCard({ score, names, runs }) {
   return new figures.Card({
     title: score, wide: true, height: 260, still: true,
     compute: () => {
-      const found = selectedRows().map((row) => {
+      const all = selectedRows().map((row) => {
         const lists = lines.runsOf(row).counted.filter((run) => runs.includes(run.id)).map((run) => run.lists[score]);
         return { row, means: lists.length ? names.map((_, k) => average(lists.map((list) => list[k]))) : [] };
       }).filter((one) => one.means.length);
+      const found = all.slice(0, figures.CARDS);
       if (!found.length) return null;
       const worst = found.map((one) => `${gansweep.name(one.row.id)} ${format.number(Math.max(...known(one.means)))}`);
       return {
@@ -185,6 +185,7 @@ function classFidCard({ score, names, runs }) {
           hovertemplate: "%{y:.4g}", meta: row.id,
         })),
         layout: { xaxis: { title: { text: "class" }, type: "category" }, yaxis: { title: { text: "FID" } }, hovermode: "x unified", barmode: "group" },
+        note: all.length > found.length ? `The first ${found.length} of ${all.length} configurations; select fewer to see others.` : "",
         alt: `FID within each class. Worst class: ${worst.join("; ")}.`,
         table: () => ({ columns: ["configuration", ...names], rows: found.map(({ row, means }) => [row.name, ...means]) }),
       };
@@ -239,6 +240,13 @@ function apart(points, [left, right], [low, high]) {
   });
 }
 
+// 0 to 1, or beyond where a value is; a little air at both ends
+function reach(values) {
+  const low = Math.max(0, Math.floor(10 * Math.min(...values) - 1) / 10);
+  const high = Math.max(1, ...values);
+  return [low - 0.03 * (high - low), high + 0.06 * (high - low)];
+}
+
 function fidelityCard({ x, y, words }) {
   const [fidelity, diversity] = words;
   return new figures.Card({
@@ -251,39 +259,28 @@ function fidelityCard({ x, y, words }) {
         points: lines.runsOf(row).counted.map((run) => [value(run, x), value(run, y)]).filter((point) => known(point).length === 2),
       })).filter((one) => one.points.length);
       if (!found.length) return null;
-      const middle = ({ points }) => [mean(points.map(([a]) => a)), mean(points.map(([, b]) => b))];
-      const span = (axis) => {
-        const values = found.flatMap((one) => one.points.map((point) => point[axis]));
-        const low = Math.max(0, Math.floor(10 * Math.min(...values) - 1) / 10);
-        const high = Math.max(1, ...values);
-        return [low - 0.03 * (high - low), high + 0.06 * (high - low)];
-      };
-      const hovertemplate = `${diversity} %{x:.3f}, ${fidelity} %{y:.3f}`;
-      const labelled = apart(found.map(middle), span(0), span(1));
-      const data = found.flatMap((one, place) => {
-        const marker = { color: gansweep.colour(one.row.id), symbol: SYMBOLS[gansweep.dash(one.row.id)] };
-        const common = { type: "scatter", name: plain(gansweep.name(one.row.id)), hovertemplate, meta: one.row.id };
-        const [a, b] = middle(one);
-        const large = {
-          ...common, mode: labelled[place] ? "markers+text" : "markers", x: [a], y: [b], text: [plain(gansweep.name(one.row.id))],
-          textposition: a > (span(0)[0] + span(0)[1]) / 2 ? "middle left" : "middle right", textfont: { size: 11 }, marker: { ...marker, size: 11 },
-        };
-        if (one.points.length === 1) return [large];
-        return [{ ...common, mode: "markers", x: one.points.map(([p]) => p), y: one.points.map(([, q]) => q), marker: { ...marker, size: 5 }, opacity: 0.6 }, large];
+      const middles = found.map(({ points }) => [mean(points.map(([a]) => a)), mean(points.map(([, b]) => b))]);
+      const [across, up] = [0, 1].map((axis) => reach(found.flatMap((one) => one.points.map((point) => point[axis]))));
+      const labelled = apart(middles, across, up);
+      const dot = (row, [a, b], own) => ({
+        x: a, y: b, own, row: row.id, colour: gansweep.colour(row.id),
+        words: [own ? `${gansweep.name(row.id)}, mean` : `a run of ${gansweep.name(row.id)}`, `${diversity} ${format.fixed(a, 3)}`, `${fidelity} ${format.fixed(b, 3)}`],
       });
-      const corner = (text, cx, cy, xanchor, yanchor) => ({
-        x: cx, y: cy, xref: "paper", yref: "paper", xanchor, yanchor, showarrow: false, text: `<i>${text}</i>`, font: { size: 11 }, opacity: 0.7,
-      });
-      const parts = found.map((one) => `${gansweep.name(one.row.id)} ${middle(one).map(format.number).join(" and ")}`);
-      return {
-        data,
-        layout: {
-          xaxis: { title: { text: plain(x) }, range: span(0) }, yaxis: { title: { text: plain(y) }, range: span(1) }, hovermode: "closest",
-          annotations: [corner("towards mode collapse", 0.01, 0.99, "left", "top"), corner("towards over-generalisation", 0.99, 0.01, "right", "bottom")],
-        },
-        alt: `${diversity} and ${fidelity}: ${parts.join("; ")}.`,
+      const corner = (text, place, height, shift) => ({ x: place, y: height, text, shift });
+      return gansweep.dotFigure({
+        dots: [
+          ...found.flatMap(({ row, points }) => (points.length > 1 ? points.map((point) => dot(row, point, false)) : [])),
+          ...found.map(({ row }, place) => dot(row, middles[place], true)),
+        ],
+        x: { low: across[0], high: across[1], log: false }, y: { low: up[0], high: up[1], log: false }, xtitle: x, ytitle: y,
+        labels: [
+          ...found.map(({ row }, place) => ({ x: middles[place][0], y: middles[place][1], text: gansweep.name(row.id), shift: 0 })).filter((_, place) => labelled[place]),
+          corner("towards mode collapse", across[0], up[1], 8), corner("towards over-generalisation", across[1], up[0], -8),
+        ],
+        note: "Click a dot to leave its configuration out.",
+        alt: `${diversity} and ${fidelity}: ${found.map(({ row }, place) => `${gansweep.name(row.id)} ${middles[place].map(format.number).join(" and ")}`).join("; ")}.`,
         table: () => ({ columns: ["configuration", x, y], rows: found.flatMap((one) => one.points.map((point) => [one.row.name, ...point])) }),
-      };
+      });
     },
   });
 }

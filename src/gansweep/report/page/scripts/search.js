@@ -7,7 +7,7 @@ const { plain } = figures;
 
 function importanceCard(importance) {
   return new figures.Card({
-    title: "Importance of hyperparameters", height: 110 + 30 * importance.shares.length, still: true,
+    title: "Importance of hyperparameters", height: 110 + 30 * importance.shares.length, fixed: true,
     compute: () => {
       const names = importance.shares.map(([name]) => name);
       const shares = importance.shares.map(([, share]) => share);
@@ -93,6 +93,6 @@ gansweep.section({
     searched(element, board.sections.search, board);
   },
   update() {
-    for (const card of made) card.refresh();
+    for (const card of made) if (!card.fixed) card.refresh();
   },
 });

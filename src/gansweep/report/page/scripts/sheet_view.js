@@ -72,6 +72,10 @@ function listen(element, zoom) {
     zoom.by(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) * 0.01), ...inside(view, event));
   }, { passive: false });
 
+  // two fingers zoom; without this the browser would scroll with them, and end their events
+  element.addEventListener("touchstart", (event) => {
+    if (event.touches.length === 2 && viewOf(event)) event.preventDefault();
+  }, { passive: false });
   element.addEventListener("pointerdown", (event) => {
     const view = viewOf(event);
     zoom.dragged = false;

@@ -97,6 +97,7 @@ function kernelMean(points, size) {
 
 function contourCard(search, numeric) {
   const pair = [numeric[0], numeric[1]];
+  let known = null;  // the shading, which does not follow the selection
   const card = new figures.Card({
     title: "Two settings together", wide: true, height: 380, still: true,
     compute: () => {
@@ -109,7 +110,8 @@ function contourCard(search, numeric) {
       const outcomes = trials.map((trial) => trial.value);
       const log = series.wantsLog(Math.min(...outcomes), Math.max(...outcomes), LOG_RATIO);
       const points = trials.map((trial, i) => ({ x: ux.at(xs[i]), y: uy.at(ys[i]), value: log ? Math.log10(trial.value) : trial.value }));
-      const z = kernelMean(points, GRID);
+      if (!known || known.a !== a || known.b !== b) known = { a, b, z: kernelMean(points, GRID) };
+      const { z } = known;
       const cells = Array.from({ length: GRID }, (_, i) => i / (GRID - 1));
       const better = gansweep.board.direction === "maximize" ? "high" : "low";
       const scale = [[0, "#0072B2"], [0.5, "#c9d3da"], [1, "#E69F00"]];

@@ -40,16 +40,15 @@ function contents() {
 
 function selection() {
   const ids = gansweep.selected();
-  const names = gansweep.names(ids);
   const chips = ids.slice(0, CHIPS).map((id) => make(
     "li", {},
     make("button", {
       type: "button",
       class: "chip",
       title: "Leave out of the figures",
-      "aria-label": `Leave ${names.get(id)} out of the figures`,
+      "aria-label": `Leave ${gansweep.name(id)} out of the figures`,
       onclick: () => state.set({ selected: ids.filter((one) => one !== id) }),
-    }, gansweep.sample(id), names.get(id), make("span", { class: "cross", "aria-hidden": "true", text: "×" })),
+    }, gansweep.sample(id), gansweep.name(id), make("span", { class: "cross", "aria-hidden": "true", text: "×" })),
   ));
   if (ids.length > CHIPS) chips.push(make("li", { class: "quiet", text: `and ${ids.length - CHIPS} more` }));
   return make("ul", { class: "chips", "aria-label": "Selected configurations, in all figures" }, chips);
