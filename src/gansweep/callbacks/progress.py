@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.pace import Pace
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.models.adversarial import Adversarial
 
@@ -30,7 +31,10 @@ PLAIN_COLUMNS = 80
 
 
 class ProgressBar(GameCallback):
-    """A bar on a terminal, otherwise a line at each tenth of the budget."""
+    """A bar on a terminal, otherwise a line at each tenth of the budget.
+
+    Either way a line soon after the start says how long the training will take.
+    """
 
     def __init__(self, budget_kimg: float) -> None:
         self.budget_kimg = budget_kimg
@@ -38,6 +42,7 @@ class ProgressBar(GameCallback):
         self._bar: Progress | None = None
         self._drawn = 0.0
         self._tenth = 0
+        self._pace = Pace()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar, or find which tenth of the run is printed next."""
@@ -68,6 +73,8 @@ class ProgressBar(GameCallback):
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """Redraw the bar every `REFRESH_SECONDS`, or print a line at each tenth."""
         kimg = module.images_seen / 1000
+        if trainer.is_global_zero:
+            self._forecast(module)
         if self._bar is not None:
             now = time.monotonic()
             if now - self._drawn >= REFRESH_SECONDS:
@@ -79,6 +86,13 @@ class ProgressBar(GameCallback):
             clock = f"{kimg:.1f}/{self.budget_kimg:g} kimg  "
             numbers = watched(self.journal, PLAIN_COLUMNS - len(clock))
             self.console.print(f"{clock}{numbers}".rstrip(), soft_wrap=True)
+
+    def _forecast(self, module: Adversarial) -> None:
+        """Print the time that training takes, once enough steps were measured."""
+        seconds = self.journal.training_seconds
+        words = self._pace.estimate(module.images_seen, self.budget_kimg, seconds)
+        if words is not None:
+            self.console.print(words, soft_wrap=True, highlight=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Adversarial)
