@@ -5,7 +5,7 @@ scripts/figures [NAME ...]: experiments of conf/experiment/, all by default but 
 seed 0 on one thread. Its seconds are CPU seconds of the whole command. The result is written into
 line 3 of the experiment's file and line 2 of the model file that names it; the guide's catalogue is
 made from these lines. A picture of the experiment that is already in .github/images/families/ is
-replaced by the last samples.
+replaced by the last samples, and so are its records in results/, where it has any.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ TOP = Path(__file__).resolve().parents[1]
 EXPERIMENTS = TOP / "conf" / "experiment"
 MODELS = TOP / "conf" / "model"
 PICTURES = TOP / ".github" / "images" / "families"
+RESULTS = TOP / "results"
+RECORDS = ("config.yaml", "result.json", "history.jsonl", "evaluations.jsonl")
 
 
 def main() -> None:
@@ -50,25 +52,40 @@ def main() -> None:
 
 
 def trained(name: str) -> dict[str, Any]:
-    """The content of result.json of one run in an empty directory."""
-    with tempfile.TemporaryDirectory() as place:
-        words = [f"experiment={name}", "trainer=cpu", "trainer.threads=1", "tracker=none"]
-        command = [sys.executable, "-m", "gansweep", "train", *words, f"runs_dir={place}"]
-        log = Path(place, "log.txt")
-        with open(log, "wb") as file:
-            process = subprocess.Popen(command, cwd=TOP, stdout=file, stderr=file)
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{name} failed:\n{log.read_text()[-3000:]}")
-        (path,) = Path(place).glob("**/result.json")
-        content: dict[str, Any] = json.loads(path.read_text())
-        # CPU seconds do not depend on what else the machine does
-        content["seconds"] = usage.ru_utime + usage.ru_stime
-        _state_the_test(content, path.with_name("evaluations.jsonl"))
-        if (PICTURES / f"{name}.png").exists():
-            show_last_samples(RunRecord(path.parent), PICTURES / f"{name}.png")
+    """The content of result.json of one run, whose directory is removed."""
+    place = Path(
+        "build", "figures", name
+    )  # relative: records that are kept name no machine's paths
+    shutil.rmtree(TOP / place, ignore_errors=True)
+    words = [f"experiment={name}", "trainer=cpu", "trainer.threads=1", "tracker=none"]
+    command = [sys.executable, "-m", "gansweep", "train", *words, f"runs_dir={place}"]
+    log = TOP / place / "log.txt"
+    log.parent.mkdir(parents=True)
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command, cwd=TOP, stdout=file, stderr=file)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{name} failed:\n{log.read_text()[-3000:]}")
+    (path,) = log.parent.glob("**/result.json")
+    content: dict[str, Any] = json.loads(path.read_text())
+    # CPU seconds do not depend on what else the machine does
+    content["seconds"] = usage.ru_utime + usage.ru_stime
+    _state_the_test(content, path.with_name("evaluations.jsonl"))
+    if (PICTURES / f"{name}.png").exists():
+        show_last_samples(RunRecord(path.parent), PICTURES / f"{name}.png")
+    if (RESULTS / name).is_dir():
+        keep_records(path.parent, RESULTS / name)
+    shutil.rmtree(TOP / place)
     return content
+
+
+def keep_records(run: Path, place: Path) -> None:
+    """Copy what a run has written in words: neither weights nor pictures."""
+    for file in RECORDS:
+        (place / file).unlink(missing_ok=True)
+        if (run / file).exists():
+            shutil.copyfile(run / file, place / file)
 
 
 def show_last_samples(record: RunRecord, target: Path) -> None:

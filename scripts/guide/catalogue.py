@@ -29,6 +29,15 @@ CAPTIONS = {
     "digits_retrieval": "the nearest codes of the first",
     "grid_pacgan": "25 modes, in orange what it makes",
 }
+REAL_SCALE = ("mnist_", "fashion_")  # the first words of experiments on images of 28x28 and more
+ON_REAL_IMAGES = """## At 28x28 and 32x32
+
+The same models on MNIST and Fashion-MNIST, which download themselves. The files in
+`conf/experiment/` state the sizes and what else was measured; `results/` has the records of these
+runs.
+
+| command | what | score | s |
+|---|---|---|---|"""
 HEAD = """# Model catalogue
 
 Each model runs with `gansweep train experiment=...`: a small configuration for digits-size data on
@@ -112,7 +121,7 @@ class Model:
 
 def word_of(name: str) -> str:
     """fid_digitsnet1_1k_train -> fid: the word of a score's full name."""
-    return re.sub(r"_(digitsnet\w*|\d+k?)(_.*)?$", "", name)
+    return re.sub(r"_([a-z_]+net\d+|\d+k?)(_.*)?$", "", name)
 
 
 def models() -> list[Model]:
@@ -142,7 +151,11 @@ def published() -> dict[str, tuple[str, str]]:
 def page() -> str:
     """The catalogue in Markdown."""
     listed, known = models(), experiments()
-    parts = (_model_tables(listed, known), _tasks(listed, known), _published_runs(), _pictures())
+    shown = {model.experiment for model in listed}
+    real = [one for name, one in known.items() if name.startswith(REAL_SCALE)]
+    others = [one for name, one in known.items() if name not in shown and one not in real]
+    tables = (_model_tables(listed, known), _tasks(others), _on_real_images(real))
+    parts = (*tables, _published_runs(), _pictures())
     return "\n".join([HEAD, *itertools.chain.from_iterable(parts)])
 
 
@@ -160,12 +173,21 @@ def _model_tables(listed: list[Model], known: dict[str, Experiment]) -> Iterator
         yield ""
 
 
-def _tasks(listed: list[Model], known: dict[str, Experiment]) -> Iterator[str]:
-    shown = {model.experiment for model in listed}
+def _tasks(experiments: list[Experiment]) -> Iterator[str]:
     yield "## Tasks and comparisons\n"
     yield "Experiments beside the one of each model. Tasks are scored on held-out images.\n"
     yield "| command | what | score | s |\n|---|---|---|---|"
-    for one in (one for name, one in known.items() if name not in shown):
+    yield from _rows(experiments)
+
+
+def _on_real_images(experiments: list[Experiment]) -> Iterator[str]:
+    if experiments:
+        yield ON_REAL_IMAGES
+        yield from _rows(experiments)
+
+
+def _rows(experiments: list[Experiment]) -> Iterator[str]:
+    for one in experiments:
         yield f"| `{one.command}` | {one.purpose.rstrip('.')} | {one.score} | {one.seconds} |"
     yield ""
 
@@ -185,11 +207,15 @@ def _pictures() -> Iterator[str]:
     yield "## Pictures\n"
     yield "As the commands above leave them under `samples/`, enlarged.\n"
     yield '<div class="pictures" markdown>\n'
-    for path in sorted(PICTURES.glob("*.png")):
+    for path in sorted(PICTURES.glob("*.png"), key=_largest_first):
         caption = CAPTIONS.get(path.stem, "samples")
         yield f"<figure markdown>![{path.stem}: {caption}](images/families/{path.name})"
         yield f"<figcaption markdown>`{path.stem}`: {caption}</figcaption></figure>\n"
     yield "</div>\n"
+
+
+def _largest_first(picture: Path) -> tuple[bool, str]:
+    return not picture.stem.startswith(REAL_SCALE), picture.stem
 
 
 def _line(lines: list[str], word: str) -> str:

@@ -53,9 +53,42 @@ def test_a_model_states_the_figures_of_its_experiment(catalogue: ModuleType) -> 
 
 
 def test_tasks_say_what_they_are_for(catalogue: ModuleType) -> None:
+    """Beside the one of its model, an experiment must say what it adds."""
     shown = {model.experiment for model in catalogue.models()}
     others = [e for name, e in catalogue.experiments().items() if name not in shown]
     assert [experiment.name for experiment in others if not experiment.purpose] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("fid_digitsnet1_1k_train", "fid"),
+        ("fid_fashion_mnistnet1_1k_train", "fid"),
+        ("psnr_gain_10k_test", "psnr_gain"),
+        ("auroc_reconstruction_360_test", "auroc_reconstruction"),
+        ("reverse_kl_2500", "reverse_kl"),
+    ],
+)
+def test_the_catalogue_shortens_the_names_of_scores(
+    catalogue: ModuleType, name: str, word: str
+) -> None:
+    assert catalogue.word_of(name) == word
+
+
+def test_experiments_on_real_images_have_a_table_and_the_first_pictures(
+    catalogue: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stated = catalogue.Experiment("mnist_x", "gansweep train experiment=mnist_x", 9, "fid 3", "A.")
+    known = catalogue.experiments() | {"mnist_x": stated}
+    monkeypatch.setattr(catalogue, "experiments", lambda: known)
+    monkeypatch.setattr(catalogue, "PICTURES", tmp_path)
+    for picture in ("digits_a.png", "mnist_x.png"):
+        (tmp_path / picture).touch()
+    page = catalogue.page()
+    at = page.index("## At 28x28"), page.index("## Pictures")
+    assert "| `gansweep train experiment=mnist_x` | A | fid 3 | 9 |" in page[at[0] : at[1]]
+    assert page.count("experiment=mnist_x`") == 1
+    assert page.index("![mnist_x:") < page.index("![digits_a:")
 
 
 def test_a_comment_behind_a_key_and_the_lines_below_it_say_what_an_option_is(

@@ -80,3 +80,17 @@ def test_the_last_samples_become_a_picture_for_people(tmp_path: Path) -> None:
     with Image.open(tmp_path / "picture.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (511, 511))
         assert picture.convert("L").getpixel((100, 100)) == 200
+
+
+def test_records_of_a_run_replace_older_ones_without_weights(tmp_path: Path) -> None:
+    run, place = tmp_path / "run", tmp_path / "results"
+    (run / "checkpoints").mkdir(parents=True)
+    place.mkdir()
+    (run / "result.json").write_text("new")
+    for old in ("result.json", "evaluations.jsonl", "README.md"):
+        (place / old).write_text("old")
+    load("figures.py").keep_records(run, place)
+    assert {p.name: p.read_text() for p in place.iterdir()} == {
+        "result.json": "new",
+        "README.md": "old",
+    }
