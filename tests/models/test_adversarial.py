@@ -86,6 +86,13 @@ def test_a_lazy_term_acts_every_kth_move_k_times_as_strong_or_always_once(
     assert all(replace(clock, lazy=False).factor(interval, every) == 1 for clock in clocks)
 
 
+def test_a_lazy_term_counts_the_moves_of_a_turn() -> None:
+    """Two moves on every third step, of which every third acts: moves 0, 3 and 6 of these."""
+    clocks = [Clock(step=step, repeat=repeat) for step in (2, 5, 8, 11) for repeat in (0, 1)]
+    factors = [clock.factor(3, every=3, moves=2) for clock in clocks]
+    assert factors == [3, 0, 0, 3, 0, 0, 3, 0]
+
+
 def test_schedule_moves_the_rates_of_both_players_on_the_image_clock(tmp_path: Path) -> None:
     """Whatever the batch size: here 50 batches of 32 images, the rate of the batch being
     that of the images seen before it."""
@@ -133,13 +140,14 @@ def test_two_learning_rates_reach_the_optimizers() -> None:
 # The moving average
 
 
-@pytest.mark.parametrize("n_critic", [1, 2])
-def test_average_follows_its_slow_reference_through_the_ramp(n_critic: int) -> None:
+@pytest.mark.parametrize(("n_critic", "n_generator"), [(1, 1), (2, 1), (2, 3)])
+def test_average_follows_its_slow_reference_through_the_ramp(
+    n_critic: int, n_generator: int
+) -> None:
     """average <- average + (live - average) (1 - 2^(-images / half-life)), where the half-life
-    is 5 % of the images seen until it reaches ema_kimg."""
-    model = build(
-        "model=dcgan", "model.ema_kimg=0.004", f"model.n_critic={n_critic}", shape=(1, 8, 8)
-    )
+    is 5 % of the images seen until it reaches ema_kimg; once for each turn of the generator."""
+    words = [f"model.n_critic={n_critic}", f"model.n_generator={n_generator}"]
+    model = build("model=dcgan", "model.ema_kimg=0.004", *words, shape=(1, 8, 8))
     slow = [w.double() for w in weights(model.players["generator"])]
     ramped = set()
     for k in range(1, 25):

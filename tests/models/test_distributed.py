@@ -30,7 +30,8 @@ BARE = [
 ]
 NETWORKS = {
     "dcgan": ["model.generator.norm=none", "model.discriminator.norm=none"],
-    "wgan_gp": ["model.generator.norm=none", "model.n_critic=2"],
+    "wgan_gp": ["model.generator.norm=none", "model.n_critic=2", "model.n_generator=2"]
+    + ["model.shared_noise=false", "model.generator_batch=2"],
 }
 
 

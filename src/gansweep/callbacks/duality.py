@@ -113,7 +113,8 @@ class DualityGap(ImageClockWatcher):
     def _cost(self, module: Adversarial) -> str:
         """What one measurement costs, estimated from the time of the run's own steps."""
         seconds_an_image = self.journal.training_seconds / self._images_seen_here
-        moves_an_image = 1 + 1 / module.n_critic  # the cost is counted in moves of a player
+        # the cost is counted in moves of a player
+        moves_an_image = 1 + module.n_generator * module.generator_batch / module.n_critic
         # a move costs about three evaluations; three values evaluate every judging image once
         images = (2 * self.steps * self.batch_size + len(self._judging)) / moves_an_image
         share = images / (self.every_kimg * 1000)

@@ -46,9 +46,9 @@ class Overfitting(Watcher):
         parts = [rows.draw(self.images, rng, module) for rows in self._splits]
         # the samples of the current step, with their labels and sources
         made = module.last_fakes
-        assert made is not None
+        assert made is not None and module.last_asked is not None
         n = min(len(made), self.images)
-        asked = self.batch[slice(-len(made), None)][:n]
+        asked = module.last_asked[:n]
         parts.append(Batch(made[:n].to(self.batch.images), asked.labels, asked.source))
         # one call, so that all get the same weights and the same mode
         scores = module.scores(joined(parts), rng)

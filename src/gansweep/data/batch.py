@@ -40,6 +40,19 @@ class Batch:
         return Batch(change(self.images), labels, source, labelled)
 
 
+def widened(batch: Batch, times: int, together: int = 1) -> Batch:
+    """Every row `times` times.
+
+    together: neighbours that stay neighbours, N being a multiple of it: (a, b) twice is (a, b, a,
+        b) for 2. So the slices of a batch, widened, are the slices of the widened batch.
+    """
+    if times == 1:
+        return batch
+    return batch.each(
+        lambda rows: rows.unflatten(0, (-1, together)).repeat_interleave(times, 0).flatten(0, 1)
+    )
+
+
 def joined(parts: Sequence[Batch]) -> Batch:
     """Concatenate batches. Labels and sources are kept only if all batches have them."""
     labels = [part.labels for part in parts if part.labels is not None]

@@ -7,14 +7,15 @@ The members that each procedure writes itself are in contract.py.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gansweep.config.ranges import Count, Kimg, Positive
-from gansweep.data.batch import Batch
+from gansweep.config.ranges import Count, Kimg, Positive, Range
+from gansweep.data.batch import Batch, widened
 from gansweep.models.averages import MovingAverages
 from gansweep.models.contract import Contract
 from gansweep.models.distributed import average_gradients, broadcast
@@ -32,6 +33,14 @@ class Adversarial(Contract):
     source_shape: (C', H, W) of the batch's sources; None without sources.
     optimizer: player -> a callable that makes its optimizer from its parameters.
     n_critic: the players beyond the first move on every n_critic-th batch only.
+    n_generator: moves that these make there, one after the other. The first is against the fakes
+        that the first player saw; each further one draws noise anew and makes fakes of its own. The
+        images seen, and with them schedules and moving averages, count the batch once.
+    shared_noise: whether a move may be against the fakes that the first player saw. False: each
+        move of the other players draws noise anew, and the classes of the fakes from those of the
+        training data, unless the loss compares each fake with a real sample of its class.
+    generator_batch: fakes in a move of the other players for each image of a batch; more than 1
+        needs shared_noise=false. Real samples in their losses count as many times.
     accumulate: slices into which a batch is cut so that it fits into memory.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
     ema_kimg: half-life of the makers' moving averages in thousands of images; None for none.
@@ -42,6 +51,7 @@ class Adversarial(Contract):
 
     images_seen: int
     steps: int
+    class_ends: Tensor  # (n_classes,) int64
 
     def __init__(
         self,
@@ -51,6 +61,9 @@ class Adversarial(Contract):
         source_shape: tuple[int, ...] | None = None,
         optimizer: Mapping[str, Callable[[Any], Optimizer]],
         n_critic: Count = 1,
+        n_generator: Annotated[int, Range(1, 1_000)] = 1,
+        shared_noise: bool = True,
+        generator_batch: Annotated[int, Range(1, 1_000)] = 1,
         accumulate: Count = 1,
         clip_grad_norm: Positive | None = None,
         ema_kimg: Kimg | None = None,
@@ -65,6 +78,13 @@ class Adversarial(Contract):
         self.refuse_what_is_missing()
         self.optimizer_makers = optimizer
         self.n_critic = n_critic
+        self.n_generator = n_generator
+        self.shared_noise = shared_noise
+        self.generator_batch = generator_batch
+        self.refuse_turns_that_do_not_fit()
+        # a class ends where its share of the training data does; all alike until these are known
+        ends = torch.arange(1, (n_classes or 0) + 1)
+        self.register_buffer("class_ends", ends, persistent=False)
         self.accumulate = accumulate
         self.clip_grad_norm = clip_grad_norm
         self.lr_schedule = lr_schedule
@@ -75,6 +95,7 @@ class Adversarial(Contract):
         self.steps = 0
         self.last_scores: Scores | None = None
         self.last_fakes: Tensor | None = None
+        self.last_asked: Batch | None = None  # the rows for which these were made
         self.draws: Draws | None = None
         self._optimizers: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
@@ -107,37 +128,51 @@ class Adversarial(Contract):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One turn of the game on a batch: draw, make, then each player whose turn it is moves.
 
-        Without accumulation all losses share one set of fakes, made before the first player moves.
+        Without accumulation the losses share one set of fakes, made before the first player moves,
+        but for those of the moves that draw noise anew.
         """
         assert self.draws is not None
         self._set_learning_rates()
         clock = self.clock
         drawn = self.draw(self.draws, batch, clock)
-        moving = self.turn()
+        moves = tuple(_with_repeats(self.turn()))
+        sharing = [player for player, repeat in moves if not self._draws_anew(player, repeat)]
         shared: Tensor | None = None
         if self.accumulate == 1:
-            with torch.set_grad_enabled(any(p in self.makers for p in moving)):
+            with torch.set_grad_enabled(any(player in self.makers for player in sharing)):
                 shared = self.make(batch, drawn, clock)
-        for player in moving:
-            self._optimizers[player].zero_grad(set_to_none=True)
-            slices = []
-            for part, part_drawn in self._slices(batch, drawn):
-                if shared is None:
-                    with torch.set_grad_enabled(player in self.makers):
-                        fakes = self.make(part, part_drawn, clock)
-                else:
-                    fakes = shared
-                terms = self.player_loss(player, part, part_drawn, fakes, clock)
-                loss = terms.loss / self.accumulate
-                loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
-                terms.loss = terms.loss.detach()  # its graph is spent
-                slices.append(terms)
-                self._record(player, terms, fakes)
-            self._move(player)
-            self._keep(self.remembered(player, slices))
+        for player, repeat in moves:
+            if self._draws_anew(player, repeat):
+                now, asked = replace(clock, repeat=repeat), self._asked_anew(batch)
+                self._play(player, asked, self.draw(self.draws, asked, now), None, now)
+            else:
+                self._play(player, batch, drawn, shared, clock)
         self.steps += 1
         self.images_seen += len(batch) * self.draws.world
-        self._update_averages(moving, len(batch) * self.draws.world)
+        moved = dict.fromkeys(player for player, _ in moves)
+        self._update_averages(tuple(moved), len(batch) * self.draws.world)
+
+    def _play(
+        self, player: str, batch: Batch, drawn: Drawn, shared: Tensor | None, clock: Clock
+    ) -> None:
+        """One move of a player.   shared: the fakes of the batch; None: made here, by slices."""
+        self._optimizers[player].zero_grad(set_to_none=True)
+        slices = []
+        for part, part_drawn in self._slices(batch, drawn):
+            if shared is None:
+                with torch.set_grad_enabled(player in self.makers):
+                    fakes = self.make(part, part_drawn, clock)
+            else:
+                fakes = shared
+            terms = self.player_loss(player, part, part_drawn, fakes, clock)
+            loss = terms.loss / self.accumulate
+            loss.backward(inputs=self._parameters_of[player])  # the idle players stay frozen
+            terms.loss = terms.loss.detach()  # its graph is spent
+            slices.append(terms)
+            self.last_asked = part
+            self._record(player, terms, fakes)
+        self._move(player)
+        self._keep(self.remembered(player, slices))
 
     @property
     def clock(self) -> Clock:
@@ -145,9 +180,29 @@ class Adversarial(Contract):
         return Clock(self.steps, self.images_seen, self.budget_kimg)
 
     def turn(self) -> tuple[str, ...]:
-        """The players that move on this batch."""
+        """The players that move on this batch, in the order of their moves."""
         names = tuple(self.players)
-        return names if (self.steps + 1) % self.n_critic == 0 else names[:1]
+        if (self.steps + 1) % self.n_critic:
+            return names[:1]
+        return names[:1] + names[1:] * self.n_generator
+
+    def _draws_anew(self, player: str, repeat: int) -> bool:
+        """Whether a move has noise of its own.   repeat: moves of the player before, this turn."""
+        return player != next(iter(self.players)) and (repeat > 0 or not self.shared_noise)
+
+    @property
+    def draws_classes(self) -> bool:
+        """Whether there are moves for whose fakes classes are drawn."""
+        anew = self.n_generator > 1 or not self.shared_noise
+        return self.conditional and anew and not self.pairs_classes
+
+    def _asked_anew(self, batch: Batch) -> Batch:
+        """What the fakes of a move with its own noise are made for, of a batch of real samples."""
+        assert self.draws is not None
+        wide = widened(batch, self.generator_batch, self.judged_together)
+        if not self.draws_classes:
+            return wide
+        return replace(wide, labels=self.draws.classes(len(wide), self.class_ends))
 
     def _slices(self, batch: Batch, drawn: Drawn) -> Iterator[tuple[Batch, Drawn]]:
         if self.accumulate == 1:
@@ -275,3 +330,9 @@ class Adversarial(Contract):
             self.draws.generator.set_state(state["draws"].cpu())
         for name, values in state.get("recent", {}).items():  # older checkpoints have none
             self._recent[name].extend(values.to(self.device).unbind())
+
+
+def _with_repeats(players: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Each player of a turn, and how many moves it has made in it before."""
+    for place, player in enumerate(players):
+        yield player, players[:place].count(player)

@@ -33,6 +33,7 @@ class ContextEncoder(Translator):
     """
 
     needs_pairs = True
+    makes_without_noise = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ Shapes: N batch, C channels, H and W pixels, D coordinates of a point.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,10 @@ class Contract(pl.LightningModule):
     sample_shape: tuple[int, ...]
     n_classes: int | None
     source_shape: tuple[int, ...] | None
+    optimizer_makers: Mapping[str, Any]
+    n_generator: int
+    shared_noise: bool
+    generator_batch: int
     accumulate: int
     generator: nn.Module
     discriminator: nn.Module
@@ -40,6 +44,9 @@ class Contract(pl.LightningModule):
     needs_pairs = False  # whether the sources must be counterparts of the images
     sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
     uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
+    from_noise = False  # whether its samples need no real ones: there can be any number of them
+    makes_without_noise = False  # whether nothing random goes into the samples of a step
+    pairs_classes = False  # whether a fake is judged beside a real sample, and has its class
     judged_together = 1  # neighbours that the discriminator looks at as one: divides every batch
 
     def refuse_what_is_missing(self) -> None:
@@ -59,6 +66,38 @@ class Contract(pl.LightningModule):
             raise UserError(
                 "This model needs images, and the data are points. Use data=digits, or a model "
                 "that takes points, as model=gan."
+            )
+
+    def refuse_turns_that_do_not_fit(self) -> None:
+        """Raises: UserError for moves that this game cannot have."""
+        moves = f"model.n_generator={self.n_generator}"
+        noise = f"model.shared_noise={str(self.shared_noise).lower()}"
+        width = f"model.generator_batch={self.generator_batch}"
+        is_set = {
+            moves: self.n_generator > 1,
+            noise: not self.shared_noise,
+            width: self.generator_batch > 1,
+        }
+        given = " ".join(word for word, is_one in is_set.items() if is_one)
+        if given and len(self.optimizer_makers) == 1:
+            raise UserError(
+                f"{given}: this model has one player, which moves once on every batch. Leave "
+                "n_generator=1, shared_noise=true and generator_batch=1."
+            )
+        if not self.shared_noise and self.makes_without_noise:
+            raise UserError(
+                f"{noise}: nothing random goes into the images of this model, so there is nothing "
+                "to draw anew. Use model.shared_noise=true."
+            )
+        if self.generator_batch > 1 and not self.from_noise:
+            raise UserError(
+                f"{width}: this model makes each sample of one of the batch, so it cannot make "
+                "more of them. Use model.generator_batch=1 and a larger batch_size."
+            )
+        if self.generator_batch > 1 and self.shared_noise:
+            raise UserError(
+                f"{width}: the generator's move has more fakes than the discriminator saw, so they "
+                "must be made of noise of its own. Add model.shared_noise=false."
             )
 
     @property

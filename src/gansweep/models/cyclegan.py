@@ -98,6 +98,7 @@ class CycleGAN(Translator):
 
     generator: BothWays
     discriminator: BothJudges
+    makes_without_noise = True
     sliceable = False  # the pool takes a batch as a whole
 
     def __init__(

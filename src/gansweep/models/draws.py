@@ -26,6 +26,15 @@ class Draws:
         """(n, *shape), uniform on [0, 1)."""
         return self._rows(torch.rand, n, shape, dtype)
 
+    def classes(self, n: int, ends: Tensor) -> Tensor:
+        """(n,) int64 class numbers.
+
+        ends: (K,) int64, where each class ends if the training samples are sorted by class.
+        """
+        last = ends[-1]
+        rows = torch.minimum((self.uniform(n, dtype=torch.float64) * last).long(), last - 1)
+        return torch.searchsorted(ends, rows, right=True)
+
     def _rows(
         self, draw: Callable[..., Tensor], n: int, shape: tuple[int, ...], dtype: torch.dtype | None
     ) -> Tensor:

@@ -49,6 +49,7 @@ class GAN(Adversarial):
         WeightClip.
     """
 
+    from_noise = True
     never_takes: ClassVar[frozenset[str]] = frozenset()  # what `takes` leaves out
     classes: ClassVar[Literal["always", "never", "optional"]] = "optional"  # conditional
 
@@ -128,6 +129,10 @@ class GAN(Adversarial):
         self.judged_together = self.packing * math.lcm(*(layer.group for layer in self._spreads))
         whole = compares or self.terms.compares_samples
         self.sliceable = self.sliceable and not whole and "accumulate" in self.loss.combines_with
+
+    @property
+    def pairs_classes(self) -> bool:  # type: ignore[override]
+        return self.loss.pairs_real
 
     @property
     def takes(self) -> frozenset[str]:

@@ -83,7 +83,9 @@ class StyleGAN2(GAN):
 
     def path_factor(self, clock: Clock) -> int:
         """What to multiply the path penalty's weight by; 0 where it is left out."""
-        return clock.factor(self.path_interval, self.n_critic) if self.path_weight > 0 else 0
+        if self.path_weight == 0:
+            return 0
+        return clock.factor(self.path_interval, self.n_critic, self.n_generator)
 
     def latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
         """(n, latent_dim + noise_numbers): the latent and the noise maps of each sample."""

@@ -99,6 +99,9 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
             make_optimizer([torch.nn.Parameter(torch.zeros(1))])
         except (TypeError, ValueError) as error:
             raise UserError(f"model.optimizer.{player} cannot be built: {error}.") from error
+    labels = data.labels_of("train") if model.draws_classes else None
+    if labels is not None:
+        model.class_ends = labels.bincount(minlength=len(model.class_ends)).cumsum(0)
     model.budget_kimg = cfg.budget_kimg
     return model
 
