@@ -192,7 +192,11 @@ class Adversarial(Contract):
 
     @property
     def draws_classes(self) -> bool:
-        """Whether there are moves for whose fakes classes are drawn."""
+        """Whether it draws classes of fakes from those of the training data."""
+        return self._redraws_classes
+
+    @property
+    def _redraws_classes(self) -> bool:
         anew = self.n_generator > 1 or not self.shared_noise
         return self.conditional and anew and not self.pairs_classes
 
@@ -200,7 +204,7 @@ class Adversarial(Contract):
         """What the fakes of a move with its own noise are made for, of a batch of real samples."""
         assert self.draws is not None
         wide = widened(batch, self.generator_batch, self.judged_together)
-        if not self.draws_classes:
+        if not self._redraws_classes:
             return wide
         return replace(wide, labels=self.draws.classes(len(wide), self.class_ends))
 

@@ -20,6 +20,7 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.standing import ROWS, StandingStatistics, batch_norms
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
@@ -44,6 +45,9 @@ class GAN(Adversarial):
     penalties, terms: name -> what joins the losses; their curves: penalty/NAME and term/NAME.
     penalty_interval: see Joined.
     adversarial: weight in G's loss of the game's own; 0 leaves the terms alone.
+    standing_statistics: batches of 64 samples on which the means and variances of the generator's
+        batch normalisation are measured before it makes samples, see StandingStatistics; 0: samples
+        are made with the running averages of training.
     dequantise, augment, packing, top_k, feature_matching, weight_clip: terms of terms/ that have
         an option of their own: Dequantise, an Augmentation, Packing, TopK, FeatureMatching,
         WeightClip.
@@ -72,6 +76,7 @@ class GAN(Adversarial):
         feature_matching: Weight = 0.0,
         adversarial: Weight = 1.0,
         weight_clip: Positive | None = None,
+        standing_statistics: Annotated[int, Range(0, 10_000)] = 0,
         **training: Any,
     ) -> None:
         if self.classes == ("never" if conditional else "always"):
@@ -100,6 +105,12 @@ class GAN(Adversarial):
         self.terms = Joined(penalties, terms or {}, with_options, penalty_interval)
         self.terms.refuse_misfits(self)
         self._build_networks(generator, discriminator)
+        if standing_statistics and not batch_norms(self.generator):
+            raise UserError(
+                f"model.standing_statistics={standing_statistics} measures what batch "
+                "normalisation samples with, and this generator has none. Use 0."
+            )
+        self.standing = StandingStatistics(standing_statistics)
         if not (adversarial or self.terms.acting_on("generator")):
             raise UserError(
                 "model.adversarial=0 leaves the generator nothing to learn from: add a term to its "
@@ -281,6 +292,37 @@ class GAN(Adversarial):
         means = average(torch.stack([real.mean(), fake.mean(), taken]))
         images = len(real) * self.packing * (1 if self.draws is None else self.draws.world)
         return self.terms.learned(Judged(means[0], means[1], means[2], images))
+
+    def sampler(self, player: str = "generator") -> nn.Module:
+        """The generator's has standing statistics, where these are asked for."""
+        network = super().sampler(player)
+        if player != "generator" or not self.standing.batches:
+            return network
+        weight = next(network.parameters())
+        moment = (self.steps, weight.device, weight.dtype)
+        return self.standing.of(network, moment, self._samples)
+
+    def _samples(self, generator: nn.Module, rng: torch.Generator) -> Tensor:
+        """ROWS samples, of the training data's classes where it is conditional."""
+        draws = Draws(0, torch.device("cpu"))
+        draws.generator = rng
+        z = like_weights(self.sampling_latents(draws, ROWS, torch.float32), generator)
+        labels = draws.classes(ROWS, self.class_ends.cpu()) if self.conditional else None
+        asked = None if labels is None else labels.to(z.device)
+        return self.generate(generator, z, asked, self.clock)
+
+    def load_networks(self, state: Mapping[str, Any]) -> None:
+        super().load_networks(state)
+        self.standing.forget()
+
+    @property
+    def draws_classes(self) -> bool:
+        return super().draws_classes or (self.conditional and self.standing.batches > 0)
+
+    def declared(self) -> dict[str, Any]:
+        """With the batches that samples are made after, where these are asked for."""
+        n = self.standing.batches
+        return super().declared() | ({"standing_statistics": n} if n else {})
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
