@@ -24,6 +24,7 @@ from gansweep.data.batch import Batch
 from gansweep.engine.study import SweepStudy
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.models.synchronised import synchronise
 from gansweep.run.train import train
 from gansweep.search.entries import own_space
 from gansweep.search.space import Space
@@ -83,11 +84,7 @@ def built(variant: str) -> Adversarial:
         n_classes=N_CLASSES,
         source_shape=SHAPE,
     ).double()
-    # batch statistics are each process's own: fixed ones leave the rest of the step to compare
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
-            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc]
+    synchronise(model)  # else each process has batch statistics of its own
     model.configure_optimizers()
     return model
 

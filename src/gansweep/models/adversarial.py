@@ -42,6 +42,8 @@ class Adversarial(Contract):
     generator_batch: fakes in a move of the other players for each image of a batch; more than 1
         needs shared_noise=false. Real samples in their losses count as many times.
     accumulate: slices into which a batch is cut so that it fits into memory.
+    sync_batch_norm: whether batch normalisation in training takes the statistics of the samples of
+        all processes, as one process does; False: each process takes those of its own.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
     ema_kimg: half-life of the makers' moving averages in thousands of images; None for none.
     judged_by: held-out scores, of which the first that is measured ranks the runs; empty: the
@@ -65,6 +67,7 @@ class Adversarial(Contract):
         shared_noise: bool = True,
         generator_batch: Annotated[int, Range(1, 1_000)] = 1,
         accumulate: Count = 1,
+        sync_batch_norm: bool = False,
         clip_grad_norm: Positive | None = None,
         ema_kimg: Kimg | None = None,
         lr_schedule: Schedule | None = None,
@@ -86,6 +89,7 @@ class Adversarial(Contract):
         ends = torch.arange(1, (n_classes or 0) + 1)
         self.register_buffer("class_ends", ends, persistent=False)
         self.accumulate = accumulate
+        self.sync_batch_norm = sync_batch_norm
         self.clip_grad_norm = clip_grad_norm
         self.lr_schedule = lr_schedule
         self.judged_by = tuple(judged_by)

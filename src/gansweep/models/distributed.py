@@ -15,6 +15,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
+from gansweep.models.synchronised import synchronise
+
 READY = b"ready\n"
 HELD = "GANSWEEP_HELD_FILES"  # descriptors, by commas, that lock the GPUs a sweep gave this run
 # Linux ends a process with its parent (PR_SET_PDEATHSIG, SIGKILL): no rank computes on alone.
@@ -47,11 +49,14 @@ class GameDDPStrategy(DDPStrategy):
     """Data-parallel training of players that move in turn.
 
     PyTorch's own wrapper expects every parameter in every backward pass. Here the weights are
-    broadcast once, and the model averages the gradients of the player that moves.
+    broadcast once, and the model averages the gradients of the player that moves. Where the model
+    says `sync_batch_norm`, batch normalisation takes the statistics of all processes' samples.
     """
 
     def configure_ddp(self) -> None:
         assert self.model is not None
+        if self.model.sync_batch_norm:
+            synchronise(self.model)
         for tensor in self.model.state_dict().values():
             if isinstance(tensor, Tensor):
                 broadcast(tensor)

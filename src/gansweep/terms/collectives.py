@@ -22,17 +22,18 @@ def alone() -> Iterator[None]:
         _ALONE.reset(token)
 
 
-def _shared() -> bool:
+def shared() -> bool:
+    """Whether other processes take part in what is computed now."""
     return dist.is_initialized() and not _ALONE.get()
 
 
 def average(tensor: Tensor) -> Tensor:
     """The mean of a tensor over the processes, on each of them; itself with one process.
 
-    Differentiable: with each process's loss a function of the mean, the gradients that are then
-    averaged are those of one process with the whole batch.
+    Differentiable, also twice: with each process's loss a function of the mean, the gradients that
+    are then averaged are those of one process with the whole batch.
     """
-    mean: Tensor = _Average.apply(tensor) if _shared() else tensor
+    mean: Tensor = _Average.apply(tensor) if shared() else tensor
     return mean
 
 
@@ -45,12 +46,13 @@ class _Average(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _Average.forward(ctx, gradients[0])
+        mean: Tensor = _Average.apply(gradients[0])
+        return mean
 
 
 def gathered(tensor: Tensor) -> Tensor:
     """(N, ...) -> (world N, ...): the rows of all processes, in the order of their ranks."""
-    if not _shared():
+    if not shared():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, tensor.contiguous())
@@ -59,6 +61,6 @@ def gathered(tensor: Tensor) -> Tensor:
 
 def own_rows(tensor: Tensor) -> Tensor:
     """(world N, ...) -> (N, ...): this process's rows of what `gathered` gives."""
-    if not _shared():
+    if not shared():
         return tensor
     return tensor.chunk(dist.get_world_size())[dist.get_rank()]
