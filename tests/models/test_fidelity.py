@@ -25,7 +25,8 @@ from torch.nn.utils import parametrizations
 from gansweep.config import compose as config
 from gansweep.models.adversarial import Adversarial
 
-HELD_ELSEWHERE = {"stylegan2", "r3gan"}  # whose numbers have a test of their own
+# whose numbers have a test of their own
+HELD_ELSEWHERE = {"r3gan", "r3gan_conditional", "stylegan2", "stylegan2_conditional"}
 TERMS = {  # of conf/term/: what the paper or its code has for each option under model.
     "ada": {"augment.target": 0.6, "augment.kimg": 500},  # Karras et al. 2020, Section 3
     "consistency": {  # Zhao et al. 2021, Section 3: both lambdas are 10

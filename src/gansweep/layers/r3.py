@@ -1,22 +1,24 @@
 """The normalisation-free residual pair of R3GAN.
 
 Source: Huang et al. 2024, arXiv:2501.05441, Section 3 (configuration E): residual bottlenecks 1x1,
-grouped 3x3, 1x1 with twice the channels inside, leaky ReLU, no normalisation anywhere; bilinear
-resampling with a 1x1 convolution only where the number of channels changes; Fix-up initialisation
-(the last convolution of a block at zero, the others scaled by L^-1/4 for L blocks); a learned 4x4
-basis modulated by the latent at one end, a depthwise convolution over the 4x4 map at the other.
-Departures: the image goes through tanh; the smallest map is b x b as the image's side demands;
-the channels inside a group are 16 at widths that are multiples of 8, else as near as divides.
+grouped 3x3, 1x1 with twice the channels inside, leaky ReLU, no normalisation anywhere; smooth
+resampling with a 1x1 convolution only where the number of channels changes; biases only in front
+of an activation (their counts of parameters say so); Fix-up initialisation (the last convolution of
+a block at zero, the others scaled by L^-1/4 for L blocks); a learned 4x4 basis modulated by the
+latent at one end, a depthwise convolution over the 4x4 map at the other. With classes: an embedding
+beside the latent, and a discriminator whose score is the product of its features and an embedding.
+Departures: the smallest map is b x b as the image's side demands; the channels inside a group are
+16 at widths that are multiples of 8, else as near as divides.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansweep.config.ranges import Depth, Width
-from gansweep.layers import heads
 from gansweep.layers.heads import Head
 from gansweep.layers.spatial import channels_at, stages
 
@@ -27,7 +29,7 @@ CHANNELS_PER_GROUP = 8  # of the width, so 16 inside the bottleneck
 
 
 def _convolution(
-    n_in: int, n_out: int, kernel: int, *, gain: float, groups: int = 1, bias: bool = True
+    n_in: int, n_out: int, kernel: int, *, gain: float, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
     """A convolution that keeps the map's size; normal weights of variance gain^2 / fan-in."""
     layer = nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, groups=groups, bias=bias)
@@ -37,10 +39,11 @@ def _convolution(
     return layer
 
 
-def _initialize(layer: nn.Linear) -> None:
-    nn.init.normal_(layer.weight, 0.0, 1 / math.sqrt(layer.in_features))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def _linear(n_in: int, n_out: int) -> nn.Linear:
+    """A linear map without a bias that keeps the spread of its inputs."""
+    layer = nn.Linear(n_in, n_out, bias=False)
+    nn.init.normal_(layer.weight, 0.0, 1 / math.sqrt(n_in))
+    return layer
 
 
 class Bottleneck(nn.Module):
@@ -51,9 +54,9 @@ class Bottleneck(nn.Module):
         inner = EXPANSION * width
         groups = math.gcd(inner, max(1, width // CHANNELS_PER_GROUP))
         gain = LEAKY_GAIN * n_blocks**-0.25
-        self.expand = _convolution(width, inner, 1, gain=gain)
-        self.mix = _convolution(inner, inner, 3, gain=gain, groups=groups)
-        self.reduce = _convolution(inner, width, 1, gain=0.0, bias=False)
+        self.expand = _convolution(width, inner, 1, gain=gain, bias=True)
+        self.mix = _convolution(inner, inner, 3, gain=gain, groups=groups, bias=True)
+        self.reduce = _convolution(inner, width, 1, gain=0.0)
 
     def forward(self, maps: Tensor) -> Tensor:
         residual = F.leaky_relu(self.expand(maps), LEAK)
@@ -61,58 +64,109 @@ class Bottleneck(nn.Module):
 
 
 class _Resampled(nn.Module):
+    """The filter (1, 2, 1) / 4 along both axes, as two means of neighbours; 0 beyond the border."""
+
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.change = nn.Identity() if n_in == n_out else _convolution(n_in, n_out, 1, gain=1.0)
 
 
 class Double(_Resampled):
-    """(N, n_in, H, W) -> (N, n_out, 2H, 2W), bilinear."""
+    """(N, n_in, H, W) -> (N, n_out, 2H, 2W): each pixel, and the means of neighbours between."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        return F.interpolate(self.change(maps), scale_factor=2.0, mode="bilinear")
+        # repeated pixels are spread by (1, 1), and the mean of two neighbours by (1, 1) / 2 again
+        repeated = F.interpolate(self.change(maps), scale_factor=2.0, mode="nearest")
+        return F.avg_pool2d(F.pad(repeated, (1, 0, 1, 0)), 2, stride=1)
 
 
 class Halve(_Resampled):
-    """(N, n_in, H, W) -> (N, n_out, H/2, W/2), bilinear."""
+    """(N, n_in, H, W) -> (N, n_out, H/2, W/2): every second pixel of the filtered map."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        # the bilinear value at the middle of four pixels is their mean
-        return self.change(F.avg_pool2d(maps, 2))
+        means = F.avg_pool2d(F.pad(maps, (1, 0, 1, 0)), 2, stride=1)
+        return self.change(F.avg_pool2d(means, 2))
 
 
 class Generator(nn.Module):
-    """(N, latent_dim) -> (N, C, H, W) in [-1, 1].
+    """(N, latent_dim), and labels (N,) where there are classes -> (N, C, H, W), unbounded.
 
     width: channels up to 32x32.   blocks: bottlenecks at each map size.
+    tanh: holds the images in [-1, 1]. Not in the paper; images with a plain background need it, as
+        the digits, since a linear layer must learn to meet exactly -1.
+    n_classes: each gets a vector as long as the latent, which it joins; None for none.
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width, blocks: Depth
+        self,
+        sample_shape: tuple[int, ...],
+        latent_dim: int,
+        *,
+        width: Width,
+        blocks: Depth,
+        tanh: bool = False,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
         widths = [channels_at(base << level, width) for level in range(doublings + 1)]
         n_blocks = blocks * len(widths)
+        n_inputs = latent_dim
+        if n_classes is not None:
+            self.embedding = nn.Embedding(n_classes, latent_dim)  # of unit spread, as the latent
+            n_inputs += latent_dim
         self.basis = nn.Parameter(torch.randn(widths[0], base, base))
-        self.modulation = nn.Linear(latent_dim, widths[0])
-        _initialize(self.modulation)
+        self.modulation = _linear(n_inputs, widths[0])
         layers: list[nn.Module] = [Bottleneck(widths[0], n_blocks) for _ in range(blocks)]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers.append(Double(n_in, n_out))
             layers += [Bottleneck(n_out, n_blocks) for _ in range(blocks)]
         layers.append(_convolution(widths[-1], sample_shape[0], 1, gain=1.0))
+        if tanh:
+            layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        maps = self.basis * self.modulation(latents)[:, :, None, None]
-        return torch.tanh(self.layers(maps))
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None:
+            latents = torch.cat([latents, self.embedding(labels)], dim=1)
+        images: Tensor = self.layers(self.basis * self.modulation(latents)[:, :, None, None])
+        return images
+
+
+class ClassProduct(nn.Module):
+    """<V h, e(y)>: features (N, n_features), labels (N,) int64 -> scores (N,).
+
+    The vectors e have n_features coordinates and unit length at the start.
+    Source: Miyato and Koyama 2018, arXiv:1802.05637, Section 3, without the term psi that all
+        classes share, as in Huang et al. 2024 (their counts of parameters say so).
+    """
+
+    def __init__(self, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.project = _linear(n_features, n_features)
+        self.embedding = nn.Embedding(n_classes, n_features)
+        nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(n_features))
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        return (self.project(features) * self.embedding(labels)).sum(1)
+
+
+class Score(nn.Linear):
+    """(N, n_features) -> (N,): one weight for each feature, without a bias."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features, 1, bias=False)
+        nn.init.normal_(self.weight, 0.0, 1 / math.sqrt(n_features))
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(features).squeeze(1)
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W), and labels for some heads -> (N,) unbounded scores.
+    """(N, C, H, W), and labels (N,) where there are classes -> (N,) unbounded scores.
 
     width: channels up to 32x32.   blocks: bottlenecks at each map size.
+    head: another one than the paper's, which are `Score` and with classes `ClassProduct`.
     """
 
     def __init__(
@@ -121,7 +175,7 @@ class Discriminator(nn.Module):
         *,
         width: Width,
         blocks: Depth,
-        head: Head = heads.Linear,
+        head: Head | None = None,
         n_classes: int | None = None,
     ) -> None:
         super().__init__()
@@ -129,18 +183,18 @@ class Discriminator(nn.Module):
         widths = [channels_at(base << level, width) for level in range(doublings + 1)][::-1]
         n_blocks = blocks * len(widths)
         layers: list[nn.Module] = [_convolution(sample_shape[0], widths[0], 1, gain=1.0)]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [Bottleneck(n_in, n_blocks) for _ in range(blocks)]
             layers.append(Halve(n_in, n_out))
         layers += [Bottleneck(widths[-1], n_blocks) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers)
         self.basis = nn.Conv2d(widths[-1], widths[-1], base, groups=widths[-1], bias=False)
         nn.init.normal_(self.basis.weight, 0.0, 1 / base)
-        self.n_features = widths[-1]
-        self.output = head(self.n_features, n_classes)
-        for layer in self.output.modules():
-            if isinstance(layer, nn.Linear):
-                _initialize(layer)
+        self.n_features = n = widths[-1]
+        if head is not None:
+            self.output = head(n, n_classes)
+        else:
+            self.output = Score(n) if n_classes is None else ClassProduct(n, n_classes)
 
     def features(self, images: Tensor) -> Tensor:
         """(N, n_features)."""

@@ -2,10 +2,11 @@
 
 Source: Karras et al. 2020, arXiv:1912.04958, Section 2 and Figure 2 (modulated and demodulated
 convolutions), Section 4.1 (skip generator, residual discriminator), Appendix B; the mapping network
-and the noise maps: Karras et al. 2019, arXiv:1812.04948, Section 2. Written from the papers.
+and the noise maps: Karras et al. 2019, arXiv:1812.04948, Section 2; classes, and a discriminator
+without skips: Karras et al. 2020 (ADA), arXiv:2006.06676, Appendix. Written from the papers.
 Channels: `width` up to 64x64, halved at each doubling beyond (512 in configuration F).
 Departures: maps and colours are doubled before the convolution, by bilinear interpolation: inside
-the border the same as the paper's binomial filter (1, 3, 3, 1); no truncation of the styles.
+the border the same as the paper's binomial filter (1, 3, 3, 1).
 """
 
 import math
@@ -35,21 +36,69 @@ def _smoothly_doubled(maps: Tensor) -> Tensor:
     return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def _connected(n_in: int, n_out: int, depth: int, lr_multiplier: float) -> nn.ModuleList:
+    """The fully connected layers of a mapping network."""
+    sizes = [n_in, *[n_out] * depth]
+    return nn.ModuleList(
+        equalized.Linear(*pair, gain=1.0, lr_multiplier=lr_multiplier) for pair in pairwise(sizes)
+    )
+
+
+def _through(layers: nn.ModuleList, features: Tensor) -> Tensor:
+    for layer in layers:
+        features = _active(layer(features))
+    return features
+
+
+class ClassEmbedding(equalized.Linear):
+    """Labels (N,) int64 -> (N, n_out), a learned vector for each class, of root mean square 1."""
+
+    def __init__(self, n_classes: int, n_out: int) -> None:
+        super().__init__(n_classes, n_out, gain=1.0)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        chosen = F.one_hot(labels, self.weight.shape[1]).to(self.weight)
+        return pixel_norm(super().forward(chosen))
+
+
 class Mapping(nn.Module):
-    """(N, latent_dim) latents -> (N, latent_dim) intermediate latents w."""
+    """(N, latent_dim) latents, and labels (N,) of classes -> (N, latent_dim) latents w.
 
-    def __init__(self, latent_dim: int, *, depth: int, lr_multiplier: float) -> None:
+    n_classes: the embedding of each, as long as the latent, joins the normalised latent; None for
+        no classes (Karras et al. 2020, arXiv:2006.06676, Appendix).
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        depth: int,
+        lr_multiplier: float,
+        n_classes: int | None = None,
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            equalized.Linear(latent_dim, latent_dim, gain=1.0, lr_multiplier=lr_multiplier)
-            for _ in range(depth)
-        )
+        n_inputs = latent_dim if n_classes is None else 2 * latent_dim
+        self.layers = _connected(n_inputs, latent_dim, depth, lr_multiplier)
+        if n_classes is not None:
+            self.embedding = ClassEmbedding(n_classes, latent_dim)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         features = pixel_norm(latents)
-        for layer in self.layers:
-            features = _active(layer(features))
-        return features
+        if labels is not None:
+            features = torch.cat([features, self.embedding(labels)], 1)
+        return _through(self.layers, features)
+
+
+class ClassMapping(nn.Module):
+    """Labels (N,) int64 -> (N, n_out): an embedding through a mapping network of its own."""
+
+    def __init__(self, n_classes: int, n_out: int, *, depth: int, lr_multiplier: float) -> None:
+        super().__init__()
+        self.embedding = ClassEmbedding(n_classes, n_out)
+        self.layers = _connected(n_out, n_out, depth, lr_multiplier)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return _through(self.layers, self.embedding(labels))
 
 
 class ModulatedConv2d(nn.Module):
@@ -108,8 +157,11 @@ class Synthesis(nn.Module):
     noise: (N, noise_numbers), the maps of all layers in a row, from the smallest on.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], n_style: int, *, width: int) -> None:
+    def __init__(
+        self, sample_shape: tuple[int, ...], n_style: int, *, width: int, tanh: bool = False
+    ) -> None:
         super().__init__()
+        self.tanh = tanh
         self.top = top_level(sample_shape)
         widths = _widths(self.top, width)
         self.n_styles = 2 * (self.top + 1)
@@ -135,14 +187,17 @@ class Synthesis(nn.Module):
             maps = self.layers[k](_smoothly_doubled(maps), w[:, k], noises[k])
             maps = self.layers[k + 1](maps, w[:, k + 1], noises[k + 1])
             images = _smoothly_doubled(images) + self.colours[level](maps, w[:, k + 2])
-        return images
+        return images.tanh() if self.tanh else images
 
 
 class Generator(nn.Module):
-    """(N, latent_dim + noise_numbers) -> (N, C, side, side), nominally in [-1, 1], linear.
+    """(N, latent_dim + noise_numbers), and labels (N,) of classes -> (N, C, side, side).
 
-    A row holds a latent and, behind it, the noise maps of all layers: all that is random.
+    The images are nominally in [-1, 1], linear. A row holds a latent and, behind it, the noise maps
+    of all layers: all that is random.
     width: channels up to 64x64.   depth, lr_multiplier: of the mapping network.
+    tanh: holds the images in [-1, 1]. Not in the papers; images with a plain background need it, as
+        the digits, since a linear layer must learn to meet exactly -1.
     """
 
     def __init__(
@@ -153,31 +208,38 @@ class Generator(nn.Module):
         width: Width,
         depth: Depth = 8,
         lr_multiplier: Positive = 0.01,
+        tanh: bool = False,
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.mapping = Mapping(latent_dim, depth=depth, lr_multiplier=lr_multiplier)
-        self.synthesis = Synthesis(sample_shape, latent_dim, width=width)
+        self.mapping = Mapping(
+            latent_dim, depth=depth, lr_multiplier=lr_multiplier, n_classes=n_classes
+        )
+        self.synthesis = Synthesis(sample_shape, latent_dim, width=width, tanh=tanh)
 
-    def styles(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def styles(self, rows: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One w for all layers, (N, n_styles, latent_dim), and the noise of the rows."""
-        w = self.mapping(rows[:, : self.latent_dim])
+        w = self.mapping(rows[:, : self.latent_dim], labels)
         w = w.unsqueeze(1).expand(-1, self.synthesis.n_styles, -1)
         return w, rows[:, self.latent_dim :]
 
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.synthesis(*self.styles(rows))
+    def forward(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.synthesis(*self.styles(rows, labels))
 
-    def mixed(self, rows: Tensor, others: Tensor, crossover: Tensor) -> Tensor:
+    def mixed(
+        self, rows: Tensor, others: Tensor, crossover: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
         """Images whose layers from `crossover` on follow another latent's w (style mixing).
 
-        others: (N, latent_dim).   crossover: (N,) int64, from 0 (all) to n_styles (none).
+        others: (N, latent_dim), of the same class.
+        crossover: (N,) int64, from 0 (all) to n_styles (none).
         Source: Karras et al. 2019, Section 3.1.
         """
-        w, noise = self.styles(rows)
+        w, noise = self.styles(rows, labels)
         layer = torch.arange(self.synthesis.n_styles, device=rows.device)
         late = (layer >= crossover[:, None])[:, :, None]
-        return self.synthesis(torch.where(late, self.mapping(others)[:, None], w), noise)
+        return self.synthesis(torch.where(late, self.mapping(others, labels)[:, None], w), noise)
 
 
 class _Blur(nn.Module):
@@ -196,43 +258,70 @@ class _Blur(nn.Module):
         return F.conv2d(maps, kernel, stride=stride, padding=padding, groups=channels)
 
 
-class _ResidualBlock(nn.Module):
-    """(N, n_in, H, W) -> (N, n_out, H / 2, W / 2), of unit spread for inputs of unit spread."""
+class _Block(nn.Module):
+    """(N, n_in, H, W) -> (N, n_out, H / 2, W / 2), of unit spread for inputs of unit spread.
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    residual: whether a linear path past both convolutions is added.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, residual: bool) -> None:
         super().__init__()
         self.first = equalized.Conv2d(n_in, n_in, 3, gain=1.0)
         self.second = equalized.Conv2d(n_in, n_out, 3, gain=1.0, stride=2, padding=0)
-        self.skip = equalized.Conv2d(n_in, n_out, 1, gain=1.0, bias=False)
+        if residual:
+            self.skip = equalized.Conv2d(n_in, n_out, 1, gain=1.0, bias=False)
+        self.residual = residual
         self.blur = _Blur()
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.blur(_active(self.first(maps)), padding=2)
-        residual = _active(self.second(residual))
-        return (residual + self.skip(self.blur(maps, padding=1, stride=2))) / math.sqrt(2)
+        made = self.blur(_active(self.first(maps)), padding=2)
+        made = _active(self.second(made))
+        if not self.residual:
+            return made
+        return (made + self.skip(self.blur(maps, padding=1, stride=2))) / math.sqrt(2)
 
 
 class Discriminator(nn.Module):
-    """(N, C, side, side) -> (N,) unbounded scores.
+    """(N, C, side, side), and labels (N,) of classes -> (N,) unbounded scores.
 
     width: channels up to 64x64.   group: samples of one minibatch standard deviation; 1 for none.
+    residual: as in configuration F; false is the plain one of ADA's configuration for CIFAR-10.
+    depth, lr_multiplier: of the network that maps a class to the vector on which the features are
+        projected; they have no effect without classes.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: Width, group: Count = 4) -> None:
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        width: Width,
+        group: Count = 4,
+        residual: bool = True,
+        n_classes: int | None = None,
+        depth: Depth = 8,
+        lr_multiplier: Positive = 0.01,
+    ) -> None:
         super().__init__()
         widths = _widths(top_level(sample_shape), width)[::-1]
         self.start = equalized.Conv2d(sample_shape[0], widths[0], 1, gain=1.0)
-        self.blocks = nn.Sequential(*[_ResidualBlock(*pair) for pair in pairwise(widths)])
+        self.blocks = nn.Sequential(
+            *[_Block(*pair, residual=residual) for pair in pairwise(widths)]
+        )
         self.spread = MinibatchStddev(group)
-        self.n_features = widths[-1]
-        self.last = equalized.Conv2d(widths[-1] + 1, widths[-1], 3, gain=1.0)
-        self.end = equalized.Linear(widths[-1] * START_SIDE**2, self.n_features, gain=1.0)
-        self.output = equalized.Linear(self.n_features, 1, gain=1.0)
+        self.n_features = n = widths[-1]
+        self.last = equalized.Conv2d(n + 1, n, 3, gain=1.0)
+        self.end = equalized.Linear(n * START_SIDE**2, n, gain=1.0)
+        self.output = equalized.Linear(n, 1 if n_classes is None else n, gain=1.0)
+        if n_classes is not None:
+            self.classes = ClassMapping(n_classes, n, depth=depth, lr_multiplier=lr_multiplier)
 
     def features(self, images: Tensor) -> Tensor:
         """(N, n_features).   Raises: UserError where N is no multiple of the group."""
         maps = self.spread(self.blocks(_active(self.start(images))))
         return _active(self.end(_active(self.last(maps)).flatten(1)))
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.output(self.features(images)).squeeze(1)
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        made: Tensor = self.output(self.features(images))
+        if labels is None:
+            return made.squeeze(1)
+        return (made * self.classes(labels)).sum(1) / math.sqrt(self.n_features)

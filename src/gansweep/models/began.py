@@ -172,12 +172,6 @@ class BEGAN(GAN):
         return {**found, "stall": self.stall.followed(measure, ends)}
 
     @torch.no_grad()
-    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Images held in [-1, 1], which the generator's last convolution is not."""
-        made = super().fakes(batch, rng)
-        return made if made.ndim == 2 else made.clamp(-1, 1)
-
-    @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
         return dataclasses.replace(super().scores(batch, rng), gamma=self.control.gamma)
 

@@ -326,12 +326,16 @@ class GAN(Adversarial):
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """From latents of `rng` and the batch's labels, by the generator in evaluation mode."""
+        """From latents of `rng` and the batch's labels, by the generator in evaluation mode.
+
+        Images are cut off at [-1, 1], which a generator without a tanh may leave.
+        """
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
         with evaluating(self.sampler()) as generator:
-            return self.generate(generator, like_weights(z, generator), batch.labels, self.clock)
+            made = self.generate(generator, like_weights(z, generator), batch.labels, self.clock)
+        return made.clamp(-1, 1) if made.ndim == 4 else made
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:

@@ -134,8 +134,8 @@ class ProGAN(GAN):
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """(N, C, H, W), cut off at [-1, 1], which the generator may leave; full-size always."""
-        return full_size(super().fakes(batch, rng), self.sample_shape[-1]).clamp(-1, 1)
+        """(N, C, H, W) in [-1, 1], full-size always."""
+        return full_size(super().fakes(batch, rng), self.sample_shape[-1])
 
     def judged(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """At the side of the present level."""

@@ -55,7 +55,6 @@ class StyleGAN2(GAN):
     """
 
     takes_points = False
-    classes = "never"
     generator: Generator
     discriminator: Discriminator
 
@@ -109,7 +108,12 @@ class StyleGAN2(GAN):
         return drawn
 
     def make(self, batch: Batch, drawn: Drawn, clock: Clock) -> Tensor:
-        return self.generator.mixed(drawn["z"], drawn["other"], drawn["crossover"])
+        others, crossover, labels = drawn["other"], drawn["crossover"], self.classes_of(batch)
+        return self.generator.mixed(drawn["z"], others, crossover, labels)
+
+    def classes_of(self, batch: Batch) -> Tensor | None:
+        """The labels that both networks are given; None where the game has no classes."""
+        return batch.labels if self.conditional else None
 
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
@@ -119,7 +123,8 @@ class StyleGAN2(GAN):
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         factor = self.path_factor(clock)
         if player == "generator" and factor:
-            w, noise = self.generator.styles(drawn["path.z"])
+            rows, labels = drawn["path.z"], self.classes_of(batch)
+            w, noise = self.generator.styles(rows, None if labels is None else labels[: len(rows)])
             lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
             penalty = self.path_mean.penalty(lengths)
             terms.loss = terms.loss + self.path_weight * factor * penalty
@@ -134,11 +139,6 @@ class StyleGAN2(GAN):
             return found
         length = average(torch.stack(lengths).mean())
         return {**found, "path_mean": {"value": self.path_mean.followed(length, self.path_decay)}}
-
-    @torch.no_grad()
-    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """(N, C, H, W), cut off at [-1, 1], which the generator may leave; styles unmixed."""
-        return super().fakes(batch, rng).clamp(-1, 1)
 
     def compile_networks(self) -> None:
         """Compile the mapping alone: the penalties differentiate the other networks twice."""

@@ -1,0 +1,110 @@
+"""R3GAN at the sizes of its paper: Huang et al. 2024, arXiv:2501.05441.
+
+Counts of parameters, batches and rates: the table of hyperparameters of its Appendix D. Its
+configurations for 32x32 images without classes and with ten differ in the class vectors alone.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gansweep.config import compose as config
+from gansweep.layers import r3
+from gansweep.models.gan import GAN
+
+SMALL = ["model.generator.width=64", "model.discriminator.width=64"]
+
+
+def built(variant: str, side: int = 32, *words: str, device: str = "meta") -> GAN:
+    node = config.model_node(config.compose([f"model={variant}", *words]), is_points=False)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model: GAN = config.instantiate(node, sample_shape=(3, side, side), n_classes=10)
+    return model
+
+
+def parameters_of(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("variant", "side", "generator", "discriminator"),
+    [
+        ("r3gan", 32, 20.73, 20.68),  # StackedMNIST
+        ("r3gan_conditional", 32, 20.78, 21.28),  # CIFAR-10
+        ("r3gan", 64, 22.43, 22.38),  # FFHQ at 64x64
+    ],
+)
+def test_r3gan_has_as_many_million_parameters_as_published(
+    variant: str, side: int, generator: float, discriminator: float
+) -> None:
+    model = built(variant, side)
+    counts = [parameters_of(net) / 1e6 for net in (model.generator, model.discriminator)]
+    assert [round(count, 2) for count in counts] == [generator, discriminator]
+
+
+def test_r3gan_parameters_are_those_of_the_layers_counted_by_hand() -> None:
+    """Also in a part that the two published decimals cannot show."""
+    inner = 2 * 768
+    block = (768 * inner + inner) + (inner * 16 * 9 + inner) + inner * 768
+    ends = 768 * 16 + 3 * 768  # the basis, and the colours
+    unconditional, conditional = built("r3gan"), built("r3gan_conditional")
+    assert parameters_of(unconditional.generator) == 8 * block + ends + 64 * 768
+    assert parameters_of(unconditional.discriminator) == 8 * block + ends + 768
+    with_classes = 8 * block + ends + 10 * 64 + 2 * 64 * 768
+    assert parameters_of(conditional.generator) == with_classes
+    assert parameters_of(conditional.discriminator) == 8 * block + ends + 768 * 768 + 10 * 768
+
+
+def test_r3gan_weights_begin_with_the_spread_of_the_paper() -> None:
+    """Fix-up with L = 8 blocks; each other layer keeps the spread of its inputs."""
+    model = built("r3gan_conditional", 32, *SMALL, device="cpu")
+    scaled = math.sqrt(2 / (1 + 0.2**2)) * 8**-0.25
+    for network in (model.generator, model.discriminator):
+        for layer in network.modules():
+            if isinstance(layer, r3.Bottleneck):
+                assert not layer.reduce.weight.any()
+                near(layer.expand.weight, scaled / math.sqrt(64))
+                near(layer.mix.weight, scaled / math.sqrt(16 * 9))
+    generator, discriminator = model.generator, model.discriminator
+    assert isinstance(generator, r3.Generator) and isinstance(discriminator, r3.Discriminator)
+    near(generator.basis, 1)
+    near(generator.modulation.weight, 1 / math.sqrt(128))
+    near(generator.embedding.weight, 1)
+    near(discriminator.basis.weight, 1 / 4)
+    near(discriminator.output.project.weight, 1 / math.sqrt(64))
+    near(discriminator.output.embedding.weight, 1 / math.sqrt(64))
+
+
+def near(weight: torch.Tensor, spread: float) -> None:
+    """Within five standard errors of a sample of that size."""
+    tolerance = 5 / math.sqrt(2 * weight.numel())
+    assert weight.detach().std(correction=0).item() == pytest.approx(spread, rel=tolerance)
+
+
+def test_r3gan_images_of_random_networks_have_about_unit_spread() -> None:
+    """Without a tanh, and with blocks that are the identity at first."""
+    model = built("r3gan", 32, *SMALL, device="cpu")
+    made = model.generator(torch.randn(64, 64))
+    assert 0.3 < made.std().item() < 3
+    assert made.abs().max() > 1
+
+
+@pytest.mark.parametrize("variant", ["r3gan", "r3gan_conditional"])
+def test_r3gan_has_the_optimizer_of_the_paper(variant: str) -> None:
+    model = built(variant)
+    for make in model.optimizer_makers.values():
+        (group,) = make([nn.Parameter(torch.zeros(1))]).param_groups
+        assert (group["lr"], group["betas"][0], group["eps"]) == (2e-4, 0.0, 1e-8)
+        assert not group["weight_decay"]
+
+
+def test_r3gan_loss_of_fixed_scores_equals_the_hand_worked_value() -> None:
+    """softplus of the fake less the real score for D, of the real less the fake for G."""
+    loss = built("r3gan").loss
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+    softplus = [math.log1p(math.exp(x)) for x in (-1.5, -2.0, 1.5, 2.0)]
+    assert loss.discriminator(real, fake).item() == pytest.approx(sum(softplus[:2]) / 2)
+    assert loss.generator(real, fake).item() == pytest.approx(sum(softplus[2:]) / 2)
