@@ -24,6 +24,7 @@ KINDS = {
     "cgan": ["model=cgan", "model.generator.width=4", "model.discriminator.width=4"],
     "infogan": ["model=infogan", "model.generator.width=4", "model.discriminator.width=4"],
     "gan": ["model=gan", "model.generator.width=4", "model.discriminator.width=4"],
+    "styled": ["model=stylegan2", "model.generator.width=4", "model.discriminator.width=4"],
     "ring": ["model=cgan", "data=ring"],
 }
 
@@ -83,6 +84,23 @@ def test_a_value_of_a_learnt_code_can_be_generated(
     assert images_in(tmp_path / "infogan-3.png") == (2, 2)
 
 
+def test_truncated_samples_say_how_far(command: Command, runs: Path, tmp_path: Path) -> None:
+    described = {}
+    for psi in ("1", "0.5"):
+        done = command("generate", str(runs / "styled"), f"truncation={psi}", "-o", f"{psi}.png")
+        assert done.code == 0 and f"truncated to psi={psi} in w" in done.out
+        with Image.open(tmp_path / f"{psi}.png") as picture:
+            described[psi] = picture.info["Description"]
+    assert command("generate", str(runs / "styled"), "seed=0", "-o", "plain.png").code == 0
+    with Image.open(tmp_path / "plain.png") as plain, Image.open(tmp_path / "1.png") as whole:
+        assert plain.tobytes() == whole.tobytes()
+        assert "truncation" not in plain.info["Description"]
+        with Image.open(tmp_path / "0.5.png") as half:
+            assert half.tobytes() != whole.tobytes()
+    words = "model: stylegan2, seed: 0, truncation: psi=0.5 in w, checkpoint: best"
+    assert described["0.5"] == f"Samples by gansweep, {words}"
+
+
 @pytest.mark.parametrize("name", ["gan", "ring"])
 def test_any_run_gives_a_picture(command: Command, runs: Path, tmp_path: Path, name: str) -> None:
     assert command("generate", str(runs / name), "n=16", "--output=a.png").code == 0
@@ -109,6 +127,9 @@ def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_
         ("cgan", ["label=7", "code=1"], "give one"),
         ("cgan", ["n=0"], "n=0 is not a whole number from 1"),
         ("cgan", ["n=many"], "n=many is not a whole number"),
+        ("gan", ["truncation=0.7"], "use a run of model=stylegan2"),
+        ("styled", ["truncation=2"], "from 0 (all alike) to 1"),
+        ("styled", ["truncation=half"], "truncation=half is not a number from 0"),
         ("cgan", ["lable=7"], "Did you mean 'label'"),
         ("cgan", ["checkpoint=bets"], "Did you mean 'best'"),
         ("cgan", ["--out"], "Did you mean '--output'"),

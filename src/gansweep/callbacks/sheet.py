@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from gansweep.data.batch import Batch, joined
@@ -200,8 +201,9 @@ def point_map(real: Tensor, fake: Tensor) -> Sheet:
     return Sheet(Image.fromarray(canvas), Layout("points", 1, 1, side, gap=0, count=1))
 
 
-def save(picture: Image.Image, path: Path) -> None:
-    """Write a PNG atomically."""
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
+def save(picture: Image.Image, path: Path, description: str) -> None:
+    """Write a PNG atomically, with a description in its text field of that name."""
+    content, info = io.BytesIO(), PngInfo()
+    info.add_text("Description", description)
+    picture.save(content, format="PNG", pnginfo=info)
     replace_atomically(path, content.getvalue())

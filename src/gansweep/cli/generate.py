@@ -7,7 +7,7 @@ from gansweep.cli.arguments import USE, Parser, paths_and_options
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
-from gansweep.inference.request import Request, whole
+from gansweep.inference.request import Request, positive, whole
 from gansweep.records.find import existing_run
 
 HELP = """Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o FILE]
@@ -21,17 +21,23 @@ column for each class, or what it makes of given images.
   gansweep generate runs/fashion_mnist/cgan-001 label=sneaker
   gansweep generate runs/digits/infogan-001 code=3 n=8  along its first code
   gansweep generate runs/digits/dcgan-001 n=100 seed=1  other noise
+  gansweep generate runs/digits/stylegan2-001 truncation=0.7  more typical ones
 
   label=CLASS            a class of the data, by name or number
   code=VALUE             a value of the learnt code, from 0
   n=16                   how many images
   seed=0                 of the noise: the same samples every time
+  truncation=0.7         cleaner and less varied: psi of a model with styles,
+                         from 0 to 1, or the largest entry of z (model=biggan)
   -o FILE.png            the picture (default: named after the run, here)
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
   extra_packages=[NAME]  packages of yours whose classes the runs may use
 """
-KNOWN: dict[str, tuple[str, ...]] = {**dict.fromkeys(("label", "code", "n", "seed"), ()), **USE}
+KNOWN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("label", "code", "n", "seed", "truncation"), ()),
+    **USE,
+}
 MOST = 4096  # images that one picture holds
 
 
@@ -70,6 +76,7 @@ def read(words: Sequence[str]) -> Request:
         given.get("code"),
         whole("n", given.get("n", "16"), 1, MOST),
         whole("seed", given.get("seed", "0"), 0, 2**63 - 1),
+        positive("truncation", given["truncation"]) if "truncation" in given else None,
         None if flags.output is None else Path(flags.output),
         given.get("checkpoint", "best"),
         given.get("accelerator", "auto"),

@@ -26,20 +26,30 @@ def main(request: Request) -> int:
     data = build_data(cfg)
     module, checkpoint = load_checkpoint(record, cfg, data, request.checkpoint)
     module.to(torch.device(choose_accelerator(request.accelerator)))
+    if request.truncation is not None:
+        module.truncate(request.truncation)
     picture = drawn(module, data, request, str(cfg.choices.model))
     kind = request.label or request.code
     stem = "-".join(filter(None, [request.run.resolve().name, kind]))
     path = request.output or Path(f"{stem}.png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(picture, path)
+        save(picture, path, described(module, request, str(cfg.choices.model)))
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}). Name another file with -o FILE.png."
         ) from error
     print(f"read {checkpoint}")
-    print(f"wrote {path}")
+    print(f"wrote {path}" + (f", truncated to {module.truncated}" if module.truncated else ""))
     return 0
+
+
+def described(module: Adversarial, request: Request, model: str) -> str:
+    """How the samples were made, for the file that holds them."""
+    asked = {"label": request.label, "code": request.code, "truncation": module.truncated or None}
+    said = {"model": model, "seed": request.seed, **asked, "checkpoint": request.checkpoint}
+    words = [f"{key}: {value}" for key, value in said.items() if value is not None]
+    return f"Samples by gansweep, {', '.join(words)}"
 
 
 def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:

@@ -33,13 +33,25 @@ class BigGAN(GAN):
         self, *, orthogonal_weight: Weight, truncation: Positive | None = None, **game: Any
     ) -> None:
         super().__init__(**game)
-        if truncation is not None and self.latent_distribution != "normal":
-            raise UserError(
-                f"model.truncation={truncation} cuts off the tails of normal latents: set "
-                "model.latent_distribution=normal, or truncation=null."
-            )
         self.orthogonal_weight = orthogonal_weight
-        self.truncation = truncation
+        self.truncation: float | None = None
+        if truncation is not None:
+            self.truncate(truncation)
+
+    def truncate(self, value: float) -> None:
+        """The largest entry of the latents of samples."""
+        if self.latent_distribution != "normal":
+            raise UserError(
+                f"model.truncation={value:g} cuts off the tails of normal latents: set "
+                "model.latent_distribution=normal, or leave truncation= out."
+            )
+        if value <= 0:
+            raise UserError(
+                f"truncation={value:g}: for this model it is the largest entry of z, which is "
+                "above 0. Use truncation=0.5."
+            )
+        self.truncation = value
+        self.truncated = f"|z| <= {value:g}"
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         terms = super().generator_loss(batch, drawn, fakes, clock)

@@ -44,6 +44,7 @@ class Contract(pl.LightningModule):
     needs_pairs = False  # whether the sources must be counterparts of the images
     sliceable = True  # whether its losses are means over samples, so that `accumulate` is exact
     uses_labelled = False  # whether it learns from the few labels of a `Batch.labelled`
+    truncated = ""  # how far samples are held near the average ones, in words; "" for not at all
     from_noise = False  # whether its samples need no real ones: there can be any number of them
     makes_without_noise = False  # whether nothing random goes into the samples of a step
     pairs_classes = False  # whether a fake is judged beside a real sample, and has its class
@@ -176,6 +177,17 @@ class Contract(pl.LightningModule):
         """As `fakes`, all of one of the `kinds`; from alike `rng` nothing but the kind differs."""
         labels = torch.full((len(batch),), kind, device=batch.images.device)
         return self.fakes(replace(batch, labels=labels), rng)
+
+    def truncate(self, value: float) -> None:
+        """Hold the samples of `fakes` near the average ones: cleaner, and less varied.
+
+        Sets `truncated`.   Raises: UserError where the model or its range does not allow it.
+        """
+        raise UserError(
+            f"truncation={value:g}: {type(self).__name__} has no latents to truncate. Leave "
+            "truncation= out, or use a run of model=stylegan2 or model=stylegan2_conditional "
+            "(psi, in w) or of model=biggan (the largest entry of z)."
+        )
 
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """What the model says of real samples besides making new ones, no gradient.

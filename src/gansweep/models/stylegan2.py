@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from gansweep.config.ranges import Count, Decay, Range, Share, Weight
 from gansweep.data.batch import Batch
+from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
+
+MEAN_OF = 10_000  # latents whose w are averaged
 
 
 class PathMean(nn.Module):
@@ -55,6 +58,7 @@ class StyleGAN2(GAN):
     """
 
     takes_points = False
+    psi = 1.0  # share of the distance from the mean w that samples keep
     generator: Generator
     discriminator: Discriminator
 
@@ -139,6 +143,45 @@ class StyleGAN2(GAN):
             return found
         length = average(torch.stack(lengths).mean())
         return {**found, "path_mean": {"value": self.path_mean.followed(length, self.path_decay)}}
+
+    def truncate(self, value: float) -> None:
+        """psi, from 0, all samples of a class alike but for the noise, to 1, no truncation.
+
+        Source: Karras et al. 2019, arXiv:1812.04948, Appendix B.
+        """
+        if not 0 <= value <= 1:
+            raise UserError(
+                f"truncation={value:g}: for this model it is psi, the share of the distance from "
+                "the mean w that samples keep, from 0 (all alike) to 1 (none). Use truncation=0.7."
+            )
+        self.psi = value
+        self.truncated = f"psi={value:g} in w"
+
+    def generate(
+        self, generator: nn.Module, z: Tensor, labels: Tensor | None, clock: Clock
+    ) -> Tensor:
+        """G(z), with styles moved towards the mean w where `truncate` said so."""
+        if self.psi == 1:
+            return super().generate(generator, z, labels, clock)
+        assert isinstance(generator, Generator)
+        given = labels if self.conditional else None
+        w, noise = generator.styles(z, given)
+        return generator.synthesis(torch.lerp(self.mean_w(generator, given), w, self.psi), noise)
+
+    def mean_w(self, generator: Generator, labels: Tensor | None) -> Tensor:
+        """The mean w of a generator, (1, 1, latent_dim), or of each label's class, (N, 1, ...).
+
+        Departure: the authors keep a moving average of w beside the weights, all classes together.
+        Here it is measured when it is needed, from latents of a fixed seed: it is that of the
+        weights that make the samples, and training has nothing to keep.
+        """
+        weight = next(generator.parameters())
+        z = super().latents(Draws(0, torch.device("cpu")), MEAN_OF, torch.float32).to(weight)
+        if labels is None:
+            return generator.mapping(z).mean(0)[None, None]
+        classes, rows = labels.unique(return_inverse=True)
+        means = [generator.mapping(z, k.expand(MEAN_OF)).mean(0) for k in classes]
+        return torch.stack(means)[rows][:, None]
 
     def compile_networks(self) -> None:
         """Compile the mapping alone: the penalties differentiate the other networks twice."""
