@@ -156,9 +156,12 @@ def test_what_is_folded_out_stays_so(live: OpenPage, runs: Path) -> None:
     live.show("protocols")
     folded = "document.querySelector('#protocols details')"
     live.page.evaluate(f"{folded}.open = true")
+    live.page.evaluate("scrollTo(0, 0)")  # also where it is drawn again later
+    live.until("!gansweep.sections.find(one => one.id === 'protocols').inView")
     count = live.page.evaluate("gansweep.payload.build")
     write_run(runs / "more" / "sngan-1", model="sngan", seed=1, scores={FID: [9.5, 8.5]})
-    live.until(f"gansweep.payload.build > {count} && document.querySelector('#protocols.drawn')")
+    live.until(f"gansweep.payload.build > {count}")
+    live.show("protocols")
     live.until(f"{folded} !== null && {folded}.open")
 
 

@@ -45,7 +45,8 @@ def level(points: Points) -> float:
 def peak(points: Points, best: Callable[..., float] = max) -> tuple[float, float]:
     """Clock and value of the best median of three in a row: one lucky value does not count."""
     known = finite(points)
-    middles = [(known[n][0], level(known[n - 1 : n + 2])) for n in range(1, len(known) - 1)]
+    threes = zip(known, known[1:], known[2:], strict=False)
+    middles = [(b[0], sorted((a[1], b[1], c[1]))[1]) for a, b, c in threes]
     value = best(value for _, value in middles)
     return next(point for point in middles if point[1] == value)
 

@@ -136,6 +136,10 @@ def evidence_of(run: Run) -> Evidence:
     curves: dict[str, Points] = {}
     counted: list[list[tuple[float, list[float]]]] = [[]]
     for name, curve in run.curves.items():
+        kinds = set(map(type, curve.values))
+        if kinds == {float}:  # as most are
+            curves[name] = list(zip(curve.kimg, curve.values, strict=True))
+            continue
         pairs = list(zip(curve.kimg, curve.values, strict=True))
         lists = [(k, v) for k, v in pairs if isinstance(v, list) and None not in v]
         numbers = [(k, v) for k, v in pairs if not isinstance(v, list)]

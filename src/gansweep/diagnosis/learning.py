@@ -100,7 +100,9 @@ def _evaluations(evidence: Evidence) -> list[Evaluation]:
     at: dict[float, dict[str, float]] = {}
     protocols = evidence.protocols
     for name in evidence.columns(*protocols):
-        if protocols[name].get("direction") and "checkpoint" not in protocols[name]:
+        protocol = protocols[name]
+        shows = protocol.get("score") in EVIDENCE and protocol.get("direction")
+        if shows and "checkpoint" not in protocol:
             for kimg, value in evidence.curves[name]:
                 at.setdefault(kimg, {})[name] = value
     words = [(kimg, evidence_by_word(values, protocols)) for kimg, values in sorted(at.items())]

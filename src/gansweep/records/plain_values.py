@@ -4,12 +4,14 @@ import functools
 import json
 import math
 import shlex
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gansweep.errors import visible
 
 LARGEST = 2**63  # larger whole numbers become null
 NUMBER = (int, float)
+OWN_KEYS = ("protocol", "protocols", "scores")  # of a row, whose values are mappings
 Kinds = type | tuple[type, ...]
 # Keys of result.json and their types. A key may be missing; all but the status may be null.
 KINDS: dict[str, Kinds] = {
@@ -31,7 +33,14 @@ class DamagedError(ValueError):
 def parsed(content: bytes) -> Any:
     """The JSON value in `content`, made `plain`.   Raises: DamagedError with the reason."""
     try:
-        return plain(json.loads(content))
+        return plain(_loaded(content))
+    except RecursionError as error:
+        raise DamagedError("it is nested too deeply") from error
+
+
+def _loaded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
     except UnicodeDecodeError as error:
         raise DamagedError("it is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -93,17 +102,59 @@ def result_of(content: bytes) -> dict[str, Any]:
 
 def row_of(line: bytes) -> dict[str, Any]:
     """One line of history.jsonl or evaluations.jsonl.   Raises: DamagedError with the reason."""
-    row = parsed_mapping(line)
+    return _row(_loaded(line))
+
+
+def rows_of(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """The rows in these lines, parsed together, which takes two thirds of the time; None where
+    each has to be read on its own, as one of them may be damaged."""
+    if not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return None
+    try:
+        found = _loaded(b"[%s]" % b",".join(lines))
+        return [*map(_row, found)] if len(found) == len(lines) else None
+    except DamagedError:
+        return None
+
+
+def _row(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise DamagedError("it is not a mapping")
+    if content and _are_columns(tuple(content)) and _are_numbers(content.values()):
+        return content  # as nearly every row: a report reads a hundred thousand
+    row: dict[str, Any] = {}
+    for name, value in content.items():
+        try:
+            row[_key(name)] = found = plain(value)
+        except RecursionError as error:
+            raise DamagedError("it is nested too deeply") from error
+        if isinstance(found, list) and not all(v is None or _is_of(v, NUMBER) for v in found):
+            raise DamagedError(f"{_key(name)} contains a value that is not a number")
     _need("kimg", row.get("kimg", 0), NUMBER, may_lack=False)
-    for name, value in row.items():
-        if isinstance(value, list) and not all(v is None or _is_of(v, NUMBER) for v in value):
-            raise DamagedError(f"{name} contains a value that is not a number")
     for key in ("protocol", "protocols"):
-        _check_protocols(row.get(key) or {})
-    _need("scores", row.get("scores"), dict)
-    for name, entry in (row.get("scores") or {}).items():
-        _check_score(f"scores.{name}", entry)
+        if row.get(key):
+            _check_protocols(row[key])
+    if "scores" in row:
+        _need("scores", row["scores"], dict)
+        for name, entry in (row["scores"] or {}).items():
+            _check_score(f"scores.{name}", entry)
     return row
+
+
+@functools.lru_cache(maxsize=4096)
+def _are_columns(names: tuple[str, ...]) -> bool:
+    """Whether these keys of a row are printable, and none has a meaning of its own."""
+    return not {*OWN_KEYS} & {*names} and all(visible(name) == name for name in names)
+
+
+def _are_numbers(values: Collection[Any]) -> bool:
+    """Whether all are finite numbers that `plain` leaves as they are."""
+    return (
+        set(map(type, values)) <= {float, int}
+        and min(values) >= -LARGEST
+        and max(values) <= LARGEST
+        and math.isfinite(sum(values))  # a nan among them escapes min and max
+    )
 
 
 def _check_score(name: str, entry: Any) -> None:

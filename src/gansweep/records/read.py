@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import lt
 from pathlib import Path
 from typing import Any
 
@@ -245,20 +247,21 @@ def _column(name: str, protocol: dict[str, Any], alike: list[dict[str, Any]]) ->
     return f"{name} ({', '.join(words)})" if words else name
 
 
-def read_run(record: RunRecord, *, brief: bool = False) -> Run:
+def read_run(record: RunRecord, *, brief: bool = False, curves: bool = True) -> Run:
     """One run. Missing or damaged files become notes of the run, not errors.
 
     brief: without evaluations and pictures; of a run whose result.json says how it ended, also
-        without settings and curves.
+        without settings and curves.   curves: without them such a run is read several times faster.
     """
     notes: list[str] = []
     found, fault = record.read_result()
     damaged = [f"result.json: {fault}"] if fault else []
     result = found or {}
-    has_ended = brief and result.get("status", "running") != "running"
-    config, fault = ({}, "") if has_ended else _config(record)
+    has_ended = result.get("status", "running") != "running"
+    config, fault = ({}, "") if has_ended and brief else _config(record)
     damaged = [f"config.yaml: {fault}", *damaged] if fault else damaged
-    curves, protocols = ({}, {}) if has_ended else _history(record, notes)
+    has_all = has_ended and (brief or not curves)
+    found_curves, protocols = ({}, {}) if has_all else _history(record, notes)
     recorded = mapping(result.get("protocols"))
     protocols |= {score: dict(value) for score, value in recorded.items() if value}
     sweep = sweep_part(result.get("sweep"))
@@ -275,7 +278,7 @@ def read_run(record: RunRecord, *, brief: bool = False) -> Run:
         directory=record.directory,
         config=config,
         result=result,
-        curves=curves,
+        curves=found_curves,
         protocols=protocols,
         status=status,
         reason=reason,
@@ -313,20 +316,32 @@ def _history(
     """Returns: the columns of the history by name, and the protocols in it by score."""
     rows = _readable(record.history, "history.jsonl", notes)
     notes += [str(row["note"]) for row in rows if row.get("note")]
-    # A run that continued from a checkpoint may have two rows with the same kimg: use the later.
-    columns: dict[str, dict[float, Any]] = {}
+    columns: dict[str, Curve] = {}
     protocols: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if "kimg" not in row:
-            continue
-        protocols |= mapping(row.get("protocol"))
-        for name, value in row.items():
-            if name not in ("kimg", "protocol") and not isinstance(value, (dict, str)):
-                columns.setdefault(name, {})[float(row["kimg"])] = value
-    return {
-        name: Curve(sorted(column), [column[clock] for clock in sorted(column)])
-        for name, column in columns.items()
-    }, protocols
+    # most rows have the same columns as the one before: whole columns are taken at once
+    for keys, alike in itertools.groupby((row for row in rows if "kimg" in row), key=tuple):
+        found = dict(zip(keys, zip(*(row.values() for row in alike), strict=True), strict=True))
+        clocks = [float(clock) for clock in found.pop("kimg")]
+        for protocol in found.pop("protocol", ()):
+            protocols |= mapping(protocol)
+        for name, values in found.items():
+            kept = list(zip(clocks, values, strict=True))
+            if {dict, str} & set(map(type, values)):
+                kept = [(clock, value) for clock, value in kept if type(value) not in (dict, str)]
+            if kept:
+                column = columns.setdefault(name, Curve([], []))
+                column.kimg.extend(clock for clock, _ in kept)
+                column.values.extend(value for _, value in kept)
+    return {name: _in_order(column) for name, column in columns.items()}, protocols
+
+
+def _in_order(column: Curve) -> Curve:
+    """By ascending kimg. A run that continued from a checkpoint may have two rows with the same
+    kimg: the later counts."""
+    if all(map(lt, column.kimg, column.kimg[1:])):
+        return column
+    latest = dict(zip(column.kimg, column.values, strict=True))
+    return Curve(sorted(latest), [latest[clock] for clock in sorted(latest)])
 
 
 def _readable(

@@ -38,7 +38,7 @@ from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.records import writer
 from gansweep.records.drafts import drafted, remove_drafts
-from gansweep.records.plain_values import DamagedError, mapping, result_of, row_of
+from gansweep.records.plain_values import DamagedError, mapping, result_of, row_of, rows_of
 from gansweep.records.sheets import SUFFIXES
 
 SCHEMA = 1
@@ -287,7 +287,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     except OSError as error:
         warnings.warn(f"{path} cannot be read: {error.strerror}", stacklevel=3)
         return
-    for number, line in enumerate(content.splitlines(), start=1):
+    lines = content.splitlines()
+    together = rows_of(lines)
+    if together is not None:
+        yield from together
+        return
+    for number, line in enumerate(lines, start=1):
         try:
             yield row_of(line)
         except DamagedError as error:

@@ -31,6 +31,7 @@ from gansweep.report.page.payload import Payload, payload_of
 from gansweep.report.page.pictures import Sheet, read_sheet
 
 KEPT_BUILDS = 3  # a page may still ask for the blocks of the one before
+MANY = 100  # runs; a table of fewer waits for the rest of the page
 LEVEL = 1  # of compression: the page is on this machine
 LIBRARIES = "libraries"  # the folder of the scripts that are the same for every build
 
@@ -62,10 +63,16 @@ class Reader:
     def __init__(self) -> None:
         self._known: dict[Path, tuple[Any, Run]] = {}
 
-    def runs(self, records: Sequence[RunRecord]) -> list[Run]:
-        """The runs of these records, each with the status that it is judged by."""
-        found = {record.directory: self._run(record) for record in records}
-        self._known = {directory: self._known[directory] for directory in found}
+    def runs(self, records: Sequence[RunRecord], curves: bool = True) -> list[Run]:
+        """The runs of these records, each with the status that it is judged by.
+
+        curves: whether the histories of runs that have ended are read, and the runs then known.
+        """
+        if curves:
+            found = {record.directory: self._run(record) for record in records}
+            self._known = {directory: self._known[directory] for directory in found}
+        else:
+            found = {record.directory: read_run(record, curves=False) for record in records}
         runs = [
             dataclasses.replace(run, protocols=dict(run.protocols), evaluated={})
             for run in found.values()
@@ -103,7 +110,9 @@ def main(words: Sequence[str]) -> int:
         started = time.monotonic()
         answer: dict[str, Any] = {"build": wanted["build"]}
         try:
-            answer |= _build(Path(folder), wanted, list(map(Path, paths)), metric, reader, store)
+            answer |= make_build(
+                Path(folder), wanted, list(map(Path, paths)), metric, reader, store
+            )
         except UserError as error:
             answer["problems"] = [str(error)]
         except Exception as error:  # of a record that no test has thought of
@@ -114,7 +123,7 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _build(
+def make_build(
     folder: Path,
     wanted: dict[str, Any],
     paths: Sequence[Path],
@@ -122,14 +131,21 @@ def _build(
     reader: Reader,
     store: Served,
 ) -> dict[str, Any]:
-    """Make a build.   wanted: its number, the newest event before it, and whether it is empty."""
+    """Make a build.
+
+    wanted: its number, the newest event before it, whether it is empty, and whether it is the
+        first that shows runs: of many it then has the table alone, and the answer is "partial".
+    """
     records, problems = ([], []) if wanted.get("empty") else listed(paths)
-    runs = reader.runs(records)
+    partial = bool(wanted.get("first")) and len(records) >= MANY
+    runs = reader.runs(records, curves=not partial)
+    if partial:
+        problems.append(f"Curves, samples and findings of {len(runs)} runs are being read.")
     try:
-        payload = payload_of(runs, metric or None, live=True, store=store)
+        payload = payload_of(runs, metric or None, live=True, store=store, table_only=partial)
     except UserError as error:  # no run has the metric yet
         problems.append(str(error))
-        payload = payload_of(runs, None, live=True, store=store)
+        payload = payload_of(runs, None, live=True, store=store, table_only=partial)
     said = list(map(visible, problems))
     payload.content |= {"build": wanted["build"], "seq": wanted["seq"], "problems": said}
     payload.content["title"] = payload.content["title"] or _title(paths)
@@ -138,7 +154,7 @@ def _build(
     ids = {
         run["id"]: run["directory"] for board in payload.content["boards"] for run in board["runs"]
     }
-    return {"runs": ids, "problems": said}
+    return {"runs": ids, "problems": said, "partial": partial}
 
 
 def _title(paths: Sequence[Path]) -> str:

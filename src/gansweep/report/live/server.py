@@ -122,22 +122,26 @@ class Live:
 
     async def _build(self) -> None:
         """Build at the start, then again while somebody looks and something has changed."""
-        number, spent, ended = 0, 0.0, 0.0
+        number, spent, ended, at_once = 0, 0.0, 0.0, True
         while not self.feed.ended:
             age = time.monotonic() - ended
             wait = CURVES_SECONDS if self._stale == {"curves"} else BUILD_SECONDS
             due = self._stale and age > max(wait, BUILD_SHARE * spent)
             looked_at = self.feed.readers > 0 or self._asked.is_set()
-            if number > 1 and not (due and looked_at):
+            if not at_once and not (due and looked_at):
                 await asyncio.sleep(0.1)
                 continue
             if number:
                 self._asked.clear()
                 self._stale = set()
             answer = await self._made(
-                {"build": number, "seq": self.feed.newest, "empty": number == 0}
+                {
+                    **{"build": number, "seq": self.feed.newest},
+                    **{"empty": number == 0, "first": number == 1},
+                }
             )
             spent, ended = answer["seconds"], time.monotonic()
+            at_once = number == 0 or answer.get("partial", False)
             if "runs" in answer:
                 self.directories = {key: Path(path) for key, path in answer["runs"].items()}
                 self.build = number

@@ -19,6 +19,7 @@ from gansweep.records.read import Run
 
 # The bits of a float32 below its 16 highest bits of the mantissa: the page shows four digits.
 LOW_BITS = 0x7F
+SCALARS = {float, int, bool, type(None)}
 
 
 @dataclass
@@ -41,7 +42,7 @@ def curve_block(runs: Mapping[str, Run]) -> CurveBlock:
     start = 0
     for key, run in runs.items():
         columns = {name: curve for name, curve in run.curves.items() if _is_scalar(curve.values)}
-        clocks = sorted({clock for curve in columns.values() for clock in curve.kimg})
+        clocks = sorted(set().union(*(curve.kimg for curve in columns.values())))
         places = {clock: place for place, clock in enumerate(clocks)}
         wanted = [name for name in columns if name != "seconds"]
         table = np.full((2 + len(wanted), len(clocks)), math.nan)
@@ -49,8 +50,10 @@ def curve_block(runs: Mapping[str, Run]) -> CurveBlock:
         for row, name in [(1, "seconds"), *enumerate(wanted, 2)]:
             if name in columns:
                 curve = columns[name]
-                values = [math.nan if v is None else float(v) for v in curve.values]
-                table[row, [places[clock] for clock in curve.kimg]] = values
+                own: Any = slice(None)  # most columns have a value in every row
+                if len(curve.kimg) < len(clocks):
+                    own = [places[clock] for clock in curve.kimg]
+                table[row, own] = np.array(curve.values, dtype=float)  # None becomes NaN
         numbers = _narrow(table)
         numbers[2:] = _rounded(numbers[2:])
         parts.append(numbers.ravel())
@@ -63,7 +66,7 @@ def curve_block(runs: Mapping[str, Run]) -> CurveBlock:
 
 
 def _is_scalar(values: list[Any]) -> bool:
-    return all(value is None or isinstance(value, (int, float)) for value in values)
+    return set(map(type, values)) <= SCALARS
 
 
 def _narrow(table: NDArray[np.float64]) -> NDArray[np.float32]:

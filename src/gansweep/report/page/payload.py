@@ -64,11 +64,13 @@ def payload_of(
     metric: str | None = None,
     live: bool = False,
     store: Store | None = None,
+    table_only: bool = False,
 ) -> Payload:
     """What the page shows of these runs.   metric: the score that ranks; None: chosen.
 
     live: whether a server adds to it while the page is open.
     store: keeps the sheets of samples; None: in the page.
+    table_only: without the sections that need histories and sheets, of runs read without these.
     Raises: UserError if no run has the metric.
     """
     import gansweep
@@ -86,7 +88,10 @@ def payload_of(
     )
     store = store or InPage(payload.blocks)
     for one in shown:
-        payload.content["boards"].append(_board(one, payload.blocks, store))
+        board = _board(one, payload.blocks)
+        if not table_only:
+            board["sections"] |= _sections(one, store)
+        payload.content["boards"].append(board)
     return payload
 
 
@@ -129,11 +134,11 @@ def _title(shown: Sequence[Shown]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _board(one: Shown, blocks: dict[str, bytes], store: Store) -> dict[str, Any]:
+def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
     board = one.board
     curves = curve_block(one.runs)
     blocks[f"curves-{one.id}"] = curves.content
-    row_of = one.row_of
+    row_of, ids = one.row_of, {run.directory: key for key, run in one.runs.items()}
     return {
         "id": one.id,
         "kind": one.kind.kind,
@@ -146,18 +151,22 @@ def _board(one: Shown, blocks: dict[str, bytes], store: Store) -> dict[str, Any]
         "direction": board.direction,
         "at": board.at,
         "columns": columns_of(board),
-        "rows": [_row(key, row, one) for key, row in one.rows.items()],
+        "rows": [_row(key, row, ids) for key, row in one.rows.items()],
         "runs": [_run(key, run, row_of[key], board) for key, run in one.runs.items()],
         "curves": {"block": f"curves-{one.id}", **curves.entry},
         "configurations": configurations(one.runs),
         "environments": environments(one.runs),
-        "sections": {
-            "diagnosis": diagnosis_part(one.rows, one.runs),
-            "protocols": protocols_part(board),
-            "search": search_part(board, one.rows, one.runs),
-            "game": game_part(board, one.rows, one.runs),
-            "samples": samples_part(one.runs, store),
-        },
+        "sections": {"protocols": protocols_part(board)},
+    }
+
+
+def _sections(one: Shown, store: Store) -> dict[str, Any]:
+    """What is made of histories and sheets."""
+    return {
+        "diagnosis": diagnosis_part(one.rows, one.runs),
+        "search": search_part(one.board, one.rows, one.runs),
+        "game": game_part(one.board, one.rows, one.runs),
+        "samples": samples_part(one.runs, store),
     }
 
 
@@ -201,8 +210,8 @@ def _score_column(board: Board, score: str) -> dict[str, Any]:
     }
 
 
-def _row(key: str, row: Row, one: Shown) -> dict[str, Any]:
-    ids = {run.directory: id_ for id_, run in one.runs.items()}
+def _row(key: str, row: Row, ids: Mapping[Any, str]) -> dict[str, Any]:
+    """ids: directory -> the id of its run."""
     return {
         "id": key,
         "name": row.name,

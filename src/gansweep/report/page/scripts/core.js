@@ -220,7 +220,7 @@ const gansweep = (() => {
   // {id, title, shows(board)?, mount(element, board), update(keys)?, keys?: [names that concern it],
   // renew(board)?: whether update({"renewed"}) follows when a live page has new data}
   function section(definition) {
-    sections.push({ ...definition, element: null, body: null, mounted: false, inView: false, dirty: null });
+    sections.push({ ...definition, element: null, body: null, mounted: false, inView: false, dirty: null, open: null });
     sections.sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
   }
 
@@ -241,6 +241,7 @@ const gansweep = (() => {
         one.body.replaceChildren();
         await one.mount(one.body, board);
         one.element.classList.add("drawn");
+        unfold(one);
       } else if (one.dirty && one.update) {
         const keys = one.dirty;
         one.dirty = null;
@@ -325,15 +326,20 @@ const gansweep = (() => {
       focused.addEventListener("blur", () => again(one), { once: true });
       return;
     }
-    const folded = (details) => (details.querySelector("summary") || details).textContent;
-    const open = new Set([...one.body.querySelectorAll("details[open]")].map(folded));
+    one.open = new Set([...one.body.querySelectorAll("details[open]")].map(headOf));
     one.body.style.minHeight = `${one.body.offsetHeight}px`;
     one.mounted = false;
-    if (!one.inView) return;
-    show(one).then(() => {
-      for (const details of one.body.querySelectorAll("details")) if (open.has(folded(details))) details.open = true;
-      one.body.style.minHeight = "";
-    });
+    if (one.inView) show(one);
+  }
+
+  const headOf = (details) => (details.querySelector("summary") || details).textContent;
+
+  // fold out again what was so before the section was drawn anew, now or when it came into view
+  function unfold(one) {
+    if (!one.open) return;
+    for (const details of one.body.querySelectorAll("details")) if (one.open.has(headOf(details))) details.open = true;
+    one.open = null;
+    one.body.style.minHeight = "";
   }
 
   // draw everything at once, for print
