@@ -45,6 +45,20 @@ def test_settings_and_scores_are_compared_over_seeds(tmp_path: Path, command: Co
     assert all(len(line) <= 80 for line in done.out.splitlines())
 
 
+def test_networks_for_points_are_no_difference_of_runs_on_images(
+    tmp_path: Path, command: Command
+) -> None:
+    for name, width in (("a", 4), ("b", 8)):
+        config = {"model": {"width": width, "points": {"width": 2 * width}}}
+        for shape in ([1, 8, 8], [2]):
+            place = tmp_path / f"{len(shape)}" / name
+            write_run(place, config=config, game={"sample_shape": shape})
+    images = json.loads(command("compare", "3/a", "3/b", "--json").out)["settings"]
+    points = json.loads(command("compare", "1/a", "1/b", "--json").out)["settings"]
+    assert set(images) == {"model.width"}
+    assert set(points) == {"model.width", "model.points.width"}
+
+
 def test_the_first_path_is_the_baseline(tmp_path: Path, command: Command) -> None:
     write_seeds(tmp_path / "a", [20.0, 22.0, 24.0], 0.0002)
     write_seeds(tmp_path / "b", [30.0, 30.0, 33.0], 0.001)

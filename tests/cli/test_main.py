@@ -148,6 +148,7 @@ def test_interrupted_run_ends_a_multirun_with_130(
     done = command("train", "-m", "seed=0,1", *TINY, *words)
     assert done.code == 130 and "interrupted after 0.2" in done.out
     assert "jobs after this one were not started" in done.err
+    assert "    gansweep train -m seed=1 " in done.err
     assert names(tmp_path / "runs" / "digits") == ["dcgan-seed0-001"]
     record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-seed0-001")
     assert record.result()["status"] == "interrupted" and record.result()["kimg"] == 0.224

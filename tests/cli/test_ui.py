@@ -331,6 +331,13 @@ def test_a_sweep_of_another_engine_has_no_page_of_ours(tmp_path: Path) -> None:
         made(words_of_a_sweep(tmp_path, "ui=true", "engine=wandb"))
 
 
+def test_a_sweep_that_is_not_waited_for_has_no_page_beside_it(tmp_path: Path) -> None:
+    words = words_of_a_sweep(tmp_path, "ui=true", "launcher=slurm", "launcher.wait=false", name="s")
+    with pytest.raises(UserError, match=f"gansweep ui {tmp_path / 'runs' / 's'}"):
+        made(words)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [

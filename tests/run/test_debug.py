@@ -1,6 +1,7 @@
 """`debug=fast` and `debug=overfit`: a short look at whether a configuration works."""
 
 import math
+import re
 import statistics
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import torch
 
 from gansweep.config.choices import choices
 from gansweep.config.compose import compose
+from gansweep.errors import UserError
 from gansweep.models.feed import Feed
 from gansweep.records.record import RunRecord
 from gansweep.run.build import build_data
@@ -30,6 +32,13 @@ CPU = ["trainer=cpu", "trainer.threads=1"]
 def test_every_model_is_composed(model: str, debug: str) -> None:
     cfg = compose([f"model={model}", f"debug={debug}"])
     assert (cfg.group, cfg.batch_size, cfg.choices.tracker) == ("debug", 16, "none")
+
+
+def test_options_of_callbacks_that_are_left_out_are_told() -> None:
+    words = ["model=gan", "debug=fast", "callbacks=none"]
+    said = "debug=fast sets callbacks.losses.every_steps, but callbacks=none has no callback"
+    with pytest.raises(UserError, match=re.escape(said)):
+        compose(words)
 
 
 @pytest.mark.parametrize("debug", ["fast", "overfit"])

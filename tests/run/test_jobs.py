@@ -1,5 +1,6 @@
 """What tells the jobs of a multirun apart."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from gansweep.config.compose import compose
-from gansweep.run.jobs import LONGEST_STEM, differing, jobs_table, note_swept, stem
+from gansweep.run.jobs import (
+    LONGEST_STEM,
+    differing,
+    jobs_table,
+    note_swept,
+    stem,
+    words_left,
+)
 
 
 def swept(*words: str, params: dict[str, str] | None = None) -> None:
@@ -17,6 +25,26 @@ def swept(*words: str, params: dict[str, str] | None = None) -> None:
 @pytest.fixture(autouse=True)
 def no_other_multirun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSWEEP_SWEPT", "[]")  # and what a test sets is removed
+
+
+def expanded(words: list[str]) -> list[list[str]]:
+    """The jobs of a multirun, whose values have no comma inside."""
+    several = [(w.partition("=")[0], w.partition("=")[2].split(",")) for w in words]
+    return [
+        list(job) for job in itertools.product(*([f"{k}={v}" for v in vs] for k, vs in several))
+    ]
+
+
+def test_the_commands_for_what_is_left_train_the_jobs_that_were_not_begun() -> None:
+    words = ["model=gan,dcgan", "budget_kimg=5", "seed=0,1,2", "+a=x,y"]
+    jobs = expanded(words)
+    for number in range(len(jobs)):
+        left = [job for one in words_left(number, words) for job in expanded(one)]
+        assert left == jobs[number + 1 :]
+    swept("seed=range(3)", "budget_kimg=5")
+    assert words_left(0) == [["seed=1,2", "budget_kimg=5"]]
+    swept("budget_kimg=5", params={"seed": "0,1"})
+    assert words_left(0) == []
 
 
 def test_only_keys_with_several_values_tell_jobs_apart() -> None:

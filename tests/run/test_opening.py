@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from gansweep.config.compose import compose
+from gansweep.errors import UserError
+from gansweep.run import early
 from gansweep.run import opening as opens
 
 
@@ -46,3 +48,36 @@ def test_without_scores_nothing_that_needs_them_is_announced() -> None:
     cfg = compose(["model=gan", "data=ring", "metrics=none", "budget_kimg=30"])
     text = " ".join(opens.opening(cfg, [], {}, kimg=0).split())
     assert text.endswith("next samples at 10 kimg, a checkpoint every 30 s")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["batch_size=30", "model.accumulate=4"], "not divisible by 4"),
+        (["batch_size=30", "trainer.devices=4"], "not divisible by 4"),
+        (["data=image_folder", "data.root=absent"], "data.root=absent does not exist"),
+        (["data=paired_folders", "data.root_a=.", "data.root_b=no"], "data.root_b=no does not"),
+        (["trainer.accelerator=cuda"], "the operating system finds no GPU"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_pytorch_is_asked(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(early, "GPUS", tmp_path)
+    monkeypatch.setattr(early, "OTHER_GPUS", ())
+    with pytest.raises(UserError, match=said):
+        early.refuse_early(compose(["model=gan", "trainer=cpu", *words]))
+
+
+def test_more_gpus_than_the_driver_lists_are_refused_early(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "information").touch()
+    monkeypatch.setattr(early, "GPUS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    words = ["model=gan", "trainer.accelerator=cuda", "batch_size=64"]
+    with pytest.raises(UserError, match=r"this machine has 1 GPU"):
+        early.refuse_early(compose([*words, "trainer.devices=2"]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # PyTorch is asked instead
+    early.refuse_early(compose([*words, "trainer.devices=2"]))

@@ -100,6 +100,16 @@ def parser_of_paths(verb: str, description: str, examples: str) -> Parser:
     return parser
 
 
+def add_metric(parser: Parser, more: str = "") -> None:
+    """Take --metric, the score that ranks.   more: added to its help."""
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="the score that ranks (default: the sweep's objective, else the score that most "
+        f"runs have){more}",
+    )
+
+
 def paths_of(verb: str, words: Sequence[str | Path]) -> list[Path]:
     """Raises: UserError where none was named."""
     if not words:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansweep.cli.arguments import Parser, in_lines, parser_of_paths, paths_of
+from gansweep.cli.arguments import Parser, add_metric, in_lines, parser_of_paths, paths_of
 from gansweep.errors import UserError, folded, tell, terminal_width, visible
 from gansweep.records.notation import plural
 
@@ -46,12 +46,7 @@ def parser() -> Parser:
     made.add_argument(
         "--latex", metavar="FILE", help="write the leaderboard as a booktabs table, not the page"
     )
-    made.add_argument(
-        "--metric",
-        metavar="NAME",
-        help="the score that ranks (default: the sweep's objective, else the score that most "
-        "runs have); tables then have this score alone",
-    )
+    add_metric(made, "; tables then have this score alone")
     return made
 
 

@@ -2,6 +2,7 @@
 
 from gansweep.cli.arguments import Parser
 from gansweep.cli.candidates import Options
+from gansweep.cli.waiting import waiting
 
 HELP = """\
 Usage: gansweep sweep [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -60,14 +61,21 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, _ = parser().read(words)  # a mistaken flag is refused before heavy imports
-    from gansweep.cli.sweep_run import run_sweep, sweep_directory
+    if not options.cfg:
+        waiting.show(f"gansweep sweep {' '.join(words)}")
+    try:
+        from gansweep.cli.sweep_run import run_sweep, sweep_directory
 
-    if options.leaderboard:
-        from gansweep.cli.report import print_leaderboard
+        if options.leaderboard:
+            from gansweep.cli.report import print_leaderboard
 
-        print_leaderboard(sweep_directory(words))
-        return 0
-    directory = run_sweep(words)
+            place = sweep_directory(words)
+            waiting.stop()
+            print_leaderboard(place)
+            return 0
+        directory = run_sweep(words)
+    finally:
+        waiting.stop()  # before a refusal is printed
     from gansweep.cli.report import conclude
 
     conclude(directory)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gansweep.cli.live_page import live_page
 from gansweep.cli.sweep_options import check_engine, flags, settings_of, split
 from gansweep.cli.sweep_table import make_view
+from gansweep.cli.waiting import waiting
 from gansweep.config.compose import compose
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.permissions import allow_packages, allow_variables
@@ -22,6 +23,7 @@ from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.worker import EXIT_CANCELLED
+from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
 from gansweep.records.notation import plural
 from gansweep.search.settings import Settings
@@ -60,6 +62,12 @@ def run_sweep(
         return compose(overrides, config_dir=config_dir)
 
     settings, space, remarks = settings_of(cfg, words, given, check)
+    if cfg.ui and settings.launcher.get("wait") is False:
+        raise UserError(
+            "launcher.wait=false ends this command at once, and the page of ui=true ends with it. "
+            "Leave ui= out, and watch the sweep with "
+            f"'gansweep ui {Path(settings.runs_dir) / settings.name}'."
+        )
     settings.config_dir = config_dir
     # the live page is of this call alone
     again = [word for word in arguments if not word.startswith("ui=")]
@@ -74,6 +82,7 @@ def run_sweep(
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )
+    waiting.stop()
     if cfg.engine == "wandb":
         from gansweep.integrations.wandb_engine import run_on_wandb
 

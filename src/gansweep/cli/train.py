@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import textwrap
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansweep.cli.arguments import Parser
+from gansweep.cli.arguments import Parser, in_lines
 from gansweep.cli.candidates import Options
 from gansweep.cli.waiting import waiting
 from gansweep.config.choices import choices
@@ -153,7 +154,8 @@ def _train(raw: object) -> dict[str, object]:
 
     from gansweep.records.record import RunRecord
     from gansweep.run import jobs, multirun
-    from gansweep.run.opening import headline, nothing_left, refuse_early
+    from gansweep.run.early import refuse_early
+    from gansweep.run.opening import headline, nothing_left
     from gansweep.run.summary import finished_before, summary
 
     cfg, run_dir, overrides, config_dir = _composed(raw)
@@ -201,12 +203,18 @@ def _train(raw: object) -> dict[str, object]:
         job.requeue(result, directory)
     if result["status"] == "interrupted" and how != "joblib":
         if how == "basic":
-            tell(
-                "gansweep: the jobs after this one were not started. Give the same command with "
-                "the values that are left."
-            )
+            _tell_jobs_left(jobs.words_left(hydra_config.job.num))
         raise KeyboardInterrupt  # the exit code says so, and a multirun ends here
     return multirun.outcome_of(result, directory)
+
+
+def _tell_jobs_left(left: list[list[str]]) -> None:
+    """Print the commands of the jobs that a multirun did not begin.   left: their overrides."""
+    flags = [word for word in sys.argv[1:] if word.startswith("-") or "=" not in word]
+    if left:
+        tell("gansweep: the jobs after this one were not started. To train them:")
+    for words in left:
+        print(in_lines(shlex.join(["gansweep", "train", *flags, *words]), 80), file=sys.stderr)
 
 
 def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str], str | None]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gansweep.cli.arguments import Parser, only_sweep, parser_of_paths
+from gansweep.cli.arguments import Parser, add_metric, only_sweep, parser_of_paths
 from gansweep.errors import UserError, tell
 
 DESCRIPTION = """\
@@ -39,9 +39,7 @@ def parser() -> Parser:
         "--port", type=int, default=0, metavar="N", help="by default one that is free"
     )
     made.add_argument("--no-browser", action="store_true", help="only print the address")
-    made.add_argument(
-        "--metric", metavar="NAME", help="the score that ranks (default: as 'gansweep report')"
-    )
+    add_metric(made)
     made.add_argument(
         "--optuna",
         action="store_true",

@@ -86,11 +86,27 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
         for key in ("runs_dir", "group", "name", "resume"):
             if type(cfg[key]) is int:
                 cfg[key] = str(cfg[key])
+    _check_callbacks(cfg, choices)
     check_options(cfg)
     for key in ("group", "name"):
         if cfg[key] is not None:
             checked_name(key, cfg[key])
     return cfg
+
+
+def _check_callbacks(cfg: DictConfig, choices: dict[str, Any]) -> None:
+    """Raises: UserError for options of a callback that the chosen file of callbacks lacks."""
+    callbacks = OmegaConf.to_container(cfg, resolve=False).get("callbacks")  # type: ignore[union-attr]
+    for name, node in callbacks.items() if isinstance(callbacks, dict) else ():
+        if isinstance(node, dict) and node and "_target_" not in node:
+            debug = choices.get("debug")
+            source = f"debug={debug}" if debug else "the configuration"
+            raise UserError(
+                f"{source} sets {' and '.join(f'callbacks.{name}.{key}' for key in node)}, but "
+                f"callbacks={choices.get('callbacks')} has no callback '{name}'. Leave one of the "
+                "two out, or name the callback's class with "
+                f"'+callbacks.{name}._target_=PACKAGE.CLASS'."
+            )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gansweep.records.notation import settings_text, short_names
+from gansweep.records.plain_values import mapping
 from gansweep.records.read import Run
 
 if TYPE_CHECKING:
@@ -26,16 +27,19 @@ LONG = 40  # characters; a longer name does not fit a sentence, a legend or a co
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The configuration as dotted keys, with the callbacks that can stop a run. Without names,
-    places, seeds, other callbacks, and what only tests and searches read."""
+    places, seeds, other callbacks, what only tests and searches read, and, of a run on images, the
+    networks for points."""
     flat: dict[str, Any] = {}
     watchers = run.config.get("callbacks")
     for name, options in watchers.items() if isinstance(watchers, dict) else ():
         if str(name).startswith("stop_") and options:
             flat[f"callbacks.{name}"] = "on"
 
+    unread = UNREAD | ({"model.points"} if _on_images(run) else set())
+
     def visit(prefix: str, node: dict[str, Any]) -> None:
         for key, value in node.items():
-            if key in SEEDS or (not prefix and key in BOOKKEEPING) or f"{prefix}{key}" in UNREAD:
+            if key in SEEDS or (not prefix and key in BOOKKEEPING) or f"{prefix}{key}" in unread:
                 continue
             if isinstance(value, dict):
                 visit(f"{prefix}{key}.", value)
@@ -44,6 +48,12 @@ def settings_of(run: Run) -> dict[str, Any]:
 
     visit("", run.config)
     return flat
+
+
+def _on_images(run: Run) -> bool:
+    """Whether its record says so: older ones do not tell."""
+    shape = mapping(run.result.get("game")).get("sample_shape")
+    return isinstance(shape, list) and len(shape) > 1
 
 
 def varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:

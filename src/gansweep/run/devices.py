@@ -6,6 +6,7 @@ import torch
 
 from gansweep.config.ranges import Range
 from gansweep.errors import UserError
+from gansweep.run.early import check_device_count, no_gpu
 
 
 class TrainerOptions(TypedDict):
@@ -23,10 +24,7 @@ def accelerator(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "trainer.accelerator=cuda, but PyTorch finds no GPU. Use trainer=cpu, or check the "
-            "driver with 'nvidia-smi'."
-        )
+        raise no_gpu("PyTorch")
     return wanted
 
 
@@ -36,11 +34,8 @@ def device_count(wanted: int | str, accelerator: str) -> int:
     if wanted == "auto":
         return available or 1
     count = int(wanted)
-    if available is not None and count > available:
-        raise UserError(
-            f"trainer.devices={count}, but this machine has {available} GPU(s). Use "
-            f"trainer.devices={available} or fewer."
-        )
+    if available is not None:
+        check_device_count(count, available)
     return count
 
 
@@ -51,14 +46,4 @@ def check_precision(precision: str, accelerator: str) -> None:
         raise UserError(
             "This CPU has no bfloat16 arithmetic: bf16-mixed would be about 15 times slower. "
             "Use trainer.precision=32-true."
-        )
-
-
-def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
-    """Raises: UserError if a batch cannot be split evenly over devices and accumulated parts."""
-    parts = devices * accumulate
-    if batch_size % parts:
-        raise UserError(
-            f"batch_size={batch_size} is not divisible by {parts} ({devices} device(s) x "
-            f"accumulate={accumulate}): use batch_size={-(-batch_size // parts) * parts}."
         )

@@ -15,6 +15,7 @@ from gansweep.records.notation import aligned, number, short_names
 
 SWEPT = "GANSWEEP_SWEPT"  # environment: the launchers train in other processes
 LONGEST_STEM = 56  # characters; a hyphen and three digits follow
+_given: list[str] = []  # the words of a multirun in this process, where they list all values
 GROUPS = ("model", "data", "experiment", "term", "metrics", "callbacks", "tracker", "trainer")
 
 
@@ -27,6 +28,40 @@ def note_swept(hydra_config: DictConfig) -> None:
     parsed = OverridesParser.create().parse_overrides(words)
     swept = [_key(str(one.input_line)) for one in parsed if one.is_sweep_override()]
     os.environ[SWEPT] = json.dumps(swept)
+    _given[:] = [] if params else words
+
+
+def words_left(number: int, words: Sequence[str] | None = None) -> list[list[str]]:
+    """The overrides of the multiruns that together are the jobs after job `number`, from 0.
+
+    words: of the whole multirun; by default those of this process's. The last of its words with
+    several values changes fastest, as Hydra counts. Returns [] where nothing is left, and where a
+    file lists the values.
+    """
+    parsed = OverridesParser.create().parse_overrides([*(_given if words is None else words)])
+    typed = [str(one.input_line) for one in parsed]
+    values = [
+        [*map(str, one.sweep_string_iterator())] if one.is_sweep_override() else [""]
+        for one in parsed
+    ]
+    places: list[int] = []
+    for several in reversed(values):
+        number, place = divmod(number, len(several))
+        places.insert(0, place)
+
+    def chosen(index: int, some: Sequence[str]) -> str:
+        key = typed[index].partition("=")[0]
+        return f"{key}={','.join(some)}" if len(values[index]) > 1 else typed[index]
+
+    return [
+        [
+            *(chosen(k, [values[k][places[k]]]) for k in range(index)),
+            chosen(index, values[index][places[index] + 1 :]),
+            *typed[index + 1 :],
+        ]
+        for index in reversed(range(len(values)))
+        if values[index][places[index] + 1 :]
+    ]
 
 
 def differing(words: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run prints when it starts, and what is refused before PyTorch is imported."""
+"""What a run prints when it starts."""
 
 import os
 import textwrap
@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 
 from gansweep.config.permissions import is_package_option
 from gansweep.records.notation import listing, number
-from gansweep.records.record import ENDED_WELL, RunRecord, refuse_taken
+from gansweep.records.record import ENDED_WELL, RunRecord
+from gansweep.run.early import GPUS
 
-GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's: PyTorch takes seconds to import
 PERIODIC = {  # callback -> what it makes, and whether it needs a choice of scores
     "quality": ("scores", True),
     "samples": ("samples", False),
@@ -23,12 +23,6 @@ OVERFIT = (
     "its first value or less, and the samples must come to resemble that batch, while the "
     "discriminator wins. If not, look at the networks, the losses and the learning rates."
 )
-
-
-def refuse_early(cfg: DictConfig) -> None:
-    """Raises: UserError if the run's name is taken."""
-    if cfg.name is not None:
-        refuse_taken(cfg.runs_dir, cfg.group or str(cfg.choices.data), str(cfg.name))
 
 
 def nothing_left(record: RunRecord, budget_kimg: float) -> bool:

@@ -37,7 +37,8 @@ from gansweep.records.record import ENDED_WELL, RunRecord, Source, claim_new, di
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
-from gansweep.run.devices import accelerator, check_batch_size, check_precision, device_count
+from gansweep.run.devices import accelerator, check_precision, device_count
+from gansweep.run.early import check_batch_size
 from gansweep.run.evaluate import report_test
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
