@@ -1,4 +1,6 @@
-"""R3GAN at the sizes of its paper: Huang et al. 2024, arXiv:2501.05441.
+"""R3GAN at the sizes of its paper: what tests/models/fidelity/ does not hold.
+
+Huang et al. 2024, arXiv:2501.05441.
 
 Counts of parameters, batches and rates: the table of hyperparameters of its Appendix D. Its
 configurations for 32x32 images without classes and with ten differ in the class vectors alone.
@@ -45,19 +47,6 @@ def test_r3gan_has_as_many_million_parameters_as_published(
     assert [round(count, 2) for count in counts] == [generator, discriminator]
 
 
-def test_r3gan_parameters_are_those_of_the_layers_counted_by_hand() -> None:
-    """Also in a part that the two published decimals cannot show."""
-    inner = 2 * 768
-    block = (768 * inner + inner) + (inner * 16 * 9 + inner) + inner * 768
-    ends = 768 * 16 + 3 * 768  # the basis, and the colours
-    unconditional, conditional = built("r3gan"), built("r3gan_conditional")
-    assert parameters_of(unconditional.generator) == 8 * block + ends + 64 * 768
-    assert parameters_of(unconditional.discriminator) == 8 * block + ends + 768
-    with_classes = 8 * block + ends + 10 * 64 + 2 * 64 * 768
-    assert parameters_of(conditional.generator) == with_classes
-    assert parameters_of(conditional.discriminator) == 8 * block + ends + 768 * 768 + 10 * 768
-
-
 def test_r3gan_weights_begin_with_the_spread_of_the_paper() -> None:
     """Fix-up with L = 8 blocks; each other layer keeps the spread of its inputs."""
     model = built("r3gan_conditional", 32, *SMALL, device="cpu")
@@ -90,21 +79,3 @@ def test_r3gan_images_of_random_networks_have_about_unit_spread() -> None:
     made = model.generator(torch.randn(64, 64))
     assert 0.3 < made.std().item() < 3
     assert made.abs().max() > 1
-
-
-@pytest.mark.parametrize("variant", ["r3gan", "r3gan_conditional"])
-def test_r3gan_has_the_optimizer_of_the_paper(variant: str) -> None:
-    model = built(variant)
-    for make in model.optimizer_makers.values():
-        (group,) = make([nn.Parameter(torch.zeros(1))]).param_groups
-        assert (group["lr"], group["betas"][0], group["eps"]) == (2e-4, 0.0, 1e-8)
-        assert not group["weight_decay"]
-
-
-def test_r3gan_loss_of_fixed_scores_equals_the_hand_worked_value() -> None:
-    """softplus of the fake less the real score for D, of the real less the fake for G."""
-    loss = built("r3gan").loss
-    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
-    softplus = [math.log1p(math.exp(x)) for x in (-1.5, -2.0, 1.5, 2.0)]
-    assert loss.discriminator(real, fake).item() == pytest.approx(sum(softplus[:2]) / 2)
-    assert loss.generator(real, fake).item() == pytest.approx(sum(softplus[2:]) / 2)

@@ -1,4 +1,4 @@
-"""StyleGAN2 at the sizes of its papers.
+"""StyleGAN2 at the sizes of its papers: what tests/models/fidelity/ does not hold.
 
 Configuration F at 1024x1024: Karras et al. 2020, arXiv:1912.04958, Appendix B. CIFAR-10: Karras et
 al. 2020 (ADA), arXiv:2006.06676, the appendix' table of hyperparameters. The papers state no exact
@@ -94,69 +94,6 @@ def near(weight: torch.Tensor, spread: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "settings"),
-    [
-        (
-            "stylegan2",
-            {
-                "batch_size": 32,
-                "mixing": 0.9,
-                "latent_dim": 512,
-                "penalties.r1.weight": 10,
-                "penalty_interval": 16,
-                "path_weight": 2,
-                "path_interval": 8,
-                "path_decay": 0.99,
-                "path_share": 0.5,
-                "ema_kimg": 10,
-                "generator.depth": 8,
-                "discriminator.group": 4,
-                "discriminator.residual": None,
-                "augment": None,
-            },
-        ),
-        (
-            "stylegan2_conditional",
-            {
-                "batch_size": 64,
-                "mixing": 0,
-                "latent_dim": 512,
-                "penalties.r1.weight": 0.01,
-                "penalty_interval": 16,
-                "path_weight": 0,
-                "ema_kimg": 500,
-                "generator.depth": 2,
-                "discriminator.group": 32,
-                "discriminator.residual": False,
-                "augment.target": 0.6,
-                "augment.kimg": 500,
-            },
-        ),
-    ],
-)
-def test_stylegan2_has_the_settings_of_its_papers(
-    variant: str, settings: dict[str, float | None]
-) -> None:
-    node = config.compose([f"model={variant}"]).model
-    found = {}
-    for key in settings:
-        value = node
-        for name in key.split("."):
-            value = None if value is None else value.get(name)
-        found[key] = value
-    assert found == settings
-
-
-@pytest.mark.parametrize(
-    ("variant", "lr"), [("stylegan2", 2e-3), ("stylegan2_conditional", 2.5e-3)]
-)
-def test_stylegan2_has_the_optimizer_of_its_papers(variant: str, lr: float) -> None:
-    for make in built(variant, 32).optimizer_makers.values():
-        (group,) = make([nn.Parameter(torch.zeros(1))]).param_groups
-        assert (group["lr"], group["betas"], group["eps"]) == (lr, (0.0, 0.99), 1e-8)
-
-
-@pytest.mark.parametrize(
     ("interval", "rate", "decay"), [(16, 0.00188235, 0.990586), (8, 0.00177778, 0.991106)]
 )
 def test_lazy_steps_of_the_authors_move_weights_as_far_as_ours(
@@ -170,13 +107,3 @@ def test_lazy_steps_of_the_authors_move_weights_as_far_as_ours(
     assert (2e-3 * share, 0.99**share) == (pytest.approx(rate, rel=1e-5), pytest.approx(decay))
     assert (interval + 1) * rate == pytest.approx(interval * 2e-3, rel=1e-5)
     assert decay ** (interval + 1) == pytest.approx(0.99**interval, rel=1e-5)
-
-
-def test_stylegan2_loss_of_fixed_scores_equals_the_hand_worked_value() -> None:
-    """softplus(-real) + softplus(fake) for D, softplus(-fake) for G."""
-    loss = built("stylegan2", 32).loss
-    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
-    of = {x: math.log1p(math.exp(x)) for x in (-2.0, 1.0, 0.5, -3.0, -0.5, 3.0)}
-    wanted = (of[-2.0] + of[1.0] + of[0.5] + of[-3.0]) / 2
-    assert loss.discriminator(real, fake).item() == pytest.approx(wanted)
-    assert loss.generator(real, fake).item() == pytest.approx((of[-0.5] + of[3.0]) / 2)
