@@ -27,6 +27,7 @@ CAPTIONS = {
     "digits_denoising": "given, made, true",
     "digits_infogan": "a column for each value of its code",
     "digits_retrieval": "the nearest codes of the first",
+    "mnist_denoising": "given, made, true",
     "grid_pacgan": "25 modes, in orange what it makes",
 }
 REAL_SCALE = ("mnist_", "fashion_")  # the first words of experiments on images of 28x28 and more
