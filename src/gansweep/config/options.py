@@ -60,6 +60,8 @@ class InitializerOptions(TypedDict):
     std: Weight
     gain: Finite
     val: Finite
+    a: Finite
+    b: Finite
 
 
 PYTORCH = {

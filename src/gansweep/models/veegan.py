@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansweep.config.ranges import Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.heads import Codes
@@ -54,7 +55,7 @@ class VEEGAN(GAN):
         generator: Callable[..., nn.Module],
         discriminator: Callable[..., nn.Module],
         reconstructor: Callable[..., nn.Module],
-        latent_dim: int,
+        latent_dim: Width,
         **game: Any,
     ) -> None:
         super().__init__(
