@@ -29,7 +29,7 @@ def built(variant: str, terms: list[str]) -> Adversarial:
 
 def losses(model: Adversarial) -> dict[str, float]:
     rng = torch.Generator().manual_seed(2)
-    model.images_seen = 30_000  # where what waits for the image clock has begun
+    model.images_seen = 60_000  # where what waits for the image clock has begun: top-k at 50
     for step in range(2 * model.n_critic):
         images = torch.rand(8, *IMAGE, generator=rng) * 2 - 1
         model.training_step(Batch(images, torch.arange(8)), step)
