@@ -94,6 +94,7 @@ HEALTHY = {
         f"wgan_gp, seed {seed}": [
             *("model=wgan_gp", *RING, f"{GENERATOR}=1e-3", "model.n_critic=2", f"seed={seed}"),
             *("model.penalties.gradient.weight=1", "budget_kimg=150"),
+            *("model.lr_schedule=null", "model.shared_noise=true", "model.generator_batch=1"),
         ]
         for seed in range(2)
     },
