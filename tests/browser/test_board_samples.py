@@ -728,24 +728,19 @@ def test_selected_rows_beyond_24_are_shown_on_request(crowd: OpenPage) -> None:
 
 
 def test_sliding_over_twelve_sheets_answers_within_50_ms(crowd: OpenPage) -> None:
-    """The third fastest of ten moves: other processes of a busy machine only add to it."""
     crowd.set(selected=crowd.page.evaluate("gansweep.board.rows.slice(0, 12).map(row => row.id)"))
     crowd.until("document.querySelectorAll('.sheets .sheet').length === 12")
-    took = slider(crowd).evaluate(
+    before = crowd.spent()
+    slider(crowd).evaluate(
         """async range => {
-        const found = [];
         for (let move = 0; move < 10; move += 1) {
-          const start = performance.now();
           range.value = move % 6;
           range.dispatchEvent(new Event('input'));
           await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-          found.push(performance.now() - start);
         }
-        return found;
         }"""
     )
-    print("slide over twelve sheets, ms:", [round(one, 1) for one in sorted(took)])
-    assert sorted(took)[2] < 50, took
+    assert (crowd.spent() - before) / 10 < 50
 
 
 def test_two_fingers_zoom_all_sheets_and_one_moves_them(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
 
 PATIENCE = 20.0  # seconds; on a busy machine the first figure takes several
 
@@ -28,6 +28,7 @@ class OpenPage:
         touch: bool = False,
     ) -> None:
         self.problems: list[str] = []
+        self._session: CDPSession | None = None
         address = place if isinstance(place, str) else place.as_uri()
         self.own = place if isinstance(place, str) else "file:"
         self.context: BrowserContext = browser.new_context(
@@ -62,6 +63,14 @@ class OpenPage:
         """Scroll to a section and wait until it is drawn."""
         self.page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
         self.until(f"document.getElementById('{section}').classList.contains('drawn')")
+
+    def spent(self) -> float:
+        """Milliseconds that the page's thread has worked: the machine may be busy with others."""
+        if self._session is None:
+            self._session = self.context.new_cdp_session(self.page)
+            self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return float(next(1000 * m["value"] for m in metrics if m["name"] == "ThreadTime"))
 
     def set(self, **changes: Any) -> None:
         """Change the state, and wait until every section in view has followed."""
@@ -109,12 +118,16 @@ class OpenPage:
         self.settle()
 
     def hindrances(
-        self, within: str | None = None, impacts: Sequence[str] = ("serious", "critical")
+        self,
+        within: str | None = None,
+        impacts: Sequence[str] = ("serious", "critical"),
+        rules: Sequence[str] = (),
     ) -> list[str]:
-        """What axe-core finds on the page as it is, or in a part of it."""
+        """What axe-core finds on the page as it is, or in a part of it.   rules: these alone."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self.page, context=within).response["violations"]
+        options = {"runOnly": [*rules]} if rules else {}
+        found = Axe().run(self.page, context=within, options=options).response["violations"]
         return [
             f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
             for one in found

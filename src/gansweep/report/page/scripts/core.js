@@ -159,6 +159,7 @@ const gansweep = (() => {
     const keys = changed;
     changed = new Set();
     writeAddress();
+    const refocus = focusKeeper();
     if (keys.has("board")) showBoard();
     for (const { names, listener } of listeners) {
       if (!names.some((name) => keys.has(name))) continue;
@@ -168,7 +169,25 @@ const gansweep = (() => {
         failed("state", error);
       }
     }
-    for (const section of sections) refresh(section, keys);
+    Promise.all(sections.map((section) => refresh(section, keys))).then(refocus);
+  }
+
+  // A function that gives the focus back where the element that has it now was drawn anew: to the
+  // one with its name, else to the one in its place. Else the keyboard would start from the top.
+  function focusKeeper() {
+    const was = document.activeElement;
+    const home = was && was.closest("section, #bar");
+    if (!home) return () => {};
+    const kind = was.tagName + [...was.classList].map((name) => `.${CSS.escape(name)}`).join("");
+    const nameOf = (element) => element.getAttribute("aria-label") || element.textContent;
+    const [name, place] = [nameOf(was), [...home.querySelectorAll(kind)].indexOf(was)];
+    return () => {
+      const now = document.getElementById(home.id);
+      if (was.isConnected || !now || document.activeElement !== document.body) return;
+      const alike = [...now.querySelectorAll(kind)];
+      const next = alike.find((element) => nameOf(element) === name) || alike[Math.min(place, alike.length - 1)];
+      if (next) next.focus({ preventScroll: true });
+    };
   }
 
   window.addEventListener("hashchange", () => {
@@ -253,11 +272,12 @@ const gansweep = (() => {
     }
   }
 
+  // a promise, where it draws now
   function refresh(one, keys) {
-    if (!one.mounted || !one.element) return;
-    if (one.keys && !keys.has("renewed") && !one.keys.some((name) => keys.has(name))) return;
+    if (!one.mounted || !one.element) return null;
+    if (one.keys && !keys.has("renewed") && !one.keys.some((name) => keys.has(name))) return null;
     one.dirty = new Set([...(one.dirty || []), ...keys]);
-    if (one.inView) show(one);
+    return one.inView ? show(one) : null;
   }
 
   function showBoard() {
@@ -329,7 +349,8 @@ const gansweep = (() => {
     one.open = new Set([...one.body.querySelectorAll("details[open]")].map(headOf));
     one.body.style.minHeight = `${one.body.offsetHeight}px`;
     one.mounted = false;
-    if (one.inView) show(one);
+    const refocus = focusKeeper();
+    if (one.inView) show(one).then(refocus);
   }
 
   const headOf = (details) => (details.querySelector("summary") || details).textContent;

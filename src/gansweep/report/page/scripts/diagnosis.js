@@ -92,9 +92,19 @@ function draw() {
     ...shown.map(article),
     ...(rest > 0 ? [make("p", {},
       `${format.plural(rest, "more finding")}${shown.length < own.length ? "" : ", in configurations that are not in the figures"}. `,
-      make("button", { type: "button", text: "Show all", onclick: () => { every = true; draw(); } }))] : []),
+      make("button", { type: "button", text: "Show all", onclick: () => showAll(shown.length) }))] : []),
     ...[unjudged(gaps)].filter(Boolean),
   );
+}
+
+// the keyboard goes on at the first that was not shown before
+function showAll(before) {
+  every = true;
+  draw();
+  const next = place.querySelectorAll(".finding")[before];
+  if (!next) return;
+  next.tabIndex = -1;
+  next.focus({ preventScroll: true });
 }
 
 gansweep.section({
