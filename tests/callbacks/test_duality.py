@@ -31,6 +31,7 @@ from gansweep.run.build import build_data, build_model
 from gansweep.run.train import train
 from gansweep.terms.losses import Hinge, Loss, Minimax, RelativisticPairing, Wasserstein
 from gansweep.terms.penalties import R1, Penalty
+from gansweep.terms.schedules import Ramp
 
 # The Dirac-GAN: the data are the point 0, the generator makes the point theta, and the
 # discriminator is x -> psi x.
@@ -301,6 +302,14 @@ def test_gap_is_exact_at_any_interval_of_a_lazy_penalty(interval: int, steps: in
     model = dirac(1.0, 0.0, Wasserstein(), penalties={"r1": R1(weight=1.0)})
     model.terms.penalty_interval, model.steps = interval, steps
     assert gap_of(model, steps=200, lr=0.05)["duality_gap"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_worst_opponents_see_the_weight_that_a_penalty_has_at_the_moment() -> None:
+    """max over psi of -psi theta - w psi^2 / 2 is at psi = -theta / w, where M = theta^2 / w."""
+    weight = Ramp(start=4.0, end=1.0, until_kimg=1, shape="linear")
+    model = dirac(1.0, 0.0, Wasserstein(), penalties={"r1": R1(weight=weight)})
+    model.images_seen = 500
+    assert gap_of(model, steps=200, lr=0.05)["duality_gap"] == pytest.approx(1 / 2.5, abs=1e-3)
 
 
 def gap_of_a_variant(*words: str, batch_size: int) -> dict[str, float]:

@@ -89,4 +89,4 @@ def test_overfit_comes_near_its_batch_and_says_what_to_look_for(tmp_path: Path) 
     rows = [row for row in RunRecord(tmp_path).history() if "memorised/distance" in row]
     late = [row["memorised/distance"] for row in rows[len(rows) // 2 :]]
     assert len(rows) >= 100 and statistics.fmean(late) < rows[0]["memorised/distance"] / 2
-    assert "memorised/distance" in opening(compose(words), words, {}, 0)
+    assert "memorised/distance" in opening(compose(words), words, {}, 0, {})

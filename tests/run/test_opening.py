@@ -34,7 +34,7 @@ def test_a_gpu_has_the_name_that_its_driver_gives(
 
 def test_the_opening_lists_changes_sizes_and_the_next_moments() -> None:
     words = ["model=gan", "data=ring", "budget_kimg=45", "callbacks.samples.every_kimg=20"]
-    text = opens.opening(compose(words), words, {"generator": 1234}, kimg=12)
+    text = opens.opening(compose(words), words, {"generator": 1234}, 12, {})
     changed, sizes, following = re.split(r"\n  (?=[a-z])", text)
     assert " ".join(changed.split()) == " ".join(["changed", *words])
     assert sizes.split() == ["parameters", "generator", "1,234"]
@@ -46,7 +46,7 @@ def test_the_opening_lists_changes_sizes_and_the_next_moments() -> None:
 
 def test_without_scores_nothing_that_needs_them_is_announced() -> None:
     cfg = compose(["model=gan", "data=ring", "metrics=none", "budget_kimg=30"])
-    text = " ".join(opens.opening(cfg, [], {}, kimg=0).split())
+    text = " ".join(opens.opening(cfg, [], {}, 0, {}).split())
     assert text.endswith("next samples at 10 kimg, a checkpoint every 30 s")
 
 

@@ -10,6 +10,7 @@ from gansweep.data.batch import Batch
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.terms.augment import ADA
+from gansweep.terms.clock import Clock
 from gansweep.terms.resampling import read
 
 N, SHAPE = 4, (1, 8, 8)
@@ -53,7 +54,7 @@ def slow(game: GAN, drawn: dict[str, Tensor], samples: Tensor, view: str) -> flo
     for k in range(N):
         own = {name: row[k : k + 1] for name, row in drawn.items()}
         image = samples[k : k + 1].clone().requires_grad_(True)
-        score = game.discriminator(game.shown(image, own, view))
+        score = game.discriminator(game.shown(image, own, view, Clock()))
         (gradient,) = torch.autograd.grad(score.sum(), image)
         total += 0.5 * float(gradient.square().sum()) / N
     return total
@@ -70,7 +71,7 @@ def test_gradients_are_those_at_the_samples_before_augmentation(augment: str) ->
 def test_gradients_at_what_d_sees_are_other_ones() -> None:
     game = game_of(ADAPTIVE, through=False)
     parts, drawn, images, _ = found(game)
-    seen = game.shown(images, drawn, "real").requires_grad_(True)
+    seen = game.shown(images, drawn, "real", Clock()).requires_grad_(True)
     (gradient,) = torch.autograd.grad(game.discriminator(seen).sum(), seen)
     at_what_d_sees = 0.5 * gradient.square().flatten(1).sum(1).mean().item()
     assert parts["penalty/r1"].item() == pytest.approx(at_what_d_sees)
@@ -96,7 +97,7 @@ def test_discriminator_learns_from_a_gradient_through_augmentation() -> None:
     _, drawn, images, _ = found(game)
     weight = next(game.discriminator.parameters())
     loss = game.terms["r1"](  # type: ignore[operator]
-        lambda x: game.discriminator(game.shown(x, drawn, "real")), images, images, {}
+        lambda x: game.discriminator(game.shown(x, drawn, "real", Clock())), images, images, {}
     )
     (gradient,) = torch.autograd.grad(loss, weight)
     place = tuple(int(k) for k in torch.nonzero(gradient.abs() == gradient.abs().max())[0])

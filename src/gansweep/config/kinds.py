@@ -88,6 +88,10 @@ class Number(Kind):
         return _plain(found)
 
 
+class Inherited(Number):
+    """The kind of the option that holds the object: of a schedule's own numbers."""
+
+
 @dataclass(frozen=True)
 class Flag(Kind):
     name = "true or false"
@@ -175,6 +179,14 @@ class Object(Kind):
 
     def takes(self, value: Any) -> bool:
         return isinstance(value, Mapping) and isinstance(value.get("_target_"), str)
+
+
+@dataclass(frozen=True)
+class Schedule(Object):
+    """An object that makes numbers of the kind `of`, over the images seen."""
+
+    name = "a schedule"
+    of: Kind
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,36 @@ without importing it. The user's own classes are not checked, gansweep's and PyT
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.config import trainer_options
-from gansweep.config.kinds import Either, Flag, Kind, MappingOf, Nothing, Object, Record, shown
-from gansweep.config.ranges import Decay, Finite, Name, Range, Rate, Seed, Share, Weight
+from gansweep.config.kinds import (
+    Either,
+    Flag,
+    Inherited,
+    Kind,
+    ListOf,
+    MappingOf,
+    Nothing,
+    Object,
+    Record,
+    Schedule,
+    shown,
+)
+from gansweep.config.ranges import (
+    Decay,
+    DecayInTime,
+    Finite,
+    Name,
+    Range,
+    Rate,
+    Seed,
+    Share,
+    ShareInTime,
+    Weight,
+)
 from gansweep.config.signatures import Parameter, fields, names_in, signature
 from gansweep.errors import UserError, nearest
 
@@ -37,10 +60,10 @@ class OptimizerOptions(TypedDict):
     """Options of PyTorch's optimizers."""
 
     lr: Rate
-    betas: tuple[Decay, Decay]
+    betas: tuple[DecayInTime, DecayInTime]
     eps: Weight
     weight_decay: Weight
-    momentum: Share
+    momentum: ShareInTime
     dampening: Share
     alpha: Decay
     amsgrad: bool
@@ -79,6 +102,7 @@ GIVEN = {
 }
 # Keys in conf/model/ that are not options of the model's class.
 BESIDE_A_MODEL = ("points", "tiny", "search", "batch_size", "changeable")
+K = TypeVar("K", bound=Kind)
 
 
 @dataclass(frozen=True)
@@ -218,8 +242,13 @@ def _flags(name: str, value: Any) -> Iterator[Option]:
         yield Option(name, value, Flag())
 
 
-def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Option]:
-    """The options of a mapping with a `_target_`, including those of the mappings in it."""
+def _node(
+    name: str, node: Mapping[str, Any], given: Collection[str] = (), of: Kind | None = None
+) -> Iterator[Option]:
+    """The options of a mapping with a `_target_`, including those of the mappings in it.
+
+    of: the kind of the numbers that it makes, if it is a schedule.
+    """
     target = node["_target_"]
     if target is None:
         return
@@ -241,7 +270,8 @@ def _node(name: str, node: Mapping[str, Any], given: Collection[str] = ()) -> It
             declared = PYTORCH.get(str(target).rpartition(".")[0])
             yield from _values(inner, value, fields(declared).get(key) if declared else None)
         elif key in takes.parameters and _settable(takes.parameters[key], node, given):
-            yield from _values(inner, value, takes.parameters[key].kind)
+            kind = takes.parameters[key].kind
+            yield from _values(inner, value, of if of and isinstance(kind, Inherited) else kind)
         elif takes.is_open:
             yield from _values(inner, value, None)
         else:
@@ -262,18 +292,30 @@ def _values(name: str, value: Any, kind: Kind | None) -> Iterator[Option]:
     if isinstance(value, Mapping) and isinstance(value.get("_target_"), str):
         if kind is not None and not kind.takes(value):
             yield Option(name, value, kind)
-        yield from _node(name, value)
+        schedule = _among(kind, Schedule)
+        yield from _node(name, value, of=schedule.of if schedule else None)
     elif isinstance(value, Mapping) and value and (kind is None or _inner(kind) is not None):
         for key, inner in value.items():
             yield from _values(f"{name}.{key}", inner, None if kind is None else _inner(kind))
     else:
         yield Option(name, value, kind)
+        items = _among(kind, ListOf)
+        if items and _among(items.item, Schedule) and isinstance(value, (list, tuple)):
+            for k, inner in enumerate(value):
+                if isinstance(inner, Mapping):
+                    yield from _values(f"{name}[{k}]", inner, items.item)
 
 
 def _inner(kind: Kind) -> Kind | None:
     """The kind of a mapping's values; None if the option does not take a mapping."""
+    mapping = _among(kind, MappingOf)
+    return None if mapping is None else mapping.value
+
+
+def _among(kind: Kind | None, wanted: type[K]) -> K | None:
+    """The first kind of that class that an option takes; None if there is none."""
     kinds = kind.kinds if isinstance(kind, Either) else (kind,)
-    return next((one.value for one in kinds if isinstance(one, MappingOf)), None)
+    return next((one for one in kinds if isinstance(one, wanted)), None)
 
 
 def _record(prefix: str, content: Any, declared: Mapping[str, Kind]) -> Iterator[Option]:

@@ -5,7 +5,9 @@ imported. A new option uses one of the names below, or its own, as in Annotated[
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
+
+Value = TypeVar("Value", bound=float)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,17 @@ class Range:
         return self.high is None or number < self.high or (number == self.high and not self.below)
 
 
+class Scheduled(Generic[Value]):
+    """A number that changes over the images seen, in the range of the option that it stands for.
+
+    An annotation such as Weight | Scheduled[Weight] allows it, see gansweep.terms.schedules.Ramp.
+    """
+
+    def __call__(self, kimg: float, budget_kimg: float) -> float:
+        """The value after `kimg` of `budget_kimg` thousands of images."""
+        raise NotImplementedError
+
+
 # The upper limits only stop typing errors that would fill the memory. Published settings are far
 # smaller.
 Count = Annotated[int, Range(1, 10_000_000)]
@@ -49,6 +62,9 @@ Seconds = Annotated[float, Range(0, 1e9)]
 Rate = Annotated[float, Range(0, such_as=2e-4)]  # learning rate; 0: the player does not change
 Share = Annotated[float, Range(0, 1)]
 Decay = Annotated[float, Range(0, 1, below=True)]  # of a running mean, per step
+WeightInTime = Weight | Scheduled[Weight]
+ShareInTime = Share | Scheduled[Share]
+DecayInTime = Decay | Scheduled[Decay]
 
 Name = str | Annotated[int, Range()]  # of a file or folder; YAML reads digits as an int
 Workers = Annotated[int, Range(1, 4_096)] | Literal["auto"]

@@ -16,6 +16,7 @@ from gansweep.config import ranges
 from gansweep.config.kinds import (
     Anything,
     Flag,
+    Inherited,
     Kind,
     ListOf,
     MappingOf,
@@ -24,6 +25,7 @@ from gansweep.config.kinds import (
     Object,
     OneOf,
     Record,
+    Schedule,
     Text,
     either,
 )
@@ -250,6 +252,8 @@ def _kind(annotation: ast.expr, module: Module) -> Kind:
         return either([_kind(annotation.left, module), _kind(annotation.right, module)])
     if isinstance(annotation, ast.Subscript):
         return _subscripted(ast.unparse(annotation.value), annotation.slice, module)
+    if isinstance(annotation, ast.Call):  # a TypeVar
+        return Inherited(whole=False)
     name = ast.unparse(annotation)
     if name in PLAIN:
         return PLAIN[name]
@@ -280,6 +284,8 @@ def _subscripted(name: str, inner: ast.expr, module: Module) -> Kind:
         return OneOf(tuple(ast.literal_eval(part) for part in parts))
     if name == "Annotated":
         return _ranged(_kind(parts[0], module), parts[1:])
+    if name == "Scheduled":
+        return Schedule(_kind(parts[0], module))
     if name in ("Optional", "Union"):
         kinds = [_kind(part, module) for part in parts]
         return either([*kinds, Nothing()] if name == "Optional" else kinds)

@@ -109,12 +109,13 @@ def _own_kinds() -> tuple[type, ...]:
     from pytorch_lightning import Callback
     from torch import nn
 
+    from gansweep.config.ranges import Scheduled
     from gansweep.data.source import DataSource
     from gansweep.metrics.panel import Panel
     from gansweep.terms.losses import Loss
     from gansweep.terms.term import Term
 
-    return nn.Module, Loss, Term, DataSource, Panel, Callback
+    return nn.Module, Loss, Term, DataSource, Panel, Callback, Scheduled
 
 
 def _of_package(target: str, parts: Sequence[str]) -> Factory:

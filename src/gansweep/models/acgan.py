@@ -52,12 +52,14 @@ class ACGAN(GAN):
         """
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         if player == "generator":
-            loss = self.class_loss(self.shown(fakes, drawn, "generator"), batch.labels)
+            fakes = self.shown(fakes, drawn, "generator", clock)
+            loss = self.class_loss(fakes, batch.labels)
             parts = {"class_loss/fake": loss.detach()}
         else:
-            real = self.class_loss(self.shown(batch.images, drawn, "real"), batch.labels)
+            images = self.shown(batch.images, drawn, "real", clock)
+            real = self.class_loss(images, batch.labels)
             # detach: the discriminator's step must not reach the generator
-            fakes = self.shown(fakes.detach(), drawn, "fake")
+            fakes = self.shown(fakes.detach(), drawn, "fake", clock)
             loss = real + self.class_loss(fakes, batch.labels)
             parts = {"class_loss/real": real.detach()}
         return replace(terms, loss=terms.loss + self.class_weight * loss, parts=terms.parts | parts)

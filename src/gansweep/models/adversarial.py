@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gansweep.config.ranges import Count, Kimg, Positive, Range
+from gansweep.config.ranges import Count, Kimg, KimgOrNone, Positive, Range, Scheduled, Share
 from gansweep.data.batch import Batch, widened
 from gansweep.models.averages import MovingAverages
 from gansweep.models.contract import Contract
 from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
+from gansweep.models.optimizers import Maker
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
-from gansweep.terms.schedules import Schedule
+from gansweep.terms.schedules import value_at
 
 
 class Adversarial(Contract):
@@ -45,7 +46,8 @@ class Adversarial(Contract):
     sync_batch_norm: whether batch normalisation in training takes the statistics of the samples of
         all processes, as one process does; False: each process takes those of its own.
     clip_grad_norm: largest 2-norm of a player's gradient; None for no clipping.
-    ema_kimg: half-life of the makers' moving averages in thousands of images; None for none.
+    ema_kimg: half-life of the makers' moving averages in thousands of images; None for none. It
+        grows from 5 % of the images seen; a schedule states it throughout.
     judged_by: held-out scores, of which the first that is measured ranks the runs; empty: the
         quality of new samples does.
     lr_schedule: (kimg, budget_kimg) -> factor of every learning rate; None for constant rates.
@@ -69,8 +71,8 @@ class Adversarial(Contract):
         accumulate: Count = 1,
         sync_batch_norm: bool = False,
         clip_grad_norm: Positive | None = None,
-        ema_kimg: Kimg | None = None,
-        lr_schedule: Schedule | None = None,
+        ema_kimg: Kimg | Scheduled[KimgOrNone] | None = None,
+        lr_schedule: Scheduled[Share] | None = None,
         judged_by: Sequence[str] = (),
     ) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class Adversarial(Contract):
         self.n_classes = n_classes
         self.source_shape = None if source_shape is None else tuple(source_shape)
         self.refuse_what_is_missing()
-        self.optimizer_makers = optimizer
+        self.optimizer_makers = {player: Maker(make) for player, make in optimizer.items()}
         self.n_critic = n_critic
         self.n_generator = n_generator
         self.shared_noise = shared_noise
@@ -100,6 +102,7 @@ class Adversarial(Contract):
         self.last_scores: Scores | None = None
         self.last_fakes: Tensor | None = None
         self.last_asked: Batch | None = None  # the rows for which these were made
+        self.last_clock: Clock | None = None
         self.draws: Draws | None = None
         self._optimizers: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
@@ -136,8 +139,10 @@ class Adversarial(Contract):
         but for those of the moves that draw noise anew.
         """
         assert self.draws is not None
+        clock = self.last_clock = self.clock
+        for player, optimizer in self._optimizers.items():
+            self.optimizer_makers[player].set(optimizer, clock)
         self._set_learning_rates()
-        clock = self.clock
         drawn = self.draw(self.draws, batch, clock)
         moves = tuple(_with_repeats(self.turn()))
         sharing = [player for player, repeat in moves if not self._draws_anew(player, repeat)]
@@ -254,16 +259,29 @@ class Adversarial(Contract):
     def _set_learning_rates(self) -> None:
         if self.lr_schedule is None:
             return
-        factor = self.lr_schedule(self.images_seen / 1000, self.budget_kimg)
+        factor = value_at(self.lr_schedule, self.clock)
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
+
+    def scheduled(self, clock: Clock) -> dict[str, float]:
+        """The settings that follow a schedule at that moment, except the learning rates.
+
+        SETTING/PLAYER of the optimizers, "ema_kimg", and NAME/SETTING of terms -> value.
+        """
+        found = {
+            f"{setting}/{player}": value
+            for player, maker in self.optimizer_makers.items()
+            for setting, value in maker.values(clock).items()
+        }
+        half_life = self._averages.half_life_kimg
+        return found | ({"ema_kimg": value_at(half_life, clock)} if callable(half_life) else {})
 
     def _update_averages(self, moved: tuple[str, ...], images: int) -> None:
         first = next(iter(self.players))
         for player in moved:
             since = images if player == first else images * self.n_critic
-            self._averages.follow(player, self.players[player], since, self.images_seen)
+            self._averages.follow(player, self.players[player], since, self.clock)
 
     def sampler(self, player: str = "generator") -> nn.Module:
         """The network to sample with: the moving average, or the player itself without one."""

@@ -7,14 +7,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from gansweep.terms.clock import Clock
+from gansweep.terms.schedules import Schedule, value_at
+
 
 class MovingAverages:
     """A copy of each averaged network that follows it slowly, frozen and in evaluation mode.
 
-    half_life_kimg: after so many thousand images a copy has forgotten half; None: no copies.
+    half_life_kimg: after so many thousand images a copy has forgotten half; a schedule's value 0
+        makes it the network itself. None: no copies.
     """
 
-    def __init__(self, half_life_kimg: float | None) -> None:
+    def __init__(self, half_life_kimg: float | Schedule | None) -> None:
         self.half_life_kimg = half_life_kimg
         self.networks: dict[str, nn.Module] = {}
 
@@ -24,16 +28,18 @@ class MovingAverages:
             self.networks[player] = _frozen_copy(live)
 
     @torch.no_grad()
-    def follow(self, player: str, live: nn.Module, images: int, images_seen: int) -> None:
+    def follow(self, player: str, live: nn.Module, images: int, clock: Clock) -> None:
         """Move a player's copy, if it has one, towards its weights; take over its buffers.
 
-        images: seen since the copy was last moved, of `images_seen` since the start of training.
+        images: seen since the copy was last moved.   clock: the moment after the step.
         """
         if self.half_life_kimg is None or player not in self.networks:
             return
-        # At the start the half-life is 5 % of the images seen: the average would else stay at the
-        # initial weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
-        half_life = min(self.half_life_kimg * 1000, 0.05 * images_seen)
+        half_life = value_at(self.half_life_kimg, clock) * 1000
+        if not callable(self.half_life_kimg):
+            # At the start it is 5 % of the images seen: the average would else stay at the initial
+            # weights (Karras et al. 2020, arXiv:2006.06676, official configurations).
+            half_life = min(half_life, 0.05 * clock.images_seen)
         forget = 1 - 0.5 ** (images / max(half_life, 1e-8))
         average = self.networks[player]
         torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), forget)

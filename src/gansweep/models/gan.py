@@ -12,7 +12,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Count, Positive, Range, Weight, Width
+from gansweep.config.ranges import (
+    Count,
+    Positive,
+    Range,
+    Scheduled,
+    Share,
+    Weight,
+    WeightInTime,
+    Width,
+)
 from gansweep.data.batch import Batch, joined
 from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
@@ -30,7 +39,6 @@ from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Loss
 from gansweep.terms.packing import Packing, packs, packs_around
 from gansweep.terms.penalties import WeightClip
-from gansweep.terms.schedules import Schedule
 from gansweep.terms.term import Judged, Step, Term
 from gansweep.terms.top_k import TopK
 
@@ -72,8 +80,8 @@ class GAN(Adversarial):
         penalty_interval: Count = 1,
         dequantise: bool = False,
         augment: Augmentation | None = None,
-        top_k: Schedule | None = None,
-        feature_matching: Weight = 0.0,
+        top_k: Scheduled[Share] | None = None,
+        feature_matching: WeightInTime = 0.0,
         adversarial: Weight = 1.0,
         weight_clip: Positive | None = None,
         standing_statistics: Annotated[int, Range(0, 10_000)] = 0,
@@ -164,6 +172,9 @@ class GAN(Adversarial):
         names = {"ada" if isinstance(term, ADA) else name for name, term in self.terms.items()}
         return super().uses | (names & {"ada", "top_k"})
 
+    def scheduled(self, clock: Clock) -> dict[str, float]:
+        return super().scheduled(clock) | self.terms.scheduled(clock)
+
     @property
     def memory(self) -> dict[str, nn.Module]:
         return self.terms.memory
@@ -212,20 +223,20 @@ class GAN(Adversarial):
             return self.generator_loss(batch, drawn, fakes, clock)
         return self.discriminator_loss(batch, drawn, fakes, clock)
 
-    def shown(self, samples: Tensor, drawn: Drawn, view: str) -> Tensor:
+    def shown(self, samples: Tensor, drawn: Drawn, view: str, clock: Clock) -> Tensor:
         """What D sees of samples in training: changed by the terms that do so, packed.
 
         view: whose draw they use; "real", "fake", or "generator" for fakes in G's loss.
         """
-        return self.terms.shown(samples, drawn, view)
+        return self.terms.shown(samples, drawn, view, clock)
 
     def discriminator_loss(
         self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
         made = fakes.detach()  # D's step must not reach G
-        images = self.shown(batch.images, drawn, "real")
-        fakes = self.shown(made, drawn, "fake")
+        images = self.shown(batch.images, drawn, "real", clock)
+        fakes = self.shown(made, drawn, "fake", clock)
         real, fake = self._score_both(images, fakes, batch.labels, clock)
         total, parts = self.terms.join(
             "discriminator",
@@ -237,16 +248,17 @@ class GAN(Adversarial):
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         """`adversarial` times the loss's own value, and what the terms add."""
-        made, fakes = fakes, self.shown(fakes, drawn, "generator")
+        made, fakes = fakes, self.shown(fakes, drawn, "generator", clock)
         real = None
         if self.loss.pairs_real:
             with torch.no_grad():
-                real = self.judge(self.shown(batch.images, drawn, "real"), batch.labels, clock)
+                images = self.shown(batch.images, drawn, "real", clock)
+                real = self.judge(images, batch.labels, clock)
         fake = self.judge(fakes, batch.labels, clock)
         chosen = self.terms.chosen(fake, self.loss.kind, clock)
 
         def step() -> Step:
-            images = self.shown(batch.images, drawn, "real")
+            images = self.shown(batch.images, drawn, "real", clock)
             return self._step(batch, made, drawn, clock)(images, fakes, real, fake)
 
         game = self.adversarial * self.loss.generator(real, chosen)
@@ -260,7 +272,7 @@ class GAN(Adversarial):
             features=partial(self.features, clock=clock),
             raw_real=batch.images,
             raw_fake=made,
-            show=partial(self.shown, drawn=drawn),
+            show=partial(self.shown, drawn=drawn, clock=clock),
             draw=drawn,
             clock=clock,
         )

@@ -93,9 +93,9 @@ class InfoGAN(GAN):
         """The game's own loss less the weighted bounds on the information that samples keep."""
         terms = super().player_loss(player, batch, drawn, fakes, clock)
         if player == "generator":
-            samples = self.shown(fakes, drawn, "generator")
+            samples = self.shown(fakes, drawn, "generator", clock)
         else:  # detach: the discriminator's step must not reach the generator
-            samples = self.shown(fakes.detach(), drawn, "fake")
+            samples = self.shown(fakes.detach(), drawn, "fake", clock)
         categorical, continuous = self.information(drawn["z"], samples)
         gain = self.categorical_weight * categorical + self.continuous_weight * continuous
         terms.parts["information/categorical"] = categorical.detach()

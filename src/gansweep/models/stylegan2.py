@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Count, Decay, Range, Share, Weight
+from gansweep.config.ranges import Count, Decay, Range, Share, WeightInTime
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.layers.style import Discriminator, Generator, Synthesis
@@ -24,6 +24,7 @@ from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
+from gansweep.terms.schedules import value_at
 
 MEAN_OF = 10_000  # latents whose w are averaged
 
@@ -66,7 +67,7 @@ class StyleGAN2(GAN):
         self,
         *,
         mixing: Share,
-        path_weight: Weight,
+        path_weight: WeightInTime,
         path_interval: Count,
         path_decay: Decay,
         path_share: Annotated[float, Range(0, 1, above=True)],
@@ -86,9 +87,13 @@ class StyleGAN2(GAN):
 
     def path_factor(self, clock: Clock) -> int:
         """What to multiply the path penalty's weight by; 0 where it is left out."""
-        if self.path_weight == 0:
+        if value_at(self.path_weight, clock) == 0:
             return 0
         return clock.factor(self.path_interval, self.n_critic, self.n_generator)
+
+    def scheduled(self, clock: Clock) -> dict[str, float]:
+        own = {"path/weight": value_at(self.path_weight, clock)}
+        return super().scheduled(clock) | (own if callable(self.path_weight) else {})
 
     def latents(self, draws: Draws, n: int, dtype: torch.dtype) -> Tensor:
         """(n, latent_dim + noise_numbers): the latent and the noise maps of each sample."""
@@ -131,7 +136,8 @@ class StyleGAN2(GAN):
             w, noise = self.generator.styles(rows, None if labels is None else labels[: len(rows)])
             lengths = path_lengths(self.generator.synthesis, w, noise, drawn["path.y"])
             penalty = self.path_mean.penalty(lengths)
-            terms.loss = terms.loss + self.path_weight * factor * penalty
+            weight = value_at(self.path_weight, clock)
+            terms.loss = terms.loss + weight * factor * penalty
             terms.parts["penalty/path"] = penalty.detach()
             terms.parts["path_length"] = terms.found["path_length"] = lengths.detach().mean()
         return terms

@@ -80,8 +80,8 @@ class UnrolledGAN(GAN):
 
         "unrolled/gain": by how much those steps lower D's loss.
         """
-        images = self.shown(batch.images, drawn, "real")
-        fakes = self.shown(fakes, drawn, "generator")
+        images = self.shown(batch.images, drawn, "real", clock)
+        fakes = self.shown(fakes, drawn, "generator", clock)
 
         def loss(weights: Weights) -> Tensor:
             real, fake = (self.judge_at(weights, x, batch.labels) for x in (images, fakes))

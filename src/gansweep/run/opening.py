@@ -57,11 +57,16 @@ def _model(file: Path) -> str:
 
 
 def opening(
-    cfg: DictConfig, overrides: Sequence[str], parameters: Mapping[str, int], kimg: float
+    cfg: DictConfig,
+    overrides: Sequence[str],
+    parameters: Mapping[str, int],
+    kimg: float,
+    scheduled: Mapping[str, tuple[float, float]],
 ) -> str:
     """The settings that were changed, the sizes of the networks, and the next moments.
 
     overrides: as typed.   parameters: of each player.   kimg: seen so far.
+    scheduled: each setting that follows a schedule, now and at the end of the budget.
     """
     changed = [w for w in overrides if not is_package_option(w) and "searchpath" not in w]
     sizes = ", ".join(f"{name} {count:,}" for name, count in parameters.items())
@@ -69,6 +74,9 @@ def opening(
         "to see": OVERFIT if cfg.get("one_batch") else "",
         "changed": " ".join(changed) or "nothing: all defaults",
         "parameters": sizes,
+        "scheduled": ", ".join(
+            f"{name} {now:.4g} to {end:.4g}" for name, (now, end) in scheduled.items()
+        ),
         "next": _next_moments(cfg, kimg),
     }
     return "\n".join(

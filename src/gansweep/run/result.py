@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.models.adversarial import Adversarial
 from gansweep.run.origin import hardware, now, origin
+from gansweep.terms.schedules import value_at
 
 
 @dataclass
@@ -78,6 +79,16 @@ class Account:
             name: sum(p.numel() for p in net.parameters())
             for name, net in self.model.players.items()
         }
+
+    def scheduled(self) -> dict[str, tuple[float, float]]:
+        """Each setting that follows a schedule: its value now and at the end of the budget."""
+        model, clock = self.model, self.model.clock
+        end = replace(clock, images_seen=int(clock.budget_kimg * 1000))
+        found, later = model.scheduled(clock), model.scheduled(end)
+        if model.lr_schedule is not None:
+            found["lr times"] = value_at(model.lr_schedule, clock)
+            later["lr times"] = value_at(model.lr_schedule, end)
+        return {name: (value, later[name]) for name, value in found.items()}
 
     def _command(self) -> str:
         """The command that trains this run again from the start, in a new directory."""

@@ -217,7 +217,8 @@ class _Run:
         record.write_result(self.account.result(record.directory, journal, "running", ""))
         if self.progress:
             kimg = self.model.images_seen / 1000
-            tell(opening(self.cfg, self.overrides, self.account.parameters(), kimg))
+            parameters, scheduled = self.account.parameters(), self.account.scheduled()
+            tell(opening(self.cfg, self.overrides, parameters, kimg, scheduled))
         status, reason = "finished", "the budget was spent"
         try:
             if self.world > 1:  # the other processes read the configuration from the record

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Count, Kimg, Share
+from gansweep.config.ranges import Count, Kimg, Share, ShareInTime
+from gansweep.terms.clock import Clock
 from gansweep.terms.resampling import read
+from gansweep.terms.schedules import Schedule, value_at
 from gansweep.terms.term import Draw, Judged, Noise, Term, TwoPlayers
 
 
@@ -29,7 +31,7 @@ class Augmentation(Term, ABC):
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
 
-    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
         changed: Tensor = self(samples, draw)
         return changed
 
@@ -42,8 +44,25 @@ class Augmentation(Term, ABC):
         )
 
 
-class DiffAugment(Augmentation):
-    """Colour, translation and cutout, each on every image.
+class RandomChanges(Augmentation):
+    """Changes that come with a probability p, which is given.   p: a number or a schedule."""
+
+    p: float | Schedule
+
+    @abstractmethod
+    def __call__(self, images: Tensor, draw: Draw, p: float | Tensor = 1.0) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
+        changed: Tensor = self(samples, draw, value_at(self.p, clock))
+        return changed
+
+    def settings(self) -> Mapping[str, float | Schedule]:
+        return {"p": self.p}
+
+
+class DiffAugment(RandomChanges):
+    """Colour, translation and cutout, each on every image, or with the probability p.
 
     policy: those in use. "color": brightness + U(-1/2, 1/2), saturation times U(0, 2) around the
     mean of the channels, contrast times U(1/2, 3/2) around the image's mean; "translation": up to
@@ -52,33 +71,54 @@ class DiffAugment(Augmentation):
     Source: Zhao et al. 2020, arXiv:2006.10738, Section 3.2.
     """
 
-    def __init__(self, *, policy: Sequence[Literal["color", "translation", "cutout"]]) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Sequence[Literal["color", "translation", "cutout"]],
+        p: ShareInTime = 1.0,
+    ) -> None:
         self.policy = tuple(policy)
+        self.p = p
 
     def noise(self, samples: Tensor) -> Noise:
         counts = {"color": 3, "translation": 2, "cutout": 2}
-        return {name: ("uniform", (len(samples), counts[name])) for name in self.policy}
+        wanted: Noise = {name: ("uniform", (len(samples), counts[name])) for name in self.policy}
+        if self.p != 1:
+            wanted |= {f"{name}_happens": ("uniform", (len(samples), 1)) for name in self.policy}
+        return wanted
 
-    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        if "color" in self.policy:
-            images = recoloured(images, draw["color"].to(images))
-        height, width = images.shape[2:]
-        if "translation" in self.policy:
-            images = shifted(images, shifts(draw["translation"], reach_of(images)))
-        if "cutout" in self.policy:
-            sides = int(height / 2 + 0.5), int(width / 2 + 0.5)
-            images = images * _outside_square(draw["cutout"], (height, width), sides).to(images)
+    def __call__(self, images: Tensor, draw: Draw, p: float | Tensor = 1.0) -> Tensor:
+        for name, change in (("color", recoloured), ("translation", moved), ("cutout", cut_out)):
+            if name not in self.policy:
+                continue
+            changed = change(images, draw[name])
+            if self.p != 1:
+                happens = draw[f"{name}_happens"] < p
+                changed = torch.where(happens[:, :, None, None], changed, images)
+            images = changed
         return images
 
 
 def recoloured(images: Tensor, draw: Tensor) -> Tensor:
     """DiffAugment's colours.   draw: (N, 3) on [0, 1): brightness, saturation, contrast."""
-    brightness, saturation, contrast = (draw[:, k, None, None, None] for k in range(3))
+    brightness, saturation, contrast = (draw.to(images)[:, k, None, None, None] for k in range(3))
     images = images + brightness - 0.5
     grey = images.mean(dim=1, keepdim=True)
     images = grey + (images - grey) * 2 * saturation
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return mean + (images - mean) * (contrast + 0.5)
+
+
+def moved(images: Tensor, draw: Tensor) -> Tensor:
+    """DiffAugment's translation.   draw: (N, 2) on [0, 1): down, right."""
+    return shifted(images, shifts(draw, reach_of(images)))
+
+
+def cut_out(images: Tensor, draw: Tensor) -> Tensor:
+    """DiffAugment's cutout.   draw: (N, 2) on [0, 1): where the centre is."""
+    height, width = images.shape[2:]
+    sides = int(height / 2 + 0.5), int(width / 2 + 0.5)
+    return images * _outside_square(draw, (height, width), sides).to(images)
 
 
 def shifted(images: Tensor, by: Tensor, *, reflect: bool = False) -> Tensor:
@@ -129,12 +169,8 @@ def _outside_square(draw: Tensor, size: tuple[int, int], sides: tuple[int, int])
     return ~(within[0][:, None, :, None] & within[1][:, None, None, :])
 
 
-class ADA(Augmentation, nn.Module):
-    """Random changes, each with a probability p that follows how much the discriminator overfits.
-
-    p rises while r_t = E[sign D(x)] of the (changed) real samples is above `target`, and falls
-    below it, at the rate from 0 to 1 in `kimg`; it is never below 0. r_t is the mean over
-    `every_batches` batches of the discriminator's, and over the processes.
+class StochasticAugment(RandomChanges):
+    """ADA's changes, each with the same probability p, which is given.
 
     The changes are the paper's pixel blitting, geometry and colours ("bgc"), in its strengths:
     mirroring, quarter turns and shifts by whole pixels (up to an eighth); scaling, rotation,
@@ -146,7 +182,50 @@ class ADA(Augmentation, nn.Module):
 
     channels: ClassVar[tuple[int, ...]] = (1, 3)  # of the images that it can change
 
-    p: Tensor
+    def __init__(self, *, p: ShareInTime) -> None:
+        self.p = p
+
+    def misfit(self, game: TwoPlayers) -> str:
+        if reason := super().misfit(game):
+            return reason
+        if game.sample_shape[0] in self.channels:
+            return ""
+        return (
+            f"{type(self).__name__} changes colours, and the images have {game.sample_shape[0]} "
+            "channels: use images of 1 or 3 channels, or term=diffaugment."
+        )
+
+    def noise(self, samples: Tensor) -> Noise:
+        n = len(samples)
+        return {"chance": ("uniform", (n, 13)), "u": ("uniform", (n, 8)), "v": ("normal", (n, 7))}
+
+    def __call__(self, images: Tensor, draw: Draw, p: float | Tensor = 1.0) -> Tensor:
+        # places of pixels need more digits than the 16-bit numbers of autocast have
+        with torch.autocast(device_type=images.device.type, enabled=False):
+            wide = images.to(torch.promote_types(images.dtype, torch.float32))
+            return self._changed(wide, draw, torch.as_tensor(p).to(wide)).to(images.dtype)
+
+    def _changed(self, images: Tensor, draw: Draw, p: Tensor) -> Tensor:
+        chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
+        # two rotations together happen with the probability p
+        limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
+        moves, recolours = (chance < limits).split([8, 5], dim=1)
+        moved, coloured = (part.any(1)[:, None, None, None] for part in (moves, recolours))
+        warp = geometry(moves, u, v, images.shape[2:])
+        images = torch.where(moved, resampled(images, warp), images)
+        return torch.where(coloured, mixed(images, colours(recolours, u, v)), images)
+
+
+class ADA(StochasticAugment, nn.Module):
+    """StochasticAugment with a p that follows how much the discriminator overfits.
+
+    p rises while r_t = E[sign D(x)] of the (changed) real samples is above `target`, and falls
+    below it, at the rate from 0 to 1 in `kimg`; it is never below 0. r_t is the mean over
+    `every_batches` batches of the discriminator's, and over the processes.
+    Source: Karras et al. 2020, arXiv:2006.06676, Section 3.
+    """
+
+    p: Tensor  # type: ignore[assignment]  # a buffer in place of a setting
     signs: Tensor
     batches: Tensor
 
@@ -160,41 +239,21 @@ class ADA(Augmentation, nn.Module):
         self.register_buffer("batches", torch.tensor(0.0))
 
     def misfit(self, game: TwoPlayers) -> str:
-        if reason := super().misfit(game):
+        reason = super().misfit(game)
+        if reason or "ada" in game.loss.combines_with:
             return reason
-        if game.sample_shape[0] not in self.channels:
-            return (
-                f"ADA changes colours, and the images have {game.sample_shape[0]} channels: use "
-                "images of 1 or 3 channels, or term=diffaugment."
-            )
-        if "ada" in game.loss.combines_with:
-            return ""
         return (
             "ADA follows how many samples the discriminator takes for real, and the scores of "
             f"{type(game.loss).__name__} have no boundary that says so. Use term=diffaugment, or "
             "another loss, as gansweep.terms.losses.NonSaturating."
         )
 
-    def noise(self, samples: Tensor) -> Noise:
-        n = len(samples)
-        return {"chance": ("uniform", (n, 13)), "u": ("uniform", (n, 8)), "v": ("normal", (n, 7))}
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
+        changed: Tensor = self(samples, draw)
+        return changed
 
     def forward(self, images: Tensor, draw: Draw) -> Tensor:
-        # places of pixels need more digits than the 16-bit numbers of autocast have
-        with torch.autocast(device_type=images.device.type, enabled=False):
-            wide = images.to(torch.promote_types(images.dtype, torch.float32))
-            return self._changed(wide, draw).to(images.dtype)
-
-    def _changed(self, images: Tensor, draw: Draw) -> Tensor:
-        chance, u, v = (draw[name].to(images) for name in ("chance", "u", "v"))
-        p = self.p.to(images)
-        # two rotations together happen with the probability p
-        limits = torch.stack([p] * 4 + [1 - (1 - p).clamp_min(0).sqrt()] * 2 + [p] * 7)
-        moves, recolours = (chance < limits).split([8, 5], dim=1)
-        moved, coloured = (part.any(1)[:, None, None, None] for part in (moves, recolours))
-        warp = geometry(moves, u, v, images.shape[2:])
-        images = torch.where(moved, resampled(images, warp), images)
-        return torch.where(coloured, mixed(images, colours(recolours, u, v)), images)
+        return StochasticAugment.__call__(self, images, draw, self.p)
 
     __call__ = nn.Module.__call__
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from gansweep.terms.clock import Clock
 from gansweep.terms.term import Draw, Noise, Term
 
 LEVELS = 256
@@ -24,6 +25,6 @@ class Dequantise(Term):
     def noise(self, samples: Tensor) -> Noise:
         return {"u": ("uniform", tuple(samples.shape))}
 
-    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
         stored = (samples + 1) * ((LEVELS - 1) / 2)
         return (stored + draw["u"].to(samples)) / (LEVELS / 2) - 1

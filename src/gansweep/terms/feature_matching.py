@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gansweep.config.ranges import Weight
+from gansweep.config.ranges import WeightInTime
 from gansweep.terms.collectives import average
 from gansweep.terms.term import Step, Term
 
@@ -18,7 +18,7 @@ class FeatureMatching(Term):
     compares_samples = True
     needs_features = True
 
-    def __init__(self, weight: Weight) -> None:
+    def __init__(self, weight: WeightInTime) -> None:
         self.weight = weight
 
     def generator(self, step: Step) -> Tensor:

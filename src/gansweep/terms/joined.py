@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gansweep.errors import UserError
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Kind
+from gansweep.terms.schedules import value_at
 from gansweep.terms.term import Draw, Judged, Noise, Step, Term, TwoPlayers
 
 
@@ -105,11 +106,11 @@ class Joined(nn.Module):
             wanted |= {f"{name}.{view}": term.noise(images) for view in term.views}
         return wanted
 
-    def shown(self, samples: Tensor, drawn: Draw, view: str) -> Tensor:
+    def shown(self, samples: Tensor, drawn: Draw, view: str, clock: Clock) -> Tensor:
         """What D sees of samples in training.   view: one of `VIEWS` of term.py."""
         for name, term in self.acting_on("shown").items():
             if view in term.views:
-                samples = term.shown(samples, _own(drawn, f"{name}.{view}"))
+                samples = term.shown(samples, _own(drawn, f"{name}.{view}"), clock)
         return samples
 
     def chosen(self, fake_scores: Tensor, kind: Kind, clock: Clock) -> Tensor:
@@ -136,12 +137,21 @@ class Joined(nn.Module):
             value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
             if value is not None:
                 parts[self.labels[name]] = value.detach()
-                loss = loss + term.weight * factor * value
+                loss = loss + value_at(term.weight, seen.clock) * factor * value
         return loss, parts
 
     def parts(self) -> dict[str, Tensor]:
         """Numbers of the terms' own."""
         return {name: v for term in self.by_name.values() for name, v in term.parts().items()}
+
+    def scheduled(self, clock: Clock) -> dict[str, float]:
+        """NAME/SETTING -> its value at that moment, of the settings that follow a schedule."""
+        return {
+            f"{name}/{setting}": value_at(value, clock)
+            for name, term in self.items()
+            for setting, value in term.settings().items()
+            if callable(value)
+        }
 
     @torch.no_grad()
     def after_move(self, discriminator: nn.Module) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gansweep.errors import UserError
+from gansweep.terms.clock import Clock
 from gansweep.terms.term import Draw, Term, TwoPlayers
 
 
@@ -24,7 +25,7 @@ class Packing(Term):
             "that is given one. Use packing=1, or a model without classes."
         )
 
-    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
         return packs(samples, self.size)
 
 

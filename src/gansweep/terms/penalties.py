@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Decay, Positive, Weight
+from gansweep.config.ranges import Decay, Positive, WeightInTime
 from gansweep.terms.augment import mirrored, reach_of, shifted, shifts
 from gansweep.terms.term import Draw, Judged, Noise, Step, Term
 
@@ -45,7 +45,7 @@ class Penalty(Term, ABC):
 
     of_gradients = True
 
-    def __init__(self, *, weight: Weight) -> None:
+    def __init__(self, *, weight: WeightInTime) -> None:
         self.weight = weight
 
     def discriminator(self, step: Step) -> Tensor:
@@ -101,7 +101,7 @@ class _ZeroCentred(Penalty):
 
     view: ClassVar[Literal["real", "fake"]]
 
-    def __init__(self, *, weight: Weight, through_augmentation: bool = True) -> None:
+    def __init__(self, *, weight: WeightInTime, through_augmentation: bool = True) -> None:
         super().__init__(weight=weight)
         self.through_augmentation = through_augmentation
 
@@ -145,7 +145,7 @@ class Consistency(Penalty):
     of_gradients = False
 
     def __init__(
-        self, *, weight: Weight, of: Literal["real", "fake"] = "real", flip: bool = True
+        self, *, weight: WeightInTime, of: Literal["real", "fake"] = "real", flip: bool = True
     ) -> None:
         super().__init__(weight=weight)
         self.of = of
@@ -176,7 +176,9 @@ class LeCam(Term, nn.Module):
     anchors: Tensor
     steps: Tensor
 
-    def __init__(self, *, weight: Weight, decay: Decay = 0.99, one_sided: bool = True) -> None:
+    def __init__(
+        self, *, weight: WeightInTime, decay: Decay = 0.99, one_sided: bool = True
+    ) -> None:
         nn.Module.__init__(self)
         self.weight = weight
         self.decay = decay

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Weight
+from gansweep.config.ranges import WeightInTime
 from gansweep.terms.term import Step, Term
 
 
@@ -18,7 +18,7 @@ class PullingAway(Term):
     compares_samples = True
     needs_features = True
 
-    def __init__(self, *, weight: Weight) -> None:
+    def __init__(self, *, weight: WeightInTime) -> None:
         self.weight = weight
 
     def generator(self, step: Step) -> Tensor:

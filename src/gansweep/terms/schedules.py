@@ -1,16 +1,47 @@
-"""Schedules on the clock of images seen: of learning rates, and of other shares.
+"""Schedules on the clock of images seen: of learning rates, and of other numbers.
 
-Each returns a factor in [0, 1]; both arguments are in thousands of images. A budget_kimg that grows
-on resuming stretches the schedules that depend on it.
+The functions return a factor in [0, 1], a `Ramp` the number itself; both arguments are in thousands
+of images. A budget_kimg that grows on resuming stretches the schedules that depend on it.
 """
 
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
-from gansweep.config.ranges import Decay, Kimg, Range, Share
+from gansweep.config.ranges import Decay, Kimg, Range, Scheduled, Share, Value
+from gansweep.terms.clock import Clock
 
 Schedule = Callable[[float, float], float]  # (kimg, budget_kimg) -> factor
+
+
+class Ramp(Scheduled[Value]):
+    """A number that goes from `start` to `end` in `until_kimg`, along half a cosine or a line.
+
+    In a configuration it stands in place of a number: a penalty's weight, a beta of an optimizer,
+    the half-life of the averages, the p of an augmentation.
+    until_kimg: thousands of images; None: the whole budget.
+    Source: Huang et al. 2024, arXiv:2501.05441, whose settings follow half a cosine.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: Value,
+        end: Value,
+        until_kimg: Kimg | None = None,
+        shape: Literal["cosine", "linear"] = "cosine",
+    ) -> None:
+        self.start, self.end, self.until_kimg, self.shape = start, end, until_kimg, shape
+
+    def __call__(self, kimg: float, budget_kimg: float) -> float:
+        passed = min(1.0, kimg / (self.until_kimg or budget_kimg))
+        share = passed if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * passed))
+        return (1 - share) * self.start + share * self.end
+
+
+def value_at(number: float | Schedule, clock: Clock) -> float:
+    """The number itself, or what its schedule makes of it at that moment."""
+    return number(clock.kimg, clock.budget_kimg) if callable(number) else number
 
 
 def linear_decay(kimg: float, budget_kimg: float, *, start: Decay = 0.0) -> float:

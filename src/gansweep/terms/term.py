@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Kind, Loss
+from gansweep.terms.schedules import Schedule
 
 Noise = dict[str, tuple[str, tuple[int, ...]]]
 Draw = Mapping[str, Tensor]
@@ -74,7 +75,7 @@ class Judged:
 class Term:
     """Every hook does nothing here: a term overrides those by which it acts.
 
-    weight: what its values are multiplied by before they join a loss.
+    weight: what its values are multiplied by before they join a loss; a schedule makes it change.
     takes_points: whether it works on points as well as on images.
     of_gradients: whether it differentiates the discriminator twice, which compilation forbids.
     compares_samples: whether it looks at a batch as a whole, so that slices of it do not add up.
@@ -83,7 +84,7 @@ class Term:
     A term that remembers something in buffers is an nn.Module too.
     """
 
-    weight: float = 1.0
+    weight: float | Schedule = 1.0
     takes_points: ClassVar[bool] = True
     of_gradients: ClassVar[bool] = False
     compares_samples: ClassVar[bool] = False
@@ -102,7 +103,7 @@ class Term:
         """
         return {}
 
-    def shown(self, samples: Tensor, draw: Draw) -> Tensor:
+    def shown(self, samples: Tensor, draw: Draw, clock: Clock) -> Tensor:
         """What the discriminator sees in training in place of the samples."""
         return samples
 
@@ -131,6 +132,10 @@ class Term:
     def parts(self) -> dict[str, Tensor]:
         """Numbers of its own for the curves, 0-dim each."""
         return {}
+
+    def settings(self) -> Mapping[str, float | Schedule]:
+        """Its numbers that may follow a schedule; then their curves are NAME/SETTING."""
+        return {"weight": self.weight}
 
     def acts_on(self, hook: str) -> bool:
         """Whether it overrides that hook."""

@@ -1,10 +1,12 @@
 """The generator learns from its best fakes alone: Sinha et al. 2020, arXiv:2002.06224."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Kind
-from gansweep.terms.schedules import Schedule
+from gansweep.terms.schedules import Schedule, value_at
 from gansweep.terms.term import Term, TwoPlayers
 
 
@@ -30,5 +32,8 @@ class TopK(Term):
         )
 
     def chosen(self, fake_scores: Tensor, kind: Kind, clock: Clock) -> Tensor:
-        kept = max(1, int(self.share(clock.kimg, clock.budget_kimg) * len(fake_scores)))
+        kept = max(1, int(value_at(self.share, clock) * len(fake_scores)))
         return fake_scores.topk(kept, largest=kind != "energy").values
+
+    def settings(self) -> Mapping[str, float | Schedule]:
+        return {"share": self.share}
