@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 MODELS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 BASES = [["data=digits"], ["data=ring"], ["data=paired"], ["callbacks=diagnosis"]]
 BASES += [["callbacks=stopping"], ["tracker=wandb"], ["term=[ada,lecam,top_k]"]]
-FREE = ("runs_dir", "group", "name", "resume", "choices")  # text of the user's own
+FREE = ("runs_dir", "group", "name", "resume", "init", "choices")  # text of the user's own
 LONG = "x" * 5000
 PAIRS = ["[1,2]", "{a:1}", "[[]]", "{a:{b:[1]}}"]
 NO_NUMBER = ["abc", "nan", "inf", "-inf", "true", "''", "'3'", "1e999", "--5", "0x10", *PAIRS]

@@ -94,10 +94,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises: UserError if the file is missing or cannot be read; DamagedCheckpointError if it is
         damaged.
     """
+    return read_with_digest(path)[0]
+
+
+def read_with_digest(path: Path) -> tuple[dict[str, Any], str | None]:
+    """As `read_checkpoint`; also the digest, or None for a file of an older version."""
     try:
         with open(path, "rb") as file:
-            is_sealed = digest.is_sealed(file)
-            state = _loaded(file, is_sealed)
+            found = digest.checked(file)
+            state = _loaded(file, found is not None)
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: the run was stopped before its first checkpoint, or "
@@ -114,12 +119,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "Use another checkpoint of the run (checkpoint=last or checkpoint=best) or a backup, "
             "or start the run again.",
         ) from error
-    if not is_sealed:
+    if found is None:
         tell(
             f"gansweep: {path} was saved by an older version without a digest, so damage cannot "
             "be detected."
         )
-    return state
+    return state, found
 
 
 def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
@@ -131,6 +136,12 @@ def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
             raise  # the file is intact: our mistake, or another version of PyTorch
         raise digest.DamagedError(type(error).__name__) from error
     return state
+
+
+def named(record: RunRecord, which: str) -> Path:
+    """The file of the checkpoint "best" or "last"; without a best one, as without scores, the last
+    is the best."""
+    return record.best if which == "best" and record.best.exists() else record.last
 
 
 def last_intact(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:

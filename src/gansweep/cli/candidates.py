@@ -65,7 +65,7 @@ class Options:
     def _values(
         self, key: str, value: str, given: Sequence[str], folders: Sequence[Path]
     ) -> Iterator[str]:
-        if key in ("resume", "runs_dir"):
+        if key in ("resume", "init", "runs_dir"):
             yield from Directories()(value)
             return
         from gansweep.config.choices import choices

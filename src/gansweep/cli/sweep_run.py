@@ -26,6 +26,7 @@ from gansweep.engine.worker import EXIT_CANCELLED
 from gansweep.errors import UserError
 from gansweep.judging.constraints import broken
 from gansweep.records.notation import plural
+from gansweep.run.early import initial_run
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
 from gansweep.search.trials import trials_of
@@ -79,6 +80,8 @@ def run_sweep(
     if isinstance(base, DictConfig):  # to the workers the sweep's directory is data
         allow_packages(base.get("extra_packages") or ())
         allow_variables(variables_of(without_secrets(base)))
+        if base.get("init") is not None:
+            initial_run(str(base.init))  # refused now rather than in the first trial
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )

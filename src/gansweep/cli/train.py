@@ -32,6 +32,7 @@ Train one GAN, with a live progress bar, samples, scores, a record in runs/.
   gansweep train term=[lecam,consistency]          terms that improve any GAN
   gansweep train model.n_critic=1 budget_kimg=200  any option
   gansweep train resume=runs/digits/dcgan-001      continue a run exactly
+  gansweep train init=runs/digits/dcgan-001        start with another run's weights
   gansweep train -m seed=0,1,2 model=gan,dcgan     a run for each combination
   gansweep train model=dcgan debug=fast            does it run? in seconds
 
@@ -45,6 +46,7 @@ Common options (KEY=VALUE); --cfg job prints all of them with their values
   runs_dir=runs          a run is written to RUNS_DIR/GROUP/NAME
   group=NAME name=NAME   default: the data's name; the model's name and a number
   resume=RUN             the directory of a run to continue
+  init=RUN               the run whose weights to start with; also RUN@last, RUN@KIMG
   +trainer.NAME=VALUE    an option of Lightning's Trainer: profiler=simple
   extra_packages=[NAME]  packages of yours whose classes the options may name
 
@@ -60,7 +62,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 def parser() -> Parser:
     """The flags of Hydra, and ours."""
     made = Parser("train", add_help=False)
-    made.add_words(Options({"resume": ()}))
+    made.add_words(Options({"resume": (), "init": ()}))
     for flags in ("--help -h", "--hydra-help", "--version", "--multirun -m", "--run -r"):
         made.add_argument(*flags.split(), action="store_true")
     made.add_argument("--resolve", action="store_true")

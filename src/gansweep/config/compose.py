@@ -83,8 +83,8 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
         raise UserError(f"{key} has no value, but this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
-        for key in ("runs_dir", "group", "name", "resume"):
-            if type(cfg[key]) is int:
+        for key in ("runs_dir", "group", "name", "resume", "init"):
+            if type(cfg.get(key)) is int:
                 cfg[key] = str(cfg[key])
     _check_callbacks(cfg, choices)
     check_options(cfg)

@@ -53,6 +53,7 @@ class RunOptions(TypedDict):
     group: Name | None
     name: Name | None
     resume: Name | None
+    init: Name | None
     extra_packages: list[str]
 
 

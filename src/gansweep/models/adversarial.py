@@ -325,6 +325,7 @@ class Adversarial(Contract):
             "averages": {name: net.state_dict() for name, net in self._averages.networks.items()},
             "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
             "memory": {name: module.state_dict() for name, module in self.memory.items()},
+            "averages_before": self._averages.images_before,
             "draws": None if self.draws is None else self.draws.generator.get_state(),
             "recent": {name: torch.stack(tuple(v)) for name, v in self._recent.items()},
             "images_seen": self.images_seen,
@@ -336,10 +337,15 @@ class Adversarial(Contract):
         for name, network in self.players.items():
             network.load_state_dict(state["players"][name])
         self._averages.load(self.players, state["averages"])
+        self._averages.images_before = state.get("averages_before", 0)  # older ones have none
         for name, module in self.memory.items():
             module.load_state_dict(state["memory"][name])
         self.images_seen = state["images_seen"]
         self.steps = state["steps"]
+
+    def begin_average(self, player: str, state: Mapping[str, Tensor], images: int) -> bool:
+        """See `MovingAverages.begin_with`."""
+        return self._averages.begin_with(player, self.players[player], state, images)
 
     def load_optimizers(self, state: Mapping[str, Any]) -> None:
         """Optimizer moments, the noise stream and the recent losses; once the optimizers exist.

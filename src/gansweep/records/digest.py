@@ -29,10 +29,10 @@ def seal(archive: io.BytesIO) -> None:
     archive.write(NAME + digest)
 
 
-def is_sealed(file: BinaryIO) -> bool:
-    """Check the digest of an archive. Afterwards `file` is at its start.
+def checked(file: BinaryIO) -> str | None:
+    """Check the digest of an archive and return it. Afterwards `file` is at its start.
 
-    Returns: False if the archive has no comment, as older versions wrote it.
+    Returns: 64 hexadecimal digits; None if the archive has no comment, as older versions wrote it.
     Raises: DamagedError if the digest is missing or does not match the content.
     """
     size = file.seek(0, os.SEEK_END)
@@ -40,16 +40,17 @@ def is_sealed(file: BinaryIO) -> bool:
         if _read_at(file, size - 2, 2) != b"\0\0":
             raise DamagedError("it does not end like an archive")
         file.seek(0)
-        return False
+        return None
     body = size - COMMENT_BYTES - 2  # up to the length of the comment
     comment = _read_at(file, size - COMMENT_BYTES, COMMENT_BYTES)
     length = _read_at(file, body, 2)
     if not comment.startswith(NAME) or length != COMMENT_BYTES.to_bytes(2, "little"):
         raise DamagedError("it has no digest at its end")
-    if comment[len(NAME) :] != _digest(file, body):
+    digest = comment[len(NAME) :]
+    if digest != _digest(file, body):
         raise DamagedError("its digest does not match its content")
     file.seek(0)
-    return True
+    return digest.decode()
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from gansweep.callbacks.checkpoint import read_checkpoint
+from gansweep.callbacks.checkpoint import named, read_checkpoint
 from gansweep.config.compose import instantiate, model_node
 from gansweep.config.options import check_options
 from gansweep.data.source import DataSource
@@ -41,9 +41,7 @@ def load_checkpoint(
     which: "best" or "last". Without a best checkpoint (no scores), "best" is the last one.
     Raises: UserError if the checkpoint is missing or damaged.
     """
-    path = record.checkpoints / f"{which}.pt"
-    if which == "best" and not path.exists():
-        path = record.last
+    path = named(record, which)
     checkpoint = read_checkpoint(path)
     module = build_model(cfg, data)
     module.load_networks(checkpoint["game"])

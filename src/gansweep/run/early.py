@@ -1,13 +1,15 @@
 """What of a run can be refused before PyTorch is imported, which takes seconds."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from gansweep.errors import UserError
-from gansweep.records.record import refuse_taken
+from gansweep.records.find import existing_run
+from gansweep.records.record import RunRecord, refuse_taken
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # the driver's list
 # the devices of other drivers that PyTorch's "cuda" can mean: Jetson, WSL, ROCm
@@ -16,14 +18,34 @@ FOLDERS = ("gansweep.data.folders.", "gansweep.data.pair_folders.")
 
 
 def refuse_early(cfg: DictConfig) -> None:
-    """Raises: UserError for a name that is taken, a device that is not there, a batch that cannot
-    be split, and a folder of images that does not exist."""
+    """Raises: UserError for a name that is taken, initial weights or a device that are not there, a
+    batch that cannot be split, and a folder of images that does not exist."""
     if cfg.name is not None:
         refuse_taken(cfg.runs_dir, cfg.group or str(cfg.choices.data), str(cfg.name))
+    if cfg.get("init") is not None:
+        initial_run(str(cfg.init))
     _check_devices(cfg.trainer.accelerator, cfg.trainer.devices)
     if isinstance(cfg.trainer.devices, int):
         check_batch_size(cfg.batch_size, cfg.trainer.devices, cfg.model.accumulate)
     _check_folders(cfg.data)
+
+
+def initial_run(init: str) -> tuple[RunRecord, str]:
+    """The run whose weights init= names, and which of its checkpoints: "best", "last" or kimg.
+
+    init: RUN, RUN@best, RUN@last or RUN@KIMG; without a word, "best".
+    Raises: UserError if there is no such run or it has no checkpoint.
+    """
+    found = re.fullmatch(r"(.+)@(best|last|\d+\.?\d*)", init)
+    directory, which = (found[1], found[2]) if found else (init, "best")
+    record = existing_run(Path(directory))
+    if not record.last.exists():
+        raise UserError(
+            f"init={init}: {directory} has no checkpoint of gansweep, so there are no weights to "
+            "start with. It was stopped before the first one, 'gansweep prune' removed them, or "
+            "it was recorded by gansweep.track. Give another run."
+        )
+    return record, which
 
 
 def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:

@@ -62,11 +62,13 @@ def opening(
     parameters: Mapping[str, int],
     kimg: float,
     scheduled: Mapping[str, tuple[float, float]],
+    init: str = "",
 ) -> str:
     """The settings that were changed, the sizes of the networks, and the next moments.
 
     overrides: as typed.   parameters: of each player.   kimg: seen so far.
     scheduled: each setting that follows a schedule, now and at the end of the budget.
+    init: which weights of another run it starts with.
     """
     changed = [w for w in overrides if not is_package_option(w) and "searchpath" not in w]
     sizes = ", ".join(f"{name} {count:,}" for name, count in parameters.items())
@@ -74,6 +76,7 @@ def opening(
         "to see": OVERFIT if cfg.get("one_batch") else "",
         "changed": " ".join(changed) or "nothing: all defaults",
         "parameters": sizes,
+        "starts with": init,
         "scheduled": ", ".join(
             f"{name} {now:.4g} to {end:.4g}" for name, (now, end) in scheduled.items()
         ),
@@ -81,7 +84,11 @@ def opening(
     }
     return "\n".join(
         textwrap.fill(
-            f"  {name:<12}{text}", WIDTH, subsequent_indent=" " * 14, break_long_words=False
+            f"  {name:<12}{text}",
+            WIDTH,
+            subsequent_indent=" " * 14,
+            break_long_words=False,
+            break_on_hyphens=False,  # a path stays whole
         )
         for name, text in lines.items()
         if text

@@ -23,6 +23,7 @@ class Account:
     sweep: the sweep's facts about this run; None outside a sweep.
     overrides, config_dir: what its configuration was composed from.
     images_before: images that the model had seen when this process started.
+    init: what the run took of another one's weights, as `begin_with` returns it.
     """
 
     cfg: DictConfig
@@ -34,6 +35,7 @@ class Account:
     overrides: Sequence[str]
     config_dir: str | Path | None
     images_before: int = 0
+    init: dict[str, Any] | None = None
 
     def result(self, directory: Path, journal: Journal, status: str, reason: str) -> dict[str, Any]:
         """The current content of the result.json in the run's `directory`.
@@ -71,7 +73,8 @@ class Account:
             "ended": now(),
             **origin(),
         }
-        return result if self.sweep is None else result | {"sweep": self.sweep}
+        beside = {"init": self.init, "sweep": self.sweep}
+        return result | {key: value for key, value in beside.items() if value is not None}
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each player."""

@@ -40,6 +40,7 @@ from gansweep.run.build import build_data, build_model, report_unused_options
 from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
 from gansweep.run.evaluate import report_test
+from gansweep.run.initial import begin_with, told
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
@@ -169,7 +170,7 @@ class _Run:
         try:
             if self.source is not None:
                 take_over(record, self.source)
-            checkpoint = None if is_new else self._checkpoint(record)
+            checkpoint = self._begin(record)
             if checkpoint is not None and panel is not None:
                 panel.prepare(torch.device(self.accelerator))
                 refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
@@ -182,6 +183,18 @@ class _Run:
             if known and is_ours and not record.last.exists():
                 claim.discard()  # there is nothing to continue
             raise
+
+    def _begin(self, record: RunRecord) -> dict[str, Any] | None:
+        """Load the networks from the last checkpoint and return it; None if there is none yet: then
+        the run begins, with the weights of `init`, if given."""
+        checkpoint = self._checkpoint(record)
+        if self.cfg.get("init") is None:
+            return checkpoint
+        before = (record.result() or {}).get("init")
+        self.account.init = before
+        if checkpoint is None:
+            self.account.init = begin_with(self.model, str(self.cfg.init))
+        return checkpoint
 
     def _checkpoint(self, record: RunRecord) -> dict[str, Any] | None:
         """Load the networks from the last checkpoint and return it; None if there is none yet."""
@@ -201,7 +214,13 @@ class _Run:
 
     def follow(self, run_dir: Path) -> None:
         """Train and score together with the main process, without writing anything."""
-        checkpoint = self._checkpoint(RunRecord(run_dir))
+        record = RunRecord(run_dir)
+        checkpoint = self._begin(record)
+        if self.account.init != (record.result() or {}).get("init"):  # each process reads the file
+            raise UserError(
+                f"The checkpoint of init={self.cfg.init} changed while the processes read it. "
+                "Give the command again, best with a run that has ended."
+            )
         watchers = self._callbacks(Journal(None, None), self._panel())
         shared = [c for c in watchers if getattr(c, "on_every_process", isinstance(c, EndOfRun))]
         self._fit(shared, checkpoint, run_dir)
@@ -218,7 +237,8 @@ class _Run:
         if self.progress:
             kimg = self.model.images_seen / 1000
             parameters, scheduled = self.account.parameters(), self.account.scheduled()
-            tell(opening(self.cfg, self.overrides, parameters, kimg, scheduled))
+            init = told(self.account.init) if self.account.init and checkpoint is None else ""
+            tell(opening(self.cfg, self.overrides, parameters, kimg, scheduled, init))
         status, reason = "finished", "the budget was spent"
         try:
             if self.world > 1:  # the other processes read the configuration from the record
