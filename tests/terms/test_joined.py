@@ -381,7 +381,7 @@ def test_a_term_joins_both_losses_with_its_weight_and_has_a_curve() -> None:
     ("words", "message"),
     [
         (["model=r3gan", TOP_K], "compares each with real samples.*top_k=null"),
-        (["model=r3gan", ADAPTIVE], "no boundary.*term=diffaugment"),
+        (["model=ragan", ADAPTIVE], "no boundary.*term=diffaugment"),
         (["model.feature_matching=-1"], "not a number from 0"),
         (["model.adversarial=0"], "nothing to learn from.*feature_matching=1"),
         (["model.penalty_interval=0"], "penalty_interval=0"),
