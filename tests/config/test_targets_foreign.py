@@ -391,7 +391,7 @@ def test_a_draft_follows_no_link(tmp_path: Path) -> None:
     for name in (".a.png", f".a.png.{os.getpid()}", f".clock-{os.getpid()}"):
         (tmp_path / name).symlink_to(target)
     replace_atomically(tmp_path / "a.png", b"new")
-    save(Image.new("L", (8, 8)), tmp_path / "a.png")
+    save(Image.new("L", (8, 8)), tmp_path / "a.png", "grey")
     assert target.read_text() == "kept"
     names = set()
     for _ in range(2):

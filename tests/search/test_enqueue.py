@@ -54,7 +54,7 @@ def test_defaults_are_those_of_every_model_that_the_space_takes() -> None:
             "source": "defaults of wgan_gp",
             "params": {
                 "model": "wgan_gp",
-                "model.optimizer.generator.lr": 1e-4,
+                "model.optimizer.generator.lr": 2e-4,
                 "model.n_critic": 5,
             },
         },
