@@ -70,6 +70,8 @@ def mangled(options: list[tuple[str, Any]], rng: random.Random) -> str:
     while True:
         name, value = rng.choice(options)
         kind = float if name.endswith("kimg") else type(value)  # 100 kimg may be 1.5, too
+        if name.endswith("fused"):  # may be null
+            continue
         if name.split(".")[0] not in FREE and kind in MALFORMED:
             return f"{name}={rng.choice(MALFORMED[kind])}"
 

@@ -297,7 +297,8 @@ def test_augmentation_is_advised_against_copying_images_and_never_twice() -> Non
         return {word.rpartition(".")[2] for word in found if "model.augment._target_" in word}
 
     assert advised("model=dcgan", "data=digits") == {"ADA", "DiffAugment"}
-    assert advised("model=r3gan", "data=digits") == {"DiffAugment"}  # its scores have no zero
+    assert advised("model=ragan", "data=digits") == {"DiffAugment"}  # its scores have no zero
+    assert not advised("model=r3gan", "data=digits")  # it has one of its own
     assert advised("model=began", "data=digits") == {"DiffAugment"}  # nor have energies
     assert not advised("model=gan", "data=ring")
     ada = "+model.augment._target_=gansweep.terms.augment.ADA"

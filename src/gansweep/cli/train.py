@@ -32,7 +32,7 @@ Train one GAN, with a live progress bar, samples, scores, a record in runs/.
   gansweep train term=[lecam,consistency]          terms that improve any GAN
   gansweep train model.n_critic=1 budget_kimg=200  any option
   gansweep train resume=runs/digits/dcgan-001      continue a run exactly
-  gansweep train init=runs/digits/dcgan-001        start with another run's weights
+  gansweep train init=runs/digits/dcgan-001        begin with another's weights
   gansweep train -m seed=0,1,2 model=gan,dcgan     a run for each combination
   gansweep train model=dcgan debug=fast            does it run? in seconds
 
@@ -46,7 +46,7 @@ Common options (KEY=VALUE); --cfg job prints all of them with their values
   runs_dir=runs          a run is written to RUNS_DIR/GROUP/NAME
   group=NAME name=NAME   default: the data's name; the model's name and a number
   resume=RUN             the directory of a run to continue
-  init=RUN               the run whose weights to start with; also RUN@last, RUN@KIMG
+  init=RUN               begin with this run's weights; also RUN@last, RUN@KIMG
   +trainer.NAME=VALUE    an option of Lightning's Trainer: profiler=simple
   extra_packages=[NAME]  packages of yours whose classes the options may name
 
