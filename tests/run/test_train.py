@@ -44,10 +44,11 @@ def test_resume_is_bit_identical_to_an_uninterrupted_run(tmp_path: Path, variant
     options = [f"model={variant}", "model.ema_kimg=0.2", "data=digits"]
     if variant == "r3gan":
         options += ["model.generator.blocks=1", "model.discriminator.blocks=1"]
-    train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "whole", progress=False)
-    train(small(*options, "budget_kimg=1.1"), run_dir=tmp_path / "cut", progress=False)
+    cfg = small(*options, "budget_kimg=2.4")
+    train(cfg.copy(), run_dir=tmp_path / "whole", progress=False)
+    train(cfg.copy(), run_dir=tmp_path / "cut", progress=False, until_kimg=1.1)
     torch.manual_seed(12345)  # another process starts with another global state
-    train(small(*options, "budget_kimg=2.4"), run_dir=tmp_path / "cut", progress=False)
+    train(cfg.copy(), run_dir=tmp_path / "cut", progress=False)
     whole, cut = (
         read_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")
     )

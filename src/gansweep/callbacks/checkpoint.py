@@ -139,9 +139,10 @@ def _loaded(file: BinaryIO, is_sealed: bool) -> dict[str, Any]:
 
 
 def named(record: RunRecord, which: str) -> Path:
-    """The file of the checkpoint "best" or "last"; without a best one, as without scores, the last
-    is the best."""
-    return record.best if which == "best" and record.best.exists() else record.last
+    """The file of the checkpoint "best" or "last", or of a name that may not exist; without a best
+    one, as without scores, the last is the best."""
+    file = record.checkpoints / f"{which}.pt"
+    return record.last if which == "best" and not file.exists() else file
 
 
 def last_intact(record: RunRecord, *, or_anew: bool = False) -> dict[str, Any] | None:
