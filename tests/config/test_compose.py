@@ -133,3 +133,9 @@ def test_own_config_dir_is_searched(tmp_path: Path) -> None:
     )
     cfg = config.compose(["model=mine"], config_dir=tmp_path)
     assert cfg.model.n_critic == 7 and cfg.choices.model == "mine"
+
+
+def test_a_mapping_with_a_key_more_names_it() -> None:
+    ramp = "{_target_: gansweep.terms.schedules.Ramp, start: 0, end: 5, until_kimg: 50}"
+    with pytest.raises(UserError, match=r"'\+model\.ema_kimg\.until_kimg="):
+        config.compose(["model=r3gan", f"model.ema_kimg={ramp}"])
