@@ -189,7 +189,8 @@ def _unknown_key(
         return "An option has no name before its '='. Write it as key=value, as in model=dcgan."
     known = _known_keys(overrides, key, config_name)
     if key in known:
-        if within := re.search(rf"full_key: {re.escape(key)}\.(\S+)", str(error.__cause__)):
+        within = re.search(rf"full_key: {re.escape(key)}\.(\S+)", str(error.__cause__))
+        if within and not (conf_dir() / key).is_dir():
             return f"{key} has no '{within[1]}' here. To add it, write '+{key}.{within[1]}=...'."
         given = next(word for word in overrides if word.lstrip("+~").startswith(key))
         return f"'{given}' is no choice: {key}= takes the name of a file in conf/{key}/."
