@@ -135,7 +135,7 @@ def corner(board: OpenPage) -> tuple[float, float]:
 def test_a_finger_on_an_axis_brushes_and_beside_it_scrolls(
     browser: Browser, search: OpenPage, trials: Trials
 ) -> None:
-    phone = OpenPage(browser, search.page.url, width=360, touch=True)
+    phone = OpenPage(browser, search.page.url.partition("#")[0], width=360, touch=True)
     phone.show("search")
     drawn(phone, "All trials")
     x, y = corner(phone)
