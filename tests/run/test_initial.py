@@ -21,7 +21,7 @@ from gansweep.models.transfer import transfer
 from gansweep.records.record import RunRecord
 from gansweep.run.build import build_data, build_model
 from gansweep.run.early import initial_run
-from gansweep.run.initial import told
+from gansweep.run.initial import in_words
 from gansweep.run.train import NOISE_OFFSET, train
 
 TINY = ["model.generator.width=4", "model.discriminator.width=4", "batch_size=32"]
@@ -131,7 +131,7 @@ def test_transfer_by_hand() -> None:
 def test_the_opening_names_the_first_tensors_that_were_not_taken() -> None:
     parts = {"taken": 8, "other_shape": ["a", "b", "c", "d"], "new": ["e"], "unused": ["f"]}
     found = {"run": "runs/a", "checkpoint": "best.pt", "kimg": 20.0, "players": {"encoder": parts}}
-    assert told(found | {"averages": [], "no_player": ["critic"]}) == (
+    assert in_words(found | {"averages": [], "no_player": ["critic"]}) == (
         "best.pt of runs/a at 20 kimg: encoder 8 of 13 tensors (other shape: a, b, c and 1 more; "
         "new: e; unused: f), nothing of critic, which is no player here"
     )

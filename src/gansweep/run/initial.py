@@ -64,7 +64,7 @@ def begin_with(model: Adversarial, init: str) -> dict[str, Any]:
     }
 
 
-def told(taken: Mapping[str, Any]) -> str:
+def in_words(taken: Mapping[str, Any]) -> str:
     """What `begin_with` returned, for the opening: "last.pt of RUN at 20 kimg: generator all 12
     tensors, discriminator 10 of 12 (other shape: head.weight)"."""
     parts = []

@@ -40,7 +40,7 @@ from gansweep.run.build import build_data, build_model, report_unused_options
 from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
 from gansweep.run.evaluate import report_test
-from gansweep.run.initial import begin_with, told
+from gansweep.run.initial import begin_with, in_words
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
@@ -237,7 +237,7 @@ class _Run:
         if self.progress:
             kimg = self.model.images_seen / 1000
             parameters, scheduled = self.account.parameters(), self.account.scheduled()
-            init = told(self.account.init) if self.account.init and checkpoint is None else ""
+            init = in_words(self.account.init) if self.account.init and checkpoint is None else ""
             tell(opening(self.cfg, self.overrides, parameters, kimg, scheduled, init))
         status, reason = "finished", "the budget was spent"
         try:
