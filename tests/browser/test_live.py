@@ -144,25 +144,27 @@ def test_what_the_reader_types_is_not_lost(live: OpenPage, runs: Path) -> None:
     live.show("leaderboard")
     field = live.page.get_by_label("Search", exact=True)
     field.fill("gan")
-    count = live.page.evaluate("gansweep.payload.build")
     write_run(runs / "more" / "sngan-0", model="sngan", scores={FID: [9.0, 8.0]})
-    live.until(f"gansweep.payload.build > {count}")
+    live.until("[...gansweep.runs.values()].some((run) => run.name === 'more/sngan-0')")
     live.settle()
     assert live.page.evaluate("document.activeElement.value") == "gan"
     field.fill("")
 
 
 def test_what_is_folded_out_stays_so(live: OpenPage, runs: Path) -> None:
+    live.set(selected=[])
     live.show("protocols")
-    folded = "document.querySelector('#protocols details')"
+    folded = f"document.querySelector('#protocols [data-key=\"{id_of(live, 'digits/gan-0')}\"]')"
     live.page.evaluate(f"{folded}.open = true")
+    live.set(selected=None)  # the runs are listed in another order
+    assert live.page.evaluate(f"{folded}.open")
     live.page.evaluate("scrollTo(0, 0)")  # also where it is drawn again later
     live.until("!gansweep.sections.find(one => one.id === 'protocols').inView")
-    count = live.page.evaluate("gansweep.payload.build")
     write_run(runs / "more" / "sngan-1", model="sngan", seed=1, scores={FID: [9.5, 8.5]})
-    live.until(f"gansweep.payload.build > {count}")
+    live.until("[...gansweep.runs.values()].some((run) => run.name === 'more/sngan-1')")
     live.show("protocols")
     live.until(f"{folded} !== null && {folded}.open")
+    assert live.page.locator("#protocols details.one-run[open]").count() == 1
 
 
 def test_a_board_that_comes_before_does_not_take_the_place_of_the_one_in_view(

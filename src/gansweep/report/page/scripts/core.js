@@ -264,7 +264,9 @@ const gansweep = (() => {
       } else if (one.dirty && one.update) {
         const keys = one.dirty;
         one.dirty = null;
+        keepOpen(one);
         await one.update(keys);
+        unfold(one);
       }
     } catch (error) {
       failed(one.id, error);
@@ -329,6 +331,7 @@ const gansweep = (() => {
     index();
     if (board !== old || shown() !== sectionsBefore) {
       const top = window.scrollY;
+      if (board === old) sections.filter((one) => one.mounted).forEach(keepOpen);
       showBoard();
       window.scrollTo(0, top);
       return;
@@ -346,19 +349,27 @@ const gansweep = (() => {
       focused.addEventListener("blur", () => again(one), { once: true });
       return;
     }
-    one.open = new Set([...one.body.querySelectorAll("details[open]")].map(headOf));
+    keepOpen(one);
     one.body.style.minHeight = `${one.body.offsetHeight}px`;
     one.mounted = false;
     const refocus = focusKeeper();
     if (one.inView) show(one).then(refocus);
   }
 
-  const headOf = (details) => (details.querySelector("summary") || details).textContent;
+  // what is the same element when the section is drawn anew: its key, as the words of its summary may change
+  const keyOf = (details) => details.dataset.key || (details.querySelector("summary") || details).textContent;
+
+  function keepOpen(one) {
+    const all = [...one.body.querySelectorAll("details")];
+    one.open = { keys: new Set(all.filter((details) => details.open).map(keyOf)), elements: new Set(all) };
+  }
 
   // fold out again what was so before the section was drawn anew, now or when it came into view
   function unfold(one) {
     if (!one.open) return;
-    for (const details of one.body.querySelectorAll("details")) if (one.open.has(headOf(details))) details.open = true;
+    for (const details of one.body.querySelectorAll("details")) {
+      if (!one.open.elements.has(details) && one.open.keys.has(keyOf(details))) details.open = true;
+    }
     one.open = null;
     one.body.style.minHeight = "";
   }

@@ -46,7 +46,7 @@ function article(finding) {
     make("p", { text: finding.text }),
     cards.length ? make("div", { class: "figures" }, cards.map((card) => card.element)) : null,
     finding.remedies.length ? make(
-      "details", {},
+      "details", { "data-key": `${finding.row} ${finding.rule}` },
       make("summary", { text: `What to try next: ${format.plural(finding.remedies.length, "idea")}` }),
       finding.remedies.flatMap((remedy) => [
         make("p", { class: "remedy", text: remedy.text }), remedy.command ? gansweep.command(remedy.command) : null,

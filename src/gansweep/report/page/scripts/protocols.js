@@ -37,7 +37,7 @@ const MANY = 40;  // runs listed at once
 function oneRun(run) {
   const row = gansweep.rows.get(run.row);
   const details = make(
-    "details", { class: "one-run" },
+    "details", { class: "one-run", "data-key": run.id },
     make("summary", {}, make("span", { class: "model", text: run.name }), " ",
       make("span", { class: "detail", text: `${row ? row.name : ""}, seed ${run.seed === null ? "unknown" : run.seed}` }), " ",
       make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status })),
