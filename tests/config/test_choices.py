@@ -30,6 +30,7 @@ def keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
         {"experiment": "grid_gan"},  # based on another experiment
         {"experiment": "digits_gan", "model": "dcgan"},
         {"term": "[ada,lecam]"},
+        {"term": "diffaugment", "model": "r3gan"},  # which has an augmentation of its own
         {"debug": "overfit", "model": "gan"},
     ],
     ids=str,

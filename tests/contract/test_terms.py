@@ -1,10 +1,16 @@
 """The terms of conf/term/ join the image GANs by configuration alone."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
+from variants import VARIANTS
 
 from gansweep.config import compose as config
+from gansweep.config.choices import options
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
@@ -54,6 +60,45 @@ def test_terms_add_up() -> None:
     means = losses(built("dcgan", ["ada", "lecam", "consistency", "feature_matching", "r1"]))
     expected = {"augment/p", "penalty/lecam", "penalty/consistency_real", "feature_matching"}
     assert expected | {"penalty/consistency_fake", "penalty/r1"} <= means.keys()
+
+
+def mappings(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The place and content of every outermost mapping with a `_target_`."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if isinstance(value, dict) and "_target_" in value:
+            yield f"{place}{key}", value
+        else:
+            yield from mappings(value, f"{place}{key}.")
+
+
+STATED = {
+    term: dict(mappings(yaml.safe_load((config.conf_dir() / f"term/{term}.yaml").read_text())))
+    for term in TERMS
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_term_takes_the_place_of_what_a_model_has_of_its_own(variant: str) -> None:
+    own = OmegaConf.create(options("train", {"model": variant}))
+    for term, stated in STATED.items():
+        if any(OmegaConf.select(own, place) is not None for place in stated):
+            cfg = config.compose([f"model={variant}", f"term={term}"])
+            found = {place: OmegaConf.select(cfg, place) for place in stated}
+            assert found == stated, term
+
+
+@pytest.mark.parametrize("terms", ["[ada,diffaugment]", "[diffaugment,ada]"])
+def test_of_two_terms_for_one_place_the_last_holds(terms: str) -> None:
+    cfg = config.compose(["model=r3gan", f"term={terms}"])
+    (expected,) = STATED[terms.strip("[]").split(",")[-1]].values()
+    assert cfg.model.augment == expected
+
+
+@pytest.mark.parametrize("variant", ["cgan_projection", "r3gan_conditional"])
+def test_minibatch_discrimination_is_refused_where_the_head_judges_labels(variant: str) -> None:
+    with pytest.raises(UserError, match="with their labels.*model=cgan"):
+        built(variant, ["minibatch_discrimination"])
+    assert built("cgan", ["minibatch_discrimination"])
 
 
 def test_file_cites_its_paper() -> None:

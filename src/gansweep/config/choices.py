@@ -53,8 +53,9 @@ def options(
         _merge(tree, _read(name, folders))
     for group, choice in (names | dict(chosen)).items():
         for one in _listed(choice):
-            content = _file(f"{group}/{one}", folders)
-            _merge(tree, content if group in ("experiment", "term", "debug") else {group: content})
+            for content in _parts(f"{group}/{one}", folders):
+                everywhere = group in ("experiment", "term", "debug")
+                _merge(tree, content if everywhere else {group: content})
     return tree
 
 
@@ -69,20 +70,22 @@ def _chosen_by(file: str, folders: Sequence[Path]) -> dict[str, Any]:
     return names
 
 
-def _file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """The content of a group's file, merged over the files in its defaults."""
-    tree: dict[str, Any] = {}
+def _parts(name: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """The contents of the files in the defaults of a group's file, then its own, to be merged.
+
+    Merged one after another, since a null in one takes away what stands below all of them.
+    """
     content = _read(name, folders)
     for entry in content.get("defaults", ()):
         if isinstance(entry, dict):
             ((key, choice),) = entry.items()
             group, at, package = str(key).lstrip("/").partition("@")
             if at:
-                _merge(tree, {package: _file(f"{group}/{choice}", folders)})
+                yield from ({package: one} for one in _parts(f"{group}/{choice}", folders))
         elif entry != "_self_":
             base = str(entry).partition("@")[0]
-            _merge(tree, _file(f"{name.partition('/')[0]}/{base}", folders))
-    return _merge(tree, content)
+            yield from _parts(f"{name.partition('/')[0]}/{base}", folders)
+    yield content
 
 
 def _read(name: str, folders: Sequence[Path]) -> dict[str, Any]:

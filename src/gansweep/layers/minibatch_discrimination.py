@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Width
+from gansweep.errors import UserError
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -16,6 +17,7 @@ class MinibatchDiscrimination(nn.Module):
     close to that of sample j by exp(-|M_ib - M_jb|_1), and the sum over all j, itself included,
     joins the features before the last linear layer.
     n_kernels: B.   kernel_dim: C; 100 and 5 in the authors' code. Memory grows with N^2 B C.
+    Raises: UserError where the discriminator is given classes, which only its head could judge by.
     """
 
     compares_samples = True  # so real and generated samples are never judged in one batch
@@ -24,6 +26,12 @@ class MinibatchDiscrimination(nn.Module):
         self, n_features: int, n_classes: int | None = None, *, n_kernels: Width, kernel_dim: Width
     ) -> None:
         super().__init__()
+        if n_classes is not None:
+            raise UserError(
+                "minibatch discrimination takes the place of the head by which this discriminator "
+                "judges samples with their labels. Leave term=minibatch_discrimination out, or use "
+                "model=cgan, whose discriminator sees labels beside the image."
+            )
         # the size at which rows of unit features lie about 1 apart, however many features
         spread = (n_features * kernel_dim) ** -0.5
         self.kernels = nn.Parameter(torch.randn(n_features, n_kernels, kernel_dim) * spread)
