@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from report_records import FID, protocol, write_run
 
 from gansweep.records.record import RunRecord
-from gansweep.records.sheets import Block, Layout, Twins, as_webp
+from gansweep.records.sheets import Block, Layout, Rank, Twins, as_webp
 from gansweep.report.page import pictures
 from gansweep.report.page.page import write_report
 
@@ -30,8 +30,11 @@ NEIGHBOURS = Layout(
     gap=4,
     scale=2,
     left=10,
-    blocks=(Block("Farthest", 5, (40, 60), FAR), Block("Nearest", 100, (140, 160), NEAR)),
-    twins=Twins(185, 2, (0, 1, 10, 13), (0.5, 1.25, 2.5, 3.75)),
+    blocks=(  # the first as in older runs
+        Block("Farthest", 5, (40, 60), FAR),
+        Block("Nearest", 100, (140, 160), NEAR, further=((0.5, 0.75, 2.0),)),
+    ),
+    twins=Twins(185, 2, (0, 1, 10, 13), (0.5, 1.25, 2.5, 3.75), (Rank(225, (5.5, 6, 7, 8.25)),)),
     notes=("500 samples against 1,294 real ones.",),
 )
 L1 = "l1_validation"
@@ -57,7 +60,7 @@ def sheet(layout: Layout, run: int, kimg: float) -> bytes:
 
 
 def neighbours(run: int, kimg: float) -> bytes:
-    pixels = np.full((230, 80), 255, np.uint8)
+    pixels = np.full((270, 80), 255, np.uint8)
     for block in NEIGHBOURS.blocks:
         for row, top in enumerate((block.top, *block.real)):
             for column in range(3):
@@ -65,8 +68,9 @@ def neighbours(run: int, kimg: float) -> bytes:
                 shade = grey(run, kimg, 10 * row + column)
                 pixels[top : top + 16, left : left + 16] = shade
     for place in range(4):
-        top, left = 185 + 20 * (place // 2), NEIGHBOURS.left + 20 * (place % 2)
-        pixels[top : top + 16, left : left + 16] = 200 + place
+        for rank, first in enumerate((185, 225)):
+            top, left = first + 20 * (place // 2), NEIGHBOURS.left + 20 * (place % 2)
+            pixels[top : top + 16, left : left + 16] = 200 + 10 * rank + place
     return as_webp(Image.fromarray(pixels), NEIGHBOURS)
 
 
@@ -507,7 +511,8 @@ def test_a_sample_is_found_at_the_same_place_in_both_runs(board: OpenPage) -> No
 def test_the_chosen_sample_stands_beside_its_nearest_real_images(board: OpenPage) -> None:
     large = board.page.locator(".sheet-large")
     board.until("document.querySelectorAll('.sheet-neighbour').length === 10")
-    assert "nearest real, distance 0" in large.inner_text() and "2nd nearest" in large.inner_text()
+    text = large.inner_text()
+    assert "nearest real, distance 0" in text and "2nd nearest, distance 0.5" in text
     board.page.get_by_role("button", name="Sample 2, distance 7.25").click()
     board.settle()
     assert "distance 7.25" in large.inner_text()
@@ -523,7 +528,7 @@ def test_the_chosen_sample_stands_beside_its_nearest_real_images(board: OpenPage
     assert "500 samples against 1,294 real ones." in board.page.inner_text(".sheet-neighbours")
 
 
-def test_a_sample_chosen_on_a_sheet_stands_beside_its_nearest_real_image(board: OpenPage) -> None:
+def test_a_sample_chosen_on_a_sheet_stands_beside_its_nearest_real_images(board: OpenPage) -> None:
     view = board.page.locator(f"{of_model('cgan')} .sheet-view")
     box = view.bounding_box()
     assert box is not None
@@ -534,13 +539,14 @@ def test_a_sample_chosen_on_a_sheet_stands_beside_its_nearest_real_image(board: 
     board.until("document.querySelector('.sheet-large').innerText.includes('class 3')")
     text = board.page.inner_text(".sheet-large")
     assert "generated: row 2, class 3" in text and "nearest real, distance 3.75" in text
-    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 13), 203]
+    assert "2nd nearest, distance 8.25" in text
+    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 13), 203, 213]
     assert not board.page.evaluate(
         f'document.querySelector("{of_model("cgan")} .cell-mark").hidden'
     )
     board.page.get_by_role("button", name="row 2, class 0, distance 2.5").click()
     board.settle()
-    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 10), 202]
+    assert middles(board, ".sheet-large .sheet-tile") == [grey(0, 24.0, 10), 202, 212]
 
 
 def test_neighbours_follow_the_slider_and_say_when_they_are_of_another_moment(

@@ -103,6 +103,7 @@ def test_a_copied_image_stands_first_among_the_nearest_above_its_original(
     far_block, near_block = layout.blocks
     assert (layout.left, near_block.top, near_block.real[0]) == (left, top, original)
     assert (layout.cell, layout.gap, layout.scale, layout.columns) == ((SIDE, SIDE), GAP, 7, 4)
+    assert len(near_block.further) == 1 and near_block.further[0][0] > 0
     assert near_block.distances[0] == 0 and list(far_block.distances) == sorted(
         far_block.distances, reverse=True
     )
@@ -193,11 +194,12 @@ def test_colour_images_larger_than_a_tile_are_shown_at_their_own_size() -> None:
     assert picture.getpixel((LABELS + 10, LINE + 10)) == (200, 0, 0)
 
 
-def test_each_image_of_the_sample_sheet_has_its_nearest_real_image(
+def test_each_image_of_the_sample_sheet_has_its_nearest_real_images(
     callback: Neighbours, digits: DataSource
 ) -> None:
     """The images on the sheet are training images, so each is its own nearest."""
-    images = next(iter(digits.arrays("train")))[0][:6]
+    real = next(iter(digits.arrays("train")))[0]
+    images = real[:6]
     made = grid(
         images.float() / 127.5 - 1, 3, kind="translations", roles=("source", "made", "true")
     )
@@ -212,6 +214,13 @@ def test_each_image_of_the_sample_sheet_has_its_nearest_real_image(
     for place, cell in enumerate(twins.cells):
         top = twins.top + place * (SIDE + GAP)
         assert (tile(Image.open(path), layout.left, top) == images[cell][0].numpy()).all()
+    (second,) = twins.further  # k=2
+    for place, cell in enumerate(twins.cells):
+        apart = ((real - images[cell].int()).float() / 255).flatten(1).norm(dim=1)
+        expected, row = apart.sort()[0][1], apart.sort()[1][1]
+        assert second.distances[place] == pytest.approx(float(expected), rel=1e-3)
+        top = second.top + place * (SIDE + GAP)
+        assert (tile(Image.open(path), layout.left, top) == real[row][0].numpy()).all()
 
 
 def test_without_a_sample_sheet_of_the_moment_there_are_no_such_images(

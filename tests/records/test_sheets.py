@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gansweep.records.record import RunRecord
-from gansweep.records.sheets import Block, Layout, Twins, as_webp, layout_of, media_type
+from gansweep.records.sheets import Block, Layout, Rank, Twins, as_webp, layout_of, media_type
 
 CLASSES = Layout("classes", 3, 2, (4, 4), count=6, classes=("0", "<b>&", "'\"é"), noise=32)
 NEIGHBOURS = Layout(
@@ -16,10 +16,13 @@ NEIGHBOURS = Layout(
     gap=4,
     scale=7,
     left=88,
-    blocks=(Block("Nearest", 20, (99, 159), (0.25, None)),),
-    twins=Twins(180, 2, (0, 3), (1.5, None)),
+    blocks=(Block("Nearest", 20, (99, 159), (0.25, None), further=((0.5, 2.0),)),),
+    twins=Twins(180, 2, (0, 3), (1.5, None), further=(Rank(240, (2.5, None)),)),
     notes=("500 samples",),
 )
+
+TWIN = {"top": 1, "columns": 1, "cells": [0], "distances": [0.5]}
+BLOCK = {"title": "Nearest", "top": 1, "real": [2], "distances": [0.5]}
 
 
 def noise(mode: str = "RGB") -> Image.Image:
@@ -82,6 +85,9 @@ def test_pictures_without_a_layout_have_none() -> None:
         {"blocks": 5},
         {"twins": {"top": 1, "columns": 1, "cells": [0, 1], "distances": [0.5]}},
         {"twins": []},
+        {"twins": TWIN | {"further": [{"top": 1, "distances": []}]}},
+        {"twins": TWIN | {"further": 5}},
+        {"blocks": [BLOCK | {"further": [[{}]]}]},
     ],
 )
 def test_a_layout_that_no_run_writes_is_ignored(changed: dict[str, object]) -> None:
@@ -91,6 +97,17 @@ def test_a_layout_that_no_run_writes_is_ignored(changed: dict[str, object]) -> N
 
     whole = Hostile("classes", 3, 2, (4, 4), count=6, classes=("0", "1", "2"))
     assert layout_of(as_webp(noise(), whole)) is None
+
+
+def test_neighbours_of_older_runs_have_a_distance_to_the_nearest_alone() -> None:
+    class Older(Layout):
+        def plain(self) -> dict[str, object]:
+            return {**super().plain(), "blocks": [BLOCK], "twins": TWIN}
+
+    layout = layout_of(as_webp(noise(), Older("neighbours", 1, 2, (4, 4))))
+    assert layout is not None
+    assert layout.blocks == (Block("Nearest", 1, (2,), (0.5,)),)
+    assert layout.twins == Twins(1, 1, (0,), (0.5,))
 
 
 def test_pictures_of_older_runs_are_listed_and_a_webp_replaces_the_same_moment(

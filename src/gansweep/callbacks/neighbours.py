@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from gansweep.metrics.reference import real_side
 from gansweep.metrics.scores.prdc import nearest
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import content_of
-from gansweep.records.sheets import Block, Layout, Twins, layout_of
+from gansweep.records.sheets import Block, Layout, Rank, Twins, layout_of
 
 MOST_REAL_BYTES = 2**28  # of pixels in memory
 GAUGE_SAMPLES = 500  # real images that give the typical distance between real neighbours
@@ -36,6 +37,7 @@ LINE = 19
 INK, QUIET, PAPER = (29, 33, 38), (91, 99, 109), (255, 255, 255)
 MADE = (213, 94, 0)  # frames generated images; the same colour as in the map of points
 GENERATED = ("samples", "classes", "translations", "reconstructions")  # kinds of sample sheets
+# for each k that the option allows
 ORDINALS = ("nearest real", "2nd nearest", "3rd nearest", "4th nearest", "5th nearest")
 
 
@@ -44,7 +46,7 @@ class Neighbours(ImageClockWatcher):
 
     Each is shown above its nearest real training images in the feature space of the scores. The
     farthest show over-generalisation: images unlike the data. The nearest show memorisation, if a
-    sample and its neighbour are the same image. Below them stands the nearest real image of each
+    sample and its neighbour are the same image. Below them stand the nearest real images of each
     generated image of the sample sheet, if one was written at the same moment.
 
     count: samples of each kind.   k: real neighbours of each, 1 to 5.
@@ -63,7 +65,7 @@ class Neighbours(ImageClockWatcher):
         self,
         every_kimg: Kimg,
         count: Annotated[int, Range(1, 1_000)] = 10,
-        k: Annotated[int, Range(1, 1_000)] = 3,
+        k: Annotated[int, Range(1, 5)] = 3,
         n_fake: Count = 500,
         n_real: Count = 10_000,
     ) -> None:
@@ -180,15 +182,10 @@ class Neighbours(ImageClockWatcher):
             f"A real image's own nearest neighbour is {_number(real.apart)} away (median).",
         ]
         parts = [picture for picture, _ in blocks]
-        if shown is not None:
-            apart, rows = (part.cpu() for part in nearest(shown.features, real.features, 1))
-            parts.append(_twins(real.images[rows[:, 0]], shown.columns))
+        ranks = [] if shown is None else shown.ranks(real, k)
+        parts += [picture for picture, _ in ranks]
         picture, tops = _stacked(parts, lines)
         placed = tuple(block.moved(top) for (_, block), top in zip(blocks, tops, strict=False))
-        twins = None
-        if shown is not None:
-            to_nearest = tuple(float(f"{d:.4g}") for d in apart[:, 0].tolist())
-            twins = Twins(tops[-1] + LINE, shown.columns, shown.cells, to_nearest)
         height, width = fakes.shape[2:]
         factor = _factor(height, width)
         layout = Layout(
@@ -200,7 +197,7 @@ class Neighbours(ImageClockWatcher):
             scale=factor,
             left=GAP + LABELS,
             blocks=placed,
-            twins=twins,
+            twins=None if shown is None else shown.twins(ranks, tops[len(blocks) :]),
             notes=tuple(lines),
         )
         return Sheet(picture, layout)
@@ -225,6 +222,23 @@ class _Shown:
     cells: tuple[int, ...]
     columns: int
     features: Tensor
+
+    def ranks(self, real: _Real, k: int) -> list[tuple[Image.Image, tuple[float, ...]]]:
+        """The nearest real image of each, the second nearest, ..., and their distances."""
+        apart, rows = (part.cpu() for part in nearest(self.features, real.features, k))
+        return [
+            (_twins(real.images[rows[:, rank]], self.columns, rank), _rounded(apart[:, rank]))
+            for rank in range(k)
+        ]
+
+    def twins(
+        self, ranks: Sequence[tuple[Image.Image, tuple[float, ...]]], tops: Sequence[int]
+    ) -> Twins:
+        """What `ranks` gave, at those places of the whole sheet."""
+        first, *further = (
+            Rank(top + LINE, distances) for (_, distances), top in zip(ranks, tops, strict=True)
+        )
+        return Twins(first.top, self.columns, self.cells, first.distances, tuple(further))
 
 
 def _block(
@@ -254,17 +268,23 @@ def _block(
         draw.rectangle(frame, outline=MADE)
         middle = (left + factor * width // 2, LINE + down + LINE // 2 - GAP // 2)
         draw.text(middle, _number(float(distances[column, 0])), QUIET, _font(11), anchor="mm")
-    return sheet, Block(title, tops[0], tuple(tops[1:]), tuple(distances[:, 0].tolist()))
+    first, *further = (_rounded(apart) for apart in distances.T)
+    return sheet, Block(title, tops[0], tuple(tops[1:]), first, tuple(further))
 
 
-def _twins(images: Tensor, columns: int) -> Image.Image:
-    """uint8 images (n, C, H, W) in rows, below a title."""
+def _rounded(distances: Tensor) -> tuple[float, ...]:
+    return tuple(float(f"{d:.4g}") for d in distances.tolist())
+
+
+def _twins(images: Tensor, columns: int, rank: int) -> Image.Image:
+    """uint8 images (n, C, H, W) in rows, below a title.   rank: 0 for the nearest."""
     height, width = images.shape[2:]
     factor = _factor(height, width)
     across, down = factor * width + GAP, factor * height + GAP
     size = (LABELS + columns * across, LINE + math.ceil(len(images) / columns) * down)
     sheet = Image.new("RGB", size, PAPER)
-    title = "The real image nearest to each image of the sample sheet, at its place"
+    which = f"{ORDINALS[rank]}{' image' if rank == 0 else ' real image'}"
+    title = f"The {which} of each image of the sample sheet, at its place"
     ImageDraw.Draw(sheet).text((0, 0), title, INK, _font(13))
     for k, image in enumerate(images):
         place = (LABELS + k % columns * across, LINE + k // columns * down)

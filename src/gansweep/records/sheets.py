@@ -32,6 +32,7 @@ PNG_END = b"IEND\xaeB`\x82"
 ENLARGED_SIDE = 512  # pixels: smaller sheets are enlarged for people
 MOST_CELLS = 1_000_000
 MOST_PIXELS = 65_535
+MOST_RANKS = 4  # of real images beside the nearest
 NAMESPACE = "urn:gansweep:sheet"
 PACKET = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -48,12 +49,14 @@ class Block:
 
     top: of the samples.   real: the top of each row of real images.
     distances: of each sample to its nearest real image; None if it is not finite.
+    further: those to the second nearest, the third, ..., for each of `real`; () in older runs.
     """
 
     title: str
     top: int
     real: tuple[int, ...]
     distances: tuple[float | None, ...]
+    further: tuple[tuple[float | None, ...], ...] = ()
 
     def moved(self, down: int) -> Block:
         """The same block, so many pixels further down."""
@@ -62,17 +65,27 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Rank:
+    """The second nearest real images, or the third: the top of the first, and one distance each."""
+
+    top: int
+    distances: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class Twins:
     """The real image nearest to each generated image of the sample sheet of the same moment.
 
     They stand in rows of `columns`.   top: of the first, in pixels.   cells: of the sample sheet.
     distances: one for each; None if it is not finite.
+    further: the second nearest, the third, ..., in the same rows further down; () in older runs.
     """
 
     top: int
     columns: int
     cells: tuple[int, ...]
     distances: tuple[float | None, ...]
+    further: tuple[Rank, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,10 +217,14 @@ def _checked(found: Any) -> Layout:
 
 def _twins(found: Any) -> Twins:
     cells = tuple(_whole(cell, 0) for cell in found["cells"])
-    distances = _distances(found["distances"])
-    if len(cells) != len(distances):
+    first, *further = (
+        Rank(_whole(rank["top"], 0), _distances(rank["distances"]))
+        for rank in (found, *found.get("further", ())[:MOST_RANKS])
+    )
+    if any(len(rank.distances) != len(cells) for rank in (first, *further)):
         raise ValueError(len(cells))
-    return Twins(_whole(found["top"], 0), _whole(found["columns"], 1), cells, distances)
+    columns = _whole(found["columns"], 1)
+    return Twins(first.top, columns, cells, first.distances, tuple(further))
 
 
 def _distances(found: Any) -> tuple[float | None, ...]:
@@ -221,6 +238,7 @@ def _block(found: Any, columns: int) -> Block:
         top=_whole(found["top"], 0),
         real=tuple(_whole(top, 0) for top in found["real"]),
         distances=_distances(found["distances"][:columns]),
+        further=tuple(_distances(d[:columns]) for d in found.get("further", ())[:MOST_RANKS]),
     )
 
 

@@ -18,7 +18,7 @@ sheets.choose = (sheet, place) => {
   const cell = roles.includes("made") ? place - (place % roles.length) + roles.indexOf("made") : place;
   state.set({ neighbours: sheet.run, neighbour: `${OF_SHEET}.${cell}` });
   const row = gansweep.runs.get(sheet.run).row;
-  gansweep.announce(`Chosen: ${sheets.cellName(sheet.layout, cell)} of ${gansweep.name(row)}. Its nearest real image is shown below.`);
+  gansweep.announce(`Chosen: ${sheets.cellName(sheet.layout, cell)} of ${gansweep.name(row)}. Its nearest real images are shown below.`);
 };
 
 async function measured(address) {
@@ -34,7 +34,8 @@ function tile(address, cell, area, classes = "sheet-tile") {
   return gansweep.cropped(piece, area);
 }
 
-// [{id, title, samples: [{id, distance, made(), real: [functions]}]}]: functions make an image
+// [{id, title, brief, samples: [{id, name, distances, made(), real: [functions]}]}]: functions make an image
+// distances: to the nearest real image, the second nearest, ...; older sheets hold the first alone
 async function stripsOf(sheet, address) {
   const layout = sheets.whole(sheet.layout);
   const [width, height] = await measured(address);
@@ -48,37 +49,39 @@ async function stripsOf(sheet, address) {
     samples: block.distances.map((distance, place) => ({
       id: `${number}.${place}`,
       name: `Sample ${place + 1}`,
-      distance,
+      distances: [distance, ...block.further.map((row) => row[place])],
       made: at(layout.left + place * across, block.top, "sheet-tile made"),
       real: block.real.map((top) => at(layout.left + place * across, top)),
     })),
   }));
   const own = sheets.list(sheet.run).find((one) => sheets.at(one, sheet.kimg, 5e-4));
   if (!layout.twins || !own || !own.layout) return strips;
-  const { top, columns, cells, distances } = layout.twins;
+  const { columns, cells, further } = layout.twins;
+  const ranks = [layout.twins, ...further];
   const source = await sheets.url(own);
   const down = layout.cell[1] + layout.gap;
   strips.push({
     id: OF_SHEET,
     title: "The images of the sample sheet",
+    brief: true,  // the chosen one shows the others large
     samples: cells.map((cell, place) => ({
       id: `${OF_SHEET}.${cell}`,
       name: sheets.cellName(own.layout, cell),
-      distance: distances[place],
+      distances: ranks.map((rank) => rank.distances[place]),
       made: () => tile(source, own.layout.cell, sheets.box(own.layout, cell), "sheet-tile made"),
-      real: [at(layout.left + (place % columns) * across, top + Math.floor(place / columns) * down)],
+      real: ranks.map(({ top }) => at(layout.left + (place % columns) * across, top + Math.floor(place / columns) * down)),
     })),
   });
   return strips;
 }
 
 function large(sample) {
-  const distance = format.number(sample.distance);
+  const apart = (k) => k in sample.distances ? `, distance ${format.number(sample.distances[k])}` : "";
   const pieces = [["generated", sample.made], ...sample.real.map((image, k) => [ORDINALS[k], image])];
   return make("div", { class: "sheet-large", role: "group", "aria-label": `The chosen sample: ${sample.name}` },
     pieces.map(([words, image], k) => make(
       "figure", {}, image(),
-      make("figcaption", { text: `${k ? words : `${words}: ${sample.name}`}${k === 1 ? `, distance ${distance}` : ""}` }),
+      make("figcaption", { text: k ? `${words}${apart(k - 1)}` : `${words}: ${sample.name}` }),
     )));
 }
 
@@ -87,9 +90,10 @@ function stripElement(strip, chosen, choose) {
   const buttons = strip.samples.map((sample) => make("button", {
     type: "button", class: "sheet-neighbour", tabindex: sample.id === first ? "0" : "-1",
     "aria-pressed": String(sample.id === chosen), "data-neighbour": sample.id,
-    "aria-label": `${sample.name}, distance ${format.number(sample.distance)}`,
+    "aria-label": `${sample.name}, distance ${format.number(sample.distances[0])}`,
     onclick: () => choose(sample.id),
-  }, sample.made(), make("small", { text: format.number(sample.distance) }), sample.real.map((image) => image())));
+  }, sample.made(), make("small", { text: format.number(sample.distances[0]) }),
+  sample.real.slice(0, strip.brief ? 1 : undefined).map((image) => image())));
   const row = make("div", { class: "sheet-strip", role: "group", "aria-label": strip.title }, buttons);
   row.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
