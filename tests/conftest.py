@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -179,6 +180,17 @@ def processes() -> "Iterator[Processes]":
     started = Processes()
     yield started
     started.end()
+
+
+@pytest.fixture
+def quick_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes of a data-parallel run have the training stack loaded at their start."""
+    from forked import Forked
+
+    from gansweep.models import distributed
+
+    forking = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
+    monkeypatch.setattr(distributed, "subprocess", forking)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Two processes compute the scores that one does, however the samples are shared out."""
 
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import ranks
 from torchmetrics import Metric
 
 from gansweep.config.compose import compose
@@ -94,14 +94,7 @@ def score_and_refuse(rank: int, folder: str) -> None:
 def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the results of both."""
     folder = tmp_path_factory.mktemp("processes")
-    context = torch.multiprocessing.spawn(score_and_refuse, (str(folder),), nprocs=2, join=False)
-    try:
-        deadline = time.monotonic() + 300
-        while not context.join(timeout=5):
-            assert time.monotonic() < deadline, "the processes wait for each other"
-    finally:
-        for process in context.processes:
-            process.kill()
+    ranks(score_and_refuse, str(folder))
     return folder
 
 

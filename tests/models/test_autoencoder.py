@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import ranks
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
@@ -236,7 +237,7 @@ def keep_together(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_keep_the_same_samples_as_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(keep_together, (str(tmp_path),), nprocs=2)
+    ranks(keep_together, str(tmp_path))
     model = build("model.kept_rows=10")
     for step in range(3):
         model.training_step(Batch(images_of(8, seed=step)), step)

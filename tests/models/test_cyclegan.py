@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import ranks
 from torch import Tensor, nn
 
 from gansweep.config import compose as config
@@ -222,7 +223,7 @@ def share_pool(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_share_one_pool(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(share_pool, (str(tmp_path),), nprocs=2)
+    ranks(share_pool, str(tmp_path))
     pool, draws = ImagePool(5, (1, 1, 1)), Draws(0, CPU)
     halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for step in range(8):

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Processes, children, said_by, wait_until
 
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.config import compose as config
@@ -56,7 +54,7 @@ def weights_after(
 
 @pytest.mark.slow
 def test_two_processes_score_as_one_though_they_share_the_samples_unequally(
-    tmp_path: Path,
+    tmp_path: Path, quick_ranks: None
 ) -> None:
     words = [word for word in BARE if word not in ("metrics=none", "~callbacks.quality")]
     words += ["model=dcgan", "model.sync_batch_norm=true", "trainer.precision=64-true"]
@@ -79,7 +77,7 @@ def test_two_processes_score_as_one_though_they_share_the_samples_unequally(
 @pytest.mark.parametrize("variant", sorted(NETWORKS))
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-12), ("32-true", 1e-5)])
 def test_two_processes_equal_one(
-    tmp_path: Path, variant: str, precision: str, tolerance: float
+    tmp_path: Path, quick_ranks: None, variant: str, precision: str, tolerance: float
 ) -> None:
     one = weights_after(tmp_path, variant, 1, precision)
     two = weights_after(tmp_path, variant, 2, precision)
@@ -96,22 +94,22 @@ def test_a_batch_that_cannot_be_divided_names_the_next_that_can(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_signal_to_another_process_is_an_interruption(tmp_path: Path) -> None:
+def test_signal_to_another_process_is_an_interruption(tmp_path: Path, processes: Processes) -> None:
     """The main process, which was sent nothing, must not call the run finished."""
     words = [w for w in BARE if not w.startswith("budget")]
     options = [*words, "trainer.devices=2", "budget_kimg=100000", f"runs_dir={tmp_path}"]
-    command = [sys.executable, "-m", "gansweep", "train", "model=gan", "name=run", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = processes.forked("-m", "gansweep", "train", "model=gan", "name=run", *options)
     record = RunRecord(tmp_path / "digits" / "run")
-    deadline = time.monotonic() + 120
-    while len(record.history()) < 3:
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        if "join_ranks" in Path(f"/proc/{child}/cmdline").read_text():
-            os.kill(int(child), signal.SIGTERM)
-    process.communicate(timeout=60)
+
+    def at_work() -> bool:
+        assert process.poll() is None, process.communicate()
+        return len(record.history()) >= 3
+
+    wait_until(at_work)
+    (rank,) = children(process.pid)
+    assert "join_ranks" in Path(f"/proc/{rank}/cmdline").read_text()
+    os.kill(rank, signal.SIGTERM)
+    said_by(process)
     result = record.result()
     assert result is not None and result["status"] == "interrupted"
     assert (record.checkpoints / "last.pt").exists()

@@ -8,8 +8,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -247,23 +245,22 @@ def assert_consistent(record: RunRecord) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("every_seconds", [0.3, 1000], ids=["after", "before"])
 def test_killed_run_continues_as_if_it_had_not_been(
-    command: Command, tmp_path: Path, every_seconds: float
+    command: Command, tmp_path: Path, processes: Processes, every_seconds: float
 ) -> None:
     """SIGKILL after the first checkpoint, and before it."""
     words = [*TINY, "callbacks.losses.every_steps=1", "name=run", "metrics=auto"]
     words += ["metrics.n_fake=100", "metrics.scores=[fid]", "callbacks.quality.every_kimg=0.3"]
     words += [f"callbacks.checkpoint.every_seconds={every_seconds}", "budget_kimg=10000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gansweep", "train", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=tmp_path,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = processes.forked("-m", "gansweep", "train", *words, **quiet, cwd=tmp_path)
     record = RunRecord(tmp_path / "runs" / "digits" / "run")
-    deadline = time.monotonic() + 120
-    while not (record.history_path.exists() and record.history_path.stat().st_size > 30000):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+
+    def far_enough() -> bool:
+        assert process.poll() is None
+        saved = record.last.exists() or every_seconds > 1
+        return saved and written(record.history_path) > 12000
+
+    wait_until(far_enough)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (record.checkpoints / "last.pt").exists() == (every_seconds < 1)
@@ -280,6 +277,11 @@ def test_killed_run_continues_as_if_it_had_not_been(
     assert losses(record) == losses(RunRecord(tmp_path / "runs" / "digits" / "whole"))
 
 
+def written(path: Path) -> int:
+    """The bytes of a file that may not be there yet."""
+    return path.stat().st_size if path.exists() else 0
+
+
 # A terminal that is closed
 
 ON_ITS_TERMINAL = (  # a session leader gets the first terminal that it opens
@@ -293,7 +295,7 @@ def test_closed_terminal_saves_the_run(tmp_path: Path, processes: Processes) -> 
     words = [*TINY, "name=run", "budget_kimg=10000", "callbacks.losses.every_steps=1"]
     ours, theirs = pty.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    training = processes(
+    training = processes.forked(
         *("-c", ON_ITS_TERMINAL, "train", *words), **streams, cwd=tmp_path, start_new_session=True
     )
     os.close(theirs)
@@ -303,7 +305,7 @@ def test_closed_terminal_saves_the_run(tmp_path: Path, processes: Processes) -> 
     def at_work() -> bool:
         with contextlib.suppress(BlockingIOError):
             os.read(ours, 65536)  # otherwise the process waits for a reader
-        return record.history_path.exists() and record.history_path.stat().st_size > 3000
+        return written(record.history_path) > 3000
 
     wait_until(at_work)
     assert not record.last.exists()

@@ -1,16 +1,13 @@
 """One run from the configuration to the record: exact continuation, verdicts, interruptions."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from omegaconf import DictConfig
+from processes import Processes, said_by, wait_until
 from states import same
 
 from gansweep import load_run
@@ -183,24 +180,26 @@ def test_no_permission_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_resume_goes_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gansweep", "train", *SMALL, f"runs_dir={tmp_path}"]
-    command += ["name=run", "budget_kimg=100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_sigterm_saves_and_resume_goes_on(tmp_path: Path, processes: Processes) -> None:
+    command = ["-m", "gansweep", "train"]
+    words = [*SMALL, f"runs_dir={tmp_path}", "name=run", "budget_kimg=100000"]
+    process = processes.forked(*command, *words)
     history = tmp_path / "digits" / "run" / "history.jsonl"
-    deadline = time.monotonic() + 120
-    while not (history.exists() and history.stat().st_size > 2000):
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.1)
+
+    def at_work() -> bool:
+        assert process.poll() is None, process.communicate()
+        return history.exists() and history.stat().st_size > 2000
+
+    wait_until(at_work)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    said_by(process)
     record = RunRecord(tmp_path / "digits" / "run")
     result = record.result()
     assert result is not None and result["status"] == "interrupted"
-    again = [sys.executable, "-m", "gansweep", "train", f"resume={record.directory}"]
-    again.append(f"budget_kimg={result['kimg'] + 1}")
-    done = subprocess.run(again, capture_output=True, text=True, timeout=120, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
+    more = f"budget_kimg={result['kimg'] + 1}"
+    again = processes.forked(*command, f"resume={record.directory}", more)
+    _, err = said_by(again)
+    assert again.returncode == 0, err
     final = record.result()
     assert final is not None and final["status"] == "finished"
     assert final["kimg"] >= result["kimg"] + 1

@@ -29,6 +29,15 @@ class Processes:
         self._started.append(process)
         return process
 
+    def forked(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """The same with the training stack loaded: see forked.py."""
+        from forked import Forked
+
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = Forked([sys.executable, *words], text=True, **{**pipes, **options})
+        self._started.append(process)
+        return process
+
     def end(self) -> None:
         for process in self._started:
             if process.poll() is None:
