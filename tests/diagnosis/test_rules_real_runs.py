@@ -4,6 +4,7 @@ The failing runs are far beyond the limits of the rules, so that hardware that r
 fails alike.
 """
 
+import functools
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,21 +123,26 @@ def trained(directory: Path, overrides: list[str]) -> Trained:
     return Trained(directory, diagnose(evidence_of(run)), alerts)
 
 
-@pytest.fixture
-def run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Trained]:
-    def run(words: list[str]) -> Trained:
-        if FEW_DIGITS[0] in words:  # no other run uses its classifier
-            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        return trained(tmp_path / "run", [*WATCHED, *words])
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
+    """`failing(rule)`: the run that shows it, trained once."""
+
+    @functools.cache
+    def run(rule: str) -> Trained:
+        folder = tmp_path_factory.mktemp(rule)
+        with pytest.MonkeyPatch.context() as patch:
+            if rule == "memorisation":  # no other run uses its classifier
+                patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+            return trained(folder / "run", [*WATCHED, *FAILING[rule]])
 
     return run
 
 
 @pytest.mark.parametrize("rule", FAILING)
 def test_a_run_that_fails_is_found_by_its_rule(
-    rule: str, run_of: Callable[[list[str]], Trained]
+    rule: str, failing: Callable[[str], Trained]
 ) -> None:
-    done = run_of(FAILING[rule])
+    done = failing(rule)
     found = {finding.rule: finding for finding in done.findings}
     assert rule in found, [finding.text for finding in done.findings]
     assert found[rule].remedies
@@ -145,10 +151,8 @@ def test_a_run_that_fails_is_found_by_its_rule(
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-def test_a_healthy_run_is_told_of_no_failure(
-    name: str, run_of: Callable[[list[str]], Trained]
-) -> None:
-    done = run_of(HEALTHY[name])
+def test_a_healthy_run_is_told_of_no_failure(name: str, tmp_path: Path) -> None:
+    done = trained(tmp_path / "run", [*WATCHED, *HEALTHY[name]])
     assert not done.rules("failure"), [finding.text for finding in done.findings]
     assert done.rules("warning") <= {"slow_convergence"}
     assert not [alert for alert in done.alerts if alert["severity"] == "failure"]
@@ -157,8 +161,9 @@ def test_a_healthy_run_is_told_of_no_failure(
 @pytest.mark.parametrize(
     "rule", ["mode_collapse", "discriminator_overpowers", "discriminator_fooled"]
 )
-def test_the_first_remedy_heals(rule: str, tmp_path: Path) -> None:
-    ill = trained(tmp_path / "ill", [*WATCHED, *FAILING[rule]])
-    (finding,) = [finding for finding in ill.findings if finding.rule == rule]
+def test_the_first_remedy_heals(
+    rule: str, tmp_path: Path, failing: Callable[[str], Trained]
+) -> None:
+    (finding,) = [finding for finding in failing(rule).findings if finding.rule == rule]
     command = shlex.split(finding.remedies[0].command)[2:]
     assert rule not in {one.rule for one in trained(tmp_path / "well", command).findings}
