@@ -72,6 +72,23 @@ class OpenPage:
         metrics = self._session.send("Performance.getMetrics")["metrics"]
         return float(next(1000 * m["value"] for m in metrics if m["name"] == "ThreadTime"))
 
+    def least_spent(self, idle: str, enough: float, **changes: Any) -> float:
+        """The same for a change of the state, until a condition holds: the least of three tries,
+        while it is not below `enough`. Others on the machine make work longer, never shorter.
+        """
+        kept = self.page.evaluate("keys => keys.map(gansweep.state.get)", [*changes])
+        least = float("inf")
+        for _ in range(3):
+            before = self.spent()
+            self.set(**changes)
+            self.until(idle)
+            least = min(least, self.spent() - before)
+            if least < enough:
+                break
+            self.set(**dict(zip(changes, kept, strict=True)))
+            self.until(idle)
+        return least
+
     def set(self, **changes: Any) -> None:
         """Change the state, and wait until every section in view has followed."""
         self.page.evaluate("changes => { gansweep.state.set(changes); }", changes)
