@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import socket
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,12 @@ import optuna
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
-from hydra.utils import get_class
+from forked import ranks
 from omegaconf import DictConfig, OmegaConf
 from states import same
+from sweep_processes import one_worker_here
 from torch import Tensor
+from variants import VARIANTS, class_of
 
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.cli.sweep_run import run_sweep
@@ -31,7 +35,6 @@ from gansweep.search.space import Space
 
 pytestmark = pytest.mark.slow
 
-VARIANTS = sorted(path.stem for path in (config.conf_dir() / "model").glob("*.yaml"))
 SHAPE, N_CLASSES, BATCH, STEPS = (1, 8, 8), 10, 8, 6
 CHECKPOINT = (
     "+callbacks.checkpoint={_target_: gansweep.callbacks.checkpoint.Checkpoint, every_seconds: 30}"
@@ -42,9 +45,7 @@ QUIET = ["tracker=none", "trainer=cpu", "trainer.threads=1", "callbacks=none"]
 @functools.cache
 def composed(variant: str, *overrides: str) -> DictConfig:
     """The variant's configuration with its tiny networks, on data that it can learn from."""
-    node = config.compose([f"model={variant}"]).model
-    kind = get_class(node._target_)
-    assert issubclass(kind, Adversarial)
+    kind = class_of(variant)
     data = ["data=paired" if kind.needs_source else "data=digits"]
     if kind.uses_labelled:
         data.append("data.n_labels=50")
@@ -74,8 +75,7 @@ def test_resume_is_bit_identical(tmp_path: Path, variant: str) -> None:
     same(whole["rng"], cut["rng"])
 
 
-def built(variant: str) -> Adversarial:
-    cfg = composed(variant)
+def built(cfg: DictConfig) -> Adversarial:
     torch.manual_seed(0)
     model: Adversarial = config.instantiate(
         config.model_node(cfg, is_points=False),
@@ -88,9 +88,9 @@ def built(variant: str) -> Adversarial:
     return model
 
 
-def trained(variant: str, rank: int, world: int) -> list[Tensor]:
+def trained(cfg: DictConfig, rank: int, world: int) -> list[Tensor]:
     """The parameters after a few steps on this process's rows of fixed batches."""
-    model = built(variant)
+    model = built(cfg)
     model.draws = Draws(1, torch.device("cpu"), rank, world)
     rng = torch.Generator().manual_seed(3)
     for step in range(3 * model.n_critic):
@@ -109,8 +109,8 @@ def process(rank: int, port: int, folder: str) -> None:
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     found: dict[str, Any] = {}
-    for variant in VARIANTS:
-        found[variant] = trained(variant, rank, 2)
+    for variant, cfg in pickle.loads(Path(folder, "composed").read_bytes()).items():
+        found[variant] = trained(cfg, rank, 2)
         dist.barrier()
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -123,7 +123,8 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str,
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mp.spawn(process, (port, str(folder)), nprocs=2)
+    (folder / "composed").write_bytes(pickle.dumps({v: composed(v) for v in VARIANTS}))
+    ranks(process, port, str(folder))
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
@@ -135,10 +136,10 @@ def test_two_processes_stay_one_model(
     one, other = (found[variant] for found in of_two_processes)
     for a, b in zip(one, other, strict=True):
         assert torch.equal(a, b)
-    model = built(variant)
+    model = built(composed(variant))
     if not model.sliceable or "dragan" in getattr(model, "terms", {}):
         return  # its loss compares the samples that a process has
-    for a, b in zip(one, trained(variant, 0, 1), strict=True):
+    for a, b in zip(one, trained(composed(variant), 0, 1), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
@@ -170,7 +171,17 @@ def drawn_point(variant: str) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "model.batch_size"}
 
 
-def test_every_variant_is_swept_over_its_own_options(tmp_path: Path) -> None:
+@pytest.fixture
+def one_server() -> Iterator[None]:
+    """The trials of all sweeps are forked from a server of this process, that no other test has."""
+    server: Any = forkserver._forkserver
+    server._stop()
+    with one_worker_here():
+        yield
+    server._stop()
+
+
+def test_every_variant_is_swept_over_its_own_options(tmp_path: Path, one_server: None) -> None:
     """A trial of each, at a point of its own options, all trained to their end and scored."""
     for number, (data, variants) in enumerate(swept_together().items()):
         space: dict[str, Any] = {
