@@ -16,6 +16,7 @@ SOURCE = TOP / "src" / "gansweep"
 ROOMS = (
     *("errors", "signals", "config", "records", "data", "layers", "terms", "models", "metrics"),
     *("judging", "diagnosis", "callbacks", "run", "inference", "search", "engine", "report"),
+    "reproduce",
     *("integrations", "cli", "__init__", "__main__"),
 )
 # What a file may import from a room above its own, with the reason.

@@ -27,6 +27,7 @@ VERBS = {
     "report": ("compare runs on one page", "gansweep report runs/demo-digits"),
     "ui": ("the same page live", "gansweep ui runs"),
     "evaluate": ("score trained runs again", "gansweep evaluate runs/digits/dcgan-001"),
+    "reproduce": ("re-make a published table", "gansweep reproduce dirac_gan"),
     "generate": ("draw samples of a run", "gansweep generate runs/digits/cgan-001"),
     "doctor": ("diagnose runs", "gansweep doctor runs/digits/dcgan-001"),
     "sync": ("upload offline W&B runs", "gansweep sync runs"),

@@ -63,10 +63,10 @@ def main(words: list[str]) -> int:
 
         board = leaderboard(runs, options.metric)
         if options.csv:
-            _write(options.csv, leaderboard_csv(board, options.metric), "")
+            write_text(options.csv, leaderboard_csv(board, options.metric), "")
         if options.latex:
             hint = r" Put \usepackage{booktabs} into the preamble and \input this file."
-            _write(options.latex, leaderboard_latex(board, options.metric), hint)
+            write_text(options.latex, leaderboard_latex(board, options.metric), hint)
     if options.out or not (options.csv or options.latex):
         from gansweep.report.page.page import write_page
         from gansweep.report.page.pictures import folder_of
@@ -130,7 +130,7 @@ def _default_page(paths: Sequence[Path]) -> Path:
     return paths[0] / "report.html" if len(paths) == 1 else Path("report.html")
 
 
-def _write(target: str, text: str, hint: str) -> None:
+def write_text(target: str, text: str, hint: str) -> None:
     """Write the text to a file and say so, or print it for "-"."""
     if target == "-":
         print(text, end="")

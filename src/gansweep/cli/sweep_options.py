@@ -87,7 +87,7 @@ def settings_of(
     cfg: DictConfig, words: list[str], given: dict[str, str], check: Callable[[list[str]], Any]
 ) -> tuple[Settings, Space, list[str]]:
     """The settings and the space, checked against all their configurations; remarks."""
-    _check_options(cfg)
+    check_sweep(cfg)
     sweep = _sweep_node(cfg)
     fixed, searched = _by_kind(given)
     entries = sweep.pop("space") or {}
@@ -137,7 +137,7 @@ def settings_of(
     return settings, space, remarks
 
 
-def _check_options(cfg: DictConfig) -> None:
+def check_sweep(cfg: DictConfig) -> None:
     """Raises: UserError for an option of the sweep, its launcher or the root that is refused."""
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)

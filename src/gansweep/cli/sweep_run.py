@@ -91,9 +91,19 @@ def run_sweep(
 
         run_on_wandb(settings, space, check, workers, dry_run)
         raise SystemExit(0)
+    return launch(settings, space, workers, remarks, ui=bool(cfg.ui))
+
+
+def launch(
+    settings: Settings, space: Space, workers: int, remarks: Sequence[str] = (), *, ui: bool = False
+) -> Path:
+    """Make or continue a sweep, run its workers and show their progress; its directory.
+
+    ui: whether to serve the live page meanwhile.   Raises: as `run_sweep`.
+    """
     directory = Path(settings.runs_dir) / settings.name
     with writing(directory, ELSEWHERE), _alone(directory, settings):
-        _launch(directory, settings, space, workers, remarks, bool(cfg.ui))
+        _launch(directory, settings, space, workers, remarks, ui)
     return directory
 
 

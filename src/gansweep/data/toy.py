@@ -86,6 +86,22 @@ class Grid(MixtureSource):
         super().__init__(torch.cartesian_prod(line, line), sigma, n_train)
 
 
+class Dirac(MixtureSource):
+    """One point on a line, 0: the data of the Dirac-GAN.
+
+    sigma: in units of which the scores of modes measure the distance from it.
+    Source: Mescheder et al. 2018, arXiv:1801.04406, Section 2.
+    """
+
+    name = "dirac"
+
+    def __init__(self, sigma: Positive = 1e-3, n_train: Count = 16) -> None:
+        super().__init__(torch.zeros(1, 1, dtype=torch.float64), sigma, n_train)
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.zeros(n, 1, dtype=torch.float64)
+
+
 class FlatMixture(MixtureSource):
     """Gaussians of `inner_dim` dimensions in one random subspace ("flat") of `dim` dimensions.
 

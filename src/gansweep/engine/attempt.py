@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from gansweep.engine.confirm import confirmation
 from gansweep.engine.finish_attempt import pin_recorded
 from gansweep.engine.lease.locks import Lease
+from gansweep.search.listed import POINT, Point, point_of
 from gansweep.search.population import PlannedRun, open_record
 from gansweep.search.samplers import make_sampler
 from gansweep.search.settings import Settings
@@ -39,6 +40,7 @@ class Attempt:
     reported: set[int] = field(default_factory=set)
     schedule: list[dict[str, Any]] | None = None  # which settings hold from which kimg on
     score: str | None = None  # the objective's full name, once the run has named it
+    point: Point | None = None  # of a list
 
     def sweep_entry(self, settings: Settings, run: PlannedRun, directory: Path) -> dict[str, Any]:
         """What the record of `run` keeps of the sweep in `directory`."""
@@ -48,6 +50,7 @@ class Attempt:
             "constraints": [asdict(limit) for limit in settings.limits] or None,
             "schedule": self.schedule,
             "source": self.taken_from,
+            "note": self.point and self.point["note"],
         }
         return {
             "name": settings.name,
@@ -79,13 +82,14 @@ def start(sweep: SweepStudy, study: Study, waiting: FrozenTrial, worker: str) ->
     with contextlib.ExitStack() as on_error:
         on_error.callback(lease.release)
         if role == "trial":
-            number = int(key.partition("-")[0][1:])
+            number = 0 if POINT in attrs else int(key.partition("-")[0][1:])
             study.sampler = make_sampler(sweep.settings, sweep.space, number)
             if sweep.population is not None:
                 open_record(sweep.records(key)[0], key)
             pin_recorded(sweep, waiting)
         trial, source = _asked(study, waiting, worker), attrs.get("source")
         attempt = Attempt(role, key, attrs["attempt"], trial, study, lease, worker, source)
+        attempt.point = point_of(attrs)
         if role == "confirm":
             trials = trials_of(sweep.trials)
             c = confirmation(trials, attrs["of"], attrs["seed"], sweep.space, sweep.settings)

@@ -47,7 +47,10 @@ BEGUN = "begun"  # a child's first message: from then on its end counts for the 
 HELD_OFF = (signal.SIGTERM, signal.SIGHUP)  # by the server of the trials' processes
 # folders of YAML files; what else Hydra finds by this option, it imports
 FOLDERS = re.compile(r"hydra\.searchpath=\[\s*file://[^,\]]+(,\s*file://[^,\]]+)*\]")
-OWN = ("gansweep.engine.child.train_trial", "gansweep.engine.warm_up")
+OWN = (
+    *("gansweep.engine.child.train_trial", "gansweep.engine.warm_up"),
+    "gansweep.reproduce.trial.train_cell",
+)
 Scores = dict[str, float]
 OnScore = Callable[[float, Scores], bool]
 

@@ -20,6 +20,7 @@ from gansweep.judging.statuses import ENDED_WELL
 from gansweep.metrics.protocol import REPEATABLE, Protocol, comparable
 from gansweep.records.record import RunRecord
 from gansweep.search.domains import Scalar
+from gansweep.search.listed import POINT
 from gansweep.search.population import UNIT
 from gansweep.search.samplers import KNOWS_CONSTRAINTS
 from gansweep.search.space import difference
@@ -181,7 +182,7 @@ def _lacks_params(sweep: SweepStudy, study: Study, trial: FrozenTrial) -> bool:
 
 def _queue_again(sweep: SweepStudy, study: Study, trial: FrozenTrial, kills: int) -> None:
     attrs = trial.user_attrs
-    kept = {k: attrs[k] for k in ("key", "of", "seed", "source", *UNIT) if k in attrs}
+    kept = {k: attrs[k] for k in ("key", "of", "seed", "source", POINT, *UNIT) if k in attrs}
     queued = {**kept, "attempt": attrs["attempt"] + 1, "kills": kills}
     # if it was killed while its parameters were drawn, the sampler draws the same again
     is_drawn = sweep.space.values_at(trial.params) is not None

@@ -95,7 +95,7 @@ def _from_study(status: Status, directory: Path, settings: Settings) -> bool:
             return "interrupted"  # its worker died, and no other one has noticed yet
         return state
 
-    trials = trials_of(study.trials)
+    trials = study.begun()
     status.trials = _in_order([state(study.trials, t) for t in trials], study.n_trials)
     status.confirmations = _in_order(state(study.confirms, t) for t in trials_of(study.confirms))
     failures = (t.user_attrs.get("failure") for t in trials)

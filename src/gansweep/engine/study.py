@@ -32,9 +32,10 @@ from gansweep.records.drafts import remove_drafts
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import stored_settings
 from gansweep.search.enqueue import Earlier
+from gansweep.search.listed import point_of
 from gansweep.search.population import PlannedRun
 from gansweep.search.pruning import PeerPruner, make_pruner
-from gansweep.search.queue import Planned, Queue
+from gansweep.search.queue import Planned, Queue, space_of
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
 from gansweep.search.trials import trials_of
@@ -51,7 +52,7 @@ class SweepStudy:
         self.directory = directory
         self.settings = Settings.load(directory)
         self.objective = self.settings.objectives[0]
-        self.space = Space.parse(self.settings.space)
+        self.space = space_of(self.settings)
         self.storage = storage or open_storage(directory, self.settings.storage)
         self.trials = self._study("trials", PeerPruner(make_pruner(self.settings), self._kind))
         self.confirms = self._study("confirm", optuna.pruners.NopPruner())
@@ -134,6 +135,10 @@ class SweepStudy:
     def suggest(self, attempt: Attempt) -> None:
         """Fill in a trial's parameters, as the sampler proposes them, and its runs."""
         if attempt.role != "trial":
+            return
+        if attempt.point is not None:
+            attempt.params = attempt.point["params"]
+            attempt.runs = [PlannedRun(attempt.key, attempt.point["overrides"])]
             return
         attempt.params = self.space.suggest(attempt.trial)
         self.storage.flush()  # the study must have the parameters of every record on the disk
@@ -263,13 +268,21 @@ class SweepStudy:
 
     def _waiting(self, study: Study) -> FrozenTrial | None:
         trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return trials[0] if trials else None
+        return next(filter(self.is_wanted, trials), None)
+
+    def is_wanted(self, trial: FrozenTrial) -> bool:
+        """Whether the sweep runs this trial now: any but one that its list has left."""
+        listed = self.queue.listed
+        return listed is None or listed.wants(trial)
+
+    def begun(self) -> list[FrozenTrial]:
+        """The trials that were begun and are wanted, each once."""
+        return list(filter(self.is_wanted, trials_of(self.trials)))
 
     def trials_ended(self) -> bool:
         """Whether every trial of the budget has ended."""
-        trials = trials_of(self.trials)
-        is_idle = all(t.state not in UNFINISHED for t in trials)
-        return is_idle and self.queue.next_trial(trials) is None
+        is_idle = all(t.state not in UNFINISHED for t in self.begun())
+        return is_idle and self.queue.next_trial(trials_of(self.trials)) is None
 
     def planned_trial(self) -> Planned | None:
         """The trial to queue next; None if the budget is spent."""
@@ -277,6 +290,8 @@ class SweepStudy:
         if planned is None:
             return None
         fixed, attrs = planned
+        if point_of(attrs) is not None:
+            return planned
         return recorded_params(self, attrs["key"]) or fixed, attrs
 
     def _planned_confirmation(self) -> Planned | None:

@@ -28,7 +28,7 @@ def seconds_left(study: SweepStudy, workers: int) -> float | None:
 
     workers: how many there will be, if none is at work yet.
     """
-    trials = trials_of(study.trials)
+    trials = study.begun()
     spent = _spent(study, study.trials, trials)
     took = [spent[_key(t)] for t in trials if t.state.is_finished()]
     if not took:

@@ -11,9 +11,10 @@ from gansweep.engine.reporting import protocols_in
 from gansweep.engine.study import SweepStudy
 from gansweep.judging.constraints import broken
 from gansweep.judging.statuses import ENDED_WELL
-from gansweep.records.notation import short_names
+from gansweep.records.notation import settings_text, short_names
 from gansweep.records.record import RunRecord
 from gansweep.search.domains import override_text
+from gansweep.search.listed import point_of
 from gansweep.search.trials import is_begun, trials_of
 
 WAITS = ("waiting", "interrupted")
@@ -47,8 +48,8 @@ class Watch:
         self._known: dict[tuple[str, int], Row] = {}
 
     def rows(self) -> list[Row]:
-        studies = (self.study.trials, self.study.confirms)
-        return [self._row(t, s is studies[1]) for s in studies for t in trials_of(s)]
+        trials = (self.study.begun(), trials_of(self.study.confirms))
+        return [self._row(t, confirms=s is trials[1]) for s in trials for t in s]
 
     def shown(self, rows: list[Row]) -> list[Row]:
         """One row for each trial; of a population's members, that of their latest generation."""
@@ -95,6 +96,7 @@ class Watch:
         name = self.study.objective.find(names, protocols_in(history), judged_by)
         values = [row[name] for row in history if name is not None and row.get(name) is not None]
         speeds = [s for row in history if (s := row.get("throughput/images_per_second"))]
+        listed = point_of(trial.user_attrs) is not None  # no search, so nothing is the best
         row = Row(
             key=key,
             status=state_of(trial),
@@ -102,7 +104,11 @@ class Watch:
             params=self._params(trial),
             kimg=sum(max((row.get("kimg", 0.0) for row in h), default=0.0) for h in histories),
             score=name,
-            value=trial.values[0] if trial.values else (values[-1] if values else None),
+            value=None
+            if listed
+            else trial.values[0]
+            if trial.values
+            else next(reversed(values), None),
             images_per_second=speeds[-1] if speeds else None,
             seconds=_seconds(trial),
             reason=str(trial.user_attrs.get("reason", "")),
@@ -116,6 +122,9 @@ class Watch:
     def _params(self, trial: FrozenTrial) -> str:
         """The parameters of a trial so far, in short: "dcgan lr=0.0002"."""
         of, source = trial.user_attrs.get("of"), trial.user_attrs.get("from")
+        point = point_of(trial.user_attrs)
+        if point is not None:
+            return settings_text(point["params"], short_names(point["params"]))
         if of is not None:
             return f"seed={trial.user_attrs['seed']} of {of}"
         found = {p.key: p for p in self.study.space.parameters if p.name in trial.params}

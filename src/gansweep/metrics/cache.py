@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gansweep.config.cache_place import cache_dir as cache_dir
 from gansweep.data.download import locked
 from gansweep.errors import tell
 from gansweep.records.drafts import drafted, remove_drafts
 
 Content = dict[str, Any]  # tensors, numbers and strings, which torch.load(weights_only=True) reads
-
-
-def cache_dir() -> Path:
-    """$GANSWEEP_CACHE, else $XDG_CACHE_HOME/gansweep, else ~/.cache/gansweep."""
-    if own := os.environ.get("GANSWEEP_CACHE"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared).expanduser() if shared else Path.home() / ".cache") / "gansweep"
 
 
 def say(message: str) -> None:

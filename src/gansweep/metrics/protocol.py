@@ -24,7 +24,10 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("class_error", "l1", "cycle_l1"), "minimize"),
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
+    **dict.fromkeys(("eigenvalue_real", "contraction", "distance_to_rest"), "minimize"),
 }
+# of the game itself, by the callback game_at_rest: they measure no samples
+GAME = ("eigenvalue_real", "eigenvalue_imaginary", "contraction", "distance_to_rest")
 # the objective of a run that measures several scores is the first of these
 DEFAULT_OBJECTIVES = ("fid", "kid", "is", "reverse_kl")
 # the words of metrics.scores: QUICK ones are cheap enough to be measured often in training and are

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -151,10 +152,13 @@ def _bar() -> Iterator[StageProgress]:
         yield show
 
 
-def keep(record: RunRecord, found: Evaluated, writer: int) -> None:
+def keep(
+    record: RunRecord, found: Evaluated, writer: int, note: Mapping[str, Any] | None = None
+) -> None:
     """Add the scores to the run's record.
 
     writer: number of the record's newest writer when the checkpoint was read.
+    note: what it was made for, if it was for more than to be looked at.
     Raises: UserError if it cannot be written, or if the run has been continued since.
     """
     row = {
@@ -163,6 +167,7 @@ def keep(record: RunRecord, found: Evaluated, writer: int) -> None:
         "kimg": found.kimg,
         "scores": {name: score.numbers() for name, score in found.scores.items()},
         "protocols": {name: score.protocol for name, score in found.scores.items()},
+        **({} if note is None else {"note": dict(note)}),
     }
     try:
         record.append_evaluation(row, writer)

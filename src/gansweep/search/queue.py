@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from gansweep.search.domains import Scalar
+from gansweep.search.listed import Listed
 from gansweep.search.population import Population
 from gansweep.search.settings import Settings
 from gansweep.search.space import Space
@@ -15,14 +16,21 @@ from gansweep.search.space import Space
 Planned = tuple[dict[str, Scalar], dict[str, Any]]
 
 
+def space_of(settings: Settings) -> Space:
+    """The space of a sweep; an empty one where its runs are listed."""
+    return Space([]) if settings.points else Space.parse(settings.space)
+
+
 class Queue:
-    """A sweep's trials in order: the enqueued ones, then a grid's points or the sampler's."""
+    """A sweep's trials in order: those of a list, or the enqueued ones, then a grid's points or the
+    sampler's."""
 
     def __init__(self, settings: Settings, space: Space) -> None:
         self._points: list[dict[str, Scalar]] = []
         self._first: list[dict[str, Any]] = settings.enqueue
         self.n_trials = settings.n_trials
         self.population: Population | None = None
+        self.listed = Listed(settings.points) if settings.points else None
         if settings.sampler["name"] == "population":
             self.population = Population(settings, space)
             self.n_trials *= self.population.generations
@@ -34,6 +42,9 @@ class Queue:
 
     def next_trial(self, trials: Sequence[FrozenTrial]) -> Planned | None:
         """The trial to queue after `trials`, each once; None if the budget is spent."""
+        if self.listed is not None:
+            attrs = self.listed.next_point(trials)
+            return None if attrs is None else ({}, attrs)
         planned = self._next(trials)
         if planned is None or planned[1].get("generation", 0) > 0:
             return planned

@@ -84,6 +84,7 @@ class SweepOptions(TypedDict):
 
 
 UNKNOWN_COMMAND = "gansweep sweep ..."
+COMMANDS = (["gansweep", "sweep"], ["gansweep", "reproduce"])  # how one begins
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Settings:
     command: str = UNKNOWN_COMMAND  # that began it, or continued it last
     target: str = "gansweep.engine.child.train_trial"  # what runs a trial, by its dotted path
     preload: list[str] = field(default_factory=lambda: [WARM_UP])
+    points: list[Any] = field(default_factory=list)  # runs listed one by one: see search/listed.py
 
     def __post_init__(self) -> None:
         self.limits  # noqa: B018  # reads the words, and refuses the unreadable
@@ -242,4 +244,4 @@ def _command(text: str) -> str:
         words = shlex.split(text)
     except ValueError:
         words = []
-    return shlex.join(words) if words[:2] == ["gansweep", "sweep"] else UNKNOWN_COMMAND
+    return shlex.join(words) if words[:2] in COMMANDS else UNKNOWN_COMMAND

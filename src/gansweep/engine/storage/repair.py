@@ -19,6 +19,7 @@ from gansweep.errors import UserError
 from gansweep.judging.outcome import outcome_of
 from gansweep.records.notation import plural
 from gansweep.records.record import RunRecord, replace_atomically
+from gansweep.search.queue import space_of
 from gansweep.search.settings import Settings, merged_identity
 from gansweep.search.space import Space
 
@@ -33,7 +34,7 @@ def repair(directory: Path) -> str:
         the study.
     """
     settings = Settings.load(directory)
-    space = Space.parse(settings.space)
+    space = space_of(settings)
     if settings.storage not in ("journal", "sqlite"):
         raise UserError(
             f"The study of {directory} is in storage={settings.storage}, which other programs "

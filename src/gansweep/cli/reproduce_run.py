@@ -1,0 +1,257 @@
+"""One table: plan its runs, say what they cost, run what is missing, show it beside the paper's."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gansweep.cli.report import write_text
+from gansweep.cli.sweep_options import check_sweep
+from gansweep.cli.sweep_run import launch
+from gansweep.cli.waiting import waiting
+from gansweep.config.compose import compose
+from gansweep.config.directory_names import checked_name
+from gansweep.engine.launch import worker_count
+from gansweep.engine.storage.storage import canonical
+from gansweep.errors import UserError, folded, nearest, tell, terminal_width, visible
+from gansweep.records.notation import aligned, duration, plural
+from gansweep.records.record import RunRecord
+from gansweep.reproduce import cost, plan, results, scoring, tables
+from gansweep.reproduce.guide import addresses
+from gansweep.reproduce.judged import Judged, judged
+from gansweep.reproduce.table import load_table, table_names
+from gansweep.reproduce.words import sentences
+from gansweep.search.space import Space
+
+OWN_KEYS = ("runs_dir", "results_dir", "workers", "storage", "launcher")
+OF_RUNS = ("trainer", "tracker")  # groups whose options change no result
+
+
+def list_tables(config_dir: str | None) -> str:
+    """A line for each table: its name and title."""
+    rows = [(name, load_table(name, config_dir).title) for name in table_names(config_dir)]
+    lines = aligned([("table", "what"), *rows], width=terminal_width())
+    return "\n".join(lines) + "\nnext: gansweep reproduce TABLE --dry-run\n"
+
+
+class Reproduction:
+    """A table under a budget on this machine."""
+
+    def __init__(self, words: Sequence[str], options: argparse.Namespace) -> None:
+        name, given = _split(words)
+        self.table = load_table(name, options.config_dir)
+        self.budget = self.table.budget(options.budget)
+        self.seeds = self.budget.seeds if options.seeds is None else int(options.seeds)
+        self.results_dir = given.pop("results_dir", "results")
+        self.of_runs = [f"{k}={v}" for k, v in given.items() if _group(k) in OF_RUNS]
+        if not any(_group(word) == "tracker" for word in self.of_runs):
+            self.of_runs.append("tracker=none")
+        own = [f"{k}={v}" for k, v in given.items() if _group(k) not in OF_RUNS]
+        folder = options.config_dir
+        self.config_dir = None if folder is None else str(Path(folder).resolve())
+        self.cfg = compose(own, config_name="sweep", config_dir=self.config_dir)
+        check_sweep(self.cfg)
+        self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
+        self.runs = plan.planned_runs(self.cells, self.seeds)
+        self.runs_dir = Path(self.cfg.runs_dir)
+        self.path = results.path_of(self.table, self.results_dir)
+
+    def _compose(self, words: list[str]) -> Any:
+        return compose([*words, *self.of_runs], config_dir=self.config_dir)
+
+    def known(self) -> tuple[list[results.StoredRun], dict[str, RunRecord]]:
+        """(the runs of the results' file, the records on the shelf that count: by address)."""
+        return results.load_results(self.path), plan.adopted(self.runs, self.runs_dir)
+
+    def to_do(self) -> list[plan.PlannedRun]:
+        """The runs that neither the file nor the shelf has."""
+        kept, records = self.known()
+        done = {run["address"] for run in kept if run["budget"] == self.budget.name}
+        return [run for run in self.runs if run.address not in done | records.keys()]
+
+    def stored(self, score: bool) -> list[results.StoredRun]:
+        """The runs of the file with those of the shelf.   score: first make lacking scorings."""
+        kept, records = self.known()
+        new = []
+        for run in self.runs:
+            record = records.get(run.address)
+            if record is None:
+                continue
+            lacking = scoring.missing(record, self.table.evaluation_seeds)
+            if score and lacking and (record.result() or {}).get("status") in plan.ENDED_WELL:
+                tell(f"gansweep: scoring {record.directory}")
+                scoring.score_again(record, self.table.evaluation_seeds, self.table.evaluation)
+            new.append(results.stored(run, record, self.table, self.budget))
+        return results.merged(kept, new)
+
+    def judged(self, stored: Sequence[results.StoredRun]) -> Judged:
+        """All runs of the file count, also those of more seeds than were asked for."""
+        seeds = range(max([self.seeds - 1, *(run["seed"] for run in stored)]) + 1)
+        known = addresses(self.table, self.budget.name, self._compose, len(seeds))
+        return judged(self.table, self.budget, stored, known)
+
+
+def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence[str]) -> int:
+    """Run the verb; its exit code.
+
+    Raises: UserError; KeyboardInterrupt once all workers have stopped after a signal; SystemExit
+        where workers were submitted or cancelled. What there is was shown and stored before.
+    """
+    one = Reproduction(words, options)
+    waiting.stop()
+    if options.show or options.badge:
+        return _show(one, options, save=False)
+    if options.verify:
+        return _verify(one)
+    to_do = one.to_do()
+    _announce(one, to_do)
+    if options.dry_run:
+        return 0
+    try:
+        if to_do:
+            _run(one, to_do, typed)
+    finally:
+        _show(one, options, save=True)
+    return 0
+
+
+def _run(one: Reproduction, to_do: Sequence[plan.PlannedRun], typed: Sequence[str]) -> None:
+    settings = plan.settings_of(
+        one.table,
+        one.budget,
+        to_do,
+        name=checked_name("name", f"reproduce-{one.table.name}"),
+        runs_dir=str(one.cfg.runs_dir),
+    )
+    for point in settings.points:
+        point["overrides"] += one.of_runs
+    settings.storage = canonical(str(one.cfg.storage))
+    settings.launcher = _plain(one.cfg.launcher)
+    settings.config_dir = one.config_dir
+    settings.command = shlex.join(["gansweep", "reproduce", *typed])
+    settings.uses_gpus = all(r.planned.cfg.trainer.accelerator != "cpu" for r in to_do)
+    workers = worker_count(
+        settings.launcher, one.cfg.workers, len(to_do), uses_gpus=settings.uses_gpus
+    )
+    launch(settings, Space([]), workers)
+
+
+def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
+    """Print what there is to run and what it costs on this machine."""
+    table, budget = one.table, one.budget
+    print(visible(folded(f"{table.title}\n{table.citation}", terminal_width())))
+    share = "in full" if budget.share == 1 else f"{budget.share:.4g} of the paper's images"
+    print(f"budget {budget.name}: {share}, {plural(one.seeds, 'seed')}. {budget.says}".rstrip())
+    if not table.run_by_us:
+        print("This table is complete, and none of its cells was run by us.")
+    for name, why in table.not_run.items():
+        print(visible(folded(f"{name} is not run: {why}", terminal_width())))
+    done = len(one.runs) - len(to_do)
+    ended = f", {done} of them have ended" if done else ""
+    print(f"{plural(len(one.cells), 'cell')}, {plural(len(one.runs), 'run')}{ended}")
+    if not to_do:
+        return
+    cells = [c for c in one.cells if any(run.planned is c for run in to_do)]
+    workers = worker_count(_plain(one.cfg.launcher), one.cfg.workers, len(to_do))
+    threads = max(1, _cores() // workers) if one.cfg.launcher.name == "local" else 1
+    costs = cost.measured(cells, threads, lambda name: waiting.show(f"measuring {name}"))
+    waiting.stop()
+    rows = [("cell", "steps", "ms a step", "a run")]
+    for cell in cells:
+        step = costs[cell.cell.name].step_seconds
+        rows.append(
+            (cell.cell.name, f"{cell.steps:,}", f"{1000 * step:.3g}", duration(step * cell.steps))
+        )
+    print("\n".join(f"  {line}" for line in aligned(rows, (1, 2, 3), width=terminal_width())))
+    total = cost.estimate(to_do, costs)
+    print(
+        f"to run: {plural(total.runs, 'run')}, {duration(total.seconds)} of training for one "
+        f"worker,\nabout {duration(total.seconds / workers)} with {plural(workers, 'worker')} "
+        f"without scoring; {total.disk_bytes / 2**20:.0f} MiB of disk"
+    )
+
+
+def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
+    """Print the table as far as it is there, and store it."""
+    stored = one.stored(score=save)
+    found = one.judged(stored)
+    if options.badge:
+        print(tables.badge(found))
+        return 0
+    for target, text in ((options.csv, tables.csv_table), (options.latex, tables.latex_table)):
+        if target:
+            write_text(target, text(found), "")
+    print()
+    print(visible(tables.text_table(found, terminal_width())))
+    print(f"* the paper's rule. {tables.FOOT}\n")
+    for line in sentences(found):
+        print(visible(folded(line, terminal_width())))
+    if save and found.n and results.save_results(one.path, one.table, stored):
+        print(f"wrote {one.path}")
+    return 0
+
+
+def _verify(one: Reproduction) -> int:
+    """Score the stored checkpoints again without training; 1 where a score differs."""
+    stored = {run["address"]: run for run in results.load_results(one.path)}
+    records = plan.adopted(one.runs, one.runs_dir)
+    checked = differing = 0
+    for run in one.runs:
+        if run.address not in stored or run.address not in records:
+            continue
+        for line in scoring.differences(
+            records[run.address], stored[run.address], one.table.evaluation
+        ):
+            differing += 1
+            print(f"{run.key}: {line}")
+        checked += 1
+    absent = len(one.runs) - checked
+    rest = f"; {plural(absent, 'run')} not on this shelf" if absent else ""
+    print(f"{plural(checked, 'run')} scored again: {plural(differing, 'score')} differ{rest}")
+    return 1 if differing else 0
+
+
+def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """(the table's name, key -> value). Raises: UserError for none or several, or another key."""
+    names = [word for word in words if "=" not in word]
+    if len(names) != 1:
+        raise UserError(
+            f"Name one table{', not ' + ' and '.join(names) if names else ''}, as in 'gansweep "
+            f"reproduce dirac_gan'. There are: {', '.join(table_names())}."
+        )
+    given = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            continue
+        if _group(key) not in (*OWN_KEYS, *OF_RUNS) or (
+            key in ("runs_dir", "results_dir") and not value
+        ):
+            raise UserError(
+                f"'{word}' is no option of 'gansweep reproduce': what is trained is the table's. "
+                f"{nearest(key, (*OWN_KEYS, *OF_RUNS)).lstrip()} It takes {', '.join(OWN_KEYS)}, "
+                "launcher.KEY, trainer.KEY and tracker. Other cells are a table of your own: "
+                "--config-dir DIR with DIR/reproduce/NAME.yaml."
+            )
+        given[key] = value
+    return names[0], given
+
+
+def _group(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    content: Mapping[str, Any] = OmegaConf.to_container(node)  # type: ignore[assignment]
+    return dict(content)
+
+
+def _cores() -> int:
+    from gansweep.engine.launch.local import cores
+
+    return cores()

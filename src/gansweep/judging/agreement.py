@@ -1,0 +1,234 @@
+"""Whether our scores agree with published ones: equivalence with a figure, and the order of rows.
+
+"Cannot tell" is an answer: absence of a difference is no agreement, and few seeds show neither.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gansweep.judging.statistics import ALPHA, are_equal, student_interval, summarize
+
+MOST_ARRANGEMENTS = 20_000  # that are counted one by one; of more, as many are drawn
+DRAWN = 20_000
+SEED = 20180712  # of the drawn arrangements: the same p each time
+
+Verdict = Literal["agrees", "differs", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published mean.   error: of the kind "sd" over runs or "se" of the mean, of `runs` runs."""
+
+    value: float
+    error: float | None = None
+    kind: str = "none"
+    runs: int | None = None
+
+    @property
+    def sd(self) -> float | None:
+        """The standard deviation over the paper's runs; None where it is not known."""
+        if self.error is None or self.kind == "none":
+            return None
+        if self.kind == "sd":
+            return self.error
+        return None if self.runs is None else self.error * math.sqrt(self.runs)
+
+    @property
+    def se(self) -> float | None:
+        """The standard error of the paper's mean; None where it is not known."""
+        if self.error is None or self.kind == "none":
+            return None
+        if self.kind == "se":
+            return self.error
+        return None if self.runs is None else self.error / math.sqrt(self.runs)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided t-tests of our mean against a published one.
+
+    margin: one standard deviation over the paper's runs.   p: the larger of the two tests'.
+    differs_p: of the two-sided test that the means are the same.
+    interval: of the difference, at 1 - 2 ALPHA: it lies within the margin exactly where p < ALPHA.
+    """
+
+    verdict: Verdict
+    difference: float
+    margin: float
+    p: float | None = None
+    differs_p: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+def equivalence(values: Sequence[float], published: Figure) -> Equivalence | None:
+    """Whether the mean of our seeds is within the paper's own spread of its mean.
+
+    None where the paper gives no error, or where we have fewer than two seeds.
+    Welch's form for two means of unequal variances, with the degrees of freedom of Satterthwaite.
+    Source: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6).
+    """
+    ours, margin, their_error = summarize(values), published.sd, published.se
+    if ours is None or ours.error is None or not margin or not their_error:
+        return None
+    difference = ours.mean - published.value
+    error, freedom = _welch(ours.error, ours.n, their_error, published.runs)
+    below, above = (
+        _tail((difference + margin) / error, freedom),
+        _tail((margin - difference) / error, freedom),
+    )
+    p, differs = max(below, above), 2 * _tail(abs(difference) / error, freedom)
+    interval = student_interval(difference, error, freedom, 2 * ALPHA)
+    verdict: Verdict = "cannot tell"
+    if p < ALPHA:
+        verdict = "agrees"
+    elif differs < ALPHA:
+        verdict = "differs"
+    return Equivalence(verdict, difference, margin, p, min(1.0, differs), interval)
+
+
+def within(values: Sequence[float], value: float, tolerance: float) -> Equivalence | None:
+    """Whether each of our values is within a tolerance of a figure that was calculated."""
+    if not values:
+        return None
+    worst = max((v - value for v in values), key=abs)
+    is_near = abs(worst) <= tolerance
+    return Equivalence("agrees" if is_near else "differs", worst, tolerance)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A test of the order of rows.
+
+    statistic: the pairs of runs of two rows that are in the paper's order, a tie counted half.
+    pairs: how many there are.   p: of so many or more under any order; opposite_p: of so few.
+    """
+
+    verdict: Literal["same", "opposite", "cannot tell"]
+    statistic: float
+    pairs: int
+    p: float
+    opposite_p: float
+
+
+def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
+    """Whether our runs follow the paper's order of the rows: a permutation test of Jonckheere's and
+    Terpstra's statistic. Rows with one published value are not compared with each other.
+
+    groups: (published value, our values) of each row.
+    None where fewer than two rows with different published values have values of ours.
+    Source: Jonckheere 1954, Biometrika 41.
+    """
+    present = [(place, list(values)) for place, values in groups if values]
+    places = [place for place, values in present for _ in values]
+    values = [value for _, group in present for value in group]
+    pairs = [
+        (i, j) for i in range(len(places)) for j in range(len(places)) if places[i] < places[j]
+    ]
+    if not pairs:
+        return None
+    found = _in_order(values, pairs)
+    under = [_in_order(arranged, pairs) for arranged in _arrangements(values, places)]
+    p = _share(sum(s >= found - 1e-9 for s in under), under, values, places)
+    opposite = _share(sum(s <= found + 1e-9 for s in under), under, values, places)
+    verdict: Literal["same", "opposite", "cannot tell"] = "cannot tell"
+    if p < ALPHA:
+        verdict = "same"
+    elif opposite < ALPHA:
+        verdict = "opposite"
+    return Order(verdict, found, len(pairs), p, opposite)
+
+
+def _in_order(values: Sequence[float], pairs: Sequence[tuple[int, int]]) -> float:
+    return sum(0.5 if values[i] == values[j] else float(values[i] < values[j]) for i, j in pairs)
+
+
+def _count(places: Sequence[float]) -> int:
+    """How many ways there are to give the values to the rows."""
+    sizes = [len(list(group)) for _, group in itertools.groupby(sorted(places))]
+    return math.factorial(len(places)) // math.prod(map(math.factorial, sizes))
+
+
+def _arrangements(values: Sequence[float], places: Sequence[float]) -> list[list[float]]:
+    """All ways to give the values to the rows, or DRAWN of them."""
+    if _count(places) > MOST_ARRANGEMENTS:
+        rng = random.Random(SEED)
+        return [rng.sample(list(values), len(values)) for _ in range(DRAWN)]
+    sizes = {place: list(places).count(place) for place in dict.fromkeys(places)}
+    return list(_dealt(list(values), list(sizes.values())))
+
+
+def _dealt(values: list[float], sizes: list[int]) -> list[list[float]]:
+    if len(sizes) == 1:
+        return [values]
+    found = []
+    for chosen in itertools.combinations(range(len(values)), sizes[0]):
+        rest = [v for i, v in enumerate(values) if i not in chosen]
+        first = [values[i] for i in chosen]
+        found += [[*first, *others] for others in _dealt(rest, sizes[1:])]
+    return found
+
+
+def _share(
+    count: int, under: Sequence[float], values: Sequence[float], places: Sequence[float]
+) -> float:
+    """The p of a count; of drawn arrangements with our own among them (Phipson and Smyth 2010)."""
+    if _count(places) > MOST_ARRANGEMENTS:
+        return (count + 1) / (len(under) + 1)
+    return count / len(under)
+
+
+def _welch(ours: float, n: int, theirs: float, m: int | None) -> tuple[float, float]:
+    """(standard error of the difference, degrees of freedom).   m: None: infinitely many."""
+    error = math.hypot(ours, theirs)
+    shares = ours**4 / (n - 1) + (theirs**4 / (m - 1) if m is not None and m > 1 else 0.0)
+    return error, (error**4 / shares if shares else math.inf)
+
+
+def _tail(t: float, freedom: float) -> float:
+    """P(T > t)."""
+    from scipy.special import ndtr, stdtr
+
+    return float(ndtr(-t) if math.isinf(freedom) else stdtr(freedom, -t))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Runs of a cell: the mean over training seeds, and the two sources of its spread apart.
+
+    training: standard deviation over the runs' own means.   evaluation: of one scoring, pooled
+    over the runs. None where there is one run, or one scoring of each.
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    training: float | None
+    evaluation: float | None
+    n: int
+
+
+def spread_of(runs: Sequence[Sequence[float]]) -> Spread | None:
+    """runs: of each training seed, its value under each seed of the noise of evaluation."""
+    means = [math.fsum(values) / len(values) for values in runs if values]
+    summary = summarize(means)
+    if summary is None:
+        return None
+    several = [values for values in runs if len(values) > 1]
+    evaluation = None
+    if several:
+        squares = [_squares(values) for values in several]
+        freedom = sum(len(values) - 1 for values in several)
+        evaluation = math.sqrt(math.fsum(squares) / freedom)
+    return Spread(summary.mean, summary.interval, summary.std, evaluation, summary.n)
+
+
+def _squares(values: Sequence[float]) -> float:
+    if are_equal(values):
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values)

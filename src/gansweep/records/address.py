@@ -1,0 +1,64 @@
+"""The content address of a run: equal for two runs that differ in nothing that decides a result.
+
+It covers what is trained and how it is measured: data, model, budget, seed, scores, and the
+callbacks that choose a checkpoint or end a run. It leaves out where files lie, what is written
+beside the run, and the machine: device, threads and compilation change the last digits only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+DIGITS = 16  # hexadecimal, of SHA-256
+PARTS = ("seed", "budget_kimg", "batch_size", "one_batch", "init")
+# keys that say where something lies, or what a sweep may do with the model
+PLACES = ("root", "resident_gib", "weights_path")
+BESIDE_A_MODEL = ("tiny", "search", "changeable", "batch_size")
+OF_TRAINER = ("precision",)
+WATCHING = "gansweep.callbacks."  # where callbacks stand that only watch, but for these:
+DECIDING = (f"{WATCHING}quality.", f"{WATCHING}stop_")
+
+
+def address_of(cfg: DictConfig) -> str:
+    """The address of a configuration of `gansweep train`, composed or read from a record.
+
+    Raises: OmegaConfBaseException for an interpolation that cannot be resolved.
+    """
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    text = json.dumps(_deciding(content), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _deciding(content: Mapping[str, Any]) -> dict[str, Any]:
+    callbacks = {name: node for name, node in (content.get("callbacks") or {}).items() if node}
+    model = {k: v for k, v in (content.get("model") or {}).items() if k not in BESIDE_A_MODEL}
+    trainer = content.get("trainer") or {}
+    return {
+        **{key: _plain(content.get(key)) for key in PARTS},
+        "data": _plain(content.get("data")),
+        "model": _plain(model),
+        "metrics": _plain(content.get("metrics")),
+        "trainer": {key: _plain(trainer.get(key)) for key in OF_TRAINER},
+        "callbacks": {k: _plain(node) for k, node in callbacks.items() if _decides(node)},
+    }
+
+
+def _decides(node: Mapping[str, Any]) -> bool:
+    target = str(node.get("_target_"))
+    return not target.startswith(WATCHING) or target.startswith(DECIDING)
+
+
+def _plain(value: Any) -> Any:
+    """The value without places, and with one spelling of each number: 20 is 20.0."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items() if key not in PLACES}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value

@@ -1,0 +1,1 @@
+"""A published table as data: its cells, their runs, and whether ours agree with the paper's."""

@@ -1,0 +1,85 @@
+"""What the guide and the README say of the tables that were re-made, from results/TABLE.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gansweep.config.compose import compose
+from gansweep.records.notation import duration, plural
+from gansweep.reproduce.judged import Judged, judged
+from gansweep.reproduce.plan import planned_cells
+from gansweep.reproduce.results import load_results
+from gansweep.reproduce.table import Table, load_table, table_names
+from gansweep.reproduce.tables import FOOT, badge_words, markdown_table
+from gansweep.reproduce.words import sentences
+
+Compose = Callable[[list[str]], Any]
+
+
+def judged_budgets(table: Table, path: Path, compose: Compose, seeds: int = 0) -> Iterator[Judged]:
+    """A table under each budget of which the file at `path` has runs.
+
+    seeds: at least so many seeds of each cell are known by their addresses.
+    """
+    stored = load_results(path)
+    for budget in table.budgets.values():
+        own = [run for run in stored if run["budget"] == budget.name]
+        if own:
+            most = max([seeds, *(run["seed"] + 1 for run in own)])
+            yield judged(table, budget, stored, addresses(table, budget.name, compose, most))
+
+
+def addresses(table: Table, budget: str, compose: Compose, seeds: int) -> dict[str, str]:
+    """Address -> the name of the cell whose run it is now."""
+    cells = planned_cells(table, table.budget(budget), compose)
+    return {one.address(seed): one.cell.name for one in cells for seed in range(seeds)}
+
+
+def every_table(results_dir: Path) -> Iterator[Judged]:
+    """The tables with runs in the folder, each under each of its budgets."""
+    for name in table_names():
+        if (results_dir / f"{name}.json").is_file():
+            yield from judged_budgets(
+                load_table(name), results_dir / f"{name}.json", lambda words: compose(words)
+            )
+
+
+def page_part(results_dir: Path) -> str:
+    """The part of docs/reproduce.md that the results decide, in Markdown."""
+    parts = [_of_table(found) for found in every_table(results_dir)]
+    done = {found.table.name for found in every_table(results_dir)}
+    rest = [load_table(name) for name in table_names() if name not in done]
+    listed = "\n".join(f"- `{table.name}`: {table.title}" for table in rest)
+    return "\n\n".join([*parts, f"## Not run yet\n\n{listed}"])
+
+
+def _of_table(found: Judged) -> str:
+    table, budget = found.table, found.budget
+    lines = [
+        f"## {table.title}",
+        f"`gansweep reproduce {table.name} --budget {budget.name}`. {table.citation}.",
+        markdown_table(found),
+        f"* the paper's rule. {FOOT}.",
+        *sentences(found),
+        *(f"- Departure: {one.what} {one.why}" for one in table.departures),
+        *table.notes,
+    ]
+    if found.hardware:
+        lines.append(f"Trained on {', '.join(found.hardware)}.")
+    return (
+        "\n\n".join(lines)
+        .replace("\n\n- Departure", "\n- Departure")
+        .replace("\n- Departure", "\n\n- Departure", 1)
+    )
+
+
+def readme_part(results_dir: Path) -> str:
+    """The table of the README."""
+    rows = ["| table | budget | runs | time | ours beside the paper's |", "|---|---|---|---|---|"]
+    for found in every_table(results_dir):
+        seconds = duration(sum(one.seconds for one in found.runs))
+        name, runs = f"`{found.table.name}`", plural(found.n, "run")
+        rows.append(f"| {name} | {found.budget.name} | {runs} | {seconds} | {badge_words(found)} |")
+    return "\n".join(rows)

@@ -1,0 +1,184 @@
+"""A table's cells beside the paper's figures, with the tests of agreement, in plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gansweep.judging.agreement import (
+    Equivalence,
+    Figure,
+    Order,
+    Spread,
+    equivalence,
+    order_of,
+    spread_of,
+    within,
+)
+from gansweep.reproduce.results import StoredRun
+from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
+
+LOST = ("diverged", "collapsed")
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """One cell's score: the paper's figure and ours, of the last and of the best checkpoint.
+
+    agreement: of the checkpoint that the paper's rule names; None where it is not tested.
+    """
+
+    cell: Cell
+    score: Score
+    published: Published | None
+    last: Spread | None
+    best: Spread | None
+    agreement: Equivalence | None
+
+
+@dataclass(frozen=True)
+class CellRuns:
+    """How the runs of a cell ended: none is dropped."""
+
+    cell: Cell
+    done: int
+    diverged: int
+    collapsed: int
+    versions: tuple[str, ...]
+    seconds: float
+
+    @property
+    def n(self) -> int:
+        return self.done + self.diverged + self.collapsed
+
+
+@dataclass(frozen=True)
+class ColumnOrder:
+    """The order of the rows of one score in one setting."""
+
+    setting: str
+    score: Score
+    rows: tuple[str, ...]  # by the paper's figures, ascending
+    order: Order
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A table under one budget."""
+
+    table: Table
+    budget: Budget
+    cells: tuple[CellScore, ...]
+    runs: tuple[CellRuns, ...]
+    orders: tuple[ColumnOrder, ...]
+    outdated: int  # runs in the file whose cell has changed since
+    hardware: tuple[str, ...] = ()
+
+    def of(self, cell: Cell) -> list[CellScore]:
+        return [one for one in self.cells if one.cell is cell]
+
+    def runs_of(self, cell: Cell) -> CellRuns | None:
+        return next((one for one in self.runs if one.cell is cell), None)
+
+    @property
+    def n(self) -> int:
+        return sum(one.n for one in self.runs)
+
+
+def judged(
+    table: Table, budget: Budget, stored: Sequence[StoredRun], addresses: Mapping[str, str]
+) -> Judged:
+    """stored: the runs of the file.   addresses: of what the cells' runs are now -> cell's name."""
+    own = [run for run in stored if run["budget"] == budget.name]
+    current = [
+        run for run in own if addresses.get(run["address"]) == f"{run['row']} / {run['setting']}"
+    ]
+    by_cell = {
+        cell.name: [r for r in current if (r["row"], r["setting"]) == (cell.row, cell.setting)]
+        for cell in table.cells
+    }
+    cells = [
+        _cell_score(cell, score, by_cell[cell.name], table, budget)
+        for cell in table.cells
+        for score in table.scores.values()
+    ]
+    runs = [_runs(cell, by_cell[cell.name]) for cell in table.cells]
+    orders = [
+        found
+        for setting in table.settings
+        for score in table.scores.values()
+        if (found := _order(setting, score, table, by_cell)) is not None
+    ]
+    orders += filter(None, (_expected(one, table, by_cell) for one in table.orders))
+    hardware = sorted({str(run["hardware"].get("device")) for run in current})
+    outdated = len(own) - len(current)
+    parts = (tuple(cells), tuple(runs), tuple(orders), outdated, tuple(hardware))
+    return Judged(table, budget, *parts)
+
+
+def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
+    lost = {word: sum(run["status"] == word for run in runs) for word in LOST}
+    versions = sorted({str(run["versions"].get("gansweep", "unknown")) for run in runs})
+    seconds = math.fsum(run["seconds"] or 0.0 for run in runs)
+    done = len(runs) - sum(lost.values())
+    return CellRuns(cell, done, lost["diverged"], lost["collapsed"], tuple(versions), seconds)
+
+
+def values_of(runs: Sequence[StoredRun], which: str, score: Score) -> list[list[float]]:
+    """Of each run that has the score its values, in the paper's unit."""
+    lists = [(run["last"] if which == "last" else run["best"]).get(score.word) for run in runs]
+    return [[value * score.factor for value in values] for values in lists if values]
+
+
+def _cell_score(
+    cell: Cell, score: Score, runs: Sequence[StoredRun], table: Table, budget: Budget
+) -> CellScore:
+    spreads = {which: spread_of(values_of(runs, which, score)) for which in ("last", "best")}
+    published = cell.published.get(score.name)
+    agreement = None
+    if published is not None and budget.shows == "digits" and table.known_from != "memory":
+        means = _means(runs, table, score)
+        if score.tolerance is not None:
+            agreement = within(means, published.value, score.tolerance)
+        else:
+            figure = Figure(published.value, published.error, table.error, table.runs)
+            agreement = equivalence(means, figure)
+    return CellScore(cell, score, published, spreads["last"], spreads["best"], agreement)
+
+
+def _expected(
+    one: Expected, table: Table, by_cell: Mapping[str, Sequence[StoredRun]]
+) -> ColumnOrder | None:
+    """The test of an order that the paper states without figures."""
+    score = table.scores[one.score]
+    groups = [
+        (float(place), _means(by_cell[f"{row} / {one.setting}"], table, score))
+        for place, row in enumerate(one.rows)
+    ]
+    order = order_of(groups)
+    return None if order is None else ColumnOrder(one.setting, score, one.rows, order)
+
+
+def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
+    """Of each run its value by the paper's rule, the mean over the seeds of the noise."""
+    return [math.fsum(v) / len(v) for v in values_of(runs, table.rule, score)]
+
+
+def _order(
+    setting: str, score: Score, table: Table, by_cell: Mapping[str, Sequence[StoredRun]]
+) -> ColumnOrder | None:
+    groups = []
+    # calculated figures are tested one by one, and those from memory not at all
+    if score.tolerance is not None or table.known_from == "memory":
+        return None
+    for cell in table.cells:
+        published = cell.published.get(score.name)
+        values = _means(by_cell[cell.name], table, score)
+        if cell.setting == setting and published is not None and values:
+            groups.append((published.value, values, cell.row))
+    groups.sort(key=lambda group: group[0])
+    order = order_of([(place, values) for place, values, _ in groups])
+    if order is None:
+        return None
+    return ColumnOrder(setting, score, tuple(row for *_, row in groups), order)

@@ -1,0 +1,173 @@
+"""What a table's cells are as runs: their options, their addresses, and which are there already.
+
+A run is known by the content address of its configuration (records/address.py). One that has ended
+anywhere on the shelf counts, whoever trained it: another table, or `gansweep train`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gansweep.errors import UserError
+from gansweep.records.address import address_of
+from gansweep.records.find import find_records
+from gansweep.records.record import ENDED_WELL, RunRecord
+from gansweep.records.run_config import stored_settings
+from gansweep.reproduce.table import Budget, Cell, Table
+from gansweep.search.listed import Point
+from gansweep.search.settings import Settings
+
+TARGET = "gansweep.reproduce.trial.train_cell"
+ENDED = (*ENDED_WELL, "diverged", "collapsed")  # what a training can lead to; a bug is none of it
+Compose = Callable[[list[str]], Any]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell under a budget.
+
+    words: of `gansweep train`, without the seed.   cfg: composed of them.   steps: of a run.
+    """
+
+    cell: Cell
+    words: tuple[str, ...]
+    cfg: DictConfig
+
+    @property
+    def steps(self) -> int:
+        return round(self.cfg.budget_kimg * 1000 / self.cfg.batch_size)
+
+    def address(self, seed: int) -> str:
+        cfg = self.cfg.copy()
+        with open_dict(cfg):
+            cfg.seed = seed
+        return address_of(cfg)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a cell."""
+
+    planned: PlannedCell
+    seed: int
+    address: str
+
+    @property
+    def key(self) -> str:
+        """The name of its directory: row, setting, seed and the start of its address."""
+        cell = self.planned.cell
+        words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_.") for w in _places(cell))
+        return f"{words}-s{self.seed}-{self.address[:8]}"
+
+    def point(self, table: Table, budget: Budget) -> Point:
+        cell = self.planned.cell
+        note = {
+            "table": table.name,
+            "budget": budget.name,
+            "row": cell.row,
+            "setting": cell.setting,
+            "address": self.address,
+            "evaluation_seeds": table.evaluation_seeds,
+            "evaluation": dict(table.evaluation),
+        }
+        params = {"row": cell.row, "setting": cell.setting, "seed": self.seed}
+        words = [*self.planned.words, f"seed={self.seed}"]
+        return {"key": self.key, "params": params, "overrides": words, "note": note}
+
+
+def _places(cell: Cell) -> tuple[str, str]:
+    return cell.row, cell.setting
+
+
+def planned_cells(
+    table: Table, budget: Budget, compose: Compose, only: str | None = None
+) -> list[PlannedCell]:
+    """The cells that are run, composed under the budget.
+
+    Raises: UserError naming the cell whose options do not fit, or the row of `only`.
+    """
+    return [planned(cell, table, budget, compose) for cell in table.to_run(only)]
+
+
+def planned(cell: Cell, table: Table, budget: Budget, compose: Compose) -> PlannedCell:
+    """A cell, composed under the budget. Raises: UserError naming it."""
+    words = [*cell.overrides, *budget.overrides]
+    try:
+        cfg = compose(words)
+    except UserError as error:
+        raise UserError(f"{table.name}, {cell.name}: {error}") from error
+    steps = max(1, round(cfg.budget_kimg * 1000 * budget.share / cfg.batch_size))
+    cfg.budget_kimg = float(_number(steps * cfg.batch_size / 1000))
+    words.append(f"budget_kimg={_number(cfg.budget_kimg)}")
+    if OmegaConf.select(cfg, "callbacks.quality") is not None:
+        every = _number(cfg.budget_kimg / table.evaluations)
+        cfg.callbacks.quality.every_kimg = float(every)
+        words.append(f"callbacks.quality.every_kimg={every}")
+    return PlannedCell(cell, tuple(words), cfg)
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+def planned_runs(cells: Iterable[PlannedCell], seeds: int) -> list[PlannedRun]:
+    """Seed by seed, so that a table that is stopped early has something of every cell."""
+    cells = list(cells)
+    return [PlannedRun(one, seed, one.address(seed)) for seed in range(seeds) for one in cells]
+
+
+def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
+    """Address -> the record of a run that has ended, of those below `runs_dir`.
+
+    A record that cannot be read is passed over: its run is trained.
+    """
+    wanted = {run.address for run in runs}
+    alike = {(run.seed, float(run.planned.cfg.budget_kimg)) for run in runs}
+    found: dict[str, RunRecord] = {}
+    try:
+        records = find_records([runs_dir])
+    except UserError:  # there is none yet
+        return {}
+    for record in records:
+        result = record.result() or {}
+        if result.get("status") not in ENDED or not wanted - found.keys():
+            continue
+        if (result.get("seed"), result.get("budget_kimg")) not in alike:
+            continue
+        try:
+            address = address_of(stored_settings(record))
+        except (UserError, OmegaConfBaseException):
+            continue
+        if address in wanted:
+            found.setdefault(address, record)
+    return found
+
+
+def settings_of(
+    table: Table, budget: Budget, runs: Sequence[PlannedRun], *, name: str, runs_dir: str
+) -> Settings:
+    """The settings of the sweep that trains these runs.   runs: one at least."""
+    return Settings(
+        name=name,
+        n_trials=len(runs),
+        budget_kimg=max(float(run.planned.cfg.budget_kimg) for run in runs),
+        base_seed=0,
+        space={},
+        overrides=[],
+        # of no search: the runs' scores are compared with the paper's, not with each other
+        objective={"metric": "seconds", "direction": "minimize", "at": "last"},
+        sampler={"name": "random", "seed": 0, "startup_trials": 0},
+        pruner={"name": "none", "warmup_fraction": 0.2, "startup_trials": 5, "reduction_factor": 3},
+        confirm={"top": 0, "per": "config", "seeds": 1, "n_fake": None},
+        max_retries=5,
+        runs_dir=runs_dir,
+        target=TARGET,
+        points=[run.point(table, budget) for run in runs],
+    )

@@ -1,0 +1,194 @@
+"""results/TABLE.json: the runs of a table's cells, as plain values, without weights.
+
+It grows: whoever has a machine adds seeds. A run is known by its content address; of two with one
+address the file keeps that with more scorings. Runs of cells that have changed since stay in the
+file and count no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from gansweep.config.options import check_record
+from gansweep.errors import UserError
+from gansweep.records.plain_values import DamagedError, mapping, parsed_mapping
+from gansweep.records.record import RunRecord, content_of, replace_atomically
+from gansweep.reproduce.plan import PlannedRun
+from gansweep.reproduce.scoring import CHECKPOINTS, values_of
+from gansweep.reproduce.table import Budget, Table
+
+SCHEMA = 1
+STORED = "gansweep.reproduce.results.StoredRun"
+
+
+class StoredRun(TypedDict):
+    """One run in the file.   last, best: a score's word -> its value under each seed of the noise.
+
+    protocols: word -> protocol.   directory: of its record, below the place of the runs.
+    """
+
+    budget: str
+    row: str
+    setting: str
+    seed: int
+    address: str
+    status: str
+    reason: str
+    kimg: float | None
+    seconds: float | None
+    ended: str | None
+    last: dict[str, list[float]]
+    best: dict[str, list[float]]
+    protocols: dict[str, Any]
+    versions: dict[str, Any]
+    git_commit: str | None
+    hardware: dict[str, Any]
+    command: str
+    directory: str
+
+
+def path_of(table: Table, results_dir: str | Path) -> Path:
+    return Path(results_dir) / f"{table.name}.json"
+
+
+def load_results(path: Path) -> list[StoredRun]:
+    """The runs in the file; none if it does not exist.
+
+    Raises: UserError for a damaged file, and for one of another version or table.
+    """
+    try:
+        content = parsed_mapping(content_of(path))
+        if content.get("schema") != SCHEMA:
+            raise UserError(
+                f"{path} has schema {content.get('schema')}, and this version of gansweep reads "
+                f"{SCHEMA}. Use the version that wrote it, or move it away: the runs that are on "
+                "this machine's shelf are written again."
+            )
+        if content.get("table") != path.stem:
+            raise UserError(
+                f"{path} holds results of the table '{content.get('table')}'. Give it back its "
+                "name, or choose another place with results_dir=."
+            )
+        runs = content.get("runs")
+        if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+            raise DamagedError("runs is no list of runs")
+        for number, run in enumerate(runs):
+            _check(f"runs[{number}]", run)
+        return runs
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+    except DamagedError as error:
+        raise UserError(
+            f"{path} is damaged: {error}. Restore it, as with `git checkout {path}`, or move it "
+            "away: the runs that are on this machine's shelf are written again."
+        ) from error
+
+
+def _check(where: str, run: Mapping[str, Any]) -> None:
+    """Raises: DamagedError for a run that lacks something."""
+    lacking = [key for key in StoredRun.__annotations__ if key not in run]
+    if lacking:
+        raise DamagedError(f"{where} lacks {lacking[0]}")
+    try:
+        check_record(f"{where}.", run, STORED)
+    except UserError as error:
+        raise DamagedError(str(error)) from error
+
+
+def stored(run: PlannedRun, record: RunRecord, table: Table, budget: Budget) -> StoredRun:
+    """What the file keeps of a run's record."""
+    result = record.result() or {}
+    scores: dict[str, dict[str, list[float]]] = {}
+    protocols: dict[str, Any] = {}
+    for which in CHECKPOINTS:
+        scores[which], found = _scores(record, which, table)
+        protocols |= found
+    cell = run.planned.cell
+    return {
+        "budget": budget.name,
+        "row": cell.row,
+        "setting": cell.setting,
+        "seed": run.seed,
+        "address": run.address,
+        "status": str(result.get("status")),
+        "reason": str(result.get("reason") or ""),
+        "kimg": result.get("kimg"),
+        "seconds": result.get("seconds"),
+        "ended": result.get("ended"),
+        "last": scores["last"],
+        "best": scores["best"],
+        "protocols": protocols,
+        "versions": mapping(result.get("versions")),
+        "git_commit": result.get("git_commit"),
+        "hardware": mapping(result.get("hardware")),
+        "command": str(result.get("command") or ""),
+        "directory": f"{record.directory.parent.name}/{record.directory.name}",
+    }
+
+
+def _scores(
+    record: RunRecord, which: str, table: Table
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """(word -> values under the seeds of the noise, word -> protocol) of a checkpoint."""
+    wanted = {score.word for score in table.scores.values()}
+    result = record.result() or {}
+    if table.evaluation_seeds:
+        measured, stated = values_of(record, which)
+        lists = {
+            name: [values[seed] for seed in sorted(values)] for name, values in measured.items()
+        }
+    elif which == "best":  # the run's own best is of each score at another moment
+        return {}, {}
+    else:
+        stated = mapping(result.get("protocols"))
+        entries = {name: mapping(e).get("value") for name, e in mapping(result.get(which)).items()}
+        lists = {n: [float(v)] for n, v in entries.items() if isinstance(v, (int, float))}
+    found, protocols = {}, {}
+    for name, values in lists.items():
+        protocol = mapping(stated.get(name))
+        word = str(protocol.get("score"))
+        if word in wanted:
+            found[word] = values
+            protocols[word] = {k: v for k, v in protocol.items() if k != "noise_seed"}
+    return found, protocols
+
+
+def merged(old: Iterable[StoredRun], new: Iterable[StoredRun]) -> list[StoredRun]:
+    """The runs of both, each address once: that with more scorings, the new one if equal."""
+    found: dict[tuple[str, str], StoredRun] = {}
+    for run in (*old, *new):
+        key = run["budget"], run["address"]
+        known = found.get(key)
+        if known is None or _scorings(run) >= _scorings(known):
+            found[key] = run
+    return sorted(found.values(), key=lambda r: (r["budget"], r["row"], r["setting"], r["seed"]))
+
+
+def _scorings(run: StoredRun) -> int:
+    return sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
+
+
+def save_results(path: Path, table: Table, runs: list[StoredRun]) -> bool:
+    """Write the file; whether it changed. Raises: UserError if it cannot be written."""
+    content = {"schema": SCHEMA, "table": table.name, "citation": table.citation, "runs": runs}
+    text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    try:
+        if path.is_file() and content_of(path) == text:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_atomically(path, text)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}). Choose another place with results_dir=."
+        ) from error
+    return True
+
+
+def relative(path: Path) -> str:
+    return os.path.relpath(path)

@@ -1,0 +1,122 @@
+"""Score a run's last and best checkpoints with several seeds of the noise of evaluation.
+
+The spread over these seeds is that of measuring; the spread over the runs' own seeds is that of
+training. Scores of the run itself are left alone: its best checkpoint was chosen by them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from gansweep.errors import UserError, tell
+from gansweep.metrics.protocol import HELD_OUT
+from gansweep.records.record import RunRecord
+from gansweep.records.run_config import read_config
+from gansweep.records.writer import newest
+
+CHECKPOINTS = ("last", "best")
+FIRST_NOISE = 1_000_001  # seeds of evaluation, apart from those that a run's own scores use
+Measured = dict[str, dict[int, float]]  # full name -> seed of the noise -> value
+
+
+def missing(record: RunRecord, seeds: int) -> list[tuple[str, int]]:
+    """(checkpoint, seed of the noise) of each scoring that the record lacks."""
+    known = {(which, seed) for which in CHECKPOINTS for seed in _noises(record, which)}
+    wanted = [(c, FIRST_NOISE + i) for i in range(seeds) for c in CHECKPOINTS]
+    if wanted and all((c, FIRST_NOISE) in known for c in CHECKPOINTS) and _is_exact(record):
+        return []
+    return [one for one in wanted if one not in known]
+
+
+def score_again(record: RunRecord, seeds: int, options: Mapping[str, Any]) -> None:
+    """Add the scorings that the record lacks to its evaluations; says why one could not be made.
+
+    options: of the metrics, in the place of the run's own.
+
+    Where no score depends on noise, as those of held-out samples, one seed is enough.
+    """
+    for which, seed in missing(record, seeds):
+        if seed > FIRST_NOISE and _is_exact(record):
+            return
+        from gansweep.run.evaluate import Evaluation, keep
+
+        writer = newest(record.directory)
+        try:
+            found = Evaluation(_metrics(record, seed, options), which).score(record)
+        except (UserError, ValueError) as error:
+            tell(f"gansweep: {record.directory} was not scored: {error}")
+            return
+        keep(record, found, writer, note={"noise_seed": seed, "asked": which})
+
+
+def _metrics(record: RunRecord, seed: int, options: Mapping[str, Any]) -> DictConfig:
+    """The run's own way of measuring, with these options and another seed of the noise."""
+    metrics: DictConfig = read_config(record).metrics
+    with open_dict(metrics):
+        metrics.merge_with({**options, "noise_seed": seed})
+    return metrics
+
+
+def values_of(record: RunRecord, which: str) -> tuple[Measured, dict[str, Any]]:
+    """(the scores of a checkpoint under each seed of the noise, their protocols)."""
+    found: Measured = {}
+    protocols: dict[str, Any] = {}
+    for seed, row in _noises(record, which).items():
+        protocols |= row.get("protocols") or {}
+        for name, entry in (row.get("scores") or {}).items():
+            value = entry.get("value") if isinstance(entry, Mapping) else None
+            if isinstance(value, (int, float)):
+                found.setdefault(name, {})[seed] = float(value)
+    return found, protocols
+
+
+def _noises(record: RunRecord, which: str) -> dict[int, dict[str, Any]]:
+    """Seed of the noise -> the latest evaluation of that checkpoint with it, for a table."""
+    return {seed: row for asked, seed, row in _ours(record) if asked == which}
+
+
+def _ours(record: RunRecord) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    clock = (record.result() or {}).get("kimg")
+    for row in record.evaluations():
+        note = row.get("note")
+        if not isinstance(note, Mapping) or not isinstance(note.get("noise_seed"), int):
+            continue
+        if note.get("asked") == "last" and row.get("kimg") != clock:
+            continue  # it was continued since
+        yield str(note.get("asked")), note["noise_seed"], row
+
+
+def _is_exact(record: RunRecord) -> bool:
+    """Whether no score of the first evaluation depends on noise."""
+    row = _noises(record, "last").get(FIRST_NOISE)
+    protocols = [] if row is None else list((row.get("protocols") or {}).values())
+    return bool(protocols) and all(p.get("score") in HELD_OUT for p in protocols)
+
+
+def differences(
+    record: RunRecord, stored: Mapping[str, Any], options: Mapping[str, Any]
+) -> Iterator[str]:
+    """Score the checkpoints again as the stored values were; a line for each that differs.
+
+    stored: a run of results/TABLE.json.   options: as of `score_again`.
+    """
+    from gansweep.run.evaluate import Evaluation
+
+    for which in CHECKPOINTS:
+        lists: Mapping[str, list[float]] = stored[which]
+        for place in range(max(map(len, lists.values()), default=0)):
+            metrics = _metrics(record, FIRST_NOISE + place, options)
+            scores = Evaluation(metrics, which).score(record).scores.values()
+            now = {str(score.protocol["score"]): score.value for score in scores}
+            for word, values in lists.items():
+                value = now.get(word)
+                if place < len(values) and not _same(value, values[place]):
+                    yield f"{word} of the {which} checkpoint: {values[place]} stored, {value} now"
+
+
+def _same(now: Any, before: float) -> bool:
+    return isinstance(now, (int, float)) and math.isclose(now, before, rel_tol=1e-4, abs_tol=1e-6)

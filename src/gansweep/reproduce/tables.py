@@ -1,0 +1,188 @@
+"""A judged table as text, CSV, LaTeX and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from gansweep.judging.agreement import Spread
+from gansweep.records.notation import aligned, plural
+from gansweep.reproduce.judged import CellScore, Judged
+from gansweep.reproduce.table import Published, Score, Table
+
+HEADS = (
+    "row",
+    "setting",
+    "score",
+    "paper",
+    "last checkpoint",
+    "best checkpoint",
+    "runs",
+    "verdict",
+)
+EMPTY = "–"
+FOOT = "[ ] 95 % interval of the mean over training seeds (their number)"
+
+
+def rows_of(found: Judged) -> Iterator[list[str]]:
+    """A line for each figure: a cell's score. The column of the paper's rule is marked by *."""
+    for one in found.cells:
+        if one.published is None and one.last is None:
+            continue
+        runs = found.runs_of(one.cell)
+        yield [
+            one.cell.row,
+            found.table.settings[one.cell.setting],
+            one.score.title,
+            published_text(one.published, one.score, found.table),
+            spread_text(one.last, one.score),
+            spread_text(one.best, one.score),
+            "" if runs is None else runs_text(runs.n, runs.diverged, runs.collapsed),
+            verdict_word(one, found),
+        ]
+
+
+def heads(table: Table) -> list[str]:
+    """The headings; the checkpoint that the paper reports has a star."""
+    return [f"{head} *" if head.startswith(table.rule) else head for head in HEADS]
+
+
+def verdict_word(one: CellScore, found: Judged) -> str:
+    if one.cell.row in found.table.not_run:
+        return "not run"
+    if one.last is None:
+        return "no run yet"
+    if one.agreement is not None:
+        return one.agreement.verdict
+    return "order only" if found.budget.shows == "order" else EMPTY
+
+
+def published_text(figure: Published | None, score: Score, table: Table) -> str:
+    """ "6.3 ± 0.5": as the paper prints it."""
+    if figure is None:
+        return EMPTY
+    value = f"{figure.value:.{score.decimals}f}"
+    return value if figure.error is None else f"{value} ± {figure.error:g}"
+
+
+def spread_text(spread: Spread | None, score: Score) -> str:
+    """ "6.40 [5.70, 7.10] (3)": the mean, its 95 % interval over seeds, and their number."""
+    if spread is None:
+        return EMPTY
+    mean = f"{spread.mean:.{score.decimals}f}"
+    if spread.interval is None:
+        return f"{mean} ({spread.n})"
+    low, high = (f"{bound:.{score.decimals}f}" for bound in spread.interval)
+    return f"{mean} [{low}, {high}] ({spread.n})"
+
+
+def runs_text(n: int, diverged: int, collapsed: int) -> str:
+    lost = diverged + collapsed
+    return f"{n}, {lost} lost" if lost else str(n)
+
+
+def text_table(found: Judged, width: int) -> str:
+    """For a terminal: one block of lines for each setting, as wide as needed."""
+    lines = []
+    for title in found.table.settings.values():
+        rows = [row for row in rows_of(found) if row[1] == title]
+        if rows:
+            if len(found.table.settings) > 1:
+                lines.append(f"{title}")
+            cut = _without_empty([[*row[:1], *row[2:]] for row in (heads(found.table), *rows)])
+            lines += [f"  {line}" for line in aligned(cut, width=max(width - 2, _needs(cut)))]
+    return "\n".join(lines)
+
+
+def _without_empty(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows without the columns that say nothing below their heading."""
+    columns = zip(*rows, strict=True)
+    kept = [column for column in columns if any(cell != EMPTY for cell in column[1:])]
+    return [list(row) for row in zip(*kept, strict=True)]
+
+
+def _needs(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+
+
+def csv_table(found: Judged) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        [
+            *("row", "setting", "score", "published", "published_error", "checkpoint", "mean"),
+            *("low", "high", "training_sd", "evaluation_sd", "seeds", "diverged", "collapsed"),
+            "verdict",
+        ]
+    )
+    for one in found.cells:
+        runs = found.runs_of(one.cell)
+        for which, spread in (("last", one.last), ("best", one.best)):
+            interval = ("", "") if spread is None or spread.interval is None else spread.interval
+            ours = ("", "", "", "", "", 0)
+            if spread is not None:
+                sd = (spread.training, spread.evaluation)
+                ours = (spread.mean, *interval, *("" if s is None else s for s in sd), spread.n)
+            figure = one.published
+            writer.writerow(
+                [
+                    *(one.cell.row, one.cell.setting, one.score.name),
+                    "" if figure is None else figure.value,
+                    "" if figure is None or figure.error is None else figure.error,
+                    *(which, *ours),
+                    *((0, 0) if runs is None else (runs.diverged, runs.collapsed)),
+                    verdict_word(one, found) if which == found.table.rule else "",
+                ]
+            )
+    return out.getvalue()
+
+
+def badge(found: Judged) -> str:
+    """A line of Markdown: how much of the table there is, and how much of it agrees."""
+    runs = plural(found.n, "run")
+    return f"**{found.table.name}** ({found.budget.name}): {runs}, {badge_words(found)}"
+
+
+def badge_words(found: Judged) -> str:
+    """ "30 of 30 figures agree, 0 differ; order as in the paper: 4 of 6, opposite 0"."""
+    tested = [one.agreement.verdict for one in found.cells if one.agreement is not None]
+    parts = []
+    if tested:
+        agree, differ = tested.count("agrees"), tested.count("differs")
+        parts.append(f"{agree} of {plural(len(tested), 'figure')} agree, {differ} differ")
+    if found.orders and found.budget.shows in ("digits", "order"):
+        verdicts = [one.order.verdict for one in found.orders]
+        same, opposite = verdicts.count("same"), verdicts.count("opposite")
+        parts.append(f"order as in the paper: {same} of {len(verdicts)}, opposite {opposite}")
+    return "; ".join(parts) or "shown beside, without a verdict"
+
+
+LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "–": "--", "*": "$^*$"}
+
+
+def latex_table(found: Judged) -> str:
+    """A booktabs table."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+
+    body = [line(row) for row in rows_of(found)]
+    return "\n".join(
+        [
+            f"% {found.table.citation}; budget {found.budget.name}",
+            r"\begin{tabular}{" + "l" * len(HEADS) + "}",
+            r"\toprule",
+            line(heads(found.table)),
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def markdown_table(found: Judged) -> str:
+    rows = [heads(found.table), ["---"] * len(HEADS), *rows_of(found)]
+    return "\n".join("| " + " | ".join(c.replace("|", r"\|") for c in row) + " |" for row in rows)

@@ -1,0 +1,113 @@
+"""What a table's results mean, in sentences: each verdict with its test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gansweep.judging.agreement import Equivalence
+from gansweep.records.notation import listing, plural
+from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
+
+ORDERS = {
+    "same": "our runs follow the paper's order",
+    "opposite": "our runs are in the opposite order",
+    "cannot tell": "we cannot tell whether our runs follow the paper's order",
+}
+
+
+def sentences(found: Judged) -> list[str]:
+    """The verdict on a table under a budget, one thought a sentence; in the order of importance."""
+    table, budget = found.table, found.budget
+    if not found.n:
+        return [f"No run of ours has ended under the budget '{budget.name}' yet."]
+    lines = [_spent(found)]
+    if budget.shows != "digits":
+        lines.append(
+            f"{budget.share:.4g} of the paper's budget reproduces no digits of the paper; it can "
+            f"show {'an order' if budget.shows == 'order' else f'a {budget.shows}'} at most."
+            if budget.shows != "nothing"
+            else f"{budget.share:.4g} of the paper's budget shows nothing of the paper's figures."
+        )
+    elif table.known_from == "memory":
+        lines.append("The published figures are from memory: they are leads, and no verdict.")
+    else:
+        lines += _agreements(found)
+    if budget.shows in ("digits", "order"):
+        lines += [_order(one, found) for one in found.orders]
+    if found.outdated:
+        lines.append(
+            f"{plural(found.outdated, 'run')} in the file {'are' if found.outdated > 1 else 'is'} "
+            "of cells that have changed since, and not counted."
+        )
+    return lines
+
+
+def _spent(found: Judged) -> str:
+    lost = [
+        f"{one.cell.name} ({_lost_words(one.diverged, one.collapsed)} of {one.n})"
+        for one in found.runs
+        if one.diverged or one.collapsed
+    ]
+    seconds = sum(one.seconds for one in found.runs)
+    text = f"{plural(found.n, 'run')}, {seconds / 3600:.2g} hours of training and scoring."
+    return f"{text} Lost: {listing(lost, 'and')}." if lost else text
+
+
+def _lost_words(diverged: int, collapsed: int) -> str:
+    counts = {"diverged": diverged, "collapsed": collapsed}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def _agreements(found: Judged) -> Iterator[str]:
+    tested = [one for one in found.cells if one.agreement is not None]
+    exact = [one for one in tested if one.score.tolerance is not None]
+    if exact:
+        yield _exactly(exact)
+    for one in tested:
+        if one.score.tolerance is None:
+            assert one.agreement is not None
+            yield f"{_name(one, found)}: {_equivalence(one.agreement)}"
+    untested = [one for one in found.cells if one.published and one.last and not one.agreement]
+    if untested:
+        reason = "no error is published" if found.table.error == "none" else "one run each"
+        yield f"{plural(len(untested), 'figure')} not tested for equivalence: {reason}."
+
+
+def _exactly(exact: list[CellScore]) -> str:
+    """About figures that were calculated: how many of ours are as near as they must be."""
+    far = [one for one in exact if one.agreement and one.agreement.verdict != "agrees"]
+    differences = [(abs(o.agreement.difference), o) for o in exact if o.agreement]
+    largest, worst = max(differences, key=lambda pair: pair[0])
+    text = (
+        f"{len(exact) - len(far)} of {len(exact)} figures agree with the calculated ones within "
+        f"their tolerance; the largest difference is {largest:.1e} "
+        f"({worst.cell.name}, {worst.score.title})."
+    )
+    names = listing([f"{one.cell.name} ({one.score.title})" for one in far], "and")
+    return f"{text} Not in agreement: {names}." if far else text
+
+
+def _equivalence(one: Equivalence) -> str:
+    assert one.p is not None and one.differs_p is not None and one.interval is not None
+    low, high = one.interval
+    distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"
+    bound = f"one standard deviation of the paper's runs, {one.margin:.3g}"
+    if one.verdict == "agrees":
+        return f"agrees with the paper within {bound} ({distance}; TOST p = {one.p:.2g})."
+    if one.verdict == "differs":
+        return f"differs from the paper ({distance}; t-test p = {one.differs_p:.2g})."
+    return f"cannot tell: it may differ by more than {bound} ({distance}; TOST p = {one.p:.2g})."
+
+
+def _order(one: ColumnOrder, found: Judged) -> str:
+    order, table = one.order, found.table
+    p = min(order.p, order.opposite_p) if order.verdict == "opposite" else order.p
+    where = f"{one.score.title}, {table.settings[one.setting]}"
+    return (
+        f"{where}: {ORDERS[order.verdict]} {' < '.join(one.rows)} (permutation test, "
+        f"{order.statistic:g} of {order.pairs} pairs of runs in it, p = {p:.2g})."
+    )
+
+
+def _name(one: CellScore, found: Judged) -> str:
+    return f"{one.cell.row}, {found.table.settings[one.cell.setting]}, {one.score.title}"

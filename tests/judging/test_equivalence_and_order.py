@@ -1,0 +1,111 @@
+"""Equivalence with a published figure and the order of rows, by values worked out elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gansweep.judging.agreement import Figure, equivalence, order_of, spread_of, within
+
+OURS = [6.1, 6.4, 7.0, 5.8]
+
+
+def test_equivalence_is_that_of_two_one_sided_welch_tests() -> None:
+    """ttost_ind(usevar="unequal") of statsmodels 0.14 is the same sum: here it is done by hand for
+    theirs of mean 6.3 and standard error 0.2 over 10 runs: sd 0.6325, our mean 6.325, se 0.2562.
+
+    error = sqrt(0.2562^2 + 0.2^2) = 0.32500; freedom = 0.325^4 / (0.2562^4/3 + 0.2^4/9) = 6.8755;
+    t below = (0.025 + 0.6325)/0.325 = 2.0229, above 1.8691; P(T > 1.8691) = 0.0522.
+    """
+    found = equivalence(OURS, Figure(6.3, 0.2, "se", 10))
+    assert found is not None
+    assert found.difference == pytest.approx(0.025)
+    assert found.margin == pytest.approx(0.2 * math.sqrt(10))
+    assert found.p == pytest.approx(0.0522, abs=2e-4)
+    assert found.verdict == "cannot tell"
+
+
+def test_equivalence_matches_scipys_one_sided_tests_of_two_samples() -> None:
+    from scipy import stats
+
+    theirs = [6.0, 6.9, 6.2, 5.7, 6.6, 6.4, 6.1, 7.1, 5.9, 6.3]
+    sd = math.sqrt(sum((x - 6.32) ** 2 for x in theirs) / 9)
+    found = equivalence(OURS, Figure(6.32, sd, "sd", 10))
+    assert found is not None and found.p is not None
+    up = stats.ttest_ind([x + sd for x in OURS], theirs, equal_var=False, alternative="greater")
+    down = stats.ttest_ind([x - sd for x in OURS], theirs, equal_var=False, alternative="less")
+    assert found.p == pytest.approx(max(up.pvalue, down.pvalue), rel=1e-9)
+    assert found.differs_p == pytest.approx(
+        stats.ttest_ind(OURS, theirs, equal_var=False).pvalue, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([10.0, 10.1, 9.9, 10.05, 9.95], "agrees"),
+        ([14.0, 14.1, 13.9, 14.05], "differs"),
+        ([8.0, 12.5], "cannot tell"),
+    ],
+)
+def test_a_verdict_needs_a_test(values: list[float], verdict: str) -> None:
+    found = equivalence(values, Figure(10.0, 1.0, "sd", 10))
+    assert found is not None and found.verdict == verdict
+    low, high = found.interval or (0, 0)
+    assert (verdict == "agrees") == (low > -1.0 and high < 1.0)
+
+
+def test_nothing_is_tested_without_an_error_or_with_one_run() -> None:
+    assert equivalence([1.0, 2.0], Figure(1.0)) is None
+    assert equivalence([1.0], Figure(1.0, 0.1, "sd", 10)) is None
+    assert equivalence([1.0, 1.1], Figure(1.0, 0.1, "sd")) is None  # of how many runs?
+
+
+def test_a_calculated_figure_is_met_by_each_run_within_its_tolerance() -> None:
+    near, far = within([0.5004, 0.4998], 0.5, 1e-3), within([0.5004, 0.502], 0.5, 1e-3)
+    assert near is not None and near.verdict == "agrees"
+    assert far is not None and far.verdict == "differs" and far.difference == pytest.approx(0.002)
+
+
+def test_the_order_of_three_rows_of_three_has_p_1_of_1680() -> None:
+    """9! / (3!)^3 = 1680 ways, of which one has all 27 pairs in order."""
+    found = order_of([(1, [1, 2, 3]), (2, [4, 5, 6]), (3, [7, 8, 9])])
+    assert found is not None
+    assert (found.verdict, found.statistic, found.pairs) == ("same", 27, 27)
+    assert found.p == pytest.approx(1 / 1680)
+    back = order_of([(3, [1, 2, 3]), (2, [4, 5, 6]), (1, [7, 8, 9])])
+    assert back is not None and back.verdict == "opposite"
+
+
+def test_few_runs_tell_no_order() -> None:
+    """Two rows of two: six ways, so p is 1/6 at best."""
+    found = order_of([(1, [1.0, 2.0]), (2, [3.0, 4.0])])
+    assert found is not None and found.verdict == "cannot tell"
+    assert found.p == pytest.approx(1 / 6)
+    assert order_of([(1, [1.0]), (1, [2.0])]) is None  # the paper has them equal
+    assert order_of([(1, [1.0]), (2, [])]) is None
+
+
+def test_drawn_arrangements_come_near_the_counted_ones() -> None:
+    from scipy import stats
+
+    low, high = [1.0, 4.0, 2.0, 5.0, 3.0, 8.5, 0.5, 6.5], [3.5, 7.0, 6.0, 9.0, 8.0, 2.5, 10.0, 4.5]
+    more = [[5.5, 1.5, 9.5, 7.5]]
+    found = order_of([(1, low), (2, high)])  # 12,870 ways: counted
+    exact = stats.mannwhitneyu(high, low, alternative="greater", method="exact")
+    assert found is not None and found.p == pytest.approx(exact.pvalue, rel=1e-9)
+    drawn = order_of([(1, low), (2, high), (2, more[0])])
+    merged = stats.mannwhitneyu(high + more[0], low, alternative="greater", method="exact")
+    assert drawn is not None and drawn.p == pytest.approx(merged.pvalue, abs=0.01)
+
+
+def test_noise_of_evaluation_is_kept_apart_from_that_of_training() -> None:
+    """Two runs: means 11 and 21, each scored twice, 1 from its mean: pooled sd sqrt(4/2)."""
+    found = spread_of([[10.0, 12.0], [20.0, 22.0]])
+    assert found is not None
+    assert (found.mean, found.n) == (16.0, 2)
+    assert found.training == pytest.approx(math.sqrt(50))
+    assert found.evaluation == pytest.approx(math.sqrt(2))
+    one = spread_of([[10.0]])
+    assert one is not None and one.interval is None and one.evaluation is None

@@ -1,0 +1,56 @@
+"""The content address of a run: what changes a result changes it, and nothing else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from gansweep.config.compose import compose
+from gansweep.config.environment import without_secrets
+from gansweep.records.address import address_of
+from gansweep.records.record import RunRecord
+from gansweep.records.run_config import stored_settings
+
+BASE = ["model=gan", "data=ring", "budget_kimg=20"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["budget_kimg=20.0"],
+        ["trainer=cpu", "trainer.threads=2", "trainer.compile=true"],
+        ["runs_dir=elsewhere", "group=g", "name=n", "tracker=none"],
+        [
+            "~callbacks.samples",
+            "callbacks.losses.every_steps=7",
+            "callbacks.checkpoint.every_seconds=9",
+        ],
+        ["batch_size=100"],
+    ],
+)
+def test_places_and_the_machine_leave_it_alone(words: list[str]) -> None:
+    assert address_of(compose([*BASE, *words])) == address_of(compose(BASE))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("seed=1", "budget_kimg=21", "model.n_critic=2", "batch_size=50", "data.sigma=0.02"),
+        *("metrics.n_fake=100", "callbacks.quality.every_kimg=5", "~callbacks.stop_on_failure"),
+        *("trainer.precision=64-true", "one_batch=true", "model.points.generator.width=64"),
+    ],
+)
+def test_what_decides_a_result_changes_it(word: str) -> None:
+    assert address_of(compose([*BASE, word])) != address_of(compose(BASE))
+
+
+def test_a_record_has_the_address_of_what_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSWEEP_DATA", "/somewhere")
+    cfg = compose(["model=dcgan", "data=mnist", "model.optimizer.generator.lr=1e-4"])
+    record = RunRecord.create(tmp_path / "g" / "r", OmegaConf.to_yaml(without_secrets(cfg)))
+    monkeypatch.setenv("GANSWEEP_DATA", "/elsewhere")
+    assert address_of(stored_settings(record)) == address_of(cfg)

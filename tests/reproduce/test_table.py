@@ -1,0 +1,125 @@
+"""Tables as data: each file of conf/reproduce/ is read, and each mistake is named with its fix."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gansweep.errors import UserError
+from gansweep.reproduce.table import load_table, table_names
+
+GOOD: dict[str, Any] = {
+    "title": "Modes",
+    "citation": "Somebody 2020",
+    "known_from": "table",
+    "published": {"error": "se", "runs": 10},
+    "scores": {"modes": {"score": "modes", "title": "modes of 8"}},
+    "settings": {"ring": {"overrides": ["data=ring"]}},
+    "rows": {
+        "GAN": {
+            "cells": {"ring": {"overrides": ["model=gan"], "published": {"modes": [6.3, 0.5]}}}
+        },
+        "ALI": {"not_run": "It is not built.", "cells": {"ring": {"published": {"modes": 6.6}}}},
+    },
+    "budgets": {"small": {"share": 0.1, "seeds": 3, "shows": "order"}, "paper": {"seeds": 10}},
+}
+
+
+def write(folder: Path, content: Any) -> str:
+    path = folder / "reproduce" / "mine.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    )
+    return str(folder)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """GOOD with the value at a dotted path; `...` removes it."""
+    content = copy.deepcopy(GOOD)
+    node, *rest = content, *path.split(".")
+    for key in rest[:-1]:
+        node = node[key]
+    if value is ...:
+        del node[rest[-1]]
+    else:
+        node[rest[-1]] = value
+    return dict(content)
+
+
+def test_a_folder_of_ones_own_adds_a_table(tmp_path: Path) -> None:
+    table = load_table("mine", write(tmp_path, GOOD))
+    assert "mine" in table_names(str(tmp_path))
+    gan, ali = table.cells
+    assert gan.overrides == ("data=ring", "model=gan")
+    assert (gan.published["modes"].value, gan.published["modes"].error) == (6.3, 0.5)
+    assert ali.published["modes"].error is None
+    assert table.to_run() == [gan] and table.budget(None).name == "small"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("title", ..., "title is missing"),
+        ("rows", ..., "rows is missing"),
+        ("colour", "red", "There is no option 'colour'"),
+        ("known_from", "tables", "Did you mean 'table'"),
+        ("scores.modes.score", "mods", "Did you mean 'modes'"),
+        (
+            "scores.modes.facter",
+            2,
+            "Did you mean 'scores.modes.factor'|no option 'scores.modes.fac",
+        ),
+        ("scores", ["modes"], "scores is no mapping"),
+        ("rows.GAN.cells", ..., "rows.GAN.cells is missing"),
+        ("rows.GAN.cells.ring.overrides", [], None),
+        ("rows.GAN.cells.ring.published", {"modez": 1}, "Did you mean 'modes'"),
+        ("rows.GAN.cells.ring.published", {"modes": [1, 2, 3]}, "no figure"),
+        ("rows.GAN.cells.ring.published", {"modes": "six"}, "no figure"),
+        ("rows.GAN.cells", {"rin": {"overrides": ["model=gan"]}}, "Did you mean 'ring'"),
+        ("settings.grid", {"overrides": ["data=grid"]}, "settings.grid is in no row"),
+        ("budgets.small.shows", "digits", "reproduces no digits"),
+        ("budgets.small.share", 2, "budgets.small.share=2 is not"),
+        ("budgets.small.seeds", 0, "budgets.small.seeds=0 is not"),
+        ("departures", [{"what": "less"}], r"departures\[0\] needs what: and why:"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(
+    path: str, value: Any, said: str | None, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, changed(path, value))
+    if said is None:  # the setting still has some
+        load_table("mine", folder)
+        return
+    with pytest.raises(UserError, match=said) as error:
+        load_table("mine", folder)
+    assert "mine.yaml" in str(error.value)
+
+
+def test_a_cell_that_nothing_describes_is_refused(tmp_path: Path) -> None:
+    content = changed("settings.ring", None)
+    del content["rows"]["GAN"]["cells"]["ring"]["overrides"]
+    with pytest.raises(UserError, match="rows.GAN.cells.ring has no overrides"):
+        load_table("mine", write(tmp_path, content))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "a: *b", "\0"])
+def test_a_file_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mine.yaml cannot be read"):
+        load_table("mine", write(tmp_path, text))
+
+
+def test_unknown_names_list_the_known(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'dirac_gan'.*The tables are: .*dirac_gan"):
+        load_table("dirac_gam")
+    table = load_table("mine", write(tmp_path, GOOD))
+    with pytest.raises(UserError, match="no such row. Did you mean 'GAN'.*GAN, ALI"):
+        table.to_run("GNA")
+    with pytest.raises(UserError, match="the paper's figures alone. It is not built"):
+        table.to_run("ALI")
+    with pytest.raises(UserError, match="no such budget. Did you mean 'small'"):
+        table.budget("smal")
