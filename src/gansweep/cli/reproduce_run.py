@@ -15,11 +15,12 @@ from gansweep.cli.waiting import waiting
 from gansweep.config.compose import compose
 from gansweep.config.directory_names import checked_name
 from gansweep.engine.launch import worker_count
+from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.storage.storage import canonical
 from gansweep.errors import UserError, folded, nearest, tell, terminal_width, visible
 from gansweep.records.notation import aligned, duration, plural
 from gansweep.records.record import RunRecord
-from gansweep.reproduce import cost, plan, results, scoring, tables
+from gansweep.reproduce import cost, page, plan, results, scoring, tables
 from gansweep.reproduce.guide import addresses
 from gansweep.reproduce.judged import Judged, judged
 from gansweep.reproduce.table import load_table, table_names
@@ -57,6 +58,8 @@ class Reproduction:
         self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
         self.runs = plan.planned_runs(self.cells, self.seeds)
         self.runs_dir = Path(self.cfg.runs_dir)
+        self.name = checked_name("name", f"reproduce-{self.table.name}")
+        self.directory = self.runs_dir / self.name
         self.path = results.path_of(self.table, self.results_dir)
 
     def _compose(self, words: list[str]) -> Any:
@@ -107,15 +110,31 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
     if options.verify:
         return _verify(one)
     to_do = one.to_do()
+    if to_do and not options.dry_run:
+        worker_files.refuse_second(one.directory)
     _announce(one, to_do)
     if options.dry_run:
         return 0
     try:
         if to_do:
             _run(one, to_do, typed)
-    finally:
+    except (KeyboardInterrupt, SystemExit):
         _show(one, options, save=True)
-    return 0
+        raise
+    _show(one, options, save=True)
+    return 1 if _failed(one) else 0
+
+
+def _failed(one: Reproduction) -> list[str]:
+    """Say which runs failed by a bug or a mistake: they have no result, and run again next time."""
+    lines = []
+    for run in one.runs:
+        result = RunRecord(one.directory / run.key).result() or {}
+        if result.get("status") == "failed":
+            lines.append(f"{run.key} failed: {result.get('reason')}")
+    for line in lines:
+        tell(f"gansweep: {line}")
+    return lines
 
 
 def _run(one: Reproduction, to_do: Sequence[plan.PlannedRun], typed: Sequence[str]) -> None:
@@ -123,7 +142,7 @@ def _run(one: Reproduction, to_do: Sequence[plan.PlannedRun], typed: Sequence[st
         one.table,
         one.budget,
         to_do,
-        name=checked_name("name", f"reproduce-{one.table.name}"),
+        name=one.name,
         runs_dir=str(one.cfg.runs_dir),
     )
     for point in settings.points:
@@ -189,13 +208,22 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
     print(f"* the paper's rule. {tables.FOOT}\n")
     for line in sentences(found):
         print(visible(folded(line, terminal_width())))
-    if save and found.n and results.save_results(one.path, one.table, stored):
-        print(f"wrote {one.path}")
+    if save and found.n:
+        if results.save_results(one.path, one.table, stored):
+            print(f"wrote {one.path}")
+        print(f"wrote {page.write_table(found, stored, one.directory)}")
+        if one.directory.is_dir():
+            print(f"next: gansweep report {shlex.quote(str(one.directory))}")
     return 0
 
 
 def _verify(one: Reproduction) -> int:
     """Score the stored checkpoints again without training; 1 where a score differs."""
+    if not one.table.evaluation_seeds:
+        raise UserError(
+            f"The scores of {one.table.name} are those of the game itself, taken while it trains: "
+            "there are no samples to score again."
+        )
     stored = {run["address"]: run for run in results.load_results(one.path)}
     records = plan.adopted(one.runs, one.runs_dir)
     checked = differing = 0

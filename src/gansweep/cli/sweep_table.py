@@ -52,7 +52,10 @@ class LiveTable:
         self._live.update(self.render(), refresh=True)
 
     def _goal(self, rows: list[Row]) -> str:
-        """The objective; "" while it is "auto" and no run has measured a score yet."""
+        """The objective; "" while it is "auto" and no run has measured a score yet, and for a
+        list."""
+        if self.watch.study.queue.listed is not None:
+            return ""
         objective = self.watch.study.objective
         score = next((r.score for r in rows if r.score), objective.metric)
         return "" if score == "auto" else f": {objective.direction} {score}"

@@ -212,10 +212,13 @@ def _stop_if_alike(sweep: SweepStudy) -> None:
 
 def queue_failed(sweep: SweepStudy) -> None:
     """Queue the trials again that failed alike, if no trial fared better: a user who gives the
-    command again has corrected the cause."""
+    command again has corrected the cause. Of a list each that failed, for none may be missing."""
     trials = trials_of(sweep.trials)
     ended = sum(t.state.is_finished() for t in trials)
-    for trial in failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended)):
+    again = failures.first_alike(trials, min(sweep.settings.stop_after_alike, ended))
+    if sweep.queue.listed is not None:
+        again = [t for t in sweep.begun() if t.user_attrs.get("status") == "failed"]
+    for trial in again:
         for record in sweep.records(trial.user_attrs["key"]):
             failures.reopen(record)
         _queue_again(sweep, sweep.trials, trial, kills=0)

@@ -66,8 +66,8 @@ def _of_table(found: Judged) -> str:
         *(f"- Departure: {one.what} {one.why}" for one in table.departures),
         *table.notes,
     ]
-    if found.hardware:
-        lines.append(f"Trained on {', '.join(found.hardware)}.")
+    versions = sorted({version for one in found.runs for version in one.versions})
+    lines.append(f"Trained on {', '.join(found.hardware)} by gansweep {', '.join(versions)}.")
     return (
         "\n\n".join(lines)
         .replace("\n\n- Departure", "\n- Departure")

@@ -1,0 +1,159 @@
+"""`gansweep reproduce`, in this process: the plan, the refusals, and one small table in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import Finished
+
+from gansweep.config.compose import compose
+from gansweep.records.record import RunRecord
+from gansweep.reproduce import cost
+from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
+from gansweep.reproduce.table import load_table
+
+Command = Callable[..., Finished]
+SMALL = {
+    "title": "A small game",
+    "citation": "Nobody",
+    "known_from": "calculated",
+    "evaluation_seeds": 0,
+    "overrides": [
+        *("experiment=paper_dirac_gan", "budget_kimg=0.04"),
+        "callbacks.game_at_rest.every_kimg=0.02",
+    ],
+    "scores": {"real": {"score": "eigenvalue_real", "decimals": 4, "tolerance": 0.001}},
+    "settings": {"alternating": {}},
+    "rows": {
+        "GAN": {"cells": {"alternating": {"published": {"real": 0}}}},
+        "R1": {
+            "overrides": [
+                "+model.penalties.r1._target_=gansweep.terms.penalties.R1",
+                "+model.penalties.r1.weight=0.3",
+            ],
+            "cells": {"alternating": {"published": {"real": -0.15}}},
+        },
+    },
+    "budgets": {"paper": {"seeds": 1}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder with the table `small`; costs are not measured."""
+    folder = tmp_path / "own" / "reproduce"
+    folder.mkdir(parents=True)
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False))
+    monkeypatch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000))
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    return str(tmp_path / "own")
+
+
+def trained(small: str, directory: Path, status: str = "finished") -> None:
+    """Write the record of the first run, as `gansweep train` would."""
+    from omegaconf import OmegaConf
+
+    from gansweep.config.environment import without_secrets
+
+    table = load_table("small", small)
+    (one, *_) = planned_cells(table, table.budget(None), lambda w: compose(w, config_dir=small))
+    record = RunRecord.create(directory, OmegaConf.to_yaml(without_secrets(one.cfg)))
+    protocols = {"eigenvalue_real": {"score": "eigenvalue_real"}}
+    last = {"eigenvalue_real": {"value": 0.0001, "kimg": 0.04}}
+    facts = {"seed": 0, "budget_kimg": 0.04, "kimg": 0.04, "seconds": 1.0}
+    record.write_result({"status": status, "last": last, "protocols": protocols, **facts})
+
+
+def test_without_a_table_it_lists_them(command: Command) -> None:
+    shown = command("reproduce")
+    assert shown.code == 0 and "dirac_gan" in shown.out and "pacgan_2d" in shown.out
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(command: Command, small: str) -> None:
+    shown = command("reproduce", "small", "--config-dir", small, "--dry-run", "--seeds", "3")
+    assert shown.code == 0
+    assert "2 cells, 6 runs" in shown.out and "40" in shown.out
+    assert "to run: 6 runs" in shown.out
+    assert not Path("runs").exists() and not Path("results").exists()
+
+
+def test_what_train_has_run_does_not_run_again(command: Command, small: str) -> None:
+    trained(small, Path("runs") / "anywhere" / "run-001")
+    shown = command("reproduce", "small", "--config-dir", small, "--dry-run")
+    assert "2 runs, 1 of them have ended" in shown.out
+    table = command("reproduce", "small", "--config-dir", small, "--show").out
+    assert "0.0001 (1)" in table and "no run yet" in table
+
+
+def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
+    small: str, tmp_path: Path
+) -> None:
+    table = load_table("small", small)
+    cells = planned_cells(table, table.budget(None), lambda w: compose(w, config_dir=small))
+    runs = planned_runs(cells, 1)
+    for status in ("failed", "running", "interrupted"):
+        trained(small, tmp_path / "r" / "g" / "a", status)
+        assert adopted(runs, tmp_path / "r") == {}
+    trained(small, tmp_path / "r" / "g" / "a", "diverged")
+    assert list(adopted(runs, tmp_path / "r")) == [runs[0].address]
+    (tmp_path / "r" / "g" / "a" / "config.yaml").write_text("a: [")
+    assert adopted(runs, tmp_path / "r") == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dirac_gam"], ["Did you mean 'dirac_gan'", "The tables are:"]),
+        (["dirac_gan", "pacgan_2d"], ["Name one table", "pacgan_2d"]),
+        (["dirac_gan", "--only", "GAM"], ["no such row", "Did you mean 'GAN'"]),
+        (["dirac_gan", "--only", "instance noise 1"], ["the paper's figures alone"]),
+        (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
+        (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
+        (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),
+        (["dirac_gan", "--show", "--dry-run"], ["do not go together"]),
+        (["dirac_gan", "--dryrun"], ["no flag '--dryrun'"]),
+        (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),
+        (["dirac_gan", "worker=2"], ["Did you mean 'workers'"]),
+        (["dirac_gan", "results_dir="], ["no option"]),
+        (["dirac_gan", "launcher=slrum"], ["slurm"]),
+        (["dirac_gan", "workers=0"], ["workers"]),
+        (["dirac_gan", "trainer.thread=2"], ["trainer.threads"]),
+        (["dirac_gan", "--verify"], ["no samples to score again"]),
+        (["dirac_gan", "--config-dir", "nowhere"], ["nowhere is not a folder"]),
+    ],
+)
+def test_a_mistake_is_refused_before_anything_runs(
+    command: Command, words: list[str], said: list[str]
+) -> None:
+    command("reproduce", *words).is_refused_with(*said)
+    assert not Path("runs").exists()
+
+
+def test_a_damaged_file_of_results_is_refused(command: Command, small: str) -> None:
+    Path("results").mkdir()
+    Path("results/small.json").write_text("{")
+    refused = command("reproduce", "small", "--config-dir", small, "--dry-run")
+    refused.is_refused_with("results/small.json is damaged", "git checkout")
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str) -> None:
+    words = ("reproduce", "small", "--config-dir", small, "workers=1", "trainer=cpu")
+    first = command(*words)
+    assert first.code == 0, first
+    assert "2 of 2 figures agree with the calculated ones" in first.out
+    stored: dict[str, Any] = json.loads(Path("results/small.json").read_text())
+    assert [run["status"] for run in stored["runs"]] == ["finished"] * 2
+    assert stored["runs"][0]["command"].startswith("gansweep train experiment=paper_dirac_gan")
+    page = Path("runs/reproduce-small/table.html").read_text()
+    assert "GAN, alternating, seed 0</a>" in page
+    again = command(*words)
+    assert "2 runs, 2 of them have ended" in again.out and "to run" not in again.out
+    more = command(*words, "--seeds", "2", "--only", "R1")
+    assert more.code == 0 and "1 cell, 2 runs, 1 of them have ended" in more.out
+    assert len(json.loads(Path("results/small.json").read_text())["runs"]) == 3

@@ -1,0 +1,123 @@
+"""results/TABLE.json: what it keeps, how it grows, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gansweep.errors import UserError
+from gansweep.reproduce.judged import judged
+from gansweep.reproduce.results import StoredRun, load_results, merged, save_results
+from gansweep.reproduce.table import load_table
+from gansweep.reproduce.tables import csv_table, latex_table, markdown_table, text_table
+from gansweep.reproduce.words import sentences
+
+TABLE = load_table("pacgan_2d")
+
+
+def run(row: str, seed: int, modes: list[float], **changes: Any) -> StoredRun:
+    stored: dict[str, Any] = {
+        "budget": "paper",
+        "row": row,
+        "setting": "grid",
+        "seed": seed,
+        "address": f"{row}-{seed}",
+        "status": "finished",
+        "reason": "",
+        "kimg": 1.0,
+        "seconds": 1800.0,
+        "ended": "2026-11-29T00:00:00+00:00",
+        "last": {"modes": modes} if modes else {},
+        "best": {"modes": [25.0]} if modes else {},
+        "protocols": {"modes": {"score": "modes"}},
+        "versions": {"gansweep": "0.1.0"},
+        "git_commit": None,
+        "hardware": {"device": "a CPU"},
+        "command": "gansweep train",
+        "directory": "reproduce-pacgan_2d/r",
+    }
+    return {**stored, **changes}  # type: ignore[typeddict-item]
+
+
+def found(runs: list[StoredRun], budget: str = "paper") -> Any:
+    addresses = {one["address"]: f"{one['row']} / grid" for one in runs}
+    return judged(TABLE, TABLE.budget(budget), runs, addresses)
+
+
+GAN = [run("GAN", s, [m]) for s, m in enumerate([17.0, 18.0, 17.0, 17.5, 16.5, 17.3])]
+PAC = [run("PacGAN2", s, [m]) for s, m in enumerate([23.0, 24.0, 23.5, 23.9, 24.4, 23.8])]
+
+
+def with_run(**changes: Any) -> str:
+    """A file whose one run has these changes."""
+    return json.dumps({"schema": 1, "table": "pacgan_2d", "runs": [{**GAN[0], **changes}]})
+
+
+def test_it_grows_by_seeds_and_keeps_what_was_scored_more_often(tmp_path: Path) -> None:
+    path = tmp_path / "pacgan_2d.json"
+    assert load_results(path) == []
+    assert save_results(path, TABLE, merged([], GAN[:2]))
+    assert not save_results(path, TABLE, merged(load_results(path), GAN[:2]))
+    again = run("GAN", 1, [18.0, 18.5, 19.0])
+    kept = merged(load_results(path), [again, GAN[2]])
+    assert [(r["seed"], len(r["last"]["modes"])) for r in kept] == [(0, 1), (1, 3), (2, 1)]
+    assert merged(kept, [GAN[1]]) == kept  # scored less often
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"schema": 2, "table": "pacgan_2d", "runs": []}', "has schema 2.*reads 1"),
+        ('{"schema": 1, "table": "dirac_gan", "runs": []}', "results of the table 'dirac_gan'"),
+        ('{"schema": 1, "table": "pacgan_2d", "runs": {}}', "runs is no list"),
+        ('{"schema": 1, "table": "pacgan_2d", "runs": [{"seed": 1}]}', r"runs\[0\] lacks budget"),
+        (with_run(seed="one"), r"runs\[0\].seed"),
+        (with_run(last={"modes": 1}), r"runs\[0\].last"),
+    ],
+)
+def test_a_damaged_file_and_anothers_are_refused(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "pacgan_2d.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=said):
+        load_results(path)
+
+
+def test_each_verdict_is_a_sentence_with_its_test() -> None:
+    text = "\n".join(sentences(found([*GAN, *PAC])))
+    assert "GAN, grid of 25, modes: agrees with the paper within one standard deviation" in text
+    assert "TOST p = " in text and "90 % interval" in text
+    assert "our runs follow the paper's order GAN < PacGAN2 (permutation test, 36 of 36" in text
+
+
+def test_lost_runs_are_counted_and_never_dropped() -> None:
+    lost = run("GAN", 9, [], status="diverged", reason="the loss is nan")
+    one = found([*GAN, lost])
+    assert "Lost: GAN / grid (1 diverged of 7)." in sentences(one)[0]
+    assert "7, 1 lost" in text_table(one, 80)
+
+
+def test_a_reduced_budget_reproduces_no_digits() -> None:
+    few = [run(r["row"], r["seed"], r["last"]["modes"], budget="small") for r in (*GAN, *PAC)]
+    one = found(few, "small")
+    text = "\n".join(sentences(one))
+    assert "reproduces no digits of the paper" in text and "agrees" not in text
+    assert {cell.agreement for cell in one.cells} == {None}
+    assert "follow the paper's order" in text
+
+
+def test_runs_of_cells_that_changed_are_not_counted() -> None:
+    one = judged(TABLE, TABLE.budget("paper"), GAN, {})
+    assert one.n == 0 and one.outdated == 6
+
+
+def test_one_table_in_four_notations() -> None:
+    one = found([*GAN, *PAC])
+    assert "17.2 [16.7, 17.8] (6)" in text_table(one, 80)
+    assert "grid,modes,17.3,0.8,last,17.2" in csv_table(one)
+    assert r"\toprule" in latex_table(one) and r"\%" in latex_table(one)
+    assert "| GAN | grid of 25 | modes | 17.3 ± 0.8 |" in markdown_table(one)
