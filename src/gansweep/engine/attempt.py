@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ class Attempt:
     def sweep_entry(self, settings: Settings, run: PlannedRun, directory: Path) -> dict[str, Any]:
         """What the record of `run` keeps of the sweep in `directory`."""
         objectives = [asdict(objective) for objective in settings.objectives]
+        if self.point is not None:  # to readers each run of a list is judged by its own
+            objectives = [asdict(replace(settings.objectives[0], metric="auto"))]
         optional = {
             "objectives": objectives if len(objectives) > 1 else None,
             "constraints": [asdict(limit) for limit in settings.limits] or None,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 
 from gansweep.errors import UserError, tell
 from gansweep.metrics.protocol import HELD_OUT
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest
+
+if TYPE_CHECKING:
+    from gansweep.run.evaluate import Evaluation
 
 CHECKPOINTS = ("last", "best")
 FIRST_NOISE = 1_000_001  # seeds of evaluation, apart from those that a run's own scores use
@@ -42,23 +45,26 @@ def score_again(record: RunRecord, seeds: int, options: Mapping[str, Any]) -> No
     for which, seed in missing(record, seeds):
         if seed > FIRST_NOISE and _is_exact(record):
             return
-        from gansweep.run.evaluate import Evaluation, keep
+        from gansweep.run.evaluate import keep
 
         writer = newest(record.directory)
         try:
-            found = Evaluation(_metrics(record, seed, options), which).score(record)
+            found = _evaluation(record, which, seed, options).score(record)
         except (UserError, ValueError) as error:
             tell(f"gansweep: {record.directory} was not scored: {error}")
             return
         keep(record, found, writer, note={"noise_seed": seed, "asked": which})
 
 
-def _metrics(record: RunRecord, seed: int, options: Mapping[str, Any]) -> DictConfig:
-    """The run's own way of measuring, with these options and another seed of the noise."""
-    metrics: DictConfig = read_config(record).metrics
-    with open_dict(metrics):
-        metrics.merge_with({**options, "noise_seed": seed})
-    return metrics
+def _evaluation(record: RunRecord, which: str, seed: int, options: Mapping[str, Any]) -> Evaluation:
+    """The run's own way of measuring, with these options and another seed of the noise, on the
+    device that it was trained on."""
+    from gansweep.run.evaluate import Evaluation
+
+    cfg = read_config(record)
+    with open_dict(cfg):
+        cfg.metrics.merge_with({**options, "noise_seed": seed})
+    return Evaluation(cfg.metrics, which, str(cfg.trainer.accelerator))
 
 
 def values_of(record: RunRecord, which: str) -> tuple[Measured, dict[str, Any]]:
@@ -104,13 +110,11 @@ def differences(
 
     stored: a run of results/TABLE.json.   options: as of `score_again`.
     """
-    from gansweep.run.evaluate import Evaluation
-
     for which in CHECKPOINTS:
         lists: Mapping[str, list[float]] = stored[which]
         for place in range(max(map(len, lists.values()), default=0)):
-            metrics = _metrics(record, FIRST_NOISE + place, options)
-            scores = Evaluation(metrics, which).score(record).scores.values()
+            again = _evaluation(record, which, FIRST_NOISE + place, options)
+            scores = again.score(record).scores.values()
             now = {str(score.protocol["score"]): score.value for score in scores}
             for word, values in lists.items():
                 value = now.get(word)

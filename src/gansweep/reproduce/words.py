@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gansweep.judging.agreement import Equivalence
-from gansweep.records.notation import listing, plural
+from gansweep.records.notation import duration, listing, plural
 from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
 
+SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
 ORDERS = {
     "same": "our runs follow the paper's order",
     "opposite": "our runs are in the opposite order",
@@ -23,10 +24,8 @@ def sentences(found: Judged) -> list[str]:
     lines = [_spent(found)]
     if budget.shows != "digits":
         lines.append(
-            f"{budget.share:.4g} of the paper's budget reproduces no digits of the paper; it can "
-            f"show {'an order' if budget.shows == 'order' else f'a {budget.shows}'} at most."
-            if budget.shows != "nothing"
-            else f"{budget.share:.4g} of the paper's budget shows nothing of the paper's figures."
+            f"This budget, {budget.share:.4g} of the table's images, reproduces no digits; it can "
+            f"show {SHOWN[budget.shows]}."
         )
     elif table.known_from == "memory":
         lines.append("The published figures are from memory: they are leads, and no verdict.")
@@ -49,7 +48,7 @@ def _spent(found: Judged) -> str:
         if one.diverged or one.collapsed
     ]
     seconds = sum(one.seconds for one in found.runs)
-    text = f"{plural(found.n, 'run')}, {seconds / 3600:.2g} hours of training and scoring."
+    text = f"{plural(found.n, 'run')}, {duration(seconds)} of training."
     return f"{text} Lost: {listing(lost, 'and')}." if lost else text
 
 
