@@ -82,6 +82,13 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(command: Command, small
     assert not Path("runs").exists() and not Path("results").exists()
 
 
+def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, small: str) -> None:
+    """Two runs of 40 steps of 1 ms are 0.08 s of one worker: half of it within 0.05 s."""
+    words = ("reproduce", "small", "--config-dir", small, "--dry-run", "workers=1")
+    assert "budget share-0.5: 0.5" in command(*words, "--minutes", f"{0.05 / 60}").out
+    assert "budget paper: all" in command(*words, "--minutes", "1").out
+
+
 def test_what_train_has_run_does_not_run_again(command: Command, small: str) -> None:
     trained(small, Path("runs") / "anywhere" / "run-001")
     shown = command("reproduce", "small", "--config-dir", small, "--dry-run")
@@ -115,6 +122,8 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
         (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
         (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
         (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),
+        (["dirac_gan", "--minutes", "soon"], ["--minutes soon is no time"]),
+        (["dirac_gan", "--minutes", "5", "--budget", "paper"], ["give one of them"]),
         (["dirac_gan", "--show", "--dry-run"], ["do not go together"]),
         (["dirac_gan", "--dryrun"], ["no flag '--dryrun'"]),
         (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),

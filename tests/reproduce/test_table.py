@@ -123,3 +123,6 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         table.to_run("ALI")
     with pytest.raises(UserError, match="no such budget. Did you mean 'small'"):
         table.budget("smal")
+    with pytest.raises(UserError, match="no such budget"):
+        table.budget("share-1.5")
+    assert (table.budget("share-0.25").share, table.budget("share-0.25").shows) == (0.25, "order")

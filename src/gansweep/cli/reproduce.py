@@ -27,6 +27,7 @@ again; Ctrl-C saves and stops, and the same command continues.
   gansweep reproduce pacgan_2d --show --latex table.tex
 
   --budget NAME    how much of the paper's budget; by default the table's first
+  --minutes N      the largest part of the table's images that ends in so long
   --seeds N        runs of each cell; by default as the budget says
   --only ROW       one row of the table
   --dry-run        only print cells, runs, measured hours and disk
@@ -60,12 +61,20 @@ class Tables:
         yield from Options(keys, "sweep", groups={})(prefix, parsed_args, **given)
 
 
+def _is_time(text: str) -> bool:
+    try:
+        return 0 < float(text) < 1e6
+    except ValueError:
+        return False
+
+
 def parser() -> Parser:
     made = Parser("reproduce", HELP)
     made.add_words(Tables())
     for name in ("--budget", "--only", "--csv", "--latex"):
         made.add_argument(name, metavar=name.lstrip("-").upper())
     made.add_argument("--seeds", metavar="N")
+    made.add_argument("--minutes", metavar="N")
     made.add_argument("--config-dir", "-cd", metavar="DIR")
     for name in FLAGS:
         made.add_argument(name, action="store_true")
@@ -80,6 +89,10 @@ def main(words: list[str]) -> int:
         raise UserError(f"{' and '.join(chosen)} do not go together: give one of them.")
     if options.seeds is not None and not (options.seeds.isdecimal() and int(options.seeds) > 0):
         raise UserError(f"--seeds {options.seeds} is no number of runs. Use --seeds 3, say.")
+    if options.minutes is not None and not _is_time(options.minutes):
+        raise UserError(f"--minutes {options.minutes} is no time. Use --minutes 30, say.")
+    if options.minutes is not None and options.budget is not None:
+        raise UserError("--minutes chooses a budget, and --budget names one: give one of them.")
     waiting.show(f"gansweep reproduce {' '.join(words)}")
     try:
         from gansweep.cli.reproduce_run import list_tables, reproduce

@@ -55,12 +55,36 @@ class Reproduction:
         self.config_dir = None if folder is None else str(Path(folder).resolve())
         self.cfg = compose(own, config_name="sweep", config_dir=self.config_dir)
         check_sweep(self.cfg)
-        self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
-        self.runs = plan.planned_runs(self.cells, self.seeds)
+        self._plan(options)
         self.runs_dir = Path(self.cfg.runs_dir)
         self.name = checked_name("name", f"reproduce-{self.table.name}")
         self.directory = self.runs_dir / self.name
         self.path = results.path_of(self.table, self.results_dir)
+
+    def _plan(self, options: argparse.Namespace) -> None:
+        """The cells and runs under the budget, or under as much of it as --minutes allows."""
+        if options.minutes is not None:
+            self.budget = max(self.table.budgets.values(), key=lambda one: one.share)
+        self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
+        self.runs = plan.planned_runs(self.cells, self.seeds)
+        if options.minutes is None:
+            return
+        workers, costs = self.costs(self.cells, len(self.runs))
+        share = cost.share_within(float(options.minutes) * workers, self.runs, costs)
+        if share < 1:
+            self.budget = self.table.budget(f"share-{share:.10f}".rstrip("0"))
+            self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
+            self.runs = plan.planned_runs(self.cells, self.seeds)
+
+    def costs(
+        self, cells: Sequence[plan.PlannedCell], runs: int
+    ) -> tuple[int, dict[str, cost.Cost]]:
+        """(workers, what a step of each cell costs), measured if it is not known."""
+        workers = worker_count(_plain(self.cfg.launcher), self.cfg.workers, runs)
+        threads = max(1, _cores() // workers) if self.cfg.launcher.name == "local" else 1
+        found = cost.measured(cells, threads, lambda name: waiting.show(f"measuring {name}"))
+        waiting.stop()
+        return workers, found
 
     def _compose(self, words: list[str]) -> Any:
         return compose([*words, *self.of_runs], config_dir=self.config_dir)
@@ -175,10 +199,7 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     if not to_do:
         return
     cells = [c for c in one.cells if any(run.planned is c for run in to_do)]
-    workers = worker_count(_plain(one.cfg.launcher), one.cfg.workers, len(to_do))
-    threads = max(1, _cores() // workers) if one.cfg.launcher.name == "local" else 1
-    costs = cost.measured(cells, threads, lambda name: waiting.show(f"measuring {name}"))
-    waiting.stop()
+    workers, costs = one.costs(cells, len(to_do))
     rows = [("cell", "steps", "ms a step", "a run")]
     for cell in cells:
         step = costs[cell.cell.name].step_seconds

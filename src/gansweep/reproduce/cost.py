@@ -74,10 +74,19 @@ def estimate(runs: Sequence[PlannedRun], costs: dict[str, Cost]) -> Estimate:
     return Estimate(len(runs), seconds, int(disk))
 
 
+def share_within(minutes: float, runs: Sequence[PlannedRun], costs: dict[str, Cost]) -> float:
+    """The largest share of these runs that ends within so many minutes of one worker: 1, or a power
+    of a half."""
+    share, seconds = 1.0, estimate(runs, costs).seconds
+    while seconds * share > 60 * minutes:
+        share /= 2
+    return share
+
+
 def _place(one: PlannedCell, threads: int) -> Path:
     accelerator = str(one.cfg.trainer.accelerator)
     machine = f"{os.uname().nodename}-{accelerator}-{threads}-{__version__}"
-    return cache_dir() / "step_seconds" / f"{one.address(0)}-{machine}.json"
+    return cache_dir() / "step_seconds" / f"{one.step}-{machine}.json"
 
 
 def _known(path: Path) -> Cost | None:

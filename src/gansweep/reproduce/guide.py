@@ -24,11 +24,12 @@ def judged_budgets(table: Table, path: Path, compose: Compose, seeds: int = 0) -
     seeds: at least so many seeds of each cell are known by their addresses.
     """
     stored = load_results(path)
-    for budget in table.budgets.values():
-        own = [run for run in stored if run["budget"] == budget.name]
+    for name in dict.fromkeys((*table.budgets, *(run["budget"] for run in stored))):
+        own = [run for run in stored if run["budget"] == name]
         if own:
             most = max([seeds, *(run["seed"] + 1 for run in own)])
-            yield judged(table, budget, stored, addresses(table, budget.name, compose, most))
+            known = addresses(table, name, compose, most)
+            yield judged(table, table.budget(name), stored, known)
 
 
 def addresses(table: Table, budget: str, compose: Compose, seeds: int) -> dict[str, str]:

@@ -45,9 +45,19 @@ class PlannedCell:
         return round(self.cfg.budget_kimg * 1000 / self.cfg.batch_size)
 
     def address(self, seed: int) -> str:
+        return self._address(seed, self.cfg.budget_kimg)
+
+    @property
+    def step(self) -> str:
+        """Equal for cells whose steps cost the same: the address under no budget in particular."""
+        return self._address(0, 1.0)
+
+    def _address(self, seed: int, budget_kimg: float) -> str:
         cfg = self.cfg.copy()
         with open_dict(cfg):
-            cfg.seed = seed
+            cfg.seed, cfg.budget_kimg = seed, budget_kimg
+            if budget_kimg != self.cfg.budget_kimg:
+                cfg.callbacks = {}
         return address_of(cfg)
 
 

@@ -6,6 +6,7 @@ in a setting: one configuration, trained with several seeds, with a published va
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ SCORES = tuple(dict.fromkeys((*DIRECTIONS, *QUICK, *ON_REQUEST, *CHOSEN_BY, *HEL
 # where a figure was read; those from memory are leads, and no verdict rests on them
 KnownFrom = Literal["repository", "table", "copy", "calculated", "memory", "ours"]
 Shows = Literal["digits", "order", "trend", "nothing"]
+SHARE = re.compile(r"share-(\d*\.?\d+)")  # the name of a budget that no file names
 Seeds = Annotated[int, Range(1, 1_000)]
 
 
@@ -223,15 +225,22 @@ class Table:
         ]
 
     def budget(self, name: str | None) -> Budget:
-        """The budget of that name; the first one for None. Raises: UserError for another name."""
-        if name is None:
-            return next(iter(self.budgets.values()))
-        if name not in self.budgets:
+        """The budget of that name, or of that share; the first one for None.
+
+        Raises: UserError for another name.
+        """
+        first = next(iter(self.budgets.values()))
+        if name is None or name in self.budgets:
+            return first if name is None else self.budgets[name]
+        share = SHARE.fullmatch(name)
+        if share is None or not 0 < float(share[1]) < 1:
             raise UserError(
                 f"--budget {name}: the table {self.name} has no such budget."
-                f"{nearest(name, self.budgets)} It has: {', '.join(self.budgets)}."
+                f"{nearest(name, self.budgets)} It has: {', '.join(self.budgets)}; or give a part "
+                "of its images, as in --budget share-0.25."
             )
-        return self.budgets[name]
+        shows: Shows = "order" if first.shows == "digits" else first.shows
+        return Budget(name, float(share[1]), first.seeds, shows)
 
 
 def table_names(config_dir: str | None = None) -> list[str]:
