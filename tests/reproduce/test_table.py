@@ -58,7 +58,8 @@ def test_a_folder_of_ones_own_adds_a_table(tmp_path: Path) -> None:
     assert gan.overrides == ("data=ring", "model=gan")
     assert (gan.published["modes"].value, gan.published["modes"].error) == (6.3, 0.5)
     assert ali.published["modes"].error is None
-    assert table.to_run() == [gan] and table.budget(None).name == "small"
+    assert table.to_run() == [gan] == table.to_run("ring") == table.to_run("GAN / ring")
+    assert table.budget(None).name == "small"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,9 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'dirac_gan'.*The tables are: .*dirac_gan"):
         load_table("dirac_gam")
     table = load_table("mine", write(tmp_path, GOOD))
-    with pytest.raises(UserError, match="no such row. Did you mean 'GAN'.*GAN, ALI"):
+    with pytest.raises(
+        UserError, match="no such row. Did you mean 'GAN'.*GAN, ALI; its settings: ring"
+    ):
         table.to_run("GNA")
     with pytest.raises(UserError, match="the paper's figures alone. It is not built"):
         table.to_run("ALI")
