@@ -12,7 +12,7 @@ from gansweep.cli.waiting import waiting
 from gansweep.errors import UserError
 
 HELP = """\
-Usage: gansweep reproduce TABLE [--budget NAME] [--seeds N] [--only ROW]
+Usage: gansweep reproduce TABLE [--budget NAME] [--seeds N] [--only NAME]
                                 [KEY=VALUE ...]
 
 Train every cell of a published table with several seeds, and print ours beside
@@ -29,7 +29,7 @@ again; Ctrl-C saves and stops, and the same command continues.
   --budget NAME    how much of the paper's budget; by default the table's first
   --minutes N      the largest part of the table's images that ends in so long
   --seeds N        runs of each cell; by default as the budget says
-  --only ROW       one row of the table
+  --only NAME      one row, one setting, or 'ROW / SETTING'
   --dry-run        only print cells, runs, measured hours and disk
   --show           only print what there is so far, while others run
   --verify         score the stored checkpoints again, and compare

@@ -207,21 +207,25 @@ class Table:
         return list(dict.fromkeys(cell.row for cell in self.cells))
 
     def to_run(self, only: str | None = None) -> list[Cell]:
-        """The cells that are run, of one row alone if `only` names it.
+        """The cells that are run; of one row, one setting or one ROW / SETTING if `only` names it.
 
-        Raises: UserError for a row that there is not, or that is not run.
+        Raises: UserError for a name that there is not, or a row that is not run.
         """
-        if only is not None and only not in self.rows:
+        known = [*self.rows, *self.settings]
+        if only is not None and only not in (*known, *(cell.name for cell in self.cells)):
             raise UserError(
-                f"--only {only}: the table {self.name} has no such row.{nearest(only, self.rows)} "
-                f"Its rows are: {', '.join(self.rows)}."
+                f"--only {only}: the table {self.name} has no such row.{nearest(only, known)} Its "
+                f"rows are: {', '.join(self.rows)}; its settings: {', '.join(self.settings)}; or "
+                "give 'ROW / SETTING'."
             )
         if only is not None and only in self.not_run:
             raise UserError(
                 f"--only {only}: this row has the paper's figures alone. {self.not_run[only]}"
             )
         return [
-            cell for cell in self.cells if cell.row not in self.not_run and only in (None, cell.row)
+            cell
+            for cell in self.cells
+            if cell.row not in self.not_run and only in (None, cell.row, cell.setting, cell.name)
         ]
 
     def budget(self, name: str | None) -> Budget:
