@@ -26,6 +26,7 @@ from gansweep.search.settings import Settings
 
 TARGET = "gansweep.reproduce.trial.train_cell"
 ENDED = (*ENDED_WELL, "diverged", "collapsed")  # what a training can lead to; a bug is none of it
+PERIODIC = ("quality", "samples", "neighbours")  # callbacks that act as often as a table says
 Compose = Callable[[list[str]], Any]
 
 
@@ -116,10 +117,11 @@ def planned(cell: Cell, table: Table, budget: Budget, compose: Compose) -> Plann
     steps = max(1, round(cfg.budget_kimg * 1000 * budget.share / cfg.batch_size))
     cfg.budget_kimg = float(_number(steps * cfg.batch_size / 1000))
     words.append(f"budget_kimg={_number(cfg.budget_kimg)}")
-    if OmegaConf.select(cfg, "callbacks.quality") is not None:
-        every = _number(cfg.budget_kimg / table.evaluations)
-        cfg.callbacks.quality.every_kimg = float(every)
-        words.append(f"callbacks.quality.every_kimg={every}")
+    every = _number(cfg.budget_kimg / table.evaluations)
+    for name in PERIODIC:
+        if cfg.callbacks.get(name) is not None:
+            cfg.callbacks[name].every_kimg = float(every)
+            words.append(f"callbacks.{name}.every_kimg={every}")
     return PlannedCell(cell, tuple(words), cfg)
 
 
