@@ -61,7 +61,7 @@ def trained(small: str, directory: Path, status: str = "finished") -> None:
     from gansweep.config.environment import without_secrets
 
     table = load_table("small", small)
-    (one, *_) = planned_cells(table, table.budget(None), lambda w: compose(w, config_dir=small))
+    (one, *_) = planned_cells(table, table.budget(None), compose)
     record = RunRecord.create(directory, OmegaConf.to_yaml(without_secrets(one.cfg)))
     protocols = {"eigenvalue_real": {"score": "eigenvalue_real"}}
     last = {"eigenvalue_real": {"value": 0.0001, "kimg": 0.04}}
@@ -101,7 +101,7 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
     small: str, tmp_path: Path
 ) -> None:
     table = load_table("small", small)
-    cells = planned_cells(table, table.budget(None), lambda w: compose(w, config_dir=small))
+    cells = planned_cells(table, table.budget(None), compose)
     runs = planned_runs(cells, 1)
     for status in ("failed", "running", "interrupted"):
         trained(small, tmp_path / "r" / "g" / "a", status)
@@ -158,11 +158,8 @@ def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str)
     assert "2 of 2 figures agree with the calculated ones" in first.out
     stored: dict[str, Any] = json.loads(Path("results/small.json").read_text())
     assert [run["status"] for run in stored["runs"]] == ["finished"] * 2
-    assert stored["runs"][0]["command"].startswith("gansweep train experiment=paper_dirac_gan")
+    assert "experiment=paper_dirac_gan" in stored["runs"][0]["command"]
     page = Path("runs/reproduce-small/table.html").read_text()
     assert "GAN, alternating, seed 0</a>" in page
     again = command(*words)
     assert "2 runs, 2 of them have ended" in again.out and "to run" not in again.out
-    more = command(*words, "--seeds", "2", "--only", "R1")
-    assert more.code == 0 and "1 cell, 2 runs, 1 of them have ended" in more.out
-    assert len(json.loads(Path("results/small.json").read_text())["runs"]) == 3
