@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Processes, said_by
 
 from gansweep.cli.sweep_options import settings_of, split
 from gansweep.cli.sweep_run import run_sweep
@@ -93,9 +92,9 @@ def test_want_of_memory_in_pytorch_is_no_bug(device: str) -> None:
 
 
 @pytest.mark.slow
-def test_server_of_trials_ends_at_once() -> None:
+def test_server_of_trials_ends_at_once(processes: Processes) -> None:
     """A trial dies with it, so that none runs on for seconds after its worker was killed: nothing
     of what it has imported is torn down."""
     code = "import atexit; atexit.register(print, 'torn down'); import gansweep.engine.warm_up"
-    server = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
-    assert server.stdout == b""
+    server = processes.forked("-c", code)
+    assert (*said_by(server), server.returncode) == ("", "", 0)

@@ -190,7 +190,9 @@ def test_a_sweep_refuses_a_missing_run_before_its_first_trial(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_two_processes_start_with_the_same_weights(before: Path, tmp_path: Path) -> None:
+def test_two_processes_start_with_the_same_weights(
+    before: Path, tmp_path: Path, quick_ranks: None
+) -> None:
     plain = ["model.generator.norm=none", "model.discriminator.norm=none"]
     plain += ["trainer.precision=64-true", f"init={before}"]
     ends = []
