@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.errors import UserError
-from gansweep.layers import dcgan, mlp, r3, resnet
+from gansweep.layers import dcgan, mlp, progressive, r3, resnet, style
 from gansweep.layers.mlp import Maxout
 from gansweep.layers.normalization import normalization, normalize_weights
 from gansweep.layers.resnet import DownBlock, UpBlock
@@ -119,6 +119,17 @@ def test_the_number_of_doublings_follows_from_the_size(
 
 def test_width_is_halved_beyond_32_pixels() -> None:
     assert [channels_at(side, 256) for side in (4, 32, 48, 64, 128)] == [256, 256, 128, 128, 64]
+    assert [channels_at(side, 256, 8) for side in (4, 8, 16, 32)] == [256, 256, 128, 64]
+
+
+@pytest.mark.parametrize("pair", [progressive, style, r3])
+def test_small_images_get_fewer_channels_at_their_larger_maps(pair: ModuleType) -> None:
+    more = {"blocks": 1} if pair is r3 else {}
+    make = pair.Generator((1, 32, 32), 6, width=16, wide_to=8, **more)
+    judge = pair.Discriminator((1, 32, 32), width=16, wide_to=8, **more)
+    # 16 channels up to 8x8, 8 at 16x16, 4 at 32x32, where 1x1 convolutions meet the colours
+    assert (1, 4, 1, 1) in [p.shape for p in make.parameters()]
+    assert (4, 1, 1, 1) in [p.shape for p in judge.parameters()]
 
 
 def test_points_are_unbounded() -> None:

@@ -98,7 +98,7 @@ def test_blur_keeps_grey_and_removes_the_chequerboard() -> None:
 
 
 def test_noise_moves_the_image_by_its_learned_strength() -> None:
-    synthesis = Synthesis((1, 8, 8), 6, width=4)
+    synthesis = Synthesis((1, 8, 8), 6, width=4, wide_to=64)
     assert synthesis.noise_numbers == 16 + 64 + 64
     w, quiet, loud = normal(2, 4, 6), torch.zeros(2, 144), normal(2, 144)
     assert torch.equal(synthesis(w, quiet), synthesis(w, loud)), "strengths begin at 0"

@@ -4,7 +4,8 @@ Source: Karras et al. 2018, arXiv:1710.10196, Sections 2 and 4, Appendix A (Tabl
 authors' published networks: nearest-neighbour doubling, average pooling, two 3x3 convolutions a
 level, 1x1 convolutions from and to colours, leaky ReLU 0.2, equalised learning rate everywhere,
 pixel normalisation in the generator, minibatch standard deviation at the end of the discriminator.
-Channels: `width` up to 32x32, halved at each doubling beyond (512 in the paper).
+Channels: `width` up to the side `wide_to`, halved at each doubling beyond (512 and 32 in the
+paper).
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Count, Width
+from gansweep.config.ranges import Count, Side, Width
 from gansweep.errors import UserError
 from gansweep.layers import equalized
 from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
-from gansweep.layers.spatial import channels_at
+from gansweep.layers.spatial import FULL_WIDTH_SIDE, channels_at
 
 START_SIDE, LARGEST_SIDE = 4, 1024
 
@@ -108,13 +109,20 @@ class _Grown(nn.Module):
 class Generator(_Grown):
     """(N, latent_dim) -> (N, C, side, side), nominally in [-1, 1], linear as in the paper.
 
-    width: channels up to 32x32.
+    width: channels up to the side `wide_to`.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], latent_dim: int, *, width: Width) -> None:
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        latent_dim: int,
+        *,
+        width: Width,
+        wide_to: Side = FULL_WIDTH_SIDE,
+    ) -> None:
         super().__init__()
         self.top = top_level(sample_shape)
-        widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]
+        widths = [channels_at(Stage(level).side, width, wide_to) for level in range(self.top + 1)]
         # the gain: each of the 16 pixels is one output of the layer
         first = equalized.Linear(latent_dim, widths[0] * START_SIDE**2, gain=GAIN / 4)
         self.start = nn.Sequential(first, nn.Unflatten(1, (widths[0], START_SIDE, START_SIDE)))
@@ -151,13 +159,21 @@ class _GeneratorBlock(nn.Module):
 class Discriminator(_Grown):
     """(N, C, side, side) -> (N,) unbounded scores.
 
-    width: channels up to 32x32.   group: samples of one minibatch standard deviation; 1 for none.
+    width: channels up to the side `wide_to`.
+    group: samples of one minibatch standard deviation; 1 for none.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...], *, width: Width, group: Count = 4) -> None:
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        width: Width,
+        wide_to: Side = FULL_WIDTH_SIDE,
+        group: Count = 4,
+    ) -> None:
         super().__init__()
         self.top = top_level(sample_shape)
-        widths = [channels_at(Stage(level).side, width) for level in range(self.top + 1)]
+        widths = [channels_at(Stage(level).side, width, wide_to) for level in range(self.top + 1)]
         self.spread = MinibatchStddev(group)
         self.blocks = nn.ModuleList([equalized.Conv2d(widths[0] + 1, widths[0], 3)])
         for n_out, n_in in pairwise(widths):

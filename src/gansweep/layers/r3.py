@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Depth, Width
+from gansweep.config.ranges import Depth, Side, Width
 from gansweep.layers.heads import Head
-from gansweep.layers.spatial import channels_at, stages
+from gansweep.layers.spatial import FULL_WIDTH_SIDE, channels_at, stages
 
 LEAK = 0.2
 LEAKY_GAIN = math.sqrt(2 / (1 + LEAK**2))
@@ -91,7 +91,7 @@ class Halve(_Resampled):
 class Generator(nn.Module):
     """(N, latent_dim), and labels (N,) where there are classes -> (N, C, H, W), unbounded.
 
-    width: channels up to 32x32.   blocks: bottlenecks at each map size.
+    width: channels up to the side `wide_to`.   blocks: bottlenecks at each map size.
     tanh: holds the images in [-1, 1]. Not in the paper; images with a plain background need it, as
         the digits, since a linear layer must learn to meet exactly -1.
     n_classes: each gets a vector as long as the latent, which it joins; None for none.
@@ -103,13 +103,14 @@ class Generator(nn.Module):
         latent_dim: int,
         *,
         width: Width,
+        wide_to: Side = FULL_WIDTH_SIDE,
         blocks: Depth,
         tanh: bool = False,
         n_classes: int | None = None,
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
-        widths = [channels_at(base << level, width) for level in range(doublings + 1)]
+        widths = [channels_at(base << level, width, wide_to) for level in range(doublings + 1)]
         n_blocks = blocks * len(widths)
         n_inputs = latent_dim
         if n_classes is not None:
@@ -165,7 +166,7 @@ class Score(nn.Linear):
 class Discriminator(nn.Module):
     """(N, C, H, W), and labels (N,) where there are classes -> (N,) unbounded scores.
 
-    width: channels up to 32x32.   blocks: bottlenecks at each map size.
+    width: channels up to the side `wide_to`.   blocks: bottlenecks at each map size.
     head: another one than the paper's, which are `Score` and with classes `ClassProduct`.
     """
 
@@ -174,13 +175,16 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: Width,
+        wide_to: Side = FULL_WIDTH_SIDE,
         blocks: Depth,
         head: Head | None = None,
         n_classes: int | None = None,
     ) -> None:
         super().__init__()
         base, doublings = stages(sample_shape)
-        widths = [channels_at(base << level, width) for level in range(doublings + 1)][::-1]
+        widths = [channels_at(base << level, width, wide_to) for level in range(doublings + 1)][
+            ::-1
+        ]
         n_blocks = blocks * len(widths)
         layers: list[nn.Module] = [_convolution(sample_shape[0], widths[0], 1, gain=1.0)]
         for n_in, n_out in pairwise(widths):

@@ -46,9 +46,10 @@ def stages(sample_shape: tuple[int, ...]) -> tuple[int, int]:
     return height >> doublings, doublings
 
 
-def channels_at(side: int, width: int) -> int:
-    """Channels of a feature map: `width` up to 32x32, halved at each doubling beyond.
+def channels_at(side: int, width: int, wide_to: int = FULL_WIDTH_SIDE) -> int:
+    """Channels of a feature map: `width` up to the side `wide_to`, halved at each doubling beyond.
 
-    Source: the 128x128 networks of Miyato et al. 2018 and the 256x256 ones of Huang et al. 2024.
+    Source: the 128x128 networks of Miyato et al. 2018 and the 256x256 ones of Huang et al. 2024,
+    both with 32.
     """
-    return max(1, width >> max(0, math.ceil(math.log2(side / FULL_WIDTH_SIDE))))
+    return max(1, width >> max(0, math.ceil(math.log2(side / wide_to))))

@@ -4,7 +4,8 @@ Source: Karras et al. 2020, arXiv:1912.04958, Section 2 and Figure 2 (modulated 
 convolutions), Section 4.1 (skip generator, residual discriminator), Appendix B; the mapping network
 and the noise maps: Karras et al. 2019, arXiv:1812.04948, Section 2; classes, and a discriminator
 without skips: Karras et al. 2020 (ADA), arXiv:2006.06676, Appendix. Written from the papers.
-Channels: `width` up to 64x64, halved at each doubling beyond (512 in configuration F).
+Channels: `width` up to the side `wide_to`, halved at each doubling beyond (512 and 64 in
+configuration F).
 Departures: maps and colours are doubled before the convolution, by bilinear interpolation: inside
 the border the same as the paper's binomial filter (1, 3, 3, 1).
 """
@@ -16,16 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansweep.config.ranges import Count, Depth, Positive, Width
+from gansweep.config.ranges import Count, Depth, Positive, Side, Width
 from gansweep.layers import equalized
 from gansweep.layers.equalized import GAIN, leaky, pixel_norm
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.layers.progressive import START_SIDE, top_level
 from gansweep.layers.spatial import channels_at
 
+PAPER_WIDE_TO = 64
 
-def _widths(top: int, width: int) -> list[int]:
-    return [channels_at(START_SIDE << level >> 1, width) for level in range(top + 1)]
+
+def _widths(top: int, width: int, wide_to: int) -> list[int]:
+    return [channels_at(START_SIDE << level, width, wide_to) for level in range(top + 1)]
 
 
 def _active(features: Tensor) -> Tensor:
@@ -158,12 +161,18 @@ class Synthesis(nn.Module):
     """
 
     def __init__(
-        self, sample_shape: tuple[int, ...], n_style: int, *, width: int, tanh: bool = False
+        self,
+        sample_shape: tuple[int, ...],
+        n_style: int,
+        *,
+        width: int,
+        wide_to: int,
+        tanh: bool = False,
     ) -> None:
         super().__init__()
         self.tanh = tanh
         self.top = top_level(sample_shape)
-        widths = _widths(self.top, width)
+        widths = _widths(self.top, width, wide_to)
         self.n_styles = 2 * (self.top + 1)
         sides = [START_SIDE << (k + 1) // 2 for k in range(self.n_styles - 1)]
         self.noise_sizes = [side * side for side in sides]
@@ -195,7 +204,8 @@ class Generator(nn.Module):
 
     The images are nominally in [-1, 1], linear. A row holds a latent and, behind it, the noise maps
     of all layers: all that is random.
-    width: channels up to 64x64.   depth, lr_multiplier: of the mapping network.
+    width: channels up to the side `wide_to`, half as many at each doubling beyond; 64 in the paper,
+        less for small images.   depth, lr_multiplier: of the mapping network.
     tanh: holds the images in [-1, 1]. Not in the papers; images with a plain background need it, as
         the digits, since a linear layer must learn to meet exactly -1.
     """
@@ -206,6 +216,7 @@ class Generator(nn.Module):
         latent_dim: int,
         *,
         width: Width,
+        wide_to: Side = PAPER_WIDE_TO,
         depth: Depth = 8,
         lr_multiplier: Positive = 0.01,
         tanh: bool = False,
@@ -216,7 +227,9 @@ class Generator(nn.Module):
         self.mapping = Mapping(
             latent_dim, depth=depth, lr_multiplier=lr_multiplier, n_classes=n_classes
         )
-        self.synthesis = Synthesis(sample_shape, latent_dim, width=width, tanh=tanh)
+        self.synthesis = Synthesis(
+            sample_shape, latent_dim, width=width, wide_to=wide_to, tanh=tanh
+        )
 
     def styles(self, rows: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One w for all layers, (N, n_styles, latent_dim), and the noise of the rows."""
@@ -284,7 +297,8 @@ class _Block(nn.Module):
 class Discriminator(nn.Module):
     """(N, C, side, side), and labels (N,) of classes -> (N,) unbounded scores.
 
-    width: channels up to 64x64.   group: samples of one minibatch standard deviation; 1 for none.
+    width: channels up to the side `wide_to`, as in the generator.
+    group: samples of one minibatch standard deviation; 1 for none.
     residual: as in configuration F; false is the plain one of ADA's configuration for CIFAR-10.
     depth, lr_multiplier: of the network that maps a class to the vector on which the features are
         projected; they have no effect without classes.
@@ -295,6 +309,7 @@ class Discriminator(nn.Module):
         sample_shape: tuple[int, ...],
         *,
         width: Width,
+        wide_to: Side = PAPER_WIDE_TO,
         group: Count = 4,
         residual: bool = True,
         n_classes: int | None = None,
@@ -302,7 +317,7 @@ class Discriminator(nn.Module):
         lr_multiplier: Positive = 0.01,
     ) -> None:
         super().__init__()
-        widths = _widths(top_level(sample_shape), width)[::-1]
+        widths = _widths(top_level(sample_shape), width, wide_to)[::-1]
         self.start = equalized.Conv2d(sample_shape[0], widths[0], 1, gain=1.0)
         self.blocks = nn.Sequential(
             *[_Block(*pair, residual=residual) for pair in pairwise(widths)]
