@@ -26,7 +26,11 @@ CAPTIONS = {
     "digits_cyclegan": "given, made, true",
     "digits_denoising": "given, made, true",
     "digits_infogan": "a column for each value of its code",
+    "fashion_context_encoder": "given, made, true",
+    "fashion_cyclegan": "given, made, true",
+    "fashion_pix2pix": "given, made, true",
     "digits_retrieval": "the nearest codes of the first",
+    "mnist_cgan": "a column for each class",
     "mnist_denoising": "given, made, true",
     "grid_pacgan": "25 modes, in orange what it makes",
 }
