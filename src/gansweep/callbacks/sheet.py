@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from gansweep.data.batch import Batch, joined
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
-from gansweep.records.record import replace_atomically
 from gansweep.records.sheets import ENLARGED_SIDE, Layout, as_webp, enlarged
 
 POINTS_PER_IMAGE = 10  # points shown in place of one image
@@ -199,11 +195,3 @@ def point_map(real: Tensor, fake: Tensor) -> Sheet:
                 canvas[rows + dy, columns + dx] = colour
     side = (ENLARGED_SIDE, ENLARGED_SIDE)
     return Sheet(Image.fromarray(canvas), Layout("points", 1, 1, side, gap=0, count=1))
-
-
-def save(picture: Image.Image, path: Path, description: str) -> None:
-    """Write a PNG atomically, with a description in its text field of that name."""
-    content, info = io.BytesIO(), PngInfo()
-    info.add_text("Description", description)
-    picture.save(content, format="PNG", pnginfo=info)
-    replace_atomically(path, content.getvalue())

@@ -19,24 +19,31 @@ LONGEST_TAG, LONGEST_NOTE = 60, 2000  # characters
 
 @dataclass(frozen=True)
 class Remarks:
-    """tags: in the order in which they were given.   note: "" for none."""
+    """tags: in the order in which they were given.   note: "" for none.
+
+    unmarked: what left the run without the mark of a machine, by mark=none, oldest first.
+    """
 
     tags: tuple[str, ...] = ()
     note: str = ""
+    unmarked: tuple[str, ...] = ()
 
 
 def remarks_in(rows: Sequence[Mapping[str, Any]]) -> Remarks:
     """The tags and the note after these lines; what is no text is skipped."""
     tags: dict[str, None] = {}
     note = ""
+    unmarked = []
     for row in rows:
+        if isinstance(left := row.get("unmarked"), str):
+            unmarked.append(left)
         if isinstance(tag := row.get("tag"), str):
             tags[tag] = None
         if isinstance(gone := row.get("untag"), str):
             tags.pop(gone, None)
         if isinstance(text := row.get("note"), str):
             note = text
-    return Remarks(tuple(tags), note)
+    return Remarks(tuple(tags), note, tuple(unmarked))
 
 
 def remarks_of(record: RunRecord) -> Remarks:
@@ -57,6 +64,11 @@ def tag(record: RunRecord, word: str, *, remove: bool = False) -> bool:
 def write_note(record: RunRecord, text: str) -> None:
     """Replace the note of the run; "" removes it.   Raises: OSError."""
     _add(record, {"note": text})
+
+
+def say_unmarked(record: RunRecord, text: str) -> None:
+    """Keep that files without a mark left the run.   Raises: OSError."""
+    _add(record, {"unmarked": text})
 
 
 @contextlib.contextmanager

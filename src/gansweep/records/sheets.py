@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from gansweep.provenance.mark import COMPOSITE, IPTC, MADE
 from gansweep.records.plain_values import DamagedError, parsed
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KINDS = (
     *("samples", "classes", "translations", "reconstructions", "retrieval", "anomalies"),
     *("points", "neighbours"),
 )
+MADE_ALONE = ("samples", "classes", "points")  # kinds without real images
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 ENLARGED_SIDE = 512  # pixels: smaller sheets are enlarged for people
@@ -37,7 +39,9 @@ NAMESPACE = "urn:gansweep:sheet"
 PACKET = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    f'<rdf:Description rdf:about="" xmlns:gansweep="{NAMESPACE}">'
+    f'<rdf:Description rdf:about="" xmlns:gansweep="{NAMESPACE}" xmlns:Iptc4xmpExt="{IPTC}">'
+    "<Iptc4xmpExt:DigitalSourceType>%s</Iptc4xmpExt:DigitalSourceType>"
+    "<Iptc4xmpExt:AISystemUsed>gansweep</Iptc4xmpExt:AISystemUsed>"
     "<gansweep:layout>%s</gansweep:layout></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 FIELD = re.compile(r"<gansweep:layout>(.*?)</gansweep:layout>", re.DOTALL)
@@ -144,9 +148,10 @@ def enlarged(picture: Image.Image) -> Image.Image:
 
 
 def as_webp(picture: Image.Image, layout: Layout) -> bytes:
-    """A sheet as lossless WebP that carries its layout."""
+    """A sheet as lossless WebP that carries its layout, and says that a machine made it."""
     text = json.dumps(layout.plain(), separators=(",", ":"))
-    packet = (PACKET % html.escape(text, quote=False)).encode()
+    source = MADE if layout.kind in MADE_ALONE else COMPOSITE
+    packet = (PACKET % (source, html.escape(text, quote=False))).encode()
     content = io.BytesIO()
     # method 1 takes a third of a PNG's time; method 4 gains 1 % and takes ten times as long
     picture.save(content, "WEBP", lossless=True, method=1, quality=0, xmp=packet)

@@ -1,0 +1,1 @@
+"""The mark on what leaves the building, and reading it back."""
