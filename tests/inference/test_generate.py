@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from gansweep.config.compose import compose
-from gansweep.run.train import train
+from gansweep.inference import outputs
+from gansweep.inference.encoding import encoded
+from gansweep.provenance.reading import files_in, marks_of
+from gansweep.records.record import RunRecord
+from gansweep.records.remarks import remarks_of
 
 Command = Callable[..., Any]
-TINY = ["tracker=none", "trainer=cpu", "metrics=none", "budget_kimg=1", "callbacks=none"]
-KEEPER = [
-    "+callbacks.checkpoint._target_=gansweep.callbacks.checkpoint.Checkpoint",
-    "+callbacks.checkpoint.every_seconds=1000",
-]
-KINDS = {
-    "cgan": ["model=cgan", "model.generator.width=4", "model.discriminator.width=4"],
-    "infogan": ["model=infogan", "model.generator.width=4", "model.discriminator.width=4"],
-    "gan": ["model=gan", "model.generator.width=4", "model.discriminator.width=4"],
-    "styled": ["model=stylegan2", "model.generator.width=4", "model.discriminator.width=4"],
-    "ring": ["model=cgan", "data=ring"],
-}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of each kind, trained for a moment."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name, words in KINDS.items():
-        train(compose([*words, *TINY, *KEEPER]), run_dir=folder / name, progress=False)
-    return folder
 
 
 def images_in(path: Path) -> tuple[int, int]:
@@ -61,8 +49,9 @@ def test_a_label_and_a_seed_decide_the_samples(
     command: Command, runs: Path, tmp_path: Path
 ) -> None:
     def drawn(*words: str) -> bytes:
-        assert command("generate", str(runs / "cgan"), *words, "-o", "a.png").code == 0
-        return (tmp_path / "a.png").read_bytes()
+        assert command("generate", str(runs / "cgan"), *words, "-o", "a.png", "--force").code == 0
+        with Image.open(tmp_path / "a.png") as picture:
+            return picture.tobytes()
 
     assert drawn("label=7") == drawn("label=7", "seed=0")
     assert len({drawn("label=7"), drawn("label=8"), drawn("label=7", "seed=1")}) == 3
@@ -90,15 +79,14 @@ def test_truncated_samples_say_how_far(command: Command, runs: Path, tmp_path: P
         done = command("generate", str(runs / "styled"), f"truncation={psi}", "-o", f"{psi}.png")
         assert done.code == 0 and f"truncated to psi={psi} in w" in done.out
         with Image.open(tmp_path / f"{psi}.png") as picture:
-            described[psi] = picture.info["Description"]
+            described[psi] = picture.info["XML:com.adobe.xmp"]
     assert command("generate", str(runs / "styled"), "seed=0", "-o", "plain.png").code == 0
     with Image.open(tmp_path / "plain.png") as plain, Image.open(tmp_path / "1.png") as whole:
         assert plain.tobytes() == whole.tobytes()
-        assert "truncation" not in plain.info["Description"]
+        assert "truncation" not in plain.info["XML:com.adobe.xmp"]
         with Image.open(tmp_path / "0.5.png") as half:
             assert half.tobytes() != whole.tobytes()
-    words = "model: stylegan2, seed: 0, truncation: psi=0.5 in w, checkpoint: best"
-    assert described["0.5"] == f"Samples by gansweep, {words}"
+    assert ">seed 0, truncation psi=0.5 in w, images 16<" in described["0.5"]
 
 
 @pytest.mark.parametrize("name", ["gan", "ring"])
@@ -136,6 +124,11 @@ def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_
         ("cgan", ["-o"], "needs the name of a file"),
         ("cgan", ["-o", "/proc/nowhere/a.png"], "cannot be written"),
         ("cgan", ["another"], "2 runs were named"),
+        ("cgan", ["n=9999"], "n=9999 is not a whole number from 1 to 4096"),
+        ("cgan", ["-o", "a.npz", "format=webp"], "-o a.npz is none"),
+        ("cgan", ["mark.profile=cn"], "mark.profile=cn mark.producer="),
+        ("cgan", ["mark=none", "mark.profile=cn"], "contradict"),
+        ("ring", ["-o", "folder"], "this run makes points"),
         ("absent", [], "is not a run"),
         (".", [], "is a group of runs. Give one of them, such as"),
     ],
@@ -160,3 +153,121 @@ def test_help_works_without_a_run(command: Command) -> None:
     done = command("generate", "--help")
     assert done.code == 0 and "label=7 n=16 -o sevens.png" in done.out
     assert command("generate").code == 2
+
+
+def pixels_of(place: Path) -> list[bytes]:
+    found = []
+    for path in sorted(place.iterdir()):
+        with Image.open(path) as picture:
+            found.append(picture.tobytes())
+    return found
+
+
+def test_samples_depend_on_the_seed_and_their_number_alone(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    """Whatever the batch and the place: a folder, other formats, an npz, a zip."""
+    run = str(runs / "cgan")
+    for place, *words in (
+        *(["all", "n=100"], ["few", "n=70", "batch_size=7"], ["other", "n=70", "seed=1"]),
+        *(["webp", "n=70", "format=webp", "batch_size=100"], ["a.npz", "n=70"], ["a.zip", "n=70"]),
+    ):
+        done = command("generate", run, "-o", place, *words)
+        assert done.code == 0 and f"wrote {place}" in done.out
+    every = pixels_of(tmp_path / "all")
+    assert len(every) == 100 and len(set(every)) > 90
+    few = pixels_of(tmp_path / "few")
+    for k, one in enumerate(few):  # sums in another order may round to the next grey value
+        apart = np.frombuffer(one, np.uint8).astype(int) - np.frombuffer(every[k], np.uint8)
+        assert abs(apart).max() <= 1
+    assert pixels_of(tmp_path / "other")[0] != every[0]
+    with Image.open(tmp_path / "webp" / "000003.webp") as picture:
+        assert picture.convert("L").tobytes() in (every[3], few[3])
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["images"].shape == (70, 8, 8, 1) and arrays["labels"].shape == (70,)
+        assert [one.tobytes() for one in arrays["images"]] == every[:70]
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None and len(archive.namelist()) == 71
+        with archive.open("000003.png") as file, Image.open(file) as picture:
+            assert picture.tobytes() == every[3]
+
+
+def test_every_file_is_marked_unless_asked_otherwise(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    run = str(runs / "cgan")
+    for words in (["-o", "a.png"], ["-o", "a"], ["-o", "a.npz"], ["-o", "a.zip"], ["-o", "a.webp"]):
+        assert command("generate", run, "n=4", *words).code == 0
+    said = [marks_of(path) for path in files_in([tmp_path])]
+    assert len(said) == 8 and {one.kind for one in said} == {"machine-made"}
+    assert {one.says["model"] for one in said} == {"cgan"}
+    assert all(re.fullmatch(r"\S+/cgan last.pt [0-9a-f]{12}", one.says["run"]) for one in said)
+    assert "seed 0, image 2, label " in marks_of(tmp_path / "a" / "000002.png").says["prompt"]
+    assert remarks_of(RunRecord(run)).unmarked == ()
+    assert command("generate", run, "n=4", "-o", "bare.png", "mark=none").code == 0
+    assert marks_of(tmp_path / "bare.png").says == {}
+    assert "wrote 4 samples to bare.png" in remarks_of(RunRecord(run)).unmarked[0]
+
+
+def test_the_chinese_record_stands_once_in_a_file_and_has_its_own_id(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    words = ["n=3", "-o", "a", "mark.profile=cn", "mark.producer=<Acme & Co>"]
+    assert command("generate", str(runs / "cgan"), *words).code == 0
+    said = [marks_of(path) for path in files_in([tmp_path / "a"])]
+    records = [json.loads(one.says["china"]) for one in said]
+    assert [one.china for one in said] == [1, 1, 1]
+    assert {one["ContentProducer"] for one in records} == {"<Acme & Co>"}
+    assert len({one["ProduceID"] for one in records}) == 3 and records[0]["Label"] == "1"
+
+
+def test_nothing_is_overwritten_unless_asked(command: Command, runs: Path, tmp_path: Path) -> None:
+    run = str(runs / "cgan")
+    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "000001.png").write_text("mine")
+    for place in ("a.png", "a"):
+        command("generate", run, "n=4", "-o", place).is_refused_with("--force")
+    assert (tmp_path / "a.png").read_text() == "mine" and len(list((tmp_path / "a").iterdir())) == 1
+    for place in ("a.png", "a"):
+        assert command("generate", run, "n=4", "-o", place, "--force").code == 0
+    assert all(one.kind for one in map(marks_of, files_in([tmp_path])))
+
+
+@pytest.mark.parametrize("place", ["a", "a.npz", "a.zip"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_what_a_full_disk_or_ctrl_c_leaves_is_whole_and_marked(
+    command: Command,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: BaseException,
+) -> None:
+    made = iter(range(9))
+
+    def full(pixels: np.ndarray, form: str) -> bytes:
+        if next(made) == 5:
+            monkeypatch.setattr(os, "write", cut)
+        return encoded(pixels, form)
+
+    def cut(descriptor: int, content: bytes) -> int:
+        real_write(descriptor, content[:40])
+        raise error
+
+    def broken(self: object, rows: np.ndarray) -> None:
+        raise error
+
+    real_write = os.write
+    monkeypatch.setattr("gansweep.inference.encoding.encoded", full)
+    monkeypatch.setattr(outputs.Npz, "add", broken)
+    if place == "a.zip":
+        monkeypatch.setattr(outputs.Zip, "add", lambda *_: broken(*_[:2]))
+    done = command("generate", str(runs / "cgan"), "n=9", "-o", place)
+    if isinstance(error, OSError):
+        done.is_refused_with("No space left", "Free some space")
+    else:
+        assert done.code == 130
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(left) == (5 if place == "a" else 0)
+    assert all(marks_of(path).kind for path in left)

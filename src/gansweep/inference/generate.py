@@ -1,99 +1,168 @@
 """Generate pictures with a trained run: of one class, one value of a learnt code, or everything."""
 
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 
-from gansweep.callbacks.sheet import grid, of_kind, point_map, save, sheet
-from gansweep.config import permissions
-from gansweep.data.conditions import Conditions
-from gansweep.data.source import DataSource
-from gansweep.errors import UserError, nearest
+from gansweep.callbacks.sheet import Sheet, grid, of_kind, point_map, sheet
+from gansweep.errors import UserError
+from gansweep.inference import outputs
+from gansweep.inference.encoding import marked
+from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.request import Request, whole
-from gansweep.models.adversarial import Adversarial
-from gansweep.records.record import RunRecord
-from gansweep.records.run_config import read_config
-from gansweep.run.build import build_data, load_checkpoint
-from gansweep.run.devices import accelerator as choose_accelerator
+from gansweep.inference.stream import Part, Stream
+from gansweep.provenance.mark import COMPOSITE, MADE, prompt_of
+from gansweep.records.sheets import MADE_ALONE
 
 
 def main(request: Request) -> int:
     """Run `gansweep generate`.   Returns: the exit code.   Raises: UserError."""
-    permissions.allow_packages(request.extra_packages)
-    record = RunRecord(request.run)
-    cfg = read_config(record)
-    data = build_data(cfg)
-    module, checkpoint = load_checkpoint(record, cfg, data, request.checkpoint)
-    module.to(torch.device(choose_accelerator(request.accelerator)))
+    use = request.use
+    opened = open_run(use)
     if request.truncation is not None:
-        module.truncate(request.truncation)
-    picture = drawn(module, data, request, str(cfg.choices.model))
-    kind = request.label or request.code
-    stem = "-".join(filter(None, [request.run.resolve().name, kind]))
-    path = request.output or Path(f"{stem}.png")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(picture, path, described(module, request, str(cfg.choices.model)))
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}). Name another file with -o FILE.png."
-        ) from error
-    print(f"read {checkpoint}")
-    print(f"wrote {path}" + (f", truncated to {module.truncated}" if module.truncated else ""))
+        opened.module.truncate(request.truncation)
+    kind = kind_of(opened, request)
+    path = use.output
+    if path is None:
+        ending = ".png" if request.form == "grid" else ""  # or a folder
+        name = "-".join(filter(None, [opened.stem, request.label or request.code]))
+        path = Path(f"{name}{ending}")
+    outputs.refuse_existing(path, use.force)
+    opened.keep_note_of_unmarked(f"{request.n} samples to {path}")
+    WRITE[request.form](opened, request, kind, path)
+    words = f"read {opened.checkpoint}\nwrote {path}"
+    words += f", truncated to {opened.module.truncated}" if opened.module.truncated else ""
+    print(words, file=sys.stderr if path == outputs.STDOUT else sys.stdout)
     return 0
 
 
-def described(module: Adversarial, request: Request, model: str) -> str:
-    """How the samples were made, for the file that holds them."""
-    asked = {"label": request.label, "code": request.code, "truncation": module.truncated or None}
-    said = {"model": model, "seed": request.seed, **asked, "checkpoint": request.checkpoint}
-    words = [f"{key}: {value}" for key, value in said.items() if value is not None]
-    return f"Samples by gansweep, {', '.join(words)}"
+def said(opened: Opened, request: Request) -> dict[str, Any]:
+    """What was asked of all samples, for the mark."""
+    asked = {"label": request.label, "code": request.code}
+    return {"seed": request.seed, **asked, "truncation": opened.module.truncated}
 
 
-def drawn(module: Adversarial, data: DataSource, request: Request, model: str) -> Image.Image:
-    """The requested picture.   model: the name of the model, for messages.
+def kind_of(opened: Opened, request: Request) -> int | None:
+    """The class or the value of a code that was asked for; None for neither.
 
     Raises: UserError if the model cannot make it.
     """
-    conditions = Conditions(data)
+    module = opened.module
     if request.label is not None:
-        kind = _class_number(module, data, request.label, model)
-    elif request.code is not None:
-        if module.conditional or module.kinds is None:
-            fix = "Use label=, which names a class" if module.conditional else "Leave code= out"
-            raise UserError(
-                f"code={request.code}: model={model} has not learnt a code. {fix}, or train a "
-                "model that learns one: gansweep train model=infogan."
-            )
-        kind = whole("code", request.code, 0, module.kinds - 1)
-    else:
-        return sheet(module, data, conditions, request.n, request.seed).enlarged()
+        return opened.label_number(request.label)
+    if request.code is None:
+        return None
+    if module.conditional or module.kinds is None:
+        fix = "Use label=, which names a class" if module.conditional else "Leave code= out"
+        raise UserError(
+            f"code={request.code}: model={opened.model} has not learnt a code. {fix}, or train a "
+            "model that learns one: gansweep train model=infogan."
+        )
+    return whole("code", request.code, 0, module.kinds - 1)
+
+
+def write_grid(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
+    picture = drawn(opened, request, kind)
+    source = MADE if picture.layout.kind in MADE_ALONE else COMPOSITE
+    prompt = prompt_of({**said(opened, request), "images": request.n})
+    form = "webp" if path.suffix.lower() == ".webp" else "png"
+    content = marked(opened.marker(), picture.enlarged(), prompt, form, source)
+    outputs.write_file(path, content, opened.use.force)
+
+
+def drawn(opened: Opened, request: Request, kind: int | None) -> Sheet:
+    """The requested picture: of one kind, or as the run's own sheets are."""
+    module, data, conditions = opened.module, opened.data, opened.conditions
+    if kind is None:
+        return sheet(module, data, conditions, request.n, request.seed)
+    if module.conditional and not data.is_points:
+        parts = Stream(opened, request.seed, kind).parts(request.n, request.batch_size)
+        return grid(torch.cat([part.images for part in parts]))
     rng = torch.Generator().manual_seed(request.seed)
     made = of_kind(module, kind, conditions, request.n, rng)
     if data.is_points:
-        return point_map(conditions.draw(request.n, rng).images, made).enlarged()
-    return grid(made).enlarged()
+        return point_map(conditions.draw(request.n, rng).images, made)
+    return grid(made)
 
 
-def _class_number(module: Adversarial, data: DataSource, label: str, model: str) -> int:
-    names = data.class_names
-    if not module.conditional or names is None:
-        hint = ", or use code=, which it has learnt," if module.kinds is not None else ""
+def write_folder(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
+    _refuse_points(opened, request)
+    folder = outputs.Folder(path, opened.use.force)
+    _write_pictures(opened, request, kind, folder.add, request.form)
+
+
+def write_zip(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
+    _refuse_points(opened, request)
+    prompt = prompt_of({**said(opened, request), "images": request.n})
+    with outputs.zip_at(opened.archive(path, prompt)) as archive:
+        _write_pictures(opened, request, kind, archive.add, "png")
+
+
+def _write_pictures(
+    opened: Opened,
+    request: Request,
+    kind: int | None,
+    add: Callable[[str, bytes], None],
+    form: str,
+) -> None:
+    marker = opened.marker()
+    names = opened.data.class_names
+    before = f"seed {request.seed}, image "
+    rest = prompt_of({key: value for key, value in said(opened, request).items() if key != "seed"})
+    after = f", {rest}" if rest else ""
+    for part in _ahead(Stream(opened, request.seed, kind).parts(request.n, request.batch_size)):
+        labels = None if part.labels is None or request.label else part.labels.tolist()
+        for row, pixels in enumerate(part.pixels().numpy()):
+            number = part.first + row
+            label = f", label {names[labels[row]]}" if labels and names else ""
+            content = marked(marker, pixels, f"{before}{number}{label}{after}", form)
+            add(f"{number:06d}.{form}", content)
+
+
+def _ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    """The same parts; one is made while the one before is written."""
+    with ThreadPoolExecutor(1) as maker:
+        coming: Future[Part | None] = maker.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = maker.submit(next, parts, None)
+            yield part
+
+
+def write_npz(opened: Opened, request: Request, kind: int | None, path: Path) -> None:
+    """ "images": (N, H, W, C) uint8, or "points": (N, D) float32; "labels": (N,) int64."""
+    data = opened.data
+    prompt = prompt_of({**said(opened, request), "images": request.n})
+    name, shape, kind_of_number = "points", tuple(data.shape), "f4"
+    if not data.is_points:
+        name, shape, kind_of_number = "images", (*data.shape[1:], data.shape[0]), "u1"
+    labels = []
+    place = opened.archive(path, prompt)
+    with outputs.npz_at(place, name, (request.n, *shape), kind_of_number) as archive:
+        for part in _ahead(Stream(opened, request.seed, kind).parts(request.n, request.batch_size)):
+            rows = part.images if data.is_points else part.pixels()
+            archive.add(rows.numpy())
+            labels += [] if part.labels is None else [part.labels.numpy()]
+        if labels:
+            archive.others["labels"] = np.concatenate(labels)
+
+
+def _refuse_points(opened: Opened, request: Request) -> None:
+    if opened.data.is_points:
         raise UserError(
-            f"label={label}: model={model} was trained without classes, so it cannot generate a "
-            f"class. Leave label= out{hint} or train a class-conditional model: "
-            "gansweep train model=cgan."
+            f"format={request.form} writes pictures, and this run makes points. Use -o FILE.npz "
+            "for the points, or -o FILE.png for a map of them."
         )
-    alike = [number for number, name in enumerate(names) if name.lower() == label.lower()]
-    if alike:
-        return alike[0]
-    if label.isdecimal() and int(label) < len(names):
-        return int(label)
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    guess = "" if label.isdecimal() else nearest(label, names)
-    raise UserError(
-        f"label={label} is not a class of data={data.name}.{guess} "
-        f"Its classes are: {shown}. Or give a number from 0 to {len(names) - 1}."
-    )
+
+
+WRITE = {
+    "grid": write_grid,
+    "png": write_folder,
+    "webp": write_folder,
+    "zip": write_zip,
+    "npz": write_npz,
+}

@@ -1,31 +1,48 @@
 """The request to a trained run, readable without PyTorch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gansweep.errors import UserError
+from gansweep.provenance.marking import Marking
 
 
-@dataclass
+@dataclass(frozen=True)
+class Use:
+    """What every verb that uses a trained run is told.
+
+    output: where to write; None: named after the run.   force: whether files may be overwritten.
+    extra_packages: allowed to the run.
+    """
+
+    run: Path
+    checkpoint: str = "best"
+    accelerator: str = "auto"
+    extra_packages: tuple[str, ...] = ()
+    output: Path | None = None
+    force: bool = False
+    marking: Marking = field(default_factory=Marking)
+    verb: str = "generate"
+
+
+@dataclass(frozen=True)
 class Request:
     """A request for generated samples.
 
     label: name or number of a class.   code: a value of the code that a model learnt.
     truncation: see Contract.truncate; None: as trained.
-    output: the PNG to write; None: named after the run.   extra_packages: allowed to the run.
+    form: "grid", "png", "webp", "npz" or "zip".   batch_size: images that are made at once.
     """
 
-    run: Path
+    use: Use
     label: str | None = None
     code: str | None = None
     n: int = 16
     seed: int = 0
     truncation: float | None = None
-    output: Path | None = None
-    checkpoint: str = "best"
-    accelerator: str = "auto"
-    extra_packages: tuple[str, ...] = ()
+    form: str = "grid"
+    batch_size: int = 64
 
 
 def whole(key: str, text: str, least: int, most: int) -> int:

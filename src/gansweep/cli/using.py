@@ -1,0 +1,78 @@
+"""What the verbs that use a trained run share: -o, --force, the options of runs and of marks."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gansweep.cli.arguments import USE, Parser, paths_and_options
+from gansweep.cli.candidates import Directories, Options
+from gansweep.config import permissions
+from gansweep.errors import UserError
+from gansweep.inference.request import Use
+from gansweep.provenance import marking
+from gansweep.provenance.marking import Marking
+
+KNOWN: dict[str, Sequence[str]] = {**USE, **marking.OPTIONS}
+HELP = f"""\
+  checkpoint=best|last   which weights (default: best, by the run's objective)
+  accelerator=auto       auto, cpu or cuda
+  extra_packages=[NAME]  packages of yours whose classes the runs may use
+  --force                overwrite what is there
+{marking.HELP}
+"""
+
+
+def parser_of_use(verb: str, text: str, own: Mapping[str, Sequence[str]]) -> Parser:
+    """The parser of a verb that uses a run.   own: its options beside those of all."""
+    made = Parser(verb, text)
+    made.add_words(Options({**own, **KNOWN}, groups={}, paths=Directories()))
+    made.add_argument("-o", "--output", nargs="?", const="", metavar="FILE")
+    made.add_argument("--force", action="store_true")
+    return made
+
+
+def read_use(
+    verb: str,
+    parser: Parser,
+    words: Sequence[str],
+    own: Mapping[str, Sequence[str]],
+    example: str,
+    *,
+    alone: bool = False,
+) -> tuple[Use, list[Path], dict[str, str]]:
+    """The run to use, the other paths, and the verb's own options.
+
+    example: of the verb's words, for messages.   alone: whether only one path may be named.
+    Raises: UserError for a word that is no option, and where no run is named.
+    """
+    flags, words = parser.read(words)
+    paths, pairs = paths_and_options(verb, words, {**own, **KNOWN})
+    given = dict(pairs)
+    if not paths:
+        raise UserError(f"Name a run, as in 'gansweep {verb} {example}'.")
+    if alone and len(paths) > 1:
+        raise UserError(
+            f"{len(paths)} runs were named: give one, as in 'gansweep {verb} {example}'."
+        )
+    return _use(verb, paths[0], flags, given), paths[1:], given
+
+
+def _use(verb: str, run: Path, flags: argparse.Namespace, given: Mapping[str, str]) -> Use:
+    if flags.output == "":
+        raise UserError("-o needs the name of a file or a folder, as in '-o sevens.png'.")
+    return Use(
+        run,
+        given.get("checkpoint", "best"),
+        given.get("accelerator", "auto"),
+        tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),
+        None if flags.output is None else Path(flags.output),
+        flags.force,
+        Marking.asked(given),
+        verb,
+    )
+
+
+def refuse_ending(use: Use, endings: Sequence[str], what: str) -> None:
+    """Raises: UserError for an -o that ends otherwise.   what: is written, for the message."""
+    if use.output is not None and use.output.suffix.lower() not in endings:
+        raise UserError(f"-o {use.output}: {what}. Give a name that ends so.")
