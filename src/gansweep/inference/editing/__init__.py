@@ -1,0 +1,1 @@
+"""Change samples through their codes, and find the codes of real pictures."""
