@@ -188,7 +188,7 @@ class Synthesis(nn.Module):
         """Each level doubles the side, and adds its colours to those of the levels below it."""
         rows = noise.split(self.noise_sizes, dim=1)
         noises = [row.unflatten(1, (1, math.isqrt(row.shape[1]), -1)) for row in rows]
-        maps = self.constant.expand(len(w), -1, -1, -1)
+        maps = self.constant.expand(w.shape[0], -1, -1, -1)  # len() would fix a traced batch
         maps = self.layers[0](maps, w[:, 0], noises[0])
         images = self.colours[0](maps, w[:, 1])
         for level in range(1, self.top + 1):

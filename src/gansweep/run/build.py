@@ -16,17 +16,20 @@ from gansweep.errors import UserError, tell
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
+from gansweep.run.exported import is_export, load_exported
 
 
 def load_run(
     directory: str | Path, which: str = "best", *, extra_packages: Sequence[str] = ()
 ) -> tuple[Adversarial, DictConfig]:
-    """The trained model of a run, on the CPU, and its configuration.
+    """The trained model of a run or of an exported folder, on the CPU, and its configuration.
 
     which: "best" by the run's objective, or "last".
     extra_packages: your packages whose classes the run's configuration may use.
     Raises: UserError if there is no run, or its checkpoint is missing or damaged.
     """
+    if is_export(Path(directory)):
+        return load_exported(Path(directory), extra_packages)[:2]
     record = RunRecord(directory)
     cfg = read_config(record, extra_packages)
     module, _ = load_checkpoint(record, cfg, build_data(cfg), which)
@@ -54,6 +57,11 @@ def build_data(cfg: DictConfig) -> DataSource:
     Raises: UserError for options of the data or the model that do not exist, as in a record of
         another version or a configuration that was changed in Python.
     """
+    if not cfg.data.get("_target_"):
+        raise UserError(
+            "This is an exported model: the images that it was trained on are not in it. Use the "
+            "run itself for what needs them."
+        )
     check_options(cfg, ("data", "model"))
     data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
     data.prepare()

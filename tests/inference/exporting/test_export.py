@@ -1,0 +1,142 @@
+"""`gansweep export`: the same images in other formats, and a folder that is read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from gansweep import load_run
+from gansweep.data.batch import Batch
+from gansweep.errors import UserError
+from gansweep.inference.opened import open_run
+from gansweep.inference.request import Use
+from gansweep.inference.stream import Stream
+from gansweep.provenance.reading import files_in, marks_of
+
+Command = Callable[..., Any]
+
+
+@pytest.mark.parametrize("name", ["cgan", "styled", "hole", "vae"])
+def test_an_exported_folder_makes_the_images_of_the_run(
+    command: Command, runs: Path, tmp_path: Path, name: str
+) -> None:
+    done = command("export", str(runs / name), "--to", "torch_export", "-o", "out")
+    assert done.code == 0, done
+    differences = [float(line.split()[-1]) for line in done.out.splitlines() if "largest" in line]
+    assert len(differences) == 2 and max(differences) < 1e-5
+    assert {one.kind for one in map(marks_of, files_in([tmp_path / "out"]))} == {"machine-made"}
+    run, again = (load_run(place)[0] for place in (runs / name, tmp_path / "out"))
+    images = torch.rand(4, *run.sample_shape) * 2 - 1
+    source = None if run.source_shape is None else torch.rand(4, *run.source_shape) * 2 - 1
+    labels = torch.arange(4) if run.conditional else None
+    made = [
+        one.fakes(Batch(images, labels, source), torch.Generator().manual_seed(0))
+        for one in (run, again)
+    ]
+    assert torch.equal(*made)
+
+
+def test_onnx_makes_the_images_to_a_hundred_thousandth(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    done = command("export", str(runs / "cgan"), "--to", "onnx", "-o", "out")
+    assert done.code == 0, done
+    assert marks_of(tmp_path / "out" / "model.onnx").says["model"] == "cgan"
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    stream = Stream(open_run(Use(runs / "cgan", accelerator="cpu")), 9)
+    z, labels = stream.latents(0, 7)
+    assert labels is not None
+    given = {"latents": z.numpy(), "labels": labels.numpy()}
+    (images,) = session.run(["images"], given)
+    apart = torch.from_numpy(images) - stream.made(z, labels)
+    assert float(apart.abs().max()) < 1e-5
+
+
+def test_verbs_take_an_exported_folder(command: Command, runs: Path, tmp_path: Path) -> None:
+    assert command("export", str(runs / "cgan"), "--to", "safetensors", "-o", "out").code == 0
+    for run, place in ((runs / "cgan", "a"), (tmp_path / "out", "b")):
+        assert command("generate", str(run), "label=7", "n=4", "-o", place).code == 0
+    for k in range(4):
+        first, second = (tmp_path / place / f"{k:06d}.png" for place in "ab")
+        assert first.read_bytes()[-60:] == second.read_bytes()[-60:]
+        assert marks_of(first).says["run"] == marks_of(second).says["run"]
+    assert command("generate", "out", "n=4", "-o", "c").code == 0
+    assert command("interpolate", "out", "labels=1,2", "-o", "d.png").code == 0
+    command("generate", "out", "n=4", "-o", "e.png").is_refused_with("exported model", "run itself")
+    command("evaluate", "out").is_refused_with("exported model")
+
+
+def test_the_card_says_what_it_is(command: Command, runs: Path, tmp_path: Path) -> None:
+    words = ["--to", "safetensors", "-o", "out", "licence=cc-by-4.0"]
+    assert command("export", str(runs / "cgan"), *words).code == 0
+    text = (tmp_path / "out" / "README.md").read_text()
+    _, head, body = text.split("---\n", 2)
+    header = yaml.safe_load(head)
+    assert header["license"] == "cc-by-4.0" and header["library_name"] == "gansweep"
+    assert header["pipeline_tag"] == "unconditional-image-generation"
+    parts = ("How to use it", "Training", "Scores", "Intended use and limits", "Marks", "Licence")
+    assert all(f"## {part}" in body for part in parts)
+    assert "load_run" in body and "cgan on digits" in body
+    config = (tmp_path / "out" / "config.yaml").read_text()
+    assert "runs_dir" not in config and str(tmp_path) not in config
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Say in which format"),
+        (["--to", "onx"], "Did you mean 'onnx'"),
+        (["--to", "safetensors", "-o", "full"], "has files in it"),
+        (["--to", "safetensors", "checkpoint=bets"], "Did you mean 'best'"),
+    ],
+)
+def test_mistakes_of_export_name_the_fix(
+    command: Command, runs: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    command("export", str(runs / "cgan"), *words).is_refused_with(message)
+
+
+def test_a_damaged_folder_is_refused_in_words(command: Command, runs: Path, tmp_path: Path) -> None:
+    assert command("export", str(runs / "cgan"), "--to", "safetensors", "-o", "out").code == 0
+    out = tmp_path / "out"
+    whole = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").write_bytes(whole[:500])
+    with pytest.raises(UserError, match="damaged"):
+        load_run(out)
+    (out / "model.safetensors").write_bytes(whole)
+    facts = json.loads((out / "gansweep.json").read_text())
+    for wrong in ({"sample_shape": [1, 8, 10**9]}, {"sample_shape": "x"}, {"data": 3}):
+        (out / "gansweep.json").write_text(json.dumps({**facts, **wrong}))
+        with pytest.raises(UserError, match="damaged"):
+            load_run(out)
+    (out / "gansweep.json").write_text(json.dumps({**facts, "sample_shape": [1, 16, 16]}))
+    with pytest.raises(UserError, match="does not fit"):
+        load_run(out)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "extra"),
+    [
+        ("export", ["--to", "onnx"], "gansweep[onnx]"),
+        ("interpolate", ["seeds=0,1", "-o", "a.mp4"], "gansweep[video]"),
+        ("generate", ["mark.c2pa=true"], "gansweep[c2pa]"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_before_the_run_is_opened(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch, verb: str, words: list[str],
+    extra: str,
+) -> None:  # fmt: skip
+    place = {"generate": "provenance.marking"}.get(verb, f"cli.{verb}")
+    monkeypatch.setattr(f"gansweep.{place}.find_spec", lambda name: None)
+    monkeypatch.setattr("gansweep.inference.opened.open_run", None)
+    command(verb, str(runs / "cgan"), *words).is_refused_with(f"pip install '{extra}'")
