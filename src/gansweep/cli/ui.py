@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gansweep.cli.arguments import Parser, add_metric, only_sweep, parser_of_paths
 from gansweep.errors import UserError, tell
+from gansweep.records.find import existing_run
 
 DESCRIPTION = """\
 Show the board live: the page of 'gansweep report', served on this machine
@@ -28,6 +29,7 @@ Examples:
   gansweep ui runs/demo-digits                    a sweep while it runs
   gansweep ui runs --port 8765 --no-browser       for an ssh tunnel
   gansweep ui runs/demo-digits --optuna           its study in optuna-dashboard
+  gansweep ui --play runs/digits/cgan-001         sliders for a trained run
 """
 HOST = "127.0.0.1"
 TOKEN_BYTES = 16
@@ -45,6 +47,11 @@ def parser() -> Parser:
         action="store_true",
         help="open the study of one sweep in optuna-dashboard, with the samples of each trial",
     )
+    made.add_argument(
+        "--play",
+        action="store_true",
+        help="a page to play with one trained run: directions, classes, uploads",
+    )
     # for `gansweep sweep ui=true`: end with the process that has started this one
     made.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
     return made
@@ -57,6 +64,8 @@ def main(words: list[str]) -> int:
     if options.optuna:
         only_sweep("ui --optuna", words)
         from gansweep.integrations.optuna_dashboard import serve_study
+    if options.play:
+        _refuse_no_run(words)
     with contextlib.suppress(KeyboardInterrupt), _listening(options.port) as listening:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
@@ -67,11 +76,23 @@ def main(words: list[str]) -> int:
             _open(address)
         if options.optuna:
             serve_study(listening, paths[0], token)
+        elif options.play:
+            from gansweep.inference.play.server import serve as serve_play
+            from gansweep.inference.request import Use
+
+            serve_play(listening, Use(paths[0], verb="ui --play"), token)
         else:
             from gansweep.report.live.server import serve
 
             serve(listening, paths, token, options.metric, options.attached)
     return 0
+
+
+def _refuse_no_run(words: Sequence[str]) -> None:
+    """Raises: UserError where not one run with a checkpoint was named."""
+    if len(words) != 1:
+        raise UserError("--play takes one run, as in 'gansweep ui --play runs/digits/cgan-001'.")
+    existing_run(Path(words[0]))
 
 
 def _paths(words: Sequence[str]) -> list[Path]:

@@ -1,0 +1,111 @@
+"""`gansweep ui --play`: the page's server, in this process."""
+
+from __future__ import annotations
+
+import io
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from PIL import Image
+
+from gansweep.cli.ui import _listening
+from gansweep.inference.opened import open_run
+from gansweep.inference.play.drawing import Player
+from gansweep.inference.play.server import application
+from gansweep.inference.request import Use
+from gansweep.provenance.reading import marks_of
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def places(runs: Path) -> Iterator[dict[str, str]]:
+    """The address of a page for each run."""
+    servers, found = [], {}
+    for name in ("cgan", "cyclegan", "anomaly"):
+        listening = _listening(0)
+        port = listening.getsockname()[1]
+        app = application(Player(open_run(Use(runs / name, accelerator="cpu"))), "token", port)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        servers.append((server, thread, listening))
+        found[name] = f"http://127.0.0.1:{port}/token/"
+    yield found
+    for server, thread, listening in servers:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def answer(address: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
+    request = urllib.request.Request(address, body, headers)
+    try:
+        with urllib.request.urlopen(request) as found:
+            return found.status, found.read(), found.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), error.headers
+
+
+def picture() -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (20, 20), 200).save(content, "png")
+    return content.getvalue()
+
+
+def test_the_page_offers_what_the_run_can_do(places: dict[str, str]) -> None:
+    status, text, headers = answer(places["cgan"])
+    assert status == 200 and text.count(b'type="range"') == 8 and b"<option>7</option>" in text
+    assert b'id="file"' not in text and "script-src 'sha256-" in headers["content-security-policy"]
+    assert b'id="way"' in answer(places["cyclegan"])[1]
+    assert b'id="verdict"' in answer(places["anomaly"])[1]
+
+
+def test_samples_follow_the_sliders_and_are_marked(places: dict[str, str], tmp_path: Path) -> None:
+    first, again, moved = (
+        answer(f"{places['cgan']}samples?seed=1&n=4&label=7&d0={d}")[1] for d in (0, 0, 5)
+    )
+    (tmp_path / "a.png").write_bytes(moved)
+    marks = marks_of(tmp_path / "a.png")
+    assert marks.kind == "machine-made" and "label 7, sliders 5" in marks.says["prompt"]
+
+    def pixels(content: bytes) -> bytes:
+        return Image.open(io.BytesIO(content)).tobytes()
+
+    assert pixels(first) == pixels(again) != pixels(moved)
+
+
+@pytest.mark.parametrize("asked", ["n=1000", "seed=-1", "label=x", "d0=nan", "d0=99"])
+def test_what_is_out_of_range_is_refused_in_words(places: dict[str, str], asked: str) -> None:
+    status, text, _ = answer(f"{places['cgan']}samples?{asked}")
+    assert status == 400 and asked.partition("=")[0].encode() in text
+
+
+def test_an_upload_is_translated_or_judged(places: dict[str, str]) -> None:
+    status, made, _ = answer(f"{places['cyclegan']}translate?direction=ba", picture())
+    assert status == 200 and Image.open(io.BytesIO(made)).width > 100
+    status, said, _ = answer(f"{places['anomaly']}detect", picture())
+    assert status == 200 and b'"strange":' in said
+    assert answer(f"{places['cyclegan']}translate", b"no picture")[0] == 400
+    assert answer(f"{places['cgan']}translate", picture())[0] == 400
+
+
+def test_strangers_are_refused(places: dict[str, str]) -> None:
+    place = places["cgan"]
+    assert answer(place.replace("token", "guess"))[0] == 403
+    assert answer(place, Host="example.org")[0] == 403
+    assert answer(f"{place}samples", Origin="http://example.org")[0] == 403
+    assert answer(f"{place}samples", b"body")[0] == 405
+
+
+def test_play_takes_one_run(command: Command, tmp_path: Path) -> None:
+    command("ui", "--play").is_refused_with("--play takes one run")
+    (tmp_path / "empty").mkdir()
+    command("ui", "--play", "empty").is_refused_with("is not a run")
