@@ -243,13 +243,13 @@ def decibels(images: Tensor, truth: Tensor) -> float:
 
 @pytest.mark.slow
 def test_inversion_is_learnt_without_pairs_far_beyond_the_baselines() -> None:
-    """At 4 of the experiment's thousands of images: 18.5 dB were seen, 11.4 and 1.4 without it."""
+    """At 2.8 of the experiment's thousands of images: 17.9 dB were seen, 11.4 and 1.4 without it."""
     cfg = config.compose(["experiment=digits_cyclegan", "budget_kimg=4"])
     data = build_data(cfg)
     model = build_model(cfg, data)
     model.configure_optimizers()
     model.draws = Draws(1, CPU)
-    for k, batch in zip(range(250), data.train_batches(16, seed=0, device=CPU), strict=False):
+    for k, batch in zip(range(175), data.train_batches(16, seed=0, device=CPU), strict=False):
         model.training_step(batch, k)
     test = next(data.batches("test"))
     assert test.source is not None
