@@ -1,22 +1,28 @@
 """Hydra composes the package's own files once for the same choices of files, 0.1 s each time.
 
 What else a command says, each option's value, is laid over a copy, by Hydra itself. With folders of
-a test's own it composes anew, as their files change.
+a test's own it composes anew, as their files change. A text is parsed once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import io
 from dataclasses import replace
 from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import DefaultsList, Overrides
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 create_defaults_list = config_loader_impl.create_defaults_list
 compose_from = ConfigLoaderImpl._compose_config_from_defaults_list
+
+load_from = OmegaConf.load
 
 
 def compose_once() -> None:
@@ -44,5 +50,17 @@ def compose_once() -> None:
             composed[id(defaults)] = compose_from(self, defaults, repo)
         return copy.deepcopy(composed[id(defaults)])
 
+    @functools.cache
+    def parsed(text: str) -> Any:
+        return OmegaConf.to_container(load_from(io.StringIO(text)), resolve=False)
+
+    def load(file: Any) -> Any:
+        if isinstance(file, io.TextIOBase):  # as Hydra opens it
+            with contextlib.suppress(YAMLError):
+                return OmegaConf.create(parsed(file.read()))
+            file.seek(0)  # the error shall name the file
+        return load_from(file)
+
     config_loader_impl.create_defaults_list = defaults
     ConfigLoaderImpl._compose_config_from_defaults_list = compose
+    OmegaConf.load = load
