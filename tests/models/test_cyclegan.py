@@ -243,7 +243,7 @@ def decibels(images: Tensor, truth: Tensor) -> float:
 
 @pytest.mark.slow
 def test_inversion_is_learnt_without_pairs_far_beyond_the_baselines() -> None:
-    """At 2.8 of the experiment's thousands of images: 17.9 dB were seen, 11.4 and 1.4 without it."""
+    """After 2.8 of the experiment's thousands of images: 17.9 dB; 11.4 and 1.4 without it."""
     cfg = config.compose(["experiment=digits_cyclegan", "budget_kimg=4"])
     data = build_data(cfg)
     model = build_model(cfg, data)
