@@ -254,7 +254,8 @@ def spread(rule: str, weight: torch.Tensor) -> float | None:
     raise ValueError(rule)
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+# the two parameters of the Dirac-GAN start at numbers that its experiment names
+@pytest.mark.parametrize("name", sorted(NUMBERS.keys() - {"paper_dirac_gan"}))
 def test_first_weights_have_the_published_spread(name: str) -> None:
     """Within five standard errors of a sample of that size."""
     stated, init = NUMBERS[name], NUMBERS[name]["init"]

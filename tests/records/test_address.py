@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from gansweep.config.compose import compose
 from gansweep.config.environment import without_secrets
-from gansweep.records.address import address_of
+from gansweep.records.address import address_of, deciding, still_holds
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import stored_settings
 
@@ -54,3 +54,11 @@ def test_a_record_has_the_address_of_what_it_was_made_from(
     record = RunRecord.create(tmp_path / "g" / "r", OmegaConf.to_yaml(without_secrets(cfg)))
     monkeypatch.setenv("GANSWEEP_DATA", "/elsewhere")
     assert address_of(stored_settings(record)) == address_of(cfg)
+
+
+def test_an_option_that_is_new_leaves_older_runs_what_they_were() -> None:
+    now = deciding(compose(BASE))
+    older = {key: value for key, value in now.items() if key != "model.penalty_interval"}
+    assert "seed" not in now and still_holds(older, now)
+    assert not still_holds({**older, "model.n_critic": 5.0}, now)
+    assert not still_holds({**older, "model.gone": 1.0}, now)

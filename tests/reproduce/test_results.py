@@ -25,6 +25,8 @@ def run(row: str, seed: int, modes: list[float], **changes: Any) -> StoredRun:
         "setting": "grid",
         "seed": seed,
         "address": f"{row}-{seed}",
+        "words": ["model=gan"],
+        "config": "0",
         "status": "finished",
         "reason": "",
         "kimg": 1.0,
@@ -59,8 +61,8 @@ def with_run(**changes: Any) -> str:
 def test_it_grows_by_seeds_and_keeps_what_was_scored_more_often(tmp_path: Path) -> None:
     path = tmp_path / "pacgan_2d.json"
     assert load_results(path) == []
-    assert save_results(path, TABLE, merged([], GAN[:2]))
-    assert not save_results(path, TABLE, merged(load_results(path), GAN[:2]))
+    assert save_results(path, TABLE, merged([], GAN[:2]), {"0": {}})
+    assert not save_results(path, TABLE, merged(load_results(path), GAN[:2]), {"0": {}})
     again = run("GAN", 1, [18.0, 18.5, 19.0])
     kept = merged(load_results(path), [again, GAN[2]])
     assert [(r["seed"], len(r["last"]["modes"])) for r in kept] == [(0, 1), (1, 3), (2, 1)]

@@ -21,7 +21,7 @@ from gansweep.errors import UserError, folded, nearest, tell, terminal_width, vi
 from gansweep.records.notation import aligned, duration, plural
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost, page, plan, results, scoring, tables
-from gansweep.reproduce.guide import addresses
+from gansweep.reproduce.guide import current
 from gansweep.reproduce.judged import Judged, judged
 from gansweep.reproduce.table import load_table, table_names
 from gansweep.reproduce.words import sentences
@@ -96,8 +96,14 @@ class Reproduction:
     def to_do(self) -> list[plan.PlannedRun]:
         """The runs that neither the file nor the shelf has."""
         kept, records = self.known()
-        done = {run["address"] for run in kept if run["budget"] == self.budget.name}
-        return [run for run in self.runs if run.address not in done | records.keys()]
+        own = [run for run in kept if run["budget"] == self.budget.name]
+        cell_of = self.current(own)
+        done = {(cell_of.get(run["address"]), run["seed"]) for run in own}
+        return [
+            run
+            for run in self.runs
+            if run.address not in records and (run.planned.cell.name, run.seed) not in done
+        ]
 
     def stored(self, score: bool) -> list[results.StoredRun]:
         """The runs of the file with those of the shelf.   score: first make lacking scorings."""
@@ -116,9 +122,19 @@ class Reproduction:
 
     def judged(self, stored: Sequence[results.StoredRun]) -> Judged:
         """All runs of the file count, also those of more seeds than were asked for."""
-        seeds = range(max([self.seeds - 1, *(run["seed"] for run in stored)]) + 1)
-        known = addresses(self.table, self.budget.name, self._compose, len(seeds))
-        return judged(self.table, self.budget, stored, known)
+        return judged(self.table, self.budget, stored, self.current(stored))
+
+    def current(self, stored: Sequence[results.StoredRun]) -> dict[str, str]:
+        """Address -> cell of the stored runs that are still those of the cells."""
+        seeds = max([self.seeds, *(run["seed"] + 1 for run in stored)])
+        of = (self.table, self.budget.name, self._compose, stored, self.configs(), seeds)
+        return current(*of)
+
+    def configs(self) -> results.Configs:
+        """Those of the file, and of the cells as they are now."""
+        own = [one.settings for one in self.cells]
+        now = {results.config_key(settings): settings for settings in own}
+        return {**results.load_configs(self.path), **now}
 
 
 def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence[str]) -> int:
@@ -231,7 +247,7 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
     for line in sentences(found):
         print(visible(folded(line, terminal_width())))
     if save and found.n:
-        if results.save_results(one.path, one.table, stored):
+        if results.save_results(one.path, one.table, stored, one.configs()):
             print(f"wrote {one.path}")
         print(f"wrote {page.write_table(found, stored, one.directory)}")
         if one.directory.is_dir():

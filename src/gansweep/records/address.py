@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +32,31 @@ def address_of(cfg: DictConfig) -> str:
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     text = json.dumps(_deciding(content), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def deciding(cfg: DictConfig) -> dict[str, Any]:
+    """What the address covers, but for the seed: dotted key -> value, as JSON has it."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    flat = dict(_flat("", _deciding(content)))
+    return {key: value for key, value in flat.items() if key != "seed"}
+
+
+def still_holds(stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a run of an older version trained what `now` says, given that its options were the
+    same: every option that it knew has its value still. Those that are new have their defaults,
+    which leave what was before as it was.
+
+    stored, now: of `deciding`.
+    """
+    return all(key in now and now[key] == value for key, value in stored.items())
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, one in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), one)
+    else:
+        yield prefix, value
 
 
 def _deciding(content: Mapping[str, Any]) -> dict[str, Any]:

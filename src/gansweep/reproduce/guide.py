@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gansweep.config.compose import compose
+from gansweep.records.address import still_holds
 from gansweep.records.notation import duration, plural
 from gansweep.reproduce.judged import Judged, judged
 from gansweep.reproduce.plan import planned_cells
-from gansweep.reproduce.results import load_results
+from gansweep.reproduce.results import StoredRun, load_configs, load_results
 from gansweep.reproduce.table import Table, load_table, table_names
 from gansweep.reproduce.tables import FOOT, badge_words, markdown_table
 from gansweep.reproduce.words import sentences
@@ -28,14 +29,31 @@ def judged_budgets(table: Table, path: Path, compose: Compose, seeds: int = 0) -
         own = [run for run in stored if run["budget"] == name]
         if own:
             most = max([seeds, *(run["seed"] + 1 for run in own)])
-            known = addresses(table, name, compose, most)
+            known = current(table, name, compose, stored, load_configs(path), most)
             yield judged(table, table.budget(name), stored, known)
 
 
-def addresses(table: Table, budget: str, compose: Compose, seeds: int) -> dict[str, str]:
-    """Address -> the name of the cell whose run it is now."""
+def current(
+    table: Table,
+    budget: str,
+    compose: Compose,
+    stored: Sequence[StoredRun],
+    configs: Mapping[str, Any],
+    seeds: int,
+) -> dict[str, str]:
+    """Address -> the name of the cell whose run it is: of the cells as they are now, and of stored
+    runs of an older version whose cell says the same still (`records.address.still_holds`).
+    """
     cells = planned_cells(table, table.budget(budget), compose)
-    return {one.address(seed): one.cell.name for one in cells for seed in range(seeds)}
+    found = {one.address(seed): one.cell.name for one in cells for seed in range(seeds)}
+    by_name = {one.cell.name: one for one in cells}
+    for run in stored:
+        one, config = by_name.get(f"{run['row']} / {run['setting']}"), configs.get(run["config"])
+        if one is None or config is None or run["address"] in found:
+            continue
+        if list(one.words) == run["words"] and still_holds(config, one.settings):
+            found[run["address"]] = one.cell.name
+    return found
 
 
 def every_table(results_dir: Path) -> Iterator[Judged]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gansweep.errors import UserError
-from gansweep.records.address import address_of
+from gansweep.records.address import address_of, deciding
 from gansweep.records.find import find_records
 from gansweep.records.record import ENDED_WELL, RunRecord
 from gansweep.records.run_config import stored_settings
@@ -47,6 +47,11 @@ class PlannedCell:
 
     def address(self, seed: int) -> str:
         return self._address(seed, self.cfg.budget_kimg)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides its runs, but for the seed."""
+        return deciding(self.cfg)
 
     @property
     def step(self) -> str:

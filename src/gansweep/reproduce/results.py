@@ -7,6 +7,7 @@ file and count no more.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -28,7 +29,8 @@ STORED = "gansweep.reproduce.results.StoredRun"
 class StoredRun(TypedDict):
     """One run in the file.   last, best: a score's word -> its value under each seed of the noise.
 
-    protocols: word -> protocol.   directory: of its record, below the place of the runs.
+    protocols: word -> protocol.   words: its options, without the seed.   config: the key of its
+    whole configuration in the file's `configs`.   directory: of its record, below that of all runs.
     """
 
     budget: str
@@ -36,6 +38,8 @@ class StoredRun(TypedDict):
     setting: str
     seed: int
     address: str
+    words: list[str]
+    config: str
     status: str
     reason: str
     kimg: float | None
@@ -53,6 +57,21 @@ class StoredRun(TypedDict):
 
 def path_of(table: Table, results_dir: str | Path) -> Path:
     return Path(results_dir) / f"{table.name}.json"
+
+
+Configs = dict[str, dict[str, Any]]  # key -> what decides a run, as records/address.py has it
+
+
+def config_key(settings: Mapping[str, Any]) -> str:
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def load_configs(path: Path) -> Configs:
+    """The configurations in the file; none if it does not exist. Raises: as `load_results`."""
+    if not load_results(path):
+        return {}
+    return mapping(parsed_mapping(content_of(path)).get("configs"))
 
 
 def load_results(path: Path) -> list[StoredRun]:
@@ -116,6 +135,8 @@ def stored(run: PlannedRun, record: RunRecord, table: Table, budget: Budget) -> 
         "setting": cell.setting,
         "seed": run.seed,
         "address": run.address,
+        "words": list(run.planned.words),
+        "config": config_key(run.planned.settings),
         "status": str(result.get("status")),
         "reason": str(result.get("reason") or ""),
         "kimg": result.get("kimg"),
@@ -174,9 +195,13 @@ def _scorings(run: StoredRun) -> int:
     return sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
 
 
-def save_results(path: Path, table: Table, runs: list[StoredRun]) -> bool:
+def save_results(
+    path: Path, table: Table, runs: list[StoredRun], configs: Mapping[str, Any]
+) -> bool:
     """Write the file; whether it changed. Raises: UserError if it cannot be written."""
-    content = {"schema": SCHEMA, "table": table.name, "citation": table.citation, "runs": runs}
+    used = {key: configs[key] for key in sorted({run["config"] for run in runs}) if key in configs}
+    head = {"schema": SCHEMA, "table": table.name, "citation": table.citation}
+    content = {**head, "runs": runs, "configs": used}
     text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
     try:
         if path.is_file() and content_of(path) == text:
