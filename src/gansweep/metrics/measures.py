@@ -13,6 +13,7 @@ from gansweep.metrics.scores.inception_score import Inception, ModeScores
 from gansweep.metrics.scores.kernel import Kid
 from gansweep.metrics.scores.memorisation import Copying
 from gansweep.metrics.scores.modes import Modes
+from gansweep.metrics.scores.parzen import Parzen
 from gansweep.metrics.scores.prdc import Fidelity
 from gansweep.metrics.scores.vendi import Diversity
 
@@ -32,4 +33,5 @@ MEASURES: tuple[Measure, ...] = (
     Diversity(),
     Copying(),
     Fresh(),
+    Parzen(),
 )

@@ -19,7 +19,7 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("confident_reverse_kl", "in_no_mode"), "minimize"),
     **dict.fromkeys(("ndb", "ndb_js", "fifty_fifty"), "minimize"),
     **dict.fromkeys(("is", "mode_score", "modes", "high_quality", "support"), "maximize"),
-    **dict.fromkeys(("confident_modes", "vendi"), "maximize"),
+    **dict.fromkeys(("confident_modes", "vendi", "parzen"), "maximize"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "maximize"),
     **dict.fromkeys(("class_error", "l1", "cycle_l1"), "minimize"),
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
@@ -38,7 +38,7 @@ QUICK = (
 )
 ON_REQUEST = (
     *("fid_error", "fid_infinity", "intra_fid", "mode_score", "ndb", "support"),
-    *("vendi", "memorisation", "fifty_fifty"),
+    *("vendi", "memorisation", "fifty_fifty", "parzen"),
 )
 # count only the samples whose class the classifier predicts with confidence
 CONFIDENT_WORDS = ("confident_modes", "confident_reverse_kl")
@@ -47,7 +47,11 @@ MODE_WORDS = (
     *(*CONFIDENT_WORDS, "in_no_mode", "mode_counts"),
 )
 # score -> the word of metrics.scores that chooses it, if that is another word
-CHOSEN_BY = {**{word: "modes" for word in MODE_WORDS if word != "modes"}, "ndb_js": "ndb"}
+CHOSEN_BY = {
+    **{word: "modes" for word in MODE_WORDS if word != "modes"},
+    "ndb_js": "ndb",
+    "parzen_bandwidth": "parzen",
+}
 # scores of a model's answers for held-out samples; they do not measure generated samples
 HELD_OUT = (
     *("class_error", "l1", "cycle_l1", "psnr", "psnr_gain", "label_agreement", "iou", "retrieval"),
