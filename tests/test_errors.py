@@ -13,7 +13,8 @@ from sweep_processes import made, words_of_a_sweep
 
 from gansweep.cli import cancel as cancelling
 from gansweep.cli.main import main
-from gansweep.engine.launch.local import EXIT_USER_ERROR, LocalLauncher
+from gansweep.engine.launch.deaths import EXIT_USER_ERROR
+from gansweep.engine.launch.local import LocalLauncher
 from gansweep.engine.lease.workers import STOPPING, WorkerFile
 from gansweep.engine.status import status_of
 from gansweep.errors import COLUMNS, UserError, folded, tell

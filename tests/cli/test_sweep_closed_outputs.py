@@ -11,6 +11,7 @@ import pytest
 from sweep_processes import COMMAND, words_of_a_sweep
 
 from gansweep.engine.launch import local
+from gansweep.engine.launch.deaths import EXIT_USER_ERROR, obituary
 from gansweep.errors import UserError
 
 
@@ -47,7 +48,7 @@ def test_workers_save_where_the_view_of_them_fails(
 
 
 def test_worker_that_has_no_space_for_a_word_is_reported(tmp_path: Path) -> None:
-    launcher = local.LocalLauncher(tmp_path, 1)
-    said = launcher._obituary(launcher.slots[0], local.EXIT_USER_ERROR)
+    log = tmp_path / "w0.log"
+    said = str(obituary("w0", log, EXIT_USER_ERROR))
     assert "w0.log exists and its disk has space" in said
-    assert "it said nothing" in launcher._obituary(launcher.slots[0], -signal.SIGSEGV)
+    assert "it said nothing" in str(obituary("w0", log, -signal.SIGSEGV))

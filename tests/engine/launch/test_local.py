@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gansweep.engine.launch import local
+from gansweep.engine.launch import deaths, local
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
 
@@ -51,7 +51,7 @@ def worker_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     python.write_text(f"#!/bin/sh\ncd {folder}\necho start >> starts\n{does}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr(local, "BACKOFF_SECONDS", 0.0001)
+    monkeypatch.setattr(deaths, "BACKOFF_SECONDS", 0.0001)
 
 
 def test_worker_killed_again_and_again_with_nothing_done_is_given_up(
@@ -60,7 +60,7 @@ def test_worker_killed_again_and_again_with_nothing_done_is_given_up(
     worker_that("seq 9; kill -KILL $$", tmp_path, monkeypatch)
     with pytest.raises(UserError, match="killed by SIGKILL; 5\n    6\n    7\n    8\n    9\n"):
         local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
-    assert len((tmp_path / "starts").read_text().split()) == local.FRUITLESS_DEATHS
+    assert len((tmp_path / "starts").read_text().split()) == deaths.FRUITLESS_DEATHS
 
 
 def test_worker_is_started_as_often_as_it_dies_while_trials_end(
@@ -68,6 +68,6 @@ def test_worker_is_started_as_often_as_it_dies_while_trials_end(
 ) -> None:
     worker_that("[ $(wc -l < starts) -gt 12 ] || kill -KILL $$", tmp_path, monkeypatch)
     progress = iter(range(1, 100))
-    monkeypatch.setattr(local.LocalLauncher, "_ended", lambda _: next(progress))
+    monkeypatch.setattr(local, "ended_trials", lambda _: next(progress))
     assert local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
     assert len((tmp_path / "starts").read_text().split()) == 13

@@ -8,33 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
 from gansweep.config.ranges import Range, Workers
-from gansweep.engine.failures import SweepHalt, end_of, signal_of
+from gansweep.engine.failures import SweepHalt
+from gansweep.engine.launch.deaths import ENDED, Deaths, ended_trials, obituary
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.engine.lease.workers import is_cancelled
-from gansweep.engine.study import SweepStudy
-from gansweep.engine.worker import EXIT_CANCELLED, EXIT_FAILED_ALIKE, EXIT_FINISHED, EXIT_STOPPED
+from gansweep.engine.worker import EXIT_STOPPED
 from gansweep.errors import UserError, tell
-from gansweep.judging.statuses import KILLED
-from gansweep.search.trials import trials_of
 from gansweep.signals import StopRequests
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
-QUICK_SECONDS = 5.0  # a worker that dies sooner than this by itself did no work
-QUICK_DEATHS = 3  # of a worker, one after the other
-FRUITLESS_DEATHS = 8  # of a worker, of any kind, with no trial ended in between
-BACKOFF_SECONDS = 0.25  # before a worker is started again; doubled with every fruitless death
 SAVE_SECONDS = 30.0  # for the other workers, if one cannot work
-LAST_LINES = 5  # of a log that are shown
-MOST_CHARACTERS = 4000  # of a worker's error that are shown
-EXIT_USER_ERROR = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-ENDED = (EXIT_FINISHED, EXIT_FAILED_ALIKE, EXIT_CANCELLED)  # exit codes without another start
 
 
 @dataclass
@@ -45,9 +34,7 @@ class Slot:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    quick_deaths: int = 0
-    fruitless_deaths: int = 0
-    ended_before: int = 0  # trials, at the last death
+    deaths: Deaths = field(default_factory=Deaths)
     start_at: float | None = None  # when a dead worker is started again
 
 
@@ -154,36 +141,11 @@ class LocalLauncher:
         if code == EXIT_STOPPED:
             slot.start_at = time.monotonic()
             return
-        ended, quick = self._ended(), time.monotonic() - slot.started < QUICK_SECONDS
-        fruitless = ended <= slot.ended_before
-        slot.ended_before = ended
-        slot.fruitless_deaths = slot.fruitless_deaths + 1 if fruitless else 0
-        # a worker that was killed from outside may have had no time for more
-        by_itself = quick and fruitless and -code not in (signal.SIGKILL, signal.SIGTERM)
-        slot.quick_deaths = slot.quick_deaths + 1 if by_itself else 0
-        often = slot.quick_deaths >= QUICK_DEATHS or slot.fruitless_deaths >= FRUITLESS_DEATHS
-        if code == EXIT_USER_ERROR or often:
-            raise UserError(self._obituary(slot, code))
-        slot.start_at = time.monotonic() + BACKOFF_SECONDS * (2**slot.fruitless_deaths - 1)
-
-    def _obituary(self, slot: Slot, code: int) -> str:
-        said = end_of(slot.log, LAST_LINES) or ["it said nothing"]
-        if code == EXIT_USER_ERROR:  # one paragraph in one line, whose end is the fix
-            unable = f"it could not write: check that {slot.log} exists and its disk has space"
-            said = end_of(slot.log, LAST_LINES, MOST_CHARACTERS)[-1:] or [unable]
-        killed = f"killed by {signal_of(code)}; " if code < 0 else ""
-        words = "\n    ".join(said)
-        return f"The sweep's worker {slot.name} cannot work: {killed}{words}\n(its log: {slot.log})"
-
-    def _ended(self) -> int:
-        """Trials and confirmation runs that ended, except those that ended with their worker."""
-        try:
-            study = SweepStudy(self.directory)
-        except UserError:
-            return 0
-        notes = [t.user_attrs for s in (study.trials, study.confirms) for t in trials_of(s)]
-        ended = [n for n in notes if n.get("status", "interrupted") != "interrupted"]
-        return sum(n.get("failure") != KILLED for n in ended)
+        lived = time.monotonic() - slot.started
+        pause = slot.deaths.pause(code, lived, ended_trials(self.directory))
+        if pause is None:
+            raise obituary(slot.name, slot.log, code)
+        slot.start_at = time.monotonic() + pause
 
     def _start(self, slot: Slot) -> None:
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
