@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -275,7 +276,7 @@ def test_worker_without_a_sweep_says_so(tmp_path: Path) -> None:
         [sys.executable, "-m", "gansweep.engine", str(tmp_path)], capture_output=True, text=True
     )
     assert found.returncode == 2
-    assert "holds no sweep" in found.stderr
+    assert f"{tmp_path} holds no sweep on {socket.gethostname()}" in found.stderr
 
 
 def test_attempt_that_another_host_took_over_costs_no_worker(

@@ -330,6 +330,12 @@ def run_worker(directory: str | Path, name: str | None = None, threads: int | No
     threads: for each trial; by default OMP_NUM_THREADS, or one per core of this process.
     Raises: UserError if the directory has no sweep, or cannot be written.
     """
+    if not (Path(directory) / "sweep.yaml").exists():
+        raise UserError(
+            f"{directory} holds no sweep on {socket.gethostname()}: there is no sweep.yaml in it. "
+            "Give the directory that `gansweep sweep` names when it starts, on a file system that "
+            "this host shares with the others."
+        )
     if threads is None:
         given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": of nested loops
         threads = int(given) if given.isdigit() else len(os.sched_getaffinity(0))

@@ -249,7 +249,10 @@ def test_commands_show_and_cancel_the_jobs(
         (["launcher.partition=high", "launcher.time=9-0"], "PartitionTimeLimit.*launcher.time="),
         (["launcher.setup=['module load cuda']"], "exit code 2.*\n.*setup line 'module load cuda'"),
         (["does=raise"], "first . trials failed alike.*out of ideas"),
-        (["launcher.options=['--output=/nowhere/%j.log']"], "left no log.*runs_dir="),
+        (
+            ["launcher.options=['--output=/nowhere/%j.log']"],
+            r"no log in .*: n\d.* share.*runs_dir=",
+        ),
     ],
 )
 def test_workers_that_cannot_start_are_reported_with_the_fix(

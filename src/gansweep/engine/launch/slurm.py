@@ -19,6 +19,7 @@ from gansweep.engine.launch.slurm_queue import (
     ask_slurm,
     cancel,
     comment_of,
+    nodes_of,
     partitions,
     queue,
     remember,
@@ -270,10 +271,11 @@ class SlurmLauncher:
         """The error if all workers are gone before the sweep is finished."""
         logs = self._written("log")
         if not logs:
+            hosts = ", ".join(nodes_of(self._arrays)) or "the nodes"
             return (
-                "The workers in SLURM are gone and left no log in "
-                f"{self.directory / 'workers'}: is that on a file system that the nodes share, and "
-                "writable there? If not, choose another place with runs_dir=."
+                f"The workers in SLURM are gone and left no log in {self.directory / 'workers'}: "
+                f"{hosts} may have no such directory, or another one, or may not write there. It "
+                "must be on a file system that all nodes share: choose its place with runs_dir=."
             )
         newest = max(logs, key=lambda path: path.stat().st_mtime)
         last = newest.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]

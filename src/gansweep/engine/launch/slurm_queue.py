@@ -1,11 +1,12 @@
 """What SLURM knows of a sweep's jobs, by squeue, scancel and sinfo; nothing here needs sacct."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def comment_of(directory: Path) -> str:
     """The comment that identifies the jobs, even if the launcher was killed before it kept their
     id."""
     return f"gansweep {directory.resolve()}"
+
+
+def nodes_of(arrays: Iterable[str]) -> list[str]:
+    """The nodes that jobs of these arrays ran on, if SLURM still remembers the jobs."""
+    found = set()
+    for array in arrays:
+        with contextlib.suppress(UserError):
+            said = ask_slurm(["scontrol", "--oneliner", "show", "job", array])
+            found |= set(re.findall(r"\bBatchHost=(\S+)", said))
+    return sorted(found)
 
 
 def partitions() -> str:
