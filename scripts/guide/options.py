@@ -17,6 +17,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from gansweep import compose
+from gansweep.cli.sweep_options import LAUNCHERS
 from gansweep.config.kinds import Kind, Record
 from gansweep.config.options import Option, fields, options_of
 
@@ -123,11 +124,11 @@ def sweep_page() -> str:
     parts += ["## What a file of conf/sweep/ holds"]
     searched = fields("gansweep.search.settings.SweepOptions")
     parts += _table(_stated("sweep.", stated["sweep"], searched, comments))
-    for name, home in (("local", "local.LocalOptions"), ("slurm", "slurm.SlurmOptions")):
+    for name, home in sorted(LAUNCHERS.items()):
         path = CONF / "launcher" / f"{name}.yaml"
         parts += [f"## launcher={name}", _head(path)]
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        kinds = fields(f"gansweep.engine.launch.{home}")
+        kinds = fields(home)
         comments = {f"launcher.{key}": text for key, text in _comments(path).items()}
         parts += _table(_stated("launcher.", values, kinds, comments))
     parts += ["# Sweeps that are there", "`sweep=NAME` chooses a file of `conf/sweep/`."]

@@ -69,7 +69,7 @@ def test_every_sweep_is_checked(command: str, monkeypatch: pytest.MonkeyPatch) -
 
     own, given = split([word.replace("[runs/first]", "[defaults]") for word in words])
     cfg = compose(own, config_name="sweep")
-    check_engine(str(cfg.engine), dry_run)
+    check_engine(str(cfg.engine), dry_run, launcher=str(cfg.launcher.name))
     settings, _, remarks = settings_of(cfg, words, given, compose)
     assert settings.n_trials > 0 and remarks is not None
 

@@ -38,15 +38,15 @@ The states of a trial
 
 Where the study's storage does not answer, the state is read from the records of
 the runs. Scripts read "state" of --json: running, stopping (workers save),
-queued (by SLURM), finished, cancelled, stopped (its first trials failed by the
-same bug), or idle (no worker is running).
+queued (by SLURM or Ray), finished, cancelled, stopped (its first trials failed
+by the same bug), or idle (no worker is running).
 """
 COLUMNS = 80
 MOST_WORKERS = 16  # that are listed one by one
 STATES = {
     "running": "at work",
     "stopping": "its workers save and stop",
-    "queued": "its workers wait in the queue of SLURM",
+    "queued": "its workers wait for a place on the cluster",
     "finished": "finished",
     "cancelled": "cancelled, and nobody works on it",
     "stopped": "stopped, because its first trials failed alike",

@@ -25,12 +25,14 @@ Options of the sweep
   runs_dir=DIR       by default runs
   storage=journal    where the study is kept: journal, sqlite,
                      postgresql://HOST/DATABASE, grpc://HOST:PORT
-  launcher=local     where workers run: local (this machine), slurm (a cluster)
+  launcher=local     where workers run: local (this machine), slurm, ray; or
+                     kubernetes, with --dry-run
   launcher.KEY=VALUE a key of its file: launcher.slots_per_gpu=4
   sweep.KEY=VALUE    any key of the sweep's file: sweep.sampler.name=tpe
   engine=optuna      what searches: optuna (our workers), wandb (a W&B sweep)
   ui=true            print an address at which the sweep can be watched live
-  --dry-run          engine=wandb: only write the sweep's file, print commands
+  --dry-run          engine=wandb: only write the sweep's file, print commands;
+                     launcher=kubernetes: print the manifest of a Job
   --config-dir DIR   also search the folder DIR for groups of your own
   --leaderboard      print the leaderboard so far again, and exit
   --cfg job          print every key of the composed sweep, and exit

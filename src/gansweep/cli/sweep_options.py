@@ -15,6 +15,7 @@ from gansweep.config.options import check_record, refusal
 from gansweep.config.ranges import Count, Name, Workers
 from gansweep.config.signatures import fields
 from gansweep.engine.confirm import FIRST_SEED
+from gansweep.engine.launch.kubernetes import refuse_start
 from gansweep.engine.storage.storage import canonical
 from gansweep.engine.study import best_of
 from gansweep.errors import UserError, nearest
@@ -30,6 +31,8 @@ COMMAND = "gansweep.cli.sweep_options.CommandOptions"
 LAUNCHERS = {
     "local": "gansweep.engine.launch.local.LocalOptions",
     "slurm": "gansweep.engine.launch.slurm.SlurmOptions",
+    "ray": "gansweep.engine.launch.ray.RayOptions",
+    "kubernetes": "gansweep.engine.launch.kubernetes.KubernetesOptions",
 }
 
 
@@ -45,14 +48,24 @@ class CommandOptions(TypedDict):
     ui: bool
 
 
-def check_engine(engine: str, dry_run: bool, ui: bool = False) -> None:
-    """Raises: UserError where --dry-run has nothing to write for the engine, or ui= to show."""
+def check_engine(engine: str, dry_run: bool, ui: bool = False, launcher: str = "local") -> None:
+    """Raises: UserError where --dry-run has nothing to write for the engine and the launcher, or
+    ui= to show."""
     if ui and engine == "wandb":
         raise UserError("The page of a W&B sweep is W&B's: leave ui= out, or use engine=optuna.")
-    if dry_run and engine == "optuna":
+    if launcher == "kubernetes":
+        if not dry_run:
+            raise refuse_start()
+        if ui:
+            raise UserError(
+                "With --dry-run no sweep runs that ui= could show. Leave it out, and run `gansweep "
+                "ui` where the volume is mounted."
+            )
+    elif dry_run and engine == "optuna":
         raise UserError(
-            "--dry-run writes the file of a W&B sweep: add engine=wandb. To see the composed sweep "
-            "of our own engine use --cfg job."
+            "--dry-run writes the file of a W&B sweep: add engine=wandb; or the manifest of a "
+            "Kubernetes Job: add launcher=kubernetes. To see the composed sweep of our own engine "
+            "use --cfg job."
         )
 
 

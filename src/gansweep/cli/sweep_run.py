@@ -17,6 +17,7 @@ from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.engine.failures import counted_ends
 from gansweep.engine.launch import Detached, make_launcher, worker_count
+from gansweep.engine.launch.kubernetes import manifest, refuse_start
 from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.status import damaged_files
 from gansweep.engine.storage.disk import writing
@@ -48,8 +49,8 @@ def run_sweep(
     arguments: the words after `gansweep sweep`.   compose: makes a configuration of overrides.
     target, preload: another function to run a trial, and the modules to import for it, once.
     Raises: UserError, before anything is written; KeyboardInterrupt once all workers have stopped
-        after a signal; SystemExit after --cfg, after a sweep of another engine, once the workers
-        of a cluster are submitted, and (4) after `gansweep cancel`.
+        after a signal; SystemExit after --cfg or --dry-run, after a sweep of another engine, once
+        the workers of a cluster are submitted, and (4) after `gansweep cancel`.
     """
     words, config_dir, shows_config, dry_run = flags(arguments)
     own, given = split(words)
@@ -57,7 +58,7 @@ def run_sweep(
     if shows_config:
         print(OmegaConf.to_yaml(cfg), end="")
         raise SystemExit(0)
-    check_engine(str(cfg.engine), dry_run, bool(cfg.ui))
+    check_engine(str(cfg.engine), dry_run, bool(cfg.ui), str(cfg.launcher.get("name")))
 
     def check(overrides: list[str]) -> Any:
         return compose(overrides, config_dir=config_dir)
@@ -91,6 +92,9 @@ def run_sweep(
 
         run_on_wandb(settings, space, check, workers, dry_run)
         raise SystemExit(0)
+    if settings.launcher.get("name") == "kubernetes":
+        print(manifest(settings, arguments, workers), end="")
+        raise SystemExit(0)
     return launch(settings, space, workers, remarks, ui=bool(cfg.ui))
 
 
@@ -101,6 +105,8 @@ def launch(
 
     ui: whether to serve the live page meanwhile.   Raises: as `run_sweep`.
     """
+    if settings.launcher.get("name") == "kubernetes":
+        raise refuse_start()
     directory = Path(settings.runs_dir) / settings.name
     with writing(directory, ELSEWHERE), _alone(directory, settings):
         _launch(directory, settings, space, workers, remarks, ui)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.engine.failures import SweepHalt
 from gansweep.engine.lease.locks import is_alive
-from gansweep.engine.lease.workers import STOPPING, WorkerInfo, is_cancelled, workers_of
+from gansweep.engine.lease.workers import (
+    STOPPING,
+    WorkerInfo,
+    is_cancelled,
+    launcher_of,
+    workers_of,
+)
 from gansweep.errors import UserError, visible
 from gansweep.judging.constraints import met_by
 from gansweep.judging.outcome import outcome_of
@@ -66,7 +72,10 @@ def status_of(directory: Path) -> Status:
         _from_records(status, directory, settings)
     stop = SweepHalt.of(directory)
     status.stopped = "" if stop is None else stop.message(directory)
-    status.state = _state(status, workers, finished, is_cancelled(directory))
+    # the tasks of Ray live no longer than the process that submitted them
+    waits = settings.launcher.get("name") == "ray" and launcher_of(directory) is not None
+    waits = waits or bool(status.jobs)
+    status.state = _state(status, workers, finished, is_cancelled(directory), waits)
     status.next = _next(status, settings.command)
     return status
 
@@ -142,7 +151,10 @@ def _from_slurm(status: Status, directory: Path) -> None:
         status.queue_error = str(error)
 
 
-def _state(status: Status, workers: list[WorkerInfo], finished: bool, cancelled: bool) -> str:
+def _state(
+    status: Status, workers: list[WorkerInfo], finished: bool, cancelled: bool, waits: bool
+) -> str:
+    """waits: whether the cluster has tasks or jobs that will be workers."""
     if finished and not status.stopped:
         return "finished"
     if workers:
@@ -151,7 +163,7 @@ def _state(status: Status, workers: list[WorkerInfo], finished: bool, cancelled:
         return "cancelled"
     if status.stopped:
         return "stopped"
-    return "queued" if status.jobs else "idle"
+    return "queued" if waits else "idle"
 
 
 def _next(status: Status, began: str) -> dict[str, str]:

@@ -22,11 +22,16 @@ class Detached(Exception):  # noqa: N818  # no error
 
 
 def make_launcher(directory: Path, options: Mapping[str, Any], workers: int) -> Launcher:
-    """The launcher that `options`, a file of conf/launcher/, names."""
+    """The launcher that `options`, a file of conf/launcher/, names; not of kubernetes, which starts
+    nothing."""
     if options.get("name") == "slurm":
         from gansweep.engine.launch.slurm import SlurmLauncher
 
         return SlurmLauncher(directory, options, workers)
+    if options.get("name") == "ray":
+        from gansweep.engine.launch.ray import RayLauncher
+
+        return RayLauncher(directory, options, workers)
     from gansweep.engine.launch.local import LocalLauncher
 
     return LocalLauncher(directory, workers)
@@ -44,6 +49,14 @@ def worker_count(
         from gansweep.engine.launch import slurm
 
         return slurm.worker_count(options, wanted, n_trials)
+    if options.get("name") == "ray":
+        from gansweep.engine.launch import ray
+
+        return ray.worker_count(options, wanted, n_trials, uses_gpus=uses_gpus)
+    if options.get("name") == "kubernetes":
+        from gansweep.engine.launch import kubernetes
+
+        return kubernetes.worker_count(wanted, n_trials)
     from gansweep.engine.launch import local
 
     return local.worker_count(wanted, n_trials, GpuShare.of(options), uses_gpus=uses_gpus)

@@ -43,13 +43,18 @@ class GpuShare:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> GpuShare:
-        """The share that a file of conf/launcher/ asks for; with SLURM, all GPUs of a job.
+        """The share that a file of conf/launcher/ asks for; with SLURM or Ray, all that a worker
+        has, which with Ray may be a part of one.
 
         Raises: UserError if there is no such share.
         """
         if options.get("name") == "slurm":
             number = str(options.get("gpus") or 1).rpartition(":")[2]
             return cls(per_trial=_positive("gpus", int(number) if number.isdigit() else number))
+        if options.get("name") == "ray":
+            gpus = options.get("gpus_per_worker", "auto")
+            many = 1.0 if gpus == "auto" else float(gpus)
+            return cls(max(1, int(1 / many + 1e-6)) if many else 1, max(1, int(many)))
         slots = _positive("slots_per_gpu", options.get("slots_per_gpu", 1))
         per_trial = _positive("gpus_per_trial", options.get("gpus_per_trial", 1))
         if slots > 1 and per_trial > 1:
