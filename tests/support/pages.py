@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
+from processes import Patience
 
 PATIENCE = 20.0  # seconds; on a busy machine the first figure takes several
 
@@ -54,9 +55,9 @@ class OpenPage:
 
     def until(self, condition: str, patience: float = PATIENCE) -> None:
         """Wait for a condition in JavaScript. The page's policy forbids `wait_for_function`."""
-        end = time.monotonic() + patience
+        left = Patience(patience)
         while not self.page.evaluate(condition):
-            assert time.monotonic() < end, f"never: {condition}; {self.problems}"
+            assert not left.ended(), f"never: {condition}; {self.problems}"
             time.sleep(0.02)
 
     def show(self, section: str) -> None:

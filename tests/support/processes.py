@@ -13,7 +13,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 200.0  # for what takes a few seconds, on a machine that is slow and busy
+PATIENCE_SECONDS = 200.0  # for what takes a few seconds, on a machine that is slow
+
+
+class Patience:
+    """Seconds of a machine at rest; where others work too they pass more slowly, as all work does.
+
+    What hangs is told late on such a machine, and what is only slow is not taken for it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left, self._at = seconds, time.monotonic()
+
+    def ended(self) -> bool:
+        now = time.monotonic()
+        share = min(1.0, len(os.sched_getaffinity(0)) / max(1.0, os.getloadavg()[0]))
+        self._left, self._at = self._left - share * (now - self._at), now
+        return self._left < 0
 
 
 class Processes:
@@ -47,7 +63,13 @@ class Processes:
 
 def said_by(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What a process writes to its two pipes, once it has ended."""
-    return process.communicate(timeout=PATIENCE_SECONDS)
+    patience = Patience(PATIENCE_SECONDS)
+    while True:
+        try:
+            return process.communicate(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            if patience.ended():
+                raise
 
 
 def free_port() -> int:
@@ -59,9 +81,9 @@ def free_port() -> int:
 
 def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """What `condition` gives as soon as it gives something true."""
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds)
     while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
+        assert not patience.ended(), "waited too long"
         time.sleep(0.02)
     return found
 
