@@ -25,7 +25,8 @@ Multirun = Callable[..., subprocess.Popen[str]]
 def multirun(processes: Processes, tmp_path: Path) -> Multirun:
     """`multirun("seed=0,1")`: the command, started in an empty folder."""
     command = ("-m", "gansweep", "train", "-m")
-    return lambda *words: processes(*command, *words, *TINY, cwd=tmp_path, start_new_session=True)
+    options = {"cwd": tmp_path, "start_new_session": True}
+    return lambda *words: processes.forked(*command, *words, *TINY, **options)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
