@@ -24,7 +24,8 @@ from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.reproduce.plan import PlannedCell, planned_cells, planned_runs
-from gansweep.reproduce.table import Table, load_table, table_names
+from gansweep.reproduce.table import Table
+from gansweep.reproduce.table_file import load_table, table_names
 
 FIGURES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "figures.yaml").read_text())
 TABLES = {name: load_table(name) for name in table_names()}

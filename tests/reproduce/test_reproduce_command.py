@@ -15,7 +15,7 @@ from gansweep.config.compose import compose
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
 from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
-from gansweep.reproduce.table import load_table
+from gansweep.reproduce.table_file import load_table
 
 Command = Callable[..., Finished]
 SMALL = {

@@ -11,7 +11,7 @@ import pytest
 from gansweep.errors import UserError
 from gansweep.reproduce.judged import judged
 from gansweep.reproduce.results import StoredRun, load_results, merged, save_results
-from gansweep.reproduce.table import load_table
+from gansweep.reproduce.table_file import load_table
 from gansweep.reproduce.tables import csv_table, latex_table, markdown_table, text_table
 from gansweep.reproduce.words import sentences
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gansweep.errors import UserError
-from gansweep.reproduce.table import load_table, table_names
+from gansweep.reproduce.table_file import load_table, table_names
 
 GOOD: dict[str, Any] = {
     "title": "Modes",

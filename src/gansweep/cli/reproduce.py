@@ -54,7 +54,7 @@ class Tables:
 
     def __call__(self, prefix: str, parsed_args: argparse.Namespace, **given: Any) -> Iterator[str]:
         if not getattr(parsed_args, "words", None):
-            from gansweep.reproduce.table import table_names
+            from gansweep.reproduce.table_file import table_names
 
             yield from table_names(getattr(parsed_args, "config_dir", None))
         keys = dict.fromkeys(("runs_dir", "results_dir", "workers", "launcher", "storage"), ())

@@ -23,7 +23,7 @@ from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost, page, plan, results, scoring, tables
 from gansweep.reproduce.guide import current
 from gansweep.reproduce.judged import Judged, judged
-from gansweep.reproduce.table import load_table, table_names
+from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.reproduce.words import sentences
 from gansweep.search.space import Space
 

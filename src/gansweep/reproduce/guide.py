@@ -12,7 +12,8 @@ from gansweep.records.notation import duration, plural
 from gansweep.reproduce.judged import Judged, judged
 from gansweep.reproduce.plan import planned_cells
 from gansweep.reproduce.results import StoredRun, load_configs, load_results
-from gansweep.reproduce.table import Table, load_table, table_names
+from gansweep.reproduce.table import Table
+from gansweep.reproduce.table_file import load_table, table_names
 from gansweep.reproduce.tables import FOOT, badge_words, markdown_table
 from gansweep.reproduce.words import sentences
 
