@@ -17,6 +17,7 @@ from gansweep.cli.shelf import Shelf
 from gansweep.records.record import RunRecord
 
 Command = Callable[..., Finished]
+MODEL = "dcgan"
 
 
 def ago(**time: float) -> str:
@@ -55,14 +56,14 @@ def test_runs_and_sweeps_are_listed_newest_first(shelf: Path, command: Command) 
     done = command("ls")
     assert done.code == 0, done
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[0] == ["status", "age", "kimg", "objective", "seeds"]
-    assert rows[1][:2] == ["runs/digits/killed", "killed"] and rows[1][-1] == "0"
+    assert rows[0] == ["status", "age", "kimg", "objective", "seeds", "model"]
+    assert rows[1][:2] == ["runs/digits/killed", "killed"] and rows[1][-2:] == ["0", "dcgan"]
     assert " ".join(rows[2]) == "its process has ended without a result"
-    assert rows[3] == ["runs/digits/dcgan-001", "failed", "3", "min", "1/80", "12.5", "0"]
+    assert rows[3] == ["runs/digits/dcgan-001", "failed", "3", "min", "1/80", "12.5", "0", "dcgan"]
     assert " ".join(rows[4]) == "ValueError: no"
     assert rows[5] == ["runs/demo", "finished", "5", "h", "6", "30", "0"]
     assert " ".join(rows[6]) == "1 finished, 1 pruned, 1 diverged"
-    assert rows[7] == ["runs/digits/gan-001", "finished", "2", "d", "2", "20", "3"]
+    assert rows[7] == ["runs/digits/gan-001", "finished", "2", "d", "2", "20", "3", "gan"]
     assert done.out.splitlines()[-2:] == [f"objective: {FID}, lower is better", "1 sweep, 3 runs"]
 
 
@@ -73,6 +74,17 @@ def test_trials_are_listed_where_the_sweep_is_named(shelf: Path, command: Comman
     assert command("ls", "-a").out.count("runs/demo/t") == 3
     by_setting = command("ls", "runs/demo", "--sort", "n_critic", "--reverse").out
     assert by_setting.index("t0002") < by_setting.index("t0000")
+
+
+def test_trials_say_in_what_those_of_a_model_differ(shelf: Path) -> None:
+    lines = Shelf([shelf / "demo"]).lines("name")
+    assert [line.params for line in lines] == [{"model.n_critic": k} for k in range(3)]
+    wide = listing(lines, 200).splitlines()
+    assert [row.split("  ")[-1] for row in wide[:2]] == ["model", f"{MODEL}, n_critic 0"]
+    lines[0].params = {}  # it has not begun
+    narrow = listing(lines, max(map(len, wide)) - 1).splitlines()
+    assert narrow[1].endswith("0") and narrow[2].strip() == MODEL
+    assert narrow[4].strip() == f"{MODEL}, n_critic 1"
 
 
 def test_a_filter_lists_runs_one_by_one(shelf: Path, command: Command) -> None:

@@ -9,20 +9,21 @@ import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, parser_of_paths
 from gansweep.errors import UserError, terminal_width, visible
-from gansweep.records.notation import aligned, number, plural, setting
+from gansweep.judging.labels import varied
+from gansweep.records.notation import aligned, number, plural, setting, settings_text, short_names
 from gansweep.records.record import ENDED_WELL
 
 if TYPE_CHECKING:
     from gansweep.cli.shelf import Line, Shelf
 
 DESCRIPTION = """\
-List runs and sweeps: status, age, kimg, objective and seeds; below a line its
-tags and its note. A sweep is one line; name its directory, or give --all, for
-its trials.
+List runs and sweeps: status, age, kimg, objective, seeds, the model and in what
+the trials of a model differ; below a line its tags and its note. A sweep is one
+line; name its directory, or give --all, for its trials.
 
 The age counts from the end of a run, or from the last row of one that has not
 ended. "killed" is a run whose process ended without a result: the same command
@@ -132,13 +133,33 @@ def listing(lines: Sequence[Line], width: int) -> str:
     room = width - 2 - max(map(len, [heads, *values]))
     names = [line.directory for line in lines]
     fits = max((len(name) for name in names if len(name) <= room), default=8)
-    out = [" " * (fits + 2) + heads]
-    for line, name, row in zip(lines, names, values, strict=True):
+    broad = max(map(len, [heads, *values]))
+    tried = _tried(lines)
+    beside = fits + broad + 4 + max(map(len, tried), default=0) <= width
+    out = [f"{'':<{fits}}  {heads:<{broad}}{'  model' if beside else ''}".rstrip()]
+    for line, name, row, words in zip(lines, names, values, tried, strict=True):
         if len(name) > fits:
             out.append(name)
             name = ""
-        out += [f"{name:<{fits}}  {row}", *_below(line, width)]
+        first = f"{name:<{fits}}  {row:<{broad}}{f'  {words}' if beside else ''}"
+        out += [first.rstrip(), *_wrapped("" if beside else words, width), *_below(line, width)]
     return "\n".join([*out, *_legend(lines, scores, width)])
+
+
+def _tried(lines: Sequence[Line]) -> list[str]:
+    """ "dcgan, lr 0.0002" for each run: its model, and in what it differs from the others of that
+    model that a sweep set; "" for a sweep."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        alike.setdefault(line.model, []).extend([line.params] if line.params else [])
+    differing = {model: varied(params) for model, params in alike.items()}
+    short = short_names(key for keys in differing.values() for key in keys)
+    found = []
+    for line in lines:
+        params = {key: line.params[key] for key in differing[line.model] if key in line.params}
+        words = filter(None, [line.model, settings_text(params, short)])
+        found.append("" if line.kind == "sweep" else ", ".join(words))
+    return found
 
 
 def _cells(line: Line, scores: Sequence[str]) -> list[str]:
@@ -174,11 +195,11 @@ def _below(line: Line, width: int) -> list[str]:
     parts = [", ".join(f"{many} {status}" for status, many in line.runs.items())]
     parts += [" ".join(f"#{tag}" for tag in line.tags), line.note]
     parts += [line.reason if line.status not in (*ENDED_WELL, "pruned") else ""]
-    return [
-        row
-        for part in parts
-        for row in textwrap.wrap(part, width, initial_indent="    ", subsequent_indent="    ")
-    ]
+    return [row for part in parts for row in _wrapped(part, width)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
 
 
 def _legend(lines: Sequence[Line], scores: Sequence[str], width: int) -> list[str]:

@@ -43,7 +43,7 @@ class Line:
 
     age_seconds: since it ended, or since the last row of one that has not.
     objective: score, value and direction of what it is judged by; {} before the first evaluation.
-    runs: of a sweep, status -> how many.
+    params: what its sweep set for it.   runs: of a sweep, status -> how many.
     """
 
     kind: str  # run | sweep
@@ -57,6 +57,7 @@ class Line:
     objective: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     data: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     note: str = ""
@@ -166,6 +167,7 @@ def _line_of_run(run: Run) -> Line:
         objective=_objective(run),
         model=run.model,
         data=run.data,
+        params=dict(run.sweep.params) if run.sweep else {},
         tags=run.tags,
         note=run.note,
     )
