@@ -211,6 +211,21 @@ def test_the_doctors_stretches_are_shaded_on_every_axis(board: OpenPage) -> None
     assert ends["kimg"] == [6, 12] and ends["images"] == pytest.approx([6000, 12000])
     assert ends["hours"] == pytest.approx([6 * 3 / 3600, 12 * 3 / 3600], rel=1e-5)
     assert "Shaded, as the doctor judged: divergence" in note(board)
+    board.set(axis="kimg")
+    board.page.evaluate(
+        "finding => { gansweep.board.sections.diagnosis.findings = [[6, 12], [10, 16]].map("
+        "(span, place) => { const row = gansweep.board.rows[place];"
+        "return {...finding, row: row.id, runs: {[row.runs[0]]: span}}; }); }",
+        finding,
+    )
+    board.set(smooth=0)
+    drawn(board)
+    assert "judged: divergence (2 configurations, 6 to 16 kimg)." in note(board)
+    spans = board.page.evaluate(
+        f"gansweep.curveFigure.spansOf(gansweep.lines.stretchesOf('{LOSS}', "
+        "[...gansweep.rows.values()], 'kimg')).map(s => [s.from, s.to])"
+    )
+    assert spans == [[6, 16]]  # shaded once where both were judged
     board.page.evaluate("gansweep.board.sections.diagnosis.findings = []")
 
 

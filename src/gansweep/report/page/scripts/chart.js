@@ -7,7 +7,6 @@ const GREY = "#8A8A8A";
 const BAND = 0.18;
 const FAINT = 0.35;
 const SPAN = 0.12; // opacity of a stretch
-const SPANS = 6; // with more stretches each is paler, so that lines stay visible
 const EVERY = { x: 80, y: 42 }; // pixels between two ticks
 const DASHES = { solid: [], dash: [7, 4], dot: [2, 3], dashdot: [7, 3, 2, 3], longdash: [11, 4] };
 const FONT = "11px system-ui, sans-serif";
@@ -78,9 +77,8 @@ function paint(pen, width, height, spec) {
   pen.beginPath();
   pen.rect(box.left, box.top - 4, box.right - box.left + 4, box.bottom - box.top + 8);
   pen.clip();
-  const opacity = SPAN * Math.min(1, SPANS / (spec.spans || []).length);
   for (const span of spec.spans || []) {
-    pen.fillStyle = transparent(span.colour, opacity);
+    pen.fillStyle = transparent(span.colour, SPAN);
     const [from, to] = [scales.x.to(span.from), scales.x.to(span.to)];
     pen.fillRect(from, box.top, Math.max(1, to - from), box.bottom - box.top);
   }

@@ -2,6 +2,7 @@
 
 const { series, lines, figures, format, chart, state } = gansweep;
 const LOG_RATIO = 15;
+const STRETCH = "#8A8A8A"; // where several configurations are judged
 const LISTED = 12; // ends of lines told in words
 const DRAGGED = 8; // pixels; less is a click
 const CROWDED = 6; // pixels of one of many lines that are drawn as one
@@ -28,14 +29,40 @@ async function compute(card, options) {
   if (!found.lines.length && !found.untimed) return null;
   const drawn = prepared(found.lines, view, card);
   const stretches = lines.stretchesOf(options.column, rows, view.axis);
-  const axes = axesOf(drawn, view, options.range);
+  const axes = axesOf(drawn, view, options.range, options.column);
   return figureOf({
     drawn, view, axes, title: card.title, unit: options.unit,
-    spans: stretches.map((one) => ({ from: one.from, to: one.to, colour: gansweep.colour(one.row) })),
+    spans: spansOf(stretches),
     levels: options.mark ? [options.mark.value] : [],
     note: noteOf({ options, drawn, found, view, stretches, axes }),
     table: () => tableOf(found.lines, view),
   });
+}
+
+// where stretches are, each place shaded once: in a configuration's colour if all are its own
+function spansOf(stretches) {
+  const rows = new Set(stretches.map((one) => one.row));
+  const colour = rows.size === 1 ? gansweep.colour([...rows][0]) : STRETCH;
+  const spans = [];
+  for (const { from, to } of [...stretches].sort((a, b) => a.from - b.from)) {
+    const last = spans[spans.length - 1];
+    if (last && from <= last.to) last.to = Math.max(last.to, to);
+    else spans.push({ from, to, colour });
+  }
+  return spans;
+}
+
+// "slow convergence (gan, 30 to 60 kimg); mode collapse (3 configurations, 10 to 60 kimg)"
+function judged(stretches) {
+  const titles = [...new Set(stretches.map((one) => one.title))];
+  return titles.map((title) => {
+    const own = stretches.filter((one) => one.title === title);
+    const rows = new Set(own.map((one) => one.row));
+    const who = rows.size === 1 ? gansweep.name(own[0].row) : format.plural(rows.size, "configuration");
+    const from = Math.min(...own.map((one) => one.kimg[0]));
+    const to = Math.max(...own.map((one) => one.kimg[1]));
+    return `${title.toLowerCase()} (${who}, ${format.number(from)} to ${format.number(to)} kimg)`;
+  }).join("; ");
 }
 
 // what a card shows: `about` has {drawn, view, axes, title, unit, spans, levels, labels, right, note,
@@ -72,7 +99,7 @@ function prepared(found, view, card) {
 }
 
 // the axes over what is drawn; y over the part of x that is shown
-function axesOf(drawn, view, range) {
+function axesOf(drawn, view, range, name) {
   let [left, right] = [Infinity, -Infinity];
   for (const line of drawn) {
     left = Math.min(left, line.x.find((value) => !view.logx || value > 0) ?? Infinity);
@@ -93,7 +120,9 @@ function axesOf(drawn, view, range) {
       if (line.low) { add(line.low[i]); add(line.high[i]); }
     }
   }
-  const log = view.logy === null ? series.wantsLog(low, high, LOG_RATIO) : view.logy && positive < Infinity;
+  const column = gansweep.board.columns.find((one) => one.key === name);
+  const fromTop = column && column.direction === "maximize"; // a log scale would hide how near the best are
+  const log = view.logy === null ? !fromTop && series.wantsLog(low, high, LOG_RATIO) : view.logy && positive < Infinity;
   const beyond = range && !log && (low < range[0] || high > range[1]);
   return {
     x: { low: from, high: to > from ? to : from + 1, log: Boolean(view.logx && from > 0) },
@@ -153,11 +182,7 @@ function altOf(title, drawn, view) {
 function noteOf({ options, drawn, found, view, stretches, axes }) {
   const notes = [(options.mark || {}).note, options.note];
   if (stretches.length) {
-    const words = stretches.slice(0, 4).map((one) => (
-      `${one.title.toLowerCase()} (${gansweep.name(one.row)}, ${format.number(one.kimg[0])} to ${format.number(one.kimg[1])} kimg)`
-    ));
-    const more = stretches.length > 4 ? ` and ${stretches.length - 4} more` : "";
-    notes.push(`Shaded, as the doctor judged: ${words.join("; ")}${more}.`);
+    notes.push(`Shaded, as the doctor judged: ${judged(stretches)}.`);
   }
   const ended = new Map();
   for (const line of drawn) if (line.ended) ended.set(line.ended.status, (ended.get(line.ended.status) || 0) + 1);
@@ -189,4 +214,4 @@ function tableOf(found, view) {
 }
 
 gansweep.curveCard = curveCard;
-gansweep.curveFigure = { figureOf, prepared, axesOf };
+gansweep.curveFigure = { figureOf, prepared, axesOf, spansOf };

@@ -19,7 +19,7 @@ async function evidence(finding, column, card) {
   const drawn = prepared([line], VIEW, card);
   return {
     ...figureOf({
-      drawn, view: VIEW, axes: axesOf(drawn, VIEW, null), title: column, unit: "", note: "", whole: true,
+      drawn, view: VIEW, axes: axesOf(drawn, VIEW, null, column), title: column, unit: "", note: "", whole: true,
       spans: [{ from, to, colour: STRETCH }],
       table: () => ({ columns: ["kimg", column], rows: found.x.kimg.map((k, index) => [k, found.y[index]]) }),
     }),

@@ -160,7 +160,7 @@ async function overlay(card, column) {
   const ends = found.map((one) => format.number(one.y.at(-1))).join(" and ");
   return {
     ...figureOf({
-      drawn, view, axes: axesOf(drawn, view, null), title: column, unit: "", note: "",
+      drawn, view, axes: axesOf(drawn, view, null, column), title: column, unit: "", note: "",
       table: () => ({
         columns: ["run", view.axis, column],
         rows: points.flatMap(({ x, y }, place) => Array.from(x, (at, i) => [pair[place].name, at, y[i]])),
