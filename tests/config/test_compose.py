@@ -68,6 +68,8 @@ def test_default_is_real_data_with_no_download() -> None:
         ("~model", ["does not fit together", "Other options need what ~model removes"]),
         ("term=[nope]", ["no 'nope' in the group 'term'", "lecam"]),
         ("term=lecam,ada", ["several values", "'term=[lecam,ada]'", "add --multirun"]),
+        ("init=", ["init= is empty", "init=runs/digits/dcgan-001", "leave it out"]),
+        ("resume=", ["resume= is empty", "resume=runs/digits/dcgan-001"]),
         ("data={a: 1}", ["is no choice", "a file in conf/data/"]),
     ],
 )

@@ -114,6 +114,8 @@ def test_moves_are_those_of_a_plain_loop(
         ("model=context_encoder model.shared_noise=false", "nothing random"),
         ("model=pix2pix model.shared_noise=false +model.generator_batch=2", "each sample of one"),
         ("model=gan model.generator_batch=2", "Add model.shared_noise=false"),
+        ("model=cgan model.conditional=false", "needs it. Use model.conditional=true"),
+        ("model=wgan model.conditional=true", "one here takes none. Use model=cgan"),
     ],
 )
 def test_moves_that_a_game_cannot_have_are_refused(words: str, reason: str) -> None:

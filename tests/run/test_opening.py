@@ -58,6 +58,14 @@ def test_without_scores_nothing_that_needs_them_is_announced() -> None:
         (["data=image_folder", "data.root=absent"], "data.root=absent does not exist"),
         (["data=paired_folders", "data.root_a=.", "data.root_b=no"], "data.root_b=no does not"),
         (["trainer.accelerator=cuda"], "the operating system finds no GPU"),
+        (["batch_size=63", "model.packing=2"], "packs of model.packing=2.*batch_size=64"),
+        (["model.generator_batch=2"], "Add model.shared_noise=false"),
+        (["model=vae", "model.n_generator=2"], "one player"),
+        (["model=pix2pix"], "data have no source images. Use data=paired"),
+        (["model=cyclegan", "data=unpaired", "model.shared_noise=false"], "nothing random goes"),
+        (["model=pix2pix", "data=paired", "+model.generator_batch=2"], "each sample of one of"),
+        (["model=acgan", "model.conditional=false"], "model.conditional=true, or another"),
+        (["model.adversarial=0"], "nothing to learn from"),
     ],
 )
 def test_what_cannot_run_is_refused_before_pytorch_is_asked(

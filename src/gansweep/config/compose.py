@@ -91,6 +91,12 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
     for key in ("group", "name"):
         if cfg[key] is not None:
             checked_name(key, cfg[key])
+    for key in ("resume", "init"):
+        if cfg.get(key) == "":
+            raise UserError(
+                f"{key}= is empty. Name the directory of a run, as {key}=runs/digits/dcgan-001, or "
+                "leave it out."
+            )
     return cfg
 
 

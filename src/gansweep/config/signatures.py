@@ -91,6 +91,44 @@ def signature(target: str, node: Mapping[str, Any]) -> Signature | None:
     return Signature(target.rpartition(".")[2], parameters, is_open)
 
 
+def declared(target: str, name: str) -> Any:
+    """The value that a class of gansweep, or its nearest base, states for one of its attributes.
+
+    None if no such class is known, or the value is not written out as a literal.
+    """
+    found = _stating(target, name)
+    value = getattr(found[1], "value", None) if found else None
+    try:
+        return ast.literal_eval(value) if isinstance(value, ast.expr) else None
+    except ValueError:
+        return None
+
+
+def owner(target: str, name: str) -> str | None:
+    """The class, `target` or its nearest base, that states an attribute or defines a method."""
+    found = _stating(target, name)
+    return found[0] if found else None
+
+
+def _stating(target: str, name: str) -> tuple[str, ast.stmt] | None:
+    """The name of the class and the statement; bases are searched in turn, depth first."""
+    found = _find(target)
+    if found is None or not isinstance(found.node, ast.ClassDef):
+        return None
+    for line in found.node.body:
+        names = [getattr(line, "name", None), getattr(getattr(line, "target", None), "id", None)]
+        names += [getattr(one, "id", None) for one in getattr(line, "targets", ())]
+        if name in names:
+            return found.node.name, line
+    for base in found.node.bases:
+        word = ast.unparse(base)
+        dotted = found.module.imports.get(word)
+        inner = dotted or f"{target.rpartition('.')[0]}.{word}"
+        if (below := _stating(inner, name)) is not None:
+            return below
+    return None
+
+
 def names_in(module: str) -> list[str]:
     """The public names that a module of gansweep defines; [] if there is no such module."""
     found = _module(module)

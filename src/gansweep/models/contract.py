@@ -19,6 +19,7 @@ from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.refusals import NO_SOURCES, refuse_turns
 from gansweep.terms.clock import Clock
 from gansweep.terms.losses import Loss
 
@@ -59,10 +60,7 @@ class Contract(pl.LightningModule):
                 "without classes, as model=dcgan."
             )
         if self.needs_source and self.source_shape is None:
-            raise UserError(
-                "This model makes an image from another one, and the data have no source images. "
-                "Use data=paired or data=unpaired, which make them by data.task=, or two folders."
-            )
+            raise UserError(NO_SOURCES)
         if len(self.sample_shape) == 1 and not self.takes_points:
             raise UserError(
                 "This model needs images, and the data are points. Use data=digits, or a model "
@@ -71,35 +69,14 @@ class Contract(pl.LightningModule):
 
     def refuse_turns_that_do_not_fit(self) -> None:
         """Raises: UserError for moves that this game cannot have."""
-        moves = f"model.n_generator={self.n_generator}"
-        noise = f"model.shared_noise={str(self.shared_noise).lower()}"
-        width = f"model.generator_batch={self.generator_batch}"
-        is_set = {
-            moves: self.n_generator > 1,
-            noise: not self.shared_noise,
-            width: self.generator_batch > 1,
-        }
-        given = " ".join(word for word, is_one in is_set.items() if is_one)
-        if given and len(self.optimizer_makers) == 1:
-            raise UserError(
-                f"{given}: this model has one player, which moves once on every batch. Leave "
-                "n_generator=1, shared_noise=true and generator_batch=1."
-            )
-        if not self.shared_noise and self.makes_without_noise:
-            raise UserError(
-                f"{noise}: nothing random goes into the images of this model, so there is nothing "
-                "to draw anew. Use model.shared_noise=true."
-            )
-        if self.generator_batch > 1 and not self.from_noise:
-            raise UserError(
-                f"{width}: this model makes each sample of one of the batch, so it cannot make "
-                "more of them. Use model.generator_batch=1 and a larger batch_size."
-            )
-        if self.generator_batch > 1 and self.shared_noise:
-            raise UserError(
-                f"{width}: the generator's move has more fakes than the discriminator saw, so they "
-                "must be made of noise of its own. Add model.shared_noise=false."
-            )
+        refuse_turns(
+            n_players=len(self.optimizer_makers),
+            n_generator=self.n_generator,
+            shared_noise=self.shared_noise,
+            generator_batch=self.generator_batch,
+            from_noise=self.from_noise,
+            makes_without_noise=self.makes_without_noise,
+        )
 
     @property
     def players(self) -> dict[str, nn.Module]:

@@ -29,6 +29,7 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.refusals import NOTHING_TO_LEARN, refuse_classes
 from gansweep.models.standing import ROWS, StandingStatistics, batch_norms
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
@@ -87,13 +88,7 @@ class GAN(Adversarial):
         standing_statistics: Annotated[int, Range(0, 10_000)] = 0,
         **training: Any,
     ) -> None:
-        if self.classes == ("never" if conditional else "always"):
-            without = "its networks take no class" if conditional else "its networks take the class"
-            raise UserError(
-                f"model.conditional={str(conditional).lower()} does not fit {type(self).__name__}: "
-                f"{without}. Use model.conditional={str(not conditional).lower()}, or another "
-                f"model, as model={'cgan' if conditional else 'dcgan'}."
-            )
+        refuse_classes(conditional, self.classes, type(self).__name__)
         super().__init__(**training)
         self.conditional = self.needs_labels = conditional
         self.refuse_what_is_missing()
@@ -120,17 +115,14 @@ class GAN(Adversarial):
             )
         self.standing = StandingStatistics(standing_statistics)
         if not (adversarial or self.terms.acting_on("generator")):
-            raise UserError(
-                "model.adversarial=0 leaves the generator nothing to learn from: add a term to its "
-                "loss, as model.feature_matching=1, or use model.adversarial=1."
-            )
+            raise UserError(NOTHING_TO_LEARN)
 
     def _build_networks(
         self, generator: Callable[..., nn.Module], discriminator: Callable[..., nn.Module]
     ) -> None:
         """Build both for the data, and see which samples they may be given together."""
-        if self.conditional:
-            _refuse_without_classes(generator)
+        _refuse_misfit(generator, self.conditional)
+        _refuse_misfit(discriminator, self.conditional)
         classes = {"n_classes": self.n_classes} if self.conditional else {}
         shape = self.sample_shape
         self.generator = generator(sample_shape=shape, latent_dim=self.latent_dim, **classes)
@@ -383,12 +375,18 @@ def _free_options(network: Callable[..., nn.Module]) -> frozenset[str]:
     return frozenset(n for n in ("spectral_norm", "head") if n in known and not given.get(n))
 
 
-def _refuse_without_classes(network: Callable[..., nn.Module]) -> None:
-    """Raises: UserError for a network that takes no class."""
+def _refuse_misfit(network: Callable[..., nn.Module], conditional: bool) -> None:
+    """Raises: UserError for a network that takes no class and is to, or needs one and gets none."""
     known = inspect.signature(network).parameters.values()
-    if not any(p.name == "n_classes" or p.kind is p.VAR_KEYWORD for p in known):
+    named = [p for p in known if p.name == "n_classes"]
+    if conditional and not named and not any(p.kind is p.VAR_KEYWORD for p in known):
         raise UserError(
-            "model.conditional=true gives both networks the class, and this generator takes none. "
+            "model.conditional=true gives both networks the class, and one here takes none. "
             "Use model=cgan, model=acgan or model=cgan_projection; gansweep.layers.conditional "
             "gives the class to networks of your own, as conf/model/cgan.yaml shows."
+        )
+    if not conditional and any(p.default is p.empty for p in named):
+        raise UserError(
+            "model.conditional=false gives no network the class, and one here needs it. Use "
+            "model.conditional=true, or a model without classes, as model=dcgan."
         )

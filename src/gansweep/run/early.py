@@ -7,7 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from gansweep.config.signatures import declared, owner
 from gansweep.errors import UserError
+from gansweep.models.refusals import NO_SOURCES, NOTHING_TO_LEARN, refuse_classes, refuse_turns
 from gansweep.records.find import existing_run
 from gansweep.records.record import RunRecord, refuse_taken
 
@@ -19,7 +21,8 @@ FOLDERS = ("gansweep.data.folders.", "gansweep.data.pair_folders.")
 
 def refuse_early(cfg: DictConfig) -> None:
     """Raises: UserError for a name that is taken, initial weights or a device that are not there, a
-    batch that cannot be split, and a folder of images that does not exist."""
+    batch that cannot be split, a folder of images that does not exist, and options of the model
+    that exclude each other or the data."""
     if cfg.name is not None:
         refuse_taken(cfg.runs_dir, cfg.group or str(cfg.choices.data), str(cfg.name))
     if cfg.get("init") is not None:
@@ -27,7 +30,33 @@ def refuse_early(cfg: DictConfig) -> None:
     _check_devices(cfg.trainer.accelerator, cfg.trainer.devices)
     if isinstance(cfg.trainer.devices, int):
         check_batch_size(cfg.batch_size, cfg.trainer.devices, cfg.model.accumulate)
+        check_packs(cfg.batch_size, cfg.trainer.devices, cfg.model)
     _check_folders(cfg.data)
+    check_model(cfg.model, str(cfg.data.get("_target_")))
+
+
+def check_model(model: DictConfig, data: str) -> None:
+    """Raises: UserError for what the model's constructor would refuse, as far as options say.
+
+    data: the `_target_` of the data.
+    """
+    target = str(model.get("_target_"))
+    if declared(target, "needs_source") and owner(data, "source_shape") == "DataSource":
+        raise UserError(NO_SOURCES)
+    refuse_turns(
+        n_players=len(model.get("optimizer") or {}),
+        n_generator=model.get("n_generator", 1),
+        shared_noise=model.get("shared_noise", True),
+        generator_batch=model.get("generator_batch", 1),
+        from_noise=declared(target, "from_noise"),
+        makes_without_noise=declared(target, "makes_without_noise"),
+    )
+    if "conditional" in model:
+        name = target.rpartition(".")[2]
+        refuse_classes(model.conditional, declared(target, "classes"), name)
+    terms = ("terms", "penalties", "feature_matching")
+    if model.get("adversarial", 1) == 0 and not any(model.get(key) for key in terms):
+        raise UserError(NOTHING_TO_LEARN)
 
 
 def initial_run(init: str) -> tuple[RunRecord, str]:
@@ -55,6 +84,18 @@ def check_batch_size(batch_size: int, devices: int, accumulate: int) -> None:
         raise UserError(
             f"batch_size={batch_size} is not divisible by {parts} ({devices} device(s) x "
             f"accumulate={accumulate}): use batch_size={-(-batch_size // parts) * parts}."
+        )
+
+
+def check_packs(batch_size: int, devices: int, model: DictConfig) -> None:
+    """Raises: UserError if a batch, or each part of it, cannot be cut into packs of samples."""
+    size = model.get("packing", 1)
+    parts = devices * model.accumulate * size
+    if batch_size % parts:
+        raise UserError(
+            f"batch_size={batch_size} cannot be cut into packs of model.packing={size} samples "
+            f"({devices} device(s) x accumulate={model.accumulate}): use "
+            f"batch_size={-(-batch_size // parts) * parts}."
         )
 
 
