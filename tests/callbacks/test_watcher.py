@@ -292,7 +292,7 @@ def test_progress_in_a_pipe_has_no_trailing_spaces(capsys: pytest.CaptureFixture
     bar.journal = Journal(None, None)
     model: Any = SimpleNamespace(images_seen=16)
     bar.after_step(TRAINER, model, images=16)
-    assert capsys.readouterr().err == "0.0/0.016 kimg\n"
+    assert capsys.readouterr().err == "0.016/0.016 kimg\n"
 
 
 def test_a_narrow_line_of_progress_keeps_both_losses() -> None:
@@ -343,4 +343,5 @@ def test_the_bar_shows_every_loss_at_eighty_columns(
     bar.on_train_end(TRAINER, model)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())  # moves of the cursor
     line = [line for line in re.split(r"[\r\n]+", text) if "kimg" in line][-1]
+    assert f"0/{budget_kimg} kimg" in line
     assert shown in line and len(line.rstrip()) <= 80, line

@@ -1,5 +1,6 @@
 """The progress of training, with the numbers that matter for GANs."""
 
+import math
 import sys
 import time
 
@@ -38,6 +39,7 @@ class ProgressBar(GameCallback):
 
     def __init__(self, budget_kimg: float) -> None:
         self.budget_kimg = budget_kimg
+        self._decimals = max(0, 1 - math.floor(math.log10(budget_kimg)))  # two digits of it
         self.console = Console(file=sys.stderr)
         self._bar: Progress | None = None
         self._drawn = 0.0
@@ -55,20 +57,24 @@ class ProgressBar(GameCallback):
             numbers = Column(no_wrap=True, overflow="ellipsis")
             self._bar = Progress(
                 BarColumn(bar_width=BAR_COLUMNS),
-                TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"),
+                TextColumn("{task.fields[clock]}"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("{task.fields[shown]}", "cyan", markup=False, table_column=numbers),
                 console=self.console,
                 auto_refresh=False,
             )
-            self._bar.add_task("train", total=self.budget_kimg, shown="")
+            self._bar.add_task("train", total=self.budget_kimg, clock="", shown="")
             self._draw(kimg)
             self._bar.start()
 
     def _room(self) -> int:
         """Columns that the bar, the clock and the time left do not take."""
-        clock = len(f"{self.budget_kimg:.0f}") * 2 + len("/ kimg")
+        clock = len(self._clock(self.budget_kimg, self._decimals))
         return self.console.width - BAR_COLUMNS - clock - len("00:00:00") - 3
+
+    def _clock(self, kimg: float, decimals: int) -> str:
+        """ "30/100 kimg"; of a budget of a few images "0.06/0.16 kimg"."""
+        return f"{kimg:.{decimals}f}/{self.budget_kimg:.9g} kimg"
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """Redraw the bar every `REFRESH_SECONDS`, or print a line at each tenth."""
@@ -83,7 +89,7 @@ class ProgressBar(GameCallback):
                 self._bar.refresh()
         elif trainer.is_global_zero and int(PLAIN_LINES * kimg / self.budget_kimg) > self._tenth:
             self._tenth = int(PLAIN_LINES * kimg / self.budget_kimg)
-            clock = f"{kimg:.1f}/{self.budget_kimg:g} kimg  "
+            clock = f"{self._clock(kimg, max(1, self._decimals))}  "
             numbers = watched(self.journal, PLAIN_COLUMNS - len(clock))
             self.console.print(f"{clock}{numbers}".rstrip(), soft_wrap=True)
 
@@ -107,7 +113,8 @@ class ProgressBar(GameCallback):
     def _draw(self, kimg: float) -> None:
         if self._bar is not None:
             shown = watched(self.journal, self._room())
-            self._bar.update(self._bar.tasks[0].id, completed=kimg, shown=shown)
+            clock = self._clock(kimg, self._decimals)
+            self._bar.update(self._bar.tasks[0].id, completed=kimg, clock=clock, shown=shown)
 
     def _close(self) -> None:
         if self._bar is not None:
