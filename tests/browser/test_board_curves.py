@@ -213,12 +213,13 @@ def test_the_doctors_stretches_are_shaded_on_every_axis(board: OpenPage) -> None
     assert "Shaded, as the doctor judged: divergence" in note(board)
     board.set(axis="kimg")
     board.page.evaluate(
-        "finding => { gansweep.board.sections.diagnosis.findings = [[6, 12], [10, 16]].map("
-        "(span, place) => { const row = gansweep.board.rows[place];"
-        "return {...finding, row: row.id, runs: {[row.runs[0]]: span}}; }); }",
+        "finding => { const rows = gansweep.selected().map(id => gansweep.rows.get(id)).filter("
+        "row => gansweep.columns(row.runs[0]).includes(finding.columns[0]));"
+        "gansweep.board.sections.diagnosis.findings = [[6, 12], [10, 16]].map((span, place) => "
+        "({...finding, row: rows[place].id, runs: {[rows[place].runs[0]]: span}})); }",
         finding,
     )
-    board.set(smooth=0)
+    board.set(smooth=0.1)  # draws anew
     drawn(board)
     assert "judged: divergence (2 configurations, 6 to 16 kimg)." in note(board)
     spans = board.page.evaluate(
