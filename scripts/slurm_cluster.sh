@@ -88,7 +88,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sc
 ReturnToService=2
 SlurmdTimeout=5
 SlurmctldTimeout=10
-KillWait=10
+KillWait=30
 MinJobAge=10
 GresTypes=gpu
 # use the CPUs named here, whatever the machine has
