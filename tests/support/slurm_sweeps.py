@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from processes import descendants
 from sweep_processes import UNCONFIRMED, lines, sweep, words_of_a_sweep
 
 from gansweep.engine.launch.slurm import SlurmLauncher
@@ -48,3 +52,20 @@ def launched_under_a_limit(folder: Path, *more: str) -> SlurmLauncher:
     launcher = launcher_of(folder, 1, *times, "n_trials=1", on("n3"), *more)
     launcher.submit_missing()
     return launcher
+
+
+def kill_node(cluster: Path, node: str) -> None:
+    """SIGKILL for a node's daemon, the steps that it started, and all below them."""
+    log = str(cluster / f"slurmd-{node}.log")
+    everything = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    daemons = [pid for pid in everything if log in open_files(pid)]
+    for pid in [*daemons, *(below for daemon in daemons for below in descendants(daemon))]:
+        with contextlib.suppress(ProcessLookupError):  # it ended with one before it
+            os.kill(pid, signal.SIGKILL)
+
+
+def open_files(pid: int) -> set[str]:
+    try:
+        return {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # it has ended, or is another user's
+        return set()

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import wait_until
@@ -23,6 +24,7 @@ from sweep_processes import (
     sweep,
     words_of_a_sweep,
 )
+from tables_on_clusters import TABLES, assert_complete_though_a_node_dies
 
 from gansweep.cli.cancel import cancel
 from gansweep.cli.status import text_of
@@ -181,3 +183,21 @@ def test_need_that_no_node_meets_is_refused(words: list[str], more: str, message
     Path(given.partition("=")[2], "held").unlink()
     Path(given.partition("=")[2]).rmdir()
     assert_refused([*words, more], message)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_is_complete_though_a_node_dies(
+    nodes: RayNodes, command: Callable[..., Any], table: str
+) -> None:
+    words = ["launcher=ray", f"launcher.address={nodes.address}"]
+    try:
+        assert_complete_though_a_node_dies(
+            command,
+            table,
+            RayLauncher,
+            lambda worker: worker.pid in nodes.at_work_on_second(),
+            nodes.kill_second,
+            words,
+        )
+    finally:
+        nodes.start_second()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from places import SLURM_CLUSTER
-from processes import Processes, descendants, said_by, wait_until
-from slurm_sweeps import assert_each_ended_once, launcher_of, logs, on, words
+from processes import Processes, said_by, wait_until
+from slurm_sweeps import assert_each_ended_once, kill_node, launcher_of, logs, on, words
 from sweep_fakes import HELD_AT
 from sweep_processes import (
     COMMAND,
@@ -123,23 +121,6 @@ def test_trials_of_a_dead_node_are_taken_up_by_the_others(cluster: Path, tmp_pat
     starts = [steps_at_start(launcher.directory, key) for key in keys]
     assert sorted(starts) == [[0], [0], [0, HELD_AT], [0, HELD_AT]]
     slurm.cancel(launcher.directory)
-
-
-def kill_node(cluster: Path, node: str) -> None:
-    """SIGKILL for a node's daemon, the steps that it started, and all below them."""
-    log = str(cluster / f"slurmd-{node}.log")
-    everything = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-    daemons = [pid for pid in everything if log in open_files(pid)]
-    for pid in [*daemons, *(below for daemon in daemons for below in descendants(daemon))]:
-        with contextlib.suppress(ProcessLookupError):  # it ended with one before it
-            os.kill(pid, signal.SIGKILL)
-
-
-def open_files(pid: int) -> set[str]:
-    try:
-        return {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # it has ended, or is another user's
-        return set()
 
 
 @pytest.mark.slow
