@@ -13,7 +13,7 @@ from places import TOP
 
 from gansweep.engine.lease.workers import IDLE, STOPPING, WorkerInfo, workers_of
 from gansweep.reproduce import cost
-from gansweep.reproduce.table import load_table
+from gansweep.reproduce.table_file import load_table
 
 TABLES = ("dirac_gan", "pacgan_two_rows")
 
