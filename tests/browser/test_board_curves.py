@@ -242,6 +242,17 @@ def test_log_axes_say_what_they_cannot_show(board: OpenPage) -> None:
     assert board.page.evaluate(f"[{scales}.x.log, {scales}.y.log]") == [True, True]
 
 
+def test_the_axis_reaches_the_line_of_perfect_samples(board: OpenPage) -> None:
+    axes = (
+        "([y, mark]) => gansweep.curveFigure.axesOf([{x: [0, 1], y, kept: [0, 1]}], "
+        "{logx: false, logy: null, span: null}, null, 'x', {value: mark}).y"
+    )
+    for values, mark, is_log in (([1.0, 2.0], 0.5, False), ([1, 100], 0.01, True)):
+        y = board.page.evaluate(axes, [values, mark])
+        assert (y["low"] <= mark, y["log"]) == (True, is_log)
+    assert board.page.evaluate(axes, [[1, 100], 0])["log"]  # which a log axis cannot reach
+
+
 def test_pointing_at_one_figure_reads_all_of_them_at_that_moment(board: OpenPage) -> None:
     board.set(scores=[LOSS, OTHER])
     board.until("[...document.querySelectorAll('#curves .plot canvas')].length === 2")

@@ -635,7 +635,13 @@ def test_nothing_in_the_section_hinders_a_reader(board: OpenPage) -> None:
 def test_a_phone_shows_the_section_without_scrolling_sideways(board: OpenPage) -> None:
     with board.phone():
         board.set(compare="wipe")
+        board.page.evaluate(
+            "for (const tag of document.querySelectorAll('#samples .row-tag')) "
+            "tag.append(' with a name that is too long for one line')"
+        )
         assert board.page.evaluate("document.getElementById('samples').scrollWidth") <= 360
+        wide = "[...document.querySelectorAll('.sheets .sheet, .sheet-contact tbody th')]"
+        assert board.page.evaluate(f"{wide}.filter(e => e.scrollWidth > e.clientWidth + 1)") == []
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ async function compute(card, options) {
   if (!found.lines.length && !found.untimed) return null;
   const drawn = prepared(found.lines, view, card);
   const stretches = lines.stretchesOf(options.column, rows, view.axis);
-  const axes = axesOf(drawn, view, options.range, options.column);
+  const axes = axesOf(drawn, view, options.range, options.column, options.mark);
   return figureOf({
     drawn, view, axes, title: card.title, unit: options.unit,
     spans: spansOf(stretches),
@@ -98,8 +98,8 @@ function prepared(found, view, card) {
   }));
 }
 
-// the axes over what is drawn; y over the part of x that is shown
-function axesOf(drawn, view, range, name) {
+// the axes over what is drawn; y over the part of x that is shown, and to the line at a mark
+function axesOf(drawn, view, range, name, mark = null) {
   let [left, right] = [Infinity, -Infinity];
   for (const line of drawn) {
     left = Math.min(left, line.x.find((value) => !view.logx || value > 0) ?? Infinity);
@@ -123,6 +123,7 @@ function axesOf(drawn, view, range, name) {
   const column = gansweep.board.columns.find((one) => one.key === name);
   const fromTop = column && column.direction === "maximize"; // a log scale would hide how near the best are
   const log = view.logy === null ? !fromTop && series.wantsLog(low, high, LOG_RATIO) : view.logy && positive < Infinity;
+  if (mark && low < Infinity && (!log || mark.value > 0)) add(mark.value);
   const beyond = range && !log && (low < range[0] || high > range[1]);
   return {
     x: { low: from, high: to > from ? to : from + 1, log: Boolean(view.logx && from > 0) },
