@@ -15,6 +15,7 @@ from processes import Processes, children, said_by, wait_until
 from gansweep.config.compose import explained
 from gansweep.errors import UserError
 from gansweep.records.find import find_records
+from gansweep.run.multirun import outcome_of
 
 TINY = ["model=gan", "model.generator.width=4", "model.discriminator.width=4", "metrics=none"]
 TINY += ["trainer=cpu", "~callbacks.overfitting", "~callbacks.neighbours", "~callbacks.samples"]
@@ -32,6 +33,20 @@ def multirun(processes: Processes, tmp_path: Path) -> Multirun:
 def results(folder: Path) -> dict[str, dict[str, Any]]:
     """Name of each run -> its result."""
     return {r.directory.name: r.result() or {} for r in find_records([folder / "runs"])}
+
+
+def test_the_table_has_the_status_that_a_run_is_judged_by() -> None:
+    names = ("precision_100_train", "in_no_mode_100")
+    scores = dict(zip(names, (0.0, 1.0), strict=True))
+    result = {
+        **{"status": "finished", "reason": "the budget was spent", "objective": names[0]},
+        "last": {name: {"value": value, "kimg": 1.0} for name, value in scores.items()},
+        "protocols": {name: {"score": name.partition("_1")[0], "n_fake": 100} for name in names},
+    }
+    result["best"] = result["last"]
+    assert outcome_of(result, Path("run"))["status"] == "never learned"
+    result["last"][names[0]]["value"] = 0.5  # type: ignore[index]
+    assert outcome_of(result, Path("run"))["status"] == "finished"
 
 
 @pytest.mark.slow

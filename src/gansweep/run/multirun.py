@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError, tell
+from gansweep.judging.statuses import judged_status
 from gansweep.records.record import new_directory, replace_atomically
 from gansweep.run.jobs import differing, jobs_table, note_swept, stem
 from gansweep.signals import note_hangup, stop_signals
@@ -138,12 +139,16 @@ def launcher(hydra_config: Any) -> str:
 
 
 def outcome_of(result: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The outcome of a run that has ended.   result: the content of its result.json."""
+    """The outcome of a run that has ended, with the status that `gansweep ls` shows.
+
+    result: the content of its result.json.
+    """
     objective = result.get("objective")
     value = result["last"][objective]["value"] if objective in result["last"] else None
+    status, reason = judged_status(result)
     return {
-        "status": result["status"],
-        "reason": result["reason"],
+        "status": status,
+        "reason": reason,
         "directory": str(directory),
         "objective": objective,
         "value": value,
