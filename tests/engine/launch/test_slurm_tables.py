@@ -30,7 +30,7 @@ def test_table_is_complete_though_a_node_dies(
     def is_there(worker: WorkerInfo) -> bool:
         return any(j.id == worker.job and j.node == NODE for j in slurm.queue(directory))
 
-    words = ["launcher=slurm", "launcher.gpus=null", "launcher.cpus=1"]
+    words = ["launcher=slurm", "launcher.gpus=null", "launcher.cpus=1", "workers=1"]
     words += ["launcher.every_seconds=0.5", "launcher.options=['--exclude=n3']"]
     try:
         assert_complete_though_a_node_dies(
