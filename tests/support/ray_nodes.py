@@ -32,6 +32,8 @@ class RayNodes:
         from ray.cluster_utils import Cluster
 
         self.folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets are in it
+        # Ray writes the newest address there and does not make the folder itself
+        Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()), "ray").mkdir(exist_ok=True)
         head = {"temp_dir": str(self.folder), "_system_config": QUICK, "include_dashboard": False}
         self._cluster = Cluster()
         self._add(**head)
