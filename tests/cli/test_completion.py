@@ -56,7 +56,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offered:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("gansweep tr", ["train"]),
+        ("gansweep tr", ["train", "translate"]),
         ("gansweep train mod", ["model=", "model."]),
         ("gansweep train model=wgan", ["wgan", "wgan_gp"]),
         ("gansweep train -m model=gan,dcg", ["gan,dcgan"]),

@@ -58,6 +58,7 @@ def test_who_is_at_work_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatc
 def test_objective_is_shown_once_it_is_known() -> None:
     watch = Ended()
     watch.study.objective = Objective("auto", "minimize", "last")
+    watch.study.queue.listed = None
     live = LiveTable(watch, 2, Console(width=80))
     assert live._goal([]) == ""
     assert live._goal(watch.rows()) == ": minimize fid_digitsnet_1k_train"

@@ -13,7 +13,7 @@ from gansweep.errors import UserError
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in config.conf_dir().glob("*/*.yaml")
-    if path.parent.name not in ("sweep", "launcher")
+    if path.parent.name not in ("sweep", "launcher", "reproduce")
 )
 
 

@@ -115,6 +115,7 @@ def test_dropout_silences_half_the_features_and_doubles_the_others() -> None:
 
 def test_bridges_carry_what_the_bottleneck_loses() -> None:
     """With the deepest layers silenced, the output still depends on the source around a pixel."""
+    torch.manual_seed(0)  # with some weights no ReLU near the corner is active
     network = UNet((1, 8, 8), (1, 8, 8), width=4, norm="none").double()
     for parameter in [*network.down[-1].parameters(), *network.up[0].parameters()]:
         nn.init.zeros_(parameter)
