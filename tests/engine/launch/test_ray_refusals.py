@@ -42,7 +42,9 @@ def test_machine_without_ray_is_told_what_to_install(
 def test_address_without_a_cluster_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, message: str
 ) -> None:
-    pytest.importorskip("ray")
+    services = pytest.importorskip("ray._private.services")
+    # another test's cluster is not to be found
+    monkeypatch.setattr(services, "find_gcs_addresses", set)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     place = address.format(port=free_port())
