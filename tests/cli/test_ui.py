@@ -81,6 +81,7 @@ def test_the_page_is_served_with_its_policy(server: LiveServer) -> None:
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "connect-src 'self'" in policy
     assert "unsafe-eval" not in policy and "script-src 'sha256-" in policy
+    assert policy.count("frame-ancestors 'none'") == 1
     assert headers["Referrer-Policy"] == "no-referrer"
 
 
@@ -96,6 +97,10 @@ def test_a_part_of_the_token_is_refused(server: LiveServer) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", ""])
 def test_a_foreign_host_is_refused(server: LiveServer, host: str) -> None:
     assert server.ask(server.path, Host=host)[0] == 403
+
+
+def test_another_page_is_refused(server: LiveServer) -> None:
+    assert server.ask(server.path, Origin="http://evil.example")[0] == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

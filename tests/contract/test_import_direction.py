@@ -14,9 +14,9 @@ SOURCE = TOP / "src" / "gansweep"
 
 # The rooms from the lowest to the highest: a file imports from its own room and from those below.
 ROOMS = (
-    *("errors", "signals", "config", "provenance", "records", "data", "layers", "terms", "models"),
-    *("metrics", "judging", "diagnosis", "callbacks", "run", "inference", "search", "engine"),
-    *("report", "reproduce", "integrations", "cli", "__init__", "__main__"),
+    *("errors", "signals", "serving", "config", "provenance", "records", "data", "layers", "terms"),
+    *("models", "metrics", "judging", "diagnosis", "callbacks", "run", "inference", "search"),
+    *("engine", "report", "reproduce", "integrations", "cli", "__init__", "__main__"),
 )
 # What a file may import from a room above its own, with the reason.
 UPWARDS = {

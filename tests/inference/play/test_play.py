@@ -64,6 +64,7 @@ def test_the_page_offers_what_the_run_can_do(places: dict[str, str]) -> None:
     status, text, headers = answer(places["cgan"])
     assert status == 200 and text.count(b'type="range"') == 8 and b"<option>7</option>" in text
     assert b'id="file"' not in text and "script-src 'sha256-" in headers["content-security-policy"]
+    assert headers["content-security-policy"].count("frame-ancestors 'none'") == 1
     assert b'id="way"' in answer(places["cyclegan"])[1]
     assert b'id="verdict"' in answer(places["anomaly"])[1]
 

@@ -32,7 +32,7 @@ def policy() -> str:
     script, style = (_hash(_file(name)) for name in ("page.js", "page.css"))
     return (
         f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src blob:; "
-        "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; form-action 'none'; base-uri 'none'"
     )
 
 

@@ -1,13 +1,9 @@
-"""The board over HTTP on this machine, read-only: the page, its data, sheets, and pushed rows.
-
-Every address starts with a random token. A request without it, or for another host, is refused.
-"""
+"""The board over HTTP on this machine, read-only: the page, its data, sheets, and pushed rows."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import os
 import re
@@ -24,11 +20,10 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from gansweep.records.record import content_of
 from gansweep.records.sheets import media_type
@@ -37,6 +32,7 @@ from gansweep.report.live.feed import Feed
 from gansweep.report.live.watch import Changes, Watch
 from gansweep.report.page.document import page_policy
 from gansweep.report.page.pictures import SHEET_FILE
+from gansweep.serving.guard import Guard, quiet
 from gansweep.signals import stop_signals
 
 POLL_SECONDS = 0.5
@@ -228,7 +224,7 @@ def application(live: Live, token: str, port: int) -> ASGIApp:
         Route(f"/{token}/sheets/{{run}}/{{kind}}/{{file}}", sheet),
         Route(f"/{token}/events", events),
     ]
-    return Guard(Starlette(routes=routes), token, port)
+    return Guard(Starlette(routes=routes), token, port, page_policy(True))
 
 
 def _absent() -> Response:
@@ -255,45 +251,6 @@ def _sheet(directory: Path, kind: str, file: str) -> Response:
         return _absent()
     found = media_type(content)
     return _absent() if found is None else Response(content, media_type=found)
-
-
-class Guard:
-    """Refuses requests without the token, for another host, or that would change something."""
-
-    def __init__(self, inner: ASGIApp, token: str, port: int) -> None:
-        self.inner, self.token = inner, token.encode()
-        self.hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
-        self.headers = {
-            "content-security-policy": f"{page_policy(True)}; frame-ancestors 'none'",
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "cross-origin-resource-policy": "same-origin",
-            "cache-control": "no-store",
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        if not self._allows(scope):
-            answer = PlainTextResponse(
-                "Refused. Open the whole address that `gansweep ui` has printed.\n", 403
-            )
-            await answer(scope, receive, send)
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                added = [(k.encode(), v.encode()) for k, v in self.headers.items()]
-                message["headers"] = [*message.get("headers", []), *added]
-            await send(message)
-
-        await self.inner(scope, receive, guarded)
-
-    def _allows(self, scope: Scope) -> bool:
-        first = scope["path"].split("/")[1].encode(errors="replace")
-        known = hmac.compare_digest(first, self.token)
-        host = Headers(scope=scope).get("host")
-        return known and host in self.hosts and scope["method"] in ("GET", "HEAD")
 
 
 class _Server(uvicorn.Server):
@@ -332,11 +289,7 @@ def serve(
 
 async def _serve(listening: socket.socket, live: Live, token: str, attached: bool) -> None:
     port = listening.getsockname()[1]
-    config = uvicorn.Config(
-        application(live, token, port), log_config=None, access_log=False, server_header=False,
-        lifespan="off", ws="none", timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = _Server(config)
+    server = _Server(quiet(application(live, token, port)))
     server.live = live
     if attached:
         loop = asyncio.get_running_loop()
