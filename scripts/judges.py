@@ -1,4 +1,4 @@
-"""Train the classifiers that gansweep ships: scripts/judges [digits|mnist|fashion_mnist ...].
+"""Train the classifiers that gansweep ships: scripts/judges [NAME ...], the names of SETS below.
 
 Each classifier is trained on all training images of its data set (including those that later runs
 use for validation) and measured on the test images. MNIST and Fashion-MNIST are read from
@@ -26,10 +26,14 @@ from gansweep.metrics.features.classifier_training import (
 )
 from gansweep.metrics.features.judges import FOLDER, weights_hash
 
+ROOT_MNIST = os.environ.get("GANSWEEP_MNIST", "data")
+ROOT_FASHION = os.environ.get("GANSWEEP_FASHION_MNIST", "data")
 SETS: dict[str, tuple[int, Callable[[], ImageSet]]] = {  # the version, and the data
     "digits": (1, Digits),
-    "mnist": (1, lambda: MNIST(os.environ.get("GANSWEEP_MNIST", "data"))),
-    "fashion_mnist": (1, lambda: FashionMNIST(os.environ.get("GANSWEEP_FASHION_MNIST", "data"))),
+    "mnist": (1, lambda: MNIST(ROOT_MNIST)),
+    "mnist32": (1, lambda: MNIST(ROOT_MNIST, 32)),
+    "fashion_mnist": (1, lambda: FashionMNIST(ROOT_FASHION)),
+    "fashion_mnist32": (1, lambda: FashionMNIST(ROOT_FASHION, 32)),
 }
 
 

@@ -20,7 +20,7 @@ from gansweep.metrics.features.judges import FOLDER, Judge, judge_of, judges
 from gansweep.metrics.scores.modes import min_confidence
 
 CPU = torch.device("cpu")
-NAMES = ["digitsnet1", "fashion_mnistnet1", "mnistnet1"]
+NAMES = ["digitsnet1", "fashion_mnist32net1", "fashion_mnistnet1", "mnist32net1", "mnistnet1"]
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 
 
@@ -37,7 +37,9 @@ def named(name: str) -> Judge:
 
 
 def size_of(judge: Judge) -> int:
-    return 8 if judge.name.startswith("digits") else 28
+    if judge.name.startswith("digits"):
+        return 8
+    return 32 if "32" in judge.name else 28
 
 
 def network_of(judge: Judge) -> ClassifierNet:
@@ -110,18 +112,23 @@ def test_digitsnet_reads_97_percent_of_the_test_digits() -> None:
     measured(Digits(), "digitsnet1", 0.97)
 
 
+SIDES = pytest.mark.parametrize(("side", "mark"), [(28, ""), (32, "32")])
+
+
 @pytest.mark.slow
+@SIDES
 @pytest.mark.skipif(not FASHION.is_dir(), reason="needs Debian's dataset-fashion-mnist")
-def test_fashion_mnistnet_reads_91_percent_of_the_test_images() -> None:
-    measured(FashionMNIST(FASHION), "fashion_mnistnet1", 0.91)
+def test_fashion_mnistnet_reads_91_percent_of_the_test_images(side: int, mark: str) -> None:
+    measured(FashionMNIST(FASHION, side), f"fashion_mnist{mark}net1", 0.91)
 
 
 @pytest.mark.slow
-def test_mnistnet_reads_99_percent_of_the_test_digits() -> None:
-    data = MNIST(TOP.parent / "shared" / "data" / "mnist")
+@SIDES
+def test_mnistnet_reads_99_percent_of_the_test_digits(side: int, mark: str) -> None:
+    data = MNIST(TOP.parent / "shared" / "data" / "mnist", side)
     if not data.is_there():
         pytest.skip("needs MNIST in ../shared/data/mnist")
-    measured(data, "mnistnet1", 0.99)
+    measured(data, f"mnist{mark}net1", 0.993)
 
 
 def nonsense(size: int) -> dict[str, Tensor]:
