@@ -196,6 +196,17 @@ def test_fade_in_leads_from_the_old_networks_to_the_new(level: int) -> None:
     torch.testing.assert_close(half, (doubled(images) + generator(z, new)) / 2)
 
 
+def test_a_tanh_holds_the_images_of_both_levels_before_they_are_blended() -> None:
+    plain = Generator((1, 16, 16), 8, width=8)
+    held = Generator((1, 16, 16), 8, width=8, tanh=True)
+    held.load_state_dict(plain.state_dict())
+    latents = normal(4, 8)
+    old, new = (plain(latents, Stage(level)).tanh() for level in (1, 2))
+    blended = torch.lerp(doubled(old), new, 0.3)
+    torch.testing.assert_close(held(latents, Stage(2, 0.3)), blended)
+    torch.testing.assert_close(held(latents), new)
+
+
 def test_a_stage_uses_what_it_says_and_nothing_else() -> None:
     for network, x in (
         (Generator((1, 16, 16), 8, width=4), lambda s: normal(4, 8)),

@@ -107,9 +107,10 @@ class _Grown(nn.Module):
 
 
 class Generator(_Grown):
-    """(N, latent_dim) -> (N, C, side, side), nominally in [-1, 1], linear as in the paper.
+    """(N, latent_dim) -> (N, C, side, side), nominally in [-1, 1].
 
     width: channels up to the side `wide_to`.
+    tanh: ours, holds the images in [-1, 1]; they are linear in the paper.
     """
 
     def __init__(
@@ -119,9 +120,11 @@ class Generator(_Grown):
         *,
         width: Width,
         wide_to: Side = FULL_WIDTH_SIDE,
+        tanh: bool = False,
     ) -> None:
         super().__init__()
         self.top = top_level(sample_shape)
+        self.tanh = tanh
         widths = [channels_at(Stage(level).side, width, wide_to) for level in range(self.top + 1)]
         # the gain: each of the 16 pixels is one output of the layer
         first = equalized.Linear(latent_dim, widths[0] * START_SIDE**2, gain=GAIN / 4)
@@ -138,10 +141,14 @@ class Generator(_Grown):
         maps = before = self.blocks[0](maps)
         for block in self.blocks[1 : stage.level + 1]:
             before, maps = maps, block(doubled(maps))
-        images = self.colours[stage.level](maps)
+        images = self._images(maps, stage.level)
         if not stage.fading:
             return images
-        return torch.lerp(doubled(self.colours[stage.level - 1](before)), images, stage.alpha)
+        return torch.lerp(doubled(self._images(before, stage.level - 1)), images, stage.alpha)
+
+    def _images(self, maps: Tensor, level: int) -> Tensor:
+        images: Tensor = self.colours[level](maps)
+        return images.tanh() if self.tanh else images
 
 
 class _GeneratorBlock(nn.Module):
