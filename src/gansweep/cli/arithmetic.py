@@ -19,11 +19,12 @@ and below them the result and its neighbours.
 
   gansweep arithmetic runs/digits/dcgan-001 "7 - 1 + 3"
   gansweep arithmetic runs/mnist/dcgan-001 "bold 7 - 7 + 3" tries=200
+  gansweep arithmetic runs/digits_tinted/dcgan-001 "7 tinted - 7 + 3"
   gansweep arithmetic runs/digits/dcgan-001 "[3, 8, 15] - [1] + [2]"
 
 A concept is a class by name or number, as the data's classifier sees it; bold
-or thin, the fifth with most or least ink, with a class or alone; or samples of
-seed= by their numbers in brackets.
+or thin, the fifth with most or least ink, with a class or alone; tinted or
+plain, with or without colour; or samples of seed= by their numbers in brackets.
 
   each=3                 samples whose mean stands for a concept
   jitter=0.25            how far the neighbours are in each number

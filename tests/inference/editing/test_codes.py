@@ -7,11 +7,15 @@ import pytest
 import torch
 from scipy.sparse.linalg import lsqr
 
+from gansweep.data.images import Digits
+from gansweep.data.resident import whole
+from gansweep.data.tinted import Tinted
 from gansweep.errors import UserError
 from gansweep.inference.editing import damage
-from gansweep.inference.editing.codes import linear, spherical
+from gansweep.inference.editing.arithmetic import Pool
+from gansweep.inference.editing.codes import Codes, linear, spherical
 from gansweep.inference.editing.directions import components, eigenvectors
-from gansweep.inference.editing.expressions import read_expression
+from gansweep.inference.editing.expressions import Concept, read_expression
 
 
 def test_spherical_way_is_an_arc_and_linear_a_chord() -> None:
@@ -123,9 +127,23 @@ def test_expressions_are_read() -> None:
     assert said("bold 7-7 +bold") == [(1, "bold 7"), (-1, "7"), (1, "bold")]
     assert said('"T-shirt" - [3,8] + [1]') == [(1, "T-shirt"), (-1, "[3, 8]"), (1, "[1]")]
     assert said("-7 + 3") == [(-1, "7"), (1, "3")]
+    assert said("7 Tinted - plain 7") == [(1, "tinted 7"), (-1, "plain 7")]
 
 
-@pytest.mark.parametrize("text", ["", "7 +", "7 - - 3", "+ 7", "[] + 1", "7 8", "7 [1]", "[1"])
+@pytest.mark.parametrize(
+    "text", ["", "7 +", "7 - - 3", "+ 7", "[] + 1", "7 8", "7 [1]", "[1", "7 bold thin"]
+)
 def test_what_is_no_expression_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="no arithmetic of concepts"):
         read_expression(text)
+
+
+def test_tint_is_seen_in_every_image_of_a_tinted_set() -> None:
+    data = Tinted(Digits())
+    images, labels = whole(data, "test")
+    pool = Pool(Codes(torch.zeros(len(images), 1), None), images / 127.5 - 1, labels)
+    tinted = data.chosen(whole(data.base, "test")[0])
+    assert labels is not None
+    for attribute, has in (("tinted", tinted), ("plain", ~tinted)):
+        found = pool.rows(Concept(1, attribute, "7"), 7)
+        assert torch.equal(found, (has & (labels == 7)).nonzero().flatten())

@@ -197,6 +197,7 @@ def test_a_sample_is_found_again(runs: Path) -> None:
         ("interpolate", "autoencoder", ["seeds=0,1"], "that are not made of noise"),
         ("interpolate", "cgan", ["seeds=0,1", "label=12"], "is not a class"),
         ("arithmetic", "dcgan", ["7 - x + 3"], "is not a class"),
+        ("arithmetic", "dcgan", ["7 tinted - 7 + 3"], "has grey images"),
         ("arithmetic", "dcgan", [], "Give one expression"),
         ("directions", "dcgan", ["method=pca"], "Use method=sefa"),
         ("directions", "dcgan", ["n=0"], "n=0"),

@@ -16,7 +16,7 @@ from gansweep.errors import UserError
 from gansweep.inference import outputs
 from gansweep.inference.editing.codes import Codes, Space
 from gansweep.inference.editing.edits import Arithmetic
-from gansweep.inference.editing.expressions import Concept, read_expression
+from gansweep.inference.editing.expressions import COLOURS, Concept, read_expression
 from gansweep.inference.encoding import marked
 from gansweep.inference.opened import Opened, class_number, open_run
 from gansweep.metrics.features.classifier import dataset_classifier
@@ -24,6 +24,7 @@ from gansweep.provenance.mark import prompt_of
 
 NEIGHBOURS = 8
 TAIL = 0.2  # share of the samples of a class that count as bold, and as thin
+TINT = 30 / 127.5  # mean difference of the strongest and weakest channel from which they are tinted
 LEAST = 3  # samples that a concept needs
 
 
@@ -31,33 +32,45 @@ LEAST = 3  # samples that a concept needs
 class Pool:
     """Samples among which concepts are found: their codes, pictures, classes and ink.
 
+    images: (N, C, H, W) in [-1, 1].
     classes: by the classifier of the data; None where concepts are picked by number only.
-    ink: (N,), the mean of the pixels, -1 to 1.
     """
 
     codes: Codes
     images: Tensor
     classes: Tensor | None
-    ink: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     def rows(self, concept: Concept, kind: int | None) -> Tensor:
         """The numbers of the samples that show the concept.   kind: its class."""
         if concept.numbers:
             return torch.tensor(concept.numbers)
-        found = torch.ones(len(self.ink), dtype=torch.bool)
+        found = torch.ones(len(self), dtype=torch.bool)
         if kind is not None:
             assert self.classes is not None
             found = self.classes == kind
         if concept.attribute and found.any():
-            found = found & self.has(concept.attribute, kind, self.ink)
+            found = found & self.has(concept.attribute, kind, self.images)
         return found.nonzero().flatten()
 
-    def has(self, attribute: str, kind: int | None, ink: Tensor) -> Tensor:
-        """Whether samples of a class have an attribute, (N,), measured against that class here."""
-        own = self.ink if kind is None or self.classes is None else self.ink[self.classes == kind]
+    def has(self, attribute: str, kind: int | None, images: Tensor) -> Tensor:
+        """Whether samples of a class have an attribute, (N,): ink is measured against that class
+        here, tint is not."""
+        if attribute in COLOURS:
+            tinted = (images.amax(1) - images.amin(1)).flatten(1).mean(1) >= TINT
+            return tinted if attribute == "tinted" else ~tinted
+        of_class = kind is not None and self.classes is not None
+        own = ink(self.images[self.classes == kind] if of_class else self.images)
         if attribute == "bold":
-            return ink >= own.quantile(1 - TAIL)
-        return ink <= own.quantile(TAIL)
+            return ink(images) >= own.quantile(1 - TAIL)
+        return ink(images) <= own.quantile(TAIL)
+
+
+def ink(images: Tensor) -> Tensor:
+    """(N,): the mean of the pixels, -1 to 1."""
+    return images.flatten(1).mean(1)
 
 
 def main(request: Arithmetic) -> int:
@@ -96,6 +109,12 @@ class Work:
 
     def _kind(self, concept: Concept) -> int | None:
         names = self.opened.data.class_names
+        channels = self.opened.data.shape[0]
+        if concept.attribute in COLOURS and channels != 3:
+            raise UserError(
+                f"'{concept}': data={self.opened.data.name} has grey images. Use bold or thin, or "
+                "a run on coloured images, such as 'gansweep train model=dcgan data=tinted' makes."
+            )
         if not concept.label:
             return None
         if names is None:
@@ -109,8 +128,8 @@ class Work:
         rows = self.pool.rows(concept, kind)
         if len(rows) < (1 if concept.numbers else LEAST):
             raise UserError(
-                f"Only {len(rows)} of {len(self.pool.ink)} samples show '{concept}' to the "
-                f"classifier, and {LEAST} are needed. Use pool={4 * len(self.pool.ink)}, another "
+                f"Only {len(rows)} of {len(self.pool)} samples show '{concept}' to the "
+                f"classifier, and {LEAST} are needed. Use pool={4 * len(self.pool)}, another "
                 "seed=, or a run that makes this class."
             )
         return rows
@@ -120,7 +139,7 @@ class Work:
         codes = self.space.first(self.request.seed, n)
         images = self.space.pictures(codes)
         classes = self.classified(images) if any(k is not None for k in self.kinds) else None
-        return Pool(codes, images, classes, images.flatten(1).mean(1))
+        return Pool(codes, images, classes)
 
     def classified(self, images: Tensor) -> Tensor:
         """(N,) classes by the classifier of the data."""
@@ -242,5 +261,5 @@ class Work:
         images = self.space.pictures(codes)
         right = self.classified(images) == kind
         if attribute:
-            right = right & self.pool.has(attribute, kind, images.flatten(1).mean(1))
+            right = right & self.pool.has(attribute, kind, images)
         return float(right.float().mean())

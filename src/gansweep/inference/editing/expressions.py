@@ -1,7 +1,8 @@
 """The language of latent arithmetic: "bold 7 - 7 + 3", readable without PyTorch.
 
-A concept is a class by name or number, an attribute and a class ("bold 7"), an attribute alone
-("bold"), or samples by their numbers in brackets ("[3, 8, 15]"). Names with blanks stand in quotes.
+A concept is a class by name or number, an attribute and a class ("bold 7", "7 bold"), an attribute
+alone ("bold"), or samples by their numbers in brackets ("[3, 8, 15]"). Names with blanks stand in
+quotes.
 """
 
 import re
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 
 from gansweep.errors import UserError
 
-ATTRIBUTES = ("bold", "thin")  # much and little ink
+COLOURS = ("tinted", "plain")  # with and without colour
+ATTRIBUTES = ("bold", "thin", *COLOURS)  # much and little ink
 TOKEN = re.compile(r"\s*(?:(?P<sign>[+-])|\[(?P<numbers>[\d\s,]*)\]|\"(?P<quoted>[^\"]+)\"|"
                    r"'(?P<single>[^']+)'|(?P<word>[^\s+\-\[\]\"']+))")  # fmt: skip
 
@@ -60,8 +62,9 @@ def read_expression(text: str) -> list[Concept]:
 
 
 def _concept(text: str, sign: int, words: list[str], numbers: tuple[int, ...]) -> Concept:
-    attribute = words[0].lower() if words and words[0].lower() in ATTRIBUTES else ""
-    rest = words[bool(attribute) :]
+    attributes = [k for k, word in enumerate(words) if word.lower() in ATTRIBUTES]
+    rest = list(words)
+    attribute = rest.pop(attributes[0]).lower() if attributes else ""
     if len(rest) > 1 or (numbers and words):
         raise _wrong(text, f"'{' '.join(words)}' is more than one concept")
     return Concept(sign, attribute, rest[0] if rest else "", numbers)
@@ -70,6 +73,6 @@ def _concept(text: str, sign: int, words: list[str], numbers: tuple[int, ...]) -
 def _wrong(text: str, why: str) -> UserError:
     return UserError(
         f'"{text}" is no arithmetic of concepts: {why}. Write one such as "bold 7 - 7 + 3" or '
-        '"[3, 8] - 1 + 2": classes, attributes (bold, thin) with or without one, and samples by '
-        "their numbers."
+        '"[3, 8] - 1 + 2": classes, attributes (bold, thin, tinted, plain) with or without one, '
+        "and samples by their numbers."
     )
