@@ -49,7 +49,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder = tmp_path / "own" / "reproduce"
     folder.mkdir(parents=True)
     (folder / "small.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False))
-    monkeypatch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000))
+    monkeypatch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000, 0.0, False))
     monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
     return str(tmp_path / "own")
 

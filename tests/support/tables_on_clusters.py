@@ -61,7 +61,7 @@ def assert_complete_though_a_node_dies(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launcher, "run", running)
-        patch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000))
+        patch.setattr(cost, "_measure", lambda cfg, threads: cost.Cost(0.001, 1000, 0.0, False))
         patch.setenv("GANSWEEP_CACHE", str(Path.cwd() / "cache"))
         given = ["--config-dir", own, "workers=2", "trainer.accelerator=cpu", *words]
         done = command("reproduce", table, *given)

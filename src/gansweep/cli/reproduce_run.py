@@ -70,7 +70,8 @@ class Reproduction:
         if options.minutes is None:
             return
         workers, costs = self.costs(self.cells, len(self.runs))
-        share = cost.share_within(float(options.minutes) * workers, self.runs, costs)
+        minutes, seeds = float(options.minutes) * workers, self.table.evaluation_seeds
+        share = cost.share_within(minutes, self.runs, costs, seeds)
         if share < 1:
             self.budget = self.table.budget(f"share-{share:.10f}".rstrip("0"))
             self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
@@ -214,20 +215,28 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     print(f"{plural(len(one.cells), 'cell')}, {plural(len(one.runs), 'run')}{ended}")
     if not to_do:
         return
+    _announce_costs(one, to_do)
+
+
+def _announce_costs(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     cells = [c for c in one.cells if any(run.planned is c for run in to_do)]
     workers, costs = one.costs(cells, len(to_do))
-    rows = [("cell", "steps", "ms a step", "a run")]
-    for cell in cells:
-        step = costs[cell.cell.name].step_seconds
-        rows.append(
-            (cell.cell.name, f"{cell.steps:,}", f"{1000 * step:.3g}", duration(step * cell.steps))
-        )
-    print("\n".join(f"  {line}" for line in aligned(rows, (1, 2, 3), width=terminal_width())))
-    total = cost.estimate(to_do, costs)
+    seeds = one.table.evaluation_seeds
+    rows = [("cell", "steps", "ms a step", "training", "scoring")]
+    for planned in cells:
+        own = costs[planned.cell.name]
+        training = duration(own.training(planned))
+        scoring = "?" if own.score_seconds is None else duration(own.scoring(planned, seeds))
+        steps = f"{planned.steps:,}", f"{1000 * own.step_seconds:.3g}"
+        rows.append((planned.cell.name, *steps, training, scoring))
+    print("\n".join(f"  {line}" for line in aligned(rows, range(1, 5), width=terminal_width())))
+    total = cost.estimate(to_do, costs, seeds)
+    each = total.training + total.scoring
+    lacking = "" if total.complete else ", without scoring, whose weights are not here"
     print(
-        f"to run: {plural(total.runs, 'run')}, {duration(total.seconds)} of training for one "
-        f"worker,\nabout {duration(total.seconds / workers)} with {plural(workers, 'worker')} "
-        f"without scoring; {total.disk_bytes / 2**20:.0f} MiB of disk"
+        f"to run: {plural(total.runs, 'run')}, {duration(each)} of one worker{lacking},\n"
+        f"about {duration(each / workers)} with {plural(workers, 'worker')}; "
+        f"{total.disk_bytes / 2**20:.0f} MiB of disk"
     )
 
 
@@ -243,7 +252,7 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
             write_text(target, text(found), "")
     print()
     print(visible(tables.text_table(found, terminal_width())))
-    print(f"* the paper's rule. {tables.FOOT}\n")
+    print(f"* the paper's rule. {tables.FOOT}.\n")
     for line in sentences(found):
         print(visible(folded(line, terminal_width())))
     if save and found.n:

@@ -1,4 +1,4 @@
-"""What a table costs on this machine: seconds a step of each cell, measured, and its disk."""
+"""What a table costs on this machine: seconds a step and a scoring of each cell, and its disk."""
 
 from __future__ import annotations
 
@@ -9,37 +9,65 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from gansweep import __version__
 from gansweep.config.cache_place import cache_dir
 from gansweep.errors import UserError
+from gansweep.records.notation import duration, plural
 from gansweep.records.plain_values import DamagedError, parsed_mapping
 from gansweep.records.record import content_of, replace_atomically
 from gansweep.reproduce.plan import PlannedCell, PlannedRun
 
+if TYPE_CHECKING:
+    import torch
+
+    from gansweep.data.source import DataSource
+    from gansweep.models.adversarial import Adversarial
+
 WARM_UP_STEPS = 3
 LEAST_SECONDS = 0.5  # of the measurement, or as many steps as below
 MOST_STEPS = 50
+SCORED = 500  # samples and answers by which a scoring is measured
 CHECKPOINTS = 3  # last, previous, best
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, in seconds; state_bytes: of one checkpoint."""
+    """Of a cell, in seconds.
+
+    step_seconds: of one step.   state_bytes: of one checkpoint.   score_seconds: of one scoring;
+    None if it could not be measured, for want of weights.   noisy: whether its scores depend on
+    noise.
+    """
 
     step_seconds: float
     state_bytes: int
+    score_seconds: float | None
+    noisy: bool
+
+    def training(self, planned: PlannedCell) -> float:
+        """Seconds of one run's steps."""
+        return self.step_seconds * planned.steps
+
+    def scoring(self, planned: PlannedCell, seeds: int) -> float:
+        """Seconds of one run's scorings: while it trains, then of two checkpoints by `seeds` seeds
+        of the noise."""
+        final = 2 * (seeds if self.noisy else min(seeds, 1))
+        return (self.score_seconds or 0.0) * (planned.evaluations + final)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a list of runs: training alone, without scoring.   seconds: of one worker."""
+    """Of a list of runs, in seconds of one worker.   complete: whether all scorings are in it."""
 
     runs: int
-    seconds: float
+    training: float
+    scoring: float
     disk_bytes: int
+    complete: bool
 
 
 def measured(
@@ -64,21 +92,36 @@ def measured(
     return found
 
 
-def estimate(runs: Sequence[PlannedRun], costs: dict[str, Cost]) -> Estimate:
-    """The sum over runs."""
-    seconds = disk = 0.0
-    for run in runs:
-        cost = costs[run.planned.cell.name]
-        seconds += cost.step_seconds * run.planned.steps
-        disk += cost.state_bytes * CHECKPOINTS
-    return Estimate(len(runs), seconds, int(disk))
+def estimate(runs: Sequence[PlannedRun], costs: dict[str, Cost], seeds: int) -> Estimate:
+    """The sum over runs.   seeds: of the noise of evaluation, of the table."""
+    each = [(costs[run.planned.cell.name], run.planned) for run in runs]
+    return Estimate(
+        len(runs),
+        sum(cost.training(planned) for cost, planned in each),
+        sum(cost.scoring(planned, seeds) for cost, planned in each),
+        sum(cost.state_bytes * CHECKPOINTS for cost, _ in each),
+        all(cost.score_seconds is not None for cost, _ in each),
+    )
 
 
-def share_within(minutes: float, runs: Sequence[PlannedRun], costs: dict[str, Cost]) -> float:
-    """The largest share of these runs that ends within so many minutes of one worker: 1, or a power
-    of a half."""
-    share, seconds = 1.0, estimate(runs, costs).seconds
-    while seconds * share > 60 * minutes:
+def share_within(
+    minutes: float, runs: Sequence[PlannedRun], costs: dict[str, Cost], seeds: int
+) -> float:
+    """The largest share of these runs' steps that ends within so many minutes of one worker: 1, or
+    a power of a half. What scoring takes is the same for every share.
+
+    Raises: UserError if scoring alone takes longer.
+    """
+    whole = estimate(runs, costs, seeds)
+    left = 60 * minutes - whole.scoring
+    if left <= 0:
+        raise UserError(
+            f"To score these {plural(whole.runs, 'run')} takes {duration(whole.scoring)} of one "
+            "worker, which is longer than --minutes allows. Give more minutes, or fewer runs with "
+            "--seeds N or --only NAME."
+        )
+    share = 1.0
+    while whole.training * share > left:
         share /= 2
     return share
 
@@ -92,7 +135,13 @@ def _place(one: PlannedCell, threads: int) -> Path:
 def _known(path: Path) -> Cost | None:
     try:
         content = parsed_mapping(content_of(path))
-        return Cost(float(content["step_seconds"]), int(content["state_bytes"]))
+        score = content["score_seconds"]
+        return Cost(
+            float(content["step_seconds"]),
+            int(content["state_bytes"]),
+            None if score is None else float(score),
+            bool(content["noisy"]),
+        )
     except (OSError, DamagedError, KeyError, TypeError, ValueError):
         return None
 
@@ -101,7 +150,6 @@ def _measure(cfg: DictConfig, threads: int) -> Cost:
     import torch
 
     from gansweep.models.draws import Draws
-    from gansweep.models.feed import Feed
     from gansweep.run.build import build_data, build_model
     from gansweep.run.devices import accelerator
 
@@ -113,26 +161,87 @@ def _measure(cfg: DictConfig, threads: int) -> Cost:
         module = build_model(cfg, data).to(device)
         module.configure_optimizers()
         module.draws = Draws(0, device)
-        batches = iter(Feed(data, module, cfg))
-        done, begun, worked = 0, time.perf_counter(), time.process_time()
-        for number, batch in enumerate(batches):
-            if number == WARM_UP_STEPS:
-                done, begun, worked = 0, time.perf_counter(), time.process_time()
-            module.training_step(batch, number)
-            done += 1
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            spent = time.perf_counter() - begun
-            if number > WARM_UP_STEPS and (spent > LEAST_SECONDS or done == MOST_STEPS):
-                break
-        seconds = time.perf_counter() - begun
-        if device.type == "cpu":  # not what other processes of a busy machine took of it
-            seconds = min(seconds, time.process_time() - worked)
-        return Cost(seconds / max(1, done), _bytes(module.game_state()))
+        step = _step_seconds(cfg, data, module, device)
+        return Cost(step, _bytes(module.game_state()), *_scoring(cfg, data, module, device))
     except ValueError as error:
         raise error if isinstance(error, UserError) else UserError(str(error)) from error
     finally:
         torch.set_num_threads(before)
+
+
+def _step_seconds(
+    cfg: DictConfig, data: DataSource, module: Adversarial, device: torch.device
+) -> float:
+    from gansweep.models.feed import Feed
+
+    clock, done = _Clock(device), 0
+    for number, batch in enumerate(Feed(data, module, cfg)):
+        if number == WARM_UP_STEPS:
+            clock, done = _Clock(device), 0
+        module.training_step(batch, number)
+        done += 1
+        spent = clock.seconds()
+        if number > WARM_UP_STEPS and (spent > LEAST_SECONDS or done == MOST_STEPS):
+            break
+    return clock.seconds() / max(1, done)
+
+
+def _scoring(
+    cfg: DictConfig, data: DataSource, module: Adversarial, device: torch.device
+) -> tuple[float | None, bool]:
+    """(seconds of one scoring, whether noise is in it), by a batch of its samples and answers.
+
+    Samples, their features and answers are what takes time; what is done once, such as the real
+    side, and the arithmetic of the scores are left out. (None, True) where weights are missing.
+    """
+    import torch
+
+    from gansweep.config.compose import instantiate
+    from gansweep.data.conditions import Conditions
+    from gansweep.metrics.features.backbones import load_backbone
+    from gansweep.metrics.panel import Panel, to_uint8
+    from gansweep.metrics.scores.held_out import HeldOut
+
+    if cfg.metrics.get("_target_") is None:
+        return 0.0, False
+    panel: Panel = instantiate(cfg.metrics, data=data, conditional=module.conditional)
+    choice, seconds, backbone = panel.backbone_choice, 0.0, None
+    if panel.measures:
+        if choice is not None:
+            weights, accuracy = panel.weights_path, panel.min_test_accuracy
+            try:
+                backbone = load_backbone(choice, data, device, weights, accuracy)
+            except UserError:
+                return None, True
+        n = min(panel.n_fake, SCORED)
+        wanted = Conditions(data).draw(n, torch.Generator(), panel.balanced).to(device)
+        clock = _Clock(device)
+        with torch.no_grad():
+            made = module.fakes(wanted, torch.Generator())
+            if backbone is not None:
+                backbone.features(to_uint8(made).to(device))
+        seconds += clock.seconds() * panel.n_fake / n
+    n = HeldOut(data, panel.held_out, panel.n_held_out).count
+    some = HeldOut(data, panel.held_out, min(n, SCORED))
+    clock = _Clock(device)
+    some.score(module.answers, device, backbone)
+    return seconds + clock.seconds() * n / max(1, some.count), bool(panel.measures)
+
+
+class _Clock:
+    """Seconds since it was made; on a CPU not those that other processes of a busy machine took."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._begun, self._worked = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> float:
+        import torch
+
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter() - self._begun
+        return min(time.perf_counter() - self._begun, time.process_time() - self._worked)
 
 
 def _bytes(state: object) -> int:

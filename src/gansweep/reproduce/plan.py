@@ -6,6 +6,7 @@ anywhere on the shelf counts, whoever trained it: another table, or `gansweep tr
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ class PlannedCell:
     @property
     def steps(self) -> int:
         return round(self.cfg.budget_kimg * 1000 / self.cfg.batch_size)
+
+    @property
+    def evaluations(self) -> int:
+        """How often it is scored while it trains."""
+        quality = self.cfg.callbacks.get("quality")
+        return 0 if quality is None else math.ceil(self.cfg.budget_kimg / quality.every_kimg - 1e-6)
 
     def address(self, seed: int) -> str:
         return self._address(seed, self.cfg.budget_kimg)

@@ -1,0 +1,80 @@
+"""What a table costs: steps and scorings, measured once and kept, and what fits into a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gansweep.config.compose import compose
+from gansweep.errors import UserError
+from gansweep.reproduce import cost
+from gansweep.reproduce.cost import Cost, estimate, measured, share_within
+from gansweep.reproduce.plan import PlannedCell, PlannedRun, planned, planned_cells, planned_runs
+from gansweep.reproduce.table_file import load_table
+
+TINY = ["model.generator.width=8", "model.discriminator.width=8", "batch_size=8", "data.n_train=64"]
+
+
+def cells(table: str = "unrolled_2d") -> list[PlannedCell]:
+    loaded = load_table(table)
+    return planned_cells(loaded, loaded.budget("share-0.01"), compose)
+
+
+def runs_of(one: PlannedCell, seeds: int = 1) -> tuple[list[PlannedRun], dict[str, Cost]]:
+    """Runs of 250 steps of 4 ms, scored ten times of 50 ms each while they train."""
+    return planned_runs([one], seeds), {one.cell.name: Cost(0.004, 1000, 0.05, True)}
+
+
+def test_scorings_are_those_of_training_and_those_of_two_checkpoints() -> None:
+    one, *_ = cells()
+    assert (one.steps, one.evaluations) == (250, 10)
+    whole = estimate(*runs_of(one, seeds=2), seeds=3)
+    assert whole.training == pytest.approx(2 * 250 * 0.004)
+    assert whole.scoring == pytest.approx(2 * (10 + 2 * 3) * 0.05)
+    assert whole.complete and whole.disk_bytes == 2 * 3 * 1000
+    exact = Cost(0.004, 1000, 0.05, noisy=False)  # one seed says all
+    assert exact.scoring(one, seeds=3) == pytest.approx((10 + 2) * 0.05)
+    assert exact.scoring(one, seeds=0) == pytest.approx(10 * 0.05)
+    runs, _ = runs_of(one)
+    assert not estimate(runs, {one.cell.name: Cost(0.004, 1000, None, True)}, seeds=3).complete
+
+
+def test_the_share_that_ends_in_time_leaves_time_for_scoring() -> None:
+    one, *_ = cells()
+    runs, costs = runs_of(one)  # 1 s of training, 0.8 s of scoring
+    assert share_within(1.85 / 60, runs, costs, seeds=3) == 1
+    assert share_within(1.75 / 60, runs, costs, seeds=3) == 0.5
+    with pytest.raises(UserError, match=r"takes 0.8 s.*longer than --minutes.*--seeds N or --only"):
+        share_within(0.8 / 60, runs, costs, seeds=3)
+
+
+def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "LEAST_SECONDS", 0.0)
+    table = load_table("unrolled_2d")
+    small = planned(table.cells[0], table, table.budget(None), lambda words: compose(words + TINY))
+    names: list[str] = []
+    (found,) = measured([small], 1, names.append).values()
+    assert names == ["GAN / ring"] and found.noisy
+    assert found.score_seconds is not None and 0 < found.step_seconds < 1
+    assert 0 < found.score_seconds < 1
+    assert measured([small], 1, names.append) == {"GAN / ring": found} and len(names) == 1
+
+
+def test_answers_for_held_out_samples_are_a_scoring_without_noise(own_cache: Path) -> None:
+    table = load_table("sgan_labels")
+    words = ["data=digits", "data.n_validation=100", "budget_kimg=1", "data.n_labels=100"]
+    cell = table.to_run("K + 1 classes, labels alone / 100")[0]
+    (found,) = measured(
+        [planned(cell, table, table.budget(None), lambda given: compose(given + words))],
+        1,
+        lambda name: None,
+    ).values()
+    assert found.score_seconds is not None and found.score_seconds > 0 and not found.noisy
+
+
+def test_a_game_without_scores_costs_its_steps_alone(own_cache: Path) -> None:
+    table = load_table("dirac_gan")
+    one = planned(table.cells[0], table, table.budget(None), compose)
+    (found,) = measured([one], 1, lambda name: None).values()
+    assert found.step_seconds > 0 and (found.score_seconds, found.noisy) == (0.0, False)
