@@ -56,7 +56,7 @@ def test_a_step_moves_both_players_with_momentum() -> None:
     model.training_step(batch(), 0)
     after = [p.detach() for net in model.players.values() for p in net.parameters()]
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert model.learning_rates == {"discriminator": 0.1, "generator": 0.1}
+    assert model.learning_rates == {"discriminator": 0.05, "generator": 0.1}
 
 
 def test_terms_are_refused() -> None:

@@ -48,7 +48,10 @@ def test_r3gan_has_as_many_million_parameters_as_published(
 
 
 def test_r3gan_weights_begin_with_the_spread_of_the_paper() -> None:
-    """Fix-up with L = 8 blocks; each other layer keeps the spread of its inputs."""
+    """Fix-up with L = 8 blocks; each other layer keeps the spread of its inputs.
+
+    The classes are those of brownvc/R3GAN, R3GAN/Networks.py: linear maps of one-hot codes of ten.
+    """
     model = built("r3gan_conditional", 32, *SMALL, device="cpu")
     scaled = math.sqrt(2 / (1 + 0.2**2)) * 8**-0.25
     for network in (model.generator, model.discriminator):
@@ -61,10 +64,10 @@ def test_r3gan_weights_begin_with_the_spread_of_the_paper() -> None:
     assert isinstance(generator, r3.Generator) and isinstance(discriminator, r3.Discriminator)
     near(generator.basis, 1)
     near(generator.modulation.weight, 1 / math.sqrt(128))
-    near(generator.embedding.weight, 1)
+    near(generator.embedding.weight, 1 / math.sqrt(10))
     near(discriminator.basis.weight, 1 / 4)
     near(discriminator.output.project.weight, 1 / math.sqrt(64))
-    near(discriminator.output.embedding.weight, 1 / math.sqrt(64))
+    near(discriminator.output.embedding.weight, 1 / math.sqrt(64 * 10))
 
 
 def near(weight: torch.Tensor, spread: float) -> None:

@@ -46,6 +46,13 @@ def _linear(n_in: int, n_out: int) -> nn.Linear:
     return layer
 
 
+def _classes(n_classes: int, size: int, *, gain: float = 1.0) -> nn.Embedding:
+    """A vector for each class, which a linear map of its one-hot code is: the fan-in is K."""
+    layer = nn.Embedding(n_classes, size)
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(n_classes))
+    return layer
+
+
 class Bottleneck(nn.Module):
     """(N, width, H, W) -> the same shape; the identity at the start of training."""
 
@@ -114,7 +121,7 @@ class Generator(nn.Module):
         n_blocks = blocks * len(widths)
         n_inputs = latent_dim
         if n_classes is not None:
-            self.embedding = nn.Embedding(n_classes, latent_dim)  # of unit spread, as the latent
+            self.embedding = _classes(n_classes, latent_dim)
             n_inputs += latent_dim
         self.basis = nn.Parameter(torch.randn(widths[0], base, base))
         self.modulation = _linear(n_inputs, widths[0])
@@ -137,7 +144,7 @@ class Generator(nn.Module):
 class ClassProduct(nn.Module):
     """<V h, e(y)>: features (N, n_features), labels (N,) int64 -> scores (N,).
 
-    The vectors e have n_features coordinates and unit length at the start.
+    The vectors e have n_features coordinates, and a length of K^-1/2 for K classes at the start.
     Source: Miyato and Koyama 2018, arXiv:1802.05637, Section 3, without the term psi that all
         classes share, as in Huang et al. 2024 (their counts of parameters say so).
     """
@@ -145,8 +152,7 @@ class ClassProduct(nn.Module):
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.project = _linear(n_features, n_features)
-        self.embedding = nn.Embedding(n_classes, n_features)
-        nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(n_features))
+        self.embedding = _classes(n_classes, n_features, gain=1 / math.sqrt(n_features))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         return (self.project(features) * self.embedding(labels)).sum(1)
