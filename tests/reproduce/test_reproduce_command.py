@@ -12,6 +12,7 @@ import yaml
 from command_line import Finished
 
 from gansweep.config.compose import compose
+from gansweep.engine.lease.workers import launching
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
 from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
@@ -150,6 +151,16 @@ def test_a_damaged_file_of_results_is_refused(command: Command, small: str) -> N
     refused.is_refused_with("results/small.json is damaged", "git checkout")
 
 
+def test_a_second_process_is_refused_and_told_what_the_verb_takes(
+    command: Command, small: str
+) -> None:
+    (Path("runs/reproduce-small") / "workers").mkdir(parents=True)
+    with launching(Path("runs/reproduce-small")):
+        refused = command("reproduce", "small", "--config-dir", small)
+    refused.is_refused_with("is at work already", "choose another runs_dir=")
+    assert "name=" not in refused.err
+
+
 @pytest.mark.slow
 def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str) -> None:
     words = ("reproduce", "small", "--config-dir", small, "workers=1", "trainer=cpu")
@@ -161,5 +172,8 @@ def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str)
     assert "experiment=paper_dirac_gan" in stored["runs"][0]["command"]
     page = Path("runs/reproduce-small/table.html").read_text()
     assert "GAN, alternating, seed 0</a>" in page
+    status = command("status", "runs/reproduce-small").out
+    assert status.startswith("sweep reproduce-small\n") and "trials   2 done\n\n" in status
+    assert "see the table" in status and "--show" in status and "winners" not in status
     again = command(*words)
     assert "2 runs, 2 of them have ended" in again.out and "to run" not in again.out

@@ -152,7 +152,7 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         return _verify(one)
     to_do = one.to_do()
     if to_do and not options.dry_run:
-        worker_files.refuse_second(one.directory)
+        worker_files.refuse_second(one.directory, "runs_dir=")
     _announce(one, to_do)
     if options.dry_run:
         return 0

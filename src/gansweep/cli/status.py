@@ -83,7 +83,8 @@ def text_of(status: Status) -> str:
     if status.seconds_left and status.state in ("running", "queued"):
         left = f", about {clock(status.seconds_left)} left"
     # "auto" stands for a score that no run has measured yet
-    goal = "" if status.objective.endswith(" auto") else f" ({status.objective})"
+    known = status.objective and not status.objective.endswith(" auto")
+    goal = f" ({status.objective})" if known else ""
     head = [f"sweep {status.sweep}{goal}", f"{STATES[status.state]}{left}"]
     if status.storage_error:
         head += folded(f"its storage does not answer: {status.storage_error}").splitlines()

@@ -131,13 +131,14 @@ def sweep_directory(arguments: Sequence[str]) -> Path:
 def _alone(directory: Path, settings: Settings) -> Iterator[None]:
     """Be the only `gansweep sweep` of this sweep, from before its study is opened; with SLURM there
     may be several, which submit no worker twice."""
-    worker_files.refuse_second(directory)
+    elsewhere = "runs_dir=" if settings.points else "name="  # a table names its directory itself
+    worker_files.refuse_second(directory, elsewhere)
     if settings.launcher.get("name") == "slurm":
         yield
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with worker_files.launching(directory):
+        with worker_files.launching(directory, elsewhere):
             yield
     finally:
         with contextlib.suppress(OSError):  # empty where the study was refused

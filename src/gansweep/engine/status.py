@@ -39,7 +39,7 @@ class Status:
 
     sweep: str
     directory: str
-    objective: str
+    objective: str  # "" for a list of runs, which are not compared with each other
     state: str = "idle"
     stopped: str = ""  # why it was stopped
     storage_error: str = ""  # why the study could not be read
@@ -59,7 +59,7 @@ def status_of(directory: Path) -> Status:
     """The state of the sweep in `directory` now. Raises: UserError if there is no sweep."""
     settings = Settings.load(directory)
     objective, workers = settings.objectives[0], workers_of(directory)
-    words = f"{objective.direction} {objective.metric}"
+    words = "" if settings.points else f"{objective.direction} {objective.metric}"
     status = Status(settings.name, str(directory), words, workers=list(map(_worker, workers)))
     status.damaged = damaged_files(directory)
     if settings.launcher.get("name") == "slurm":
@@ -76,7 +76,7 @@ def status_of(directory: Path) -> Status:
     waits = settings.launcher.get("name") == "ray" and launcher_of(directory) is not None
     waits = waits or bool(status.jobs)
     status.state = _state(status, workers, finished, is_cancelled(directory), waits)
-    status.next = _next(status, settings.command)
+    status.next = _next(status, settings)
     return status
 
 
@@ -136,7 +136,7 @@ def _from_records(status: Status, directory: Path, settings: Settings) -> None:
             values[key] = outcome.measured[0].value
             params[key] = results[0]["sweep"].get("params") or {}
     status.trials = _in_order(states, settings.n_trials)
-    if values:
+    if values and not settings.points:
         key = min(values, key=lambda key: objective.sort_key(values[key]))
         shown = " ".join(f"{name}={value}" for name, value in params[key].items())
         status.best = {"trial": key, "value": values[key], "parameters": shown}
@@ -166,18 +166,20 @@ def _state(
     return "queued" if waits else "idle"
 
 
-def _next(status: Status, began: str) -> dict[str, str]:
+def _next(status: Status, settings: Settings) -> dict[str, str]:
     """The commands that make sense now, and what they do."""
+    began = settings.command
+    table = {f"{began} --show": "see the table"} if settings.points else {}
     directory = shlex.quote(status.directory)
     report, worker, cancel, again = (
         f"gansweep {verb} {directory}" for verb in ("report", "worker", "cancel", "status")
     )
     if status.state == "finished":
-        return {report: "see its winners"}
+        return {**table, report: "see its runs"} if table else {report: "see its winners"}
     if status.state == "stopping":
         return {again: "look again"}
     if status.state in ("running", "queued"):
-        return {report: "see its runs", worker: "add a worker", cancel: "stop it"}
+        return {**table, report: "see its runs", worker: "add a worker", cancel: "stop it"}
     return {began: "continue it", report: "see its runs"}
 
 

@@ -107,15 +107,15 @@ class WorkerFile:
 
 
 @contextlib.contextmanager
-def launching(directory: Path) -> Iterator[None]:
-    """Be the only `gansweep sweep` that keeps a sweep's workers running on its machine.
+def launching(directory: Path, elsewhere: str = "name=") -> Iterator[None]:
+    """Be the only process that keeps a sweep's workers running on its machine.
 
-    Raises: UserError if there is another one.
+    elsewhere: as of `refuse_second`.   Raises: UserError if there is another one.
     """
     path = directory / LAUNCHER_FILE
     lease = _claimed(path, LAUNCHER)
     if lease is None:
-        refuse_second(directory)
+        refuse_second(directory, elsewhere)
         raise UserError(f"Another process holds {path}. Try again in {LEASE_SECONDS:g} s.")
     try:
         yield
@@ -123,8 +123,11 @@ def launching(directory: Path) -> Iterator[None]:
         lease.release()
 
 
-def refuse_second(directory: Path) -> None:
-    """Raises: UserError if a `gansweep sweep` looks after the sweep already."""
+def refuse_second(directory: Path, elsewhere: str = "name=") -> None:
+    """Raises: UserError if a process looks after the sweep already.
+
+    elsewhere: the option that gives another directory.
+    """
     launcher = launcher_of(directory)
     if launcher is None:
         return
@@ -134,7 +137,7 @@ def refuse_second(directory: Path) -> None:
         f"{launcher.host} by process {launcher.pid}, with {many} now. To "
         f"watch it: `gansweep status {place}`. To add a worker: `gansweep worker {place}`. "
         f"To give it other options, stop it first: `gansweep cancel {place}`. For another sweep "
-        "choose another name=."
+        f"choose another {elsewhere}."
     )
 
 
