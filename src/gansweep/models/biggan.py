@@ -35,11 +35,15 @@ class BigGAN(GAN):
         super().__init__(**game)
         self.orthogonal_weight = orthogonal_weight
         self.truncation: float | None = None
-        if truncation is not None:
-            self.truncate(truncation)
+        self._as_trained = truncation
+        self.truncate(None)
 
-    def truncate(self, value: float) -> None:
-        """The largest entry of the latents of samples."""
+    def truncate(self, value: float | None) -> None:
+        """The largest entry of the latents of samples; None: as the run was configured."""
+        value = self._as_trained if value is None else value
+        if value is None:
+            self.truncation, self.truncated = None, ""
+            return
         if self.latent_distribution != "normal":
             raise UserError(
                 f"model.truncation={value:g} cuts off the tails of normal latents: set "

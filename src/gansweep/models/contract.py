@@ -155,11 +155,14 @@ class Contract(pl.LightningModule):
         labels = torch.full((len(batch),), kind, device=batch.images.device)
         return self.fakes(replace(batch, labels=labels), rng)
 
-    def truncate(self, value: float) -> None:
+    def truncate(self, value: float | None) -> None:
         """Hold the samples of `fakes` near the average ones: cleaner, and less varied.
 
+        value: None for as trained.
         Sets `truncated`.   Raises: UserError where the model or its range does not allow it.
         """
+        if value is None:
+            return
         raise UserError(
             f"truncation={value:g}: {type(self).__name__} has no latents to truncate. Leave "
             "truncation= out, or use a run of model=stylegan2 or model=stylegan2_conditional "

@@ -150,11 +150,14 @@ class StyleGAN2(GAN):
         length = average(torch.stack(lengths).mean())
         return {**found, "path_mean": {"value": self.path_mean.followed(length, self.path_decay)}}
 
-    def truncate(self, value: float) -> None:
+    def truncate(self, value: float | None) -> None:
         """psi, from 0, all samples of a class alike but for the noise, to 1, no truncation.
 
         Source: Karras et al. 2019, arXiv:1812.04948, Appendix B.
         """
+        if value is None:
+            self.psi, self.truncated = 1.0, ""
+            return
         if not 0 <= value <= 1:
             raise UserError(
                 f"truncation={value:g}: for this model it is psi, the share of the distance from "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from PIL import Image
+from play_servers import served
 
-from gansweep.cli.ui import _listening
-from gansweep.inference.opened import open_run
-from gansweep.inference.play.drawing import Player
-from gansweep.inference.play.server import application
-from gansweep.inference.request import Use
 from gansweep.provenance.reading import marks_of
 
 Command = Callable[..., Any]
@@ -27,22 +22,9 @@ Command = Callable[..., Any]
 @pytest.fixture(scope="module")
 def places(runs: Path) -> Iterator[dict[str, str]]:
     """The address of a page for each run."""
-    servers, found = [], {}
-    for name in ("cgan", "cyclegan", "anomaly"):
-        listening = _listening(0)
-        port = listening.getsockname()[1]
-        app = application(Player(open_run(Use(runs / name, accelerator="cpu"))), "token", port)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        servers.append((server, thread, listening))
-        found[name] = f"http://127.0.0.1:{port}/token/"
-    yield found
-    for server, thread, listening in servers:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+    with contextlib.ExitStack() as open_ones:
+        names = ("cgan", "cyclegan", "anomaly", "styled")
+        yield {name: open_ones.enter_context(served(runs / name)) for name in names}
 
 
 def answer(address: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
@@ -81,6 +63,18 @@ def test_samples_follow_the_sliders_and_are_marked(places: dict[str, str], tmp_p
         return Image.open(io.BytesIO(content)).tobytes()
 
     assert pixels(first) == pixels(again) != pixels(moved)
+
+
+def test_truncation_holds_for_one_answer_and_is_in_the_mark(
+    places: dict[str, str], tmp_path: Path
+) -> None:
+    first, cut, again = (
+        answer(f"{places['styled']}samples?n=4&truncation={psi}")[1] for psi in ("", "0.1", "")
+    )
+    assert Image.open(io.BytesIO(first)).tobytes() == Image.open(io.BytesIO(again)).tobytes()
+    assert Image.open(io.BytesIO(first)).tobytes() != Image.open(io.BytesIO(cut)).tobytes()
+    (tmp_path / "cut.png").write_bytes(cut)
+    assert "psi=0.1" in marks_of(tmp_path / "cut.png").says["prompt"]
 
 
 @pytest.mark.parametrize("asked", ["n=1000", "seed=-1", "label=x", "d0=nan", "d0=99"])

@@ -35,12 +35,13 @@ FALSE_ALARMS = 0.05
 
 @dataclass(frozen=True)
 class Facts:
-    """What the page offers.   sliders: how many directions; 0 without codes.
+    """What the page offers.   samples: of noise.   sliders: how many directions of it.
 
     truncation: whether the model knows it.   translates, detects: whether a picture can be given.
     """
 
     name: str
+    samples: bool
     sliders: int
     labels: tuple[str, ...]
     truncation: bool
@@ -69,6 +70,7 @@ class Player:
         images = not data.is_points
         return Facts(
             name=f"{self.opened.model} on {data.name}",
+            samples=self.space is not None,
             sliders=len(self._directions),
             labels=tuple(data.class_names or ()) if module.conditional else (),
             truncation=type(module).truncate is not Contract.truncate,
@@ -92,8 +94,8 @@ class Player:
         if self.space is None:
             raise UserError("This run makes nothing of noise.")
         seed, n = _whole(asked, "seed", 0, 2**31), _whole(asked, "n", 16, MOST)
-        if asked.get("truncation"):
-            self.opened.module.truncate(_real(asked, "truncation", 0.0, 10.0))
+        module = self.opened.module
+        module.truncate(_real(asked, "truncation", 0.0, 10.0) if asked.get("truncation") else None)
         label = asked.get("label") or None
         codes = self.space.first(seed, max(1, n), self.opened.label_number(label))
         moves = [_real(asked, f"d{k}", -REACH, REACH) for k in range(len(self._directions))]
@@ -102,7 +104,8 @@ class Player:
             moved = moved + move * direction
         images = self.space.pictures(Codes(moved, codes.labels, codes.noise))
         sliders = " ".join(f"{move:g}" for move in moves if move)
-        prompt = prompt_of({"seed": seed, "images": n, "label": label, "sliders": sliders})
+        said = {"seed": seed, "images": n, "label": label, "truncation": module.truncated}
+        prompt = prompt_of({**said, "sliders": sliders})
         columns = math.ceil(math.sqrt(len(images)))
         return marked(self.marker, grid(images, columns).enlarged(), prompt)
 

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 def page(facts: Facts, module: Adversarial) -> str:
     """The HTML. Names from the run are escaped."""
-    parts = [_samples(facts)] if facts.sliders or facts.labels else []
+    parts = [_samples(facts)] if facts.samples else []
     if facts.translates or facts.detects:
         parts.append(_upload(facts, isinstance(module, CycleGAN)))
     return Template(_file("page.html")).substitute(
@@ -31,7 +31,7 @@ def policy() -> str:
     """Only the page's own script and style run, and only its own server is asked."""
     script, style = (_hash(_file(name)) for name in ("page.js", "page.css"))
     return (
-        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src blob:; "
+        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src blob: data:; "
         "connect-src 'self'; form-action 'none'; base-uri 'none'"
     )
 
@@ -58,26 +58,33 @@ def _samples(facts: Facts) -> str:
         )
     if facts.truncation:
         rows.append(
-            '<label>Truncation <input name="truncation" type="number" step="0.05" min="0"></label>'
+            '<label>Truncation <input name="truncation" type="number" step="0.05" min="0" '
+            'placeholder="as trained"></label>'
         )
     rows += [
         f'<label>Direction {k + 1} <input name="d{k}" type="range" min="-{REACH:g}" '
-        f'max="{REACH:g}" step="0.1" value="0"></label>'
+        f'max="{REACH:g}" step="0.1" value="0"><output></output></label>'
         for k in range(facts.sliders)
     ]
-    rows.append('<button type="button" id="reset">All directions to 0</button>')
+    if facts.sliders:
+        rows.append('<button type="button" id="reset">All directions to 0</button>')
     form = f'<form id="samples">{"".join(rows)}</form>'
-    return f'<section class="columns">{form}<img id="sheet" alt="Samples of the run"></section>'
+    return f"<section>{form}{_figure('sheet', 'Samples of the run')}</section>"
 
 
 def _upload(facts: Facts, both_ways: bool) -> str:
     rows = ['<label>Picture <input id="file" type="file" accept="image/*"></label>']
     if both_ways:
         rows.append(
-            '<label>Way <select id="way"><option value="ab">there</option>'
-            '<option value="ba">back</option></select></label>'
+            '<label>Way <select id="way"><option value="ab">sources to images</option>'
+            '<option value="ba">images to sources</option></select></label>'
         )
     if facts.detects:
         rows.append('<p id="verdict" aria-live="polite"></p>')
-    made = '<img id="made" alt="The picture and what it becomes">' if facts.translates else ""
-    return f'<section class="columns"><form id="upload">{"".join(rows)}</form>{made}</section>'
+    form = f'<form id="upload">{"".join(rows)}</form>'
+    made = _figure("made", "Your picture as the run sees it, and what it becomes")
+    return f"<section>{form}{made if facts.translates else ''}</section>"
+
+
+def _figure(name: str, said: str) -> str:
+    return f'<figure hidden><img id="{name}" alt="{said}"><figcaption>{said}</figcaption></figure>'
