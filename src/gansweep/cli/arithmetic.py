@@ -8,7 +8,6 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Arithmetic
 from gansweep.inference.editing.expressions import read_expression
 from gansweep.inference.request import positive, whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep arithmetic RUN "A - B + C" [KEY=VALUE] [-o FILE]
 
@@ -48,7 +47,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     from gansweep.inference.editing.arithmetic import main as arithmetic
 
     return arithmetic(request)

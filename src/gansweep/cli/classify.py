@@ -4,10 +4,7 @@ from collections.abc import Sequence
 
 from gansweep.cli import using
 from gansweep.cli.arguments import Parser
-from gansweep.errors import UserError
-from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Judging
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep classify RUN PICTURE... [KEY=VALUE] [-o FILE.csv]
 
@@ -28,8 +25,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
-    pictures_in(request.pictures)
     from gansweep.inference.pictures.judge import classify
 
     return classify(request)
@@ -37,8 +32,6 @@ def main(words: list[str]) -> int:
 
 def read(words: Sequence[str]) -> Judging:
     """Raises: UserError for words that are no options, and where no picture is named."""
-    use, pictures, _ = using.read_use("classify", parser(), words, KNOWN, EXAMPLE)
-    if not pictures:
-        raise UserError(f"Name a picture or a folder, as in 'gansweep classify {EXAMPLE}'.")
+    use, pictures, _ = using.read_with_pictures("classify", parser(), words, KNOWN, EXAMPLE)
     using.refuse_ending(use, (".csv",), "the classes are a .csv")
-    return Judging(use, tuple(pictures))
+    return Judging(use, pictures)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
-from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Judging
 from gansweep.inference.request import positive
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep detect RUN PICTURE... [KEY=VALUE] [-o FILE.csv]
 
@@ -35,8 +33,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
-    pictures_in(request.pictures)
     from gansweep.inference.pictures.judge import detect
 
     return detect(request)
@@ -44,11 +40,9 @@ def main(words: list[str]) -> int:
 
 def read(words: Sequence[str]) -> Judging:
     """Raises: UserError for words that are no options, and where no picture is named."""
-    use, pictures, given = using.read_use("detect", parser(), words, KNOWN, EXAMPLE)
-    if not pictures:
-        raise UserError(f"Name a picture or a folder, as in 'gansweep detect {EXAMPLE}'.")
+    use, pictures, given = using.read_with_pictures("detect", parser(), words, KNOWN, EXAMPLE)
     using.refuse_ending(use, (".csv",), "the scores are a .csv")
     share = positive("false_alarms", given.get("false_alarms", "0.05"))
     if share >= 1:
         raise UserError(f"false_alarms={share:g} is a share from 0 to 1. Use false_alarms=0.05.")
-    return Judging(use, tuple(pictures), given.get("criterion", ""), share)
+    return Judging(use, pictures, given.get("criterion", ""), share)

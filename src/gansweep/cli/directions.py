@@ -6,7 +6,6 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.inference.editing.edits import Directions
 from gansweep.inference.request import positive, whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep directions RUN [method=sefa|pca] [KEY=VALUE] [-o FILE]
 
@@ -38,7 +37,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     from gansweep.inference.editing.directions import main as directions
 
     return directions(request)

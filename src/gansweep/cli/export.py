@@ -7,7 +7,6 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError, nearest
 from gansweep.inference.exporting.request import FORMATS, Export
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep export RUN --to FORMAT[,FORMAT] [KEY=VALUE] [-o FOLDER]
 
@@ -35,7 +34,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     if "onnx" in request.formats:
         _refuse_missing("onnx", "onnxscript", "onnxruntime")
     from gansweep.inference.exporting.export import main as export

@@ -7,7 +7,6 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.request import Request, positive, whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o PLACE]
 
@@ -51,7 +50,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     from gansweep.inference.generate import main as generate
 
     return generate(request)

@@ -9,7 +9,6 @@ from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Interpolation
 from gansweep.inference.request import positive, whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep interpolate RUN WHAT=A,B[,C...] [KEY=VALUE] [-o FILE]
 
@@ -50,7 +49,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     from gansweep.inference.editing.interpolate import main as interpolate
 
     return interpolate(request)

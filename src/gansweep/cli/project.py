@@ -8,7 +8,6 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Projection
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.request import positive, whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep project RUN PICTURE... [task=TASK] [KEY=VALUE] [-o FILE]
 
@@ -46,7 +45,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     found = pictures_in(request.images)
     if len(found) > MOST:
         raise UserError(f"{len(found)} pictures were named: give {MOST} at most at once.")
@@ -57,13 +55,11 @@ def main(words: list[str]) -> int:
 
 def read(words: Sequence[str]) -> Projection:
     """Raises: UserError for words that are no options, and where no picture is named."""
-    use, images, given = using.read_use("project", parser(), words, KNOWN, EXAMPLE)
-    if not images:
-        raise UserError(f"Name a picture or a folder, as in 'gansweep project {EXAMPLE}'.")
+    use, images, given = using.read_with_pictures("project", parser(), words, KNOWN, EXAMPLE)
     using.refuse_ending(use, (".png",), "the picture is a .png")
     return Projection(
         use,
-        tuple(images),
+        images,
         given.get("task", "none"),
         given.get("damage") == "true",
         positive("sigma", given.get("sigma", "0.8")),

@@ -8,7 +8,6 @@ from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Retrieval
 from gansweep.inference.request import whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep retrieve RUN PICTURE [FOLDER...] [KEY=VALUE] [-o FILE]
 
@@ -32,7 +31,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     pictures_in([request.picture, *request.among])
     from gansweep.inference.pictures.retrieve import main as retrieve
 

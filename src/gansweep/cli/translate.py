@@ -8,7 +8,6 @@ from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Translation
 from gansweep.inference.request import whole
-from gansweep.records.find import existing_run
 
 HELP = f"""Usage: gansweep translate RUN PICTURE... -o FOLDER [KEY=VALUE]
 
@@ -43,7 +42,6 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    existing_run(request.use.run)
     pictures_in(request.pictures, request.use.output)
     from gansweep.inference.pictures.translate import main as translate
 

@@ -8,9 +8,11 @@ from gansweep.cli.arguments import USE, Parser, paths_and_options
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
+from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.request import Use
 from gansweep.provenance import marking
 from gansweep.provenance.marking import Marking
+from gansweep.records.find import existing_run
 
 KNOWN: dict[str, Sequence[str]] = {**USE, **marking.OPTIONS}
 HELP = f"""\
@@ -43,7 +45,7 @@ def read_use(
     """The run to use, the other paths, and the verb's own options.
 
     example: of the verb's words, for messages.   alone: whether only one path may be named.
-    Raises: UserError for a word that is no option, and where no run is named.
+    Raises: UserError for a word that is no option, and where no run is named or there is none.
     """
     flags, words = parser.read(words)
     paths, pairs = paths_and_options(verb, words, {**own, **KNOWN})
@@ -54,7 +56,23 @@ def read_use(
         raise UserError(
             f"{len(paths)} runs were named: give one, as in 'gansweep {verb} {example}'."
         )
+    existing_run(paths[0])
     return _use(verb, paths[0], flags, given), paths[1:], given
+
+
+def read_with_pictures(
+    verb: str,
+    parser: Parser,
+    words: Sequence[str],
+    own: Mapping[str, Sequence[str]],
+    example: str,
+) -> tuple[Use, tuple[Path, ...], dict[str, str]]:
+    """As `read_use`, with pictures and folders of them, which are there."""
+    use, pictures, given = read_use(verb, parser, words, own, example)
+    if not pictures:
+        raise UserError(f"Name a picture or a folder, as in 'gansweep {verb} {example}'.")
+    pictures_in(pictures)
+    return use, tuple(pictures), given
 
 
 def _use(verb: str, run: Path, flags: argparse.Namespace, given: Mapping[str, str]) -> Use:
