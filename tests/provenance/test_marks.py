@@ -113,7 +113,10 @@ def test_a_file_that_is_cut_off_is_unreadable_and_not_a_crash(name: str, tmp_pat
         assert found.problem or found.kind or "webp" not in name
 
 
-@pytest.mark.skipif(not shutil.which("exiftool"), reason="no exiftool on PATH (Debian: apt install libimage-exiftool-perl)")
+NO_EXIFTOOL = "no exiftool on PATH (Debian: apt install libimage-exiftool-perl)"
+
+
+@pytest.mark.skipif(not shutil.which("exiftool"), reason=NO_EXIFTOOL)
 def test_exiftool_reads_what_we_write(tmp_path: Path) -> None:
     files = {**EVERY, "film": MP4}
     places = [tmp_path / name.replace(" ", "_") for name in files]
