@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gansweep.engine.launch import deaths, local
+from gansweep.engine.launch import deaths, kept, local
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import UserError
 
@@ -68,6 +68,6 @@ def test_worker_is_started_as_often_as_it_dies_while_trials_end(
 ) -> None:
     worker_that("[ $(wc -l < starts) -gt 12 ] || kill -KILL $$", tmp_path, monkeypatch)
     progress = iter(range(1, 100))
-    monkeypatch.setattr(local, "ended_trials", lambda _: next(progress))
+    monkeypatch.setattr(kept, "ended_trials", lambda _: next(progress))
     assert local.LocalLauncher(tmp_path, 1).run(lambda: None, every_seconds=0.01)
     assert len((tmp_path / "starts").read_text().split()) == 13

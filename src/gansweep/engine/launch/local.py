@@ -7,35 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
 from gansweep.config.ranges import Range, Workers
-from gansweep.engine.failures import SweepHalt
-from gansweep.engine.launch.deaths import ENDED, Deaths, ended_trials, obituary
+from gansweep.engine.launch.kept import KeptWorkers, Slot
 from gansweep.engine.lease.gpus import GpuShare
-from gansweep.engine.lease.workers import is_cancelled
-from gansweep.engine.worker import EXIT_STOPPED
-from gansweep.errors import UserError, tell
-from gansweep.signals import StopRequests
+from gansweep.errors import tell
 
 GIB_PER_WORKER = 1.5  # of host memory, for `workers=auto`: the training stack and a small trial
-SAVE_SECONDS = 30.0  # for the other workers, if one cannot work
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-
-@dataclass
-class Slot:
-    """The place of one worker: its name, its present process, and how those before it died."""
-
-    name: str
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    deaths: Deaths = field(default_factory=Deaths)
-    start_at: float | None = None  # when a dead worker is started again
+Process = subprocess.Popen[bytes]
 
 
 def cores() -> int:
@@ -77,82 +61,22 @@ class LocalOptions(TypedDict):
     gpus_per_trial: Annotated[int, Range(1, 1_024)]
 
 
-class LocalLauncher:
-    """Starts workers and keeps them running until the sweep is finished or stopped."""
+class LocalLauncher(KeptWorkers[Process]):
+    """Keeps workers as processes of this machine."""
 
     def __init__(self, directory: Path, workers: int) -> None:
-        self.directory = directory
+        super().__init__(directory, [f"w{i}" for i in range(workers)])
         self.threads = max(1, cores() // workers)
-        self.stops = StopRequests()
-        logs = directory / "workers"
-        logs.mkdir(exist_ok=True)
-        self.slots = [Slot(f"w{i}", logs / f"w{i}.log") for i in range(workers)]
 
-    def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
-        """Wait until all is done (True) or stopped by a signal or `gansweep cancel` (False). Calls
-        `tick` meanwhile.
+    def _reached(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
-        The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError, with the reason, if the workers cannot work or the first trials failed
-            alike.
-        """
-        with self.stops:
-            try:
-                for slot in self.slots:
-                    self._start(slot)
-                while self._attend():
-                    tick()
-                    time.sleep(every_seconds)
-                tick()
-            except (UserError, OSError):  # of a worker, a disk or the view: the others save
-                self._signal_all(signal.SIGTERM)
-                self._await_all(SAVE_SECONDS)
-                raise
-            finally:
-                self._signal_all(signal.SIGKILL)
-                self._await_all(math.inf)
-        stop = SweepHalt.of(self.directory)
-        if stop is not None:
-            raise UserError(stop.message(self.directory))
-        return not self.stops and not is_cancelled(self.directory)
-
-    def _attend(self) -> bool:
-        """Look after every worker once; whether any still runs."""
-        if stops := self.stops.new():
-            self._signal_all(signal.SIGTERM if stops == 1 else signal.SIGKILL)
-        running = 0
-        for slot in self.slots:
-            if slot.process is not None and (code := slot.process.poll()) is not None:
-                slot.process = None
-                if code not in ENDED and not self.stops:
-                    self._mourn(slot, code)
-            if self.stops:
-                slot.start_at = None
-            if slot.start_at is not None and time.monotonic() >= slot.start_at:
-                self._start(slot)
-            running += slot.process is not None or slot.start_at is not None
-        return running > 0
-
-    def _mourn(self, slot: Slot, code: int) -> None:
-        """Schedule another start of a worker that died.
-
-        Raises: UserError, with its last words, if it cannot work.
-        """
-        if code == EXIT_STOPPED:
-            slot.start_at = time.monotonic()
-            return
-        lived = time.monotonic() - slot.started
-        pause = slot.deaths.pause(code, lived, ended_trials(self.directory))
-        if pause is None:
-            raise obituary(slot.name, slot.log, code)
-        slot.start_at = time.monotonic() + pause
-
-    def _start(self, slot: Slot) -> None:
+    def _started(self, slot: Slot[Process]) -> Process:
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self.threads))}
-        command = [sys.executable, "-m", "gansweep.engine", str(self.directory)]
+        command = [sys.executable, "-m", "gansweep.engine", str(self.shown)]
         command += ["--name", slot.name, "--threads", str(self.threads), "--launched"]
         with open(slot.log, "ab") as log:
-            slot.process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -160,19 +84,30 @@ class LocalLauncher:
                 env=environment,
                 start_new_session=True,  # a Ctrl-C reaches only us, and we pass it on
             )
-        slot.started, slot.start_at = time.monotonic(), None
 
-    def _signal_all(self, number: int) -> None:
-        for slot in self.slots:
-            if slot.process is not None and slot.process.poll() is None:
-                slot.process.send_signal(number)
+    def _look_at(self, slot: Slot[Process], work: Process) -> bool:
+        code = work.poll()
+        if code is not None:
+            self._mourn(slot, code)
+        return code is None
 
-    def _await_all(self, seconds: float) -> None:
+    def _ask(self, kill: bool) -> None:
+        for process in self._processes():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+
+    def _await(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        for slot in self.slots:
-            if slot.process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    slot.process.wait(max(0.0, deadline - time.monotonic()))
+        for process in self._processes():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+
+    def _end(self) -> None:
+        self._ask(kill=True)
+        self._await(math.inf)
+
+    def _processes(self) -> Iterator[Process]:
+        return (slot.work for slot in self.slots if slot.work is not None)
 
 
 def _free_gib() -> float:

@@ -1,35 +1,28 @@
 """Workers as tasks of a Ray cluster. Ray puts those of a node that dies on another one."""
 
+import contextlib
+import math
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import gansweep
 from gansweep.config.permissions import allowed_variables
 from gansweep.config.ranges import Name, Positive, Range, Workers
-from gansweep.engine.failures import SweepHalt
 from gansweep.engine.launch import ray_task
-from gansweep.engine.launch.deaths import (
-    ENDED,
-    Deaths,
-    ended_trials,
-    obituary,
-)
+from gansweep.engine.launch.kept import KeptWorkers, Slot
 from gansweep.engine.launch.ray_cluster import Needs, joined, nodes_of
 from gansweep.engine.lease.workers import is_cancelled, workers_of
-from gansweep.engine.worker import EXIT_FINISHED, EXIT_STOPPED
+from gansweep.engine.worker import EXIT_FINISHED
 from gansweep.errors import UserError
 from gansweep.records.notation import plural
 from gansweep.records.record import replace_atomically
 from gansweep.search.settings import Settings
-from gansweep.signals import StopRequests
 
-SAVE_SECONDS = 30.0  # for the other workers, if one cannot work
 WAITING_SECONDS = 20.0  # until it is said that no worker has begun
 # Of the command's environment, beside the variables that the configuration reads. They go to the
 # tasks as an argument: what is given to Ray as a runtime environment is shown on its dashboard.
@@ -46,17 +39,6 @@ class RayOptions(TypedDict):
     gpus_per_worker: Annotated[float, Range(0, 1_024)] | Literal["auto"]
     cpus_per_worker: Annotated[int, Range(1, 4_096)]
     resources: dict[str, Positive]
-
-
-@dataclass
-class Slot:
-    """The place of one worker: its name, its present task, and how those before it ended."""
-
-    name: str
-    task: Any = None  # Ray's reference
-    started: float = 0.0
-    deaths: Deaths = field(default_factory=Deaths)
-    start_at: float | None = None  # when a dead worker is started again
 
 
 def worker_count(
@@ -103,54 +85,27 @@ def needs_of(
     return Needs(int(options["cpus_per_worker"]), gpus, dict(options["resources"]))
 
 
-class RayLauncher:
-    """Starts workers as tasks and keeps them running until the sweep is finished or stopped."""
+class RayLauncher(KeptWorkers[Any]):
+    """Keeps workers as tasks of a Ray cluster; what runs one is Ray's reference to its task."""
 
     def __init__(self, directory: Path, options: Mapping[str, Any], workers: int) -> None:
-        self.given, self.directory = directory, directory.resolve()
+        super().__init__(directory, [f"ray{i}" for i in range(workers)])
         self.options = options
-        self.stops = StopRequests()
-        self.logs = self.directory / "workers"
-        self.logs.mkdir(exist_ok=True)
-        self.slots = [Slot(f"ray{i}") for i in range(workers)]
         self._withdrawn = False  # whether the waiting tasks were cancelled
-        self._says_at = float("inf")
+        self._says_at = math.inf
 
-    def run(self, tick: Callable[[], None], every_seconds: float = 0.5) -> bool:
-        """Wait until all is done (True) or stopped by a signal or `gansweep cancel` (False). Calls
-        `tick` meanwhile.
-
-        The first SIGINT or SIGTERM lets the workers save their checkpoints, the second kills.
-        Raises: UserError, with the reason, if the workers cannot work or the first trials failed
-            alike.
-        """
-        with joined(str(self.options["address"])) as ray, self.stops:
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        with joined(str(self.options["address"])) as ray:
             self._prepare(ray)
-            try:
-                for slot in self.slots:
-                    self._start(slot)
-                while self._attend():
-                    tick()
-                    time.sleep(every_seconds)
-                tick()
-            except (UserError, OSError):  # of a worker, a disk or the view: the others save
-                self._cancel(self.slots)
-                tasks = [slot.task for slot in self.slots if slot.task is not None]
-                ray.wait(tasks, num_returns=len(tasks), timeout=SAVE_SECONDS) if tasks else None
-                raise
-            finally:
-                self._cancel(self.slots, force=True)
-        stop = SweepHalt.of(self.directory)
-        if stop is not None:
-            raise UserError(stop.message(self.given))
-        return not self.stops and not is_cancelled(self.directory)
+            yield
 
     def _prepare(self, ray: Any) -> None:
         self._ray = ray
         uses_gpus = Settings.load(self.directory).uses_gpus
         self.needs = needs_of(self.options, nodes_of(ray), uses_gpus)
         mark = uuid.uuid4().hex
-        replace_atomically(self.logs / "mark", mark.encode())
+        replace_atomically(self.directory / "workers" / "mark", mark.encode())
         self._order = {
             "directory": str(self.directory),
             "mark": mark,
@@ -161,7 +116,7 @@ class RayLauncher:
         ray.cloudpickle.register_pickle_by_value(ray_task)
         self._says_at = time.monotonic() + WAITING_SECONDS
 
-    def _start(self, slot: Slot) -> None:
+    def _started(self, slot: Slot[Any]) -> Any:
         # -1: as often as nodes die; how often a trial may be killed is the sweep's max_retries
         task = self._ray.remote(ray_task.work).options(
             name=f"gansweep {self.directory.name} {slot.name}",
@@ -171,8 +126,7 @@ class RayLauncher:
             max_retries=-1,
             scheduling_strategy="SPREAD",
         )
-        slot.task = task.remote(slot.name, self._order, self.needs.cpus, self._variables())
-        slot.started, slot.start_at = time.monotonic(), None
+        return task.remote(slot.name, self._order, self.needs.cpus, self._variables())
 
     def _variables(self) -> dict[str, str]:
         named = {*ALSO_PASSED_ON, *allowed_variables()}
@@ -180,52 +134,33 @@ class RayLauncher:
         return passed if self.needs.gpus else {**passed, "CUDA_VISIBLE_DEVICES": ""}
 
     def _attend(self) -> bool:
-        """Look after every worker once; whether any still runs or waits."""
-        if stops := self.stops.new():
-            self._cancel(self.slots, force=stops > 1)
         if self._withdrawn or is_cancelled(self.directory):
             self._withdraw()
-        running = 0
-        for slot in self.slots:
-            if slot.task is not None and self._ray.wait([slot.task], timeout=0)[0]:
-                task, slot.task = slot.task, None
-                self._look_at(slot, task)
-            if self.stops or self._withdrawn:
-                slot.start_at = None
-            if slot.start_at is not None and time.monotonic() >= slot.start_at:
-                self._start(slot)
-            running += slot.task is not None or slot.start_at is not None
+        running = super()._attend()
         self._report_waiting()
-        return running > 0
+        return running
 
-    def _look_at(self, slot: Slot, task: Any) -> None:
-        """Take note of a worker that ended, and have it started again if that is due.
+    def _starts_more(self) -> bool:
+        return super()._starts_more() and not self._withdrawn
 
-        Raises: UserError, with its last words, if it cannot work.
-        """
+    def _look_at(self, slot: Slot[Any], work: Any) -> bool:
+        if not self._ray.wait([work], timeout=0)[0]:
+            return True
         errors = self._ray.exceptions
         try:
-            code, host, unable = self._ray.get(task)
+            code, host, unable = self._ray.get(work)
         except (errors.TaskCancelledError, errors.WorkerCrashedError):
-            return  # by us
+            return False  # by us
         except errors.RayError as error:
             if self.stops or self._withdrawn:
-                return
+                return False
             words = " ".join(str(error).split())
             raise UserError(f"Ray cannot run the sweep's worker {slot.name}: {words}") from error
         if unable:
             raise UserError(f"The sweep's worker {slot.name} cannot work: {unable}")
         self._withdrawn |= code == EXIT_FINISHED
-        if code in ENDED or self.stops:
-            return
-        now = time.monotonic()
-        pause: float | None = 0.0
-        if code != EXIT_STOPPED:
-            ended = ended_trials(self.directory)
-            pause = slot.deaths.pause(code, now - slot.started, ended)
-        if pause is None:
-            raise obituary(f"{slot.name} on {host}", self.logs / f"{slot.name}.log", code)
-        slot.start_at = now + pause
+        self._mourn(slot, code, f" on {host}")
+        return False
 
     def _withdraw(self) -> None:
         """Cancel the tasks that wait: there is nothing for them to do. Workers that run end by
@@ -234,17 +169,28 @@ class RayLauncher:
         present = {worker.worker for worker in workers_of(self.directory)}
         self._cancel([slot for slot in self.slots if slot.name not in present])
 
-    def _cancel(self, slots: Sequence[Slot], force: bool = False) -> None:
+    def _ask(self, kill: bool) -> None:
+        self._cancel(self.slots, force=kill)
+
+    def _await(self, seconds: float) -> None:
+        tasks = [slot.work for slot in self.slots if slot.work is not None]
+        if tasks:
+            self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
+
+    def _end(self) -> None:
+        self._ask(kill=True)
+
+    def _cancel(self, slots: Sequence[Slot[Any]], force: bool = False) -> None:
         """Have the workers save and end, or, by force, end."""
         for slot in slots:
-            if slot.task is not None:
-                self._ray.cancel(slot.task, force=force)
+            if slot.work is not None:
+                self._ray.cancel(slot.work, force=force)
 
     def _report_waiting(self) -> None:
         """Say once if the cluster has no room for any worker."""
         if time.monotonic() < self._says_at:
             return
-        self._says_at = float("inf")
+        self._says_at = math.inf
         if not workers_of(self.directory):
             many = plural(len(self.slots), "worker")
             print(f"waiting in Ray: {many}; each needs {self.needs} on a node (`ray status`)")
