@@ -15,6 +15,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.callbacks import tracking
+from gansweep.callbacks.journal import Journal
 from gansweep.config import compose as config
 from gansweep.judging.labels import assignments, seedless_label
 from gansweep.records.record import RunRecord
@@ -48,6 +49,14 @@ def recorded(record: RunRecord) -> dict[float, float]:
     """kimg -> the generator's loss, from the run's own history."""
     rows = record.history()
     return {row["kimg"]: row["loss/generator"] for row in rows if "loss/generator" in row}
+
+
+def started(directory: Path, **options: Any) -> Any:
+    """The run of wandb that a logger starts when it is first needed."""
+    logger: Any = tracking.wandb_logger(
+        directory=directory, group="g", name="n", tags=[], **options
+    )
+    return logger.experiment
 
 
 # Weights & Biases
@@ -191,8 +200,32 @@ def test_wandb_goes_online_for_a_user_who_is_logged_in_unless_set_otherwise(
         if variable is not None:
             monkeypatch.setenv("WANDB_MODE", variable)
         with pytest.raises(InterruptedError):
-            tracking.wandb_logger(directory=tmp_path, group="g", name="n", tags=[], mode=mode)
+            started(tmp_path, mode=mode)
     assert modes == ["online", "offline", "offline"]
+
+
+def test_wandb_starts_with_the_first_row_and_once_even_if_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the first training step waits neither for its import nor for its service."""
+    import wandb
+
+    calls: list[dict[str, Any]] = []
+
+    def init(**given: Any) -> Any:
+        calls.append(given)
+        raise InterruptedError
+
+    monkeypatch.setattr(wandb, "init", init)
+    logger: Any = tracking.wandb_logger(directory=tmp_path, group="g", name="n", tags=[])
+    logger.log_hyperparams({"lr": 1.0})
+    journal = Journal(None, logger)
+    journal.log(64, {"loss/generator": 1.0})
+    assert not calls
+    with pytest.raises(InterruptedError):
+        journal.flush()
+    tracking.finish(logger, "failed", {})
+    assert len(calls) == 1
 
 
 def test_wandb_id_is_drawn_once_for_each_run(
@@ -213,7 +246,7 @@ def test_wandb_id_is_drawn_once_for_each_run(
         record = RunRecord.create(run, "seed: 0\n")
         for _ in range(2):
             with pytest.raises(InterruptedError):
-                tracking.wandb_logger(directory=run, group="g", name="n", tags=[])
+                started(run)
         shutil.rmtree(run)
     assert ids[0] == ids[1] != ids[2] == ids[3]
     assert all(re.fullmatch("[0-9a-f]{16}", number) for number in ids)
@@ -222,7 +255,7 @@ def test_wandb_id_is_drawn_once_for_each_run(
         (run / "wandb" / begun).mkdir(parents=True)
     RunRecord.create(run, "seed: 0\n")
     with pytest.raises(InterruptedError):
-        tracking.wandb_logger(directory=run, group="g", name="n", tags=[])
+        started(run)
     assert ids[-1] == "newer" == record.tracker_id("wandb")
 
 

@@ -56,6 +56,7 @@ class Journal:
         self._pending_images = 0
         self._rows: list[tuple[int, dict[str, Any], dict[str, Any]]] = []  # images, stamp, row
         self._written = -math.inf
+        self._tracks = False  # whether the tracker has had a row, with which some start
         self._started = time.perf_counter()
 
     @property
@@ -107,10 +108,13 @@ class Journal:
         self._written = time.perf_counter()
         if rows and self.record is not None:
             self.record.append(*(stamp | row for _, stamp, row in rows))
-        if self.logger is not None:
-            for images_seen, _, row in rows:
-                from gansweep.callbacks.tracking import log_scalars
+        if self.logger is None or not rows:
+            return
+        from gansweep.callbacks.tracking import log_scalars
 
+        starts, self._tracks = not self._tracks, True
+        with self.outside_training() if starts else contextlib.nullcontext():
+            for images_seen, _, row in rows:
                 log_scalars(self.logger, images_seen, row, self.protocols)
 
     def _end_row(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,17 +37,40 @@ SWEEP_TAG = "gansweep.sweep"  # of the parent run of a sweep in MLflow
 
 
 class WandbRun(WandbLogger):
-    """A run in W&B.   checkpoint: "best" uploads best.pt as an artifact when the run ends."""
+    """A run in W&B. It starts with its first row: to import wandb and to start its service take
+    longer than hundreds of steps of a small network.
 
-    def __init__(self, run: Any, directory: Path, checkpoint: Literal["best"] | None) -> None:
-        # if Lightning called wandb.init, it would set an option that wandb warns about
-        super().__init__(experiment=run)
+    start: makes the run.   checkpoint: "best" uploads best.pt as an artifact when the run ends.
+    """
+
+    def __init__(
+        self, start: Callable[[], Any], directory: Path, checkpoint: Literal["best"] | None
+    ) -> None:
+        super().__init__()
+        self._start: Callable[[], Any] | None = start
+        self._params: dict[str, Any] = {}
         self._record = RunRecord(directory)
         self._checkpoint = checkpoint
+
+    @property
+    def experiment(self) -> Any:
+        """The run of wandb, started now if it has not been.   Raises: as wandb.init."""
+        if self._experiment is None and self._start is not None:
+            start, self._start = self._start, None  # not once more, if it fails
+            # if Lightning called wandb.init, it would set an option that wandb warns about
+            self._experiment = start()
+            super().log_hyperparams(self._params)
+        return self._experiment
+
+    def log_hyperparams(self, params: Mapping[str, Any]) -> None:  # type: ignore[override]
+        """Show them beside the run, once it starts."""
+        self._params.update(params)
 
     def close(self) -> None:
         """Add the table of samples and the artifact, and end the run."""
         run = self.experiment
+        if run is None:
+            return
         with contextlib.suppress(OSError):  # the samples may be removed while it ends
             self._add_samples()
         if self._checkpoint == "best" and self._record.best.exists():
@@ -85,13 +108,18 @@ def wandb_logger(
     The run's id is drawn at its start and stored in its record. So a continued run stays one run,
     and no two runs share an id.   role: "train", "trial" or "confirm".
     """
-    run = _wandb_run(
-        directory=directory, group=group, name=name, tags=tags, role=role,
-        id=_wandb_id(directory), project=project, entity=entity, mode=mode,
-    )  # fmt: skip
-    run.define_metric("kimg")
-    run.define_metric("*", step_metric="kimg")
-    return WandbRun(run, directory, checkpoint)
+    id = _wandb_id(directory)
+
+    def start() -> Any:
+        run = _wandb_run(
+            directory=directory, group=group, name=name, tags=tags, role=role,
+            id=id, project=project, entity=entity, mode=mode,
+        )  # fmt: skip
+        run.define_metric("kimg")
+        run.define_metric("*", step_metric="kimg")
+        return run
+
+    return WandbRun(start, directory, checkpoint)
 
 
 def _wandb_run(

@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from gansweep import __version__
+from gansweep.cli.quick_exit import QuickExit
 from gansweep.errors import UserError, nearest, tell
 
 # each in the file of its name, whose main() gives the exit code: what it does, an example
@@ -65,8 +66,18 @@ fish: gansweep completion fish | source
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 stopped."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run one verb; the exit code: 0 done, 1 failed, 2 a mistake in the command, 130 stopped.
+
+    argv: the words; None: those of this process, which ends with the command.
+    """
+    if argv is not None:
+        return _main(list(argv))
+    ending = QuickExit()
+    ending.code = _main(sys.argv[1:])
+    return ending.code
+
+
+def _main(words: list[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what can be typed next
         from gansweep.cli.completion import complete
 

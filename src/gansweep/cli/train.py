@@ -158,6 +158,7 @@ def _train(raw: object) -> dict[str, object]:
     from gansweep.run import jobs, multirun
     from gansweep.run.early import refuse_early
     from gansweep.run.opening import headline, nothing_left
+    from gansweep.run.quick_imports import quick_imports
     from gansweep.run.summary import finished_before, summary
 
     cfg, run_dir, overrides, config_dir = _composed(raw)
@@ -182,7 +183,8 @@ def _train(raw: object) -> dict[str, object]:
         place = Path(cfg.runs_dir) / (cfg.group or str(cfg.choices.data)) / (cfg.name or "")
         tell(headline(cfg, run_dir or place))
         waiting.show("importing PyTorch")
-    from gansweep.run.train import train
+    with quick_imports():
+        from gansweep.run.train import train
 
     waiting.stop()
     saving: contextlib.AbstractContextManager[None] = contextlib.nullcontext()

@@ -7,12 +7,14 @@ import importlib
 import os
 
 from gansweep.engine.failures import is_memory_word
+from gansweep.run.quick_imports import quick_imports
 
 
 def warm_up() -> None:
     """Import all that a trial needs, once, into memory that the forked trials share."""
     try:
-        importlib.import_module("gansweep.run.train")
+        with quick_imports():
+            importlib.import_module("gansweep.run.train")
     except ImportError as error:  # the server would ignore it and fork from half a stack
         if is_memory_word(str(error)):
             raise MemoryError(str(error)) from error
