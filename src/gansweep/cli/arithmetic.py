@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Arithmetic
 from gansweep.inference.editing.expressions import read_expression
 from gansweep.inference.request import positive, whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep arithmetic RUN "A - B + C" [KEY=VALUE] [-o FILE]
 
@@ -47,7 +48,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.editing.arithmetic import main as arithmetic
+    with quick_imports():
+        from gansweep.inference.editing.arithmetic import main as arithmetic
 
     return arithmetic(request)
 

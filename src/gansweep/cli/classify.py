@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.inference.pictures.translating import Judging
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep classify RUN PICTURE... [KEY=VALUE] [-o FILE.csv]
 
@@ -25,7 +26,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.pictures.judge import classify
+    with quick_imports():
+        from gansweep.inference.pictures.judge import classify
 
     return classify(request)
 

@@ -7,6 +7,7 @@ from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.pictures.translating import Judging
 from gansweep.inference.request import positive
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep detect RUN PICTURE... [KEY=VALUE] [-o FILE.csv]
 
@@ -33,7 +34,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.pictures.judge import detect
+    with quick_imports():
+        from gansweep.inference.pictures.judge import detect
 
     return detect(request)
 

@@ -6,6 +6,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.inference.editing.edits import Directions
 from gansweep.inference.request import positive, whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep directions RUN [method=sefa|pca] [KEY=VALUE] [-o FILE]
 
@@ -37,7 +38,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.editing.directions import main as directions
+    with quick_imports():
+        from gansweep.inference.editing.directions import main as directions
 
     return directions(request)
 

@@ -10,6 +10,7 @@ from gansweep.cli.arguments import USE, Parser, paths_and_options, paths_of
 from gansweep.cli.candidates import Directories, Options
 from gansweep.config import permissions
 from gansweep.errors import UserError
+from gansweep.run.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -59,7 +60,8 @@ def main(words: list[str]) -> int:
     for key, value in given:
         if key == permissions.OPTION:
             permissions.allow_packages(permissions.packages_in(value))
-    from gansweep.run.evaluate import Evaluation, evaluate
+    with quick_imports():
+        from gansweep.run.evaluate import Evaluation, evaluate
 
     failed = evaluate(Evaluation(metrics, **options), records)
     print(f"next: {shlex.join(['gansweep', 'report', *map(str, paths)])}")

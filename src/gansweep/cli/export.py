@@ -7,6 +7,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError, nearest
 from gansweep.inference.exporting.request import FORMATS, Export
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep export RUN --to FORMAT[,FORMAT] [KEY=VALUE] [-o FOLDER]
 
@@ -36,7 +37,8 @@ def main(words: list[str]) -> int:
     request = read(words)
     if "onnx" in request.formats:
         _refuse_missing("onnx", "onnxscript", "onnxruntime")
-    from gansweep.inference.exporting.export import main as export
+    with quick_imports():
+        from gansweep.inference.exporting.export import main as export
 
     return export(request)
 

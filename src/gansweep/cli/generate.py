@@ -7,6 +7,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.request import Request, positive, whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o PLACE]
 
@@ -50,7 +51,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.generate import main as generate
+    with quick_imports():
+        from gansweep.inference.generate import main as generate
 
     return generate(request)
 

@@ -9,6 +9,7 @@ from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Interpolation
 from gansweep.inference.request import positive, whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep interpolate RUN WHAT=A,B[,C...] [KEY=VALUE] [-o FILE]
 
@@ -49,7 +50,8 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     request = read(words)
-    from gansweep.inference.editing.interpolate import main as interpolate
+    with quick_imports():
+        from gansweep.inference.editing.interpolate import main as interpolate
 
     return interpolate(request)
 

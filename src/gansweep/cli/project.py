@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Projection
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.request import positive, whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep project RUN PICTURE... [task=TASK] [KEY=VALUE] [-o FILE]
 
@@ -48,7 +49,8 @@ def main(words: list[str]) -> int:
     found = pictures_in(request.images)
     if len(found) > MOST:
         raise UserError(f"{len(found)} pictures were named: give {MOST} at most at once.")
-    from gansweep.inference.editing.project import main as project
+    with quick_imports():
+        from gansweep.inference.editing.project import main as project
 
     return project(request)
 

@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Retrieval
 from gansweep.inference.request import whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep retrieve RUN PICTURE [FOLDER...] [KEY=VALUE] [-o FILE]
 
@@ -32,7 +33,8 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     request = read(words)
     pictures_in([request.picture, *request.among])
-    from gansweep.inference.pictures.retrieve import main as retrieve
+    with quick_imports():
+        from gansweep.inference.pictures.retrieve import main as retrieve
 
     return retrieve(request)
 

@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Translation
 from gansweep.inference.request import whole
+from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep translate RUN PICTURE... -o FOLDER [KEY=VALUE]
 
@@ -43,7 +44,8 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     request = read(words)
     pictures_in(request.pictures, request.use.output)
-    from gansweep.inference.pictures.translate import main as translate
+    with quick_imports():
+        from gansweep.inference.pictures.translate import main as translate
 
     return translate(request)
 
