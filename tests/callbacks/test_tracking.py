@@ -18,6 +18,7 @@ from gansweep.callbacks import tracking
 from gansweep.callbacks.journal import Journal
 from gansweep.config import compose as config
 from gansweep.judging.labels import assignments, seedless_label
+from gansweep.provenance.reading import marks_of
 from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 
@@ -59,6 +60,10 @@ def started(directory: Path, **options: Any) -> Any:
     return logger.experiment
 
 
+def is_png(place: Path) -> bool:
+    return place.is_file() and place.read_bytes().startswith(b"\x89PNG")
+
+
 # Weights & Biases
 
 
@@ -77,6 +82,7 @@ def offline(
         patch.setenv("WANDB_BASE_URL", address)
         patch.setenv("HTTPS_PROXY", address)
         patch.setenv("NETRC", str(folder / "none"))
+        patch.setenv("WANDB_DATA_DIR", str(folder / "data"))  # where artifacts wait
         patch.delenv("WANDB_API_KEY", raising=False)
         patch.delenv("WANDB_MODE", raising=False)
         train(cfg, run_dir=folder / "digits" / "one", sweep=SWEEP, progress=False)
@@ -153,6 +159,10 @@ def test_wandb_gets_a_table_of_samples_the_best_checkpoint_and_the_console(offli
     (table,) = record.directory.glob("wandb/offline-run-*/files/media/table/sample_table*.json")
     rows = json.loads(table.read_text())["data"]
     assert [row[0] for row in rows] == [kimg for kimg, _ in record.sample_grids()]
+    waiting = (record.directory.parents[1] / "data").rglob("tmp*")
+    sheets = [place for place in waiting if is_png(place)]
+    assert len(sheets) == len(rows)
+    assert {marks_of(place).kind for place in sheets} == {"machine-made"}
     assert "artifact" in str(entries.keys()), sorted(entries)
 
 
@@ -170,7 +180,7 @@ def test_wandb_draws_everything_over_the_images_seen(offline: Any) -> None:
     assert {row["kimg"]: row["loss/generator"] for row in rows} == pytest.approx(recorded(record))
     assert len(rows) == 4
     media = record.directory.glob("wandb/offline-run-*/files/media/images/samples*.png")
-    assert len(list(media)) == 1
+    assert [marks_of(place).kind for place in media] == ["machine-made"]
     (shown,) = (e["item"] for e in entries["history"] if "samples" in str(e["item"].keys()))
     assert shown["kimg"] == record.sample_grids()[-1][0]
 
@@ -316,6 +326,8 @@ def test_tensorboard_gets_numbers_pictures_and_hyperparameters(tmp_path: Path) -
     assert rows == pytest.approx(recorded(RunRecord(run))) and len(rows) == 4
     (picture,) = events.Images("samples")
     assert picture.step == 128 and picture.width >= 500
+    (tmp_path / "shown.png").write_bytes(picture.encoded_image_string)
+    assert marks_of(tmp_path / "shown.png").kind == "machine-made"
     saved = OmegaConf.load(run / "tensorboard" / "hparams.yaml")
     assert OmegaConf.select(saved, "model.optimizer.generator.lr") == 2e-4
 
@@ -360,6 +372,8 @@ def test_mlflow_gets_numbers_pictures_tags_and_hyperparameters(tmp_path: Path) -
     history = client.get_metric_history(found.info.run_id, "loss/generator")
     assert {m.step / 1000: m.value for m in history} == pytest.approx(recorded(RunRecord(run)))
     assert [a.path for a in client.list_artifacts(found.info.run_id)] == ["samples"]
+    (shown,) = (tmp_path / "digits" / "mlflow").rglob("*.png")
+    assert marks_of(shown).kind == "machine-made"
 
 
 @pytest.mark.filterwarnings("ignore")  # of mlflow about the packages it is built on

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.protocol import Protocol, Score
 from gansweep.records.record import RunRecord
+from gansweep.records.sheets import as_png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -180,12 +181,15 @@ class Journal:
 
             alert(self.logger, finding.title, finding.text, finding.severity)
 
-    def show(self, name: str, images_seen: int, picture: Image.Image) -> None:
-        """Show a picture in the tracker under a name such as "samples"."""
+    def show(self, name: str, images_seen: int, picture: Image.Image, kind: str) -> None:
+        """Show a picture in the tracker under a name such as "samples", marked as machine-made.
+
+        kind: of the sheet, one of `KINDS`.
+        """
         if self.logger is not None:
             from gansweep.callbacks.tracking import log_picture
 
-            log_picture(self.logger, name, images_seen, picture)
+            log_picture(self.logger, name, images_seen, as_png(picture, kind))
 
     def _stamp(self, images_seen: int) -> dict[str, Any]:
         return {"kimg": images_seen / 1000, "seconds": round(self.seconds, 3)}

@@ -93,7 +93,7 @@ class Neighbours(ImageClockWatcher):
         path = self.journal.record.sheets / f"{module.images_seen:09d}.webp"
         path.parent.mkdir(exist_ok=True)
         self.journal.record.write(path, made.as_webp())
-        self.journal.show("neighbours", module.images_seen, made.picture)
+        self.journal.show("neighbours", module.images_seen, made.picture, made.layout.kind)
 
     def _measure_real(self) -> _Real:
         assert self.panel.backbone is not None

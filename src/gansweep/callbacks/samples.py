@@ -29,4 +29,4 @@ class Samples(ImageClockWatcher):
         assert self.journal.record is not None
         path = self.journal.record.samples / f"{module.images_seen:09d}.webp"
         self.journal.record.write(path, made.as_webp())
-        self.journal.show("samples", module.images_seen, made.enlarged())
+        self.journal.show("samples", module.images_seen, made.enlarged(), made.layout.kind)

@@ -7,7 +7,9 @@ one configuration share whatever their seed.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,10 +26,9 @@ from gansweep.config.wandb_login import logged_in_to_wandb
 from gansweep.errors import UserError
 from gansweep.judging.labels import UNREAD
 from gansweep.records.record import ENDED_WELL, RunRecord
+from gansweep.records.sheets import as_png, layout_of
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from gansweep.metrics.protocol import Protocol
 
 MODES = ("online", "offline", "disabled")
@@ -85,8 +86,15 @@ class WandbRun(WandbLogger):
         sheets = self._record.sample_grids()
         every = -(-len(sheets) // MOST_SHEETS) or 1
         chosen = sheets[::-1][::every][::-1]  # the last one is always among them
-        rows: list[list[Any]] = [[kimg, wandb.Image(Image.open(path))] for kimg, path in chosen]
-        if rows:
+        if not chosen:
+            return
+        rows: list[list[Any]] = []
+        with tempfile.TemporaryDirectory() as folder:  # W&B copies files as they are when it logs
+            for number, (kimg, path) in enumerate(chosen):
+                layout = layout_of(path.read_bytes())
+                place = Path(folder, f"{number}.png")
+                place.write_bytes(as_png(Image.open(path), layout.kind if layout else ""))
+                rows.append([kimg, wandb.Image(str(place))])
             table = wandb.Table(columns=["kimg", "samples"], data=[*rows])
             self.experiment.log({"sample_table": table, "kimg": rows[-1][0]})
 
@@ -274,20 +282,38 @@ def log_scalars(
     logger.log_metrics(numbers | {"kimg": images_seen / 1000}, step=images_seen)
 
 
-def log_picture(logger: Logger, name: str, images_seen: int, picture: Image.Image) -> None:
-    """Show a picture under a name, as PNG, if the tracker can store pictures."""
-    if isinstance(logger, WandbLogger):
-        import wandb
+def log_picture(logger: Logger, name: str, images_seen: int, content: bytes) -> None:
+    """Show a picture under a name, if the tracker can store pictures.
 
-        logger.experiment.log({name: wandb.Image(picture), "kimg": images_seen / 1000})
-    elif isinstance(logger, TensorBoardLogger):
-        import numpy as np
+    content: a PNG; a tracker keeps it as it is, with its mark.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        _add_png(logger, name, images_seen, content)
+    elif isinstance(logger, WandbLogger | MLFlowLogger):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder, f"{images_seen:09d}.png")
+            place.write_bytes(content)
+            if isinstance(logger, MLFlowLogger):
+                logger.experiment.log_artifact(logger.run_id, str(place), name)
+                return
+            import wandb
 
-        pixels = np.asarray(picture.convert("RGB"))
-        logger.experiment.add_image(name, pixels, images_seen, dataformats="HWC")
-    elif isinstance(logger, MLFlowLogger):
-        file = f"{name}/{images_seen:09d}.png"
-        logger.experiment.log_image(logger.run_id, picture, artifact_file=file)
+            shown = wandb.Image(str(place))  # copied when it is logged
+            logger.experiment.log({name: shown, "kimg": images_seen / 1000})
+
+
+def _add_png(logger: TensorBoardLogger, name: str, images_seen: int, content: bytes) -> None:
+    """`add_image` would encode the pixels anew, without the mark."""
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    with Image.open(io.BytesIO(content)) as picture:
+        (width, height), channels = picture.size, len(picture.getbands())
+    image = Summary.Image(
+        height=height, width=width, colorspace=channels, encoded_image_string=content
+    )
+    summary = Summary(value=[Summary.Value(tag=name, image=image)])
+    logger.experiment._get_file_writer().add_summary(summary, images_seen)
 
 
 def alert(logger: Logger, title: str, text: str, severity: str) -> None:
