@@ -126,6 +126,13 @@ def test_options_have_the_published_values(name: str) -> None:
         assert OmegaConf.select(node, key) == value, key
 
 
+@pytest.mark.parametrize("name", [n for n, stated in NUMBERS.items() if "data" in stated])
+def test_data_are_prepared_as_published(name: str) -> None:
+    cfg = composed(*NUMBERS[name]["words"])
+    for key, value in NUMBERS[name]["data"].items():
+        assert OmegaConf.select(cfg.data, key) == value, key
+
+
 @pytest.mark.parametrize("name", [n for n, stated in NUMBERS.items() if "loss" in stated])
 def test_losses_of_fixed_scores_are_the_hand_worked_ones(name: str) -> None:
     stated, model = NUMBERS[name]["loss"], full_size(name)
