@@ -1,22 +1,27 @@
-"""What edits of trained runs are worth, on held-out images: figures for the guide.
+"""What edits of trained runs are worth on MNIST at 28x28, over the seeds: the guide's table.
 
-arithmetic: the share of results of "bold 7 - 7 + 3" that are a bold 3, against plain samples.
+The folder holds the runs that the rows name, EXPERIMENT-SEED, such as mnist_dcgan-0 to -2, made by
+"gansweep train experiment=mnist_dcgan seed=0 name=mnist_dcgan-0". Rows without runs are left out.
+
+arithmetic: the share of results that show what is left of the signs, against plain samples.
 project, hole, denoise, colourise: the squared error on test images, pixels in [-1, 1], against that
-of a constant (each picture's mean) or of the damaged picture; with --against, a trained translator
-or autoencoder on the same damaged images.
+of a constant (each picture's mean) or of the damaged picture; and of a trained network of the same
+seed, on the same damaged images.
 detect: the shares of normal and of other test images above the threshold.
 """
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gansweep.data.batch import joined
-from gansweep.inference.editing.arithmetic import Work
+from gansweep.inference.editing.arithmetic import TINT, Work
 from gansweep.inference.editing.codes import Space
 from gansweep.inference.editing.edits import Arithmetic, Projection
 from gansweep.inference.editing.expressions import read_expression
@@ -26,20 +31,26 @@ from gansweep.inference.pictures.judge import PREFIX, criterion_of, threshold_of
 from gansweep.inference.pictures.translate import results
 from gansweep.inference.request import Use
 
-EXPRESSION = "bold 7 - 7 + 3"
 FALSE_ALARMS = 0.05
+Figures = dict[str, float]
+Measure = Callable[[Opened, "Opened | None", argparse.Namespace], Figures]
 
 
-def arithmetic(opened: Opened, options: argparse.Namespace) -> dict[str, float]:
-    request = Arithmetic(opened.use, options.expression, tries=options.tries, pool=5000)
-    work = Work(opened, request, read_expression(options.expression))
-    return work.shares()
+def arithmetic(
+    opened: Opened, other: Opened | None, options: argparse.Namespace, *, expression: str
+) -> Figures:
+    request = Arithmetic(opened.use, expression, tries=options.tries, pool=5000)
+    return Work(opened, request, read_expression(expression)).shares()
 
 
-def repaired(opened: Opened, options: argparse.Namespace) -> dict[str, float]:
-    """Also "damage": of doing nothing; "against": of the other run."""
-    images = joined(list(opened.data.batches("test"))).images[: options.images]
-    task = "none" if options.what == "project" else options.what
+def repaired(
+    opened: Opened, other: Opened | None, options: argparse.Namespace, *, task: str
+) -> Figures:
+    """ "trained": of the other run, a network that was trained for this task."""
+    images = joined(list(opened.data.batches("test"))).images
+    if task == "colourise":  # of plain ones nothing is lost
+        images = images[(images.amax(1) - images.amin(1)).flatten(1).mean(1) >= TINT]
+    images = images[: options.images]
     request = Projection(opened.use, (), task=task, damage=True, steps=options.steps)
     problem = problem_of(images, request)
     space = Space(opened)
@@ -48,11 +59,10 @@ def repaired(opened: Opened, options: argparse.Namespace) -> dict[str, float]:
     constant = images.mean((2, 3), keepdim=True)
     nothing = constant if task == "none" else problem.seen
     found = {"error": error(made, images, missing)}
-    found["nothing" if task != "none" else "constant"] = error(nothing, images, missing)
-    if options.against:
-        other = open_run(Use(options.against, accelerator="cpu"))
+    found["constant" if task == "none" else "nothing"] = error(nothing, images, missing)
+    if other is not None:
         source = problem.seen if missing is None else torch.where(missing, 128 / 127.5 - 1, images)
-        found["against"] = error(results(other, "ab", source), images, missing)
+        found["trained"] = error(results(other, "ab", source), images, missing)
     return found
 
 
@@ -61,9 +71,9 @@ def error(made: Tensor, images: Tensor, missing: Tensor | None) -> float:
     return float(squares.mean() if missing is None else squares[missing].mean())
 
 
-def detect(opened: Opened, options: argparse.Namespace) -> dict[str, float]:
+def detect(opened: Opened, other: Opened | None, options: argparse.Namespace) -> Figures:
     data, module = opened.data, opened.module
-    criterion = criterion_of(opened, options.criterion)
+    criterion = criterion_of(opened, "")
     threshold, _ = threshold_of(opened, criterion, FALSE_ALARMS)
     scores, labels = [], []
     for batch in data.batches("test"):
@@ -71,37 +81,81 @@ def detect(opened: Opened, options: argparse.Namespace) -> dict[str, float]:
         assert batch.labels is not None
         labels.append(batch.labels)
     above, normal = torch.cat(scores) > threshold, torch.cat(labels) == data.normal_class
-    return {"false alarms": float(above[normal].float().mean()),
-            "found": float(above[~normal].float().mean())}  # fmt: skip
+    return {"found": float(above[~normal].float().mean()),
+            "false alarms": float(above[normal].float().mean())}  # fmt: skip
 
 
-WHAT: dict[str, Callable[[Opened, argparse.Namespace], dict[str, float]]] = {
-    "arithmetic": arithmetic,
-    "detect": detect,
-    **dict.fromkeys(("project", "hole", "denoise", "colourise"), repaired),
+@dataclass(frozen=True)
+class Row:
+    """What is measured, on the runs of which experiment, beside those of which other one."""
+
+    name: str
+    measure: Measure
+    runs: str
+    against: str = ""
+
+    def pairs(self, folder: Path) -> Iterator[tuple[Path, Path | None]]:
+        """The runs of every seed, each with the other run of its seed, where there is one."""
+        for run in sorted(folder.glob(f"{self.runs}-[0-9]*")):
+            other = folder / f"{self.against}-{run.name.rpartition('-')[2]}"
+            yield run, other if self.against and other.exists() else None
+
+
+EXPRESSIONS = {
+    "bold 7 - 7 + 3": "mnist_dcgan",
+    "7 tinted - 7 + 3": "mnist_tinted_dcgan",
+    "tinted 7 - plain 7 + plain 3": "mnist_tinted_dcgan",
 }
+ROWS = [
+    *(
+        Row(f'arithmetic "{text}"', partial(arithmetic, expression=text), runs)
+        for text, runs in EXPRESSIONS.items()
+    ),
+    Row("project", partial(repaired, task="none"), "mnist_dcgan"),
+    Row("hole", partial(repaired, task="hole"), "mnist_dcgan", "mnist_context_encoder"),
+    Row("denoise", partial(repaired, task="denoise"), "mnist_dcgan", "mnist_denoising"),
+    Row(
+        "colourise",
+        partial(repaired, task="colourise"),
+        *("mnist_tinted_dcgan", "mnist_tinted_colourisation"),
+    ),
+    Row("detect 0", detect, "mnist_anomaly_0"),
+    Row("detect 3", detect, "mnist_anomaly_3"),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=WHAT)
-    parser.add_argument("runs", type=Path, nargs="+", help="of several seeds")
-    parser.add_argument("--against", type=Path, help="a trained translator or autoencoder")
-    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("folder", type=Path, help="of the runs")
+    parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--tries", type=int, default=200)
-    parser.add_argument("--expression", default=EXPRESSION)
-    parser.add_argument("--criterion", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = []
-    for run in options.runs:
-        found.append(WHAT[options.what](open_run(Use(run, accelerator="cpu")), options))
-        print(run.name, ", ".join(f"{k} {v:.4f}" for k, v in found[-1].items()), flush=True)
+    for row in ROWS:
+        if not row.name.startswith(options.only):
+            continue
+        found = []
+        for run, against in row.pairs(options.folder):
+            other = None if against is None else opened_at(against)
+            found.append(row.measure(opened_at(run), other, options))
+            print(f"  {run.name}:", ", ".join(f"{k} {v:.4f}" for k, v in found[-1].items()))
+        print(f"{row.name}: {summary(found) if found else f'no runs {row.runs}-SEED'}", flush=True)
+
+
+def opened_at(run: Path) -> Opened:
+    return open_run(Use(run, accelerator="cpu"))
+
+
+def summary(found: list[Figures]) -> str:
+    """Mean and standard deviation over the seeds of what every run has."""
+    said = []
     for key in found[0]:
-        values = [one[key] for one in found]
+        values = [one[key] for one in found if key in one]
         spread = f" +- {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-        print(f"{key}: {statistics.mean(values):.4f}{spread} over {len(values)} runs")
+        said.append(f"{key} {statistics.mean(values):.4f}{spread}")
+    return f"{', '.join(said)} ({len(found)} seeds)"
 
 
 if __name__ == "__main__":

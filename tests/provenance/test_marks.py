@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from gansweep.provenance.containers import DamagedFileError, embed, packets
 from gansweep.provenance.mark import COMPOSITE, MADE, Mark, Packets, china_record, fields_of
@@ -75,6 +75,19 @@ def test_a_film_takes_its_mark_behind_what_it_has() -> None:
     marked = embed(MP4, MARK.packet())
     assert marked.startswith(MP4) and fields_of(packets(marked)[0])["model"] == "cgan"
     assert len(packets(embed(marked, MARK.packet()))) == 1
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_the_mark_of_an_avif_is_read_and_a_heic_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "a.avif").write_bytes(picture("avif", xmp=MARK.packet()))
+    (tmp_path / "b.avif").write_bytes(picture("avif"))
+    (tmp_path / "c.avif").write_bytes(picture("avif")[:200])
+    (tmp_path / "d.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    found = [marks_of(place) for place in sorted(tmp_path.iterdir())]
+    assert [one.kind for one in found] == ["machine-made", "", "", ""]
+    assert [bool(one.problem) for one in found] == [False, False, True, True]
+    with pytest.raises(ValueError, match="takes XMP"):
+        embed(picture("avif"), MARK.packet())
 
 
 def test_many_packets_of_one_mark_differ_in_their_prompt_alone() -> None:

@@ -9,10 +9,10 @@ from gansweep.provenance.reading import Marks, exit_code, files_in, marks_of
 from gansweep.records.notation import aligned, plural
 
 DESCRIPTION = """\
-Read back what files say of their origin: XMP in PNG, JPEG, WebP, GIF and MP4;
-the mark of npz, zip, ONNX, safetensors and pt2; signed C2PA manifests. Marks of
-other programs that use IPTC's fields are read too. A file without a mark may
-still be made by a machine: marks get lost when it is saved again."""
+Read back what files say of their origin: XMP in PNG, JPEG, WebP, AVIF, GIF and
+MP4; the mark of npz, zip, ONNX, safetensors and pt2; signed C2PA manifests.
+Marks of other programs that use IPTC's fields are read too. A file without a
+mark may still be made by a machine: marks get lost when it is saved again."""
 
 EXAMPLES = """\
 examples:

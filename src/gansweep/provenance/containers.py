@@ -1,7 +1,7 @@
 """An XMP packet in the file formats of pictures: put in, and taken out, of whole files in memory.
 
 PNG: an iTXt chunk behind the header.   JPEG: an APP1 segment.   WebP: a chunk "XMP " of an extended
-file.   GIF: an application extension.   MP4: a box "uuid" at the end.
+file.   GIF: an application extension.   MP4: a box "uuid" at the end.   AVIF: read only, by Pillow.
 Source: XMP Specification Part 3 (2020), Storage in Files; WebP Container Specification.
 """
 
@@ -19,6 +19,7 @@ GIF_NAME = b"!\xff\x0bXMP DataXMP"
 # the "magic trailer": a reader that takes the packet for sub-blocks comes out at its end
 GIF_END = bytes([1, *range(255, -1, -1), 0])
 MP4_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+STILL = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix")  # brands of pictures, not of films
 ANIMATED, WITH_XMP, WITH_ALPHA = 0x02, 0x04, 0x10  # flags of a WebP's VP8X
 
 
@@ -27,7 +28,7 @@ class DamagedFileError(ValueError):
 
 
 def format_of(content: bytes) -> str | None:
-    """ "png", "jpeg", "webp", "gif" or "mp4" by the first bytes; None for another."""
+    """ "png", "jpeg", "webp", "gif", "mp4" or "avif" by the first bytes; None for another."""
     if content.startswith(PNG):
         return "png"
     if content.startswith(b"\xff\xd8\xff"):
@@ -36,7 +37,12 @@ def format_of(content: bytes) -> str | None:
         return "webp"
     if content[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
-    return "mp4" if content[4:8] == b"ftyp" else None
+    if content[4:8] != b"ftyp":
+        return None
+    brands = content[8 : int.from_bytes(content[:4], "big")]
+    if brands[:4] in STILL:
+        return "avif" if b"avif" in brands or b"avis" in brands else None
+    return "mp4"
 
 
 def embed(content: bytes, packet: bytes) -> bytes:
@@ -45,7 +51,7 @@ def embed(content: bytes, packet: bytes) -> bytes:
     Raises: ValueError for another format; DamagedFileError.
     """
     kind = format_of(content)
-    if kind is None:
+    if kind not in EMBED:
         raise ValueError("the format is not one that takes XMP here")
     return EMBED[kind](content, packet)
 
@@ -284,6 +290,22 @@ def _mp4_packets(content: bytes) -> Iterator[bytes]:
             yield content[start + 24 : end]
 
 
+# ---- AVIF
+
+
+def _avif_packets(content: bytes) -> Iterator[bytes]:
+    """The packet is an item among others, to which a decoder of the format leads."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            packet = picture.info.get("xmp")
+    except Exception as error:  # Pillow raises many kinds for bad files
+        raise DamagedFileError("Pillow cannot read it as AVIF") from error
+    if packet:
+        yield packet
+
+
 EMBED = {
     "png": _embed_png,
     "jpeg": _embed_jpeg,
@@ -297,4 +319,5 @@ EXTRACT = {
     "webp": _webp_packets,
     "gif": _gif_packets,
     "mp4": _mp4_packets,
+    "avif": _avif_packets,
 }

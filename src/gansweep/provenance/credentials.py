@@ -19,6 +19,7 @@ from gansweep.errors import UserError, tell
 TEST_ISSUER = "gansweep test certificate, made on this machine, proves nothing"
 MIME = {
     **{"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"},
+    "avif": "image/avif",
     **{"mp4": "video/mp4", "zip": "zip", "npz": "zip"},
 }
 BESIDE = "application/octet-stream"  # of a manifest in a file of its own

@@ -11,7 +11,7 @@ from gansweep.provenance.containers import DamagedFileError, format_of, packets
 from gansweep.provenance.credentials import ENDING, GOOD, Credentials, read_credentials
 from gansweep.provenance.mark import SOURCE_TYPES, fields_of
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4")
 OTHERS = (".npz", ".zip", ".onnx", ".safetensors", ".pt2")
 # of IPTC's source types those of what a machine made, wholly or in part
 MACHINE = {
