@@ -31,6 +31,8 @@ CAPTIONS = {
     "fashion_pix2pix": "given, made, true",
     "digits_retrieval": "the nearest codes of the first",
     "mnist_cgan": "a column for each class",
+    "mnist_colourisation": "given, made, true",
+    "mnist_context_encoder": "given, made, true",
     "mnist_denoising": "given, made, true",
     "grid_pacgan": "25 modes, in orange what it makes",
 }
