@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from states import same
 from torch import Tensor
 from torch.nn import functional as F
+from variants import VARIANTS, class_of
 
 from gansweep.callbacks.checkpoint import read_checkpoint
 from gansweep.config import compose as config
@@ -21,7 +23,7 @@ from gansweep.models.gan import GAN
 from gansweep.run.build import build_data, build_model
 from gansweep.run.train import train
 
-N, N_CLASSES, SHAPE = 8, 3, (2,)
+N, N_CLASSES, SHAPE, IMAGE = 8, 3, (2,), (1, 8, 8)
 ENDS = torch.tensor([1, 1, 4])  # one of four training samples is of class 0, three of class 2
 
 
@@ -103,6 +105,30 @@ def test_moves_are_those_of_a_plain_loop(
     for a, b in zip(game.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
     assert not any(map(torch.equal, before, game.generator.parameters()))
+
+
+FROM_NOISE = [v for v in VARIANTS if class_of(v).from_noise and issubclass(class_of(v), GAN)]
+
+
+@pytest.mark.parametrize("variant", FROM_NOISE)
+def test_every_game_from_noise_draws_anew_for_each_move(variant: str) -> None:
+    game = build(f"model={variant}", "model.n_generator=2", "model.shared_noise=false", shape=IMAGE)
+    game.n_critic = 1
+    drawn: list[Tensor] = []
+    draw = game.draw
+
+    def watched(*given: Any) -> dict[str, Tensor]:
+        found = draw(*given)
+        drawn.append(found["z"])
+        return found
+
+    game.draw = watched  # type: ignore[method-assign]
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(N, *IMAGE, generator=rng, dtype=torch.float64) * 2 - 1
+    for step in range(2):
+        game.training_step(Batch(images, torch.arange(N) % N_CLASSES), step)
+    assert len(drawn) == 6 and len({z[0, 0].item() for z in drawn}) == 6
+    assert all(p.isfinite().all() for p in game.parameters())
 
 
 @pytest.mark.parametrize(
