@@ -1,6 +1,7 @@
 """One sweep: compose it, check all of it, start the workers, show their progress."""
 
 import contextlib
+import functools
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,8 +61,12 @@ def run_sweep(
         raise SystemExit(0)
     check_engine(str(cfg.engine), dry_run, bool(cfg.ui), str(cfg.launcher.get("name")))
 
+    @functools.cache
+    def composed(*overrides: str) -> Any:
+        return compose(list(overrides), config_dir=config_dir)
+
     def check(overrides: list[str]) -> Any:
-        return compose(overrides, config_dir=config_dir)
+        return composed(*overrides)  # to be read only
 
     settings, space, remarks = settings_of(cfg, words, given, check)
     if cfg.ui and settings.launcher.get("wait") is False:
