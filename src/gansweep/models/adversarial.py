@@ -363,6 +363,15 @@ class Adversarial(Contract):
         for name, values in state.get("recent", {}).items():  # older checkpoints have none
             self._recent[name].extend(values.to(self.device).unbind())
 
+    def go_back(self, state: Mapping[str, Any]) -> None:
+        """Undo the steps since `game_state` returned `state`, whose tensors were copied."""
+        self._recent.clear()
+        self.load_networks(state)
+        self.load_optimizers(state)
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        self.last_scores = self.last_fakes = self.last_asked = self.last_clock = None
+
 
 def _with_repeats(players: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Each player of a turn, and how many moves it has made in it before."""

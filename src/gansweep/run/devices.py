@@ -15,7 +15,7 @@ class TrainerOptions(TypedDict):
     accelerator: Literal["auto", "cpu", "cuda"]
     devices: Annotated[int, Range(1, 1024)] | Literal["auto"]
     precision: Literal["32-true", "bf16-mixed", "64-true"]  # penalties overflow in float16
-    compile: bool
+    compile: bool | Literal["auto"]
     threads: Annotated[int, Range(1, 1024)] | None
 
 

@@ -24,6 +24,7 @@ class Account:
     overrides, config_dir: what its configuration was composed from.
     images_before: images that the model had seen when this process started.
     init: what the run took of another one's weights, as `begin_with` returns it.
+    compile: what trainer.compile=auto found, as `compiling.decide` returns it.
     """
 
     cfg: DictConfig
@@ -36,6 +37,7 @@ class Account:
     config_dir: str | Path | None
     images_before: int = 0
     init: dict[str, Any] | None = None
+    compile: dict[str, Any] | None = None
 
     def result(self, directory: Path, journal: Journal, status: str, reason: str) -> dict[str, Any]:
         """The current content of the result.json in the run's `directory`.
@@ -73,7 +75,7 @@ class Account:
             "ended": now(),
             **origin(),
         }
-        beside = {"init": self.init, "sweep": self.sweep}
+        beside = {"init": self.init, "sweep": self.sweep, "compile": self.compile}
         return result | {key: value for key, value in beside.items() if value is not None}
 
     def parameters(self) -> dict[str, int]:

@@ -37,6 +37,7 @@ from gansweep.records.record import ENDED_WELL, RunRecord, Source, claim_new, di
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
+from gansweep.run.compiling import CompileIfFaster
 from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
 from gansweep.run.evaluate import report_test
@@ -328,6 +329,11 @@ class _Run:
     ) -> None:
         # its notes repeat what our own lines say
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        compiling = []
+        if self.cfg.trainer.compile == "auto":
+            compiling = [CompileIfFaster(self.feed, self.account, tells=self.progress)]
+        elif self.cfg.trainer.compile:
+            self.model.compile_networks()
         trainer = made_trainer(
             self.cfg.trainer,
             directory,
@@ -338,15 +344,13 @@ class _Run:
             precision=self.cfg.trainer.precision,
             max_epochs=1,
             logger=False,
-            callbacks=[*callbacks, _Start(self, checkpoint)],
+            callbacks=[*callbacks, _Start(self, checkpoint), *compiling],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        if self.cfg.trainer.compile:
-            self.model.compile_networks()
         with warnings.catch_warnings():
             # Lightning 2.6 on torch 2.15
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
