@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -141,6 +141,7 @@ def test_mistakes_name_the_fix(
 
 @pytest.mark.parametrize("word", ["n=abc", "seed=-1", "--output=x.txt"])
 def test_values_are_checked_before_pytorch_is_imported(tmp_path: Path, word: str) -> None:
+    (tmp_path / "config.yaml").touch()
     code = "import sys; from gansweep.cli.main import main; main(sys.argv[1:])"
     code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
     words = [sys.executable, "-c", code, "generate", str(tmp_path), word]
@@ -235,7 +236,14 @@ def test_nothing_is_overwritten_unless_asked(command: Command, runs: Path, tmp_p
 
 
 @pytest.mark.parametrize("place", ["a", "a.npz", "a.zip"])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), 40),
+        (KeyboardInterrupt(), 40),
+        (KeyboardInterrupt(), 0),
+    ],
+)
 def test_what_a_full_disk_or_ctrl_c_leaves_is_whole_and_marked(
     command: Command,
     runs: Path,
@@ -243,22 +251,29 @@ def test_what_a_full_disk_or_ctrl_c_leaves_is_whole_and_marked(
     monkeypatch: pytest.MonkeyPatch,
     place: str,
     error: BaseException,
+    most: int,
 ) -> None:
+    """most: bytes of the sixth file that are written."""
     made = iter(range(9))
 
     def full(pixels: np.ndarray, form: str) -> bytes:
         if next(made) == 5:
-            monkeypatch.setattr(os, "write", cut)
+            monkeypatch.setattr(outputs, "open", Cut, raising=False)
         return encoded(pixels, form)
 
-    def cut(descriptor: int, content: bytes) -> int:
-        real_write(descriptor, content[:40])
-        raise error
+    class Cut(io.FileIO):
+        def __init__(self, place: str, mode: str, buffering: int) -> None:
+            super().__init__(place, mode)
+            if not most:
+                raise error
+
+        def write(self, content: Any) -> int:
+            super().write(content[:most])
+            raise error
 
     def broken(self: object, rows: np.ndarray) -> None:
         raise error
 
-    real_write = os.write
     monkeypatch.setattr("gansweep.inference.encoding.encoded", full)
     monkeypatch.setattr(outputs.Npz, "add", broken)
     if place == "a.zip":

@@ -7,7 +7,9 @@ complete; of a folder each file does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from gansweep.records.drafts import drafted, refuse_special
 from gansweep.records.record import FULL, replace_atomically
 
 STDOUT = Path("-")
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems without hard links
 WHEN = (1980, 1, 1, 0, 0, 0)  # of files inside an archive: the same samples are the same bytes
 
 
@@ -63,11 +66,12 @@ def write_file(path: Path, content: bytes, force: bool) -> None:
 
 
 class Folder:
-    """Files in a folder, each written at once and whole.   written: how many."""
+    """Files in a folder, each of which appears when it is whole.   written: how many."""
 
     def __init__(self, path: Path, force: bool) -> None:
         self.path, self.force = path, force
         self.written = 0
+        self._draft = f"{path}/.next.png.{secrets.token_hex(8)}"
         with explained(path):
             refuse_existing(path, force)
             if path.exists() and not path.is_dir():
@@ -86,20 +90,29 @@ class Folder:
         if self.force and os.path.lexists(place):
             replace_atomically(Path(place), content)
             return
-        # one write of a new file: no reader and no full disk finds half of it in place
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        whole = False
+        # written beside and linked: neither a full disk nor an interrupt at any point, such as
+        # between the opening and the first byte, leaves a part of a file under its name
         try:
-            whole = os.write(descriptor, content) == len(content)
-            if not whole:
-                with open(descriptor, "wb", closefd=False) as file:
-                    file.seek(0)
-                    file.write(content)
-                whole = True
+            with open(self._draft, "wb", buffering=0) as file:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            _put(self._draft, place)
         finally:
-            os.close(descriptor)
-            if not whole:
-                os.unlink(place)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._draft)
+
+
+def _put(draft: str, place: str) -> None:
+    """Give a finished file its name.   Raises: FileExistsError where there is one."""
+    try:
+        os.link(draft, place)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from error
+        os.rename(draft, place)
 
 
 @dataclass(frozen=True)
