@@ -19,14 +19,14 @@ TABLES = ("dirac_gan", "pacgan_two_rows")
 
 
 def own_tables(folder: Path) -> str:
-    """A folder for --config-dir with `pacgan_two_rows`: GAN and PacGAN2 on the ring, 100 steps."""
+    """A folder for --config-dir with `pacgan_two_rows`: GAN and PacGAN2 on the ring, 12 steps."""
     table = yaml.safe_load((TOP / "conf/reproduce/pacgan_2d.yaml").read_text())
     rows = {name: table["rows"][name] for name in ("GAN", "PacGAN2")}
     for row in rows.values():
         del row["cells"]["grid"]
     del table["settings"]["grid"]
     table |= {"rows": rows, "evaluation_seeds": 1, "evaluations": 1}
-    table["budgets"] = {"tiny": {"share": 0.00025, "seeds": 1, "shows": "nothing"}}
+    table["budgets"] = {"tiny": {"share": 0.00003, "seeds": 1, "shows": "nothing"}}
     place = folder / "own" / "reproduce" / "pacgan_two_rows.yaml"
     place.parent.mkdir(parents=True)
     place.write_text(yaml.safe_dump(table, sort_keys=False))

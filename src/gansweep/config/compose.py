@@ -16,7 +16,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -79,14 +79,14 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
     content = OmegaConf.to_container(cfg, resolve=False)
     if (renamed := with_new_targets(content)) != content:
         cfg = OmegaConf.create(renamed, flags={"struct": True})
-    for key in sorted(OmegaConf.missing_keys(cfg)):
+    for key in sorted(_without_value(renamed)):
         raise UserError(f"{key} has no value, but this choice needs one: add {key}=VALUE.")
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in RECORDED_CHOICES}
         for key in ("runs_dir", "group", "name", "resume", "init"):
             if type(cfg.get(key)) is int:
                 cfg[key] = str(cfg[key])
-    _check_callbacks(cfg, choices)
+    _check_callbacks(renamed, choices)
     check_options(cfg)
     for key in ("group", "name"):
         if cfg[key] is not None:
@@ -100,9 +100,21 @@ def checked(cfg: DictConfig, choices: dict[str, Any]) -> DictConfig:
     return cfg
 
 
-def _check_callbacks(cfg: DictConfig, choices: dict[str, Any]) -> None:
+def _without_value(content: Any, key: str = "") -> Iterator[str]:
+    """The keys of a plain configuration whose value is ???, as in model.generator or betas[0]."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield from _without_value(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list):
+        for place, value in enumerate(content):
+            yield from _without_value(value, f"{key}[{place}]")
+    elif content == MISSING:
+        yield key
+
+
+def _check_callbacks(content: Any, choices: dict[str, Any]) -> None:
     """Raises: UserError for options of a callback that the chosen file of callbacks lacks."""
-    callbacks = OmegaConf.to_container(cfg, resolve=False).get("callbacks")  # type: ignore[union-attr]
+    callbacks = content.get("callbacks")
     for name, node in callbacks.items() if isinstance(callbacks, dict) else ():
         if isinstance(node, dict) and node and "_target_" not in node:
             debug = choices.get("debug")

@@ -62,7 +62,7 @@ class Signature:
     is_open: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity: each is made once
 class Module:
     """A file's imports (name -> dotted path), its classes and functions, and its type aliases."""
 
@@ -155,6 +155,7 @@ def _keys(found: _Found) -> dict[str, Kind]:
     }
 
 
+@functools.cache
 def _find(dotted: str) -> _Found | None:
     """The class or function of that name; imports in its module are followed."""
     name, _, attribute = dotted.rpartition(".")
@@ -235,6 +236,7 @@ def _bases(found: _Found) -> Iterator[_Found]:
     return filter(None, (_resolve(base, found.module) for base in found.node.bases))
 
 
+@functools.cache
 def _resolve(expression: ast.expr, module: Module) -> _Found | None:
     """The definition of a name or of `module.name`."""
     dotted = ast.unparse(expression)
@@ -245,13 +247,15 @@ def _resolve(expression: ast.expr, module: Module) -> _Found | None:
     return None if home is None else _find(f"{home}.{rest}" if rest else home)
 
 
-def _calls_with(function: ast.FunctionDef, name: str) -> Iterator[ast.Call]:
+@functools.cache
+def _calls_with(function: ast.FunctionDef, name: str) -> list[ast.Call]:
     """The calls that pass **name on."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call) and any(
-            one.arg is None and ast.unparse(one.value) == name for one in node.keywords
-        ):
-            yield node
+    return [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and any(one.arg is None and ast.unparse(one.value) == name for one in node.keywords)
+    ]
 
 
 def _callee(
@@ -280,6 +284,7 @@ def _defining(found: _Found) -> _Found | None:
     return next(filter(None, map(_defining, _bases(found))), None)
 
 
+@functools.cache
 def _kind(annotation: ast.expr, module: Module) -> Kind:
     """The kind of an annotation. A class that is not plain data is an Object."""
     if isinstance(annotation, ast.Constant):

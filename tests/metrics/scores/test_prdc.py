@@ -151,7 +151,8 @@ import torch
 from pathlib import Path
 from gansweep.metrics.scores.prdc import neighbour_scores
 draw = torch.Generator().manual_seed(0)
-real, fake = (torch.randn(10_000, 2048, generator=draw) for _ in range(2))
+# 256 features, a fifth of the time of 2,048: only distances between samples are large
+real, fake = (torch.randn(10_000, 256, generator=draw) for _ in range(2))
 def peak():  # in KiB; ru_maxrss would count what the parent held when it started this process
     return Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
 before = peak()
@@ -164,5 +165,5 @@ print(before, peak())
 def test_full_size_needs_far_less_than_2_gib(processes: Processes) -> None:
     done, _ = said_by(processes.forked("-c", FULL_SIZE))
     before, after = (int(kib) / 2**20 for kib in done.split())
-    assert after - before < 0.75  # beside the samples themselves
+    assert after - before < 0.5  # beside the samples; it is 0.36, and one whole matrix has 0.37
     assert after < 2
