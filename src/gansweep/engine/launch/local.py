@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypedDict
 
 from gansweep.config.ranges import Range, Workers
 from gansweep.engine.launch.kept import KeptWorkers, Slot
+from gansweep.engine.lease import mps
 from gansweep.engine.lease.gpus import GpuShare
 from gansweep.errors import tell
 
@@ -37,9 +38,12 @@ def worker_count(
     """How many workers `workers=` asks for. auto: as many as fit on the GPUs; without a GPU, one
     per core, if the memory is enough; no more than trials.
 
-    Raises: UserError if the GPUs are too few for one trial.
+    Raises: UserError if the GPUs are too few for one trial, or cannot be shared by MPS.
     """
-    gpus = len(share.usable_gpus()) if uses_gpus else 0
+    usable = share.usable_gpus() if uses_gpus else []
+    if share.mps:
+        mps.refuse([gpu.name for gpu in usable])
+    gpus = len(usable)
     if wanted == "auto":
         by_memory = int(_free_gib() // GIB_PER_WORKER)
         return max(1, min(share.fits(gpus) or min(cores(), by_memory), n_trials))
@@ -57,7 +61,8 @@ class LocalOptions(TypedDict):
 
     name: Literal["local"]
     workers: Workers
-    slots_per_gpu: Annotated[int, Range(1, 1_024)]
+    slots_per_gpu: Annotated[int, Range(1, 1_024)] | Literal["auto"]
+    mps: bool
     gpus_per_trial: Annotated[int, Range(1, 1_024)]
 
 

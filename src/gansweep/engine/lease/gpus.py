@@ -25,6 +25,7 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
+from gansweep.engine.lease import mps
 from gansweep.engine.lease.locks import try_lock
 from gansweep.errors import UserError
 
@@ -36,10 +37,14 @@ WAIT_SECONDS = 2.0  # for another user to share a file that it has just made
 
 @dataclass(frozen=True)
 class GpuShare:
-    """What one trial takes: one of the `slots` of a GPU, or `per_trial` whole ones."""
+    """What one trial takes: one of the `slots` of a GPU, or `per_trial` whole ones.
+
+    mps: whether the trials on a GPU compute under NVIDIA's MPS.
+    """
 
     slots: int = 1
     per_trial: int = 1
+    mps: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> GpuShare:
@@ -55,14 +60,22 @@ class GpuShare:
             gpus = options.get("gpus_per_worker", "auto")
             many = 1.0 if gpus == "auto" else float(gpus)
             return cls(max(1, int(1 / many + 1e-6)) if many else 1, max(1, int(many)))
-        slots = _positive("slots_per_gpu", options.get("slots_per_gpu", 1))
+        slots = options.get("slots_per_gpu", 1)
+        slots = 1 if slots == "auto" else _positive("slots_per_gpu", slots)
         per_trial = _positive("gpus_per_trial", options.get("gpus_per_trial", 1))
         if slots > 1 and per_trial > 1:
             raise UserError(
                 f"launcher.slots_per_gpu={slots} lets trials share a GPU, and "
                 f"launcher.gpus_per_trial={per_trial} gives each several. Leave one of them at 1."
             )
-        return cls(slots, per_trial)
+        uses_mps = bool(options.get("mps", False))
+        if uses_mps and slots == 1 and options.get("slots_per_gpu") != "auto":
+            raise UserError(
+                "launcher.mps=true is for trials that share a GPU, and with "
+                "launcher.slots_per_gpu=1 each has one of its own. Add launcher.slots_per_gpu=4 or "
+                "auto, or leave launcher.mps= out."
+            )
+        return cls(slots, per_trial, uses_mps)
 
     def fits(self, gpus: int) -> int:
         """How many trials run at a time on so many GPUs."""
@@ -164,12 +177,25 @@ class HeldGpus:
     """GPUs that this process holds, and each child of multiprocessing that gets this object. They
     are free once all of these processes have ended."""
 
-    def __init__(self, names: Sequence[str], descriptors: Sequence[int]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        descriptors: Sequence[int],
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """variables: of a process that computes on them, beside CUDA_VISIBLE_DEVICES."""
         self.names = list(names)
         self._descriptors = list(descriptors)
+        self._variables = dict(variables or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _inherited, (self.names, [reduction.DupFd(d) for d in self._descriptors])
+        descriptors = [reduction.DupFd(d) for d in self._descriptors]
+        return _inherited, (self.names, descriptors, self._variables)
+
+    def join_mps(self) -> None:
+        """Compute under MPS.   Raises: UserError if its daemon does not start."""
+        descriptor, self._variables = mps.joined(self.names[0])
+        self._descriptors += [] if descriptor is None else [descriptor]
 
     def touch(self) -> None:
         """Keep the locks' files from programs that clean /tmp by age."""
@@ -179,7 +205,7 @@ class HeldGpus:
     def pass_on(self) -> None:
         """Make this process compute on these GPUs, and the other processes of a data-parallel trial
         hold them too. Call it before CUDA is used."""
-        os.environ[VISIBLE] = ",".join(self.names)
+        os.environ |= self._variables | {VISIBLE: ",".join(self.names)}
         os.environ[HELD] = ",".join(map(str, self._descriptors))
 
     def release(self) -> None:
@@ -188,8 +214,8 @@ class HeldGpus:
         self._descriptors.clear()
 
 
-def _inherited(names: list[str], descriptors: list[Any]) -> HeldGpus:
-    return HeldGpus(names, [d.detach() for d in descriptors])
+def _inherited(names: list[str], descriptors: list[Any], variables: dict[str, str]) -> HeldGpus:
+    return HeldGpus(names, [d.detach() for d in descriptors], variables)
 
 
 def take_gpus(gpus: Sequence[Gpu], share: GpuShare, sweep: Path) -> HeldGpus | None:
@@ -221,12 +247,14 @@ class GpuTurns:
     def take(self) -> bool:
         """Take what a trial needs, if it is free. Whether it is held; True if nothing is needed.
 
-        Raises: UserError if the locks cannot be kept.
+        Raises: UserError if the locks cannot be kept, or MPS does not start.
         """
         if self.gpus and self.held is None:
             self.held = take_gpus(self.gpus, self._share, self._sweep)
             if self.held is not None:
                 os.environ[VISIBLE] = ",".join(self.held.names)
+                if self._share.mps:
+                    self.held.join_mps()
         return not self.gpus or self.held is not None
 
     def give_back(self) -> None:
