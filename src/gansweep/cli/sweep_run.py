@@ -17,7 +17,7 @@ from gansweep.config.compose import compose
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.engine.failures import counted_ends
-from gansweep.engine.launch import Detached, make_launcher, worker_count
+from gansweep.engine.launch import Detached, make_launcher, slots, worker_count
 from gansweep.engine.launch.kubernetes import manifest, refuse_start
 from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.status import damaged_files
@@ -88,6 +88,8 @@ def run_sweep(
         allow_variables(variables_of(without_secrets(base)))
         if base.get("init") is not None:
             initial_run(str(base.init))  # refused now rather than in the first trial
+    if settings.launcher.get("slots_per_gpu") == "auto":
+        remarks = [*remarks, *slots.fill_in(settings)]
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
     )

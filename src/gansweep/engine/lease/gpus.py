@@ -192,6 +192,11 @@ class HeldGpus:
         descriptors = [reduction.DupFd(d) for d in self._descriptors]
         return _inherited, (self.names, descriptors, self._variables)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of a process that computes on them."""
+        return {**self._variables, VISIBLE: ",".join(self.names)}
+
     def join_mps(self) -> None:
         """Compute under MPS.   Raises: UserError if its daemon does not start."""
         descriptor, self._variables = mps.joined(self.names[0])
@@ -205,7 +210,7 @@ class HeldGpus:
     def pass_on(self) -> None:
         """Make this process compute on these GPUs, and the other processes of a data-parallel trial
         hold them too. Call it before CUDA is used."""
-        os.environ |= self._variables | {VISIBLE: ",".join(self.names)}
+        os.environ |= self.variables
         os.environ[HELD] = ",".join(map(str, self._descriptors))
 
     def release(self) -> None:
