@@ -220,9 +220,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist: files with long ones come first
+    if hasattr(config, "workerinput"):  # of pytest-xdist: first what waits, then long ones
         long = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in long)
+        items.sort(key=lambda item: (not _needs_the_cluster(item.path), item.path not in long))
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if gpu and not _has_cuda():
         _skip(gpu, "no CUDA device")
@@ -239,9 +239,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "cluster" if Path(file).name.startswith(NEED_A_CLUSTER) else file
+            return "cluster" if _needs_the_cluster(Path(file)) else file
 
     return ByFile(config, log)
+
+
+def _needs_the_cluster(file: Path) -> bool:
+    return file.name.startswith(NEED_A_CLUSTER)
 
 
 def _has_cuda() -> bool:

@@ -54,13 +54,13 @@ def compose_once() -> None:
         return made
 
     @functools.cache
-    def parsed(text: str) -> Any:
-        return OmegaConf.to_container(load_from(io.StringIO(text)), resolve=False)
+    def parsed(text: str) -> bytes:
+        return pickle.dumps(load_from(io.StringIO(text)))
 
     def load(file: Any) -> Any:
         if isinstance(file, io.TextIOBase):  # as Hydra opens it
             with contextlib.suppress(YAMLError):
-                return OmegaConf.create(parsed(file.read()))
+                return pickle.loads(parsed(file.read()))
             file.seek(0)  # the error shall name the file
         return load_from(file)
 
