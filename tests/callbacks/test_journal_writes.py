@@ -45,3 +45,18 @@ def test_rows_of_quick_steps_are_written_together_and_in_order(
     assert record.history()[-1] == {
         "kimg": 6, "seconds": 0.375, "loss/generator": 6, "balance/real_mean": 0.5
     }  # fmt: skip
+
+
+def test_time_outside_training_counts_once_where_one_pause_is_inside_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("gansweep.callbacks.journal.time.perf_counter", lambda: clock[0])
+    journal = Journal(None, None)
+    clock[0] = 1.0
+    with journal.outside_training():
+        clock[0] = 2.0
+        with journal.outside_training():
+            clock[0] = 5.0
+        clock[0] = 6.0
+    assert journal.paused_seconds == 5.0 and journal.training_seconds == 1.0

@@ -71,12 +71,12 @@ class Journal:
 
     @contextlib.contextmanager
     def outside_training(self) -> Iterator[None]:
-        """Time spent inside does not count as training time."""
-        started = time.perf_counter()
+        """Time spent inside does not count as training time; one may be inside another."""
+        before, started = self.paused_seconds, time.perf_counter()
         try:
             yield
         finally:
-            self.paused_seconds += time.perf_counter() - started
+            self.paused_seconds = before + time.perf_counter() - started
 
     def log(self, images_seen: int, row: Mapping[str, Any]) -> None:
         """Add to the row of this step. All rows of the same step become one line."""

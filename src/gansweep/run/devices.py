@@ -1,8 +1,10 @@
 """The device, the number of processes and the precision of a run, checked before training."""
 
-from typing import Annotated, Literal, TypedDict
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
+from torch import nn
 
 from gansweep.config.ranges import Range
 from gansweep.errors import UserError
@@ -37,6 +39,23 @@ def device_count(wanted: int | str, accelerator: str) -> int:
     if available is not None:
         check_device_count(count, available)
     return count
+
+
+def numerics(precision: str, accelerator: str, networks: Iterable[nn.Module]) -> dict[str, Any]:
+    """How the networks compute, for the record: what changes a result's last digits.
+
+    TF32 is of NVIDIA GPUs: 10 bits of fraction in matrix products and convolutions of float32.
+    """
+    on_gpu = accelerator == "cuda"
+    weights = [w for network in networks for w in network.parameters() if w.ndim == 4]
+    return {
+        "precision": precision,
+        "tf32_matmul": on_gpu and torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolutions": on_gpu and torch.backends.cudnn.allow_tf32,
+        "channels_last": bool(weights)
+        and all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+        and not all(w.is_contiguous() for w in weights),
+    }
 
 
 def check_precision(precision: str, accelerator: str) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.throughput import peak_memory_mib
 from gansweep.models.adversarial import Adversarial
+from gansweep.run.devices import numerics
 from gansweep.run.origin import hardware, now, origin
 from gansweep.terms.schedules import value_at
 
@@ -66,6 +67,9 @@ class Account:
             "peak_memory_mib": round(peak_memory_mib(self.model.device), 1),
             "parameters": self.parameters(),
             "hardware": hardware(self.accelerator, self.devices),
+            "numerics": numerics(
+                self.cfg.trainer.precision, self.accelerator, self.model.players.values()
+            ),
             "game": self.model.declared(),
             "command": "" if no_command else self._command(),
             "no_command": no_command,
