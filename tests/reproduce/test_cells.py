@@ -21,6 +21,7 @@ from torch.nn.utils import parametrizations
 
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
+from gansweep.metrics.protocol import CHOSEN_BY, GAME, HELD_OUT, QUICK
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.reproduce.plan import PlannedCell, planned_cells, planned_runs
@@ -88,6 +89,19 @@ def test_cells_differ_and_each_seed_of_them_has_a_key_of_its_own(name: str) -> N
     assert len({run.address for run in runs}) == len(runs) == 2 * len(cells)
     assert len({run.key for run in runs}) == len(runs)
     assert all(len(run.key) < 100 for run in runs)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_scores_of_a_table_are_measured(name: str) -> None:
+    """Scores that are slow are measured on request, and a list of scores leaves out all others."""
+    table = TABLES[name]
+    for one in planned(name).values():
+        metrics = OmegaConf.merge(one.cfg.metrics, dict(table.evaluation))
+        for score in table.scores.values():
+            if score.word in (*HELD_OUT, *GAME):
+                continue
+            chosen = CHOSEN_BY.get(score.word, score.word)
+            assert chosen in (QUICK if metrics.scores is None else metrics.scores), score.word
 
 
 @pytest.mark.parametrize(("name", "cell"), CELLS)

@@ -103,6 +103,18 @@ def test_lost_runs_are_counted_and_never_dropped() -> None:
     assert "7, 1 lost" in text_table(one, 80)
 
 
+def test_a_cell_without_a_figure_says_why() -> None:
+    """The table's other scores are in no run, other cells have none, and one has lost its runs."""
+    lost = run("PacGAN2", 0, [], status="diverged", reason="the loss is nan")
+    rows = csv_table(found([*GAN, lost])).splitlines()
+    verdicts = {
+        ",".join(row.split(",")[:3]): row.rsplit(",", 1)[1] for row in rows if ",last," in row
+    }
+    assert verdicts["GAN,grid,kl"] == "not measured"
+    assert verdicts["PacGAN2,grid,modes"] == "lost"
+    assert verdicts["PacGAN3,grid,modes"] == "no run yet"
+
+
 def test_a_reduced_budget_reproduces_no_digits() -> None:
     few = [run(r["row"], r["seed"], r["last"]["modes"], budget="small") for r in (*GAN, *PAC)]
     one = found(few, "small")

@@ -52,7 +52,10 @@ def verdict_word(one: CellScore, found: Judged) -> str:
     if one.cell.row in found.table.not_run:
         return "not run"
     if one.last is None:
-        return "no run yet"
+        runs = found.runs_of(one.cell)
+        if runs is None or not runs.n:
+            return "no run yet"
+        return "not measured" if runs.done else "lost"
     if one.agreement is not None:
         return one.agreement.verdict
     return "order only" if found.budget.shows == "order" else EMPTY
