@@ -51,7 +51,7 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
         *("tracker=none", f"runs_dir={out / 'runs'}", "group=on_gpu", "name=dcgan32", *words),
     ]
     scripts = str(TOP / "scripts")
-    found = {name: out / f"{name}.json" for name in ("parity", "training", "scores")}
+    found = {name: out / f"{name}.json" for name in ("parity", "graphs", "training", "scores")}
     return [
         Step(
             "tests",
@@ -66,8 +66,14 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
             lambda log: parity_rows(found["parity"]),
         ),
         Step(
+            "CUDA graphs",
+            0.1,
+            [f"{scripts}/graphs.py", "--device", device, "--json", str(found["graphs"])],
+            lambda log: graphs_rows(found["graphs"]),
+        ),
+        Step(
             "bench training",
-            0.25,
+            0.2,
             [
                 f"{scripts}/benchmarks/throughput.py",
                 *("--device", device, "--rounds", "1" if small else "5"),
@@ -87,7 +93,7 @@ def steps_on(device: str, out: Path, words: Sequence[str]) -> list[Step]:
         ),
         Step(
             "train 32x32",
-            0.2,
+            0.15,
             ["-m", "gansweep", *train],
             lambda log: run_rows(out / "runs" / "on_gpu" / "dcgan32"),
         ),
@@ -111,6 +117,16 @@ def parity_rows(path: Path) -> list[tuple[str, str]]:
     worst = max(largest, key=lambda v: largest[v])
     figure = f"{found['equal']} of {len(found['largest'])} models; {largest[worst]:.1e} ({worst})"
     return [("one step in float64 against the CPU's, largest relative difference", figure)]
+
+
+def graphs_rows(path: Path) -> list[tuple[str, str]]:
+    return [
+        (
+            f"a turn as one CUDA graph, {row['game']}: of the eager speed; difference in float64",
+            f"{row['median']:.2f} ({row['least']:.2f}, {row['most']:.2f}); {row['difference']:.1e}",
+        )
+        for row in read(path) or []
+    ]
 
 
 def training_rows(path: Path) -> list[tuple[str, str]]:
