@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the runs")
     parser.add_argument("--only", default="", help="rows whose name begins so")
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--tries", type=int, default=200)
     options = parser.parse_args()
     torch.set_num_threads(1)
