@@ -238,6 +238,32 @@ def test_wandb_starts_with_the_first_row_and_once_even_if_it_fails(
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("staged", [False, True])
+def test_wandb_looks_for_inputs_of_its_launch_only_where_they_can_be_staged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staged: bool
+) -> None:
+    """To look it imports the whole of it, two thirds of its start."""
+    import wandb
+    from wandb.sdk.wandb_run import Run
+
+    looked: list[object] = []
+    monkeypatch.setattr(Run, tracking.LOOKS, looked.append)
+    own = getattr(Run, tracking.LOOKS)
+    module = "wandb.sdk.launch.inputs.internal"
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    if staged:
+        monkeypatch.setitem(sys.modules, module, sys)
+
+    def init(**given: Any) -> Any:
+        getattr(Run, tracking.LOOKS)("run")
+        raise InterruptedError
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(InterruptedError):
+        started(tmp_path)
+    assert looked == (["run"] if staged else []) and getattr(Run, tracking.LOOKS) == own
+
+
 def test_wandb_id_is_drawn_once_for_each_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

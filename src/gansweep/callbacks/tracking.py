@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MODES = ("online", "offline", "disabled")
 BEST_ON_THE_WAY = {"minimize": "min", "maximize": "max"}  # by the direction of a score
 MOST_SHEETS = 40  # in the table of a run's samples
+LOOKS = "_detect_and_apply_job_inputs"  # of a run of wandb 0.31, when it starts
 SWEEP_TAG = "gansweep.sweep"  # of the parent run of a sweep in MLflow
 
 
@@ -149,19 +151,37 @@ def _wandb_run(
     if os.environ.get("WANDB_MODE") in MODES:
         mode = os.environ["WANDB_MODE"]
     in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # W&B's agent sets project, entity and id
-    return wandb.init(
-        project=None if in_sweep else project,
-        entity=None if in_sweep else entity,
-        id=None if in_sweep else id,
-        group=group,
-        job_type=role,
-        name=name,
-        tags=list(tags),
-        dir=str(directory),
-        mode=mode,  # type: ignore[arg-type]
-        resume="allow",
-        settings=wandb.Settings(silent=mode == "offline", console="wrap"),
-    )
+    with _without_launch():
+        return wandb.init(
+            project=None if in_sweep else project,
+            entity=None if in_sweep else entity,
+            id=None if in_sweep else id,
+            group=group,
+            job_type=role,
+            name=name,
+            tags=list(tags),
+            dir=str(directory),
+            mode=mode,  # type: ignore[arg-type]
+            resume="allow",
+            settings=wandb.Settings(silent=mode == "offline", console="wrap"),
+        )
+
+
+@contextlib.contextmanager
+def _without_launch() -> Iterator[None]:
+    """Have wandb not import its Launch, two thirds of its start, to see whether inputs are staged:
+    only that module stages any."""
+    from wandb.sdk.wandb_run import Run
+
+    look: Any = getattr(Run, LOOKS, None)
+    if look is None or "wandb.sdk.launch.inputs.internal" in sys.modules:
+        yield
+        return
+    setattr(Run, LOOKS, lambda run: None)
+    try:
+        yield
+    finally:
+        setattr(Run, LOOKS, look)
 
 
 def _wandb_id(directory: Path) -> str:
