@@ -11,8 +11,15 @@ import pytest
 from gansweep.errors import UserError
 from gansweep.reproduce.judged import judged
 from gansweep.reproduce.results import StoredRun, load_results, merged, save_results
+from gansweep.reproduce.table import Published, Score
 from gansweep.reproduce.table_file import load_table
-from gansweep.reproduce.tables import csv_table, latex_table, markdown_table, text_table
+from gansweep.reproduce.tables import (
+    csv_table,
+    latex_table,
+    markdown_table,
+    published_text,
+    text_table,
+)
 from gansweep.reproduce.words import sentences
 
 TABLE = load_table("pacgan_2d")
@@ -127,6 +134,17 @@ def test_a_reduced_budget_reproduces_no_digits() -> None:
 def test_runs_of_cells_that_changed_are_not_counted() -> None:
     one = judged(TABLE, TABLE.budget("paper"), GAN, {})
     assert one.n == 0 and one.outdated == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "decimals", "shown"),
+    [(78.5, 17.56, 0, "78.5 ± 17.56"), (225, None, 0, "225"), (0.5, None, 4, "0.5000")],
+)
+def test_a_published_figure_keeps_its_decimals(
+    value: float, error: float | None, decimals: int, shown: str
+) -> None:
+    score = Score("modes", "modes", "modes", decimals=decimals)
+    assert published_text(Published(value, error), score, TABLE) == shown
 
 
 def test_one_table_in_four_notations() -> None:

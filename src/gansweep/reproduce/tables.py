@@ -62,10 +62,13 @@ def verdict_word(one: CellScore, found: Judged) -> str:
 
 
 def published_text(figure: Published | None, score: Score, table: Table) -> str:
-    """ "6.3 ± 0.5": as the paper prints it."""
+    """ "6.3 ± 0.5": with all decimals of the paper, also where ours are shown with fewer. A figure
+    that is calculated has as many as ours."""
     if figure is None:
         return EMPTY
-    value = f"{figure.value:.{score.decimals}f}"
+    calculated = table.known_from == "calculated"
+    theirs = 0 if calculated else len(f"{figure.value:.10g}".partition(".")[2])
+    value = f"{figure.value:.{max(score.decimals, theirs)}f}"
     return value if figure.error is None else f"{value} ± {figure.error:g}"
 
 
