@@ -262,8 +262,8 @@ def test_what_a_full_disk_or_ctrl_c_leaves_is_whole_and_marked(
         return encoded(pixels, form)
 
     class Cut(io.FileIO):
-        def __init__(self, place: str, mode: str, buffering: int) -> None:
-            super().__init__(place, mode)
+        def __init__(self, descriptor: int, mode: str, buffering: int) -> None:
+            super().__init__(descriptor, mode)
             if not most:
                 raise error
 

@@ -7,9 +7,7 @@ complete; of a folder each file does.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import secrets
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,7 +23,6 @@ from gansweep.records.drafts import drafted, refuse_special
 from gansweep.records.record import FULL, replace_atomically
 
 STDOUT = Path("-")
-NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems without hard links
 WHEN = (1980, 1, 1, 0, 0, 0)  # of files inside an archive: the same samples are the same bytes
 
 
@@ -71,7 +68,6 @@ class Folder:
     def __init__(self, path: Path, force: bool) -> None:
         self.path, self.force = path, force
         self.written = 0
-        self._draft = f"{path}/.next.png.{secrets.token_hex(8)}"
         with explained(path):
             refuse_existing(path, force)
             if path.exists() and not path.is_dir():
@@ -90,29 +86,21 @@ class Folder:
         if self.force and os.path.lexists(place):
             replace_atomically(Path(place), content)
             return
-        # written beside and linked: neither a full disk nor an interrupt at any point, such as
-        # between the opening and the first byte, leaves a part of a file under its name
+        # one write of a new file: no full disk leaves half of it in place. A draft that is linked
+        # to its name would cost a third more.
         try:
-            with open(self._draft, "wb", buffering=0) as file:
+            descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with open(descriptor, "wb", buffering=0) as file:
                 rest = memoryview(content)
                 while rest:
                     rest = rest[file.write(rest) :]
-            _put(self._draft, place)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._draft)
-
-
-def _put(draft: str, place: str) -> None:
-    """Give a finished file its name.   Raises: FileExistsError where there is one."""
-    try:
-        os.link(draft, place)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
+        except FileExistsError:
             raise
-        if os.path.lexists(place):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from error
-        os.rename(draft, place)
+        except BaseException:
+            # also an interrupt right after the opening, before Python knows the descriptor
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place)
+            raise
 
 
 @dataclass(frozen=True)
