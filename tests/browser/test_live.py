@@ -162,6 +162,10 @@ def test_what_is_folded_out_stays_so(live: OpenPage, runs: Path) -> None:
     live.page.evaluate(f"{folded}.open = true")
     live.set(selected=None)  # the runs are listed in another order
     assert live.page.evaluate(f"{folded}.open")
+    # and where it is drawn again while it is being drawn
+    live.page.evaluate("['selected', 'selected'].forEach((key) => gansweep.tell(new Set([key])))")
+    live.settle()
+    assert live.page.evaluate(f"{folded}.open")
     live.page.evaluate("scrollTo(0, 0)")  # also where it is drawn again later
     live.until("!gansweep.sections.find(one => one.id === 'protocols').inView")
     write_run(runs / "more" / "sngan-1", model="sngan", seed=1, scores={FID: [9.5, 8.5]})

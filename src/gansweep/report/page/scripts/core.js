@@ -239,7 +239,9 @@ const gansweep = (() => {
   // {id, title, shows(board)?, mount(element, board), update(keys)?, keys?: [names that concern it],
   // renew(board)?: whether update({"renewed"}) follows when a live page has new data}
   function section(definition) {
-    sections.push({ ...definition, element: null, body: null, mounted: false, inView: false, dirty: null, open: null });
+    sections.push({
+      ...definition, element: null, body: null, mounted: false, inView: false, dirty: null, open: null, drawing: 0,
+    });
     sections.sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
   }
 
@@ -257,16 +259,18 @@ const gansweep = (() => {
       if (!one.mounted) {
         one.mounted = true;
         one.dirty = null;
+        const drawing = ++one.drawing;
         one.body.replaceChildren();
         await one.mount(one.body, board);
         one.element.classList.add("drawn");
-        unfold(one);
+        if (drawing === one.drawing) unfold(one);
       } else if (one.dirty && one.update) {
         const keys = one.dirty;
         one.dirty = null;
+        const drawing = ++one.drawing;
         keepOpen(one);
         await one.update(keys);
-        unfold(one);
+        if (drawing === one.drawing) unfold(one);
       }
     } catch (error) {
       failed(one.id, error);
@@ -359,9 +363,14 @@ const gansweep = (() => {
   // what is the same element when the section is drawn anew: its key, as the words of its summary may change
   const keyOf = (details) => details.dataset.key || (details.querySelector("summary") || details).textContent;
 
+  // what a drawing under way has still to fold out stays on the list
   function keepOpen(one) {
     const all = [...one.body.querySelectorAll("details")];
-    one.open = { keys: new Set(all.filter((details) => details.open).map(keyOf)), elements: new Set(all) };
+    const open = all.filter((details) => details.open).map(keyOf);
+    one.open = {
+      keys: new Set([...(one.open ? one.open.keys : []), ...open]),
+      elements: one.open ? one.open.elements : new Set(all),
+    };
   }
 
   // fold out again what was so before the section was drawn anew, now or when it came into view
