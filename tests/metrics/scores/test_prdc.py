@@ -151,10 +151,11 @@ import torch
 from pathlib import Path
 from gansweep.metrics.scores.prdc import neighbour_scores
 draw = torch.Generator().manual_seed(0)
-# 256 features, a fifth of the time of 2,048: only distances between samples are large
-real, fake = (torch.randn(10_000, 256, generator=draw) for _ in range(2))
+# 64 features, not 2,048, which take their time: only distances between samples are large
+real, fake = (torch.randn(16_000, 64, generator=draw) for _ in range(2))
 def peak():  # in KiB; ru_maxrss would count what the parent held when it started this process
     return Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+neighbour_scores(real[:500], fake[:500])  # loads code and buffers, whose size varies
 before = peak()
 neighbour_scores(real, fake)
 print(before, peak())
@@ -162,8 +163,9 @@ print(before, peak())
 
 
 @pytest.mark.slow
-def test_full_size_needs_far_less_than_2_gib(processes: Processes) -> None:
+def test_many_samples_need_far_less_than_their_distances(processes: Processes) -> None:
     done, _ = said_by(processes.forked("-c", FULL_SIZE))
     before, after = (int(kib) / 2**20 for kib in done.split())
-    assert after - before < 0.5  # beside the samples; it is 0.36, and one whole matrix has 0.37
+    # beside the samples; it is 0.25 to 0.75, as the allocator goes, and one whole matrix has 0.95 more
+    assert after - before < 1.0
     assert after < 2
