@@ -166,6 +166,6 @@ print(before, peak())
 def test_many_samples_need_far_less_than_their_distances(processes: Processes) -> None:
     done, _ = said_by(processes.forked("-c", FULL_SIZE))
     before, after = (int(kib) / 2**20 for kib in done.split())
-    # beside the samples; it is 0.25 to 0.75, as the allocator goes, and one whole matrix has 0.95 more
+    # beside the samples; it is 0.25 to 0.75, as the allocator goes, and a whole matrix has 0.95
     assert after - before < 1.0
     assert after < 2
