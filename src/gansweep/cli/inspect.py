@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError, visible
+from gansweep.provenance.pixels import Watermark
 from gansweep.provenance.reading import Marks, exit_code, files_in, marks_of
 from gansweep.records.notation import aligned, plural
 
@@ -19,6 +20,7 @@ examples:
   gansweep inspect sevens.png
   gansweep inspect fakes/ fakes.npz
   gansweep inspect sevens.png --full      every field
+  gansweep inspect sevens.png --watermark with what is in the pixels
 
 exit code: 0 all are marked, 1 some are not, 2 some cannot be read
 """
@@ -31,6 +33,9 @@ def parser() -> Parser:
     made.add_argument(
         "--trust", metavar="FILE", help="certificates (PEM) whose signatures are trusted"
     )
+    made.add_argument(
+        "--watermark", action="store_true", help="also look for TrustMark's watermarks"
+    )
     made.add_argument("--full", action="store_true", help="print every field of every file")
     return made
 
@@ -41,7 +46,8 @@ def main(words: list[str]) -> int:
     if not words:
         raise UserError("Name a file or a folder, as in 'gansweep inspect sevens.png'.")
     trust = _read_trust(options.trust)
-    found = [marks_of(path, trust) for path in files_in(map(Path, words))]
+    watermark = Watermark() if options.watermark else None
+    found = [marks_of(path, trust, watermark) for path in files_in(map(Path, words))]
     if not found:
         raise UserError(
             f"There is no picture, archive or model in {', '.join(words)} that can carry a mark."
@@ -80,6 +86,8 @@ def _row(one: Marks) -> tuple[str, str, str, str, str]:
     mark = f"unreadable: {one.problem}" if one.problem else one.kind or "none"
     if one.china:
         mark += ", CN" if one.china == 1 else f", {one.china} CN records where one is allowed"
+    if one.watermark:
+        mark += f", watermark {one.watermark!r}"
     system = " ".join(filter(None, [says.get("system"), says.get("version"), says.get("model")]))
     signed = one.credentials.state if one.credentials else "none"
     return str(one.path), mark, signed, system, says.get("prompt", "")

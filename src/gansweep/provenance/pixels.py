@@ -59,7 +59,7 @@ class Watermark:
             module = import_module("trustmark")
         except ImportError as error:
             raise UserError(
-                "mark.watermark=trustmark needs the package trustmark: pip install trustmark. It "
+                "TrustMark's watermarks need the package trustmark: pip install trustmark. It "
                 "fetches its weights when it is first used."
             ) from error
         try:
@@ -67,7 +67,7 @@ class Watermark:
         except Exception as error:
             raise UserError(
                 f"TrustMark cannot be loaded ({error}): it fetches its weights when it is first "
-                "used, so this machine must reach the network once. Or leave mark.watermark= out."
+                "used, so this machine must reach the network once. Or do without the watermark."
             ) from error
 
     def drawn(self, picture: Image.Image) -> Image.Image:
@@ -78,3 +78,10 @@ class Watermark:
             )
         marked: Image.Image = self._network.encode(picture.convert("RGB"), WORD)
         return marked
+
+    def read(self, picture: Image.Image) -> str:
+        """The word of a picture's watermark; "" for none, and for pictures too small for one."""
+        if min(picture.size) < WATERMARK_SIDE:
+            return ""
+        word, there, _ = self._network.decode(picture.convert("RGB"))
+        return str(word) if there else ""

@@ -3,13 +3,16 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from PIL import Image
 
 from gansweep.provenance import manifest
 from gansweep.provenance.containers import DamagedFileError, format_of, packets
 from gansweep.provenance.credentials import ENDING, GOOD, Credentials, read_credentials
 from gansweep.provenance.mark import SOURCE_TYPES, fields_of
+from gansweep.provenance.pixels import WORD, Watermark
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4")
 OTHERS = (".npz", ".zip", ".onnx", ".safetensors", ".pt2")
@@ -29,6 +32,7 @@ class Marks:
 
     says: in the words of `Mark`.   china: how many Chinese records.
     credentials: the signed manifest; None for none.
+    watermark: the word of the watermark in the pixels; "" for none, and where none was looked for.
     problem: why it cannot be read; "" where it can.
     """
 
@@ -37,6 +41,7 @@ class Marks:
     china: int = 0
     problem: str = ""
     credentials: Credentials | None = None
+    watermark: str = ""
 
     @property
     def kind(self) -> str:
@@ -45,6 +50,7 @@ class Marks:
         if self.credentials is not None and self.credentials.state in GOOD:
             found.append(self.credentials.source_type)
         kinds = [MACHINE.get(one.removeprefix(SOURCE_TYPES), "") for one in found]
+        kinds.append("machine-made" if self.watermark == WORD else "")
         return next(filter(None, kinds), "")
 
 
@@ -61,10 +67,10 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
                     yield Path(folder, name)
 
 
-def marks_of(path: Path, trust: str = "") -> Marks:
+def marks_of(path: Path, trust: str = "", watermark: Watermark | None = None) -> Marks:
     """The marks of one file; a file that cannot be read has a problem.
 
-    trust: certificates (PEM) whose signatures are trusted.
+    trust: certificates (PEM) whose signatures are trusted.   watermark: reads those in the pixels.
     """
     try:
         if path.suffix.lower() in OTHERS:
@@ -77,7 +83,11 @@ def marks_of(path: Path, trust: str = "") -> Marks:
         content = path.read_bytes()
         if format_of(content) is None:
             raise DamagedFileError(f"it is none of {', '.join(PICTURES + OTHERS)}")
-        return _of_picture(path, content, trust)
+        marks = _of_picture(path, content, trust)
+        if watermark is None or path.suffix.lower() == ".mp4":
+            return marks
+        with Image.open(path) as picture:
+            return replace(marks, watermark=watermark.read(picture))
     except DamagedFileError as error:
         return Marks(path, problem=str(error))
     except OSError as error:
