@@ -59,8 +59,9 @@ def opened(browser: Browser, sweep: Path) -> Iterator[OpenPage]:
 def board(opened: OpenPage) -> OpenPage:
     """The page as it opens."""
     # an unknown board stands for the first; another one each time draws everything anew
+    opened.page.evaluate("document.querySelector('main > section').dataset.before = 'yes'")
     opened.page.evaluate(f"location.hash = '#board={secrets.token_hex(4)}'")
-    opened.settle()
+    opened.until("document.querySelector('main > section:not([data-before])') !== null")
     opened.page.evaluate("scrollTo(0, 0)")
     opened.show("leaderboard")
     opened.until("document.querySelector('#leaderboard tbody input') !== null")
