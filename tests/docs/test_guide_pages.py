@@ -1,35 +1,24 @@
 """The pages of the guide that are made at each build: the catalogue, the option reference."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from loaded_scripts import script
 from places import TOP
 
 CONF = TOP / "conf"
 
 
-def load(name: str) -> ModuleType:
-    path = TOP / "scripts" / "guide" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"guide_{name}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def catalogue() -> ModuleType:
-    return load("catalogue")
+    return script("guide/catalogue")
 
 
 @pytest.fixture(scope="module")
 def options() -> ModuleType:
-    return load("options")
+    return script("guide/options")
 
 
 def test_every_model_and_experiment_is_in_the_catalogue(catalogue: ModuleType) -> None:
@@ -123,7 +112,7 @@ def test_options_of_a_sweep_have_their_values_and_ranges(options: ModuleType) ->
 
 
 def test_docstrings_become_lists() -> None:
-    markdown = load("docstrings").markdown
+    markdown = script("guide/docstrings").markdown
     given = "A loss.\n\nreal, fake: (N,).   Returns: scalar.\nweight: above 0,\n    as in\n"
     assert markdown(given).splitlines()[3:] == [
         "- `real, fake`: (N,).",

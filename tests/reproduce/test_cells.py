@@ -7,7 +7,6 @@ are made with tiny networks on random images of the data's shape.
 from __future__ import annotations
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,8 +14,8 @@ from unittest import mock
 import pytest
 import torch
 import yaml
+from loaded_scripts import script
 from omegaconf import DictConfig, OmegaConf, open_dict
-from places import TOP
 from torch.nn.utils import parametrizations
 
 from gansweep.config import compose as config
@@ -33,16 +32,7 @@ TABLES = {name: load_table(name) for name in table_names()}
 CELLS = [(name, cell.name) for name, table in TABLES.items() for cell in table.to_run()]
 
 
-def _guide() -> Any:
-    path = TOP / "scripts" / "guide" / "parameters.py"
-    spec = importlib.util.spec_from_file_location("guide_parameters_of_cells", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GUIDE = _guide()
+GUIDE = script("guide/parameters")
 
 
 def full_budget(table: Table) -> str:

@@ -1,15 +1,13 @@
 """scripts/figures writes results to the places where the guide's catalogue reads them."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from loaded_scripts import script
 from PIL import Image
-from places import TOP
 
+from gansweep.provenance.reading import marks_of
 from gansweep.records.record import RunRecord
 from gansweep.records.sheets import Layout, as_webp
 
@@ -32,22 +30,13 @@ RESULT: dict[str, Any] = {
 }
 
 
-def load(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(Path(path).stem, TOP / "scripts" / path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up their module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     "rest", ["", ", 99 s on one core of an AMD EPYC: fid_digitsnet1_1k_train 1"]
 )
 def test_figures_go_into_both_headers_and_from_there_into_the_catalogue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: str
 ) -> None:
-    figures, catalogue = load("figures.py"), load("guide/catalogue.py")
+    figures, catalogue = script("figures"), script("guide/catalogue")
     for module in (figures, catalogue):
         monkeypatch.setattr(module, "MODELS", tmp_path / "model")
         monkeypatch.setattr(module, "EXPERIMENTS", tmp_path / "experiment")
@@ -76,10 +65,11 @@ def test_the_last_samples_become_a_picture_for_people(tmp_path: Path) -> None:
     for kimg, shade in ((1, 50), (2, 200)):
         sheet = as_webp(Image.new("L", (73, 73), shade), Layout("samples", 8, 8, (8, 8), count=64))
         (record.samples / f"{kimg:06d}000.webp").write_bytes(sheet)
-    load("figures.py").show_last_samples(record, tmp_path / "picture.png")
+    script("figures").show_last_samples(record, tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (511, 511))
         assert picture.convert("L").getpixel((100, 100)) == 200
+    assert marks_of(tmp_path / "picture.png").kind == "machine-made"
 
 
 def test_records_of_a_run_replace_older_ones_without_weights(tmp_path: Path) -> None:
@@ -89,7 +79,7 @@ def test_records_of_a_run_replace_older_ones_without_weights(tmp_path: Path) -> 
     (run / "result.json").write_text("new")
     for old in ("result.json", "evaluations.jsonl", "README.md"):
         (place / old).write_text("old")
-    load("figures.py").keep_records(run, place)
+    script("figures").keep_records(run, place)
     assert {p.name: p.read_text() for p in place.iterdir()} == {
         "result.json": "new",
         "README.md": "old",

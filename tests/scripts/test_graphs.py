@@ -1,22 +1,17 @@
 """scripts/graphs.py: the turn that is captured on a GPU is the game's own."""
 
-import importlib.util
 from types import ModuleType
 
 import pytest
 import torch
-from places import TOP
+from loaded_scripts import script
 
 GAMES = [(["model=gan"], (2,)), (["model=dcgan"], (1, 8, 8)), (["model=lsgan"], (1, 8, 8))]
 
 
 @pytest.fixture(scope="module")
 def graphs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("graphs", TOP / "scripts" / "graphs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("graphs")
 
 
 @pytest.mark.parametrize(("words", "shape"), GAMES, ids=lambda value: str(value[0]))

@@ -1,14 +1,13 @@
 """scripts/on_gpu: each step has a time limit; one that fails or hangs stops no other."""
 
-import importlib.util
 import json
-import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from loaded_scripts import script
 from places import TOP
 
 SCRIPTS = TOP / "scripts"
@@ -16,16 +15,7 @@ SCRIPTS = TOP / "scripts"
 
 @pytest.fixture(scope="module")
 def on_gpu() -> ModuleType:
-    return load("on_gpu")
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"scripts_{name}", SCRIPTS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up their module
-    spec.loader.exec_module(module)
-    return module
+    return script("on_gpu")
 
 
 @pytest.mark.slow
@@ -84,7 +74,7 @@ def test_every_step_is_rehearsed_on_the_cpu_with_the_same_programs(
 
 
 def test_parity_finds_a_model_with_a_different_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    parity = load("parity")
+    parity = script("parity")
     cpu = torch.device("cpu")
     assert parity.difference("gan", cpu)[0] == 0
     true = parity.after_a_step("gan", cpu)

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import torch
+from loaded_scripts import script
 from omegaconf import DictConfig
-from places import TOP
 from torch.nn.utils import parametrizations
 
 from gansweep.config import compose as config
 from gansweep.models.adversarial import Adversarial
 
-
-def _guide() -> ModuleType:
-    path = TOP / "scripts" / "guide" / "parameters.py"
-    spec = importlib.util.spec_from_file_location("guide_parameters", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GUIDE = _guide()
+GUIDE = script("guide/parameters")
 NUMBERS: dict[str, dict[str, Any]] = GUIDE.numbers()
 
 

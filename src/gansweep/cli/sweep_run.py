@@ -70,11 +70,7 @@ def run_sweep(
 
     settings, space, remarks = settings_of(cfg, words, given, check)
     if cfg.ui and settings.launcher.get("wait") is False:
-        raise UserError(
-            "launcher.wait=false ends this command at once, and the page of ui=true ends with it. "
-            "Leave ui= out, and watch the sweep with "
-            f"'gansweep ui {Path(settings.runs_dir) / settings.name}'."
-        )
+        raise _page_without_command(settings)
     settings.config_dir = config_dir
     # the live page is of this call alone
     again = [word for word in arguments if not word.startswith("ui=")]
@@ -83,12 +79,10 @@ def run_sweep(
         settings.target, settings.preload = target, list(preload or ())
         allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
     base = check(settings.overrides)
-    if isinstance(base, DictConfig):  # to the workers the sweep's directory is data
-        allow_packages(base.get("extra_packages") or ())
-        allow_variables(variables_of(without_secrets(base)))
-        if base.get("init") is not None:
-            initial_run(str(base.init))  # refused now rather than in the first trial
+    if isinstance(base, DictConfig):
+        _let_workers_use(base)
     if settings.launcher.get("slots_per_gpu") == "auto":
+        waiting.show("trying how many trials share a GPU")
         remarks = [*remarks, *slots.fill_in(settings)]
     workers = worker_count(
         settings.launcher, cfg.workers, settings.n_trials, uses_gpus=settings.uses_gpus
@@ -103,6 +97,25 @@ def run_sweep(
         print(manifest(settings, arguments, workers), end="")
         raise SystemExit(0)
     return launch(settings, space, workers, remarks, ui=bool(cfg.ui))
+
+
+def _page_without_command(settings: Settings) -> UserError:
+    return UserError(
+        "launcher.wait=false ends this command at once, and the page of ui=true ends with it. "
+        "Leave ui= out, and watch the sweep with "
+        f"'gansweep ui {Path(settings.runs_dir) / settings.name}'."
+    )
+
+
+def _let_workers_use(base: DictConfig) -> None:
+    """Allow what every trial names, as to the workers the sweep's directory is data.
+
+    Raises: UserError for an `init` that cannot be used, now rather than in the first trial.
+    """
+    allow_packages(base.get("extra_packages") or ())
+    allow_variables(variables_of(without_secrets(base)))
+    if base.get("init") is not None:
+        initial_run(str(base.init))
 
 
 def launch(

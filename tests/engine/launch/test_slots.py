@@ -1,10 +1,10 @@
 """launcher.slots_per_gpu=auto on a device of the test's own."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_programs import put_on_path
 
 from gansweep.engine.launch import slots
 from gansweep.engine.launch.slots import Tried, best
@@ -58,12 +58,7 @@ def test_as_many_as_failed_together_are_too_many() -> None:
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A sweep on a machine with a GPU whose short trials are `TRAIN`."""
-    for name, program in (("nvidia-smi", SMI), ("train", TRAIN)):
-        file = tmp_path / "bin" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(program)
-        file.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    put_on_path(tmp_path / "bin", {"nvidia-smi": SMI, "train": TRAIN}, monkeypatch)
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
     monkeypatch.setenv("FAILS", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_programs import put_on_path
 from processes import Processes, said_by, wait_until
 from sweep_processes import UNCONFIRMED, held, made, wait_until_held, words_of_a_sweep
 
@@ -19,11 +20,8 @@ LISTING = f"GPU 0: NVIDIA H100 (UUID: {A})\nGPU 1: NVIDIA H100 (UUID: {B})\n"
 
 @pytest.fixture(autouse=True)
 def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "bin" / "nvidia-smi"
-    tool.parent.mkdir()
-    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    listing = f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n"
+    put_on_path(tmp_path / "bin", {"nvidia-smi": listing}, monkeypatch)
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_programs import put_on_path
 
 from gansweep.engine.launch import local
 from gansweep.engine.lease import mps
@@ -40,12 +41,8 @@ esac
 @pytest.fixture
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A machine with a GPU; what its control program did, a line each."""
-    for name, program in (("nvidia-cuda-mps-control", CONTROL), ("nvidia-smi", SMI)):
-        file = tmp_path / "bin" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(program)
-        file.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    programs = {"nvidia-cuda-mps-control": CONTROL, "nvidia-smi": SMI}
+    put_on_path(tmp_path / "bin", programs, monkeypatch)
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
     monkeypatch.setenv("GANSWEEP_GPU_LOCKS", str(tmp_path / "locks"))
     for name in (mps.PIPE, mps.LOG, "CUDA_VISIBLE_DEVICES", "GANSWEEP_HELD_FILES"):

@@ -117,7 +117,11 @@ def _together(settings: Settings, trials: int, environment: dict[str, str]) -> T
                         stderr=file,
                     )
                 )
-        codes = [process.wait() for process in running]
+        try:
+            codes = [process.wait() for process in running]
+        finally:  # a signal ends this command, and the trials with it
+            for process in running:
+                process.kill()
         if any(codes):
             if trials == 1:
                 said = "".join(end_of(logs[0], 3)).strip()
