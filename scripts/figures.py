@@ -24,7 +24,7 @@ from typing import Any
 from PIL import Image
 
 from gansweep.records.record import RunRecord
-from gansweep.records.sheets import enlarged
+from gansweep.records.sheets import as_png, enlarged, layout_of
 
 TOP = Path(__file__).resolve().parents[1]
 EXPERIMENTS = TOP / "conf" / "experiment"
@@ -89,9 +89,11 @@ def keep_records(run: Path, place: Path) -> None:
 
 
 def show_last_samples(record: RunRecord, target: Path) -> None:
-    """Write the last sheet of samples as PNG, enlarged."""
-    with Image.open(record.sample_grids()[-1][1]) as picture:
-        enlarged(picture).save(target)
+    """Write the last sheet of samples as PNG, enlarged and marked as machine-made."""
+    sheet = record.sample_grids()[-1][1]
+    layout = layout_of(sheet.read_bytes())
+    with Image.open(sheet) as picture:
+        target.write_bytes(as_png(enlarged(picture), layout.kind if layout else ""))
 
 
 def _state_the_test(result: dict[str, Any], evaluations: Path) -> None:

@@ -82,7 +82,7 @@ def marks_of(path: Path, trust: str = "", watermark: Watermark | None = None) ->
             raise DamagedFileError("it is larger than 2 GB")
         content = path.read_bytes()
         if format_of(content) is None:
-            raise DamagedFileError(f"it is none of {', '.join(PICTURES + OTHERS)}")
+            raise DamagedFileError("its content is no known picture")
         marks = _of_picture(path, content, trust)
         if watermark is None or path.suffix.lower() == ".mp4":
             return marks
