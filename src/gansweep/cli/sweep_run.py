@@ -72,15 +72,11 @@ def run_sweep(
     if cfg.ui and settings.launcher.get("wait") is False:
         raise _page_without_command(settings)
     settings.config_dir = config_dir
-    # the live page is of this call alone
-    again = [word for word in arguments if not word.startswith("ui=")]
-    settings.command = shlex.join(["gansweep", "sweep", *again])
+    settings.command = _to_continue(arguments)
     if target is not None:
         settings.target, settings.preload = target, list(preload or ())
         allow_packages(path.partition(".")[0] for path in (target, *settings.preload))
-    base = check(settings.overrides)
-    if isinstance(base, DictConfig):
-        _let_workers_use(base)
+    _let_workers_use(check(settings.overrides))
     if settings.launcher.get("slots_per_gpu") == "auto":
         waiting.show("trying how many trials share a GPU")
         remarks = [*remarks, *slots.fill_in(settings)]
@@ -107,11 +103,19 @@ def _page_without_command(settings: Settings) -> UserError:
     )
 
 
-def _let_workers_use(base: DictConfig) -> None:
+def _to_continue(arguments: Sequence[str]) -> str:
+    """The command without its live page, which is of one call alone."""
+    return shlex.join(["gansweep", "sweep", *(w for w in arguments if not w.startswith("ui="))])
+
+
+def _let_workers_use(base: Any) -> None:
     """Allow what every trial names, as to the workers the sweep's directory is data.
 
+    base: the trials' configuration; a stand-in for one names nothing.
     Raises: UserError for an `init` that cannot be used, now rather than in the first trial.
     """
+    if not isinstance(base, DictConfig):
+        return
     allow_packages(base.get("extra_packages") or ())
     allow_variables(variables_of(without_secrets(base)))
     if base.get("init") is not None:
