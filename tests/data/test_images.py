@@ -4,7 +4,6 @@ import errno
 import gzip
 import multiprocessing
 import shutil
-import struct
 from collections import Counter
 from pathlib import Path
 from urllib.error import URLError
@@ -12,6 +11,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from idx_files import idx, write_idx_files
 from PIL import Image
 
 from gansweep.data import images as named
@@ -20,20 +20,6 @@ from gansweep.data.images import CIFAR10, KMNIST, MNIST, STL10, CelebA, Digits, 
 from gansweep.errors import UserError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-
-
-def idx(values: np.ndarray) -> bytes:
-    head = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
-    return gzip.compress(head + values.tobytes())
-
-
-def write_idx_files(folder: Path, n: int = 6) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for k, part in enumerate(("train", "t10k")):
-        pixels = np.full((n, 28, 28), k, np.uint8)
-        pixels[:, 0, 0] = np.arange(n)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(idx(pixels))
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(idx(np.arange(n, dtype=np.uint8)))
 
 
 def test_digits_are_those_of_scikit_learn_in_two_stratified_parts() -> None:

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,13 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from idx_files import write_idx_files
 from PIL import Image
+from tiny_runs import KEEPER, KINDS, TINY
 
+from gansweep.config.compose import compose
 from gansweep.inference import outputs
 from gansweep.inference.encoding import encoded
 from gansweep.provenance.reading import files_in, marks_of
 from gansweep.records.record import RunRecord
 from gansweep.records.remarks import remarks_of
+from gansweep.run.build import load_run
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 
@@ -286,3 +292,36 @@ def test_what_a_full_disk_or_ctrl_c_leaves_is_whole_and_marked(
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(left) == (5 if place == "a" else 0)
     assert all(marks_of(path).kind for path in left)
+
+
+def test_a_run_alone_generates_where_its_data_is_not(command: Command, tmp_path: Path) -> None:
+    data = tmp_path / "images"
+    write_idx_files(data, 250)
+    words = [
+        *KINDS["cgan"],
+        "data=mnist",
+        f"data.root={data}",
+        "data.n_validation=0",
+        *TINY,
+        *KEEPER,
+    ]
+    run = tmp_path / "run"
+    train(compose(words), run_dir=run, progress=False)
+    expected = command("generate", str(run), "label=7", "n=4", "-o", "with.png")
+    shutil.rmtree(data)
+    done = command("generate", str(run), "label=7", "n=4", "-o", "without.png")
+    assert (expected.code, done.code) == (0, 0), done
+    pictures = [Image.open(tmp_path / f"{name}.png").tobytes() for name in ("with", "without")]
+    assert pictures[0] == pictures[1]
+    module, _ = load_run(run)
+    assert module.conditional
+
+
+def test_a_grid_has_the_samples_of_a_folder(command: Command, runs: Path, tmp_path: Path) -> None:
+    for words in (["-o", "grid.png"], ["format=png", "-o", "each"]):
+        assert command("generate", str(runs / "dcgan"), "n=4", *words).code == 0
+    with Image.open(tmp_path / "grid.png") as grid, Image.open(tmp_path / "each/000000.png") as one:
+        scale = grid.width // 19  # 2 images of 8 and 3 lines of 1
+        first = grid.crop((scale, scale, 9 * scale, 9 * scale))
+        first = first.resize(one.size, Image.Resampling.NEAREST)
+        assert first.convert("L").tobytes() == one.convert("L").tobytes()

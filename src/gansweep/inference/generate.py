@@ -76,13 +76,16 @@ def write_grid(opened: Opened, request: Request, kind: int | None, path: Path) -
 
 
 def drawn(opened: Opened, request: Request, kind: int | None) -> Sheet:
-    """The requested picture: of one kind, or as the run's own sheets are."""
-    module, data, conditions = opened.module, opened.data, opened.conditions
+    """The requested picture: of samples where noise is enough, else as the run's own sheets are."""
+    module, data = opened.module, opened.data
+    stream = Stream(opened, request.seed, kind)
+    plain = kind is None and not module.conditional and module.kinds is None and stream.by_latents
+    if not data.is_points and (plain or (kind is not None and module.conditional)):
+        parts = stream.parts(request.n, request.batch_size)  # needs no image of the data
+        return grid(torch.cat([part.images for part in parts]))
+    conditions = opened.conditions
     if kind is None:
         return sheet(module, data, conditions, request.n, request.seed)
-    if module.conditional and not data.is_points:
-        parts = Stream(opened, request.seed, kind).parts(request.n, request.batch_size)
-        return grid(torch.cat([part.images for part in parts]))
     rng = torch.Generator().manual_seed(request.seed)
     made = of_kind(module, kind, conditions, request.n, rng)
     if data.is_points:

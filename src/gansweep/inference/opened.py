@@ -109,7 +109,7 @@ def open_run(use: Use) -> Opened:
         module, cfg, described = load_exported(use.run)
         return Opened(use, record, cfg, described, module.to(device), use.run / WEIGHTS)
     cfg = read_config(record)
-    data = build_data(cfg)
+    data = build_data(cfg, prepared=False)  # who has a run alone may have no data
     module, checkpoint = load_checkpoint(record, cfg, data, use.checkpoint)
     module.to(device)
     return Opened(use, record, cfg, data, module, checkpoint)

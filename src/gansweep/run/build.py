@@ -32,7 +32,7 @@ def load_run(
         return load_exported(Path(directory), extra_packages)[:2]
     record = RunRecord(directory)
     cfg = read_config(record, extra_packages)
-    module, _ = load_checkpoint(record, cfg, build_data(cfg), which)
+    module, _ = load_checkpoint(record, cfg, build_data(cfg, prepared=False), which)
     return module, cfg
 
 
@@ -51,8 +51,11 @@ def load_checkpoint(
     return module, path
 
 
-def build_data(cfg: DictConfig) -> DataSource:
+def build_data(cfg: DictConfig, *, prepared: bool = True) -> DataSource:
     """The data of a configuration.
+
+    prepared: false leaves out what only training needs first: files may be absent until they are
+        read.
 
     Raises: UserError for options of the data or the model that do not exist, as in a record of
         another version or a configuration that was changed in Python.
@@ -64,7 +67,8 @@ def build_data(cfg: DictConfig) -> DataSource:
         )
     check_options(cfg, ("data", "model"))
     data: DataSource = instantiate(cfg.data, extra_packages=cfg.extra_packages)
-    data.prepare()
+    if prepared:
+        data.prepare()
     return data
 
 
