@@ -87,7 +87,27 @@ def test_dropout_keeps_its_share_and_scales_it_up() -> None:
     torch.testing.assert_close(inputs, torch.tensor([[1.25, 1.25, 0, 0]]))
     torch.testing.assert_close(first, torch.tensor([[2.0, 0, 2]]))
     torch.testing.assert_close(last, torch.tensor([[0.0, 2, 0]]))
-    samples = torch.rand(1, 1, 2, 2)
-    features = judge.hidden[1](judge.hidden[0](samples.flatten(1) * inputs) * first) * last
+    pixels = torch.rand(1, 1, 2, 2)
+    samples = 2 * pixels - 1
+    features = judge.hidden[1](judge.hidden[0](pixels.flatten(1) * inputs) * first) * last
     torch.testing.assert_close(judge(samples, noise=noise), judge.output(features)[:, 0])
     assert not torch.equal(judge(samples), judge(samples, noise=noise))
+
+
+def test_the_first_generator_has_latents_of_variance_one_and_a_sigmoid() -> None:
+    generator = maxout.Generator(
+        (1, 2, 2), 3, width=5, depth=1, activation="relu", norm="none", initialize=nn.init.ones_
+    )
+    made = generator(torch.tensor([[1.0, 0.5, -1.0]]))
+    pixel = torch.tensor(5 * 0.5 * 3**0.5).sigmoid()  # five units of (1 + 0.5 - 1) sqrt(3)
+    torch.testing.assert_close(made, (2 * pixel - 1).expand(1, 1, 2, 2))
+
+
+def test_the_first_generator_begins_at_the_mean_image() -> None:
+    generator = maxout.Generator(
+        (1, 2, 2), 3, width=5, depth=1, activation="relu", norm="none", initialize=nn.init.zeros_
+    )
+    mean = torch.tensor([[[0.0, 0.25], [0.5, 1.0]]])
+    generator.begin_at(mean)
+    made = generator(torch.rand(1, 3))
+    torch.testing.assert_close(made[0], 2 * mean - 1, atol=1e-6, rtol=0)

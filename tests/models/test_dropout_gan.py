@@ -1,14 +1,20 @@
 """The first GAN with dropout in its discriminator: its losses with given noise, what it refuses."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from tiny_runs import KEEPER, TINY
 from torch.nn import functional as F
 
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
+from gansweep.data.images import Digits
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.dropout_gan import DropoutGAN
+from gansweep.run.build import load_run
+from gansweep.run.train import train
 
 IMAGE = (1, 4, 4)
 
@@ -62,3 +68,14 @@ def test_a_step_moves_both_players_with_momentum() -> None:
 def test_terms_are_refused() -> None:
     with pytest.raises(UserError, match=r"and packing would add to it.*model\.packing=1"):
         build("model.packing=2")
+
+
+def test_a_run_begins_at_the_mean_of_its_training_images(tmp_path: Path) -> None:
+    words = ["experiment=paper_gan", "data=digits", "data.n_validation=0", *TINY, *KEEPER]
+    narrow = ["model.generator.width=4", "model.discriminator.width=4"]
+    cfg = config.compose([*words, *narrow, "model.optimizer.generator.lr=1e-12"])
+    train(cfg, run_dir=tmp_path / "run", progress=False)
+    model, _ = load_run(tmp_path / "run")
+    images = torch.cat([images for images, _ in Digits().arrays("train")]).float() / 255
+    begun = model.players["generator"].output.bias.sigmoid()
+    torch.testing.assert_close(begun, images.mean(0).flatten(), atol=1e-6, rtol=0)

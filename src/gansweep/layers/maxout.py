@@ -1,15 +1,35 @@
-"""The first GAN's discriminator: maxout layers with dropout.
+"""The networks of the first GAN: a discriminator of maxout layers with dropout, and its generator.
 
-Source: Goodfellow et al. 2014, arXiv:1406.2661, Section 5, with the sizes of the authors'
-`mnist.yaml`; maxout and its dropout are those of Goodfellow et al. 2013, arXiv:1302.4389.
+Source: Goodfellow et al. 2014, arXiv:1406.2661, Section 5, with the authors' `mnist.yaml`; maxout
+and its dropout are those of Goodfellow et al. 2013, arXiv:1302.4389. Pixels are on [0, 1] inside.
 """
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from gansweep.config.ranges import Hidden, Positive, Width
+from gansweep.layers import mlp
 from gansweep.layers.mlp import MAXOUT_PIECES, Initialize, Maxout, initialized
+
+
+class Generator(mlp.Generator):
+    """(N, latent_dim) on [-1, 1) -> (N, C, H, W) in [-1, 1] through a sigmoid, or (N, D) points.
+
+    Inside, latents are on (-sqrt(3), sqrt(3)), of variance 1.
+    """
+
+    def forward(self, latents: Tensor) -> Tensor:
+        samples = self.output(self.hidden(latents * math.sqrt(3)))
+        if len(self.sample_shape) == 1:
+            return samples
+        return (2 * torch.sigmoid(samples) - 1).unflatten(1, self.sample_shape)
+
+    @torch.no_grad()
+    def begin_at(self, mean: Tensor) -> None:
+        """Make the first samples like the mean of the training images, (C, H, W) on [0, 1]."""
+        self.output.bias.copy_(torch.logit(mean.flatten(), eps=1e-7))
 
 
 class Discriminator(nn.Module):
@@ -48,6 +68,8 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """noise: (N, noise_width) uniform on [0, 1); None where nothing is dropped, as in tests."""
         features = samples.flatten(1)
+        if samples.ndim == 4:
+            features = (features + 1) / 2
         masks = self._masks(noise)
         for layer, mask in zip(self.hidden, masks, strict=False):
             features = layer(features if mask is None else features * mask)

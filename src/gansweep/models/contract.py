@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gansweep.data.batch import Batch
+from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
@@ -192,6 +193,9 @@ class Contract(pl.LightningModule):
         slices: the losses of the move, one for each slice of the batch.
         """
         return {}
+
+    def begin_on(self, data: DataSource) -> None:  # noqa: B027
+        """Set the first weights that depend on the training data; most models have none."""
 
     def after_move(self, player: str) -> None:
         """What a procedure does to a player's weights after its step (clipping, say)."""

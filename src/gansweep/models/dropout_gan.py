@@ -2,9 +2,11 @@
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from gansweep.data.batch import Batch
+from gansweep.data.source import DataSource
 from gansweep.errors import UserError
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
@@ -32,6 +34,13 @@ class DropoutGAN(GAN):
                 f"The game with dropout is that of one loss, and {', '.join(joined)} would add to "
                 "it. Use model.penalties={}, model.terms={} and model.packing=1, or model=gan."
             )
+
+    def begin_on(self, data: DataSource) -> None:
+        """The generator begins at the mean of the training images, if it has a `begin_at`."""
+        begin_at = getattr(self.generator, "begin_at", None)
+        if begin_at is not None and not data.is_points:
+            sums = [images.sum(0, dtype=torch.float64) for images, _ in data.arrays("train")]
+            begin_at(torch.stack(sums).sum(0) / data.n_train / 255)
 
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         drawn = super().draw(draws, batch, clock)

@@ -189,6 +189,8 @@ class _Run:
         """Load the networks from the last checkpoint and return it; None if there is none yet: then
         the run begins, with the weights of `init`, if given."""
         checkpoint = self._checkpoint(record)
+        if checkpoint is None:
+            self.model.begin_on(self.data)
         if self.cfg.get("init") is None:
             return checkpoint
         before = (record.result() or {}).get("init")
