@@ -29,8 +29,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch.nn.functional import softplus
 
 from gansweep import compose, train
-from gansweep.callbacks.journal import Journal
+from gansweep.callbacks.watcher import GameCallback
 from gansweep.config.compose import instantiate, model_node
+from gansweep.models.adversarial import Adversarial
 from gansweep.run.build import build_data
 from gansweep.run.devices import accelerator
 
@@ -46,13 +47,12 @@ GAMES = {
     ),
 }
 WARM_STEPS = 5
+BUDGET_STEPS = 10_000  # of which only the first are trained: rows come every 50 steps, as in it
 TIMED: list[float] = []
 
 
-class Timer(pl.Callback):
+class Timer(GameCallback):
     """Seconds of training between the warm-up and the last batch, without evaluations."""
-
-    journal: Journal
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -70,13 +70,11 @@ class Timer(pl.Callback):
 
         self.journal.outside_training = timed  # type: ignore[method-assign]
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if pl_module.steps == WARM_STEPS:
-            self._began = clock(pl_module.device) - self._paused
-        elif pl_module.steps == WARM_STEPS + self.steps:
-            TIMED.append(clock(pl_module.device) - self._paused - self._began)
+    def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
+        if module.steps == WARM_STEPS:
+            self._began = clock(module.device) - self._paused
+        elif module.steps == WARM_STEPS + self.steps:
+            TIMED.append(clock(module.device) - self._paused - self._began)
 
 
 def clock(device: torch.device) -> float:
@@ -129,13 +127,14 @@ def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Pat
     chosen = compose([f"callbacks={callbacks}", *options])
     for group in ("callbacks", "metrics", "tracker"):
         cfg[group] = chosen[group]
-    cfg.budget_kimg = (WARM_STEPS + steps) * cfg.batch_size / 1000
+    cfg.budget_kimg = BUDGET_STEPS * cfg.batch_size / 1000
+    until_kimg = (WARM_STEPS + steps) * cfg.batch_size / 1000
     cfg.extra_packages = ["throughput"]
     OmegaConf.update(
         cfg, "callbacks.timer", {"_target_": "throughput.Timer", "steps": steps}, force_add=True
     )
     with contextlib.redirect_stderr(io.StringIO()):  # the doctor warns about a run this short
-        train(cfg, run_dir=directory, progress=False)
+        train(cfg, run_dir=directory, progress=False, until_kimg=until_kimg)
     import throughput  # the module that the configuration names, not __main__
 
     return float(throughput.TIMED[-1])

@@ -25,10 +25,15 @@ class GameCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Call `after_step` with the number of images of this step over all processes."""
+        """Act after the step, unless each step of a stretch was acted on within it."""
         assert isinstance(pl_module, Adversarial)
+        if isinstance(batch, Batch):
+            self.act(trainer, pl_module, batch)
+
+    def act(self, trainer: pl.Trainer, module: Adversarial, batch: Batch) -> None:
+        """Call `after_step` with the number of images of this step over all processes."""
         self.batch = batch
-        self.after_step(trainer, pl_module, len(batch) * trainer.world_size)
+        self.after_step(trainer, module, len(batch) * trainer.world_size)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         """Called on every process after each step.   images: of this step, over all processes."""

@@ -22,6 +22,7 @@ from gansweep.models.distributed import average_gradients, broadcast
 from gansweep.models.draws import Draws
 from gansweep.models.optimizers import Maker
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
+from gansweep.models.stretch import Stretch
 from gansweep.terms.clock import Clock
 from gansweep.terms.schedules import value_at
 
@@ -128,11 +129,21 @@ class Adversarial(Contract):
             average.to(self.device)
 
     def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        return batch if batch.images.device == device else batch.to(device)
+        self, batch: Batch | Stretch, device: torch.device, dataloader_idx: int
+    ) -> Batch | Stretch:
+        if isinstance(batch, Stretch) or batch.images.device == device:
+            return batch
+        return batch.to(device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | Stretch, batch_idx: int) -> None:
+        """A turn of the game on the batch, or on each of a stretch."""
+        if isinstance(batch, Batch):
+            self.step(batch)
+            return
+        for part in batch:
+            self.step(part if part.images.device == self.device else part.to(self.device))
+
+    def step(self, batch: Batch) -> None:
         """One turn of the game on a batch: draw, make, then each player whose turn it is moves.
 
         Without accumulation the losses share one set of fakes, made before the first player moves,

@@ -2,20 +2,25 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from omegaconf import DictConfig
 
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.models.adversarial import Adversarial
+from gansweep.models.stretch import Stretch
 
 
 class Feed:
     """The batches from the images seen so far to the end of the budget, or to the next pause.
 
-    With `one_batch` each of them is the first batch of the run.
+    With `one_batch` each of them is the first batch of the run. Lightning gets them one by one, or
+    `together` at a time as a stretch, with `after` for what follows each step.
     """
+
+    together = 1
+    after: Callable[[Batch], bool]
 
     def __init__(self, data: DataSource, module: Adversarial, cfg: DictConfig) -> None:
         self.data = data
@@ -28,10 +33,22 @@ class Feed:
         self.world = 1
 
     def __len__(self) -> int:
+        return math.ceil(self._steps_left / self.together)
+
+    def __iter__(self) -> Iterator[Batch | Stretch]:
+        batches = self.batches()
+        if self.together == 1:
+            return batches
+        ends = range(0, self._steps_left, self.together)
+        return (Stretch(batches, self.together, self.after) for _ in ends)
+
+    @property
+    def _steps_left(self) -> int:
         end = min(self.budget_images, self.module.until_kimg * 1000)
         return max(0, math.ceil((end - self.module.images_seen) / self.batch_size))
 
-    def __iter__(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
+        """One for each step that is left."""
         batches = self.data.train_batches(
             self.batch_size,
             seed=self.seed,
@@ -43,4 +60,4 @@ class Feed:
         )
         if self.one_batch:
             batches = itertools.repeat(next(batches))
-        return itertools.islice(batches, len(self))
+        return itertools.islice(batches, self._steps_left)

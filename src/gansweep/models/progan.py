@@ -89,7 +89,7 @@ class ProGAN(GAN):
                 file=sys.stderr,
             )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def step(self, batch: Batch) -> None:
         """Train what the present level uses; where a level begins the optimizers begin anew."""
         assert self.draws is not None
         now = self.present
@@ -99,7 +99,7 @@ class ProGAN(GAN):
             self._parameters_of[player] = self.players[player].used(now)  # type: ignore[operator]
             if now.level > before.level:
                 optimizer.state.clear()
-        super().training_step(batch, batch_idx)
+        super().step(batch)
 
     def draw(self, draws: Draws, batch: Batch, clock: Clock) -> Drawn:
         return super().draw(draws, self._as_seen(batch, clock), clock)

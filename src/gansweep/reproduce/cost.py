@@ -175,10 +175,10 @@ def _step_seconds(
     from gansweep.models.feed import Feed
 
     clock, done = _Clock(device), 0
-    for number, batch in enumerate(Feed(data, module, cfg)):
+    for number, batch in enumerate(Feed(data, module, cfg).batches()):
         if number == WARM_UP_STEPS:
             clock, done = _Clock(device), 0
-        module.training_step(batch, number)
+        module.step(batch)
         done += 1
         spent = clock.seconds()
         if number > WARM_UP_STEPS and (spent > LEAST_SECONDS or done == MOST_STEPS):

@@ -58,7 +58,7 @@ class CompileIfFaster(pl.Callback):
             self.account.compile = taken_up(model, self.account.compile)
             return
         steps = trainer.precision_plugin.train_step_context
-        batch = next(iter(self.feed)).to(model.device)
+        batch = next(self.feed.batches()).to(model.device)
         self.account.compile = decide(model, batch, steps, str(trainer.precision))
         if self.tells:
             tell(in_words(self.account.compile))
@@ -176,7 +176,7 @@ def _take(model: Adversarial, batch: Batch, steps: Steps) -> None:
     """TURNS turns of every player."""
     for _ in range(TURNS * model.n_critic):
         with steps():
-            model.training_step(batch, 0)
+            model.step(batch)
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
 

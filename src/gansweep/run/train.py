@@ -47,7 +47,7 @@ from gansweep.run.origin import now
 from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores
 from gansweep.run.scores import build_panel
-from gansweep.run.trainer import made_trainer
+from gansweep.run.trainer import made_trainer, take_steps_together
 
 # Lightning enables a check of the GPU driver at every optimizer step. Without a GPU it costs more
 # than the step of a small network.
@@ -371,6 +371,7 @@ class _Start(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Lightning starts to iterate before it calls the hooks of training
         self.run.feed.rank, self.run.feed.world = trainer.global_rank, trainer.world_size
+        take_steps_together(trainer, self.run.feed, self.run.cfg.trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Create the noise; for a continued run restore the state of the checkpoint."""
