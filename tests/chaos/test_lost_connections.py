@@ -53,6 +53,6 @@ def test_connection_lost_while_tables_are_made_does_not_blame_the_database(
         words = Exception("terminating connection due to administrator command")
         raise OperationalError("SELECT", {}, words)
 
-    monkeypatch.setattr(databases, "RDBStorage", ended)
+    monkeypatch.setattr(databases, "PostgresStorage", ended)
     with pytest.raises(UserError, match=r"cannot be reached \(terminating .*Start the server"):
         databases.open_postgresql(postgres.database("ended"), pool_size=1)

@@ -12,6 +12,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
+from gansweep.engine.storage.postgresql import PostgresStorage
 from gansweep.engine.storage.retrying_storage import StorageOutageError, in_short, is_outage
 from gansweep.errors import UserError
 
@@ -81,7 +82,8 @@ def open_postgresql(where: str, pool_size: int) -> Any:
                     "CREATE ON SCHEMA public."
                 )
             words = [f"-c tcp_{key}={value}" for key, value in KEEPALIVES.items()]  # the server's
-            storage = RDBStorage(
+            words.append("-c jit=off")  # no statement of ours runs long enough for it to pay
+            storage = PostgresStorage(
                 where.replace("postgresql://", "postgresql+psycopg://", 1),
                 engine_kwargs={
                     "pool_pre_ping": True,
