@@ -4,6 +4,7 @@ A worker here is a process without torch. For each trial it claims the trial, su
 parameters, reports five values, writes a run record and settles. The trial itself takes no time, so
 only the engine is timed. The cost of a trial is the wall time divided by the number of trials. With
 --pace each trial also sleeps for that many seconds; the engine's seconds exclude the sleep.
+--turns counts CPU time instead, which other work on the machine changes less.
 """
 
 from __future__ import annotations
@@ -81,20 +82,30 @@ def run_trials(study: SweepStudy, pace: float, most: float = math.inf) -> tuple[
     spent: list[float] = []
     used = time.process_time()
     began = time.perf_counter()
-    while len(spent) < most and (attempt := study.claim(f"w{os.getpid()}")) is not None:
+    for has_ended in trials(study, f"w{os.getpid()}", pace):
+        if has_ended:
+            spent.append(time.perf_counter() - began - pace)
+            began = time.perf_counter()
+        if len(spent) >= most:
+            break
+    return spent, time.process_time() - used
+
+
+def trials(study: SweepStudy, worker: str, pace: float) -> Iterator[bool]:
+    """Run trials until none is left. Yields False before the end of each, True after it."""
+    while (attempt := study.claim(worker)) is not None:
         study.suggest(attempt)
         record = RunRecord.create(study.run_dir(attempt.runs[0].name), "fake: true\n")
         for step in range(1, REPORTS + 1):
             time.sleep(pace / REPORTS)
             study.report(attempt, float(step), attempt.params["lr"] / step)
+        yield False
         last = {"fid_fake": {"value": attempt.params["lr"], "kimg": float(REPORTS)}}
         record.write_result(
             {"status": "finished", "last": last, "protocols": {"fid_fake": PROTOCOL}}
         )
         study.finish(attempt, "itself")
-        spent.append(time.perf_counter() - began - pace)
-        began = time.perf_counter()
-    return spent, time.process_time() - used
+        yield True
 
 
 def measure(
@@ -128,6 +139,38 @@ def measure(
         process.join()
     assert len(spent) == n_trials, f"{len(spent)} trials were run, not {n_trials}"
     return n_trials / taken, statistics.median(spent), cpu
+
+
+def measure_turns(
+    folder: Path, storage: str, workers: int, n_trials: int, sampler: str
+) -> tuple[float, float]:
+    """Returns: CPU seconds per trial of all workers, and of the server.
+
+    The workers are of this process and work in turns: all of them begin a trial, then all end it.
+    """
+    directory = folder / f"turns-{workers}-{time.monotonic_ns()}"
+    chosen = settings(n_trials + workers, storage, sampler)
+    SweepStudy.create(directory, chosen, Space.parse(chosen.space))
+    at_work = [trials(SweepStudy(directory), f"w{i}", 0.0) for i in range(workers)]
+    for _ in range(2):  # the first trial of each worker is not timed
+        list(map(next, at_work))
+    gc.freeze()
+    used, served = time.process_time(), server_seconds()
+    while at_work:
+        at_work = [worker for worker in at_work if next(worker, None) is not None]
+    used, served = time.process_time() - used, server_seconds() - served
+    return used / n_trials, served / n_trials
+
+
+def server_seconds() -> float:
+    """CPU seconds of this process's children and theirs, those that have ended included."""
+    ticks = {os.getpid(): 0}
+    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda p: int(p.name)):
+        with contextlib.suppress(OSError):
+            words = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(words[1]) in ticks:  # a parent has the lower number
+                ticks[int(path.name)] = sum(map(int, words[11:15]))
+    return sum(ticks.values()) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -170,13 +213,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="the best round is printed")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds in a trial (default 0)")
     parser.add_argument("--sampler", default="random")
-    given = parser.parse_args()
-    counts = [int(word) for word in given.workers.split(",")]
-    print(f"{os.cpu_count()} cores, {given.trials} trials of {given.pace} s, {given.sampler}")
-    print(
-        f"{'storage':12} {'workers':>7} {'trials/s':>9} {'ms a trial':>11} {'growth':>7} "
-        f"{'engine s':>9} {'CPU ms':>7}"
+    parser.add_argument(
+        "--turns",
+        action="store_true",
+        help="all workers in one process, by turns: CPU time of them and of the server, for a "
+        "machine that does other work",
     )
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores, {given.trials} trials of {given.pace} s, {given.sampler}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in given.storages.split(","):
@@ -185,19 +229,42 @@ def main() -> None:
                 where = stack.enter_context(database())
             elif name == "grpc":
                 where = stack.enter_context(proxy(folder))
-            first = 0.0
-            for workers in counts if where else ():
-                found = [
-                    measure(folder, str(where), workers, given.trials, given.pace, given.sampler)
-                    for _ in range(given.rounds)
-                ]
-                speed, engine, cpu = max(found)
-                first = first or speed
-                print(
-                    f"{name:12} {workers:7} {speed:9.1f} {1000 / speed:11.1f} {first / speed:7.2f}"
-                    f" {engine:9.3f} {1000 * cpu:7.1f}",
-                    flush=True,
-                )
+            if where:
+                (print_turns if given.turns else print_speed)(name, folder, where, given)
+
+
+def print_speed(name: str, folder: Path, where: str, given: argparse.Namespace) -> None:
+    print(
+        f"{'storage':12} {'workers':>7} {'trials/s':>9} {'ms a trial':>11} {'growth':>7} "
+        f"{'engine s':>9} {'CPU ms':>7}"
+    )
+    first = 0.0
+    for workers in map(int, given.workers.split(",")):
+        found = [
+            measure(folder, where, workers, given.trials, given.pace, given.sampler)
+            for _ in range(given.rounds)
+        ]
+        speed, engine, cpu = max(found)
+        first = first or speed
+        print(
+            f"{name:12} {workers:7} {speed:9.1f} {1000 / speed:11.1f} {first / speed:7.2f}"
+            f" {engine:9.3f} {1000 * cpu:7.1f}",
+            flush=True,
+        )
+
+
+def print_turns(name: str, folder: Path, where: str, given: argparse.Namespace) -> None:
+    print(f"{'storage':12} {'workers':>7} {'CPU ms a trial':>14} {'server':>7} {'growth':>7}")
+    for _ in range(given.rounds):
+        first = 0.0
+        for workers in map(int, given.workers.split(",")):
+            cpu, served = measure_turns(folder, where, workers, given.trials, given.sampler)
+            first = first or cpu + served
+            print(
+                f"{name:12} {workers:7} {1000 * cpu:14.1f} {1000 * served:7.1f}"
+                f" {(cpu + served) / first:7.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
