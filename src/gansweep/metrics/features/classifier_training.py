@@ -55,7 +55,7 @@ class ClassifierNet(nn.Module):
         for k in range(depth):
             stride, wide = 1 if k < depth - halvings else 2, widths[min(k, len(widths) - 1)]
             convolution = nn.Conv2d(channels, wide, 3, stride, padding=1, bias=False)
-            layers += [convolution, nn.BatchNorm2d(wide), nn.ReLU()]
+            layers += [convolution, nn.BatchNorm2d(wide), nn.ReLU(inplace=True)]
             channels, height, width = wide, -(-height // stride), -(-width // stride)
         self.convolutions = nn.Sequential(*layers)
         self.hidden = nn.Linear(channels * height * width, HIDDEN)

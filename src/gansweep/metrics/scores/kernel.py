@@ -35,12 +35,17 @@ def subset_sums(x: Tensor, x_rows: Tensor, y: Tensor, y_rows: Tensor) -> Tensor:
     if len(x) * len(y) > subsets * size * size:
         blocks = [_cubic_kernel(x[i], y[j]).sum() for i, j in zip(x_rows, y_rows, strict=True)]
         return torch.stack(blocks)
-    p, q = _indicator(x_rows, len(x)), _indicator(y_rows, len(y))
+    same = x is y and x_rows is y_rows  # K is symmetric: what is right of a chunk counts twice
+    p = _indicator(x_rows, len(x))
+    q = p if same else _indicator(y_rows, len(y))
     product = torch.zeros_like(q)
     chunk = CHUNK.get(x.device.type, max(CHUNK.values()))
     for start in range(0, len(x), chunk):
-        rows = slice(start, start + chunk)
-        product.addmm_(p[:, rows], _cubic_kernel(x[rows], y))
+        rows, first = slice(start, start + chunk), start if same else 0
+        kernel = _cubic_kernel(x[rows], y[first:])
+        if same:
+            kernel[:, chunk:] *= 2
+        product[:, first:].addmm_(p[:, rows], kernel)
     return (product * q).sum(1)
 
 
