@@ -95,9 +95,10 @@ def test_what_packing_cannot_be_combined_with_is_refused() -> None:
         build("model=pacgan", "model.packing=0")
 
 
-# without packing, this game has collapsed after 1,250 steps
+# without packing, this game has 3 to 6 modes from the 250th of its 750 steps on
 COLLAPSING = [
-    "budget_kimg=320",
+    "batch_size=64",
+    "budget_kimg=48",
     "model.optimizer.discriminator.lr=1e-4",
     "model.points.generator.norm=none",
     "model.points.discriminator.activation=tanh",
@@ -122,5 +123,5 @@ def modes_captured(experiment: str) -> int:
 
 @pytest.mark.slow
 def test_packing_captures_more_modes_of_the_grid_than_the_same_game_without() -> None:
-    """PacGAN, Table 1. 16 and 2 here; the header of grid_pacgan has longer games of ten seeds."""
-    assert modes_captured("grid_pacgan") >= modes_captured("grid_gan") + 2
+    """PacGAN, Table 1. 15 and 3 here; the header of grid_pacgan has longer games of ten seeds."""
+    assert modes_captured("grid_pacgan") >= modes_captured("grid_gan") + 5
