@@ -35,7 +35,7 @@ def batch() -> Batch:
 
 def test_each_pass_has_dropout_of_its_own() -> None:
     """Real samples, fakes, and fakes in the generator's move: three draws, given to D as noise."""
-    model = build()
+    model = build("model.simultaneous=false")
     assert model.draws is not None
     drawn = model.draw(model.draws, batch(), model.clock)
     fakes = model.make(batch(), drawn, model.clock)
@@ -48,6 +48,16 @@ def test_each_pass_has_dropout_of_its_own() -> None:
     torch.testing.assert_close(d.loss, F.softplus(-real).mean() + F.softplus(fake).mean())
     g = model.player_loss("generator", batch(), drawn, fakes, model.clock)
     torch.testing.assert_close(g.loss, F.softplus(-again).mean())
+
+
+def test_players_that_move_at_once_share_the_dropout_of_fakes() -> None:
+    model = build()
+    assert model.simultaneous and model.draws is not None
+    drawn = model.draw(model.draws, batch(), model.clock)
+    fakes = model.make(batch(), drawn, model.clock)
+    fake = model.discriminator(fakes, noise=drawn["dropout/fake"])
+    g = model.player_loss("generator", batch(), drawn, fakes, model.clock)
+    torch.testing.assert_close(g.loss, F.softplus(-fake).mean())
 
 
 def test_nothing_is_dropped_outside_training() -> None:

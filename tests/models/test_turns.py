@@ -107,6 +107,34 @@ def test_moves_are_those_of_a_plain_loop(
     assert not any(map(torch.equal, before, game.generator.parameters()))
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_players_that_move_at_once_learn_at_the_weights_before(accumulate: int) -> None:
+    words = ["model=gan", "model.simultaneous=true", "model.latent_distribution=normal"]
+    game = build(*words, f"model.accumulate={accumulate}")
+    twin = copy.deepcopy(game)
+    g, d = twin.generator, twin.discriminator
+    rates = [o.param_groups[0]["lr"] for o in game._optimizers.values()]
+    d_adam, g_adam = (
+        torch.optim.Adam(net.parameters(), rate, (0.5, 0.999))
+        for net, rate in zip((d, g), rates, strict=True)
+    )
+    rng = torch.Generator().manual_seed(1)
+    for step in range(4):
+        batch = batch_of(step)
+        fakes = g(torch.randn(N, twin.latent_dim, generator=rng, dtype=torch.float64))
+        real, fake = d(batch.images), d(fakes)
+        d_loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+        d_slope = torch.autograd.grad(d_loss, list(d.parameters()), retain_graph=True)
+        g_slope = torch.autograd.grad(F.softplus(-fake).mean(), list(g.parameters()))
+        for net, slopes, adam in ((d, d_slope, d_adam), (g, g_slope, g_adam)):
+            for weight, slope in zip(net.parameters(), slopes, strict=True):
+                weight.grad = slope
+            adam.step()
+        game.training_step(batch, step)
+    for a, b in zip(game.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
 FROM_NOISE = [v for v in VARIANTS if class_of(v).from_noise and issubclass(class_of(v), GAN)]
 
 
@@ -139,6 +167,7 @@ def test_every_game_from_noise_draws_anew_for_each_move(variant: str) -> None:
         ("model=cyclegan model.shared_noise=false", "nothing random"),
         ("model=context_encoder model.shared_noise=false", "nothing random"),
         ("model=pix2pix model.shared_noise=false +model.generator_batch=2", "each sample of one"),
+        ("model=gan model.simultaneous=true model.n_generator=2", "move once in a turn"),
         ("model=gan model.generator_batch=2", "Add model.shared_noise=false"),
         ("model=cgan model.conditional=false", "needs it. Use model.conditional=true"),
         ("model=wgan model.conditional=true", "one here takes none. Use model=cgan"),

@@ -41,6 +41,8 @@ class Adversarial(Contract):
     shared_noise: whether a move may be against the fakes that the first player saw. False: each
         move of the other players draws noise anew, and the classes of the fakes from those of the
         training data, unless the loss compares each fake with a real sample of its class.
+    simultaneous: whether the players of a turn move at once, by gradients at the weights before any
+        of them moved, for which n_generator is 1; False: one after the other.
     generator_batch: fakes in a move of the other players for each image of a batch; more than 1
         needs shared_noise=false. Real samples in their losses count as many times.
     accumulate: slices into which a batch is cut so that it fits into memory.
@@ -68,6 +70,7 @@ class Adversarial(Contract):
         n_critic: Count = 1,
         n_generator: Annotated[int, Range(1, 1_000)] = 1,
         shared_noise: bool = True,
+        simultaneous: bool = False,
         generator_batch: Annotated[int, Range(1, 1_000)] = 1,
         accumulate: Count = 1,
         sync_batch_norm: bool = False,
@@ -86,6 +89,7 @@ class Adversarial(Contract):
         self.n_critic = n_critic
         self.n_generator = n_generator
         self.shared_noise = shared_noise
+        self.simultaneous = simultaneous
         self.generator_batch = generator_batch
         self.refuse_turns_that_do_not_fit()
         # a class ends where its share of the training data does; all alike until these are known
@@ -161,21 +165,30 @@ class Adversarial(Contract):
         if self.accumulate == 1:
             with torch.set_grad_enabled(any(player in self.makers for player in sharing)):
                 shared = self.make(batch, drawn, clock)
+        learnt: list[tuple[str, list[PlayerLoss]]] = []
         for player, repeat in moves:
             if self._draws_anew(player, repeat):
                 now, asked = replace(clock, repeat=repeat), self._asked_anew(batch)
-                self._play(player, asked, self.draw(self.draws, asked, now), None, now)
+                losses = self._learn(player, asked, self.draw(self.draws, asked, now), None, now)
             else:
-                self._play(player, batch, drawn, shared, clock)
+                losses = self._learn(player, batch, drawn, shared, clock)
+            learnt.append((player, losses))
+            if not self.simultaneous:
+                self._move(*learnt.pop())
+        for player, losses in learnt:
+            self._move(player, losses)
         self.steps += 1
         self.images_seen += len(batch) * self.draws.world
         moved = dict.fromkeys(player for player, _ in moves)
         self._update_averages(tuple(moved), len(batch) * self.draws.world)
 
-    def _play(
+    def _learn(
         self, player: str, batch: Batch, drawn: Drawn, shared: Tensor | None, clock: Clock
-    ) -> None:
-        """One move of a player.   shared: the fakes of the batch; None: made here, by slices."""
+    ) -> list[PlayerLoss]:
+        """A player's gradient for its move.   Returns: the losses of the slices.
+
+        shared: the fakes of the batch; None: made here, by slices.
+        """
         self._optimizers[player].zero_grad(set_to_none=True)
         slices = []
         for part, part_drawn in self._slices(batch, drawn):
@@ -191,8 +204,7 @@ class Adversarial(Contract):
             slices.append(terms)
             self.last_asked = part
             self._record(player, terms, fakes)
-        self._move(player)
-        self._keep(self.remembered(player, slices))
+        return slices
 
     @property
     def clock(self) -> Clock:
@@ -248,7 +260,8 @@ class Adversarial(Contract):
             self.last_scores = terms.scores
         self.last_fakes = fakes.detach()
 
-    def _move(self, player: str) -> None:
+    def _move(self, player: str, losses: Sequence[PlayerLoss]) -> None:
+        """Step by the gradient, and keep what the player remembers of its losses."""
         parameters = self._parameters_of[player]
         if self.draws is not None and self.draws.world > 1:
             average_gradients(parameters)
@@ -259,6 +272,7 @@ class Adversarial(Contract):
         self.after_move(player)
         # autocast keeps 16-bit copies of weights: the next player must meet the moved ones
         torch.clear_autocast_cache()
+        self._keep(self.remembered(player, losses))
 
     @torch.no_grad()
     def _keep(self, memories: Memories) -> None:

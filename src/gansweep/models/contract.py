@@ -34,6 +34,7 @@ class Contract(pl.LightningModule):
     optimizer_makers: Mapping[str, Any]
     n_generator: int
     shared_noise: bool
+    simultaneous: bool
     generator_batch: int
     accumulate: int
     generator: nn.Module
@@ -74,6 +75,7 @@ class Contract(pl.LightningModule):
             n_players=len(self.optimizer_makers),
             n_generator=self.n_generator,
             shared_noise=self.shared_noise,
+            simultaneous=self.simultaneous,
             generator_batch=self.generator_batch,
             from_noise=self.from_noise,
             makes_without_noise=self.makes_without_noise,

@@ -18,7 +18,8 @@ class DropoutGAN(GAN):
     """The game of arXiv:1406.2661, Algorithm 1, with dropout in the discriminator.
 
     What is dropped is drawn with the latents, anew for real samples, for generated ones, and for
-    generated ones in the generator's move. Outside training nothing is dropped.
+    generated ones in the generator's move, unless both players move at once: then their fakes have
+    one dropout. Outside training nothing is dropped.
 
     discriminator: a network with a `noise_width` that takes as many uniform numbers for a sample as
         `noise`, as gansweep.layers.maxout.Discriminator.
@@ -59,7 +60,8 @@ class DropoutGAN(GAN):
         return PlayerLoss(self.loss.discriminator(real, fake), scores=scores)
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
-        fake = self.discriminator(fakes, noise=drawn["dropout/generator"])
+        view = "fake" if self.simultaneous else "generator"
+        fake = self.discriminator(fakes, noise=drawn[f"dropout/{view}"])
         real = None
         if self.loss.pairs_real:
             real = self.discriminator(batch.images, noise=drawn["dropout/real"]).detach()

@@ -17,6 +17,7 @@ def refuse_turns(
     n_players: int,
     n_generator: int,
     shared_noise: bool,
+    simultaneous: bool,
     generator_batch: int,
     from_noise: bool | None,
     makes_without_noise: bool | None,
@@ -28,12 +29,20 @@ def refuse_turns(
     moves = f"model.n_generator={n_generator}"
     noise = f"model.shared_noise={str(shared_noise).lower()}"
     width = f"model.generator_batch={generator_batch}"
-    is_set = {moves: n_generator > 1, noise: not shared_noise, width: generator_batch > 1}
+    at_once = f"model.simultaneous={str(simultaneous).lower()}"
+    is_set = {
+        **{moves: n_generator > 1, noise: not shared_noise},
+        **{width: generator_batch > 1, at_once: simultaneous},
+    }
     given = " ".join(word for word, is_one in is_set.items() if is_one)
     if given and n_players == 1:
         raise UserError(
             f"{given}: this model has one player, which moves once on every batch. Leave "
-            "n_generator=1, shared_noise=true and generator_batch=1."
+            "n_generator=1, shared_noise=true, generator_batch=1 and simultaneous=false."
+        )
+    if simultaneous and n_generator > 1:
+        raise UserError(
+            f"{at_once} {moves}: players that move at once move once in a turn. Use one of them."
         )
     if not shared_noise and makes_without_noise:
         raise UserError(

@@ -47,6 +47,7 @@ def check_model(model: DictConfig, data: str) -> None:
         n_players=len(model.get("optimizer") or {}),
         n_generator=model.get("n_generator", 1),
         shared_noise=model.get("shared_noise", True),
+        simultaneous=model.get("simultaneous", False),
         generator_batch=model.get("generator_batch", 1),
         from_noise=declared(target, "from_noise"),
         makes_without_noise=declared(target, "makes_without_noise"),
