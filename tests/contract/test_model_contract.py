@@ -108,7 +108,7 @@ def test_only_the_moving_player_changes(variant: str, shape: tuple[int, ...]) ->
         )
         model._optimizers[player].zero_grad()
         terms.loss.backward(inputs=model._parameters_of[player])
-        model._move(player)
+        model._move(player, [terms])
         for name, net in model.players.items():
             same = all(
                 torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True)

@@ -47,10 +47,11 @@ def take_steps_together(trainer: pl.Trainer, feed: Feed, options: Mapping[str, A
     """Let one `training_step` take several steps, each followed by our callbacks as always.
 
     Not where somebody else acts at each of Lightning's batches (a callback or a model of yours, an
-    option of Lightning's), where several processes agree at each, or under autocast.
+    option of Lightning's), where several processes agree at each, or in a precision whose context
+    around a step (autocast, another default type) the callbacks must not share.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    alone = trainer.world_size == 1 and str(trainer.precision) in ("32-true", "64-true")
+    alone = trainer.world_size == 1 and str(trainer.precision) == "32-true"
     if _passed_on(options) or not alone or not _usual(feed.module, callbacks):
         return
     ours = [callback for callback in callbacks if isinstance(callback, GameCallback)]
