@@ -47,7 +47,7 @@ GAMES = {
     ),
 }
 WARM_STEPS = 5
-BUDGET_STEPS = 10_000  # of which only the first are trained: rows come every 50 steps, as in it
+BUDGET_STEPS = 10_000  # only the first are trained, with a row every 50 steps as in a whole run
 TIMED: list[float] = []
 
 

@@ -1,16 +1,22 @@
 """Several steps of one `training_step`: the run is the same, and others still see every batch."""
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.config.compose import compose
+from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
+from gansweep.models.feed import Feed
+from gansweep.models.stretch import Stretch
 from gansweep.records.record import RunRecord
 from gansweep.run import trainer as made
 from gansweep.run.build import load_run
@@ -65,6 +71,23 @@ def test_a_verdict_ends_a_stretch_at_its_step(tmp_path: Path) -> None:
     rows, _ = trained(words, tmp_path / "run")
     assert steps == list(range(1, 71)), "each step was acted on once, and none came after"
     assert rows[-1]["kimg"] <= 70 * 32 / 1000
+
+
+def test_callbacks_get_the_batch_on_the_device_of_the_model() -> None:
+    """A CUDA device is played by "meta", to which a batch of the CPU can be moved anywhere."""
+    batches = [Batch(torch.zeros(2, 1, 4, 4)) for _ in range(3)]
+    data: Any = SimpleNamespace(train_batches=lambda *_, **__: iter(batches))
+    module: Any = SimpleNamespace(device=torch.device("meta"), images_seen=0, until_kimg=math.inf)
+    module.parameters = lambda: iter([torch.zeros(1)])
+    feed = Feed(data, module, OmegaConf.create({"batch_size": 2, "budget_kimg": 0.006, "seed": 0}))
+    feed.together = 2
+    acted: list[Batch] = []
+    feed.after = lambda batch: bool(acted.append(batch))  # type: ignore[func-returns-value]
+    stretches = [list(stretch) for stretch in feed if isinstance(stretch, Stretch)]
+    stepped = [batch for stretch in stretches for batch in stretch]
+    assert [len(stretch) for stretch in stretches] == [2, 1] and len(feed) == 2
+    assert all(batch.images.device.type == "meta" for batch in stepped)
+    assert all(a is b for a, b in zip(acted, stepped, strict=True))
 
 
 def test_a_callback_of_others_sees_every_batch(tmp_path: Path) -> None:

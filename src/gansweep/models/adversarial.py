@@ -141,11 +141,8 @@ class Adversarial(Contract):
 
     def training_step(self, batch: Batch | Stretch, batch_idx: int) -> None:
         """A turn of the game on the batch, or on each of a stretch."""
-        if isinstance(batch, Batch):
-            self.step(batch)
-            return
-        for part in batch:
-            self.step(part if part.images.device == self.device else part.to(self.device))
+        for part in [batch] if isinstance(batch, Batch) else batch:
+            self.step(part)
 
     def step(self, batch: Batch) -> None:
         """One turn of the game on a batch: draw, make, then each player whose turn it is moves.

@@ -39,8 +39,8 @@ class Feed:
         batches = self.batches()
         if self.together == 1:
             return batches
-        ends = range(0, self._steps_left, self.together)
-        return (Stretch(batches, self.together, self.after) for _ in ends)
+        moved = (batch.to(self.module.device) for batch in batches)  # Lightning moves single ones
+        return (Stretch(moved, self.together, self.after) for _ in range(len(self)))
 
     @property
     def _steps_left(self) -> int:

@@ -31,8 +31,10 @@ def refuse_turns(
     width = f"model.generator_batch={generator_batch}"
     at_once = f"model.simultaneous={str(simultaneous).lower()}"
     is_set = {
-        **{moves: n_generator > 1, noise: not shared_noise},
-        **{width: generator_batch > 1, at_once: simultaneous},
+        moves: n_generator > 1,
+        noise: not shared_noise,
+        width: generator_batch > 1,
+        at_once: simultaneous,
     }
     given = " ".join(word for word, is_one in is_set.items() if is_one)
     if given and n_players == 1:

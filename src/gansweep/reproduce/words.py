@@ -10,9 +10,9 @@ from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
 
 SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
 ORDERS = {
-    "same": "our runs follow the paper's order",
+    "same": "our runs follow the {whose} order",
     "opposite": "our runs are in the opposite order",
-    "cannot tell": "we cannot tell whether our runs follow the paper's order",
+    "cannot tell": "we cannot tell whether our runs follow the {whose} order",
 }
 
 
@@ -102,8 +102,11 @@ def _order(one: ColumnOrder, found: Judged) -> str:
     order, table = one.order, found.table
     p = min(order.p, order.opposite_p) if order.verdict == "opposite" else order.p
     where = f"{one.score.title}, {table.settings[one.setting]}"
+    verdict = ORDERS[order.verdict].format(
+        whose="expected" if table.known_from == "ours" else "paper's"
+    )
     return (
-        f"{where}: {ORDERS[order.verdict]} {' < '.join(one.rows)} (permutation test, "
+        f"{where}: {verdict} {' < '.join(one.rows)} (permutation test, "
         f"{order.statistic:g} of {order.pairs} pairs of runs in it, p = {p:.2g})."
     )
 

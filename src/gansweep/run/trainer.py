@@ -16,7 +16,7 @@ from gansweep.models.feed import Feed
 from gansweep.run.devices import TrainerOptions
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
-STEPS_TOGETHER = 64  # of which Lightning's own 0.3 ms then is too little to show
+STEPS_TOGETHER = 64  # Lightning's own 0.3 ms comes once for all of them
 
 
 def made_trainer(options: Mapping[str, Any], directory: Path, **own: Any) -> pl.Trainer:
