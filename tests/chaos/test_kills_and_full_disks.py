@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import sweep_fakes
 from optuna.trial import TrialState
-from processes import Processes, children, said_by, suspend, wait_until
+from processes import Processes, children, name_of, said_by, suspend, wait_until
 from sweep_processes import (
     COMMAND,
+    FORKED,
     UNCONFIRMED,
     ends,
     held,
@@ -41,7 +43,7 @@ from gansweep.search.settings import Settings
 from gansweep.search.trials import trials_of
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
-KILL_SECONDS = {"real": 2.0, "fake": 0.5}  # between two kills
+KILL_SECONDS = {"real": 1.0, "fake": 0.5}  # between two kills
 # At least as many as two quiet cores come to: where each start takes longer they end so.
 MOST_KILLS = {"real": 7, "fake": 16}
 TRIALS, WORKERS = {"real": 14, "fake": 20}, 3
@@ -57,17 +59,17 @@ TINY = [
 class Workers:
     """The workers of a sweep, each started again when it dies, until they all end by themselves."""
 
-    def __init__(self, directory: Path, many: int = WORKERS) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, start: type[subprocess.Popen[Any]]) -> None:
+        self.directory, self._begun = directory, start
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.codes: list[int] = []  # of those that ended by themselves
-        for i in range(many):
+        for i in range(WORKERS):
             self._start(f"w{i}")
 
     def _start(self, name: str) -> None:
         command = [sys.executable, "-m", "gansweep.engine", str(self.directory)]
         with open(self.directory / "log.txt", "ab") as log:
-            self._processes[name] = subprocess.Popen(
+            self._processes[name] = self._begun(
                 [*command, "--name", name, "--threads", "1"], stdout=log, stderr=log
             )
 
@@ -86,7 +88,8 @@ class Workers:
     def pids(self) -> list[int]:
         """Of the workers, and of the trials that they train in children."""
         workers = [process.pid for process in self._processes.values()]
-        servers = [server for worker in workers for server in children(worker)]
+        below = [child for worker in workers for child in children(worker)]
+        servers = [child for child in below if name_of(child) != forked.NAME]
         return workers + [trial for server in servers for trial in children(server)]
 
     def kill_all(self) -> None:
@@ -95,11 +98,13 @@ class Workers:
             process.wait()
 
 
-def chaos(directory: Path, trials: str, seed: int = 0, seconds: float = 1200.0) -> int:
+def chaos(
+    directory: Path, trials: str, start: type[subprocess.Popen[Any]], seconds: float = 1200.0
+) -> int:
     """Work on the sweep, with a process killed every KILL_SECONDS until its trials have ended, or
     MOST_KILLS were; how many. On a slow machine, whenever some trial has made a step since."""
-    rng, kills, before = random.Random(seed), 0, 0
-    workers = Workers(directory)
+    rng, kills, before = random.Random(0), 0, 0
+    workers = Workers(directory, start)
     pause, most = KILL_SECONDS[trials], MOST_KILLS[trials]
     deadline, next_kill = time.monotonic() + seconds, time.monotonic() + pause
     try:
@@ -178,7 +183,10 @@ def test_processes_killed_at_random_lose_no_trial(
         storage = request.getfixturevalue("postgres").database("chaos")
     directory = sweep_of(trials, tmp_path, storage)
     began = time.monotonic()
-    kills = chaos(directory, trials)
+    # sqlite's workers are fresh processes: they are killed while they import, too
+    kills = chaos(
+        directory, trials, subprocess.Popen if storage == "sqlite" else forked.ForkedWorker
+    )
     attempts = len(SweepStudy(directory).trials.get_trials(deepcopy=False))
     print(f"{kills} kills, {attempts} attempts, {time.monotonic() - began:.0f} s")
     assert kills >= 3
@@ -229,15 +237,15 @@ def test_same_command_after_a_power_cut_loses_only_what_was_not_saved(
     tmp_path: Path, processes: Processes, storage: str
 ) -> None:
     directory = tmp_path / "runs" / "s"
-    command = [*COMMAND, *words_of_a_sweep(tmp_path, "pace=0.2", f"storage={storage}")]
-    first = processes(*command)
+    command = [*FORKED, *words_of_a_sweep(tmp_path, "pace=0.2", f"storage={storage}")]
+    first = processes.forked(*command)
     wait_until(lambda: len(steps(directory)) >= 3)
     everything = suspend(first.pid)  # that all of it ends at one moment
     saved = steps(directory)
     for pid in everything:
         os.kill(pid, signal.SIGKILL)
     first.wait()
-    second = processes(*command)
+    second = processes.forked(*command)
     said = said_by(second)
     assert second.returncode == 0, said
     assert ends(directory) == [["finished"]] * 4

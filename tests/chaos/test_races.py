@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from processes import Processes, said_by, wait_until
 from sweep_processes import (
+    FORKED_WORKER,
     UNCONFIRMED,
     held,
     lines,
@@ -99,7 +100,7 @@ def test_interrupt_that_hits_a_trial_alone_is_no_bug_of_it(
     """As of `scancel --signal=INT --full`, before its training handles signals."""
     directory = made(words_of_a_sweep(tmp_path, "n_trials=1", "workers=1", UNCONFIRMED))
     run, hold = directory / "t0000", held(tmp_path, "t0000")
-    worker = processes("-m", "gansweep.engine", str(directory))
+    worker = processes.forked(*FORKED_WORKER, str(directory))
     wait_until_held(directory, "t0000")
     os.kill(pid_of(directory, "t0000"), signal.SIGINT)
     wait_until(lambda: len(lines(run / "starts")) == 2)

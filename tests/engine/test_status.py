@@ -17,7 +17,8 @@ import pytest
 import sweep_fakes
 from processes import PATIENCE_SECONDS, Processes, wait_until
 from sweep_processes import (
-    COMMAND,
+    FORKED,
+    FORKED_WORKER,
     UNCONFIRMED,
     held,
     lines,
@@ -41,7 +42,6 @@ from gansweep.errors import UserError
 from gansweep.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("importable_fakes")
-WORKER = ("-m", "gansweep.engine")  # python's words for one
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     held(tmp_path, "t0000", "t0001")
-    process = processes(*COMMAND, *words)
+    process = processes.forked(*FORKED, *words)
     wait_until_held(directory, "t0000", "t0001")
 
     status = status_of(directory)
@@ -102,14 +102,14 @@ def test_worker_that_no_signal_reaches_hears_of_the_end(
     words: list[str], processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = made([*words, "pace=600"])
-    worker = processes(*WORKER, str(directory), "--name", "far")
+    worker = processes.forked(*FORKED_WORKER, str(directory), "--name", "far")
     pid_of(directory, "t0000")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker_files, "kernel_id", lambda: "of another machine")
         assert cancel(directory) == 0
     assert "1 worker (far) elsewhere" in capsys.readouterr().out
     assert worker.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
-    late = processes(*WORKER, str(directory))
+    late = processes.forked(*FORKED_WORKER, str(directory))
     assert late.wait(PATIENCE_SECONDS) == EXIT_CANCELLED, "nor does a worker that comes later begin"
     assert status_of(directory).trials == {"interrupted": 1, "to come": 3}
 
@@ -118,7 +118,7 @@ def test_worker_that_no_signal_reaches_hears_of_the_end(
 def test_second_sweep_of_one_name_starts_no_workers(
     words: list[str], directory: Path, processes: Processes
 ) -> None:
-    first = processes(*COMMAND, *words, "pace=600")
+    first = processes.forked(*FORKED, *words, "pace=600")
     wait_until(lambda: len(workers_of(directory)) == 2)
     before = (directory / "sweep.yaml").read_bytes()
     with pytest.raises(UserError) as refused:
@@ -213,7 +213,7 @@ def test_trial_of_a_killed_worker_shows_as_interrupted(
     words: list[str], processes: Processes
 ) -> None:
     directory = made([*words, "pace=600"])
-    worker = processes(*WORKER, str(directory))
+    worker = processes.forked(*FORKED_WORKER, str(directory))
     pid_of(directory, "t0000")
     worker.kill()
     wait_until(lambda: status_of(directory).trials == {"interrupted": 1, "to come": 3})

@@ -19,7 +19,8 @@ import sweep_fakes
 from processes import Processes, running, said_by, wait_until
 from rich.console import Console
 from sweep_processes import (
-    COMMAND,
+    FORKED,
+    FORKED_WORKER,
     UNCONFIRMED,
     ends,
     held,
@@ -95,7 +96,7 @@ def test_killed_child_and_killed_worker_cost_no_trial(
     processes: Processes, words: list[str], directory: Path, tmp_path: Path
 ) -> None:
     held(tmp_path, "t0000", "t0003")
-    process = processes(*COMMAND, *words)
+    process = processes.forked(*FORKED, *words)
     wait_until_held(directory, "t0000")
     os.kill(pid_of(directory, "t0000"), signal.SIGKILL)
     wait_until_held(directory, "t0003")
@@ -122,7 +123,7 @@ def worker_on(directory: Path, run: str) -> int:
 def test_no_child_outlives_its_killed_worker(
     processes: Processes, words: list[str], directory: Path
 ) -> None:
-    process = processes(*COMMAND, *words, "pace=600")
+    process = processes.forked(*FORKED, *words, "pace=600")
     pids = [pid_of(directory, key) for key in ("t0000", "t0001")]
     pids += [worker_on(directory, key) for key in ("t0000", "t0001")]
     process.kill()
@@ -133,7 +134,7 @@ def test_no_child_outlives_its_killed_worker(
 def test_trial_of_a_worker_killed_alone_ends_at_once(
     processes: Processes, words: list[str], directory: Path, does: str
 ) -> None:
-    processes(*COMMAND, *words, "pace=600", f"does={does}", "workers=1")
+    processes.forked(*FORKED, *words, "pace=600", f"does={does}", "workers=1")
     child = pid_of(directory, "t0000")
     os.kill(worker_on(directory, "t0000"), signal.SIGKILL)
     wait_until(lambda: not running(child), AT_ONCE_SECONDS)
@@ -142,7 +143,7 @@ def test_trial_of_a_worker_killed_alone_ends_at_once(
 def test_second_interrupt_leaves_no_trial_in_the_background(
     processes: Processes, words: list[str], directory: Path
 ) -> None:
-    process = processes(*COMMAND, *words, "does=hold", "workers=1")
+    process = processes.forked(*FORKED, *words, "does=hold", "workers=1")
     child = pid_of(directory, "t0000")
     process.send_signal(signal.SIGINT)
     worker_on(directory, STOPPING)
@@ -158,7 +159,7 @@ def test_worker_whose_terminal_is_closed_saves_its_trial(
     """A terminal tells all of its processes: the worker, and the server of its child."""
     made(words)
     held(tmp_path, "t0000")
-    worker = processes("-m", "gansweep.engine", str(directory), start_new_session=True)
+    worker = processes.forked(*FORKED_WORKER, str(directory), start_new_session=True)
     wait_until_held(directory, "t0000")
     os.killpg(worker.pid, signal.SIGHUP)
     said_by(worker)
@@ -172,7 +173,7 @@ def test_interrupted_sweep_is_continued_by_the_same_command(
     processes: Processes, words: list[str], directory: Path, tmp_path: Path
 ) -> None:
     held(tmp_path, "t0000", "t0001")
-    process = processes(*COMMAND, *words)
+    process = processes.forked(*FORKED, *words)
     wait_until_held(directory, "t0000", "t0001")
     process.send_signal(signal.SIGINT)
     out, error = said_by(process)
@@ -220,7 +221,7 @@ def test_killed_trial_of_several_seeds_goes_on_with_the_seed_it_was_at(
 ) -> None:
     held(tmp_path, "t0000-s1")
     options = ["sweep.seeds=2", "n_trials=1", "workers=1", UNCONFIRMED]
-    process = processes(*COMMAND, *words, *options)
+    process = processes.forked(*FORKED, *words, *options)
     wait_until_held(directory, "t0000-s1")
     os.kill(pid_of(directory, "t0000-s1"), signal.SIGKILL)
     said = said_by(process)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from processes import Processes, said_by, wait_until
 from sweep_fakes import HELD_AT
 from sweep_processes import (
-    COMMAND,
+    FORKED,
     UNCONFIRMED,
     held,
     lines,
@@ -174,7 +174,7 @@ def test_lease_is_touched_again_after_the_file_system_was_away(
 def test_killed_server_of_the_children_costs_no_trial(tmp_path: Path, processes: Processes) -> None:
     words = words_of_a_sweep(tmp_path, "n_trials=2", "workers=1", UNCONFIRMED)
     held(tmp_path, "t0000")
-    sweep = processes(*COMMAND, *words)
+    sweep = processes.forked(*FORKED, *words)
     directory = tmp_path / "runs" / "s"
     wait_until_held(directory, "t0000")
     child = pid_of(directory, "t0000")

@@ -108,6 +108,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    """Of a process, as proc(5)'s comm has it; "" where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def suspend(pid: int) -> list[int]:
     """Stop a process and all below it, wherever each is; those that did not end before."""
     stopped: list[int] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sweep_fakes
+from forked import WORKER, forked_workers
 from processes import Processes, free_port, wait_until
 
 from gansweep.cli.sweep_run import run_sweep
@@ -33,6 +34,8 @@ COMMAND = (  # python's words for `gansweep sweep`
     "    words, compose=sweep_fakes.compose, target='sweep_fakes.trial') and 0\n"
     "sys.exit(main(['sweep', *sys.argv[1:]]))",
 )
+FORKED = ("-c", f"import forked; forked.nest()\n{COMMAND[1]}")  # the same for a process so made
+FORKED_WORKER = ("-c", WORKER)
 
 
 def words_of_a_sweep(folder: Path, *more: str, name: str = "s") -> list[str]:
@@ -46,7 +49,8 @@ def words_of_a_sweep(folder: Path, *more: str, name: str = "s") -> list[str]:
 
 def sweep(words: list[str]) -> Path:
     """Run a sweep to its end; its directory."""
-    return run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
+    with forked_workers():
+        return run_sweep(words, compose=sweep_fakes.compose, target="sweep_fakes.trial")
 
 
 @contextlib.contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
-import yaml
 from hydra.utils import get_class
 
 from gansweep.config.choices import conf_dir
 from gansweep.models.adversarial import Adversarial
+from gansweep.records.stored_yaml import yaml_mapping
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
 
@@ -23,7 +22,7 @@ def class_of(variant: str) -> type[Adversarial]:
 
 
 def _target_of(file: str) -> str:
-    node: dict[str, Any] = yaml.safe_load((conf_dir() / "model" / file).read_text())
+    node = yaml_mapping(conf_dir() / "model" / file)
     if "_target_" in node:
         return str(node["_target_"])
     others = [one.partition("@")[0] for one in node["defaults"] if one != "_self_"]

@@ -17,7 +17,7 @@ import pytest
 from places import TESTS
 from processes import Processes, said_by, wait_until
 from sweep_processes import (
-    COMMAND,
+    FORKED,
     UNCONFIRMED,
     assert_refused,
     sweep,
@@ -348,7 +348,7 @@ def spans(directory: Path) -> list[tuple[float, float, tuple[str, ...]]]:
 def test_two_sweeps_at_once_never_meet_on_a_gpu(processes: Processes, tmp_path: Path) -> None:
     first = words_on_gpus(tmp_path, "pace=0.05", "workers=2", name="first")
     second = words_on_gpus(tmp_path, "pace=0.05", "workers=3", name="second")
-    for process in [processes(*COMMAND, *words) for words in (first, second)]:
+    for process in [processes.forked(*FORKED, *words) for words in (first, second)]:
         out, error = said_by(process)
         assert process.returncode == 0, (out, error)
     assert "2 of the 3 workers fit on the GPUs at a time" in error
@@ -377,7 +377,7 @@ def test_worker_without_a_free_gpu_waits_and_says_who_has_it(
     both = take(GpuShare(per_trial=2))
     assert both is not None
     directory = tmp_path / "runs" / "s"
-    process = processes(*COMMAND, *words_on_gpus(tmp_path, "workers=1", "n_trials=1"))
+    process = processes.forked(*FORKED, *words_on_gpus(tmp_path, "workers=1", "n_trials=1"))
     log = directory / "workers" / "w0.log"
     wait_until(lambda: log.exists() and "Waiting for a GPU" in log.read_text())
     assert f"{A} by process {os.getpid()} of" in log.read_text()

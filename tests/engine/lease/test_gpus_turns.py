@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from fake_programs import put_on_path
 from processes import Processes, said_by, wait_until
-from sweep_processes import UNCONFIRMED, held, made, wait_until_held, words_of_a_sweep
+from sweep_processes import (
+    FORKED_WORKER,
+    UNCONFIRMED,
+    held,
+    made,
+    wait_until_held,
+    words_of_a_sweep,
+)
 
 from gansweep.engine.lease.gpus import GpuShare, take_gpus, visible_gpus
 from gansweep.engine.lease.workers import IDLE, workers_of
@@ -33,9 +40,9 @@ def test_idle_worker_gives_its_gpu_back_and_takes_another_for_a_trial_that_is_le
     directory = made(words_of_a_sweep(tmp_path, *more))
     run, hold = directory / "t0000", held(tmp_path, "t0000")
 
-    first = processes("-m", "gansweep.engine", str(directory), "--name", "first")
+    first = processes.forked(*FORKED_WORKER, str(directory), "--name", "first")
     wait_until_held(directory, "t0000")
-    second = processes("-m", "gansweep.engine", str(directory), "--name", "second")
+    second = processes.forked(*FORKED_WORKER, str(directory), "--name", "second")
     wait_until((directory / "t0001" / "ends").exists)
     ours = wait_until(lambda: take_gpus(visible_gpus(), GpuShare(), directory))
     assert ours.names == [B]
