@@ -109,3 +109,10 @@ def test_noise_of_evaluation_is_kept_apart_from_that_of_training() -> None:
     assert found.evaluation == pytest.approx(math.sqrt(2))
     one = spread_of([[10.0]])
     assert one is not None and one.interval is None and one.evaluation is None
+
+
+def test_interval_of_two_runs_ends_where_the_score_does() -> None:
+    """98 and 100 of 100: 99 +- 12.7 by Student's t, of which 86.3 to 100 is possible."""
+    found = spread_of([[98.0], [100.0]], possible=(0.0, 100.0))
+    assert found is not None
+    assert found.interval == (pytest.approx(99 - 12.706, abs=1e-3), 100.0)

@@ -212,8 +212,13 @@ class Spread:
     n: int
 
 
-def spread_of(runs: Sequence[Sequence[float]]) -> Spread | None:
-    """runs: of each training seed, its value under each seed of the noise of evaluation."""
+def spread_of(
+    runs: Sequence[Sequence[float]], possible: tuple[float, float] = (-math.inf, math.inf)
+) -> Spread | None:
+    """runs: of each training seed, its value under each seed of the noise of evaluation.
+
+    possible: the least and the most that the score can be, at which the interval of the mean ends.
+    """
     means = [math.fsum(values) / len(values) for values in runs if values]
     summary = summarize(means)
     if summary is None:
@@ -224,7 +229,11 @@ def spread_of(runs: Sequence[Sequence[float]]) -> Spread | None:
         squares = [_squares(values) for values in several]
         freedom = sum(len(values) - 1 for values in several)
         evaluation = math.sqrt(math.fsum(squares) / freedom)
-    return Spread(summary.mean, summary.interval, summary.std, evaluation, summary.n)
+    interval = summary.interval
+    if interval is not None:
+        low, high = possible
+        interval = (max(interval[0], low), min(interval[1], high))
+    return Spread(summary.mean, interval, summary.std, evaluation, summary.n)
 
 
 def _squares(values: Sequence[float]) -> float:

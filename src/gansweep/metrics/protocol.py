@@ -6,6 +6,7 @@ Imports no torch, so that reports and sweeps start fast.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,16 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("class_agreement", "label_agreement", "psnr", "psnr_gain"), "maximize"),
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
     **dict.fromkeys(("eigenvalue_real", "contraction", "distance_to_rest"), "minimize"),
+}
+# what a score can be at all, of those that have bounds
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("fid", "intra_fid", "reverse_kl", "confident_reverse_kl"), (0, math.inf)),
+    **dict.fromkeys(("modes", "confident_modes", "density", "vendi"), (0, math.inf)),
+    **dict.fromkeys(("contraction", "distance_to_rest"), (0, math.inf)),
+    "is": (1, math.inf),
+    **dict.fromkeys(("high_quality", "in_no_mode", "precision", "recall", "coverage"), (0, 1)),
+    **dict.fromkeys(("class_error", "class_agreement", "label_agreement", "iou"), (0, 1)),
+    **dict.fromkeys(("retrieval", "auroc_reconstruction", "auroc_latent"), (0, 1)),
 }
 # of the game itself, by the callback game_at_rest: they measure no samples
 GAME = ("eigenvalue_real", "eigenvalue_imaginary", "contraction", "distance_to_rest")

@@ -134,7 +134,9 @@ def values_of(runs: Sequence[StoredRun], which: str, score: Score) -> list[list[
 def _cell_score(
     cell: Cell, score: Score, runs: Sequence[StoredRun], table: Table, budget: Budget
 ) -> CellScore:
-    spreads = {which: spread_of(values_of(runs, which, score)) for which in ("last", "best")}
+    spreads = {
+        which: spread_of(values_of(runs, which, score), score.range) for which in ("last", "best")
+    }
     published = cell.published.get(score.name)
     agreement = None
     if published is not None and budget.shows == "digits" and table.known_from != "memory":

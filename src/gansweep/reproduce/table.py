@@ -6,13 +6,14 @@ in a setting: one configuration, trained with several seeds, with a published va
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gansweep.errors import UserError, nearest
-from gansweep.metrics.protocol import DIRECTIONS
+from gansweep.metrics.protocol import DIRECTIONS, RANGES
 
 # where a figure was read; those from memory are leads, and no verdict rests on them
 KnownFrom = Literal["repository", "table", "copy", "calculated", "memory", "ours"]
@@ -38,6 +39,12 @@ class Score:
     @property
     def direction(self) -> str | None:
         return DIRECTIONS.get(self.word)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What it can be at all, as it is shown."""
+        low, high = RANGES.get(self.word, (-math.inf, math.inf))
+        return low * self.factor, high * self.factor
 
 
 @dataclass(frozen=True)

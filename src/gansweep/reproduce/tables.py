@@ -151,7 +151,7 @@ def badge(found: Judged) -> str:
 
 
 def badge_words(found: Judged) -> str:
-    """ "30 of 30 figures agree, 0 differ; order as in the paper: 4 of 6, opposite 0"."""
+    """ "30 of 30 figures agree, 0 differ; 4 of 6 orders as in the paper, 0 opposite"."""
     tested = [one.agreement.verdict for one in found.cells if one.agreement is not None]
     parts = []
     if tested:
@@ -160,7 +160,9 @@ def badge_words(found: Judged) -> str:
     if found.orders and found.budget.shows in ("digits", "order"):
         verdicts = [one.order.verdict for one in found.orders]
         same, opposite = verdicts.count("same"), verdicts.count("opposite")
-        parts.append(f"order as in the paper: {same} of {len(verdicts)}, opposite {opposite}")
+        whose = "expected" if found.table.known_from == "ours" else "in the paper"
+        orders = plural(len(verdicts), "order")
+        parts.append(f"{same} of {orders} as {whose}, {opposite} opposite")
     return "; ".join(parts) or "shown beside, without a verdict"
 
 
