@@ -100,19 +100,23 @@ def test_latent_distance_is_that_from_the_priors_centre() -> None:
     torch.testing.assert_close(answers["anomaly/latent"], radius)
 
 
-def codes_after_training(*options: str) -> torch.Tensor:
-    """(N, 2) codes of the points of a ring, N draws of it."""
-    cfg = config.compose(["model=aae", "data=ring", "model.latent_dim=2", *options])
+def codes_after_training(seed: int, weight: float) -> torch.Tensor:
+    """(1000, 2) codes of the points of a ring. Those of the untrained encoder lie around (3, 3)."""
+    torch.manual_seed(seed)
+    chosen = ["model=aae", "data=ring", "model.latent_dim=2", f"model.adversarial_weight={weight}"]
+    cfg = config.compose(chosen)
     cfg.model.points.encoder.width = cfg.model.points.decoder.width = 32
     cfg.model.discriminator.width = 64
     data = build_data(cfg)
     model = build_model(cfg, data)
+    *_, last = (m for m in model.coder.encoder.modules() if isinstance(m, torch.nn.Linear))
+    torch.nn.init.constant_(last.bias, 3.0)
     model.configure_optimizers()
-    model.draws = Draws(1, torch.device("cpu"))
-    batches = data.train_batches(256, seed=0, device="cpu")
-    for k in range(500):
+    model.draws = Draws(seed, torch.device("cpu"))
+    batches = data.train_batches(128, seed=seed, device="cpu")
+    for k in range(200):
         model.training_step(next(batches), k)
-    return model.answers(next(batches))["codes"]
+    return model.answers(next(data.train_batches(1000, seed=9, device="cpu")))["codes"]
 
 
 def deviation(codes: torch.Tensor) -> float:
@@ -120,7 +124,8 @@ def deviation(codes: torch.Tensor) -> float:
     return float(codes.mean(0).square().sum() + (codes.T.cov() - torch.eye(2)).square().sum())
 
 
-@pytest.mark.slow
-def test_codes_come_to_follow_the_prior() -> None:
-    free, ruled = (deviation(codes_after_training(f"model.adversarial_weight={w}")) for w in (0, 1))
-    assert ruled < 0.6 * free
+@pytest.mark.parametrize("seed", range(3))
+def test_codes_come_to_follow_the_prior(seed: int) -> None:
+    """Seen: 0.3 to 1.2 with the discriminator of codes, 27 to 52 without."""
+    free, ruled = (deviation(codes_after_training(seed, weight)) for weight in (0.0, 1.0))
+    assert ruled < 0.2 * free
