@@ -120,6 +120,8 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
         (["dirac_gan", "pacgan_2d"], ["Name one table", "pacgan_2d"]),
         (["dirac_gan", "--only", "GAM"], ["no such row", "Did you mean 'GAN'"]),
         (["dirac_gan", "--only", "instance noise 1"], ["the paper's figures alone"]),
+        (["pacgan_2d", "--only", "ALI / ring"], ["the paper's figures alone"]),
+        (["pacgan_2d", "--only", "GAN / rim"], ["Did you mean 'GAN / ring'", "ring, grid"]),
         (["dirac_gan", "--budget", "smal"], ["no such budget", "It has: paper"]),
         (["dirac_gan", "--seeds", "0"], ["--seeds 0 is no number of runs"]),
         (["dirac_gan", "--seeds", "many"], ["--seeds many is no number of runs"]),

@@ -119,7 +119,7 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         load_table("dirac_gam")
     table = load_table("mine", write(tmp_path, GOOD))
     with pytest.raises(
-        UserError, match="no such row. Did you mean 'GAN'.*GAN, ALI; its settings: ring"
+        UserError, match="no such row, .* Did you mean 'GAN'.*GAN, ALI; its settings: ring"
     ):
         table.to_run("GNA")
     with pytest.raises(UserError, match="the paper's figures alone. It is not built"):
@@ -129,3 +129,16 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such budget"):
         table.budget("share-1.5")
     assert (table.budget("share-0.25").share, table.budget("share-0.25").shows) == (0.25, "order")
+
+
+@pytest.mark.parametrize(
+    ("only", "cells"),
+    [
+        ("GAN", ["GAN / ring", "GAN / grid"]),
+        ("ring", ["GAN / ring", *(f"PacGAN{k} / ring" for k in (2, 3, 4))]),
+        ("GAN / ring", ["GAN / ring"]),
+        ("GAN / ring of 8", ["GAN / ring"]),  # as the printed table calls it
+    ],
+)
+def test_a_part_of_a_table_is_named_as_it_is_shown(only: str, cells: list[str]) -> None:
+    assert [cell.name for cell in load_table("pacgan_2d").to_run(only)] == cells

@@ -137,24 +137,30 @@ class Table:
     def to_run(self, only: str | None = None) -> list[Cell]:
         """The cells that are run; of one row, one setting or one ROW / SETTING if `only` names it.
 
+        only: a setting is named by its key or its title.
         Raises: UserError for a name that there is not, or a row that is not run.
         """
-        known = [*self.rows, *self.settings]
-        if only is not None and only not in (*known, *(cell.name for cell in self.cells)):
+        if only is None:
+            return [cell for cell in self.cells if cell.row not in self.not_run]
+        meant = [cell for cell in self.cells if only in self._names_of(cell)]
+        if not meant:
+            known = [name for cell in self.cells for name in self._names_of(cell)]
             raise UserError(
-                f"--only {only}: the table {self.name} has no such row.{nearest(only, known)} Its "
-                f"rows are: {', '.join(self.rows)}; its settings: {', '.join(self.settings)}; or "
-                "give 'ROW / SETTING'."
+                f"--only {only}: the table {self.name} has no such row, setting or cell."
+                f"{nearest(only, known)} Its rows are: {', '.join(self.rows)}; its settings: "
+                f"{', '.join(self.settings)}; or give 'ROW / SETTING'."
             )
-        if only is not None and only in self.not_run:
+        found = [cell for cell in meant if cell.row not in self.not_run]
+        if not found:
             raise UserError(
-                f"--only {only}: this row has the paper's figures alone. {self.not_run[only]}"
+                f"--only {only}: this row has the paper's figures alone. "
+                f"{self.not_run[meant[0].row]}"
             )
-        return [
-            cell
-            for cell in self.cells
-            if cell.row not in self.not_run and only in (None, cell.row, cell.setting, cell.name)
-        ]
+        return found
+
+    def _names_of(self, cell: Cell) -> tuple[str, ...]:
+        title = self.settings[cell.setting]
+        return cell.row, cell.setting, title, cell.name, f"{cell.row} / {title}"
 
     def budget(self, name: str | None) -> Budget:
         """The budget of that name, or of that share; the first one for None.
