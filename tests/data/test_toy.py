@@ -122,3 +122,18 @@ def test_radius_of_the_plane_is_three_sigma_and_of_700_dimensions_a_chi_quantile
 def test_a_flat_larger_than_its_space_is_refused() -> None:
     with pytest.raises(UserError, match="data.inner_dim=60"):
         flat_mixture(inner_dim=60)
+
+
+def test_modes_are_as_likely_as_their_weights() -> None:
+    """Seven angles of which the first counts twice: numpy.linspace(0, 2 pi, 8)."""
+    ring = Ring(modes=7, weights=[2, 1, 1, 1, 1, 1, 1])
+    assert ring.mixture.weights.tolist() == pytest.approx([0.25, *[0.125] * 6])
+    _, modes = points_of(ring)
+    shares = torch.bincount(modes).double() / len(modes)
+    assert (shares - ring.mixture.weights).abs().max() < 5 * math.sqrt(0.25 * 0.75 / len(modes))
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [0, 0, 0], []])
+def test_weights_that_fit_no_modes_are_refused(weights: list[float]) -> None:
+    with pytest.raises(UserError, match=r"data.weights=.* fits no mixture of 3 modes"):
+        Ring(modes=3, weights=weights)

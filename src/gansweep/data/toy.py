@@ -1,6 +1,7 @@
 """Toy distributions of Gaussians: on a ring or a grid in the plane, or in many dimensions."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -18,21 +19,35 @@ GOOD_SHARE = 1 - math.exp(-4.5)  # share of a 2-D Gaussian within 3 sigma: 98.89
 
 
 class MixtureSource(ResidentSource):
-    """Fixed samples of equally likely isotropic Gaussians. The label is the number of the mode.
+    """Fixed samples of isotropic Gaussians. The label is the number of the mode.
 
     Every run trains on the same samples. They are not scaled to [-1, 1]. Validation samples are
     drawn separately, not taken from the training samples.
+    weights: how likely each mode is, relative to the others; None: all alike.
+    Raises: UserError for as many weights as there are no modes, and for none above 0.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
 
     has_validation = True
 
-    def __init__(self, means: Tensor, sigma: float, n_train: int, max_sigmas: float = 3.0) -> None:
+    def __init__(
+        self,
+        means: Tensor,
+        sigma: float,
+        n_train: int,
+        max_sigmas: float = 3.0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
-        modes = len(means)
-        weights = torch.full((modes,), 1 / modes, dtype=torch.float64)
-        self.mixture: Mixture = Mixture(means, sigma, weights, max_sigmas)
+        self._alike = weights is None
+        shares = torch.tensor([1.0] * len(means) if weights is None else [*weights]).double()
+        if len(shares) != len(means) or not shares.sum() > 0:
+            raise UserError(
+                f"data.weights={list(weights or ())} fits no mixture of {len(means)} modes. Give a "
+                "number for each mode, one of them above 0, or null."
+            )
+        self.mixture: Mixture = Mixture(means, sigma, shares / shares.sum(), max_sigmas)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,7 +60,11 @@ class MixtureSource(ResidentSource):
     def read(self, split: Split) -> Arrays:
         generator = generator_for(SPLIT_SEEDS[split])
         means = self.mixture.means
-        modes = torch.randint(len(means), (self._n[split],), generator=generator)
+        n = self._n[split]
+        if self._alike:
+            modes = torch.randint(len(means), (n,), generator=generator)
+        else:
+            modes = torch.multinomial(self.mixture.weights, n, True, generator=generator)
         noise = self.noise(len(modes), generator)
         return (means[modes] + self.mixture.sigma * noise).float(), modes
 
@@ -65,9 +84,11 @@ class Ring(MixtureSource):
         radius: Positive = 1.0,
         sigma: Positive = 0.01,
         n_train: Count = 100_000,
+        weights: Sequence[Weight] | None = None,
     ) -> None:
         angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
-        super().__init__(radius * torch.stack([angles.cos(), angles.sin()], 1), sigma, n_train)
+        means = radius * torch.stack([angles.cos(), angles.sin()], 1)
+        super().__init__(means, sigma, n_train, weights=weights)
 
 
 class Grid(MixtureSource):
@@ -81,9 +102,10 @@ class Grid(MixtureSource):
         spacing: Weight = 2.0,
         sigma: Positive = 0.05,
         n_train: Count = 100_000,
+        weights: Sequence[Weight] | None = None,
     ) -> None:
         line = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
-        super().__init__(torch.cartesian_prod(line, line), sigma, n_train)
+        super().__init__(torch.cartesian_prod(line, line), sigma, n_train, weights=weights)
 
 
 class Dirac(MixtureSource):
