@@ -133,7 +133,7 @@ def test_modes_are_as_likely_as_their_weights() -> None:
     assert (shares - ring.mixture.weights).abs().max() < 5 * math.sqrt(0.25 * 0.75 / len(modes))
 
 
-@pytest.mark.parametrize("weights", [[1, 1], [0, 0, 0], []])
+@pytest.mark.parametrize("weights", [[1, 1], [1, 0, 1], [1, -1, 3], [1, math.inf, 1], []])
 def test_weights_that_fit_no_modes_are_refused(weights: list[float]) -> None:
     with pytest.raises(UserError, match=r"data.weights=.* fits no mixture of 3 modes"):
         Ring(modes=3, weights=weights)

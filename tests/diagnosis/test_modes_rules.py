@@ -97,9 +97,28 @@ def test_too_few_good_samples_tell_nothing_of_modes() -> None:
 
 def test_perfect_samples_of_a_thousand_modes_are_whole_though_some_modes_are_empty() -> None:
     """With 5,000 perfect samples about 7 of 1,000 modes are empty; the reverse KL is 0.1."""
-    perfect = Filling(kimg=1, captured=993, reverse_kl=0.1, good=5000, modes=1000)
+    even = [0.001] * 1000
+    perfect = Filling(kimg=1, captured=993, reverse_kl=0.1, good=5000, shares=even)
     assert perfect.missing < 1 and perfect.share == pytest.approx(1, abs=1e-3)
-    assert Filling(kimg=1, captured=900, reverse_kl=0.2, good=5000, modes=1000).missing > 80
+    assert Filling(kimg=1, captured=900, reverse_kl=0.2, good=5000, shares=even).missing > 80
+
+
+def test_perfect_samples_of_rare_modes_are_whole_though_a_rare_one_is_empty() -> None:
+    """A mode with a thousandth of the data is empty among 1,000 samples with 0.999^1000 = 0.37."""
+    rare = Filling(kimg=1, captured=3, reverse_kl=0.001, good=1000, shares=[0.333] * 3 + [0.001])
+    assert rare.missing < 1 and rare.share == pytest.approx(1, abs=1e-3)
+    common = Filling(kimg=1, captured=3, reverse_kl=0.29, good=1000, shares=[0.25] * 4)
+    assert common.missing == pytest.approx(1, abs=1e-6)
+
+
+def test_modes_that_are_unlike_are_counted_by_their_share_of_the_data() -> None:
+    """All samples in one mode of 9/16: the reverse KL is log(16/9)."""
+    scores = {"reverse_kl": [math.log(16 / 9)] * 8, "modes": [1.0] * 8, "high_quality": [0.9] * 8}
+    shares = [9 / 16, *[1 / 16] * 7]
+    given = evidence(scores=scores, counts=[900, *[0] * 7], mode_shares=shares)
+    finding = found("mode_collapse", given)
+    assert finding is not None and "fill 1 of 8 modes" in finding.text
+    assert "stand for 56% of the data" in finding.text
 
 
 def test_a_run_that_comes_back_is_no_failure() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gansweep.data.batch import Batch
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import Mixture
+from gansweep.data.toy import Ring
 from gansweep.errors import UserError
 from gansweep.metrics.choice import choose_backbone
 from gansweep.metrics.measures import MEASURES
@@ -456,3 +457,26 @@ def test_one_mode_is_counted_in_a_list_too() -> None:
     scores = panel.score(lambda n, _: torch.zeros(n, 2))
     assert scores["mode_counts_50"].value == [50]
     assert scores["modes_50"].value == 1
+
+
+def test_weights_of_a_mixture_are_what_its_modes_are_compared_with() -> None:
+    """Modes of 9/16 and seven of 1/16: true samples have a reverse KL of about (K - 1) / 2n. Asked
+    for every mode alike, they are compared with equal modes."""
+    data = Ring(weights=[9, *[1] * 7])
+    points = torch.cat([part for part, _ in data.arrays("train")])
+    labels = torch.cat([part for _, part in data.arrays("train")])
+    for balanced in (False, True):
+        panel = Panel(data, n_fake=2400, scores=["modes"], conditional=True, balanced=balanced)
+        panel.prepare("cpu")
+
+        def true(n: int, rng: torch.Generator, balanced: bool = balanced) -> Batch:
+            wanted = Conditions(data).draw(n, rng, balanced).labels
+            assert wanted is not None
+            firsts = torch.stack([(labels == k).nonzero()[0, 0] for k in range(8)])
+            return Batch(points[firsts[wanted]], wanted)
+
+        found = panel.score(true)
+        kl, counts = found["reverse_kl_2400"], found["mode_counts_2400"]
+        assert isinstance(kl.value, float) and kl.value < 4 * 7 / 4800
+        shares = counts.protocol.get("mode_shares")
+        assert shares == (None if balanced else [0.5625, *[0.0625] * 7])

@@ -153,3 +153,13 @@ def test_one_table_in_four_notations() -> None:
     assert "grid,modes,17.3,0.8,last,17.2" in csv_table(one)
     assert r"\toprule" in latex_table(one) and r"\%" in latex_table(one)
     assert "| GAN | grid of 25 | modes | 17.3 ± 0.8 |" in markdown_table(one)
+
+
+def test_an_interval_ends_where_its_score_does() -> None:
+    """Shares of 0.97 and 0.99, shown in per cent: 98 +- 12.7 by Student's t."""
+    shares = {"last": {"high_quality": [0.97]}}, {"last": {"high_quality": [0.99]}}
+    both = [run("GAN", seed, [17.0], **one) for seed, one in enumerate(shares)]
+    (last,) = (
+        one.last for one in found(both).cells if one.last and one.score.word == "high_quality"
+    )
+    assert last.interval == (pytest.approx(98 - 12.706, abs=1e-3), 100.0)

@@ -59,6 +59,7 @@ def evidence(
     scores: dict[str, Sequence[float]] | None = None,
     counts: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
+    mode_shares: Sequence[float] | None = None,
     until: float = 100.0,
     config: dict[str, Any] | None = None,
     status: str = "finished",
@@ -67,12 +68,12 @@ def evidence(
     """A run with a budget of 100 kimg that stands at `until`.
 
     columns: of the history.   scores: word -> values, as columns named after the word.
-    counts: samples in each mode at the end.
+    counts: samples in each mode at the end.   mode_shares: of the data, where modes are unlike.
     """
     found = {**(columns or {}), **(scores or {})}
     protocols = {word: scored(word) for word in scores or {}}
     if counts is not None:
-        protocols["mode_counts"] = scored("mode_counts", mode_names=names)
+        protocols["mode_counts"] = scored("mode_counts", mode_names=names, mode_shares=mode_shares)
     return Evidence(
         curves={name: points(values, until) for name, values in found.items()},
         protocols=protocols,

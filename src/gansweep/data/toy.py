@@ -24,7 +24,7 @@ class MixtureSource(ResidentSource):
     Every run trains on the same samples. They are not scaled to [-1, 1]. Validation samples are
     drawn separately, not taken from the training samples.
     weights: how likely each mode is, relative to the others; None: all alike.
-    Raises: UserError for as many weights as there are no modes, and for none above 0.
+    Raises: UserError unless there is one weight above 0 for each mode.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
 
@@ -41,12 +41,13 @@ class MixtureSource(ResidentSource):
         super().__init__()
         self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
         self._alike = weights is None
-        shares = torch.tensor([1.0] * len(means) if weights is None else [*weights]).double()
-        if len(shares) != len(means) or not shares.sum() > 0:
+        given = [1.0] * len(means) if weights is None else list(weights)
+        if len(given) != len(means) or not all(0 < weight < math.inf for weight in given):
             raise UserError(
-                f"data.weights={list(weights or ())} fits no mixture of {len(means)} modes. Give a "
-                "number for each mode, one of them above 0, or null."
+                f"data.weights={given} fits no mixture of {len(means)} modes. Give a number above "
+                "0 for each mode, or null."
             )
+        shares = torch.tensor(given, dtype=torch.float64)
         self.mixture: Mixture = Mixture(means, sigma, shares / shares.sum(), max_sigmas)
 
     @property
@@ -84,7 +85,7 @@ class Ring(MixtureSource):
         radius: Positive = 1.0,
         sigma: Positive = 0.01,
         n_train: Count = 100_000,
-        weights: Sequence[Weight] | None = None,
+        weights: Sequence[Positive] | None = None,
     ) -> None:
         angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
         means = radius * torch.stack([angles.cos(), angles.sin()], 1)
@@ -102,7 +103,7 @@ class Grid(MixtureSource):
         spacing: Weight = 2.0,
         sigma: Positive = 0.05,
         n_train: Count = 100_000,
-        weights: Sequence[Weight] | None = None,
+        weights: Sequence[Positive] | None = None,
     ) -> None:
         line = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) * spacing
         super().__init__(torch.cartesian_prod(line, line), sigma, n_train, weights=weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gansweep.diagnosis.curves import HALF, LATE, clocks, finite, level, peak, trend
@@ -12,8 +12,9 @@ from gansweep.diagnosis.findings import Finding
 from gansweep.metrics.scores.missing import missing_words
 
 RULE = "mode_collapse"
-# exp(-reverse KL) is the share of the modes that are evenly filled: K - m of K equal modes give
-# (K - m) / K. In the PacGAN paper the plain GAN has 0.64 on the ring, PacGAN 0.9 and more.
+# exp(-reverse KL) is the share of the data in modes that are filled in proportion: K - m of K
+# equal modes give (K - m) / K. In the PacGAN paper the plain GAN has 0.64 on the ring, PacGAN 0.9
+# and more.
 FEW = 0.5
 LACKING = 0.75
 MOST_FLOOR = 0.25  # reverse KL of as many perfect samples; above it there are too few samples
@@ -46,13 +47,20 @@ def _constant(evidence: Evidence) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How the good samples of one evaluation fill the modes.   good: their number."""
+    """How the good samples of one evaluation fill the modes.
+
+    good: their number.   shares: of the data in each mode.
+    """
 
     kimg: float
     captured: float
     reverse_kl: float
     good: float
-    modes: int
+    shares: Sequence[float]
+
+    @property
+    def modes(self) -> int:
+        return len(self.shares)
 
     @property
     def floor(self) -> float:
@@ -61,15 +69,15 @@ class Filling:
 
     @property
     def share(self) -> float:
-        """Share of the modes that are evenly filled; 1 for any number of perfect samples."""
+        """Share of the data in modes that are filled in proportion; 1 for perfect samples."""
         return math.exp(-max(0.0, self.reverse_kl - self.floor))
 
     @property
     def missing(self) -> float:
         """How many more modes as many perfect samples would have captured with certainty."""
-        empty = (1 - 1 / self.modes) ** self.good
-        deviation = math.sqrt(self.modes * empty * (1 - empty))
-        return self.modes * (1 - empty) - ERRORS * deviation - self.captured
+        empty = [(1 - share) ** self.good for share in self.shares]
+        deviation = math.sqrt(math.fsum(one * (1 - one) for one in empty))
+        return self.modes - math.fsum(empty) - ERRORS * deviation - self.captured
 
 
 def _few_modes(evidence: Evidence) -> Finding | None:
@@ -86,9 +94,12 @@ def _few_modes(evidence: Evidence) -> Finding | None:
     name = mode_score(evidence, "modes")
     assert name is not None
     filled = f"{captured:g} of {modes:,}" if captured < modes else f"all {modes:,}"
+    worth = f"they are worth {share * modes:.1f} evenly filled ones"
+    if min(shown.shares) < max(shown.shares):
+        worth = f"they stand for {share:.0%} of the data"
     text = (
-        f"The samples fill {filled} modes, but so unevenly that they are worth "
-        f"{share * modes:.1f} evenly filled ones, from {judged[0].kimg:.4g} kimg on."
+        f"The samples fill {filled} modes, but so unevenly that {worth}, from "
+        f"{judged[0].kimg:.4g} kimg on."
         f"{_missing_words(evidence, name)}{_had_more(evidence, name, captured, modes)}"
     )
     columns = evidence.columns(name, mode_score(evidence, "reverse_kl"), "spread/fakes")
@@ -118,8 +129,11 @@ def fillings(evidence: Evidence, share: float = LATE) -> list[Filling]:
         good |= {kimg: share * n for kimg, share in finite(evidence.curves[quality])}
     captured = dict(evidence.curves[modes_name])
     modes = len(evidence.counts[-1][1])
+    protocols = [p for p in evidence.protocols.values() if p.get("score") == "mode_counts"]
+    given = next((p["mode_shares"] for p in protocols if p.get("mode_shares")), None)
+    shares = given if given and len(given) == modes else [1 / modes] * modes
     return [
-        Filling(kimg, captured[kimg], kl, good.get(kimg, newest), modes)
+        Filling(kimg, captured[kimg], kl, good.get(kimg, newest), shares)
         for kimg, kl in evidence.late(kl_name, share)
         if kimg in captured and modes > 1
     ]

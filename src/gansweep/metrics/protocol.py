@@ -27,10 +27,10 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
     **dict.fromkeys(("eigenvalue_real", "contraction", "distance_to_rest"), "minimize"),
 }
-# what a score can be at all, of those that have bounds
+# what a score can be at all, whatever the data are; of those that tables use
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("fid", "intra_fid", "reverse_kl", "confident_reverse_kl"), (0, math.inf)),
-    **dict.fromkeys(("modes", "confident_modes", "density", "vendi"), (0, math.inf)),
+    **dict.fromkeys(("modes", "confident_modes", "density"), (0, math.inf)),
     **dict.fromkeys(("contraction", "distance_to_rest"), (0, math.inf)),
     "is": (1, math.inf),
     **dict.fromkeys(("high_quality", "in_no_mode", "precision", "recall", "coverage"), (0, 1)),

@@ -153,8 +153,7 @@ class Table:
         found = [cell for cell in meant if cell.row not in self.not_run]
         if not found:
             raise UserError(
-                f"--only {only}: this row has the paper's figures alone. "
-                f"{self.not_run[meant[0].row]}"
+                f"--only {only} has the paper's figures alone. {self.not_run[meant[0].row]}"
             )
         return found
 

@@ -42,9 +42,14 @@ def modes(directory: Path) -> dict[str, Any]:
 
 
 def write_counts(
-    directory: Path, counts: list[int], names: list[str] | None, n_fake: int = 12, **run: Any
+    directory: Path,
+    counts: list[int],
+    names: list[str] | None,
+    n_fake: int = 12,
+    shares: list[float] | None = None,
+    **run: Any,
 ) -> None:
-    counted = protocol("mode_counts", None, n_fake=n_fake, mode_names=names)
+    counted = protocol("mode_counts", None, n_fake=n_fake, mode_names=names, mode_shares=shares)
     record = write_run(directory, protocols={FID: PROTOCOLS[FID], COUNTS: counted}, **run)
     record.append({"kimg": 2.0, "seconds": 4.0, COUNTS: counts})
 
@@ -90,6 +95,14 @@ def test_many_modes_come_with_the_counts_that_chance_gives(tmp_path: Path) -> No
     assert chance["shares"] == sorted(chance["shares"], reverse=True)
     (mode,) = found["modes"].values()
     assert "No mode 500, no mode 501" in mode["note"] and "495 more" in mode["note"]
+
+
+def test_modes_that_are_unlike_have_no_even_line_and_no_even_chance(tmp_path: Path) -> None:
+    write_counts(tmp_path / "a", [12, 0, 0], None, shares=[0.8, 0.1, 0.1])
+    assert not modes(tmp_path)["even"]
+    shares = [0.5, *[0.5 / 99] * 99]
+    write_counts(tmp_path / "many" / "a", [1] * 100, None, 100, shares=shares)
+    assert game(tmp_path / "many")["chance"] == []
 
 
 def test_the_table_of_seen_classes_with_the_most_samples_is_shown(tmp_path: Path) -> None:

@@ -239,10 +239,9 @@ class Modes(Measure):
         return n, n
 
     def build(self, setting: Setting) -> Metric:
-        mixture = setting.data.mixture
+        mixture, shares = setting.data.mixture, true_shares(setting)
         if mixture is not None:
-            return ModeCounts(partial(mixture_modes, mixture=mixture), mixture.weights)
-        shares = true_shares(setting)
+            return ModeCounts(partial(mixture_modes, mixture=mixture), shares)
         every, sure = (partial(rule, shares=shares) for rule in (class_modes, confident_modes))
         return ModeCounts(every, shares, confident=sure)
 
@@ -256,6 +255,9 @@ class Modes(Measure):
         if word in ("reverse_kl", "confident_reverse_kl"):
             own["floor"] = self._floor(setting)
         if mixture is not None:  # the components of a mixture have no names
+            shares = true_shares(setting).tolist()
+            if word == "mode_counts" and min(shares) < max(shares):
+                own["mode_shares"] = [round(share, 12) for share in shares]
             return own | {"max_sigmas": mixture.max_sigmas, "sigma": mixture.sigma, "split": None}
         if word == "mode_counts":
             own["mode_names"] = setting.data.class_names
@@ -268,8 +270,7 @@ class Modes(Measure):
 
         Without a request they follow the true shares. None if it is infinite.
         """
-        mixture = setting.data.mixture
-        shares = mixture.weights if mixture is not None else true_shares(setting)
+        shares = true_shares(setting)
         requested = asked_shares(setting)
         asked = shares if requested is None else requested
         floor = reverse_kl_floor(asked, setting.n_fake) + divergence(asked, shares)
@@ -277,7 +278,14 @@ class Modes(Measure):
 
 
 def true_shares(setting: Setting) -> Tensor:
-    """`class_shares`; equal for all real classes if the panel requests them equally often."""
+    """(K,) float64, sum 1, of the modes: the weights of a mixture, or `class_shares`.
+
+    Equal for all that there are if the panel requests them equally often.
+    """
+    mixture = setting.data.mixture
+    if mixture is not None:
+        weights = (mixture.weights > 0).double() if setting.balanced else mixture.weights
+        return weights / weights.sum()
     counts = setting.real_side.class_counts
     assert counts is not None
     return class_shares(setting.data, (counts > 0) if setting.balanced else counts)

@@ -45,7 +45,7 @@ def game_part(board: Board, rows: Mapping[str, Row], runs: Mapping[str, Run]) ->
         "comments": [s for s in board.scores if _word(board, s) in COMMENTS],
         "marks": {score: mark for score in board.scores if (mark := _mark(board, score))},
         "modes": {key: _modes(rows[key], one, runs) for key, one in modes.items() if one},
-        "chance": _chance([one for one in modes.values() if one]),
+        "chance": _chance([one for one in modes.values() if one and one["even"]]),
         "confusions": {key: one for key, one in confusions.items() if one},
         "class_fids": _class_fids(board, ids),
         "certainty": _certainty(board, rows),
@@ -90,6 +90,7 @@ def _counts(row: Row, word: str, ids: Mapping[Any, str]) -> dict[str, Any] | Non
         "runs": [ids[run.directory] for run in row.shown if len(run.numbers(score)) == size],
         "names": _names(protocol.get(named), count),
         "count": count,
+        "even": not protocol.get("mode_shares"),
         "samples": int(protocol.get("n_fake") or 0),
     }
 

@@ -48,7 +48,7 @@ function modesCard(row) {
         layout: {
           xaxis: { title: { text: shown.names ? "class" : "mode" }, type: "category" },
           yaxis: { title: { text: "share of samples" }, tickformat: ".0%", range: [0, 1.08 * (highestShare() || 1)] },
-          shapes: [figures.level(1 / shown.count)], bargap: 0.25, hovermode: "closest",
+          shapes: shown.even ? [figures.level(1 / shown.count)] : [], bargap: 0.25, hovermode: "closest",
         },
         note: shown.note,
         alt: `${gansweep.name(row.id)}: share of samples in each of ${shown.count} modes. ${shown.note}`,
@@ -294,7 +294,7 @@ gansweep.qualityBlocks = (board) => {
   return [
     {
       title: "Mode coverage",
-      reading: "The distribution of a run's last samples over the modes of the data (classes, or components of a mixture), mean over seeds. The dashed line is an even distribution. Samples that belong to no mode are left out.",
+      reading: "The distribution of a run's last samples over the modes of the data (classes, or components of a mixture), mean over seeds. The dashed line is an even distribution, where the data have one. Samples that belong to no mode are left out.",
       cards: () => [...many.map(ranksCard), ...selectedRows().filter(few).slice(0, gansweep.figures.CARDS).map(modesCard)],
       byRow: true, shown: Object.keys(modes).length > 0,
     },
