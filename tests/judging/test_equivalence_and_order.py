@@ -116,3 +116,12 @@ def test_interval_of_two_runs_ends_where_the_score_does() -> None:
     found = spread_of([[98.0], [100.0]], possible=(0.0, 100.0))
     assert found is not None
     assert found.interval == (pytest.approx(99 - 12.706, abs=1e-3), 100.0)
+
+
+def test_three_runs_of_each_of_two_rows_can_show_their_order() -> None:
+    """All nine pairs in order are one of 20 arrangements; one pair out of order, two of them."""
+    whole = order_of([(1, [1.0, 2.0, 3.0]), (2, [4.0, 5.0, 6.0])])
+    broken = order_of([(1, [1.0, 2.0, 4.0]), (2, [3.0, 5.0, 6.0])])
+    assert whole is not None and broken is not None
+    assert (whole.p, whole.verdict) == (0.05, "same")
+    assert (broken.p, broken.verdict) == (0.1, "cannot tell")
