@@ -175,6 +175,23 @@ def test_what_is_folded_out_stays_so(live: OpenPage, runs: Path) -> None:
     assert live.page.locator("#protocols details.one-run[open]").count() == 1
 
 
+def test_what_is_folded_out_just_before_a_late_drawing_stays_so(live: OpenPage) -> None:
+    """New data came while the section was out of view, so it is drawn when it comes into view."""
+    live.show("protocols")
+    folded = f"document.querySelector('#protocols [data-key=\"{id_of(live, 'digits/gan-1')}\"]')"
+    live.page.evaluate(f"{folded}.open = false")
+    live.page.evaluate("scrollTo(0, 0)")
+    live.until("!gansweep.sections.find(one => one.id === 'protocols').inView")
+    live.page.evaluate("gansweep.sections.find(one => one.id === 'protocols').mounted = false")
+    live.page.evaluate(f"{folded}.open = true")
+    old = live.page.evaluate_handle(folded)
+    live.show("protocols")
+    live.until(f"{folded} !== null && gansweep.sections.find(o => o.id === 'protocols').mounted")
+    live.settle()
+    assert live.page.evaluate(f"{folded}.open")
+    assert not old.evaluate("element => element.isConnected")  # it was drawn again
+
+
 def test_a_board_that_comes_before_does_not_take_the_place_of_the_one_in_view(
     live: OpenPage, runs: Path
 ) -> None:

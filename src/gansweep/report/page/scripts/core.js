@@ -260,6 +260,7 @@ const gansweep = (() => {
         one.mounted = true;
         one.dirty = null;
         const drawing = ++one.drawing;
+        keepOpen(one);  // also what was folded out since it was to be drawn again
         one.body.replaceChildren();
         await one.mount(one.body, board);
         one.element.classList.add("drawn");
