@@ -111,7 +111,7 @@ def test_perfect_samples_of_rare_modes_are_whole_though_a_rare_one_is_empty() ->
     assert common.missing == pytest.approx(1, abs=1e-6)
 
 
-def test_modes_that_are_unlike_are_counted_by_their_share_of_the_data() -> None:
+def test_unequal_modes_are_counted_by_their_share_of_the_data() -> None:
     """All samples in one mode of 9/16: the reverse KL is log(16/9)."""
     scores = {"reverse_kl": [math.log(16 / 9)] * 8, "modes": [1.0] * 8, "high_quality": [0.9] * 8}
     shares = [9 / 16, *[1 / 16] * 7]

@@ -68,7 +68,7 @@ def evidence(
     """A run with a budget of 100 kimg that stands at `until`.
 
     columns: of the history.   scores: word -> values, as columns named after the word.
-    counts: samples in each mode at the end.   mode_shares: of the data, where modes are unlike.
+    counts: samples in each mode at the end.   mode_shares: of the data, where they are not equal.
     """
     found = {**(columns or {}), **(scores or {})}
     protocols = {word: scored(word) for word in scores or {}}

@@ -23,7 +23,7 @@ class MixtureSource(ResidentSource):
 
     Every run trains on the same samples. They are not scaled to [-1, 1]. Validation samples are
     drawn separately, not taken from the training samples.
-    weights: how likely each mode is, relative to the others; None: all alike.
+    weights: how likely each mode is, relative to the others; None: equally likely.
     Raises: UserError unless there is one weight above 0 for each mode.
     Protocol: Lin et al. 2018 (PacGAN), arXiv:1712.04086, Section 4.1.
     """
@@ -40,7 +40,7 @@ class MixtureSource(ResidentSource):
     ) -> None:
         super().__init__()
         self._n = {"train": n_train, "validation": N_HELD_OUT, "test": N_HELD_OUT}
-        self._alike = weights is None
+        self._equal = weights is None
         given = [1.0] * len(means) if weights is None else list(weights)
         if len(given) != len(means) or not all(0 < weight < math.inf for weight in given):
             raise UserError(
@@ -62,7 +62,7 @@ class MixtureSource(ResidentSource):
         generator = generator_for(SPLIT_SEEDS[split])
         means = self.mixture.means
         n = self._n[split]
-        if self._alike:
+        if self._equal:
             modes = torch.randint(len(means), (n,), generator=generator)
         else:
             modes = torch.multinomial(self.mixture.weights, n, True, generator=generator)

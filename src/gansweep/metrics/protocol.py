@@ -27,7 +27,7 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("iou", "retrieval", "auroc_reconstruction", "auroc_latent"), "maximize"),
     **dict.fromkeys(("eigenvalue_real", "contraction", "distance_to_rest"), "minimize"),
 }
-# what a score can be at all, whatever the data are; of those that tables use
+# the least and the most that a score can be, where these do not depend on the data
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("fid", "intra_fid", "reverse_kl", "confident_reverse_kl"), (0, math.inf)),
     **dict.fromkeys(("modes", "confident_modes", "density"), (0, math.inf)),

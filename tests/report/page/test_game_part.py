@@ -97,7 +97,7 @@ def test_many_modes_come_with_the_counts_that_chance_gives(tmp_path: Path) -> No
     assert "No mode 500, no mode 501" in mode["note"] and "495 more" in mode["note"]
 
 
-def test_modes_that_are_unlike_have_no_even_line_and_no_even_chance(tmp_path: Path) -> None:
+def test_unequal_modes_have_no_line_and_no_chance_of_an_even_distribution(tmp_path: Path) -> None:
     write_counts(tmp_path / "a", [12, 0, 0], None, shares=[0.8, 0.1, 0.1])
     assert not modes(tmp_path)["even"]
     shares = [0.5, *[0.5 / 99] * 99]

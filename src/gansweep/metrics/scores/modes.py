@@ -284,8 +284,8 @@ def true_shares(setting: Setting) -> Tensor:
     """
     mixture = setting.data.mixture
     if mixture is not None:
-        weights = (mixture.weights > 0).double() if setting.balanced else mixture.weights
-        return weights / weights.sum()
+        modes = len(mixture.weights)
+        return mixture.weights if not setting.balanced else torch.ones(modes).double() / modes
     counts = setting.real_side.class_counts
     assert counts is not None
     return class_shares(setting.data, (counts > 0) if setting.balanced else counts)
