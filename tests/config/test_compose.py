@@ -81,6 +81,23 @@ def test_mistakes_are_explained_with_the_nearest_option(override: str, words: li
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.sigma=0.1", ["keeps its data, so 'data.sigma' cannot change", "only budget_kimg"]),
+        ("model.unrolling_steps=2", ["keeps its model", "Start a new run"]),
+        ("budget_kmg=2", ["no option 'budget_kmg'", "Did you mean 'budget_kimg'?"]),
+        ("trainer.acelerator=cpu", ["Did you mean 'trainer.accelerator'?"]),
+    ],
+)
+def test_an_option_that_the_default_lacks_of_a_continued_run(
+    override: str, words: list[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        config.compose(["resume=runs/digits/dcgan-001", override])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
 def test_a_target_outside_the_known_packages_is_refused() -> None:
     node = OmegaConf.create({"_target_": "os.getcwd"})
     with pytest.raises(UserError, match=r"extra_packages=\[os\]"):

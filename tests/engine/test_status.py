@@ -77,6 +77,7 @@ def test_cancelled_sweep_says_so_and_is_continued_by_the_same_command(
     assert cancel(directory) == 0
     said = capsys.readouterr().out
     assert "2 workers (w0, w1) of this machine to save and stop" in said
+    assert said.endswith(f"To continue the sweep:\n  {Settings.load(directory).command}\n")
     assert process.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
     assert "Cancelled. The same command continues the sweep" in process.stdout.read()
     status = status_of(directory)

@@ -130,6 +130,7 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
         (["dirac_gan", "--show", "--dry-run"], ["do not go together"]),
         (["dirac_gan", "--dryrun"], ["no flag '--dryrun'"]),
         (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),
+        (["dirac_gan", "budget=paper"], ["'budget=paper' has no dashes: write --budget paper"]),
         (["dirac_gan", "worker=2"], ["Did you mean 'workers'"]),
         (["dirac_gan", "results_dir="], ["no option"]),
         (["dirac_gan", "launcher=slrum"], ["slurm"]),

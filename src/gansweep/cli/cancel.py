@@ -24,8 +24,8 @@ Stop a sweep, wherever its workers run.
 Every worker saves the checkpoint of its trial and stops: those of this machine
 at once, those of others within seconds, when they see a file in the sweep's
 directory. Where launcher=slurm started them, their jobs are cancelled, also
-those that wait. Nothing is lost: the same `gansweep sweep` command continues
-from the checkpoints.
+those that wait. Nothing is lost: the command that started the sweep continues
+it from the checkpoints.
 
 To stop one worker alone, send it SIGTERM (Ctrl-C where it runs in a terminal).
 A `gansweep sweep` that is still running starts another in its place.
@@ -50,7 +50,8 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
     from gansweep.engine.status import status_of
     from gansweep.search.settings import Settings
 
-    launcher = Settings.load(directory).launcher.get("name")
+    settings = Settings.load(directory)
+    launcher = settings.launcher.get("name")
     content = {"at": time.time(), "host": socket.gethostname()}
     try:
         replace_atomically(directory / CANCELLED, json.dumps(content).encode())
@@ -83,7 +84,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"  gansweep status {shlex.quote(str(directory))}")
     else:
         print(f"No worker is at work on {directory}.")
-    print("Nothing is lost: the same `gansweep sweep` command continues the sweep.")
+    print(f"Nothing is lost. To continue the sweep:\n  {settings.command}")
     return 1 if still else 0
 
 

@@ -46,6 +46,8 @@ again; Ctrl-C saves and stops, and the same command continues.
   trainer.KEY=VALUE      of every run, as trainer.accelerator=cpu
   tracker=none           of every run
 """
+VALUED = {"--budget": "NAME", "--only": "NAME", "--seeds": "N", "--minutes": "N"}
+FILES = ("--csv", "--latex")
 FLAGS = ("--dry-run", "--show", "--verify", "--badge")
 
 
@@ -71,10 +73,8 @@ def _is_time(text: str) -> bool:
 def parser() -> Parser:
     made = Parser("reproduce", HELP)
     made.add_words(Tables())
-    for name in ("--budget", "--only", "--csv", "--latex"):
-        made.add_argument(name, metavar=name.lstrip("-").upper())
-    made.add_argument("--seeds", metavar="N")
-    made.add_argument("--minutes", metavar="N")
+    for name, value in {**VALUED, **dict.fromkeys(FILES, "FILE")}.items():
+        made.add_argument(name, metavar=value)
     made.add_argument("--config-dir", "-cd", metavar="DIR")
     for name in FLAGS:
         made.add_argument(name, action="store_true")

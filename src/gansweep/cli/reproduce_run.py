@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep.cli.report import write_text
+from gansweep.cli.reproduce import VALUED
 from gansweep.cli.sweep_options import check_sweep
 from gansweep.cli.sweep_run import launch
 from gansweep.cli.waiting import waiting
@@ -305,6 +306,8 @@ def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
         if _group(key) not in (*OWN_KEYS, *OF_RUNS) or (
             key in ("runs_dir", "results_dir") and not value
         ):
+            if (flag := f"--{key}") in VALUED:
+                raise UserError(f"'{word}' has no dashes: write {flag} {shlex.quote(value)}.")
             raise UserError(
                 f"'{word}' is no option of 'gansweep reproduce': what is trained is the table's. "
                 f"{nearest(key, (*OWN_KEYS, *OF_RUNS)).lstrip()} It takes {', '.join(OWN_KEYS)}, "

@@ -23,7 +23,7 @@ from yaml import YAMLError
 from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
 from gansweep.config.old_names import with_new_targets
-from gansweep.config.options import check_options
+from gansweep.config.options import CONTINUED, check_options
 from gansweep.config.targets import instantiate as instantiate
 from gansweep.errors import UserError, nearest
 
@@ -206,6 +206,12 @@ def _unknown_key(
     if not key:
         return "An option has no name before its '='. Write it as key=value, as in model=dcgan."
     known = _known_keys(overrides, key, config_name)
+    group, continued = key.split(".")[0], any(w.startswith("resume=") for w in overrides)
+    if continued and group in known and group not in CONTINUED:
+        return (
+            f"A continued run keeps its {group}, so '{key}' cannot change: with resume= only "
+            f"{', '.join(CONTINUED)} can. Start a new run for other settings."
+        )
     if key in known:
         within = re.search(rf"full_key: {re.escape(key)}\.(\S+)", str(error.__cause__))
         if within and not (conf_dir() / key).is_dir():

@@ -41,6 +41,8 @@ from gansweep.config.ranges import (
 from gansweep.config.signatures import Parameter, fields, names_in, signature
 from gansweep.errors import UserError, nearest
 
+CONTINUED = ("budget_kimg", "trainer", "callbacks", "tracker")  # what a continued run may change
+
 
 class RunOptions(TypedDict):
     """The root of conf/train.yaml."""

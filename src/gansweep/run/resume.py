@@ -5,13 +5,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gansweep.config.options import CONTINUED
 from gansweep.config.permissions import is_package_option
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import comparable
 from gansweep.records.record import RunRecord
 from gansweep.records.run_config import read_config
-
-CHANGEABLE = ("budget_kimg", "trainer", "callbacks", "tracker")
 
 
 def resumed(
@@ -32,13 +31,13 @@ def resumed(
         key = word.split("=")[0].lstrip("+~")
         if is_package_option(word):
             continue
-        if key.split(".")[0] in CHANGEABLE:
+        if key.split(".")[0] in CONTINUED:
             _copy(cfg, saved, key)
         elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
             raise UserError(
                 f"'{word}' does not fit {cfg.resume}, which was trained with "
                 f"model={saved.choices.model} data={saved.choices.data}. A continued run can only "
-                f"change {', '.join(CHANGEABLE)}. Start a new run for other settings."
+                f"change {', '.join(CONTINUED)}. Start a new run for other settings."
             )
     if saved.trainer.precision != precision:
         raise UserError(
