@@ -111,6 +111,68 @@ def test_discriminator_learns_from_a_gradient_through_augmentation() -> None:
     assert gradient[place].item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4)
 
 
+CONSISTENT = "+model.penalties.cr={_target_: gansweep.terms.penalties.Consistency, weight: 10}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], [ADAPTIVE], ["model.packing=2"], ["model.discriminator.norm=batch"], [CONSISTENT]],
+    ids=["plain", "ada", "packing", "batch_norm", "consistency"],
+)
+def test_the_scores_of_the_loss_serve_the_penalties_too(words: list[str]) -> None:
+    """D judges each sample once, and learns what it learns where each penalty judges anew."""
+    game = game_of(*words)
+    rng = torch.Generator().manual_seed(3)
+    batch = Batch(torch.rand(N, *SHAPE, generator=rng, dtype=torch.float64) * 2 - 1)
+    assert game.draws is not None
+    drawn = game.draw(game.draws, batch, game.clock)
+    fakes = game.make(batch, drawn, game.clock).detach()
+    weights = list(game.discriminator.parameters())
+
+    judged: list[int] = []
+    counting = game.discriminator.register_forward_hook(lambda *given: judged.append(1))
+    loss = game.discriminator_loss(batch, drawn, fakes, game.clock).loss
+    counting.remove()
+    assert len(judged) == (3 if CONSISTENT in words else 2)
+    gradients = torch.autograd.grad(loss, weights)
+
+    real, fake = (
+        game.shown(x, drawn, v, game.clock) for x, v in ((batch.images, "real"), (fakes, "fake"))
+    )
+    anew = game.loss.discriminator(game.discriminator(real), game.discriminator(fake))
+    for name, view in (("r1", "real"), ("r2", "fake")):
+
+        def judge(x: Tensor, view: str = view) -> Tensor:
+            return game.discriminator(game.shown(x, drawn, view, game.clock))
+
+        anew = anew + game.terms[name](judge, batch.images, fakes, {})  # type: ignore[operator]
+    if CONSISTENT in words:
+        draw = {key: drawn[f"cr.{key}"] for key in ("shift", "flip")}
+        anew = anew + 10 * game.terms["cr"](game.discriminator, real, fake, draw)  # type: ignore[operator]
+    assert loss.item() == pytest.approx(anew.item(), rel=1e-12)
+    for ours, slow_one in zip(gradients, torch.autograd.grad(anew, weights), strict=True):
+        torch.testing.assert_close(ours, slow_one, rtol=1e-10, atol=1e-12)
+
+
+def test_under_autocast_the_penalties_judge_anew_in_full_precision() -> None:
+    game = game_of().float()
+    rng = torch.Generator().manual_seed(3)
+    batch = Batch(torch.rand(N, *SHAPE, generator=rng) * 2 - 1)
+    assert game.draws is not None
+    drawn = game.draw(game.draws, batch, game.clock)
+    fakes = game.make(batch, drawn, game.clock).detach()
+    full = game.discriminator_loss(batch, drawn, fakes, game.clock).parts
+    with torch.autocast("cpu", torch.bfloat16):
+        half = game.discriminator_loss(batch, drawn, fakes, game.clock).parts
+    for name in ("penalty/r1", "penalty/r2"):
+        assert half[name].item() == pytest.approx(full[name].item(), rel=1e-5)
+
+
+def test_a_lazy_penalty_makes_the_samples_differentiable_where_it_is_due() -> None:
+    game = game_of("model.penalty_interval=2", CONSISTENT)
+    assert [game.terms.at_samples(Clock(step)) for step in range(4)] == [True, False] * 2
+
+
 def test_reading_is_that_of_pytorch_and_can_be_differentiated_twice() -> None:
     images = torch.randn(2, 1, 3, 4, dtype=torch.float64, requires_grad=True)
     places = 1.5 * torch.rand(2, 3, 3, 2, dtype=torch.float64) - 0.75

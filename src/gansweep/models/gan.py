@@ -6,6 +6,7 @@ Every two-player variant is this game with another loss, networks, and terms (te
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -227,13 +228,22 @@ class GAN(Adversarial):
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
         made = fakes.detach()  # D's step must not reach G
+        # under autocast the scores have too few digits for their gradient
+        differentiable = self.terms.at_samples(clock) and not torch.is_autocast_enabled(
+            made.device.type
+        )
+        if differentiable:
+            batch = replace(batch, images=batch.images.detach().requires_grad_())
+            made.requires_grad_()
         images = self.shown(batch.images, drawn, "real", clock)
         fakes = self.shown(made, drawn, "fake", clock)
-        real, fake = self._score_both(images, fakes, batch.labels, clock)
+        # apart, so that a gradient at one kind of sample does not pass through the other's
+        real, fake = self._score_both(images, fakes, batch.labels, clock, apart=differentiable)
+        step = self._step(batch, made, drawn, clock)
         total, parts = self.terms.join(
             "discriminator",
             self.loss.discriminator(real, fake),
-            partial(self._step(batch, made, drawn, clock), images, fakes, real, fake),
+            partial(step, images, fakes, real, fake, differentiable=differentiable),
         )
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
         return PlayerLoss(total, self.terms.parts() | parts, scores)
@@ -270,11 +280,17 @@ class GAN(Adversarial):
         )
 
     def _score_both(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None, clock: Clock
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        clock: Clock,
+        *,
+        apart: bool = False,
     ) -> tuple[Tensor, Tensor]:
         for layer in self._spreads:  # no group may hold both kinds of sample
             layer.check(len(real))
-        if not self._scores_together:
+        if apart or not self._scores_together:
             return self.judge(real, labels, clock), self.judge(fake, labels, clock)
         both = None if labels is None else torch.cat([labels, labels])
         scores = self.judge(torch.cat([real, fake]), both, clock)

@@ -30,6 +30,7 @@ from gansweep.records.run_config import read_config
 from gansweep.records.writer import newest
 from gansweep.run.build import build_data, load_checkpoint
 from gansweep.run.devices import accelerator as choose_accelerator
+from gansweep.run.memory import keep_freed_memory
 from gansweep.run.origin import now
 
 
@@ -48,6 +49,7 @@ def evaluate(evaluation: Evaluation, records: Sequence[RunRecord]) -> int:
     Returns: how many runs could not be scored.
     Raises: UserError if there is only one run and it could not be scored.
     """
+    keep_freed_memory()
     failed = 0
     for number, record in enumerate(records, start=1):
         place = visible(str(record.directory))

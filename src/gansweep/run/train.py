@@ -42,6 +42,7 @@ from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
 from gansweep.run.evaluate import report_test
 from gansweep.run.initial import begin_with, in_words
+from gansweep.run.memory import keep_freed_memory
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
@@ -112,6 +113,7 @@ class _Run:
         cfg = self.cfg
         check_options(cfg)  # it may have been changed after it was composed
         started = now()
+        keep_freed_memory()
         if cfg.trainer.threads is not None:
             torch.set_num_threads(cfg.trainer.threads)
         self.accelerator = accelerator(cfg.trainer.accelerator)

@@ -130,15 +130,22 @@ class Joined(nn.Module):
         parts: dict[str, Tensor] = {}
         for name, term in self.acting_on(player).items():
             seen = step() if seen is None else seen
-            lazy = name in self.penalties and term.of_gradients
-            factor = seen.clock.factor(self.penalty_interval if lazy else 1)
-            if not factor:
+            if not (factor := self._factor(name, seen.clock)):
                 continue
             value = getattr(term, player)(replace(seen, draw=_own(seen.draw, name)))
             if value is not None:
                 parts[self.labels[name]] = value.detach()
                 loss = loss + value_at(term.weight, seen.clock) * factor * value
         return loss, parts
+
+    def at_samples(self, clock: Clock) -> bool:
+        """Whether a term takes now the gradient of the scores at the samples that D judges."""
+        return any(t.at_samples and self._factor(name, clock) for name, t in self.items())
+
+    def _factor(self, name: str, clock: Clock) -> int:
+        """What a term's weight is multiplied by now; 0 where a lazy one is left out."""
+        lazy = name in self.penalties and self.by_name[name].of_gradients
+        return clock.factor(self.penalty_interval if lazy else 1)
 
     def parts(self) -> dict[str, Tensor]:
         """Numbers of the terms' own."""

@@ -27,8 +27,12 @@ def _input_gradients(judge: Discriminator, points: Tensor) -> Tensor:
     """Gradient of each score, flattened: (scores, features), differentiable once more."""
     points = points.detach().requires_grad_(True)
     with torch.autocast(device_type=points.device.type, enabled=False):
-        scores = judge(points)
-        (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+        return _gradients(judge(points), points)
+
+
+def _gradients(scores: Tensor, points: Tensor) -> Tensor:
+    """The same of scores that were computed from the points, which require a gradient."""
+    (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
     return gradients.reshape(len(scores), -1)  # of a pack, those of all its samples
 
 
@@ -97,8 +101,12 @@ class _ZeroCentred(Penalty):
     through_augmentation: the gradient is that at the samples themselves, through what augmentation
         makes of them before D sees them, as in the papers that have both (Karras et al. 2020,
         arXiv:2006.06676; Huang et al. 2024, arXiv:2501.05441); false: at what D sees.
+
+    In a game it is the gradient of the scores that the loss has, where these allow it: they need
+    not be computed again. Called by itself it computes them.
     """
 
+    at_samples = True
     view: ClassVar[Literal["real", "fake"]]
 
     def __init__(self, *, weight: WeightInTime, through_augmentation: bool = True) -> None:
@@ -106,6 +114,12 @@ class _ZeroCentred(Penalty):
         self.through_augmentation = through_augmentation
 
     def discriminator(self, step: Step) -> Tensor:
+        real = self.view == "real"
+        raw, seen = (step.raw_real, step.real) if real else (step.raw_fake, step.fake)
+        scores = step.real_scores if real else step.fake_scores
+        points = raw if self.through_augmentation else seen
+        if step.differentiable and scores is not None:
+            return _half_square(_gradients(scores, points))
         if not self.through_augmentation:
             return super().discriminator(step)
 
@@ -116,7 +130,11 @@ class _ZeroCentred(Penalty):
 
     def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         points = real if self.view == "real" else fake.to(real.dtype)
-        return 0.5 * _input_gradients(judge, points).square().sum(1).mean()
+        return _half_square(_input_gradients(judge, points))
+
+
+def _half_square(gradients: Tensor) -> Tensor:
+    return 0.5 * gradients.square().sum(1).mean()
 
 
 class R1(_ZeroCentred):
@@ -154,12 +172,19 @@ class Consistency(Penalty):
     def noise(self, real: Tensor) -> Noise:
         return {"shift": ("uniform", (len(real), 2)), "flip": ("uniform", (len(real),))}
 
+    def discriminator(self, step: Step) -> Tensor:
+        scores = step.real_scores if self.of == "real" else step.fake_scores
+        assert scores is not None
+        changed = self._changed(step.real if self.of == "real" else step.fake, step.draw)
+        return (scores - step.judge(changed)).square().mean()
+
     def __call__(self, judge: Discriminator, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         samples = real if self.of == "real" else fake.detach()
+        return (judge(samples) - judge(self._changed(samples, draw))).square().mean()
+
+    def _changed(self, samples: Tensor, draw: Draw) -> Tensor:
         changed = shifted(samples, shifts(draw["shift"], reach_of(samples)), reflect=True)
-        if self.flip:
-            changed = mirrored(changed, draw["flip"] < 0.5)
-        return (judge(samples) - judge(changed)).square().mean()
+        return mirrored(changed, draw["flip"] < 0.5) if self.flip else changed
 
 
 class LeCam(Term, nn.Module):
