@@ -163,3 +163,10 @@ def test_an_interval_ends_where_its_score_does() -> None:
         one.last for one in found(both).cells if one.last and one.score.word == "high_quality"
     )
     assert last.interval == (pytest.approx(98 - 12.706, abs=1e-3), 100.0)
+
+
+def test_an_interval_ends_at_the_number_of_modes() -> None:
+    """19, 24 and 25 of 25 modes: 22.7 +- 8.0 by Student's t."""
+    runs = [run("GAN", seed, [float(n)]) for seed, n in enumerate((19, 24, 25))]
+    last = next(one.last for one in found(runs).cells if one.last and one.score.word == "modes")
+    assert last.interval == (pytest.approx(22.667 - 7.985, abs=1e-3), 25.0)

@@ -83,6 +83,8 @@ def test_a_folder_of_ones_own_adds_a_table(tmp_path: Path) -> None:
         ("rows.GAN.cells.ring.published", {"modes": "six"}, "no figure"),
         ("rows.GAN.cells", {"rin": {"overrides": ["model=gan"]}}, "Did you mean 'ring'"),
         ("settings.grid", {"overrides": ["data=grid"]}, "settings.grid is in no row"),
+        ("settings.ring.most", {"modez": 8}, "settings.ring.most names.*Did you mean 'modes'"),
+        ("settings.ring.most", {"modes": 0}, "settings.ring.most"),
         ("budgets.small.shows", "digits", "reproduces no digits"),
         ("budgets.small.share", 2, "budgets.small.share=2 is not"),
         ("budgets.small.seeds", 0, "budgets.small.seeds=0 is not"),

@@ -134,8 +134,9 @@ def values_of(runs: Sequence[StoredRun], which: str, score: Score) -> list[list[
 def _cell_score(
     cell: Cell, score: Score, runs: Sequence[StoredRun], table: Table, budget: Budget
 ) -> CellScore:
+    possible = table.possible(cell, score)
     spreads = {
-        which: spread_of(values_of(runs, which, score), score.range) for which in ("last", "best")
+        which: spread_of(values_of(runs, which, score), possible) for which in ("last", "best")
     }
     published = cell.published.get(score.name)
     agreement = None

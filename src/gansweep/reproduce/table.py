@@ -108,6 +108,7 @@ class Table:
     evaluation_seeds: with how many seeds of its noise each checkpoint is scored; 0: the scores are
         those of the run itself.   evaluation: options of the metrics for that, such as split.
     not_run: row -> why it is shown with the paper's figures alone.
+    most: setting -> score -> the most that it can be in this setting, as the number of its modes.
     """
 
     name: str
@@ -129,6 +130,12 @@ class Table:
     departures: tuple[Departure, ...] = ()
     notes: tuple[str, ...] = ()
     not_run: Mapping[str, str] = field(default_factory=dict)
+    most: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def possible(self, cell: Cell, score: Score) -> tuple[float, float]:
+        """The least and the most that a cell's score can be, as it is shown."""
+        low, high = score.range
+        return low, min(high, self.most.get(cell.setting, {}).get(score.name, math.inf))
 
     @property
     def rows(self) -> list[str]:

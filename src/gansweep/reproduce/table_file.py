@@ -41,6 +41,7 @@ class ScoreOptions(TypedDict):
 class SettingOptions(TypedDict):
     title: str
     overrides: list[str]
+    most: dict[str, Positive]
 
 
 class CellOptions(TypedDict):
@@ -148,6 +149,8 @@ def _table(name: str, content: Mapping[str, Any]) -> Table:
     shared = content.get("overrides") or []
     cells = [c for row, node in rows.items() for c in _cells(row, node, settings, scores, shared)]
     _refuse_unused(settings, cells)
+    for key, node in settings.items():
+        _refuse_unknown_scores(f"settings.{key}.most", node.get("most", {}), scores)
     return Table(
         name=name,
         title=content["title"],
@@ -161,6 +164,7 @@ def _table(name: str, content: Mapping[str, Any]) -> Table:
         evaluations=int(content.get("evaluations", 1)),
         scores=scores,
         settings={key: node.get("title", key) for key, node in settings.items()},
+        most={key: node["most"] for key, node in settings.items() if "most" in node},
         cells=tuple(cells),
         budgets={k: _budget(k, n) for k, n in _nodes("budgets", content["budgets"], BudgetOptions)},
         evaluation=dict(content.get("evaluation") or {}),
@@ -225,12 +229,8 @@ def _figures(where: str, content: Any, scores: Mapping[str, Score]) -> dict[str,
     if not isinstance(content, Mapping):
         raise UserError(f"{where}.published is no mapping of SCORE: VALUE or [VALUE, ERROR].")
     found = {}
+    _refuse_unknown_scores(f"{where}.published", content, scores)
     for name, figure in content.items():
-        if name not in scores:
-            raise UserError(
-                f"{where}.published names the score '{name}', which the table lacks."
-                f"{nearest(str(name), scores)} It has: {', '.join(scores)}."
-            )
         numbers = figure if isinstance(figure, list) else [figure]
         is_number = [isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers]
         if len(numbers) not in (1, 2) or not all(is_number):
@@ -239,6 +239,17 @@ def _figures(where: str, content: Any, scores: Mapping[str, Score]) -> dict[str,
             )
         found[str(name)] = Published(*map(float, numbers))
     return found
+
+
+def _refuse_unknown_scores(
+    where: str, names: Mapping[str, Any], scores: Mapping[str, Score]
+) -> None:
+    for name in names:
+        if name not in scores:
+            raise UserError(
+                f"{where} names the score '{name}', which the table lacks."
+                f"{nearest(str(name), scores)} It has: {', '.join(scores)}."
+            )
 
 
 def _refuse_unused(settings: Mapping[str, Any], cells: list[Cell]) -> None:
