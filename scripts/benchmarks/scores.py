@@ -21,15 +21,16 @@ import statistics
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import torch
+from forks import apart
 from torch import Tensor, nn
 
 from gansweep.data.images import Digits
@@ -76,29 +77,10 @@ def timed(
     return seconds, found
 
 
-def forked(way: Way, keeps_memory: bool) -> Way:
-    """The way in a child of this process, whose work counts as ours."""
-
-    def run() -> dict[str, float]:
-        reading, writing = os.pipe()
-        if (child := os.fork()) == 0:
-            code = 1
-            try:
-                if keeps_memory:
-                    keep_freed_memory()
-                os.write(writing, json.dumps(way()).encode())  # fewer bytes than a pipe holds
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(code)
-        os.close(writing)
-        with open(reading, "rb") as answer:
-            found: dict[str, float] = json.loads(answer.read() or b"null")
-        if os.waitpid(child, 0)[1] != 0:
-            raise SystemExit("a way of scoring failed: its error is above")
-        return found
-
-    return run
+def keeping_memory(way: Way) -> dict[str, float]:
+    """The way as in gansweep's own processes, see keep_freed_memory."""
+    keep_freed_memory()
+    return way()
 
 
 def row(name: str, seconds: list[float], against: list[float] | None, target: str = "") -> str:
@@ -215,8 +197,8 @@ def compare_scores(n: int, rounds: int, device: str) -> list[dict[str, Any]]:
             ),
             "gansweep: the same again": lambda: ours(panel, fake),
         }
-        if device == "cpu" and torch.get_num_threads() == 1:
-            ways = {name: forked(way, "gansweep" in name) for name, way in ways.items()}
+        ways |= {n: partial(keeping_memory, way) for n, way in ways.items() if "gansweep" in n}
+        ways = {name: partial(apart, way, device) for name, way in ways.items()}
         seconds, found = timed(ways, rounds, work if device == "cpu" else time.perf_counter)
     (three, our_three, four, our_all, again) = ways
     print(f"{n} images of 32 x 32 against {n}, under Inception-v3; median of {rounds} rounds")

@@ -20,11 +20,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from forks import apart
 from omegaconf import DictConfig, OmegaConf
 from torch.nn.functional import softplus
 
@@ -143,6 +145,7 @@ def through_gansweep(cfg: DictConfig, steps: int, callbacks: str, directory: Pat
 def measure(name: str, overrides: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
     """Print the ratio of each way to each loop.   Returns: the ratios as rows."""
     cfg = compose(overrides)
+    device = accelerator(cfg.trainer.accelerator)
     ways = ("callbacks off", "none"), ("default callbacks", "default")
     loops: dict[str, list[float]] = {"plain": [], "tuned": []}
     ratios: dict[tuple[str, str], list[float]] = {
@@ -150,10 +153,12 @@ def measure(name: str, overrides: list[str], steps: int, rounds: int) -> list[di
     }
     for number in range(rounds):
         for loop in loops:
-            loops[loop].append(loop_by_hand(cfg, steps, tuned=loop == "tuned"))
+            by_hand = partial(loop_by_hand, cfg, steps, tuned=loop == "tuned")
+            loops[loop].append(apart(by_hand, device))
         with tempfile.TemporaryDirectory() as folder:
             for way, callbacks in ways:
-                ours = through_gansweep(cfg, steps, callbacks, Path(folder) / callbacks)
+                place = Path(folder) / callbacks
+                ours = apart(partial(through_gansweep, cfg, steps, callbacks, place), device)
                 for loop, seconds in loops.items():
                     ratios[way, loop].append(seconds[-1] / ours)
         print(f"  round {number + 1}/{rounds}", end="\r", flush=True)

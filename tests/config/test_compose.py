@@ -86,6 +86,8 @@ def test_mistakes_are_explained_with_the_nearest_option(override: str, words: li
     [
         ("data.sigma=0.1", ["keeps its data, so 'data.sigma' cannot change", "only budget_kimg"]),
         ("model.unrolling_steps=2", ["keeps its model", "Start a new run"]),
+        ("callbacks.game_at_rest.every_kimg=5", ["name its file too: callbacks=NAME"]),
+        ("sweep.n_trials=3", ["no option 'sweep.n_trials'"]),
         ("budget_kmg=2", ["no option 'budget_kmg'", "Did you mean 'budget_kimg'?"]),
         ("trainer.acelerator=cpu", ["Did you mean 'trainer.accelerator'?"]),
     ],
@@ -96,6 +98,12 @@ def test_an_option_that_the_default_lacks_of_a_continued_run(
     with pytest.raises(UserError) as caught:
         config.compose(["resume=runs/digits/dcgan-001", override])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("resume", ["resume=", "resume=null"])
+def test_a_run_that_is_not_continued_keeps_nothing(resume: str) -> None:
+    with pytest.raises(UserError, match="no option 'data.sigma'"):
+        config.compose([resume, "data.sigma=0.1"])
 
 
 def test_a_target_outside_the_known_packages_is_refused() -> None:

@@ -43,6 +43,14 @@ def test_continuing_with_other_networks_or_data_is_refused(
     assert before == (run.result_path.read_bytes(), run.config_path.read_bytes())
 
 
+@pytest.mark.parametrize("word", ["term=r1", "experiment=digits_r3gan", "debug=overfit"])
+def test_what_changes_several_groups_is_refused(
+    command: Command, run: RunRecord, word: str
+) -> None:
+    done = command("train", f"resume={run.directory}", word)
+    done.is_refused_with(f"'{word}' would change more", "budget_kimg", "start a new run")
+
+
 def test_new_budget_that_is_spent_already_is_refused(command: Command, run: RunRecord) -> None:
     before = run.result_path.read_bytes(), run.config_path.read_bytes()
     done = command("train", f"resume={run.directory}", "budget_kimg=0.05")

@@ -1,5 +1,7 @@
 """R1 and R2 of samples that augmentation changes, against a gradient sample by sample."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.terms.augment import ADA
 from gansweep.terms.clock import Clock
+from gansweep.terms.penalties import R1, R2, Consistency, Penalty
 from gansweep.terms.resampling import read
 
 N, SHAPE = 4, (1, 8, 8)
@@ -170,7 +173,24 @@ def test_under_autocast_the_penalties_judge_anew_in_full_precision() -> None:
 
 def test_a_lazy_penalty_makes_the_samples_differentiable_where_it_is_due() -> None:
     game = game_of("model.penalty_interval=2", CONSISTENT)
-    assert [game.terms.at_samples(Clock(step)) for step in range(4)] == [True, False] * 2
+    both: frozenset[str] = frozenset({"real", "fake"})
+    assert [game.terms.at_samples(Clock(k)) for k in range(4)] == [both, frozenset()] * 2
+
+
+@pytest.mark.parametrize("maker", [R1, R2, Consistency])
+def test_a_subclass_is_called_as_it_is_written(maker: type[Penalty]) -> None:
+    class Mine(maker):  # type: ignore[valid-type,misc]
+        def __call__(self, *given: Any) -> Tensor:
+            return torch.tensor(7.0, dtype=torch.float64)
+
+    game = game_of()
+    game.terms.by_name["r1"] = Mine(weight=1.0)
+    batch = Batch(torch.rand(N, *SHAPE, dtype=torch.float64))
+    assert game.draws is not None
+    drawn = game.draw(game.draws, batch, game.clock)
+    fakes = game.make(batch, drawn, game.clock).detach()
+    parts = game.discriminator_loss(batch, drawn, fakes, game.clock).parts
+    assert parts["penalty/r1"].item() == 7
 
 
 def test_reading_is_that_of_pytorch_and_can_be_differentiated_twice() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
 from gansweep.engine.lease.workers import CANCELLED, WorkerInfo, workers_of
-from gansweep.errors import UserError
+from gansweep.errors import UserError, visible
 from gansweep.records.notation import plural
 from gansweep.records.record import disk_error, replace_atomically
 
@@ -84,7 +84,7 @@ def cancel(directory: Path, wait_seconds: float = WAIT_SECONDS) -> int:
         print(f"  gansweep status {shlex.quote(str(directory))}")
     else:
         print(f"No worker is at work on {directory}.")
-    print(f"Nothing is lost. To continue the sweep:\n  {settings.command}")
+    print(f"Nothing is lost. To continue the sweep:\n  {visible(settings.command)}")
     return 1 if still else 0
 
 

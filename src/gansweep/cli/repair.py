@@ -1,6 +1,7 @@
 """`gansweep repair`: restore the study of a sweep whose file was damaged."""
 
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
+from gansweep.errors import visible
 
 HELP = """\
 Usage: gansweep repair SWEEP_DIR
@@ -29,5 +30,5 @@ def main(words: list[str]) -> int:
     directory = only_sweep("repair", parser().read(words)[1])
     from gansweep.engine.storage.repair import repair
 
-    print(repair(directory))
+    print(visible(repair(directory)))
     return 0

@@ -206,11 +206,17 @@ def _unknown_key(
     if not key:
         return "An option has no name before its '='. Write it as key=value, as in model=dcgan."
     known = _known_keys(overrides, key, config_name)
-    group, continued = key.split(".")[0], any(w.startswith("resume=") for w in overrides)
-    if continued and group in known and group not in CONTINUED:
+    group, runs = key.split(".")[0], [w for w in overrides if w.startswith("resume=")]
+    continued = runs and runs[-1] not in ("resume=", "resume=null")
+    if continued and group in ("data", "model", "metrics"):
         return (
             f"A continued run keeps its {group}, so '{key}' cannot change: with resume= only "
             f"{', '.join(CONTINUED)} can. Start a new run for other settings."
+        )
+    if continued and group in ("callbacks", "tracker"):
+        return (
+            f"There is no '{key}' in the {group} of this command line, and those of the run are "
+            f"read later. If the run has it, name its file too: {group}=NAME {key}=..."
         )
     if key in known:
         within = re.search(rf"full_key: {re.escape(key)}\.(\S+)", str(error.__cause__))

@@ -228,17 +228,17 @@ class GAN(Adversarial):
     ) -> PlayerLoss:
         """The loss's own value, and what the terms add."""
         made = fakes.detach()  # D's step must not reach G
-        # under autocast the scores have too few digits for their gradient
-        differentiable = self.terms.at_samples(clock) and not torch.is_autocast_enabled(
-            made.device.type
-        )
-        if differentiable:
+        differentiable = self.terms.at_samples(clock)
+        if torch.is_autocast_enabled(made.device.type):  # scores of too few digits for a gradient
+            differentiable = frozenset()
+        if "real" in differentiable:
             batch = replace(batch, images=batch.images.detach().requires_grad_())
-            made.requires_grad_()
+        made.requires_grad_("fake" in differentiable)
         images = self.shown(batch.images, drawn, "real", clock)
         fakes = self.shown(made, drawn, "fake", clock)
         # apart, so that a gradient at one kind of sample does not pass through the other's
-        real, fake = self._score_both(images, fakes, batch.labels, clock, apart=differentiable)
+        both = images, fakes, batch.labels, clock
+        real, fake = self._score_both(*both, apart=bool(differentiable))
         step = self._step(batch, made, drawn, clock)
         total, parts = self.terms.join(
             "discriminator",

@@ -152,7 +152,9 @@ def _measure(cfg: DictConfig, threads: int) -> Cost:
     from gansweep.models.draws import Draws
     from gansweep.run.build import build_data, build_model
     from gansweep.run.devices import accelerator
+    from gansweep.run.memory import keep_freed_memory
 
+    keep_freed_memory()  # as the runs do
     before = torch.get_num_threads()
     torch.set_num_threads(cfg.trainer.threads or threads)
     try:

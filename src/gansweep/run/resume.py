@@ -25,12 +25,20 @@ def resumed(
     """
     record = RunRecord(str(cfg.resume))
     saved = read_config(record, cfg.extra_packages)
+    result = record.result() or {}
+    given = [w for w in result.get("overrides", []) if not is_package_option(w)]
     precision, budget = saved.trainer.precision, saved.budget_kimg
     changes = [word for word in overrides if word.split("=")[0] != "resume"]
     for word in changes:
         key = word.split("=")[0].lstrip("+~")
         if is_package_option(word):
             continue
+        # they change other groups and have none of their own
+        if key in ("experiment", "debug", "term") and word not in given:
+            raise UserError(
+                f"'{word}' would change more of {cfg.resume} than a continued run can: that is "
+                f"{', '.join(CONTINUED)}. Name these options alone, or start a new run."
+            )
         if key.split(".")[0] in CONTINUED:
             _copy(cfg, saved, key)
         elif OmegaConf.select(saved, key) != OmegaConf.select(cfg, key):
@@ -44,7 +52,6 @@ def resumed(
             f"{cfg.resume} was trained with trainer.precision={precision}, and a continued run "
             f"must keep it: add trainer.precision={precision}."
         )
-    result = record.result() or {}
     if result.get("kimg") and not (record.last.exists() or record.previous.exists()):
         raise UserError(
             f"{cfg.resume} has no checkpoint any more ('gansweep prune' removes them), so it "
@@ -54,7 +61,6 @@ def resumed(
         raise UserError(
             f"{cfg.resume} is already at {kimg:g} kimg: give budget_kimg= more than that."
         )
-    given = [w for w in result.get("overrides", []) if not is_package_option(w)]
     replaced = {word.split("=")[0] for word in changes}
     kept = [word for word in given if word.split("=")[0] not in replaced]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")

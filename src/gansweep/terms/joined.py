@@ -138,9 +138,10 @@ class Joined(nn.Module):
                 loss = loss + value_at(term.weight, seen.clock) * factor * value
         return loss, parts
 
-    def at_samples(self, clock: Clock) -> bool:
-        """Whether a term takes now the gradient of the scores at the samples that D judges."""
-        return any(t.at_samples and self._factor(name, clock) for name, t in self.items())
+    def at_samples(self, clock: Clock) -> frozenset[str]:
+        """Whose scores, "real" or "fake", a term differentiates now at the samples D judges."""
+        due = (term for name, term in self.items() if self._factor(name, clock))
+        return frozenset(view for term in due for view in term.at_samples)
 
     def _factor(self, name: str, clock: Clock) -> int:
         """What a term's weight is multiplied by now; 0 where a lazy one is left out."""

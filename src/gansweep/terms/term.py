@@ -41,8 +41,8 @@ class Step:
     features: samples -> (N, n_features), what the score is a function of.
     raw_real, raw_fake: the samples before any term changed them.
     show: (samples, view="real" or "fake") -> what the discriminator is shown of raw samples.
-    differentiable: whether the scores can be differentiated to `real`, `fake` and the raw samples,
-        in full precision: in the discriminator's turn where a term is `at_samples`.
+    differentiable: whose scores, "real" or "fake", can be differentiated to their samples and raw
+        samples in full precision: those that a term names in `at_samples`, in D's turn.
     draw: the random tensors that the term's `noise` asked for.
     clock: the moment of training.
     """
@@ -58,7 +58,7 @@ class Step:
     show: Callable[..., Tensor]
     draw: Draw
     clock: Clock
-    differentiable: bool = False
+    differentiable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Term:
     weight: what its values are multiplied by before they join a loss; a schedule makes it change.
     takes_points: whether it works on points as well as on images.
     of_gradients: whether it differentiates the discriminator twice, which compilation forbids.
-    at_samples: whether its gradients are those at the samples that the loss judges.
+    at_samples: whose scores, "real" or "fake", it differentiates at the samples that the loss
+        judges, where the step allows it (see Step).
     compares_samples: whether it looks at a batch as a whole, so that slices of it do not add up.
     needs_features: whether it reads the discriminator's `features`.
     views: whose samples its `shown` changes, of VIEWS.
@@ -91,7 +92,7 @@ class Term:
     weight: float | Schedule = 1.0
     takes_points: ClassVar[bool] = True
     of_gradients: ClassVar[bool] = False
-    at_samples: ClassVar[bool] = False
+    at_samples: ClassVar[tuple[str, ...]] = ()
     compares_samples: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
     views: ClassVar[tuple[str, ...]] = VIEWS
