@@ -86,7 +86,7 @@ def test_mistakes_are_explained_with_the_nearest_option(override: str, words: li
     [
         ("data.sigma=0.1", ["keeps its data, so 'data.sigma' cannot change", "only budget_kimg"]),
         ("model.unrolling_steps=2", ["keeps its model", "Start a new run"]),
-        ("callbacks.game_at_rest.every_kimg=5", ["name its file too: callbacks=NAME"]),
+        ("callbacks.game_at_rest.every_kimg=5", ["its file too, callbacks=NAME"]),
         ("sweep.n_trials=3", ["no option 'sweep.n_trials'"]),
         ("budget_kmg=2", ["no option 'budget_kmg'", "Did you mean 'budget_kimg'?"]),
         ("trainer.acelerator=cpu", ["Did you mean 'trainer.accelerator'?"]),

@@ -216,7 +216,8 @@ def _unknown_key(
     if continued and group in ("callbacks", "tracker"):
         return (
             f"There is no '{key}' in the {group} of this command line, and those of the run are "
-            f"read later. If the run has it, name its file too: {group}=NAME {key}=..."
+            f"read later. If the run has it, name its file too, {group}=NAME, or give the "
+            "experiment= that it began with."
         )
     if key in known:
         within = re.search(rf"full_key: {re.escape(key)}\.(\S+)", str(error.__cause__))

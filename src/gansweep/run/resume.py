@@ -37,7 +37,7 @@ def resumed(
         if key in ("experiment", "debug", "term") and word not in given:
             raise UserError(
                 f"'{word}' would change more of {cfg.resume} than a continued run can: that is "
-                f"{', '.join(CONTINUED)}. Name these options alone, or start a new run."
+                f"{', '.join(CONTINUED)}. Leave it out, or start a new run."
             )
         if key.split(".")[0] in CONTINUED:
             _copy(cfg, saved, key)
