@@ -132,6 +132,54 @@ def test_loss_is_the_mean_error_of_the_batch() -> None:
         torch.testing.assert_close(loss, error(made, batch.images).mean())
 
 
+CONTRAST = (
+    "model.contrast={_target_: gansweep.layers.contrast.ContrastNormalization, "
+    "lowest: -3, highest: 5}"
+)
+
+
+def test_after_contrast_normalisation_faint_images_are_coded_and_judged_like_clear_ones() -> None:
+    model = build(CONTRAST).double()
+    clear = Batch(images_of(6).double())
+    faint = Batch(0.1 * clear.images - 0.5)
+    answers = [model.answers(batch) for batch in (clear, faint)]
+    for name in ("codes", "anomaly/reconstruction"):
+        torch.testing.assert_close(answers[1][name], answers[0][name])
+    # what was made is as faint as what was coded
+    torch.testing.assert_close(answers[1]["images"], 0.1 * answers[0]["images"] - 0.5)
+    near = [model.fakes(batch, torch.Generator().manual_seed(3)) for batch in (clear, faint)]
+    torch.testing.assert_close(near[1], 0.1 * near[0] - 0.5)
+
+
+def test_contrast_normalisation_is_part_of_what_is_compared() -> None:
+    model = build(CONTRAST)
+    batch = Batch(images_of(6))
+    made = model.make(batch, {}, model.clock)
+    loss = model.player_loss("autoencoder", batch, {}, made, model.clock).loss
+    pixels = batch.images.flatten(1)
+    centred = pixels - pixels.mean(1, keepdim=True)
+    levels = (centred / centred.abs().mean(1, keepdim=True) + 3) / 8
+    wanted = (2 * levels - 1).view_as(batch.images)
+    torch.testing.assert_close(loss, squared_error(made, wanted).mean())
+    found = model.answers(batch)["anomaly/reconstruction"]
+    torch.testing.assert_close(found, squared_error(made, wanted).detach())
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes", "reason"),
+    [
+        ([], {"shape": (2,)}, "are points"),
+        ([], {"source": IMAGE}, "have sources"),
+        (["model.reconstruction=bce"], {}, "as probabilities"),
+    ],
+)
+def test_contrast_normalisation_that_does_not_fit_is_refused(
+    options: list[str], shapes: dict[str, tuple[int, ...]], reason: str
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        build(CONTRAST, *options, **shapes)
+
+
 def test_noise_has_the_stated_spread_between_black_and_white_and_is_clipped() -> None:
     model = build("model.input_noise=0.1")
     assert model.draws is not None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gansweep.config.ranges import Count, Weight, Width
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
+from gansweep.layers.contrast import ContrastNormalization
 from gansweep.layers.heads import Codes
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
@@ -142,6 +143,14 @@ class Coding(Adversarial):
         # white is 2 away from black here, and 1 on the scale of the option
         return (shown + 2 * self.input_noise * drawn["noise"]).clamp(-1, 1)
 
+    def to_be_made(self, images: Tensor) -> Tensor:
+        """What the decoder is to make of images or points: themselves."""
+        return images
+
+    def as_images(self, made: Tensor, like: Tensor) -> Tensor:
+        """What the decoder has made as images; like: those that were coded."""
+        return made
+
     def code_of(self, outputs: Tensor) -> Tensor:
         """The one code (N, L) that stands for a sample, of what the encoder says of it."""
         return outputs
@@ -160,10 +169,10 @@ class Coding(Adversarial):
         with evaluating(coder):
             outputs = coder.encoder(like_weights(self.shown(batch), coder))
             codes = self.code_of(outputs)
-            images = coder.decoder(codes)
-            answers = {"images": images, "codes": codes}
+            made = coder.decoder(codes)
             wanted = like_weights(batch.images, coder)
-            answers["anomaly/reconstruction"] = self.error(images, wanted)
+            answers = {"images": self.as_images(made, wanted), "codes": codes}
+            answers["anomaly/reconstruction"] = self.error(made, self.to_be_made(wanted))
             return answers | self.latent_answers(outputs, coder)
 
     @abstractmethod
@@ -193,21 +202,53 @@ class Autoencoder(Coding):
     code_noise: standard deviation of that noise, in units of each code's root mean square.
     kept_rows: how many of the latest training samples, of all processes, are kept: a sample is the
         more anomalous, the further its code is from the nearest code of these.
+    contrast: a normalisation of images, so that light and faint ones are coded, made and compared
+        alike; None: they are as they are.
     """
 
-    def __init__(self, *, code_noise: Weight = 0.3, kept_rows: Count = 1024, **coding: Any) -> None:
+    def __init__(
+        self,
+        *,
+        code_noise: Weight = 0.3,
+        kept_rows: Count = 1024,
+        contrast: ContrastNormalization | None = None,
+        **coding: Any,
+    ) -> None:
         super().__init__(**coding)
         self.code_noise = code_noise
+        self.contrast = contrast
+        if contrast is not None:
+            self._refuse_contrast()
+            self.coder.encoder = nn.Sequential(contrast, self.coder.encoder)
         self.known = Latest(kept_rows, self.source_shape or self.sample_shape)
+
+    def _refuse_contrast(self) -> None:
+        """Raises: UserError for points, images that are made of others, and probabilities."""
+        if len(self.sample_shape) == 1 or self.source_shape is not None:
+            raise UserError(
+                "model.contrast is for images that are made again as they are. These data are "
+                "points, or have sources: leave model.contrast out."
+            )
+        if self.error is cross_entropy:
+            raise UserError(
+                "model.reconstruction=bce reads pixels as probabilities, and after model.contrast "
+                "some lie beyond 0 and 1. Use model.reconstruction=mse or l1."
+            )
 
     @property
     def memory(self) -> dict[str, nn.Module]:
         return {"known": self.known}
 
+    def to_be_made(self, images: Tensor) -> Tensor:
+        return images if self.contrast is None else 2 * self.contrast(images) - 1
+
+    def as_images(self, made: Tensor, like: Tensor) -> Tensor:
+        return made if self.contrast is None else self.contrast.undone((made + 1) / 2, like)
+
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        error = self.error(fakes, batch.images).mean()
+        error = self.error(fakes, self.to_be_made(batch.images)).mean()
         return PlayerLoss(error, found={"known": self.shown(batch)})
 
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
@@ -219,10 +260,11 @@ class Autoencoder(Coding):
         """New samples near those of the batch."""
         coder = self.to_sample_with()
         with evaluating(coder):
-            codes = coder.encoder(like_weights(self.shown(batch), coder))
+            shown = like_weights(self.shown(batch), coder)
+            codes = coder.encoder(shown)
             size = codes.square().mean(1, keepdim=True).sqrt()
             noise = torch.randn(*codes.shape, generator=rng).to(codes)
-            return coder.decoder(codes + self.code_noise * size * noise)
+            return self.as_images(coder.decoder(codes + self.code_noise * size * noise), shown)
 
     def latent_answers(self, outputs: Tensor, coder: Coder) -> dict[str, Tensor]:
         rows = self.known.rows()

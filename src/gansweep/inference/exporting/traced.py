@@ -73,12 +73,13 @@ class Reconstructed(nn.Module):
     def __init__(self, module: Coding) -> None:
         super().__init__()
         self.coder = module.to_sample_with()
+        self.as_images = module.as_images
         self.shape = module.outputs_per_code
 
     def forward(self, source: Tensor) -> Tensor:
         codes = self.coder.encoder(source)
         codes = codes if self.shape == 1 else codes.chunk(self.shape, dim=1)[0]
-        return self.coder.decoder(codes).clamp(-1, 1)
+        return self.as_images(self.coder.decoder(codes), source).clamp(-1, 1)
 
 
 def traced(opened: Opened) -> Traced:
