@@ -14,6 +14,7 @@ from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
 from gansweep.errors import UserError
+from gansweep.inference.exporting.traced import Reconstructed
 from gansweep.metrics.scores.held_out import HeldOut
 from gansweep.models.autoencoder import (
     Autoencoder,
@@ -147,6 +148,8 @@ def test_after_contrast_normalisation_faint_images_are_coded_and_judged_like_cle
         torch.testing.assert_close(answers[1][name], answers[0][name])
     # what was made is as faint as what was coded
     torch.testing.assert_close(answers[1]["images"], 0.1 * answers[0]["images"] - 0.5)
+    exported = Reconstructed(model)(faint.images)
+    torch.testing.assert_close(exported, answers[1]["images"].clamp(-1, 1))
     near = [model.fakes(batch, torch.Generator().manual_seed(3)) for batch in (clear, faint)]
     torch.testing.assert_close(near[1], 0.1 * near[0] - 0.5)
 

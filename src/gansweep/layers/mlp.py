@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gansweep.config.ranges import Hidden, Width
+from gansweep.config.ranges import Hidden, Positive, Width
 from gansweep.layers.heads import Head, Linear
 from gansweep.layers.normalization import NormName, normalization, normalize_weights
 
@@ -88,7 +88,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) images or (N, D) points, and labels for some heads -> (N,) unbounded scores."""
+    """(N, C, H, W) images or (N, D) points, and labels for some heads -> (N,) unbounded scores.
+
+    input_scale: what the samples are multiplied by before the first layer.
+    """
 
     def __init__(
         self,
@@ -102,8 +105,10 @@ class Discriminator(nn.Module):
         head: Head = Linear,
         n_classes: int | None = None,
         initialize: Initialize | None = None,
+        input_scale: Positive = 1.0,
     ) -> None:
         super().__init__()
+        self.input_scale = input_scale
         self.n_features = width
         self.hidden = _hidden_layers(math.prod(sample_shape), width, depth, activation, norm)
         self.output = head(width, n_classes)
@@ -113,7 +118,10 @@ class Discriminator(nn.Module):
 
     def features(self, samples: Tensor) -> Tensor:
         """(N, n_features)."""
-        return self.hidden(samples.flatten(1))
+        features = samples.flatten(1)
+        if self.input_scale != 1.0:
+            features = self.input_scale * features
+        return self.hidden(features)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.output(self.features(samples), labels)
