@@ -62,3 +62,25 @@ def test_an_option_that_is_new_leaves_older_runs_what_they_were() -> None:
     assert "seed" not in now and still_holds(older, now)
     assert not still_holds({**older, "model.n_critic": 5.0}, now)
     assert not still_holds({**older, "model.gone": 1.0}, now)
+
+
+def test_one_more_object_is_another_run_and_no_default() -> None:
+    older = deciding(compose([*BASE, "term=r1"]))
+    assert not still_holds(older, deciding(compose([*BASE, "term=[r1,pulling_away]"])))
+
+
+def test_folders_of_images_and_weights_of_ones_own_are_what_is_measured() -> None:
+    folder = ["model=dcgan", "data=image_folder"]
+    first, second = (address_of(compose([*folder, f"data.root=/{name}"])) for name in "ab")
+    assert first != second
+    downloads = [address_of(compose(["data=mnist", f"data.root=/{name}"])) for name in "ab"]
+    assert downloads[0] == downloads[1]
+    weights = ["metrics.weights_path=null", "metrics.weights_path=/a.pt"]
+    assert len({address_of(compose([*BASE, word])) for word in weights}) == 2
+
+
+def test_how_often_the_game_is_looked_at_decides_its_rate() -> None:
+    dirac = ["model=gan", "data=dirac", "budget_kimg=1"]
+    words = ["+callbacks.game_at_rest._target_=gansweep.callbacks.game_at_rest.GameAtRest"]
+    every = [[*words, f"+callbacks.game_at_rest.every_kimg={k}"] for k in (0.5, 0.05)]
+    assert len({address_of(compose([*dirac, *more])) for more in ([], *every)}) == 3

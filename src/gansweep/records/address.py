@@ -1,8 +1,10 @@
 """The content address of a run: equal for two runs that differ in nothing that decides a result.
 
 It covers what is trained and how it is measured: data, model, budget, seed, scores, and the
-callbacks that choose a checkpoint or end a run. It leaves out where files lie, what is written
-beside the run, and the machine: device, threads and compilation change the last digits only.
+callbacks that measure, choose a checkpoint or end a run. It leaves out where files lie, what is
+written beside the run, and the machine: device, threads and compilation change the last digits
+only. Where the files are the data, as of a folder of images, or weights of one's own, it covers
+their place.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ DIGITS = 16  # hexadecimal, of SHA-256
 PARTS = ("seed", "budget_kimg", "batch_size", "one_batch", "init")
 # keys that say where something lies, or what a sweep may do with the model
 PLACES = ("root", "resident_gib", "weights_path")
+FOLDERS = ("gansweep.data.folders.", "gansweep.data.pair_folders.")  # whose root is the data
 BESIDE_A_MODEL = ("tiny", "search", "changeable", "batch_size")
 OF_TRAINER = ("precision",)
 WATCHING = "gansweep.callbacks."  # where callbacks stand that only watch, but for these:
-DECIDING = (f"{WATCHING}quality.", f"{WATCHING}stop_")
+DECIDING = (f"{WATCHING}quality.", f"{WATCHING}game_at_rest.", f"{WATCHING}stop_")
 
 
 def address_of(cfg: DictConfig) -> str:
@@ -44,10 +47,13 @@ def deciding(cfg: DictConfig) -> dict[str, Any]:
 def still_holds(stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a run of an older version trained what `now` says, given that its options were the
     same: every option that it knew has its value still. Those that are new have their defaults,
-    which leave what was before as it was.
+    which leave what was before as it was; a new object, as one more penalty, does not.
 
     stored, now: of `deciding`.
     """
+    added = now.keys() - stored.keys()
+    if any(key.rpartition(".")[2] == "_target_" for key in added):
+        return False
     return all(key in now and now[key] == value for key, value in stored.items())
 
 
@@ -81,9 +87,18 @@ def _decides(node: Mapping[str, Any]) -> bool:
 def _plain(value: Any) -> Any:
     """The value without places, and with one spelling of each number: 20 is 20.0."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items() if key not in PLACES}
+        left_out = _left_out(value)
+        return {str(key): _plain(one) for key, one in value.items() if key not in left_out}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _left_out(node: Mapping[str, Any]) -> set[str]:
+    """The keys of a node that are places and decide nothing."""
+    decide = {"root"} if str(node.get("_target_")).startswith(FOLDERS) else set()
+    if node.get("weights_path") is not None:
+        decide.add("weights_path")
+    return {*PLACES} - decide
