@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,6 +56,7 @@ class Equivalence:
 
     margin: one standard deviation over the paper's runs.   p: the larger of the two tests'.
     differs_p: of the two-sided test that the means are the same.
+    lost: runs that have no score, as they diverged: then nothing can be told.
     interval: of the difference, at 1 - 2 ALPHA: it lies within the margin exactly where p < ALPHA.
     """
 
@@ -64,12 +66,14 @@ class Equivalence:
     p: float | None = None
     differs_p: float | None = None
     interval: tuple[float, float] | None = None
+    lost: int = 0
 
 
-def equivalence(values: Sequence[float], published: Figure) -> Equivalence | None:
+def equivalence(values: Sequence[float], published: Figure, lost: int = 0) -> Equivalence | None:
     """Whether the mean of our seeds is within the paper's own spread of its mean.
 
     None where the paper gives no error, or where we have fewer than two seeds.
+    lost: seeds without a score, of which the others are a selection.
     Welch's form for two means of unequal variances, with the degrees of freedom of Satterthwaite.
     Source: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6).
     """
@@ -85,11 +89,13 @@ def equivalence(values: Sequence[float], published: Figure) -> Equivalence | Non
     p, differs = max(below, above), 2 * _tail(abs(difference) / error, freedom)
     interval = student_interval(difference, error, freedom, 2 * ALPHA)
     verdict: Verdict = "cannot tell"
-    if p < ALPHA:
+    if lost:
+        verdict = "cannot tell"
+    elif p < ALPHA:
         verdict = "agrees"
     elif differs < ALPHA:
         verdict = "differs"
-    return Equivalence(verdict, difference, margin, p, min(1.0, differs), interval)
+    return Equivalence(verdict, difference, margin, p, min(1.0, differs), interval, lost)
 
 
 def within(values: Sequence[float], value: float, tolerance: float) -> Equivalence | None:
@@ -105,15 +111,19 @@ def within(values: Sequence[float], value: float, tolerance: float) -> Equivalen
 class Order:
     """A test of the order of rows.
 
+    verdict: "same" and "opposite" where the medians of all rows are so, too; "trend" where the test
+        finds the paper's order, and some rows are not in it.
     statistic: the pairs of runs of two rows that are in the paper's order, a tie counted half.
     pairs: how many there are.   p: of so many or more under any order; opposite_p: of so few.
+    reversed: the places in `groups` of two rows whose medians are not in the paper's order.
     """
 
-    verdict: Literal["same", "opposite", "cannot tell"]
+    verdict: Literal["same", "trend", "opposite", "cannot tell"]
     statistic: float
     pairs: int
     p: float
     opposite_p: float
+    reversed: tuple[tuple[int, int], ...] = ()
 
 
 def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
@@ -136,13 +146,23 @@ def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
     under = [_in_order(arranged, pairs) for arranged in _arrangements(values, places)]
     p = _share(sum(s >= found - 1e-9 for s in under), under, values, places)
     opposite = _share(sum(s <= found + 1e-9 for s in under), under, values, places)
-    verdict: Literal["same", "opposite", "cannot tell"] = "cannot tell"
+    turned, of = _reversed(groups)
+    verdict: Literal["same", "trend", "opposite", "cannot tell"] = "cannot tell"
     # an exact test may reject at its level too: three runs of each of two rows reach 1/20 at best
     if p <= ALPHA:
-        verdict = "same"
-    elif opposite <= ALPHA:
+        verdict = "trend" if turned else "same"
+    elif opposite <= ALPHA and len(turned) == of:
         verdict = "opposite"
-    return Order(verdict, found, len(pairs), p, opposite)
+    return Order(verdict, found, len(pairs), p, opposite, turned)
+
+
+def _reversed(
+    groups: Sequence[tuple[float, Sequence[float]]],
+) -> tuple[tuple[tuple[int, int], ...], int]:
+    """(the pairs of rows whose medians are not in the order of their places, pairs in all)."""
+    medians = [(i, place, statistics.median(v)) for i, (place, v) in enumerate(groups) if v]
+    pairs = [(a, b) for a in medians for b in medians if a[1] < b[1]]
+    return tuple((a[0], b[0]) for a, b in pairs if a[2] >= b[2]), len(pairs)
 
 
 def _in_order(values: Sequence[float], pairs: Sequence[tuple[int, int]]) -> float:

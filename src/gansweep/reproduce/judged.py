@@ -16,7 +16,7 @@ from gansweep.judging.agreement import (
     spread_of,
     within,
 )
-from gansweep.reproduce.results import StoredRun
+from gansweep.reproduce.results import StoredRun, scorings
 from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
 
 LOST = ("diverged", "collapsed")
@@ -55,11 +55,15 @@ class CellRuns:
 
 @dataclass(frozen=True)
 class ColumnOrder:
-    """The order of the rows of one score in one setting."""
+    """The order of the rows of one score in one setting.
+
+    rows: by the paper's figures, ascending.   places: these figures, or the rows' ranks.
+    """
 
     setting: str
     score: Score
-    rows: tuple[str, ...]  # by the paper's figures, ascending
+    rows: tuple[str, ...]
+    places: tuple[float, ...]
     order: Order
 
 
@@ -91,13 +95,8 @@ def judged(
 ) -> Judged:
     """stored: the runs of the file.   addresses: of what the cells' runs are now -> cell's name."""
     own = [run for run in stored if run["budget"] == budget.name]
-    current = [
-        run for run in own if addresses.get(run["address"]) == f"{run['row']} / {run['setting']}"
-    ]
-    by_cell = {
-        cell.name: [r for r in current if (r["row"], r["setting"]) == (cell.row, cell.setting)]
-        for cell in table.cells
-    }
+    by_cell = {cell.name: _seeds(own, cell, addresses) for cell in table.cells}
+    current = [run for runs in by_cell.values() for run in runs]
     cells = [
         _cell_score(cell, score, by_cell[cell.name], table, budget)
         for cell in table.cells
@@ -115,6 +114,22 @@ def judged(
     outdated = len(own) - len(current)
     parts = (tuple(cells), tuple(runs), tuple(orders), outdated, tuple(hardware))
     return Judged(table, budget, *parts)
+
+
+def _seeds(runs: Sequence[StoredRun], cell: Cell, addresses: Mapping[str, str]) -> list[StoredRun]:
+    """The runs of a cell, one of each seed: of an older and a newer version's that with more
+    scorings, the newer one if these are equal. The file may know the cell by an older name."""
+    found: dict[int, StoredRun] = {}
+    for run in runs:
+        if addresses.get(run["address"]) == cell.name:
+            known = found.get(run["seed"])
+            if known is None or _rank(run) > _rank(known):
+                found[run["seed"]] = run
+    return [found[seed] for seed in sorted(found)]
+
+
+def _rank(run: StoredRun) -> tuple[int, str]:
+    return scorings(run), str(run["ended"])
 
 
 def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
@@ -146,7 +161,7 @@ def _cell_score(
             agreement = within(means, published.value, score.tolerance)
         else:
             figure = Figure(published.value, published.error, table.error, table.runs)
-            agreement = equivalence(means, figure)
+            agreement = equivalence(means, figure, _lost(runs, table, score))
     return CellScore(cell, score, published, spreads["last"], spreads["best"], agreement)
 
 
@@ -156,16 +171,38 @@ def _expected(
     """The test of an order that the paper states without figures."""
     score = table.scores[one.score]
     groups = [
-        (float(place), _means(by_cell[f"{row} / {one.setting}"], table, score))
+        (float(place), _ranked(by_cell[f"{row} / {one.setting}"], table, score))
         for place, row in enumerate(one.rows)
     ]
+    return _column(one.setting, score, one.rows, groups)
+
+
+def _column(
+    setting: str,
+    score: Score,
+    rows: Sequence[str],
+    groups: Sequence[tuple[float, Sequence[float]]],
+) -> ColumnOrder | None:
     order = order_of(groups)
-    return None if order is None else ColumnOrder(one.setting, score, one.rows, order)
+    if order is None:
+        return None
+    return ColumnOrder(setting, score, tuple(rows), tuple(place for place, _ in groups), order)
 
 
 def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
     """Of each run its value by the paper's rule, the mean over the seeds of the noise."""
     return [math.fsum(v) / len(v) for v in values_of(runs, table.rule, score)]
+
+
+def _lost(runs: Sequence[StoredRun], table: Table, score: Score) -> int:
+    """How many runs diverged or collapsed and were not scored."""
+    return sum(run["status"] in LOST and not values_of([run], table.rule, score) for run in runs)
+
+
+def _ranked(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
+    """The values of the runs, to be ranked: a lost run is worse than all others."""
+    worst = -math.inf if score.direction == "maximize" else math.inf
+    return [*_means(runs, table, score), *[worst] * _lost(runs, table, score)]
 
 
 def _order(
@@ -177,11 +214,9 @@ def _order(
         return None
     for cell in table.cells:
         published = cell.published.get(score.name)
-        values = _means(by_cell[cell.name], table, score)
+        values = _ranked(by_cell[cell.name], table, score)
         if cell.setting == setting and published is not None and values:
             groups.append((published.value, values, cell.row))
     groups.sort(key=lambda group: group[0])
-    order = order_of([(place, values) for place, values, _ in groups])
-    if order is None:
-        return None
-    return ColumnOrder(setting, score, tuple(row for *_, row in groups), order)
+    placed = [(place, values) for place, values, _ in groups]
+    return _column(setting, score, [row for *_, row in groups], placed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 
 from gansweep.judging.agreement import Equivalence
@@ -11,6 +13,7 @@ from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
 SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
 ORDERS = {
     "same": "our runs follow the {whose} order",
+    "trend": "our runs tend to the {whose} order, without {turned} in it,",
     "opposite": "our runs are in the opposite order",
     "cannot tell": "we cannot tell whether our runs follow the {whose} order",
 }
@@ -68,8 +71,17 @@ def _agreements(found: Judged) -> Iterator[str]:
             yield f"{_name(one, found)}: {_equivalence(one.agreement)}"
     untested = [one for one in found.cells if one.published and one.last and not one.agreement]
     if untested:
-        reason = "no error is published" if found.table.error == "none" else "one run each"
-        yield f"{plural(len(untested), 'figure')} not tested for equivalence: {reason}."
+        why = Counter(_why_untested(one, found) for one in untested)
+        reasons = [word if len(why) == 1 else f"{word} ({count})" for word, count in why.items()]
+        said = listing(reasons, "and")
+        yield f"{plural(len(untested), 'figure')} not tested for equivalence: {said}."
+
+
+def _why_untested(one: CellScore, found: Judged) -> str:
+    assert one.published is not None
+    if found.table.error == "none" or one.published.error is None:
+        return "no error is published"
+    return "the published error is 0" if one.published.error == 0 else "one run each"
 
 
 def _exactly(exact: list[CellScore]) -> str:
@@ -89,6 +101,11 @@ def _exactly(exact: list[CellScore]) -> str:
 def _equivalence(one: Equivalence) -> str:
     assert one.p is not None and one.differs_p is not None and one.interval is not None
     low, high = one.interval
+    if one.lost:
+        return (
+            f"cannot tell: {plural(one.lost, 'run')} of it {'were' if one.lost > 1 else 'was'} "
+            f"lost and {'have' if one.lost > 1 else 'has'} no score."
+        )
     distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"
     bound = f"one standard deviation of the paper's runs, {one.margin:.3g}"
     if one.verdict == "agrees":
@@ -102,13 +119,21 @@ def _order(one: ColumnOrder, found: Judged) -> str:
     order, table = one.order, found.table
     p = min(order.p, order.opposite_p) if order.verdict == "opposite" else order.p
     where = f"{one.score.title}, {table.settings[one.setting]}"
+    turned = [f"{one.rows[low]} below {one.rows[high]}" for low, high in order.reversed]
     verdict = ORDERS[order.verdict].format(
-        whose="expected" if table.known_from == "ours" else "paper's"
+        whose="expected" if table.known_from == "ours" else "paper's",
+        turned=listing(turned, "and"),
     )
     return (
-        f"{where}: {verdict} {' < '.join(one.rows)} (permutation test, "
+        f"{where}: {verdict} {_ascending(one)} (permutation test, "
         f"{order.statistic:g} of {order.pairs} pairs of runs in it, p = {p:.2g})."
     )
+
+
+def _ascending(one: ColumnOrder) -> str:
+    """ "GAN < PacGAN2 = PacGAN3"."""
+    signs = [" = " if a == b else " < " for a, b in itertools.pairwise(one.places)]
+    return one.rows[0] + "".join(s + row for s, row in zip(signs, one.rows[1:], strict=True))
 
 
 def _name(one: CellScore, found: Judged) -> str:
