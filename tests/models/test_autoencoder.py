@@ -164,8 +164,13 @@ def test_contrast_normalisation_is_part_of_what_is_compared() -> None:
     levels = (centred / centred.abs().mean(1, keepdim=True) + 3) / 8
     wanted = (2 * levels - 1).view_as(batch.images)
     torch.testing.assert_close(loss, squared_error(made, wanted).mean())
-    found = model.answers(batch)["anomaly/reconstruction"]
-    torch.testing.assert_close(found, squared_error(made, wanted).detach())
+    answers = model.answers(batch)
+    torch.testing.assert_close(
+        answers["anomaly/reconstruction"], squared_error(made, wanted).detach()
+    )
+    model.step(batch)
+    assert model.last_fakes is not None  # what callbacks compare with the batch
+    torch.testing.assert_close(model.last_fakes, answers["images"])
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,17 @@ def test_scorings_are_those_of_training_and_those_of_two_checkpoints() -> None:
 def test_the_share_that_ends_in_time_leaves_time_for_scoring() -> None:
     one, *_ = cells()
     runs, costs = runs_of(one)  # 1 s of training, 0.8 s of scoring
-    assert share_within(1.85 / 60, runs, costs, seeds=3) == 1
-    assert share_within(1.75 / 60, runs, costs, seeds=3) == 0.5
+    assert share_within(1.85 / 60, 1, runs, costs, seeds=3) == 1
+    assert share_within(1.75 / 60, 1, runs, costs, seeds=3) == 0.5
     with pytest.raises(UserError, match=r"takes 0.8 s.*longer than --minutes.*--seeds N or --only"):
-        share_within(0.8 / 60, runs, costs, seeds=3)
+        share_within(0.8 / 60, 1, runs, costs, seeds=3)
+
+
+def test_more_workers_do_not_shorten_the_longest_run() -> None:
+    one, *_ = cells()
+    (run,), costs = runs_of(one)
+    assert share_within(1.85 / 60, 2, [run, run], costs, seeds=3) == 1
+    assert share_within(1.75 / 60, 8, [run, run], costs, seeds=3) == 0.5
 
 
 def test_a_cell_is_measured_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from command_line import Finished
 
 from gansweep.config.compose import compose
 from gansweep.engine.lease.workers import launching
+from gansweep.errors import UserError
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
 from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
@@ -113,6 +115,43 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
     assert adopted(runs, tmp_path / "r") == {}
 
 
+def test_a_run_of_an_older_version_counts_where_it_was_given_the_same_options(
+    small: str, tmp_path: Path
+) -> None:
+    table = load_table("small", small)
+    runs = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    trained(small, tmp_path / "r" / "g" / "a")
+    record = RunRecord(tmp_path / "r" / "g" / "a")
+    content = yaml.safe_load(record.config_path.read_text())
+    del content["model"]["simultaneous"]
+    record.config_path.write_text(yaml.safe_dump(content))
+    assert adopted(runs, tmp_path / "r") == {}
+    overrides = [*runs[0].planned.words, "seed=0", "group=g", "trainer.threads=1"]
+    record.write_result({**(record.result() or {}), "overrides": overrides})
+    assert list(adopted(runs, tmp_path / "r")) == [runs[0].address]
+    content["model"]["n_critic"] = 3
+    record.config_path.write_text(yaml.safe_dump(content))
+    assert adopted(runs, tmp_path / "r") == {}
+
+
+def test_a_check_of_nothing_is_no_success(command: Command) -> None:
+    done = command("reproduce", "pacgan_2d", "--budget", "small", "--verify")
+    assert done.code == 1 and done.out.startswith("0 runs scored again")
+
+
+def test_costs_that_are_not_known_here_keep_no_cluster_waiting(
+    command: Command, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_gpu(cfg: Any, threads: int) -> cost.Cost:
+        raise UserError("PyTorch finds no GPU.")
+
+    monkeypatch.setattr(cost, "_measure", without_gpu)
+    words = ("reproduce", "small", "--config-dir", small, "--dry-run")
+    command(*words).is_refused_with("finds no GPU")
+    done = command(*words, "launcher=slurm")
+    assert done.code == 0 and "to run: 2 runs. What they cost could not be" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -128,6 +167,10 @@ def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(
         (["dirac_gan", "--minutes", "soon"], ["--minutes soon is no time"]),
         (["dirac_gan", "--minutes", "5", "--budget", "paper"], ["give one of them"]),
         (["dirac_gan", "--show", "--dry-run"], ["do not go together"]),
+        (["dirac_gan", "--show", "--only", "GAN"], ["--show is of the whole table"]),
+        (["dirac_gan", "--badge", "--seeds", "2"], ["--badge is of the whole table"]),
+        (["dirac_gan", "--dry-run", "--csv", "a.csv"], ["Use --show --csv a.csv"]),
+        (["dirac_gan", "--verify", "--latex", "a"], ["--verify prints no table"]),
         (["dirac_gan", "--dryrun"], ["no flag '--dryrun'"]),
         (["dirac_gan", "model.n_critic=2"], ["what is trained is the table's"]),
         (["dirac_gan", "budget=paper"], ["'budget=paper' has no dashes: write --budget paper"]),
@@ -180,3 +223,9 @@ def test_a_table_is_trained_in_full_and_then_known(command: Command, small: str)
     assert "see the table" in status and "--show" in status and "winners" not in status
     again = command(*words)
     assert "2 runs, 2 of them have ended" in again.out and "to run" not in again.out
+    first_run = next(iter(Path("runs/reproduce-small").glob("GAN-*")))
+    shutil.rmtree(first_run)
+    Path("results/small.json").unlink()
+    gone = command(*words)
+    assert gone.code == 1 and f"has trained {first_run.name}, and the" in gone.err
+    assert "records are gone" in gone.err.replace("\n", " ")

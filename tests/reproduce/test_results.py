@@ -76,6 +76,14 @@ def test_it_grows_by_seeds_and_keeps_what_was_scored_more_often(tmp_path: Path) 
     assert merged(kept, [GAN[1]]) == kept  # scored less often
 
 
+def test_of_two_commands_that_end_at_once_each_adds_its_own(tmp_path: Path) -> None:
+    """Both read the file before either wrote it."""
+    path = tmp_path / "results" / "pacgan_2d.json"
+    assert save_results(path, TABLE, merged([], GAN[:2]), {"0": {}})
+    assert save_results(path, TABLE, merged([], PAC[:1]), {"1": {}})
+    assert len(load_results(path)) == 3
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -108,6 +116,37 @@ def test_lost_runs_are_counted_and_never_dropped() -> None:
     one = found([*GAN, lost])
     assert "Lost: GAN / grid (1 diverged of 7)." in sentences(one)[0]
     assert "7, 1 lost" in text_table(one, 80)
+
+
+def test_what_diverged_is_no_agreement_and_ranks_below_all() -> None:
+    """The seeds that are left are a selection."""
+    lost = [run("GAN", 9 + k, [], status="diverged", reason="nan") for k in range(2)]
+    text = "\n".join(sentences(found([*GAN, *lost, *PAC])))
+    assert "GAN, grid of 25, modes: cannot tell: 2 runs of it were lost and have no" in text
+    assert "paper's order GAN < PacGAN2 (permutation test, 48 of 48" in text
+    ends = [run("PacGAN2", 9 + k, [], status="diverged", reason="nan") for k in range(6)]
+    text = "\n".join(sentences(found([*GAN, *PAC, *ends])))
+    assert "cannot tell whether our runs follow" in text and "36 of 72" in text
+
+
+def test_a_seed_counts_once_whatever_the_file_calls_its_cell() -> None:
+    """One seed was trained by an older version, too, and the row had another name then."""
+    older = [run("GAN", s, [16.0], address=f"old-{s}", ended="2026-01-01") for s in (0, 1)]
+    renamed = [{**one, "row": "the GAN"} for one in GAN]
+    runs = [*older, *renamed]
+    addresses = dict.fromkeys((str(one["address"]) for one in runs), "GAN / grid")
+    one = judged(TABLE, TABLE.budget("paper"), runs, addresses)  # type: ignore[arg-type]
+    cell = next(c for c in one.cells if c.cell.name == "GAN / grid" and c.score.name == "modes")
+    assert cell.last is not None and (cell.last.n, one.n) == (6, 6)
+    assert cell.last.mean == pytest.approx(17.2167, abs=1e-4)
+    assert one.outdated == 2
+
+
+def test_a_trend_names_the_rows_that_are_not_in_it() -> None:
+    three = [run("PacGAN3", s, [m]) for s, m in enumerate([22.9, 23.6, 23.3, 23.7, 23.8, 23.1])]
+    text = "\n".join(sentences(found([*GAN, *PAC, *three])))
+    assert "our runs tend to the paper's order, without PacGAN2 below PacGAN3 in it," in text
+    assert "GAN < PacGAN2 < PacGAN3 (permutation test" in text
 
 
 def test_a_cell_without_a_figure_says_why() -> None:

@@ -70,6 +70,24 @@ def _is_time(text: str) -> bool:
         return False
 
 
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Raises: UserError for options that would do nothing beside another."""
+    for flag in ("show", "badge"):
+        for given in ("only", "seeds"):
+            if getattr(options, flag) and getattr(options, given) is not None:
+                raise UserError(
+                    f"--{flag} is of the whole table, and --{given} says what is trained: leave "
+                    "one of them out."
+                )
+    for flag in ("dry_run", "verify", "badge"):
+        for file in ("csv", "latex"):
+            if getattr(options, flag) and getattr(options, file):
+                raise UserError(
+                    f"--{flag.replace('_', '-')} prints no table, so --{file} would write none. "
+                    f"Use --show --{file} {getattr(options, file)}."
+                )
+
+
 def parser() -> Parser:
     made = Parser("reproduce", HELP)
     made.add_words(Tables())
@@ -82,7 +100,8 @@ def parser() -> Parser:
 
 
 def main(words: list[str]) -> int:
-    """Run the verb: 0; 1 where --verify finds a score that differs. A UserError is left."""
+    """Run the verb: 0; 1 where --verify finds a score that differs, or finds nothing to score. A
+    UserError is left."""
     options, rest = parser().read(words)
     chosen = [name for name in FLAGS if getattr(options, name.strip("-").replace("-", "_"))]
     if len(chosen) > 1:
@@ -93,6 +112,7 @@ def main(words: list[str]) -> int:
         raise UserError(f"--minutes {options.minutes} is no time. Use --minutes 30, say.")
     if options.minutes is not None and options.budget is not None:
         raise UserError("--minutes chooses a budget, and --budget names one: give one of them.")
+    _refuse_unused(options)
     waiting.show(f"gansweep reproduce {' '.join(words)}")
     try:
         from gansweep.cli.reproduce_run import list_tables, reproduce

@@ -19,7 +19,7 @@ from gansweep.engine.launch import worker_count
 from gansweep.engine.lease import workers as worker_files
 from gansweep.engine.storage.storage import canonical
 from gansweep.errors import UserError, folded, nearest, tell, terminal_width, visible
-from gansweep.records.notation import aligned, duration, plural
+from gansweep.records.notation import aligned, duration, listing, plural
 from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost, page, plan, results, scoring, tables
 from gansweep.reproduce.guide import current
@@ -71,8 +71,8 @@ class Reproduction:
         if options.minutes is None:
             return
         workers, costs = self.costs(self.cells, len(self.runs))
-        minutes, seeds = float(options.minutes) * workers, self.table.evaluation_seeds
-        share = cost.share_within(minutes, self.runs, costs, seeds)
+        minutes, seeds = float(options.minutes), self.table.evaluation_seeds
+        share = cost.share_within(minutes, workers, self.runs, costs, seeds)
         if share < 1:
             self.budget = self.table.budget(f"share-{share:.10f}".rstrip("0"))
             self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
@@ -115,10 +115,11 @@ class Reproduction:
             record = records.get(run.address)
             if record is None:
                 continue
-            lacking = scoring.missing(record, self.table.evaluation_seeds)
+            seeds, options = self.table.evaluation_seeds, self.table.evaluation
+            lacking = scoring.missing(record, seeds, options)
             if score and lacking and (record.result() or {}).get("status") in plan.ENDED_WELL:
                 tell(f"gansweep: scoring {record.directory}")
-                scoring.score_again(record, self.table.evaluation_seeds, self.table.evaluation)
+                scoring.score_again(record, seeds, options)
             new.append(results.stored(run, record, self.table, self.budget))
         return results.merged(kept, new)
 
@@ -164,7 +165,7 @@ def reproduce(words: Sequence[str], options: argparse.Namespace, typed: Sequence
         _show(one, options, save=True)
         raise
     _show(one, options, save=True)
-    return 1 if _failed(one) else 0
+    return 1 if _failed(one) or _lost(one) else 0
 
 
 def _failed(one: Reproduction) -> list[str]:
@@ -177,6 +178,17 @@ def _failed(one: Reproduction) -> list[str]:
     for line in lines:
         tell(f"gansweep: {line}")
     return lines
+
+
+def _lost(one: Reproduction) -> list[str]:
+    """Say which runs are not there though their trials have ended."""
+    names = [run.key for run in one.to_do() if not (one.directory / run.key).is_dir()]
+    if names:
+        tell(
+            f"gansweep: the sweep in {one.directory} has trained {listing(names, 'and')}, and the "
+            "records are gone. Restore them, or train them again with another runs_dir=."
+        )
+    return names
 
 
 def _run(one: Reproduction, to_do: Sequence[plan.PlannedRun], typed: Sequence[str]) -> None:
@@ -221,7 +233,22 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
 
 def _announce_costs(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     cells = [c for c in one.cells if any(run.planned is c for run in to_do)]
-    workers, costs = one.costs(cells, len(to_do))
+    try:
+        workers, costs = one.costs(cells, len(to_do))
+    except UserError as error:
+        if one.cfg.launcher.name == "local":
+            raise
+        waiting.stop()
+        print(
+            visible(
+                folded(
+                    f"to run: {plural(len(to_do), 'run')}. What they cost could not be "
+                    f"measured here: {error}",
+                    terminal_width(),
+                )
+            )
+        )
+        return
     seeds = one.table.evaluation_seeds
     rows = [("cell", "steps", "ms a step", "training", "scoring")]
     for planned in cells:
@@ -260,34 +287,41 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
         if results.save_results(one.path, one.table, stored, one.configs()):
             print(f"wrote {one.path}")
         print(f"wrote {page.write_table(found, stored, one.directory)}")
-        if one.directory.is_dir():
+        if any(one.directory.glob("*/result.json")):
             print(f"next: gansweep report {shlex.quote(str(one.directory))}")
     return 0
 
 
 def _verify(one: Reproduction) -> int:
-    """Score the stored checkpoints again without training; 1 where a score differs."""
+    """Score the stored checkpoints again without training; 1 where a score differs, or where one
+    or all could not be scored."""
     if not one.table.evaluation_seeds:
         raise UserError(
             f"The scores of {one.table.name} are those of the game itself, taken while it trains: "
             "there are no samples to score again."
         )
-    stored = {run["address"]: run for run in results.load_results(one.path)}
-    records = plan.adopted(one.runs, one.runs_dir)
-    checked = differing = 0
+    kept, records = one.known()
+    own = [run for run in kept if run["budget"] == one.budget.name]
+    cell_of = one.current(own)
+    stored = {(cell_of.get(run["address"]), run["seed"]): run for run in own}
+    checked = differing = failed = 0
     for run in one.runs:
-        if run.address not in stored or run.address not in records:
+        before, record = stored.get((run.planned.cell.name, run.seed)), records.get(run.address)
+        if before is None or record is None or not any((before["last"], before["best"])):
             continue
-        for line in scoring.differences(
-            records[run.address], stored[run.address], one.table.evaluation
-        ):
-            differing += 1
-            print(f"{run.key}: {line}")
-        checked += 1
-    absent = len(one.runs) - checked
-    rest = f"; {plural(absent, 'run')} not on this shelf" if absent else ""
+        try:
+            for line in scoring.differences(record, before, one.table.evaluation):
+                differing += 1
+                print(f"{run.key}: {line}")
+        except UserError as error:
+            failed += 1
+            tell(f"gansweep: {run.key} was not scored: {error}")
+        else:
+            checked += 1
+    absent = len(one.runs) - checked - failed
+    rest = f"; {plural(absent, 'run')} not on this shelf, or without a score" if absent else ""
     print(f"{plural(checked, 'run')} scored again: {plural(differing, 'score')} differ{rest}")
-    return 1 if differing else 0
+    return 1 if differing or failed or not checked else 0
 
 
 def _split(words: Sequence[str]) -> tuple[str, dict[str, str]]:

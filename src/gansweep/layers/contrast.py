@@ -8,7 +8,7 @@ from gansweep.config.ranges import Range
 from gansweep.errors import UserError
 
 Level = Annotated[float, Range(-1e6, 1e6)]
-LEAST_SPREAD = 1e-8  # of pixels: an image of one grey alone stays one
+LEAST_SPREAD = 1e-4  # of pixels: an image of one grey stays one, whatever its mean is rounded to
 
 
 class ContrastNormalization(nn.Module):

@@ -251,6 +251,12 @@ class Autoencoder(Coding):
         error = self.error(fakes, self.to_be_made(batch.images)).mean()
         return PlayerLoss(error, found={"known": self.shown(batch)})
 
+    def _record(self, player: str, terms: PlayerLoss, fakes: Tensor) -> None:
+        """Callbacks compare the last fakes with the images that they were asked for."""
+        super()._record(player, terms, fakes)
+        assert self.last_asked is not None
+        self.last_fakes = self.as_images(fakes.detach(), self.last_asked.images)
+
     def remembered(self, player: str, slices: Sequence[PlayerLoss]) -> Memories:
         seen = torch.cat([terms.found["known"] for terms in slices])
         return {"known": self.known.with_newest(gathered(seen))}

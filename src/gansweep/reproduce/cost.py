@@ -105,24 +105,34 @@ def estimate(runs: Sequence[PlannedRun], costs: dict[str, Cost], seeds: int) -> 
 
 
 def share_within(
-    minutes: float, runs: Sequence[PlannedRun], costs: dict[str, Cost], seeds: int
+    minutes: float,
+    workers: int,
+    runs: Sequence[PlannedRun],
+    costs: dict[str, Cost],
+    seeds: int,
 ) -> float:
-    """The largest share of these runs' steps that ends within so many minutes of one worker: 1, or
-    a power of a half. What scoring takes is the same for every share.
+    """The largest share of these runs' steps that ends within so many minutes: 1, or a power of a
+    half. It is that of all runs for all workers, and of the longest run for one. What scoring takes
+    is the same for every share.
 
     Raises: UserError if scoring alone takes longer.
     """
     whole = estimate(runs, costs, seeds)
-    left = 60 * minutes - whole.scoring
-    if left <= 0:
-        raise UserError(
-            f"To score these {plural(whole.runs, 'run')} takes {duration(whole.scoring)} of one "
-            "worker, which is longer than --minutes allows. Give more minutes, or fewer runs with "
-            "--seeds N or --only NAME."
-        )
+    longest = max(
+        (estimate([run], costs, seeds) for run in runs),
+        key=lambda one: one.training + one.scoring,
+    )
     share = 1.0
-    while whole.training * share > left:
-        share /= 2
+    for part, of in ((whole, workers), (longest, 1)):
+        left = 60 * minutes * of - part.scoring
+        if left <= 0:
+            raise UserError(
+                f"To score {plural(part.runs, 'run')} takes {duration(part.scoring)} of one "
+                "worker, which is longer than --minutes allows. Give more minutes, or fewer runs "
+                "with --seeds N or --only NAME."
+            )
+        while part.training * share > left:
+            share /= 2
     return share
 
 

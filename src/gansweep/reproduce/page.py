@@ -24,10 +24,13 @@ STYLE = (
 def write_table(found: Judged, stored: Sequence[StoredRun], directory: Path) -> Path:
     """Write DIRECTORY/table.html, which needs no network and no script; its path.
 
+    Under another budget than the table's first its name is table-BUDGET.html.
     stored: the runs of the results' file; those that are not on this shelf have no link.
     Raises: OSError if it cannot be written.
     """
-    path = directory / "table.html"
+    first = next(iter(found.table.budgets))
+    name = found.budget.name
+    path = directory / ("table.html" if name == first else f"table-{name}.html")
     directory.mkdir(parents=True, exist_ok=True)
     replace_atomically(path, "\n".join(_lines(found, stored, directory)).encode())
     return path

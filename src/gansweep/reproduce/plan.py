@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gansweep.errors import UserError
-from gansweep.records.address import address_of, deciding
+from gansweep.records.address import address_of, deciding, still_holds
 from gansweep.records.find import find_records
 from gansweep.records.record import ENDED_WELL, RunRecord
 from gansweep.records.run_config import stored_settings
@@ -150,10 +150,12 @@ def planned_runs(cells: Iterable[PlannedCell], seeds: int) -> list[PlannedRun]:
 def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
     """Address -> the record of a run that has ended, of those below `runs_dir`.
 
+    A run of an older version counts where its options say the same still.
     A record that cannot be read is passed over: its run is trained.
     """
-    wanted = {run.address for run in runs}
-    alike = {(run.seed, float(run.planned.cfg.budget_kimg)) for run in runs}
+    alike: dict[tuple[Any, Any], list[PlannedRun]] = {}
+    for run in runs:
+        alike.setdefault((run.seed, float(run.planned.cfg.budget_kimg)), []).append(run)
     found: dict[str, RunRecord] = {}
     try:
         records = find_records([runs_dir])
@@ -161,16 +163,20 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
         return {}
     for record in records:
         result = record.result() or {}
-        if result.get("status") not in ENDED or not wanted - found.keys():
-            continue
-        if (result.get("seed"), result.get("budget_kimg")) not in alike:
+        candidates = alike.get((result.get("seed"), result.get("budget_kimg")), [])
+        if result.get("status") not in ENDED or all(run.address in found for run in candidates):
             continue
         try:
-            address = address_of(stored_settings(record))
+            settings = stored_settings(record)
+            address, before = address_of(settings), deciding(settings)
         except (UserError, OmegaConfBaseException):
             continue
-        if address in wanted:
-            found.setdefault(address, record)
+        given = set(result.get("overrides") or ())
+        for run in candidates:
+            if run.address == address:
+                found[address] = record
+            elif given.issuperset(run.planned.words) and still_holds(before, run.planned.settings):
+                found.setdefault(run.address, record)
     return found
 
 

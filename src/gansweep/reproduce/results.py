@@ -7,10 +7,12 @@ file and count no more.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -160,7 +162,7 @@ def _scores(
     wanted = {score.word for score in table.scores.values()}
     result = record.result() or {}
     if table.evaluation_seeds:
-        measured, stated = values_of(record, which)
+        measured, stated = values_of(record, which, table.evaluation)
         lists = {
             name: [values[seed] for seed in sorted(values)] for name, values in measured.items()
         }
@@ -186,32 +188,55 @@ def merged(old: Iterable[StoredRun], new: Iterable[StoredRun]) -> list[StoredRun
     for run in (*old, *new):
         key = run["budget"], run["address"]
         known = found.get(key)
-        if known is None or _scorings(run) >= _scorings(known):
+        if known is None or scorings(run) >= scorings(known):
             found[key] = run
     return sorted(found.values(), key=lambda r: (r["budget"], r["row"], r["setting"], r["seed"]))
 
 
-def _scorings(run: StoredRun) -> int:
+def scorings(run: StoredRun) -> int:
+    """How many values it has, of both checkpoints."""
     return sum(len(v) for which in (run["last"], run["best"]) for v in which.values())
 
 
 def save_results(
-    path: Path, table: Table, runs: list[StoredRun], configs: Mapping[str, Any]
+    path: Path, table: Table, runs: Iterable[StoredRun], configs: Mapping[str, Any]
 ) -> bool:
-    """Write the file; whether it changed. Raises: UserError if it cannot be written."""
-    used = {key: configs[key] for key in sorted({run["config"] for run in runs}) if key in configs}
-    head = {"schema": SCHEMA, "table": table.name, "citation": table.citation}
-    content = {**head, "runs": runs, "configs": used}
-    text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    """Add the runs to the file; whether it changed.
+
+    Of several commands that end at once each adds its own, also on one file system of several
+    hosts that locks for all.
+    Raises: UserError if it cannot be read or written.
+    """
     try:
-        if path.is_file() and content_of(path) == text:
-            return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_atomically(path, text)
+        with _alone(path.parent):
+            known = {**load_configs(path), **configs}
+            return _write(path, table, merged(load_results(path), runs), known)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}). Choose another place with results_dir=."
         ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within it no other process is within it for this folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, table: Table, runs: list[StoredRun], configs: Mapping[str, Any]) -> bool:
+    used = {key: configs[key] for key in sorted({run["config"] for run in runs}) if key in configs}
+    head = {"schema": SCHEMA, "table": table.name, "citation": table.citation}
+    content = {**head, "runs": runs, "configs": used}
+    text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    if path.is_file() and content_of(path) == text:
+        return False
+    replace_atomically(path, text)
     return True
 
 

@@ -26,24 +26,31 @@ FIRST_NOISE = 1_000_001  # seeds of evaluation, apart from those that a run's ow
 Measured = dict[str, dict[int, float]]  # full name -> seed of the noise -> value
 
 
-def missing(record: RunRecord, seeds: int) -> list[tuple[str, int]]:
-    """(checkpoint, seed of the noise) of each scoring that the record lacks."""
-    known = {(which, seed) for which in CHECKPOINTS for seed in _noises(record, which)}
+Options = Mapping[str, Any]
+
+
+def missing(record: RunRecord, seeds: int, options: Options) -> list[tuple[str, int]]:
+    """(checkpoint, seed of the noise) of each scoring with these options that the record lacks."""
+    known = {(which, seed) for which in CHECKPOINTS for seed in _noises(record, which, options)}
     wanted = [(c, FIRST_NOISE + i) for i in range(seeds) for c in CHECKPOINTS]
-    if wanted and all((c, FIRST_NOISE) in known for c in CHECKPOINTS) and _is_exact(record):
+    if (
+        wanted
+        and all((c, FIRST_NOISE) in known for c in CHECKPOINTS)
+        and _is_exact(record, options)
+    ):
         return []
     return [one for one in wanted if one not in known]
 
 
-def score_again(record: RunRecord, seeds: int, options: Mapping[str, Any]) -> None:
+def score_again(record: RunRecord, seeds: int, options: Options) -> None:
     """Add the scorings that the record lacks to its evaluations; says why one could not be made.
 
     options: of the metrics, in the place of the run's own.
 
     Where no score depends on noise, as those of held-out samples, one seed is enough.
     """
-    for which, seed in missing(record, seeds):
-        if seed > FIRST_NOISE and _is_exact(record):
+    for which, seed in missing(record, seeds, options):
+        if seed > FIRST_NOISE and _is_exact(record, options):
             return
         from gansweep.run.evaluate import keep
 
@@ -53,10 +60,15 @@ def score_again(record: RunRecord, seeds: int, options: Mapping[str, Any]) -> No
         except (UserError, ValueError) as error:
             tell(f"gansweep: {record.directory} was not scored: {error}")
             return
-        keep(record, found, writer, note={"noise_seed": seed, "asked": which})
+        keep(
+            record,
+            found,
+            writer,
+            note={"noise_seed": seed, "asked": which, "options": dict(options)},
+        )
 
 
-def _evaluation(record: RunRecord, which: str, seed: int, options: Mapping[str, Any]) -> Evaluation:
+def _evaluation(record: RunRecord, which: str, seed: int, options: Options) -> Evaluation:
     """The run's own way of measuring, with these options and another seed of the noise, on the
     device that it was trained on."""
     from gansweep.run.evaluate import Evaluation
@@ -67,11 +79,11 @@ def _evaluation(record: RunRecord, which: str, seed: int, options: Mapping[str, 
     return Evaluation(cfg.metrics, which, str(cfg.trainer.accelerator))
 
 
-def values_of(record: RunRecord, which: str) -> tuple[Measured, dict[str, Any]]:
+def values_of(record: RunRecord, which: str, options: Options) -> tuple[Measured, dict[str, Any]]:
     """(the scores of a checkpoint under each seed of the noise, their protocols)."""
     found: Measured = {}
     protocols: dict[str, Any] = {}
-    for seed, row in _noises(record, which).items():
+    for seed, row in _noises(record, which, options).items():
         protocols |= row.get("protocols") or {}
         for name, entry in (row.get("scores") or {}).items():
             value = entry.get("value") if isinstance(entry, Mapping) else None
@@ -80,12 +92,12 @@ def values_of(record: RunRecord, which: str) -> tuple[Measured, dict[str, Any]]:
     return found, protocols
 
 
-def _noises(record: RunRecord, which: str) -> dict[int, dict[str, Any]]:
+def _noises(record: RunRecord, which: str, options: Options) -> dict[int, dict[str, Any]]:
     """Seed of the noise -> the latest evaluation of that checkpoint with it, for a table."""
-    return {seed: row for asked, seed, row in _ours(record) if asked == which}
+    return {seed: row for asked, seed, row in _ours(record, options) if asked == which}
 
 
-def _ours(record: RunRecord) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _ours(record: RunRecord, options: Options) -> Iterator[tuple[str, int, dict[str, Any]]]:
     clock = (record.result() or {}).get("kimg")
     for row in record.evaluations():
         note = row.get("note")
@@ -93,19 +105,19 @@ def _ours(record: RunRecord) -> Iterator[tuple[str, int, dict[str, Any]]]:
             continue
         if note.get("asked") == "last" and row.get("kimg") != clock:
             continue  # it was continued since
+        if note.get("options", options) != options:
+            continue  # of a table that measures otherwise
         yield str(note.get("asked")), note["noise_seed"], row
 
 
-def _is_exact(record: RunRecord) -> bool:
+def _is_exact(record: RunRecord, options: Options) -> bool:
     """Whether no score of the first evaluation depends on noise."""
-    row = _noises(record, "last").get(FIRST_NOISE)
+    row = _noises(record, "last", options).get(FIRST_NOISE)
     protocols = [] if row is None else list((row.get("protocols") or {}).values())
     return bool(protocols) and all(p.get("score") in HELD_OUT for p in protocols)
 
 
-def differences(
-    record: RunRecord, stored: Mapping[str, Any], options: Mapping[str, Any]
-) -> Iterator[str]:
+def differences(record: RunRecord, stored: Mapping[str, Any], options: Options) -> Iterator[str]:
     """Score the checkpoints again as the stored values were; a line for each that differs.
 
     stored: a run of results/TABLE.json.   options: as of `score_again`.
