@@ -98,6 +98,8 @@ def test_what_train_has_run_does_not_run_again(command: Command, small: str) -> 
     assert "2 runs, 1 of them have ended" in shown.out
     table = command("reproduce", "small", "--config-dir", small, "--show").out
     assert "0.0001 (1)" in table and "no run yet" in table
+    alone = command("reproduce", "small", "--config-dir", small, "--show", "--csv", "-").out
+    assert alone.startswith("row,setting,score") and "the paper's rule" not in alone
 
 
 def test_a_run_that_failed_by_a_bug_or_goes_on_counts_for_nothing(

@@ -278,6 +278,8 @@ def _show(one: Reproduction, options: argparse.Namespace, *, save: bool) -> int:
     for target, text in ((options.csv, tables.csv_table), (options.latex, tables.latex_table)):
         if target:
             write_text(target, text(found), "")
+    if options.show and "-" in (options.csv, options.latex):
+        return 0  # for another program to read
     print()
     print(visible(tables.text_table(found, terminal_width())))
     print(f"* the paper's rule. {tables.FOOT}.\n")
