@@ -1,4 +1,4 @@
-"""`gansweep sync`: offline Weights & Biases runs are uploaded by one call of wandb."""
+"""`gansweep sync`: offline Weights & Biases runs that have ended are uploaded by wandb."""
 
 import subprocess
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gansweep.records.writer import claim
 
 Command = Callable[..., Any]
 
@@ -58,7 +60,7 @@ def test_sync_uploads_all_runs_by_one_call_and_names_those_that_failed(
     done = command("sync", "runs", "runs/a")
     assert done.code == 1 and "1 of 2 runs uploaded" in done.out
     places = [str(folder.relative_to(Path.cwd())) for folder in offline_runs]
-    assert calls == [[sys.executable, "-m", "wandb", "sync", *places]]
+    assert calls[0] == [sys.executable, "-m", "wandb", "sync", *places]
     assert f"not uploaded: {places[1]}" in done.out
 
 
@@ -69,3 +71,37 @@ def test_sync_leaves_out_what_was_uploaded_before(
     assert command("sync", "runs").code == 1
     assert calls[0][4:] == [str(offline_runs[1].relative_to(Path.cwd()))]
     assert command("sync", "runs/a").out == "1 of 1 run uploaded.\n" and len(calls) == 1
+
+
+def test_sync_uploads_the_others_where_wandb_refuses_all_for_one_bad_file(
+    command: Command, offline_runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    third = offline_runs[0].parents[2] / "c" / "wandb" / "offline-run-c"
+    third.mkdir(parents=True)
+    made: list[list[str]] = []
+
+    def upload(words: list[str], check: bool) -> None:
+        made.append(words[4:])
+        if not any(word.endswith("b") for word in words[4:]):
+            for word in words[4:]:
+                Path(word, "run-1.wandb.synced").touch()
+
+    monkeypatch.setattr(subprocess, "run", upload)
+    done = command("sync", "runs")
+    assert done.code == 1 and "2 of 3 runs uploaded" in done.out
+    places = [str(folder.relative_to(Path.cwd())) for folder in (*offline_runs, third)]
+    assert made == [places, *([place] for place in places)]
+    assert [f"not uploaded: {places[1]}"] == [x for x in done.out.splitlines() if "not upl" in x]
+
+
+def test_sync_leaves_out_a_run_that_is_being_written_until_it_has_ended(
+    command: Command, offline_runs: list[Path], calls: list[list[str]]
+) -> None:
+    place = str(offline_runs[0].relative_to(Path.cwd()))
+    with claim(offline_runs[0].parents[1]):
+        done = command("sync", "runs/a")
+        assert done.code == 0 and not calls
+    assert f"0 of 1 run uploaded.\nstill being written: {place}\n" in done.out
+    assert "'gansweep sync runs/a' uploads" in done.out
+    assert command("sync", "runs/a").out == "1 of 1 run uploaded.\n"
