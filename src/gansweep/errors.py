@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from typing import TextIO
 
 COLUMNS = 80
-# control characters, bytes that are not UTF-8, marks that change the direction of text
-_STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# control characters, bytes that are not UTF-8, marks that change the direction of text, and
+# what XML forbids
+_STEERING = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
 _WHOLE = re.compile(r"`[^`]+`|(?<!\w)'[^']+'")  # commands and other text that a user copies
 
 

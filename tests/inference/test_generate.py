@@ -325,3 +325,14 @@ def test_a_grid_has_the_samples_of_a_folder(command: Command, runs: Path, tmp_pa
         first = grid.crop((scale, scale, 9 * scale, 9 * scale))
         first = first.resize(one.size, Image.Resampling.NEAREST)
         assert first.convert("L").tobytes() == one.convert("L").tobytes()
+
+
+def test_a_run_in_a_directory_that_is_no_utf8_makes_pictures(
+    command: Command, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "caf\udce9"
+    shutil.copytree(runs / "gan", odd)
+    monkeypatch.chdir(odd)
+    done = command("generate", ".", "n=1")
+    assert done.code == 0 and "wrote caf\\udce9.png" in done.out
+    assert "caf\\udce9 last.pt" in marks_of(odd / "caf\\udce9.png").says["run"]

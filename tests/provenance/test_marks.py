@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from gansweep.errors import visible
 from gansweep.provenance.containers import DamagedFileError, embed, packets
+from gansweep.provenance.manifest import manifest
 from gansweep.provenance.mark import COMPOSITE, MADE, Mark, Packets, china_record, fields_of
 from gansweep.provenance.marking import Marker, Marking
 from gansweep.provenance.reading import exit_code, files_in, marks_of
@@ -97,6 +99,16 @@ def test_many_packets_of_one_mark_differ_in_their_prompt_alone() -> None:
     with_china = Packets(Mark("run", "gan", china=china_record("me")))
     ids = {json.loads(fields_of(with_china.of(""))["china"])["ProduceID"] for _ in range(3)}
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize("bad", ["caf\udce9.png", "a\x07b", "a\x9fb", "a\uffffb"])
+def test_a_mark_escapes_what_is_no_utf8_or_no_xml(bad: str) -> None:
+    mark = Mark(f"digits/{bad}", "cgan", bad, china=china_record(bad))
+    for packet in (mark.packet(), Packets(mark).of(bad)):
+        said = fields_of(packet)
+        assert said["prompt"] == visible(bad) and said["run"] == f"digits/{visible(bad)}"
+        assert json.loads(said["china"])["ContentProducer"] == visible(bad)
+    assert json.loads(manifest(mark).encode())["prompt"] == visible(bad)
 
 
 def test_other_programs_packets_are_read() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gansweep.cli.arguments import Parser, paths_of
 from gansweep.cli.candidates import Directories
 from gansweep.config.wandb_login import logged_in_to_wandb
-from gansweep.errors import UserError
+from gansweep.errors import UserError, visible
 from gansweep.records.notation import plural
 from gansweep.records.writer import is_held
 
@@ -51,12 +51,12 @@ def main(words: list[str]) -> int:
     failed = _upload(waiting)
     print(f"{len(found) - len(written) - len(failed)} of {plural(len(found), 'run')} uploaded.")
     for run in written:
-        print(f"still being written: {run}")
+        print(visible(f"still being written: {run}"))
     if written:
         again = shlex.join(["gansweep", "sync", *words])
         print(f"'{again}' uploads what is still being written once it has ended.")
     for run in failed:
-        print(f"not uploaded: {run}")
+        print(visible(f"not uploaded: {run}"))
     return 1 if failed else 0
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gansweep.config import permissions
 from gansweep.data.conditions import Conditions
 from gansweep.data.source import DataSource
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError, nearest, visible
 from gansweep.inference.outputs import Archive
 from gansweep.inference.request import Use
 from gansweep.models.adversarial import Adversarial
@@ -45,7 +45,7 @@ class Opened:
     @property
     def stem(self) -> str:
         """The name of files without one."""
-        return self.use.run.resolve().name
+        return visible(self.use.run.resolve().name)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -71,7 +71,7 @@ class Opened:
             file.seek(-DIGEST, 2)
             tail = file.read().decode(errors="replace")
         digest = f" {tail[:12]}" if tail.isalnum() else ""  # an older one has none
-        return f"{place.parent.name}/{place.name} {self.checkpoint.name}{digest}"
+        return visible(f"{place.parent.name}/{place.name} {self.checkpoint.name}{digest}")
 
     def label_number(self, label: str | None) -> int | None:
         """The number of a class by its name or number; None for None.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gansweep import __version__
-from gansweep.errors import UserError, tell
+from gansweep.errors import UserError, tell, visible
 
 TEST_ISSUER = "gansweep test certificate, made on this machine, proves nothing"
 MIME = {
@@ -127,7 +127,7 @@ class Signer:
         c2pa = self.c2pa
         agent = {"name": "gansweep", "version": __version__}
         said = {"digitalSourceType": source_type, "softwareAgent": agent}
-        said |= {"parameters": {"prompt": prompt}} if prompt else {}
+        said |= {"parameters": {"prompt": visible(prompt)}} if prompt else {}
         carried = parent is not None and has_manifest(c2pa, parent)
         action = {"action": "c2pa.edited" if carried else "c2pa.created", **said}
         builder = c2pa.Builder(

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gansweep.errors import visible
 from gansweep.provenance.containers import DamagedFileError
 from gansweep.provenance.mark import Mark
 
@@ -22,7 +23,7 @@ ONNX_KEY = b"\x0a" + bytes([len(KEY)]) + KEY.encode() + b"\x12"  # fields 1 and 
 
 def manifest(mark: Mark, **more: Any) -> str:
     """The fields of the mark that say something, and what else is known of the whole."""
-    said = {key: value for key, value in asdict(mark).items() if value}
+    said = {key: visible(value) for key, value in asdict(mark).items() if value}
     return json.dumps({**said, **more}, ensure_ascii=False, indent=1)
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from xml.etree import ElementTree
 
 from gansweep import __version__
+from gansweep.errors import visible
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE = f"{SOURCE_TYPES}trainedAlgorithmicMedia"
@@ -71,8 +72,7 @@ class Mark:
     def packet(self) -> bytes:
         """The XMP packet, UTF-8."""
         lines = "".join(
-            f"<{name}>{html.escape(value, quote=False)}</{name}>"
-            for name, value in self.fields().items()
+            f"<{name}>{_escaped(value)}</{name}>" for name, value in self.fields().items()
         )
         used = {name.partition(":")[0] for name in self.fields()}
         spaces = "".join(f' xmlns:{p}="{uri}"' for p, uri in PREFIXES.items() if p in used)
@@ -93,11 +93,16 @@ class Packets:
         self._has_id = bool(china)
 
     def of(self, prompt: str) -> bytes:
-        words = [html.escape(prompt, quote=False).encode()]
+        words = [_escaped(prompt).encode()]
         if self._has_id:
             words.append(secrets.token_hex(16).encode())
         rest = zip(words, self._parts[1:], strict=True)
         return self._parts[0] + b"".join(word + part for word, part in rest)
+
+
+def _escaped(value: str) -> str:
+    # names of files and classes may have what is no UTF-8, or what XML forbids
+    return html.escape(visible(value), quote=False)
 
 
 def now() -> str:
@@ -153,7 +158,7 @@ def china_record(producer: str) -> str:
     """
     keys = ["Label", "ContentProducer", "ProduceID", "ReservedCode1"]
     keys += ["ContentPropagator", "PropagateID", "ReservedCode2"]
-    said = {"Label": "1", "ContentProducer": producer, "ProduceID": secrets.token_hex(16)}
+    said = {"Label": "1", "ContentProducer": visible(producer), "ProduceID": secrets.token_hex(16)}
     return json.dumps({key: said.get(key, "") for key in keys}, ensure_ascii=False)
 
 

@@ -240,3 +240,21 @@ def test_pictures_are_looked_for_before_pytorch_is_imported(
     ending = {"detect": "a.csv", "classify": "a.csv"}.get(verb, "a.png")
     done = command(verb, str(runs / "gan"), "absent.png", "-o", ending)
     done.is_refused_with("absent.png does not exist")
+
+
+def test_names_that_are_no_utf8_or_steer_a_terminal_are_read(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "odd").mkdir()
+    for name in ("caf\udce9.png", "bell\x07.png"):
+        Image.new("L", (16, 16)).save(tmp_path / "odd" / name)
+    assert command("translate", str(runs / "pix2pix"), "odd", "-o", "out").code == 0
+    (bell, cafe) = sorted((tmp_path / "out").iterdir())
+    assert (bell.name, cafe.name) == ("bell\x07.png", "caf\udce9.png")
+    assert [marks_of(one).says["prompt"] for one in (bell, cafe)] == [
+        f"translation of {name}.png, direction ab" for name in ("bell\\x07", "caf\\udce9")
+    ]
+    words = ("odd", "-o", "odd.csv")
+    assert command("detect", str(runs / "anomaly"), *words).code in (0, 1)
+    with open("odd.csv", newline="", encoding="utf-8") as file:
+        assert "odd/caf\\udce9.png" in {row["file"] for row in csv.DictReader(file)}

@@ -29,6 +29,7 @@ from gansweep.run.exported import FACTS, WEIGHTS, load_exported, tensors_of
 
 OPSET = 18
 CLOSE = 1e-4  # largest difference of an image, in [-1, 1], that is no mistake
+ESCAPED = "backslashreplace"  # names of classes that are no UTF-8; JSON reads them back
 ROWS = (1, 5)  # sizes of batches to check with
 NAMES = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 
@@ -53,7 +54,8 @@ def main(request: Export) -> int:
             said.append(f"{NAMES[form]}: largest difference from the run {apart:.1e}")
     facts = facts_of_run(opened, network)
     _add_weights(opened, folder, marker, facts)
-    folder.add("README.md", card(opened, facts, files, request.licence, use.marking.on).encode())
+    said_of_it = card(opened, facts, files, request.licence, use.marking.on)
+    folder.add("README.md", said_of_it.encode(errors=ESCAPED))
     apart = reread(opened, path)
     said.append(f"{WEIGHTS}: read back, largest difference {apart:.1e}")
     print("\n".join([f"read {opened.checkpoint}", f"wrote {path}", *said]))
@@ -92,7 +94,7 @@ def _add_weights(
     tensors, numbers = tensors_of(opened.module)
     metadata = numbers | ({} if mark is None else {KEY: mark})
     _add_signed(folder, WEIGHTS, save(tensors, metadata), marker)
-    folder.add(FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+    folder.add(FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode(errors=ESCAPED))
     folder.add("config.yaml", _config(opened).encode())
 
 

@@ -156,7 +156,7 @@ def _csv_path(opened: Opened, request: Judging, verb: str) -> Path:
 def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[str]], force: bool) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([head, *rows])
-    outputs.write_file(path, text.getvalue().encode(), force)
+    outputs.write_file(path, text.getvalue().encode(errors="backslashreplace"), force)
 
 
 def _show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
