@@ -134,6 +134,8 @@ def test_points_of_one_component_lie_on_a_map(command: Command, runs: Path, tmp_
         ("cgan", ["-o", "a.npz", "format=webp"], "-o a.npz is none"),
         ("cgan", ["mark.profile=cn"], "mark.profile=cn mark.producer="),
         ("cgan", ["mark=none", "mark.profile=cn"], "contradict"),
+        ("cgan", ["-o", "a.npz", "mark.visible=true", "mark.font=a"], "mark.visible=true changes"),
+        ("cgan", ["-o", "a.npz", "mark.watermark=trustmark"], "-o FILE.zip or -o FOLDER/"),
         ("ring", ["-o", "folder"], "this run makes points"),
         ("absent", [], "is not a run"),
         (".", [], "is a group of runs. Give one of them, such as"),

@@ -152,3 +152,9 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("no certificate")
     with pytest.raises(UserError, match="cannot"):
         Signer(Key(tmp_path / "a.pem", tmp_path / "a.pem")).signed(picture("png"), "png", MADE, "")
+
+
+def test_a_stream_that_cannot_be_signed_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    done = command("generate", ".", "-o", "-", "mark.c2pa=true")
+    done.is_refused_with("mark.c2pa=true signs", "-o FILE.zip")

@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Arithmetic
 from gansweep.inference.editing.expressions import read_expression
 from gansweep.inference.request import positive, whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep arithmetic RUN "A - B + C" [KEY=VALUE] [-o FILE]
@@ -34,10 +35,12 @@ plain, with or without colour; or samples of seed= by their numbers in brackets.
   seed=0                 of the samples
   space=z|w              w: of a model with styles
   -o FILE.png            the picture (default: named after the run, here)
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 KNOWN: dict[str, Sequence[str]] = {
     **dict.fromkeys(("each", "jitter", "tries", "pool", "seed"), ()),
     "space": ("z", "w"),
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = 'runs/digits/dcgan-001 "7 - 1 + 3"'
 

@@ -6,6 +6,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.inference.editing.edits import Directions
 from gansweep.inference.request import positive, whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep directions RUN [method=sefa|pca] [KEY=VALUE] [-o FILE]
@@ -24,10 +25,12 @@ row of one sample moved along it.
   samples=1              how many samples are moved
   seed=0 label=CLASS     of the samples
   -o FILE.png            the sheet (default: named after the run, here)
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 KNOWN: dict[str, Sequence[str]] = {
     **dict.fromkeys(("n", "steps", "reach", "samples", "seed", "label"), ()),
     "method": ("sefa", "pca"),
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = "runs/digits/dcgan-001"
 

@@ -7,6 +7,7 @@ from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError, nearest
 from gansweep.inference.exporting.request import FORMATS, Export
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep export RUN --to FORMAT[,FORMAT] [KEY=VALUE] [-o FOLDER]
@@ -22,8 +23,8 @@ and load_run read it, and Hugging Face's Hub takes it as it is.
                          torch_export (a .pt2), safetensors (always there)
   licence=other          of the model, for the card: apache-2.0, mit, cc-by-4.0
   -o FOLDER              (default: named after the run, here)
-{using.HELP}"""
-KNOWN: dict[str, Sequence[str]] = {"licence": ()}
+{using.HELP}{marking.HELP}"""
+KNOWN: dict[str, Sequence[str]] = {"licence": (), **marking.OPTIONS}
 EXAMPLE = "runs/digits/cgan-001 --to onnx"
 
 

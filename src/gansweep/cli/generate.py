@@ -6,7 +6,8 @@ from pathlib import Path
 from gansweep.cli import using
 from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
-from gansweep.inference.request import Request, positive, whole
+from gansweep.inference.request import Request, Use, positive, whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep generate RUN [label=CLASS | code=VALUE] [KEY=VALUE] [-o PLACE]
@@ -35,10 +36,12 @@ class, or what it makes of given images. Every file says that a machine made it.
                          FILE.npz; FILE.zip; "-": a zip on the standard output
   format=png|webp        of the files in a folder
   batch_size=64          how many are made at once; it changes no sample
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 KNOWN: dict[str, Sequence[str]] = {
     **dict.fromkeys(("label", "code", "n", "seed", "truncation"), ()),
     **{"format": ("png", "webp"), "batch_size": ()},
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = "runs/digits/cgan-001 label=7"
 MOST_IN_GRID = 4096  # images that one picture holds
@@ -63,6 +66,7 @@ def read(words: Sequence[str]) -> Request:
     if "label" in given and "code" in given:
         raise UserError("label= asks for a class, code= for a value of a learnt code: give one.")
     form = _form(use.output, given)
+    _refuse_unmarkable(use, form)
     return Request(
         use,
         given.get("label"),
@@ -73,6 +77,22 @@ def read(words: Sequence[str]) -> Request:
         form,
         whole("batch_size", given.get("batch_size", "64"), 1, 65_536),
     )
+
+
+def _refuse_unmarkable(use: Use, form: str) -> None:
+    """Raises: UserError for a mark that the form cannot have."""
+    marks = use.marking
+    if form == "npz" and (marks.font is not None or marks.watermark):
+        option = "mark.visible=true" if marks.font is not None else "mark.watermark=trustmark"
+        raise UserError(
+            f"{option} changes pictures, and the array in an npz has the samples as they are. Use "
+            "-o FILE.zip or -o FOLDER/, or leave the option out."
+        )
+    if str(use.output) == "-" and marks.key is not None:
+        raise UserError(
+            "mark.c2pa=true signs an archive when it is whole, and -o - writes it piece by piece. "
+            "Use -o FILE.zip, or leave the option out."
+        )
 
 
 def _form(output: Path | None, given: Mapping[str, str]) -> str:

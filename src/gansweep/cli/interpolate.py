@@ -9,6 +9,7 @@ from gansweep.cli.arguments import Parser
 from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Interpolation
 from gansweep.inference.request import positive, whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep interpolate RUN WHAT=A,B[,C...] [KEY=VALUE] [-o FILE]
@@ -31,11 +32,13 @@ Go from one sample to the next, as a strip of pictures or as a film.
   seconds=0.1            of a picture in a film
   -o FILE                .png: a strip; .gif, .webp or .mp4: a film, which
                          repeats (mp4 needs 'gansweep[video]')
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 BETWEEN = ("seeds", "samples", "labels", "codes")
 KNOWN: dict[str, Sequence[str]] = {
     **dict.fromkeys((*BETWEEN, "steps", "seed", "label", "seconds"), ()),
     **{"path": ("spherical", "linear"), "space": ("z", "w")},
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = "runs/digits/dcgan-001 seeds=0,1"
 ENDINGS = (".png", ".gif", ".webp", ".mp4")

@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.editing.edits import Projection
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.request import positive, whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep project RUN PICTURE... [task=TASK] [KEY=VALUE] [-o FILE]
@@ -30,11 +31,13 @@ by what the generator has learnt (Yeh et al. 2017).
   space=z|w              w: of a model with styles
   seed=0 label=CLASS     of the samples to start from
   -o FILE.png            the picture; the codes get its name
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 KNOWN: dict[str, Sequence[str]] = {
     **dict.fromkeys(("steps", "restarts", "seed", "label", "sigma"), ()),
     **{"task": ("none", "hole", "denoise", "colourise"), "space": ("z", "w")},
     "damage": ("true", "false"),
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = "runs/digits/dcgan-001 mine.png"
 MOST = 1000  # pictures at once

@@ -8,6 +8,7 @@ from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.translating import Translation
 from gansweep.inference.request import whole
+from gansweep.provenance import marking
 from gansweep.run.quick_imports import quick_imports
 
 HELP = f"""Usage: gansweep translate RUN PICTURE... -o FOLDER [KEY=VALUE]
@@ -29,10 +30,12 @@ by their EXIF tag.
   format=png|webp        of the results
   batch_size=32          pictures at once
   -o FOLDER              where the results go, each under its picture's name
-{using.HELP}"""
+{using.HELP}{marking.HELP}{marking.PIXEL_HELP}"""
 KNOWN: dict[str, Sequence[str]] = {
     **{"direction": ("ab", "ba"), "size": ("network", "own"), "format": ("png", "webp")},
     **{"tile": (), "batch_size": ()},
+    **marking.OPTIONS,
+    **marking.PIXEL_OPTIONS,
 }
 EXAMPLE = "runs/horses/cyclegan-001 photos/ -o zebras/"
 

@@ -1,4 +1,4 @@
-"""What the verbs that use a trained run share: -o, --force, the options of runs and of marks."""
+"""What the verbs that use a trained run share: -o, --force and the options of runs."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,21 @@ from gansweep.config import permissions
 from gansweep.errors import UserError
 from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.request import Use
-from gansweep.provenance import marking
 from gansweep.provenance.marking import Marking
 from gansweep.records.find import existing_run
 
-KNOWN: dict[str, Sequence[str]] = {**USE, **marking.OPTIONS}
-HELP = f"""\
+HELP = """\
   checkpoint=best|last   which weights (default: best, by the run's objective)
   accelerator=auto       auto, cpu or cuda
   extra_packages=[NAME]  packages of yours whose classes the runs may use
   --force                overwrite what is there
-{marking.HELP}
 """
 
 
 def parser_of_use(verb: str, text: str, own: Mapping[str, Sequence[str]]) -> Parser:
     """The parser of a verb that uses a run.   own: its options beside those of all."""
     made = Parser(verb, text)
-    made.add_words(Options({**own, **KNOWN}, groups={}, paths=Directories()))
+    made.add_words(Options({**own, **USE}, groups={}, paths=Directories()))
     made.add_argument("-o", "--output", nargs="?", const="", metavar="FILE")
     made.add_argument("--force", action="store_true")
     return made
@@ -48,7 +45,7 @@ def read_use(
     Raises: UserError for a word that is no option, and where no run is named or there is none.
     """
     flags, words = parser.read(words)
-    paths, pairs = paths_and_options(verb, words, {**own, **KNOWN})
+    paths, pairs = paths_and_options(verb, words, {**own, **USE})
     given = dict(pairs)
     if not paths:
         raise UserError(f"Name a run, as in 'gansweep {verb} {example}'.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gansweep.provenance.pixels import Label, Watermark
 
-# the options of every verb that writes, and their choices
+# the options of the verbs whose files are marked, and their choices
 OPTIONS: dict[str, Sequence[str]] = {
     "mark": ("none",),
     "mark.c2pa": ("true", "false"),
@@ -28,6 +28,9 @@ OPTIONS: dict[str, Sequence[str]] = {
     "mark.timestamp": (),
     "mark.profile": ("cn",),
     "mark.producer": (),
+}
+# those that change pixels
+PIXEL_OPTIONS: dict[str, Sequence[str]] = {
     "mark.visible": ("true", "false"),
     "mark.font": (),
     "mark.watermark": ("trustmark",),
@@ -38,9 +41,11 @@ HELP = """\
                          test certificate unless you give mark.certificate= and
                          mark.key= (PEM); mark.timestamp=URL of a server
   mark.profile=cn        also the record of GB 45438-2025, which names
-  mark.producer=NAME     who answers for the content; mark.visible=true with
-                         mark.font=FILE draws its label
-  mark.watermark=trustmark  an invisible one, from 256x256 pixels\
+  mark.producer=NAME     who answers for the content
+"""
+PIXEL_HELP = """\
+  mark.visible=true      draw the label of GB 45438-2025, with mark.font=FILE
+  mark.watermark=trustmark  an invisible one, from 256x256 pixels
 """
 
 
@@ -146,10 +151,15 @@ class Marker:
         return self.signer.signed(marked, form, source_type, prompt, parent)
 
     def manifest(self, prompt: str, source_type: str = MADE, **more: object) -> str | None:
-        """The mark of an archive or a model, as JSON; None where marks are off."""
+        """The mark of an archive or a model, as JSON; None where marks are off.
+
+        One of each file: a Chinese record has an id of its own.
+        """
         if not self.marking.on:
             return None
-        return manifest(replace(self.mark, prompt=prompt, source_type=source_type), **more)
+        china = china_record(self.marking.producer) if self.marking.producer else ""
+        said = replace(self.mark, prompt=prompt, source_type=source_type, china=china)
+        return manifest(said, **more)
 
     def sign_archive(self, path: Path, prompt: str) -> None:
         """Put a signed manifest into a finished zip or npz, where one was asked for."""

@@ -42,6 +42,18 @@ def test_an_exported_folder_makes_the_images_of_the_run(
     assert torch.equal(*made)
 
 
+def test_every_file_of_an_export_has_a_chinese_record_with_an_id_of_its_own(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    marks = ["mark.profile=cn", "mark.producer=me"]
+    done = command("export", str(runs / "cgan"), "--to", "torch_export", "-o", "out", *marks)
+    assert done.code == 0, done
+    found = [marks_of(tmp_path / "out" / name) for name in ("model.pt2", "model.safetensors")]
+    records = [json.loads(one.says["china"]) for one in found]
+    assert {one["ContentProducer"] for one in records} == {"me"}
+    assert len({one["ProduceID"] for one in records}) == 2
+
+
 def test_onnx_makes_the_images_to_a_hundred_thousandth(
     command: Command, runs: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +108,7 @@ def test_the_card_says_what_it_is(command: Command, runs: Path, tmp_path: Path) 
         (["--to", "onx"], "Did you mean 'onnx'"),
         (["--to", "safetensors", "-o", "full"], "has files in it"),
         (["--to", "safetensors", "checkpoint=bets"], "Did you mean 'best'"),
+        (["--to", "safetensors", "mark.watermark=trustmark"], "is no option of 'gansweep export'"),
     ],
 )
 def test_mistakes_of_export_name_the_fix(

@@ -201,6 +201,9 @@ def test_a_picture_is_nearest_to_itself(
         ("retrieve", "gan", ["photos/grey.png"], "gives pictures no codes"),
         ("retrieve", "anomaly", ["photos"], "Name one picture"),
         ("classify", "sgan", ["nothing"], "has no pictures"),
+        ("classify", "sgan", ["photos", "mark=none"], "is no option of 'gansweep classify'"),
+        ("detect", "anomaly", ["photos", "mark.c2pa=true"], "is no option of 'gansweep detect'"),
+        ("retrieve", "anomaly", ["photos", "mark.profile=cn"], "no option of 'gansweep retrieve'"),
     ],
 )
 def test_mistakes_with_pictures_name_the_fix(

@@ -42,13 +42,12 @@ def main(request: Export) -> int:
     outputs.refuse_existing(path, use.force)
     opened.keep_note_of_unmarked(f"the model to {path}")
     marker = opened.marker()
-    mark = marker.manifest("")
     folder = outputs.Folder(path, use.force)
     files, said = [], []
     network = traced(opened) if set(request.formats) & set(NAMES) else None
     for form in request.formats:
         if network is not None and form in NAMES:
-            content, apart = WRITE[form](network, mark)
+            content, apart = WRITE[form](network, marker.manifest(""))
             _add_signed(folder, NAMES[form], content, marker)
             files.append(NAMES[form])
             said.append(f"{NAMES[form]}: largest difference from the run {apart:.1e}")
