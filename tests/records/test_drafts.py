@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from gansweep.records.drafts import ABANDONED_SECONDS, drafted, remove_drafts
+from gansweep.records.drafts import ABANDONED_SECONDS, DRAFT, drafted, remove_drafts
+
+DIGITS = "0123456789abcdef"  # of the name of a draft
 
 
 def test_a_draft_replaces_the_file_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with drafted(path) as draft:
         draft.write_text("old")
+        assert DRAFT.fullmatch(draft.name)
         assert not path.exists()
     with pytest.raises(ZeroDivisionError), drafted(path) as draft:
         draft.write_text("new")
@@ -25,8 +28,9 @@ def test_a_draft_replaces_the_file_completely_or_not_at_all(tmp_path: Path) -> N
 def test_drafts_of_killed_writers_are_removed_after_a_day(
     tmp_path: Path,
 ) -> None:
-    kept = ["a.json", ".writer", ".writer.lock", ".gitignore", ".note.md.1", "features.pt.4242"]
-    drafts = [".a.json.4242", ".features.pt.4242", ".gansweep-train-64.npy.4242"]
+    kept = ["a.json", ".writer", ".writer.lock", ".gitignore", f".note.md.{DIGITS}"]
+    kept += [f"features.pt.{DIGITS}", ".config.yaml.swp", ".last.pt.Xa81kQ"]  # of vim and rsync
+    drafts = [f".{name}.{DIGITS}" for name in ("a.json", "features.pt", "gansweep-64.npy")]
     for name in (*kept, *drafts):
         (tmp_path / name).touch()
     remove_drafts(tmp_path)

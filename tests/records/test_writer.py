@@ -143,8 +143,12 @@ def test_claim_that_expects_another_number_is_refused(record: RunRecord) -> None
 
 
 def test_claim_removes_the_drafts_of_killed_writers(record: RunRecord) -> None:
-    drafts = [record.directory / ".result.json.4242", record.checkpoints / ".last.pt.4242"]
-    drafts += [record.samples / ".000001000.png.4242"]
+    digits = "0123456789abcdef"
+    drafts = [
+        record.directory / f".result.json.{digits}",
+        record.checkpoints / f".last.pt.{digits}",
+        record.samples / f".000001000.png.{digits}",
+    ]
     for draft in drafts:
         draft.write_bytes(b"half")
     before = content(record.directory).keys() - {

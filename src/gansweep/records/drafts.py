@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-DRAFT = re.compile(r"\..+\.(yaml|jsonl?|pt|png|webp|txt|npy|html)\.[^.]+")
+RANDOM_BYTES = 8
+# hidden files of others have shorter endings: .config.yaml.swp of vim, .last.pt.Xa81kQ of rsync
+DRAFT = re.compile(rf"\..+\.(yaml|jsonl?|pt|png|webp|txt|npy|html)\.[0-9a-f]{{{2 * RANDOM_BYTES}}}")
 ABANDONED_SECONDS = 86_400.0  # since the last write: its writer was killed
 
 
@@ -25,7 +27,7 @@ def drafted(
     Raises: OSError, also if `path` is a device or a pipe, which must not be replaced.
     """
     refuse_special(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(RANDOM_BYTES)}")
     try:
         yield draft
         with allowed or contextlib.nullcontext():
