@@ -72,6 +72,23 @@ def test_of_a_finished_sweep_the_leader_stays(finished: Path, command: Command) 
     assert command("prune", "runs").out == "There is nothing to remove.\n"
 
 
+def test_of_a_finished_table_only_what_has_failed_goes(tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "runs" / "table"
+    keys = ("t0000", "t0001", "t0002")
+    study = sweep_studies.make(
+        folder,
+        n_trials=3,
+        confirm=sweep_studies.NO_CONFIRMATION,
+        points=[{"key": key, "params": {"row": key}, "overrides": [], "note": {}} for key in keys],
+    )
+    for key, status, value in zip(keys, ("finished", "finished", "failed"), (9, 2, 5), strict=True):
+        assert sweep_studies.finish(study, status) == key
+        trial(folder, key, status, value)
+    done = command("prune", "runs", "--yes")
+    assert "its runs were listed one by one, so none of them loses" in done.out
+    assert kept(folder) == ["t0000", "t0001"]
+
+
 def test_confirmations_and_their_trial_stay(finished: Path, command: Command) -> None:
     trial(finished, "c-t0000-s101", "finished", 25.0, seed=101)
     command("prune", "runs", "--yes")

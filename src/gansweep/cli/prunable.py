@@ -89,6 +89,8 @@ def _of_sweep(
     if not finished:
         return gone, f"{folder}: not finished, so the checkpoints of its other trials stay."
     gone += [(run, "failed") for run in members if run.status == "failed"]
+    if Settings.load(folder).points:  # cells of a table, each of which is scored again
+        return gone, f"{folder}: its runs were listed one by one, so none of them loses."
     leaders = _leaders(everybody)
     if leaders:
         losing = (run for run in members if run.complete and not is_confirmation(run))
