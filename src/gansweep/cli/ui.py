@@ -11,10 +11,22 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gansweep.cli.arguments import Parser, add_metric, only_sweep, parser_of_paths
+from gansweep.cli.arguments import (
+    USE,
+    Parser,
+    add_metric,
+    only_sweep,
+    parser_of_paths,
+    paths_and_options,
+)
+from gansweep.config import permissions
 from gansweep.errors import UserError, tell
 from gansweep.records.find import existing_run
+
+if TYPE_CHECKING:
+    from gansweep.inference.request import Use
 
 DESCRIPTION = """\
 Show the board live: the page of 'gansweep report', served on this machine
@@ -50,7 +62,8 @@ def parser() -> Parser:
     made.add_argument(
         "--play",
         action="store_true",
-        help="a page to play with one trained run: directions, classes, uploads",
+        help="a page to play with one trained run: directions, classes, uploads; it takes "
+        "checkpoint=, accelerator= and extra_packages= as 'gansweep generate' does",
     )
     # for `gansweep sweep ui=true`: end with the process that has started this one
     made.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
@@ -60,12 +73,11 @@ def parser() -> Parser:
 def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
-    paths = _paths(words)
+    use = _run_to_play(words) if options.play else None
+    paths = _paths(words) if use is None else [use.run]
     if options.optuna:
         only_sweep("ui --optuna", words)
         from gansweep.integrations.optuna_dashboard import serve_study
-    if options.play:
-        _refuse_no_run(words)
     with contextlib.suppress(KeyboardInterrupt), _listening(options.port) as listening:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
@@ -76,11 +88,10 @@ def main(words: list[str]) -> int:
             _open(address)
         if options.optuna:
             serve_study(listening, paths[0], token)
-        elif options.play:
+        elif use is not None:
             from gansweep.inference.play.server import serve as serve_play
-            from gansweep.inference.request import Use
 
-            serve_play(listening, Use(paths[0], verb="ui --play"), token)
+            serve_play(listening, use, token)
         else:
             from gansweep.report.live.server import serve
 
@@ -88,11 +99,22 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _refuse_no_run(words: Sequence[str]) -> None:
-    """Raises: UserError where not one run with a checkpoint was named."""
-    if len(words) != 1:
+def _run_to_play(words: Sequence[str]) -> Use:
+    """Raises: UserError where not one run was named, and for a word that is no option of runs."""
+    from gansweep.inference.request import Use
+
+    paths, pairs = paths_and_options("ui --play", words, USE)
+    if len(paths) != 1:
         raise UserError("--play takes one run, as in 'gansweep ui --play runs/digits/cgan-001'.")
-    existing_run(Path(words[0]))
+    existing_run(paths[0])
+    given = dict(pairs)
+    return Use(
+        paths[0],
+        given.get("checkpoint", "best"),
+        given.get("accelerator", "auto"),
+        tuple(permissions.packages_in(given.get(permissions.OPTION, ""))),
+        verb="ui --play",
+    )
 
 
 def _paths(words: Sequence[str]) -> list[Path]:

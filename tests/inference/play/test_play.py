@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from play_servers import served
 
+from gansweep.inference.request import Use
 from gansweep.provenance.reading import marks_of
 
 Command = Callable[..., Any]
@@ -104,3 +105,18 @@ def test_play_takes_one_run(command: Command, tmp_path: Path) -> None:
     command("ui", "--play").is_refused_with("--play takes one run")
     (tmp_path / "empty").mkdir()
     command("ui", "--play", "empty").is_refused_with("is not a run")
+
+
+def test_play_takes_the_options_of_runs(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served_with: list[Use] = []
+    monkeypatch.setattr(
+        "gansweep.inference.play.server.serve", lambda _, use, token: served_with.append(use)
+    )
+    run = str(runs / "gan")
+    words = ("extra_packages=[my_nets]", "checkpoint=last", "accelerator=cpu")
+    assert command("ui", "--play", run, *words, "--no-browser").code == 0
+    (use,) = served_with
+    assert use == Use(runs / "gan", "last", "cpu", ("my_nets",), verb="ui --play")
+    command("ui", "--play", run, "n=3").is_refused_with("no option of 'gansweep ui --play'")
