@@ -105,3 +105,11 @@ def test_sync_leaves_out_a_run_that_is_being_written_until_it_has_ended(
     assert f"0 of 1 run uploaded.\nstill being written: {place}\n" in done.out
     assert "'gansweep sync runs/a' uploads" in done.out
     assert command("sync", "runs/a").out == "1 of 1 run uploaded.\n"
+
+
+def test_sync_names_a_run_whose_directory_is_no_utf8(
+    command: Command, offline_runs: list[Path], calls: list[list[str]]
+) -> None:
+    offline_runs[1].parents[1].rename(offline_runs[1].parents[2] / "caf\udce9")
+    done = command("sync", "runs")
+    assert done.code == 1 and "not uploaded: runs/caf\\udce9/wandb/offline-run-b" in done.out

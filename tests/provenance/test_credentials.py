@@ -158,3 +158,11 @@ def test_a_stream_that_cannot_be_signed_is_refused(command: Command, tmp_path: P
     (tmp_path / "config.yaml").touch()
     done = command("generate", ".", "-o", "-", "mark.c2pa=true")
     done.is_refused_with("mark.c2pa=true signs", "-o FILE.zip")
+
+
+def test_a_prompt_that_is_no_utf8_is_signed_escaped(marker: Marker, tmp_path: Path) -> None:
+    place = tmp_path / "a.png"
+    place.write_bytes(marker.file(picture("png"), "translation of caf\udce9.png"))
+    found = marks_of(place)
+    assert found.credentials is not None and not found.problem
+    assert b"translation of caf\\udce9.png" in place.read_bytes()

@@ -14,6 +14,7 @@ import yaml
 from gansweep import load_run
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
+from gansweep.inference.exporting.export import facts_of_run
 from gansweep.inference.opened import open_run
 from gansweep.inference.request import Use
 from gansweep.inference.stream import Stream
@@ -153,3 +154,18 @@ def test_a_package_that_is_missing_is_named_before_the_run_is_opened(
     monkeypatch.setattr(f"gansweep.{place}.find_spec", lambda name: None)
     monkeypatch.setattr("gansweep.inference.opened.open_run", None)
     command(verb, str(runs / "cgan"), *words).is_refused_with(f"pip install '{extra}'")
+
+
+def test_classes_whose_names_are_no_utf8_are_exported(
+    command: Command, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["caf\udce9", "für", *"23456789"]
+
+    def odd(*given: Any) -> dict[str, Any]:
+        return {**facts_of_run(*given), "class_names": names}
+
+    monkeypatch.setattr("gansweep.inference.exporting.export.facts_of_run", odd)
+    done = command("export", str(runs / "cgan"), "--to", "safetensors", "-o", "out")
+    assert done.code == 0, done
+    text = (tmp_path / "out" / "gansweep.json").read_text("utf-8")
+    assert "für" in text and json.loads(text)["class_names"] == names
