@@ -9,8 +9,12 @@ from gansweep.config.options import CONTINUED
 from gansweep.config.permissions import is_package_option
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import comparable
-from gansweep.records.record import RunRecord
+from gansweep.records.plain_values import DamagedError, mapping
+from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.run_config import read_config
+from gansweep.records.stored_yaml import yaml_mapping
+
+LATE_SECONDS = 60.0  # a checkpoint that is due waits for the start, a step and an evaluation
 
 
 def resumed(
@@ -52,11 +56,7 @@ def resumed(
             f"{cfg.resume} was trained with trainer.precision={precision}, and a continued run "
             f"must keep it: add trainer.precision={precision}."
         )
-    if result.get("kimg") and not (record.last.exists() or record.previous.exists()):
-        raise UserError(
-            f"{cfg.resume} has no checkpoint any more ('gansweep prune' removes them), so it "
-            "cannot be continued. Start a new run; 'gansweep report' shows the command."
-        )
+    refuse_to_erase(record)
     if saved.budget_kimg != budget and saved.budget_kimg <= (kimg := result.get("kimg") or 0.0):
         raise UserError(
             f"{cfg.resume} is already at {kimg:g} kimg: give budget_kimg= more than that."
@@ -64,6 +64,54 @@ def resumed(
     replaced = {word.split("=")[0] for word in changes}
     kept = [word for word in given if word.split("=")[0] not in replaced]
     return saved, [*kept, *changes], config_dir or result.get("config_dir")
+
+
+def refuse_to_erase(record: RunRecord) -> None:
+    """Raises: UserError if training in this directory would erase what an earlier run recorded.
+
+    That is a run without a checkpoint, which would start anew over its own history, and a record of
+    `gansweep.track`. A run that was killed before its first checkpoint starts anew: what it
+    recorded comes again.
+    """
+    settings = _settings(record)
+    if TRACKED in settings:
+        raise UserError(
+            f"{record.directory} was recorded by gansweep.track, so it cannot be trained. Choose "
+            "another directory, or continue it from its own loop."
+        )
+    if record.last.exists() or record.previous.exists():
+        return
+    kimg = (record.result() or {}).get("kimg") or 0.0  # a run that is killed leaves it at 0
+    if not kimg and _killed_early(record, settings):
+        return
+    if kimg := max(kimg, seen_kimg(record)):
+        raise UserError(
+            f"{record.directory} has no checkpoint: it saved none, or 'gansweep prune' removed it. "
+            f"So it cannot be continued, and to start again there would erase its {kimg:g} kimg of "
+            "history. Start a new run; 'gansweep report' shows the command."
+        )
+
+
+def seen_kimg(record: RunRecord) -> float:
+    """The newest clock of the history and the samples; 0.0 if no step has left anything."""
+    rows = [row.get("kimg", 0.0) for row in record.history()]
+    return max([0.0, *rows, *(kimg for kimg, _ in record.sample_grids())])
+
+
+def _killed_early(record: RunRecord, settings: Mapping[str, Any]) -> bool:
+    """Whether the whole history is from the time before the first checkpoint was due."""
+    callback = mapping(mapping(settings.get("callbacks")).get("checkpoint"))
+    due = callback.get("every_seconds")
+    if not isinstance(due, (int, float)):
+        return False
+    return all(float(row.get("seconds") or 0.0) <= due + LATE_SECONDS for row in record.history())
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    try:
+        return yaml_mapping(record.config_path)
+    except (OSError, DamagedError):
+        return {}
 
 
 def refuse_other_scores(

@@ -46,7 +46,7 @@ from gansweep.run.memory import keep_freed_memory
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
-from gansweep.run.resume import refuse_other_scores
+from gansweep.run.resume import refuse_other_scores, refuse_to_erase, seen_kimg
 from gansweep.run.scores import build_panel
 from gansweep.run.trainer import made_trainer, take_steps_together
 
@@ -74,7 +74,7 @@ def train(
 
     cfg: from `gansweep.compose`.   progress: show a progress bar or lines.
     run_dir: of the record, by default RUNS_DIR/GROUP/NAME. With a checkpoint the run is continued
-        exactly.
+        exactly. The history of a run without one is not erased: a UserError says so.
     on_score: called with (kimg, {score: value}) after each evaluation; True prunes the run.
     sweep: the sweep's facts about this run, stored with the result.
     overrides, config_dir: what `compose` made `cfg` from, for the command that runs it again.
@@ -135,7 +135,7 @@ class _Run:
     def go(self, run_dir: Path | None) -> dict[str, Any]:
         """Train in `run_dir` or in a new directory, and return the content of its result.json.
 
-        If an error ends the run before its first checkpoint, a new directory is removed.
+        If an error ends the run before it has recorded anything, a new directory is removed.
         """
         if "LOCAL_RANK" in os.environ:
             raise UserError(
@@ -171,20 +171,21 @@ class _Run:
     ) -> dict[str, Any]:
         is_ours = is_new and holds_nothing(record.directory)
         try:
+            if self.sweep is None:  # a trial without a checkpoint starts anew
+                refuse_to_erase(record)
             if self.source is not None:
                 take_over(record, self.source)
             checkpoint = self._begin(record)
             if checkpoint is not None and panel is not None:
                 panel.prepare(torch.device(self.accelerator))
                 refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
-            record = RunRecord.create(
-                record.directory, OmegaConf.to_yaml(without_secrets(self.cfg))
-            )
-            return self._train(record, panel, checkpoint)
+            content = OmegaConf.to_yaml(without_secrets(self.cfg))
+            made = RunRecord.create(record.directory, content)
+            return self._train(made, panel, checkpoint)
         except (OSError, UserError) as error:
             known = isinstance(error, UserError) or disk_error(error, record.directory) is not None
-            if known and is_ours and not record.last.exists():
-                claim.discard()  # there is nothing to continue
+            if known and is_ours and not record.last.exists() and not seen_kimg(record):
+                claim.discard()  # there is nothing to continue and nothing to look at
             raise
 
     def _begin(self, record: RunRecord) -> dict[str, Any] | None:
