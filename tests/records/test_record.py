@@ -105,3 +105,16 @@ def test_commands_in_errors_can_be_pasted(tmp_path: Path) -> None:
     for error in (refused.value, full):
         command = str(error).split("`")[1]
         assert shlex.split(command) == ["gansweep", "train", f"resume={directory}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "explained"),
+    [("runs/a/history.jsonl", True), ("runs", True), ("pictures/1.png", False), (None, False)],
+)
+def test_only_an_error_of_the_runs_own_place_is_one_of_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, explained: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = OSError(errno.EACCES, "Permission denied", path)
+    for directory in (Path("runs/a"), tmp_path / "runs" / "a"):
+        assert (disk_error(error, directory) is not None) == explained

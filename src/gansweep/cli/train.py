@@ -109,7 +109,8 @@ def main(words: list[str]) -> int:
         with explained(overrides):
             application()
     except OSError as error:  # the folder of a multirun is Hydra's to write
-        raise (disk_error(error, Path("runs")) or error) from None
+        runs_dir = next((w[9:] for w in overrides if w.startswith("runs_dir=")), "runs")
+        raise (disk_error(error, Path(runs_dir)) or error) from None
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
             raise

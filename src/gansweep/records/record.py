@@ -357,7 +357,8 @@ def claim_new(
 
 
 def disk_error(error: OSError, directory: Path) -> UserError | None:
-    """The error for a failed write to `directory`, with the fix; None for any other error."""
+    """The error for a failed write to `directory`, with the fix; None for any other error, such as
+    one of a file elsewhere that is read."""
     place = error.filename or directory
     if error.errno in FULL:
         if (directory / "checkpoints" / "last.pt").exists():
@@ -369,7 +370,9 @@ def disk_error(error: OSError, directory: Path) -> UserError | None:
             f"No space is left on the disk of {place}, and the run had no checkpoint yet. Free "
             "some space, or choose another disk with runs_dir=, then start the run again."
         )
-    if error.errno is None or error.filename is None:
+    path, folder = (Path(os.path.abspath(str(one))) for one in (place, directory))
+    is_here = path.is_relative_to(folder) or folder.is_relative_to(path)  # or cannot be made
+    if error.errno is None or error.filename is None or not is_here:
         return None
     return UserError(
         f"{place} cannot be written ({error.strerror}): choose another place with runs_dir=, or "
