@@ -166,3 +166,11 @@ def test_a_mapping_with_a_key_more_names_it() -> None:
     ramp = "{_target_: gansweep.terms.schedules.Ramp, start: 0, end: 5, until_kimg: 50}"
     with pytest.raises(UserError, match=r"'\+model\.ema_kimg\.until_kimg="):
         config.compose(["model=r3gan", f"model.ema_kimg={ramp}"])
+
+
+def test_words_of_a_configuration_are_known_until_it_is_changed() -> None:
+    words = ["model=gan", "seed=11"]
+    cfg = config.compose(words)
+    assert config.words_of(cfg) == config.words_of(cfg.copy()) == (words, None)
+    cfg.seed = 12
+    assert config.words_of(cfg) is None

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, cast
+
 import torch
 from torch import nn
 
+from gansweep.config.compose import compose
+from gansweep.diagnosis.evidence import evidence_of
+from gansweep.records.read import read_run
+from gansweep.records.record import RunRecord
 from gansweep.run.devices import numerics
-from gansweep.run.result import why_no_command
+from gansweep.run.result import Account, why_no_command
+from gansweep.run.resume import resumed
+from gansweep.run.train import train
 
 START = {"kimg": 0.0, "params": {"lr": 1.0}, "from": None}
 CHANGE = {"kimg": 2.0, "params": {"lr": 2.0}, "from": None}
@@ -40,3 +49,35 @@ def test_numerics_state_what_the_weights_and_the_device_are() -> None:
     }
     assert numerics("bf16-mixed", "cuda", [other])["channels_last"]
     assert numerics("32-true", "cuda", [])["tf32_convolutions"] == torch.backends.cudnn.allow_tf32
+
+
+WORDS = ["model=gan", "data=ring", "budget_kimg=0.1", "batch_size=32", "metrics=none"]
+WORDS += ["tracker=none", "trainer=cpu", "model.points.generator.width=4"]
+
+
+def test_python_call_records_the_command_of_its_words(tmp_path: Path) -> None:
+    result = train(compose([*WORDS, "group=g"]), run_dir=tmp_path / "g" / "r", progress=False)
+    assert result["command"] == " ".join(["gansweep train", *WORDS, "group=g"])
+    assert result["overrides"] == [*WORDS, "group=g"] and not result["no_command"]
+
+
+def test_configuration_that_was_changed_in_python_has_no_command(tmp_path: Path) -> None:
+    cfg = compose(WORDS)
+    cfg.seed = 3
+    result = train(cfg, run_dir=tmp_path / "run", progress=False)
+    assert result["command"] == "" and "changed in Python" in result["no_command"]
+    record = RunRecord(tmp_path / "run")
+    assert evidence_of(read_run(record)).command == ""
+    again = compose([*WORDS, f"resume={record.directory}", "budget_kimg=0.2"])
+    assert resumed(again, ["budget_kimg=0.2"], None)[1] is None
+
+
+def test_label_of_unknown_words_is_made_of_the_settings_without_the_seed() -> None:
+    def label(overrides: list[str] | None, **changes: Any) -> str:
+        cfg = compose(["model=gan", "data=ring"])
+        cfg.update(changes)
+        return Account(cfg, cast(Any, None), "cpu", 1, "", None, overrides, None).label()
+
+    assert label(["budget_kimg=5", "seed=1"]) == "gan on ring, budget_kimg 5"
+    assert label(None).startswith("gan on ring, settings ")
+    assert label(None, seed=1, name="other") == label(None) != label(None, budget_kimg=7)

@@ -222,8 +222,9 @@ def _tell_jobs_left(left: list[list[str]]) -> None:
         print(in_lines(shlex.join(["gansweep", "train", *flags, *words]), 80), file=sys.stderr)
 
 
-def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str], str | None]:
-    """The configuration, the run that it continues, and the overrides and --config-dir given."""
+def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str] | None, str | None]:
+    """The configuration, the run that it continues, and the overrides and --config-dir given; the
+    overrides are None if those of the run are not known."""
     import omegaconf
     from hydra.core.hydra_config import HydraConfig
 
@@ -243,5 +244,5 @@ def _composed(raw: object) -> tuple[DictConfig, Path | None, list[str], str | No
     from gansweep.run.resume import resumed
 
     run_dir = Path(str(cfg.resume))
-    cfg, overrides, config_dir = resumed(cfg, overrides, config_dir)
-    return cfg, run_dir, overrides, config_dir
+    saved, known, config_dir = resumed(cfg, overrides, config_dir)
+    return saved, run_dir, known, config_dir

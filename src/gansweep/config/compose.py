@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +34,8 @@ RECORDED_CHOICES = (
     *("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment", "debug"),
 )
 
+_words: dict[bytes, tuple[list[str], str | Path | None]] = {}  # digest of a configuration -> source
+
 
 def compose(
     overrides: Sequence[str] = (),
@@ -52,7 +56,22 @@ def compose(
         choices = dict(raw.hydra.runtime.choices)
         with open_dict(raw):
             del raw["hydra"]
-        return checked(raw, choices) if config_name == "train" else raw
+        if config_name != "train":
+            return raw
+        cfg = checked(raw, choices)
+    _words[_content(cfg)] = [*overrides], config_dir
+    return cfg
+
+
+def words_of(cfg: DictConfig) -> tuple[list[str], str | Path | None] | None:
+    """The overrides and the config_dir from which `compose` made a configuration with exactly these
+    settings in this process; None if it was changed since, or made in another way."""
+    return _words.get(_content(cfg))
+
+
+def _content(cfg: DictConfig) -> bytes:
+    text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
+    return hashlib.sha256(text.encode()).digest()
 
 
 @contextlib.contextmanager

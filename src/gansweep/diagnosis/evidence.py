@@ -171,11 +171,14 @@ def evidence_of(run: Run) -> Evidence:
 def _command(run: Run) -> str:
     """The run's command; one with its last settings where no single command trains it again.
 
-    If the record has no overrides yet, the command has the model and the data only.
+    If the record has no overrides yet, the command has the model and the data only; "" if it will
+    have none, as the settings were changed in Python.
     """
     if run.result.get("command"):
         return str(run.result["command"])
     overrides, folder = run.result.get("overrides") or (), run.result.get("config_dir")
+    if run.result.get("no_command") and not overrides:
+        return ""
     words = [word for word in overrides if word.partition("=")[0] not in ("group", "name")]
     words = words or [f"model={run.model}", f"data={run.data}"]
     return shlex.join(["gansweep", "train", *(["--config-dir", folder] if folder else []), *words])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -130,6 +131,16 @@ def assignments(words: Sequence[str]) -> dict[str, str]:
     """The settings that a command line makes, such as {"model.n_critic": "5"}."""
     pairs = (word.lstrip("+").partition("=") for word in words if not word.startswith("~"))
     return {key: value for key, _, value in pairs}
+
+
+def settings_digest(config: Mapping[str, Any]) -> str:
+    """Six characters that the runs of one configuration share, whatever their seed and place.
+
+    config: as plain values, where ${seed} is not resolved.
+    """
+    kept = {key: config[key] for key in config.keys() - SEEDS - BOOKKEEPING - {"trainer"}}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def seedless_label(model: str, data: str, params: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def _model(file: Path) -> str:
 
 def opening(
     cfg: DictConfig,
-    overrides: Sequence[str],
+    overrides: Sequence[str] | None,
     parameters: Mapping[str, int],
     kimg: float,
     scheduled: Mapping[str, tuple[float, float]],
@@ -66,15 +66,16 @@ def opening(
 ) -> str:
     """The settings that were changed, the sizes of the networks, and the next moments.
 
-    overrides: as typed.   parameters: of each player.   kimg: seen so far.
+    overrides: as typed; None if they are not known.   parameters: of each player.
+    kimg: seen so far.
     scheduled: each setting that follows a schedule, now and at the end of the budget.
     init: which weights of another run it starts with.
     """
-    changed = [w for w in overrides if not is_package_option(w) and "searchpath" not in w]
+    changed = [w for w in overrides or () if not is_package_option(w) and "searchpath" not in w]
     sizes = ", ".join(f"{name} {count:,}" for name, count in parameters.items())
     lines = {
         "to see": OVERFIT if cfg.get("one_batch") else "",
-        "changed": " ".join(changed) or "nothing: all defaults",
+        "changed": " ".join(changed) or ("" if overrides is None else "nothing: all defaults"),
         "parameters": sizes,
         "starts with": init,
         "scheduled": ", ".join(

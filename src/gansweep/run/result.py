@@ -6,14 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.throughput import peak_memory_mib
+from gansweep.judging.labels import assignments, seedless_label, settings_digest
 from gansweep.models.adversarial import Adversarial
 from gansweep.run.devices import numerics
 from gansweep.run.origin import hardware, now, origin
 from gansweep.terms.schedules import value_at
+
+UNKNOWN_WORDS = (
+    "Its settings were set or changed in Python, so no command is known that makes them. They are "
+    "in its config.yaml."
+)
 
 
 @dataclass
@@ -22,7 +28,7 @@ class Account:
 
     accelerator, devices: what it trains on.   started: when this process started or continued it.
     sweep: the sweep's facts about this run; None outside a sweep.
-    overrides, config_dir: what its configuration was composed from.
+    overrides, config_dir: what its configuration was composed from; None if it is not known.
     images_before: images that the model had seen when this process started.
     init: what the run took of another one's weights, as `begin_with` returns it.
     compile: what trainer.compile=auto found, as `compiling.decide` returns it.
@@ -34,7 +40,7 @@ class Account:
     devices: int
     started: str
     sweep: dict[str, Any] | None
-    overrides: Sequence[str]
+    overrides: Sequence[str] | None
     config_dir: str | Path | None
     images_before: int = 0
     init: dict[str, Any] | None = None
@@ -47,6 +53,8 @@ class Account:
         """
         trained = self.model.images_seen - self.images_before
         no_command = why_no_command((self.sweep or {}).get("schedule") or ())
+        if self.overrides is None:
+            no_command = no_command or UNKNOWN_WORDS
         result = {
             "status": status,
             "reason": reason,
@@ -74,7 +82,7 @@ class Account:
             "command": "" if no_command else self._command(),
             "no_command": no_command,
             "config_dir": None if self.config_dir is None else str(self.config_dir),
-            "overrides": list(self.overrides),
+            "overrides": list(self.overrides or ()),
             "started": self.started,
             "ended": now(),
             **origin(),
@@ -88,6 +96,17 @@ class Account:
             name: sum(p.numel() for p in net.parameters())
             for name, net in self.model.players.items()
         }
+
+    def label(self) -> str:
+        """What a tracker calls the run: the same for the runs of every seed."""
+        if self.sweep is not None:
+            params = self.sweep["params"]
+        elif self.overrides is not None:
+            params = assignments(self.overrides)
+        else:
+            settings: Any = OmegaConf.to_container(self.cfg, resolve=False)  # ${seed} stays
+            params = {"settings": settings_digest(settings)}
+        return seedless_label(str(self.cfg.choices.model), str(self.cfg.choices.data), params)
 
     def scheduled(self) -> dict[str, tuple[float, float]]:
         """Each setting that follows a schedule: its value now and at the end of the budget."""
@@ -103,7 +122,7 @@ class Account:
         """The command that trains this run again from the start, in a new directory."""
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir)]
         places = ("name",) if self.sweep is None else ("name", "group")
-        words = [w for w in self.overrides if w.split("=")[0] not in places]
+        words = [w for w in self.overrides or () if w.split("=")[0] not in places]
         return shlex.join(["gansweep", "train", *folder, *words])
 
 

@@ -19,11 +19,12 @@ LATE_SECONDS = 60.0  # a checkpoint that is due waits for the start, a step and 
 
 def resumed(
     cfg: DictConfig, overrides: list[str], config_dir: str | None
-) -> tuple[DictConfig, list[str], str | None]:
+) -> tuple[DictConfig, list[str] | None, str | None]:
     """The configuration of the run `cfg.resume`, with the changes of the command line.
 
     cfg: composed from the command line.   overrides: its words.   config_dir: its --config-dir.
-    Returns: also the overrides and the config_dir that train the whole run from the start.
+    Returns: also the overrides and the config_dir that train the whole run from the start; None
+        where those of the run are not known, as its configuration was changed in Python.
     Raises: UserError if the directory has no run, if an override would change the networks, the
         data or the precision, or if a new budget is spent already.
     """
@@ -63,7 +64,9 @@ def resumed(
         )
     replaced = {word.split("=")[0] for word in changes}
     kept = [word for word in given if word.split("=")[0] not in replaced]
-    return saved, [*kept, *changes], config_dir or result.get("config_dir")
+    unknown = result.get("no_command") and not given
+    words = None if unknown else [*kept, *changes]
+    return saved, words, config_dir or result.get("config_dir")
 
 
 def refuse_to_erase(record: RunRecord) -> None:

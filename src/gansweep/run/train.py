@@ -22,13 +22,12 @@ from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.takeover import take_over
 from gansweep.callbacks.tracking import finish, hyperparameters
-from gansweep.config.compose import instantiate
+from gansweep.config.compose import instantiate, words_of
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError, tell
-from gansweep.judging.labels import assignments, seedless_label
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
@@ -64,7 +63,7 @@ def train(
     on_score: OnScore | None = None,
     sweep: dict[str, Any] | None = None,
     progress: bool = True,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
     config_dir: str | Path | None = None,
     until_kimg: float | None = None,
     source: Source | None = None,
@@ -77,12 +76,15 @@ def train(
         exactly. The history of a run without one is not erased: a UserError says so.
     on_score: called with (kimg, {score: value}) after each evaluation; True prunes the run.
     sweep: the sweep's facts about this run, stored with the result.
-    overrides, config_dir: what `compose` made `cfg` from, for the command that runs it again.
+    overrides, config_dir: what `cfg` was made from, for the command that runs it again. `compose`
+        remembers them; of a `cfg` that was changed since they are unknown.
     until_kimg: the run saves its checkpoint and pauses there, if given; schedules use the budget.
     source: another run's checkpoint, from which this run continues.
     stem: of the new directory's name where `cfg.name` is null; None: the model's name.
     Raises: UserError for anything that the user can fix, before anything is written.
     """
+    if overrides is None:
+        overrides, config_dir = words_of(cfg) or (None, config_dir)
     run = _Run(cfg, on_score, sweep, progress, overrides, config_dir, until_kimg, source, stem)
     return run.go(Path(run_dir) if run_dir is not None else None)
 
@@ -103,7 +105,7 @@ class _Run:
     on_score: OnScore | None = None
     sweep: dict[str, Any] | None = None
     progress: bool = True
-    overrides: Sequence[str] = ()
+    overrides: Sequence[str] | None = None
     config_dir: str | Path | None = None
     until_kimg: float | None = None
     source: Source | None = None
@@ -122,7 +124,7 @@ class _Run:
         check_precision(cfg.trainer.precision, self.accelerator)
         self.data = build_data(cfg)
         if self.data.is_points and self.progress:
-            report_unused_options(self.overrides)
+            report_unused_options(self.overrides or ())
         self.model = build_model(cfg, self.data)
         self.model.until_kimg = math.inf if self.until_kimg is None else self.until_kimg
         if cfg.trainer.precision == "64-true":
@@ -307,8 +309,7 @@ class _Run:
             tags=tags,
             role="train" if self.sweep is None else str(self.sweep["role"]),
         )
-        params = assignments(self.overrides) if self.sweep is None else self.sweep["params"]
-        label = seedless_label(str(choices.model), str(choices.data), params)
+        label = self.account.label()
         logger.log_hyperparams(hyperparameters(without_secrets(self.cfg), label))
         return logger
 
