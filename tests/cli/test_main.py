@@ -124,6 +124,14 @@ def test_multirun_makes_one_numbered_run_for_each_combination(
     assert "model=gan seed=1" in results[3]["command"] and "," not in results[3]["command"]
 
 
+def test_group_of_several_folders_is_named_in_full(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "group=exp/one")
+    run = Path("runs/exp/one/dcgan-001")
+    assert f"wrote {run}\n" in done.out and RunRecord(run).exists
+    done = command("train", *TINY, "-m", "name=deep/er", "seed=0")
+    assert done.out.rstrip().endswith("runs/digits/deep/er")
+
+
 def test_failing_job_of_a_multirun_is_named_and_the_others_run(
     command: Command, tmp_path: Path
 ) -> None:
@@ -145,10 +153,11 @@ def test_interrupted_run_ends_a_multirun_with_130(
 
     monkeypatch.setattr(Samples, "work", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     words = ["callbacks.samples.every_kimg=0.2", "budget_kimg=50"]
-    done = command("train", "-m", "seed=0,1", *TINY, *words)
+    done = command("train", "-m", "seed=0,1", "~callbacks.neighbours", *TINY, *words)
     assert done.code == 130 and "interrupted after 0.2" in done.out
     assert "jobs after this one were not started" in done.err
     assert "    gansweep train -m seed=1 " in done.err
+    assert done.err.partition("To train them:")[2].count("~callbacks.neighbours") == 1
     assert names(tmp_path / "runs" / "digits") == ["dcgan-seed0-001"]
     record = RunRecord(tmp_path / "runs" / "digits" / "dcgan-seed0-001")
     assert record.result()["status"] == "interrupted" and record.result()["kimg"] == 0.224

@@ -77,6 +77,7 @@ def test_options_of_lightnings_trainer_reach_it(tmp_path: Path) -> None:
 def test_record_of_a_finished_run(tmp_path: Path) -> None:
     result = train(small("budget_kimg=1"), run_dir=tmp_path / "g" / "r", progress=False)
     record = RunRecord(tmp_path / "g" / "r")
+    assert result.pop("directory") == str(record.directory)
     assert record.result() == {"schema": 1, **result}
     assert result["status"] == "finished" and result["kimg"] == 1.024
     assert (result["group"], result["name"], result["model"]) == ("g", "r", "dcgan")

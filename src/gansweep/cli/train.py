@@ -202,7 +202,7 @@ def _train(raw: object) -> dict[str, object]:
             config_dir=config_dir,
             stem=stem,
         )
-    directory = run_dir or Path(cfg.runs_dir) / result["group"] / result["name"]
+    directory = Path(result["directory"])
     print(summary(result, directory), flush=True)
     if how == "submitit":
         job.requeue(result, directory)
@@ -215,7 +215,8 @@ def _train(raw: object) -> dict[str, object]:
 
 def _tell_jobs_left(left: list[list[str]]) -> None:
     """Print the commands of the jobs that a multirun did not begin.   left: their overrides."""
-    flags = [word for word in sys.argv[1:] if word.startswith("-") or "=" not in word]
+    # a word with ~ is an override, also without a value
+    flags = [w for w in sys.argv[1:] if w.startswith("-") or not ("=" in w or w.startswith("~"))]
     if left:
         tell("gansweep: the jobs after this one were not started. To train them:")
     for words in left:

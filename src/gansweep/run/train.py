@@ -69,7 +69,7 @@ def train(
     source: Source | None = None,
     stem: str | None = None,
 ) -> dict[str, Any]:
-    """Train one GAN and return the content of its result.json.
+    """Train one GAN and return the content of its result.json, and its `directory`.
 
     cfg: from `gansweep.compose`.   progress: show a progress bar or lines.
     run_dir: of the record, by default RUNS_DIR/GROUP/NAME. With a checkpoint the run is continued
@@ -135,7 +135,7 @@ class _Run:
         self.data.check_sizes(cfg.batch_size, self.world)
 
     def go(self, run_dir: Path | None) -> dict[str, Any]:
-        """Train in `run_dir` or in a new directory, and return the content of its result.json.
+        """Train in `run_dir` or in a new directory, and return what `train` does.
 
         If an error ends the run before it has recorded anything, a new directory is removed.
         """
@@ -161,7 +161,8 @@ class _Run:
                 claim = record.claimed()
             directory = record.directory
             with claim:
-                return self._go(record, claim, panel, is_new=run_dir is None)
+                result = self._go(record, claim, panel, is_new=run_dir is None)
+                return result | {"directory": str(directory)}
         except OSError as error:
             explained = disk_error(error, directory)
             if explained is None:
