@@ -19,6 +19,7 @@ KINDS = {
     "styled": ["model=stylegan2", *NARROW],
     "sgan": ["model=sgan", *NARROW],
     "ring": ["model=cgan", "data=ring"],
+    "coded_ring": ["model=autoencoder", "data=ring"],
     "vae": ["model=vae"],
     "autoencoder": ["model=autoencoder"],
     "cyclegan": ["experiment=digits_cyclegan", *NARROW, "model.generator.blocks=1"],

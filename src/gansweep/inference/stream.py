@@ -14,7 +14,7 @@ from gansweep.data.order import generator_for
 from gansweep.inference.opened import Opened
 from gansweep.models.autoencoder import WithPrior
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating, like_weights
+from gansweep.models.evaluating import cut_off, evaluating, like_weights
 from gansweep.models.gan import GAN
 
 BLOCK = 64
@@ -83,13 +83,13 @@ class Stream:
         module = self.module
         if isinstance(module, WithPrior):
             with evaluating(module.to_sample_with().decoder) as decoder:
-                return decoder(like_weights(z, decoder)).float().cpu()
+                return cut_off(decoder(like_weights(z, decoder))).float().cpu()
         assert isinstance(module, GAN)
         with evaluating(module.sampler()) as generator:
             own = like_weights(z, generator)
             asked = None if labels is None else labels.to(own.device)
             made = module.generate(generator, own, asked, module.clock)
-        return (made.clamp(-1, 1) if made.ndim == 4 else made).float().cpu()
+        return cut_off(made).float().cpu()
 
     def _block_of_latents(self, block: int) -> tuple[Tensor, Tensor | None]:
         module = self.module

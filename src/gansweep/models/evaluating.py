@@ -1,4 +1,4 @@
-"""Using a network outside training: in evaluation mode, on samples in its precision."""
+"""Using a network outside training: in its mode, its precision, and the range of images."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,3 +24,9 @@ def evaluating(network: Network) -> Iterator[Network]:
 def like_weights(samples: Tensor, network: nn.Module) -> Tensor:
     """The samples where a network's weights are, in their precision."""
     return samples.to(next(network.parameters()))
+
+
+def cut_off(samples: Tensor) -> Tensor:
+    """Images (N, C, H, W) cut off at [-1, 1], which a generator without a tanh may leave; points
+    (N, D) as they are."""
+    return samples.clamp(-1, 1) if samples.ndim == 4 else samples

@@ -28,7 +28,7 @@ from gansweep.errors import UserError
 from gansweep.layers.minibatch_stddev import MinibatchStddev
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating, like_weights
+from gansweep.models.evaluating import cut_off, evaluating, like_weights
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.models.refusals import NOTHING_TO_LEARN, refuse_classes
 from gansweep.models.standing import ROWS, StandingStatistics, batch_norms
@@ -346,16 +346,13 @@ class GAN(Adversarial):
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """From latents of `rng` and the batch's labels, by the generator in evaluation mode.
-
-        Images are cut off at [-1, 1], which a generator without a tanh may leave.
-        """
+        """From latents of `rng` and the batch's labels, by the generator in evaluation mode."""
         draws = Draws(0, torch.device("cpu"))
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
         with evaluating(self.sampler()) as generator:
             made = self.generate(generator, like_weights(z, generator), batch.labels, self.clock)
-        return made.clamp(-1, 1) if made.ndim == 4 else made
+        return cut_off(made)
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:

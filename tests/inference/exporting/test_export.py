@@ -14,7 +14,8 @@ import yaml
 from gansweep import load_run
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
-from gansweep.inference.exporting.export import facts_of_run
+from gansweep.inference.exporting.export import checked, facts_of_run
+from gansweep.inference.exporting.traced import traced
 from gansweep.inference.opened import open_run
 from gansweep.inference.request import Use
 from gansweep.inference.stream import Stream
@@ -53,6 +54,45 @@ def test_every_file_of_an_export_has_a_chinese_record_with_an_id_of_its_own(
     records = [json.loads(one.says["china"]) for one in found]
     assert {one["ContentProducer"] for one in records} == {"me"}
     assert len({one["ProduceID"] for one in records}) == 2
+
+
+@pytest.mark.parametrize("name", ["ring", "coded_ring"])
+def test_points_are_exported_where_the_run_makes_them(
+    command: Command, runs: Path, tmp_path: Path, name: str
+) -> None:
+    """Beyond [-1, 1], where images end."""
+    opened = open_run(Use(runs / name, accelerator="cpu"))
+    with torch.no_grad():
+        for weight in opened.module.parameters():
+            weight.mul_(4)
+    network = traced(opened)
+    given = [8 * one if one.is_floating_point() else one for one in network.inputs.values()]
+    with torch.no_grad():
+        made, wanted = network.network(*given), network.own(*given)
+    assert float(wanted.abs().max()) > 2
+    torch.testing.assert_close(made, wanted)
+    assert command("export", str(runs / name), "--to", "torch_export", "-o", "out").code == 0
+    assert "Makes points of 2 numbers" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["ring", "cgan", "hole", "autoencoder"])
+@pytest.mark.parametrize("factor", [0.5, torch.nan])
+def test_a_network_is_compared_with_the_run_itself(runs: Path, name: str, factor: float) -> None:
+    network = traced(open_run(Use(runs / name, accelerator="cpu")))
+    right = network.network
+    assert checked("onnx", network, lambda inputs: right(*inputs.values())) < 1e-5
+    network.network = Scaled(right, factor)
+    with pytest.raises(UserError, match="differ by .* from those of the run"):
+        checked("onnx", network, lambda inputs: network.network(*inputs.values()))
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, network: torch.nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, *given: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.network(*given)
 
 
 def test_onnx_makes_the_images_to_a_hundred_thousandth(

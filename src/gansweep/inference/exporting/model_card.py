@@ -78,6 +78,8 @@ def _what(facts: Mapping[str, Any]) -> str:
     shape = "x".join(map(str, facts["sample_shape"]))
     names = facts["class_names"]
     of = f", of {len(names)} classes: {', '.join(map(_plain, names[:50]))}" if names else ""
+    if facts["pixels"] is None:
+        return f"Makes points of {shape} numbers{of}."
     return f"Makes images of {shape} (channels, rows, columns){of}. {facts['pixels']}."
 
 
