@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from idx_files import write_idx_files
 from PIL import Image
 from tiny_runs import KEEPER, KINDS, TINY
@@ -23,6 +24,11 @@ from tiny_runs import KEEPER, KINDS, TINY
 from gansweep.config.compose import compose
 from gansweep.inference import outputs
 from gansweep.inference.encoding import encoded
+from gansweep.inference.opened import open_run
+from gansweep.inference.request import Use
+from gansweep.inference.stream import Stream, as_pixels
+from gansweep.models.evaluating import evaluating
+from gansweep.models.progan import ProGAN
 from gansweep.provenance.reading import files_in, marks_of
 from gansweep.records.record import RunRecord
 from gansweep.records.remarks import remarks_of
@@ -317,6 +323,36 @@ def test_a_run_alone_generates_where_its_data_is_not(command: Command, tmp_path:
     assert pictures[0] == pictures[1]
     module, _ = load_run(run)
     assert module.conditional
+
+
+@pytest.mark.parametrize("name", ["grown", "fading"])
+def test_a_network_that_has_not_grown_up_makes_whole_images(
+    command: Command, runs: Path, tmp_path: Path, name: str
+) -> None:
+    """They are those of `fakes`: of the present stage, enlarged."""
+    opened = open_run(Use(runs / name, accelerator="cpu"))
+    module = opened.module
+    assert isinstance(module, ProGAN) and module.present.level == ("grown", "fading").index(name)
+    z, labels = Stream(opened, 0).latents(0, 64)
+    with evaluating(module.sampler()) as generator, torch.no_grad():
+        made = generator(z, module.present).clamp(-1, 1)
+    whole = made.repeat_interleave(8 // made.shape[-1], 2).repeat_interleave(8 // made.shape[-1], 3)
+    torch.testing.assert_close(Stream(opened, 0).made(z, labels), whole)
+    for words in (["n=64", "-o", "a.npz"], ["n=4", "-o", "b.png"], ["n=4", "-o", "each"]):
+        assert command("generate", str(runs / name), *words).code == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["images"], as_pixels(whole).numpy())
+    assert images_in(tmp_path / "b.png") == (2, 2)
+
+
+def test_an_npz_of_another_shape_is_not_left(tmp_path: Path) -> None:
+    place = outputs.Archive(tmp_path / "a.npz", False, None, lambda path: None)
+    with (
+        pytest.raises(ValueError, match=r"32 bytes of images were made, and \(2, 8, 8, 1\)"),
+        outputs.npz_at(place, "images", (2, 8, 8, 1), "u1") as archive,
+    ):
+        archive.add(np.zeros((2, 4, 4, 1), np.uint8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_grid_has_the_samples_of_a_folder(command: Command, runs: Path, tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ KEEPER = [
     "+callbacks.checkpoint.every_seconds=1000",
 ]
 NARROW = ["model.generator.width=4", "model.discriminator.width=4"]
+GROWING = ["model=progan", *NARROW, "model.latent_dim=8", "model.discriminator.group=1"]
 KINDS = {
     "cgan": ["model=cgan", *NARROW],
     "infogan": ["model=infogan", *NARROW],
     "gan": ["model=gan", *NARROW],
     "dcgan": ["model=dcgan", *NARROW],
+    "grown": GROWING,  # to 4x4 of 8x8
+    "fading": [*GROWING, "model.stable_kimg=0.2", "model.fade_kimg=1"],
     "styled": ["model=stylegan2", *NARROW],
     "sgan": ["model=sgan", *NARROW],
     "ring": ["model=cgan", "data=ring"],

@@ -7,6 +7,7 @@ complete; of a folder each file does.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import zipfile
@@ -167,7 +168,10 @@ def _stream(place: Archive) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def npz_at(place: Archive, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[Npz]:
-    """An npz whose array NAME of a known shape is written row by row; its mark is "mark"."""
+    """An npz whose array NAME of a known shape is written row by row; its mark is "mark".
+
+    Raises: ValueError, and no file appears, where the rows are not those of the shape.
+    """
     with _zip(place) as archive:
         if place.manifest is not None:
             _add_array(archive, "mark", np.array(place.manifest))
@@ -178,20 +182,30 @@ def npz_at(place: Archive, name: str, shape: tuple[int, ...], dtype: str) -> Ite
             )
             made.rows = rows
             yield made
+            wanted = math.prod(shape) * np.dtype(dtype).itemsize
+            if made.written != wanted:
+                raise ValueError(
+                    f"{made.written:,} bytes of {name} were made, and {shape} {dtype} are "
+                    f"{wanted:,}: what the model makes is not of its data's shape. Report this."
+                )
         for key, array in made.others.items():
             _add_array(archive, key, array)
 
 
 class Npz:
-    """rows: where the rows of the array go.   others: arrays that follow it."""
+    """rows: where the rows of the array go.   written: bytes of them.
+
+    others: arrays that follow it.
+    """
 
     rows: IO[bytes]
 
     def __init__(self) -> None:
+        self.written = 0
         self.others: dict[str, np.ndarray] = {}
 
     def add(self, rows: np.ndarray) -> None:
-        self.rows.write(rows.tobytes())
+        self.written += self.rows.write(rows.tobytes())
 
 
 def _add_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

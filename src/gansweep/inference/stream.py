@@ -88,8 +88,7 @@ class Stream:
         with evaluating(module.sampler()) as generator:
             own = like_weights(z, generator)
             asked = None if labels is None else labels.to(own.device)
-            made = module.generate(generator, own, asked, module.clock)
-        return cut_off(made).float().cpu()
+            return module.samples_of(generator, own, asked).float().cpu()
 
     def _block_of_latents(self, block: int) -> tuple[Tensor, Tensor | None]:
         module = self.module

@@ -30,7 +30,7 @@ from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.evaluating import cut_off, evaluating, like_weights
 from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
-from gansweep.models.refusals import NOTHING_TO_LEARN, refuse_classes
+from gansweep.models.refusals import NOTHING_TO_LEARN, refuse_classes, refuse_misfit
 from gansweep.models.standing import ROWS, StandingStatistics, batch_norms
 from gansweep.terms.augment import ADA, Augmentation, DiffAugment
 from gansweep.terms.clock import Clock
@@ -122,8 +122,8 @@ class GAN(Adversarial):
         self, generator: Callable[..., nn.Module], discriminator: Callable[..., nn.Module]
     ) -> None:
         """Build both for the data, and see which samples they may be given together."""
-        _refuse_misfit(generator, self.conditional)
-        _refuse_misfit(discriminator, self.conditional)
+        refuse_misfit(generator, self.conditional)
+        refuse_misfit(discriminator, self.conditional)
         classes = {"n_classes": self.n_classes} if self.conditional else {}
         shape = self.sample_shape
         self.generator = generator(sample_shape=shape, latent_dim=self.latent_dim, **classes)
@@ -196,6 +196,14 @@ class GAN(Adversarial):
     ) -> Tensor:
         """G(z), or G(z, labels) where it is conditional."""
         return generator(z, labels) if self.conditional else generator(z)
+
+    def samples_of(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
+        """What `generate` makes at present, as it leaves: (N, C, H, W) in [-1, 1], or (N, D)."""
+        return cut_off(self.generate(generator, z, labels, self.clock))
+
+    def as_judged(self, samples: Tensor) -> Tensor:
+        """Samples as they leave -> as D takes them at present: as they are."""
+        return samples
 
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         """D(x), or D(x, labels) where it is conditional, of samples that are packed already."""
@@ -351,8 +359,7 @@ class GAN(Adversarial):
         draws.generator = rng
         z = self.sampling_latents(draws, len(batch), torch.float32)
         with evaluating(self.sampler()) as generator:
-            made = self.generate(generator, like_weights(z, generator), batch.labels, self.clock)
-        return cut_off(made)
+            return self.samples_of(generator, like_weights(z, generator), batch.labels)
 
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
@@ -386,20 +393,3 @@ def _free_options(network: Callable[..., nn.Module]) -> frozenset[str]:
         network = network.func
     known = inspect.signature(network).parameters
     return frozenset(n for n in ("spectral_norm", "head") if n in known and not given.get(n))
-
-
-def _refuse_misfit(network: Callable[..., nn.Module], conditional: bool) -> None:
-    """Raises: UserError for a network that takes no class and is to, or needs one and gets none."""
-    known = inspect.signature(network).parameters.values()
-    named = [p for p in known if p.name == "n_classes"]
-    if conditional and not named and not any(p.kind is p.VAR_KEYWORD for p in known):
-        raise UserError(
-            "model.conditional=true gives both networks the class, and one here takes none. "
-            "Use model=cgan, model=acgan or model=cgan_projection; gansweep.layers.conditional "
-            "gives the class to networks of your own, as conf/model/cgan.yaml shows."
-        )
-    if not conditional and any(p.default is p.empty for p in named):
-        raise UserError(
-            "model.conditional=false gives no network the class, and one here needs it. Use "
-            "model.conditional=true, or a model without classes, as model=dcgan."
-        )

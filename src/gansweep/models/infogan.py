@@ -143,7 +143,7 @@ class InfoGAN(GAN):
         if self.continuous:
             codes[:, start] = torch.linspace(-1, 1, len(batch))
         with evaluating(self.sampler()) as generator:
-            return self.generate(generator, like_weights(z, generator), None, self.clock)
+            return self.samples_of(generator, like_weights(z, generator), None)
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ class DriftingWasserstein(Wasserstein):
 class ProGAN(GAN):
     """The two players of layers/progressive.py, grown on the clock of images seen.
 
-    In training, images are of the present level's side; `fakes` are always full-size.
+    In training, images are of the present level's side; samples that leave are always full-size.
     stable_kimg, fade_kimg: how long a level stands, and how long the next one fades in.
     """
 
@@ -132,16 +132,18 @@ class ProGAN(GAN):
     def _record(self, player: str, terms: PlayerLoss, fakes: Tensor) -> None:
         super()._record(player, terms, full_size(fakes, self.sample_shape[-1]))
 
-    @torch.no_grad()
-    def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def samples_of(self, generator: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
         """(N, C, H, W) in [-1, 1], full-size always."""
-        return full_size(super().fakes(batch, rng), self.sample_shape[-1])
+        return full_size(super().samples_of(generator, z, labels), self.sample_shape[-1])
+
+    def as_judged(self, samples: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, side, side) of the present level."""
+        return F.avg_pool2d(samples, samples.shape[-1] // self.present.side)
 
     def judged(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """At the side of the present level."""
-        fakes = self.fakes(batch, rng)
-        small = F.avg_pool2d(fakes, fakes.shape[-1] // self.present.side)
-        return self._as_seen(batch, self.clock).images, small
+        fakes = self.as_judged(self.fakes(batch, rng))
+        return self._as_seen(batch, self.clock).images, fakes
 
     def compile_networks(self) -> None:
         """Leave both as they are: they change with every level."""

@@ -1,5 +1,8 @@
 """What a model refuses by its options and declarations alone, in words that need no PyTorch."""
 
+import inspect
+from collections.abc import Callable
+
 from gansweep.errors import UserError
 
 NO_SOURCES = (
@@ -74,4 +77,21 @@ def refuse_classes(conditional: bool, classes: str | None, model: str) -> None:
             f"model.conditional={str(conditional).lower()} does not fit {model}: {without}. Use "
             f"model.conditional={str(not conditional).lower()}, or another model, as "
             f"model={'cgan' if conditional else 'dcgan'}."
+        )
+
+
+def refuse_misfit(network: Callable[..., object], conditional: bool) -> None:
+    """Raises: UserError for a network that takes no class and is to, or needs one and gets none."""
+    known = inspect.signature(network).parameters.values()
+    named = [p for p in known if p.name == "n_classes"]
+    if conditional and not named and not any(p.kind is p.VAR_KEYWORD for p in known):
+        raise UserError(
+            "model.conditional=true gives both networks the class, and one here takes none. "
+            "Use model=cgan, model=acgan or model=cgan_projection; gansweep.layers.conditional "
+            "gives the class to networks of your own, as conf/model/cgan.yaml shows."
+        )
+    if not conditional and any(p.default is p.empty for p in named):
+        raise UserError(
+            "model.conditional=false gives no network the class, and one here needs it. Use "
+            "model.conditional=true, or a model without classes, as model=dcgan."
         )

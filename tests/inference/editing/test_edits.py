@@ -39,7 +39,10 @@ def test_codes_make_the_samples_that_generate_makes(runs: Path) -> None:
     """In w as in z; and editing starts from samples by their number."""
     from gansweep.inference.stream import Stream
 
-    for name, where in (("dcgan", "z"), ("styled", "z"), ("styled", "w"), ("vae", "z")):
+    for name, where in (
+        *(("dcgan", "z"), ("styled", "z"), ("styled", "w"), ("vae", "z")),
+        *(("grown", "z"), ("fading", "z")),
+    ):
         run = opened(runs, name)
         space = Space(run, where)
         (part,) = Stream(run, 5).parts(4)
@@ -155,7 +158,7 @@ def test_directions_are_a_sheet(
 
 
 @pytest.mark.parametrize("task", ["none", "hole", "denoise"])
-@pytest.mark.parametrize("name", ["dcgan", "vae"])
+@pytest.mark.parametrize("name", ["dcgan", "vae", "grown"])
 def test_projections_stand_beside_the_pictures(
     command: Command, runs: Path, tmp_path: Path, pictures: Path, name: str, task: str
 ) -> None:

@@ -24,7 +24,7 @@ from gansweep.provenance.reading import files_in, marks_of
 Command = Callable[..., Any]
 
 
-@pytest.mark.parametrize("name", ["cgan", "styled", "hole", "vae"])
+@pytest.mark.parametrize("name", ["cgan", "styled", "hole", "vae", "grown", "fading"])
 def test_an_exported_folder_makes_the_images_of_the_run(
     command: Command, runs: Path, tmp_path: Path, name: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_points_are_exported_where_the_run_makes_them(
     assert "Makes points of 2 numbers" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["ring", "cgan", "hole", "autoencoder"])
+@pytest.mark.parametrize("name", ["ring", "cgan", "hole", "autoencoder", "grown"])
 @pytest.mark.parametrize("factor", [0.5, torch.nan])
 def test_a_network_is_compared_with_the_run_itself(runs: Path, name: str, factor: float) -> None:
     network = traced(open_run(Use(runs / name, accelerator="cpu")))

@@ -106,11 +106,11 @@ class Space:
         if isinstance(self.module, WithPrior):
             return generator(z)
         if noise is None:
-            return self.module.generate(generator, z, labels, self.module.clock)
+            return self.module.samples_of(generator, z, labels)
         own = noise.to(z)
         if self.name == "z":
             rows = torch.cat([z, own], 1)
-            return self.module.generate(generator, rows, labels, self.module.clock)
+            return self.module.samples_of(generator, rows, labels)
         assert isinstance(generator, StyleGenerator)
         w = z.unsqueeze(1).expand(-1, generator.synthesis.n_styles, -1)
         return generator.synthesis(w, own)

@@ -175,7 +175,8 @@ def disbelief(space: Space, made: Tensor, labels: Tensor | None) -> Tensor:
         return made.new_zeros(len(made))
     with evaluating(module.discriminator):
         own = None if labels is None else labels.to(made.device)
-        return torch.nn.functional.softplus(-module.judge(made, own, module.clock))
+        said = module.judge(module.as_judged(made), own, module.clock)
+        return torch.nn.functional.softplus(-said)
 
 
 def feature_distance(space: Space, made: Tensor, wanted: Tensor) -> Tensor:
@@ -187,7 +188,8 @@ def feature_distance(space: Space, made: Tensor, wanted: Tensor) -> Tensor:
     if lacks or not isinstance(module, GAN):
         return made.new_zeros(len(made))
     with evaluating(module.discriminator):
-        a, b = (module.features(x, module.clock).flatten(1) for x in (made, wanted))
+        seen = (module.as_judged(x) for x in (made, wanted))
+        a, b = (module.features(x, module.clock).flatten(1) for x in seen)
     return (a - b.detach()).square().mean(1) / b.detach().square().mean(1).clamp(min=1e-6)
 
 

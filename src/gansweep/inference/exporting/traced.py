@@ -33,25 +33,37 @@ class Traced:
     own: Callable[..., Tensor]
 
 
-class _Samples(nn.Module):
-    """A generator, and what it makes as it leaves: images are cut off at [-1, 1]."""
+class FromNoise(nn.Module):
+    """A generator, and its samples as the model makes them at present."""
+
+    def __init__(self, module: GAN) -> None:
+        super().__init__()
+        self.network = module.sampler()
+        self.samples_of = module.samples_of  # a method: of the model nothing else is traced
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.samples_of(self.network, latents, None)
+
+
+class OfClasses(FromNoise):
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
+        return self.samples_of(self.network, latents, labels)
+
+
+class _CutOff(nn.Module):
+    """A network, and what it makes cut off as `cut_off` does."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
 
-class FromNoise(_Samples):
+class Decoded(_CutOff):
     def forward(self, latents: Tensor) -> Tensor:
         return cut_off(self.network(latents))
 
 
-class OfClasses(_Samples):
-    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        return cut_off(self.network(latents, labels))
-
-
-class FromImages(_Samples):
+class FromImages(_CutOff):
     def forward(self, source: Tensor) -> Tensor:
         return cut_off(self.network(source))
 
@@ -107,10 +119,9 @@ def traced(opened: Opened) -> Traced:
         own = stream.made if labels is not None else partial(stream.made, labels=None)
         inputs = {"latents": z} if labels is None else {"latents": z, "labels": labels}
         if isinstance(module, WithPrior):
-            network = FromNoise(module.to_sample_with().decoder)
+            network = Decoded(module.to_sample_with().decoder)
         else:
-            generator = module.sampler()
-            network = FromNoise(generator) if labels is None else OfClasses(generator)
+            network = FromNoise(module) if labels is None else OfClasses(module)
     elif isinstance(module, (Translator, Coding)):
         shape = module.source_shape or module.sample_shape
         rng = torch.Generator().manual_seed(0)
