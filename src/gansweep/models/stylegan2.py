@@ -175,7 +175,14 @@ class StyleGAN2(GAN):
         assert isinstance(generator, Generator)
         given = labels if self.conditional else None
         w, noise = generator.styles(z, given)
-        return generator.synthesis(torch.lerp(self.mean_w(generator, given), w, self.psi), noise)
+        return generator.synthesis(self.truncated_w(generator, w, given), noise)
+
+    def truncated_w(self, generator: Generator, w: Tensor, labels: Tensor | None) -> Tensor:
+        """w (N, K, latent_dim) of samples, moved towards the mean w where `truncate` said so.
+
+        labels: (N,), which w was made with; None for none.
+        """
+        return w if self.psi == 1 else torch.lerp(self.mean_w(generator, labels), w, self.psi)
 
     def mean_w(self, generator: Generator, labels: Tensor | None) -> Tensor:
         """The mean w of a generator, (1, 1, latent_dim), or of each label's class, (N, 1, ...).

@@ -15,6 +15,7 @@ from gansweep.inference.editing.codes import Space
 from gansweep.inference.editing.project import coded, problem_of
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.request import Use
+from gansweep.inference.stream import Stream
 from gansweep.provenance.reading import marks_of
 
 Command = Callable[..., Any]
@@ -37,8 +38,6 @@ def opened(runs: Path, name: str) -> Opened:
 
 def test_codes_make_the_samples_that_generate_makes(runs: Path) -> None:
     """In w as in z; and editing starts from samples by their number."""
-    from gansweep.inference.stream import Stream
-
     for name, where in (
         *(("dcgan", "z"), ("styled", "z"), ("styled", "w"), ("vae", "z")),
         *(("grown", "z"), ("fading", "z")),
@@ -49,6 +48,17 @@ def test_codes_make_the_samples_that_generate_makes(runs: Path) -> None:
         torch.testing.assert_close(space.pictures(space.first(5, 4)), part.images)
         picked = space.pictures(space.samples(5, [2]))
         torch.testing.assert_close(picked[0], part.images[2], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["z", "w"])
+def test_truncated_codes_make_truncated_samples(runs: Path, where: str) -> None:
+    run = opened(runs, "styled")
+    space = Space(run, where)
+    whole = space.pictures(space.first(5, 4))
+    run.module.truncate(0.3)
+    (part,) = Stream(run, 5).parts(4)
+    torch.testing.assert_close(space.pictures(space.first(5, 4)), part.images)
+    assert not torch.allclose(whole, part.images, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from play_servers import served
 
+from gansweep.callbacks.sheet import grid
+from gansweep.inference.editing.codes import Codes, Space
+from gansweep.inference.editing.directions import sefa
+from gansweep.inference.opened import open_run
+from gansweep.inference.play.drawing import Player
 from gansweep.inference.request import Use
+from gansweep.inference.stream import Stream
 from gansweep.provenance.reading import marks_of
 
 Command = Callable[..., Any]
@@ -76,6 +84,28 @@ def test_truncation_holds_for_one_answer_and_is_in_the_mark(
     assert Image.open(io.BytesIO(first)).tobytes() != Image.open(io.BytesIO(cut)).tobytes()
     (tmp_path / "cut.png").write_bytes(cut)
     assert "psi=0.1" in marks_of(tmp_path / "cut.png").says["prompt"]
+
+
+def test_sliders_of_a_model_with_styles_move_w(runs: Path) -> None:
+    """Its directions are those of the affine maps of w; psi acts before them."""
+    opened = open_run(Use(runs / "styled", accelerator="cpu"))
+    player = Player(opened)
+
+    def apart(images: torch.Tensor, **sliders: str) -> int:
+        """The largest difference of the page's picture, in grey values."""
+        answer = player.samples({"seed": "3", "n": "4", "truncation": "0.3", **sliders})
+        pictures = Image.open(io.BytesIO(answer)), grid(images, 2).enlarged()
+        first, second = (np.asarray(one.convert("RGB"), int) for one in pictures)
+        return int(abs(first - second).max())
+
+    opened.module.truncate(0.3)
+    (part,) = Stream(opened, 3).parts(4)
+    assert apart(part.images) <= 1
+    space = Space(opened, "w")
+    codes = space.first(3, 4)
+    moved = codes.z + 5 * sefa(space, 1)[0][0]
+    images = space.pictures(Codes(moved, codes.labels, codes.noise))
+    assert apart(images, d0="5") <= 1 < apart(part.images, d0="5")
 
 
 @pytest.mark.parametrize("asked", ["n=1000", "seed=-1", "label=x", "d0=nan", "d0=99"])

@@ -17,6 +17,7 @@ from gansweep.layers.style import Generator as StyleGenerator
 from gansweep.models.autoencoder import WithPrior
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
+from gansweep.models.stylegan2 import StyleGAN2
 
 WITH_CODES = "a model that makes samples of noise, such as dcgan, cgan, stylegan2 or vae"
 
@@ -90,7 +91,10 @@ class Space:
             assert isinstance(generator, StyleGenerator)
             own = like_weights(z, generator)
             asked = None if labels is None else labels.to(own.device)
-            return Codes(generator.mapping(own, asked).float().cpu(), labels, noise)
+            w = generator.mapping(own, asked)[:, None]
+            assert isinstance(self.module, StyleGAN2)
+            w = self.module.truncated_w(generator, w, asked)[:, 0]
+            return Codes(w.float().cpu(), labels, noise)
 
     def images(self, codes: Codes) -> Tensor:
         """(N, C, H, W) in [-1, 1], differentiable in the codes, on the model's device."""

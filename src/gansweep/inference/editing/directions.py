@@ -11,7 +11,7 @@ from gansweep.inference import outputs
 from gansweep.inference.editing.codes import Space
 from gansweep.inference.editing.edits import Directions
 from gansweep.inference.encoding import marked
-from gansweep.inference.opened import open_run
+from gansweep.inference.opened import Opened, open_run
 from gansweep.layers.style import Generator as StyleGenerator
 from gansweep.provenance.mark import prompt_of
 
@@ -23,7 +23,7 @@ def main(request: Directions) -> int:
     opened = open_run(request.use)
     path = request.use.output or Path(f"{opened.stem}-{request.method}.png")
     outputs.refuse_existing(path, request.use.force)
-    space = Space(opened, "w" if _is_styled(opened.module) else "z")
+    space = space_of(opened)
     found, strengths = (sefa if request.method == "sefa" else pca)(space, request.n)
     images = moved(space, found, request)
     opened.keep_note_of_unmarked(f"directions to {path}")
@@ -38,8 +38,13 @@ def main(request: Directions) -> int:
     return 0
 
 
-def _is_styled(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "generator", None), StyleGenerator)
+def space_of(opened: Opened) -> Space:
+    """Where a run's directions are: in w of a generator with styles, else in z.
+
+    Raises: UserError for a model without codes.
+    """
+    styled = isinstance(getattr(opened.module, "generator", None), StyleGenerator)
+    return Space(opened, "w" if styled else "z")
 
 
 def _listed(strengths: Tensor) -> str:

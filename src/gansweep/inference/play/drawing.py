@@ -15,7 +15,7 @@ from gansweep.data.batch import Batch
 from gansweep.data.decode import UnreadableImageError
 from gansweep.errors import UserError
 from gansweep.inference.editing.codes import Codes, Space
-from gansweep.inference.editing.directions import sefa
+from gansweep.inference.editing.directions import sefa, space_of
 from gansweep.inference.encoding import marked
 from gansweep.inference.opened import Opened
 from gansweep.inference.pictures.inputs import Picture, as_input, read_picture
@@ -35,7 +35,7 @@ FALSE_ALARMS = 0.05
 
 @dataclass(frozen=True)
 class Facts:
-    """What the page offers.   samples: of noise.   sliders: how many directions of it.
+    """What the page offers.   samples: of noise.   sliders: how many directions of its codes.
 
     truncation: whether the model knows it.   translates, detects: whether a picture can be given.
     """
@@ -59,7 +59,7 @@ class Player:
         self._directions = torch.empty(0)
         self._threshold: tuple[str, float] | None = None
         try:
-            self.space = Space(opened)
+            self.space = space_of(opened)
             self._directions = sefa(self.space, SLIDERS)[0]
         except UserError:
             pass  # no codes, or no first layer on them: samples without sliders, or none
