@@ -24,7 +24,8 @@ Go from one sample to the next, as a strip of pictures or as a film.
   seeds=A,B,...          between the first samples of these seeds
   samples=A,B,...        between samples of seed= by their number
   labels=A,B,...         between classes, with the same noise
-  codes=FILE.npz         between codes, as 'gansweep project' writes them
+  codes=FILE.npz         between codes, as 'gansweep project' writes them, with
+                         their classes and noise; label=: all of one class
   steps=9                pictures from one to the next, both included
   path=spherical|linear  the great arc, or the straight line
   space=z|w              w: of a model with styles

@@ -15,9 +15,10 @@ HELP = f"""Usage: gansweep project RUN PICTURE... [task=TASK] [KEY=VALUE] [-o FI
 
 Find the codes whose samples are most like real pictures: by the encoder, where
 the model has one, else by optimisation with the discriminator's features. The
-picture shows both side by side, and an npz beside it holds the codes, which
-'gansweep interpolate codes=' takes. With a task, damaged pictures are repaired
-by what the generator has learnt (Yeh et al. 2017).
+picture shows both side by side, and an npz beside it holds the codes, with
+their classes and noise, which 'gansweep interpolate codes=' takes. With a task,
+damaged pictures are repaired by what the generator has learnt (Yeh et al.
+2017).
 
   gansweep project runs/digits/dcgan-001 mine.png
   gansweep project runs/digits/dcgan-001 photos/ task=hole -o filled.png

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gansweep.inference.editing.codes import Space
+from gansweep.inference.editing.codes import Codes, Space
+from gansweep.inference.editing.edits import Interpolation, SpaceName
+from gansweep.inference.editing.interpolate import between
 from gansweep.inference.editing.project import coded, problem_of
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.request import Use
@@ -180,6 +183,93 @@ def test_projections_stand_beside_the_pictures(
         assert arrays["codes"].shape[0] == 2
     done = command("interpolate", str(runs / name), "codes=a.npz", "-o", "way.png")
     assert done.code == 0
+
+
+def arrays_of(codes: Codes) -> dict[str, np.ndarray]:
+    """As `project` writes them, but for the space."""
+    named = {"codes": codes.z, "labels": codes.labels, "noise": codes.noise}
+    return {key: one.numpy() for key, one in named.items() if one is not None}
+
+
+@pytest.mark.parametrize(("name", "where"), [("cgan", "z"), ("styled", "z"), ("styled", "w")])
+def test_a_way_between_codes_ends_at_their_pictures(
+    runs: Path, tmp_path: Path, name: str, where: SpaceName
+) -> None:
+    run = opened(runs, name)
+    space = Space(run, where)
+    codes = space.first(3, 4)
+    if codes.labels is not None:
+        codes.labels = torch.tensor([7, 2, 2, 7])
+    np.savez(tmp_path / "a.npz", space=np.array(where), **arrays_of(codes))
+    request = Interpolation(run.use, "codes", (), 3, space=where, codes=tmp_path / "a.npz")
+    way = between(run, request)
+    whole = space.pictures(codes)
+    ends = torch.stack([whole[:-1], whole[1:]], 1).flatten(0, 1)
+    torch.testing.assert_close(way[[0, 2, 3, 5, 6, 8]], ends, rtol=1e-4, atol=1e-4)
+    if codes.labels is not None:
+        codes.labels = torch.full((4,), 5)
+        way = between(run, replace(request, label="5"))
+        torch.testing.assert_close(way[[0, 3, 6]], space.pictures(codes)[:3])
+
+
+@pytest.mark.parametrize(("name", "space"), [("cgan", "z"), ("styled", "w"), ("styled", "z")])
+def test_projected_codes_say_what_they_are(
+    command: Command, runs: Path, tmp_path: Path, pictures: Path, name: str, space: SpaceName
+) -> None:
+    words = [str(pictures), "steps=0", f"space={space}", "-o", "a.png"]
+    assert command("project", str(runs / name), *words).code == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert str(arrays["space"]) == space
+        assert ("labels" in arrays, "noise" in arrays) == (name == "cgan", name == "styled")
+        found = {key: torch.from_numpy(arrays[key]) for key in {*arrays} - {"mark", "space"}}
+    run = opened(runs, name)
+    codes = Codes(found["codes"], found.get("labels"), found.get("noise"))
+    made = Space(run, space).pictures(codes)
+    request = Interpolation(run.use, "codes", (), 2, space=space, codes=tmp_path / "a.npz")
+    torch.testing.assert_close(between(run, request), made, rtol=1e-4, atol=1e-4)
+    words = ["codes=a.npz", f"space={space}", "-o", "way.png"]
+    assert command("interpolate", str(runs / name), *words).code == 0
+    if space == "w":
+        command("interpolate", str(runs / name), "codes=a.npz").is_refused_with("Use space=w")
+
+
+def test_codes_alone_are_read_with_the_label_and_noise_of_a_sample(
+    runs: Path, tmp_path: Path
+) -> None:
+    for name in ("cgan", "styled"):
+        run = opened(runs, name)
+        space = Space(run)
+        codes = space.first(3, 2)
+        np.savez(tmp_path / "a.npz", codes=codes.z.numpy())
+        way = between(run, Interpolation(run.use, "codes", (), 2, codes=tmp_path / "a.npz"))
+        made = space.pictures(space.samples(0, [0]).with_codes(codes.z))
+        torch.testing.assert_close(way, made, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("dcgan", "labels", np.zeros(2, np.int64)),
+        ("cgan", "labels", np.full(2, 10)),
+        ("cgan", "labels", np.zeros(3, np.int64)),
+        ("styled", "noise", np.zeros((2, 3), np.float32)),
+    ],
+)
+def test_codes_of_another_run_are_refused(
+    command: Command, runs: Path, tmp_path: Path, name: str, key: str, value: np.ndarray
+) -> None:
+    arrays = arrays_of(Space(opened(runs, name)).first(0, 2)) | {key: value}
+    np.savez(tmp_path / "a.npz", **arrays)
+    done = command("interpolate", str(runs / name), "codes=a.npz")
+    done.is_refused_with(f"has {key} that do not fit this run", "project them anew")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"text"])
+def test_a_damaged_file_of_codes_is_refused(
+    command: Command, runs: Path, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    command("interpolate", str(runs / "dcgan"), "codes=a.npz").is_refused_with("cannot be read")
 
 
 def test_a_sample_is_found_again(runs: Path) -> None:

@@ -139,9 +139,9 @@ class Space:
         found = [part for name, part in self.generator.named_modules() if _embeds(name)]
         if not found:
             raise UserError(
-                f"labels=: model={self.opened.model} does not embed the class as numbers that can "
-                "be blended. Use a run of model=cgan, cgan_mlp, biggan, r3gan_conditional or "
-                "stylegan2_conditional, or blend seeds= instead."
+                f"model={self.opened.model} does not embed the class as numbers that can be "
+                "blended. Use a run of model=cgan, cgan_mlp, biggan, r3gan_conditional or "
+                "stylegan2_conditional, or stay in one class with label= and seeds= or codes=."
             )
 
         def blended(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:

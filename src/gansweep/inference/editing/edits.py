@@ -14,7 +14,7 @@ class Interpolation:
     """between: "seeds", "samples", "labels" or "codes".   ends: of them, two at least.
 
     steps: pictures from one end to the next, both included.   path: "spherical" or "linear".
-    seed: of the samples, and of the noise that labels share.   codes: an npz of "codes" (N, L).
+    seed: of the samples, and of the noise that labels share.   codes: an npz of `gansweep project`.
     seconds: of a picture in a film.
     """
 

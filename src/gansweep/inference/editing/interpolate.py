@@ -1,5 +1,7 @@
 """Go from one code to the next: `gansweep interpolate`."""
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from gansweep.inference.request import whole
 from gansweep.inference.stream import as_pixels
 from gansweep.provenance.mark import prompt_of
 
-PATHS = {"linear": linear, "spherical": spherical}
+Way = Callable[[Tensor, Tensor, Tensor], Tensor]
+PATHS: dict[str, Way] = {"linear": linear, "spherical": spherical}
 
 
 def main(request: Interpolation) -> int:
@@ -48,23 +51,40 @@ def between(opened: Opened, request: Interpolation) -> Tensor:
     if request.between == "labels":
         return _between_labels(space, request, steps)
     ends = _ends(space, request)
-    made = []
-    for first in range(len(ends) - 1):
-        codes = PATHS[request.path](ends.z[first], ends.z[first + 1], steps)
-        made.append(space.pictures(ends.with_codes(codes)))
-    return torch.cat(made)
+    legs = range(len(ends) - 1)
+    return torch.cat([_leg(space, ends, first, PATHS[request.path], steps) for first in legs])
+
+
+def _leg(space: Space, ends: Codes, first: int, way: Way, steps: Tensor) -> Tensor:
+    """(S, C, H, W) from one end to the next: with their noise maps, and from class to class."""
+    pair = slice(first, first + 2)
+    z = way(*ends.z[pair], steps)
+    noise = None if ends.noise is None else way(*ends.noise[pair], steps)
+    if ends.labels is None:
+        return space.pictures(Codes(z, None, noise))
+    kinds = ends.labels[pair].tolist()
+    codes = Codes(z, torch.full((len(z),), kinds[0]), noise)
+    if kinds[0] == kinds[1] or space.name == "w":  # the class is in w already
+        return space.pictures(codes)
+    with space.between_labels(*kinds, steps):
+        return space.pictures(codes, len(steps))
 
 
 def _ends(space: Space, request: Interpolation) -> Codes:
-    """The codes between which it goes; they share the label and the noise of the first."""
+    """The codes between which it goes; those of a file have labels and noise of their own, others
+    share those of the first."""
     opened = space.opened
     kind = opened.label_number(request.label)
     if request.between == "codes":
         assert request.codes is not None
-        return space.samples(request.seed, [0], kind).with_codes(read_codes(request.codes, space))
+        found = read_codes(request.codes, space, space.samples(request.seed, [0], kind))
+        if kind is not None:
+            found.labels = torch.full((len(found),), kind)
+        return found
     numbers = [whole(request.between, end, 0, 2**63 - 1) for end in request.ends]
     if request.between == "samples":
-        return space.samples(request.seed, numbers, kind)
+        drawn = space.samples(request.seed, numbers, kind)
+        return drawn.with_codes(drawn.z)
     parts = [space.samples(seed, [0], kind) for seed in numbers]
     return parts[0].with_codes(torch.cat([part.z for part in parts]))
 
@@ -86,19 +106,48 @@ def _between_labels(space: Space, request: Interpolation, steps: Tensor) -> Tens
     return torch.cat(made)
 
 
-def read_codes(path: Path, space: Space) -> Tensor:
-    """(N, L) of an npz's array "codes", as `gansweep project` writes it.   Raises: UserError."""
+def read_codes(path: Path, space: Space, like: Codes) -> Codes:
+    """Those of an npz, as `gansweep project` writes it: "codes" (N, L) and, where there are any,
+    "space", "labels" (N,) and "noise" (N, ...).
+
+    like: one code of the run; its label and noise are taken where the file has none.
+    Raises: UserError for what is no such file, and for codes of another space or run.
+    """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            codes = torch.from_numpy(arrays["codes"]).float()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            z = torch.from_numpy(arrays["codes"]).float()
+            name = str(arrays["space"]) if "space" in arrays else space.name
+            labels = torch.from_numpy(arrays["labels"]).long() if "labels" in arrays else None
+            noise = torch.from_numpy(arrays["noise"]).float() if "noise" in arrays else None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"codes={path} cannot be read ({error}). Give an npz with an array 'codes' of "
             f"(N, {space.latent_dim}), as 'gansweep project' writes it."
         ) from error
-    if codes.ndim != 2 or codes.shape[1] != space.latent_dim or len(codes) < 2:
+    if name != space.name:
         raise UserError(
-            f"codes={path} has codes of {tuple(codes.shape)}, and this model takes "
+            f"codes={path} has codes of {name}, and here they are read as {space.name}. Use "
+            f"space={name}."
+        )
+    if z.ndim != 2 or z.shape[1] != space.latent_dim or len(z) < 2:
+        raise UserError(
+            f"codes={path} has codes of {tuple(z.shape)}, and this model takes "
             f"(N, {space.latent_dim}) with two rows or more."
         )
-    return codes
+    for key, found, own in (("labels", labels, like.labels), ("noise", noise, like.noise)):
+        if found is not None and (own is None or found.shape != (len(z), *own.shape[1:])):
+            raise _of_another_run(path, key)
+    n_classes = space.module.n_classes or 0
+    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+        raise _of_another_run(path, "labels")
+    rest = like.with_codes(z)
+    return Codes(
+        z, rest.labels if labels is None else labels, rest.noise if noise is None else noise
+    )
+
+
+def _of_another_run(path: Path, key: str) -> UserError:
+    return UserError(
+        f"codes={path} has {key} that do not fit this run: they are of another one. Name the run "
+        "that its pictures were projected with, or project them anew."
+    )

@@ -233,7 +233,7 @@ def _write(
     repaired: Tensor,
     codes: Codes,
 ) -> None:
-    """The pictures side by side, and the codes."""
+    """The pictures side by side, and the codes with their space, labels and noise maps."""
     columns = [problem.whole, *([] if request.task == "none" else [problem.seen, repaired]), made]
     shown = [one.expand_as(problem.whole) for one in columns]
     picture = grid(torch.stack(shown, 1).flatten(0, 1), len(shown)).enlarged()
@@ -245,3 +245,8 @@ def _write(
     place = opened.archive(path.with_suffix(".npz"), prompt)
     with outputs.npz_at(place, "codes", array.shape, "f4") as archive:
         archive.add(array)
+        archive.others["space"] = np.array(request.space)
+        if codes.labels is not None:
+            archive.others["labels"] = codes.labels.numpy()
+        if codes.noise is not None:
+            archive.others["noise"] = codes.noise.numpy().astype(np.float32)
