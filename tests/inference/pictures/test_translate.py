@@ -178,6 +178,9 @@ def test_a_picture_is_nearest_to_itself(
     assert (place, name) == ("1", "among/2.png") and float(distance) < 1e-4
     done = command("retrieve", str(runs / "anomaly"), "among/2.png", "-o", "b.png")
     assert done.code == 0 and "training image" in done.out
+    done = command("retrieve", str(runs / "anomaly"), "among/2.png", str(photos), "-o", "c.png")
+    assert done.code == 1 and (tmp_path / "c.png").exists()
+    assert all(f"{bad} was left out" in done.err for bad in ("cut.png", "empty.png", "text.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -200,6 +203,8 @@ def test_a_picture_is_nearest_to_itself(
         ("classify", "gan", ["photos"], "model=sgan"),
         ("retrieve", "gan", ["photos/grey.png"], "gives pictures no codes"),
         ("retrieve", "anomaly", ["photos"], "Name one picture"),
+        ("retrieve", "anomaly", ["photos/grey.png", "photos/cut.png"], "None of 1 picture"),
+        ("retrieve", "anomaly", ["photos/cut.png"], "None of 1 picture can be read"),
         ("classify", "sgan", ["nothing"], "has no pictures"),
         ("classify", "sgan", ["photos", "mark=none"], "is no option of 'gansweep classify'"),
         ("detect", "anomaly", ["photos", "mark.c2pa=true"], "is no option of 'gansweep detect'"),

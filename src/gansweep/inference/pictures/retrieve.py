@@ -11,7 +11,7 @@ from gansweep.errors import UserError, visible
 from gansweep.inference import outputs
 from gansweep.inference.encoding import of_picture
 from gansweep.inference.opened import Opened, open_run
-from gansweep.inference.pictures.inputs import Reading, as_input, read_all
+from gansweep.inference.pictures.inputs import as_input, read_all
 from gansweep.inference.pictures.picture_files import Found, pictures_in
 from gansweep.inference.pictures.translating import Retrieval
 from gansweep.records.notation import aligned
@@ -20,9 +20,10 @@ AT_ONCE = 256
 
 
 def main(request: Retrieval) -> int:
-    """Run `gansweep retrieve`.   Returns: the exit code.   Raises: UserError.
+    """Run `gansweep retrieve`.   Returns: the exit code, 1 where some picture was left out.
 
-    The sheet shows real pictures alone, so that it is not marked as machine-made.
+    Raises: UserError. The sheet shows real pictures alone, so that it is not marked as
+    machine-made.
     """
     among = pictures_in(request.among)
     opened = open_run(request.use)
@@ -31,7 +32,7 @@ def main(request: Retrieval) -> int:
     outputs.refuse_existing(path, request.use.force)
     shape = tuple(opened.data.shape)
     asked = as_input(read_all([Found(request.picture, Path(request.picture.name))])[0], shape)
-    names, images = known(opened, among)
+    names, images, failed = known(opened, among)
     codes = codes_of(opened, images)
     # by differences: sums of products would round small distances away
     exact = "donot_use_mm_for_euclid_dist"
@@ -47,7 +48,7 @@ def main(request: Retrieval) -> int:
     print(f"read {opened.checkpoint}\nwrote {path}: the picture, and behind it the nearest")
     for line in aligned(rows, width=200):
         print(visible(line))
-    return 0
+    return 1 if failed else 0
 
 
 def refuse_misfits(opened: Opened) -> None:
@@ -62,14 +63,18 @@ def refuse_misfits(opened: Opened) -> None:
         )
 
 
-def known(opened: Opened, among: list[Found]) -> tuple[list[str], Tensor]:
-    """The names and images (N, C, H, W) to search: those given, or the training images."""
+def known(opened: Opened, among: list[Found]) -> tuple[list[str], Tensor, int]:
+    """The names and images (N, C, H, W) to search: those given, or the training images; and how
+    many of those given cannot be read.
+
+    Raises: UserError where none can.
+    """
     if not among:
         images = joined(list(opened.data.batches("train"))).images
-        return [f"training image {number}" for number in range(len(images))], images
-    pictures = list(Reading(among).good())
+        return [f"training image {number}" for number in range(len(images))], images, 0
+    pictures, failed = read_all(among)
     images = as_input(pictures, tuple(opened.data.shape))
-    return [str(one.found.path) for one in pictures], images
+    return [str(one.found.path) for one in pictures], images, failed
 
 
 @torch.no_grad()
