@@ -57,16 +57,16 @@ def between(opened: Opened, request: Interpolation) -> Tensor:
 
 def _leg(space: Space, ends: Codes, first: int, way: Way, steps: Tensor) -> Tensor:
     """(S, C, H, W) from one end to the next: with their noise maps, and from class to class."""
-    pair = slice(first, first + 2)
-    z = way(*ends.z[pair], steps)
-    noise = None if ends.noise is None else way(*ends.noise[pair], steps)
+    second = first + 1
+    z = way(ends.z[first], ends.z[second], steps)
+    noise = None if ends.noise is None else way(ends.noise[first], ends.noise[second], steps)
     if ends.labels is None:
         return space.pictures(Codes(z, None, noise))
-    kinds = ends.labels[pair].tolist()
-    codes = Codes(z, torch.full((len(z),), kinds[0]), noise)
-    if kinds[0] == kinds[1] or space.name == "w":  # the class is in w already
+    a, b = int(ends.labels[first]), int(ends.labels[second])
+    codes = Codes(z, torch.full((len(z),), a), noise)
+    if a == b or space.name == "w":  # the class is in w already
         return space.pictures(codes)
-    with space.between_labels(*kinds, steps):
+    with space.between_labels(a, b, steps):
         return space.pictures(codes, len(steps))
 
 
