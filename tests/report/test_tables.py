@@ -49,6 +49,16 @@ def test_csv_has_each_scores_mean_spread_and_protocol(board: Board) -> None:
     assert (second[f"{FID}_best_std"], second[f"{MODES}_best_mean"]) == ("", "")
 
 
+@pytest.mark.parametrize("name", ["modes", MODES])
+def test_tables_of_one_score_find_it_by_its_word_too(mixed: Board, name: str) -> None:
+    board = leaderboard(mixed.runs, name)
+    first, second = csv.DictReader(io.StringIO(leaderboard_csv(board, name)))
+    assert [line[f"{MODES}_last_mean"] for line in (first, second)] == ["9.0", "8.0"]
+    assert json.loads(first[f"{MODES}_protocol"])["score"] == "modes"
+    latex = leaderboard_latex(board, name)
+    assert f"% {MODES}: {{" in latex and r"\textbf{9}" in latex
+
+
 def test_csv_keeps_a_spreadsheet_from_reading_a_name_as_a_formula(tmp_path: Path) -> None:
     write_run(tmp_path / "a", model="=SUM(A1)")
     (row,) = csv.DictReader(io.StringIO(leaderboard_csv(leaderboard(load([tmp_path])))))

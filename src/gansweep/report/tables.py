@@ -149,10 +149,11 @@ def _spare(widths: Sequence[int], width: int) -> int:
 def _columns(board: Board, metric: str | None) -> list[str]:
     """The scores of a table in a file, which has no room for a notice on a refused one.
 
+    metric: by which the user had the board ranked; None: not chosen.
     Raises: UserError if a score was refused and the user did not choose another one.
     """
-    if metric is not None:
-        return [metric]
+    if metric is not None and board.metric is not None:
+        return [board.metric]  # `metric` may be its word alone
     if board.refused:
         raise board.refused[0].error(board.scores)
     return board.scores
@@ -163,7 +164,8 @@ def leaderboard_csv(board: Board, metric: str | None = None) -> str:
 
     std: standard deviation over seeds; stderr: standard error of the mean; ci95_low, ci95_high: its
     95 % confidence interval (Student's t). All empty for a single seed.
-    metric: write this score alone.   Raises: UserError if a score has several protocols.
+    metric: write only the score that ranks, for which the user asked by this name or word.
+    Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
     moments = ("mean", "std", "stderr", "ci95_low", "ci95_high")
@@ -224,7 +226,8 @@ def leaderboard_latex(board: Board, metric: str | None = None) -> str:
 
     The ranking score has a second column, with the 95 % intervals of its means. The settings of
     rows with a shortened name are in comments.
-    metric: write this score alone.   Raises: UserError if a score has several protocols.
+    metric: write only the score that ranks, for which the user asked by this name or word.
+    Raises: UserError if a score has several protocols.
     """
     scores = _columns(board, metric)
     within = {s for s in scores if s in (board.metric, board.trial_metric)}
