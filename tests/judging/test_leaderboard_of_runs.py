@@ -143,8 +143,24 @@ def test_a_sweep_is_ranked_by_its_own_objective_not_by_what_its_runs_are_judged_
         scores = {FID: [fid], coverage: [share]}
         write_run(tmp_path / key, scores=scores, sweep=part, objective=FID)
     board = leaderboard(load([tmp_path]))
-    assert (board.metric, board.direction) == (coverage, "maximize")
+    assert (board.metric, board.direction_of(board.metric)) == (coverage, "maximize")
     assert [row.runs[0].directory.name for row in board.rows] == ["t0001", "t0000"]
+
+
+def test_trials_are_ranked_in_the_direction_of_their_own_score(tmp_path: Path) -> None:
+    def write(name: str, fid: float, modes: float, part: dict[str, Any]) -> None:
+        write_run(tmp_path / part["name"] / name, scores={FID: [fid], MODES: [modes]}, sweep=part)
+
+    for key, fid in (("t0000", 10.0), ("t0001", 30.0)):
+        part = part_of_sweep(key, {"lr": fid}, at="last") | {"name": "by-fid"}
+        part["objective"] = {"metric": "fid", "direction": "minimize", "at": "last"}
+        write(key, fid, 5.0, part)
+    part = part_of_sweep("c-t0000-s101", {"lr": 1.0}, "confirm", at="last") | {"name": "by-modes"}
+    part["objective"] = {"metric": "modes", "direction": "maximize", "at": "last"}
+    write(part["key"], 20.0, 9.0, part)
+    board = leaderboard(load([tmp_path]))
+    assert (board.metric, board.trial_metric) == (MODES, FID)
+    assert [row.runs[0].directory.name for row in board.rows] == ["c-t0000-s101", "t0000", "t0001"]
 
 
 def test_runs_outside_a_sweep_count_with_their_last_value(tmp_path: Path) -> None:

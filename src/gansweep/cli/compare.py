@@ -173,7 +173,7 @@ def _text(value: Any) -> str:
 def _score_lines(board: Board, rows: Sequence[Row], score: str, width: int) -> list[str]:
     from gansweep.judging.against import standings
 
-    direction = next((d for run in board.runs if (d := run.direction(score))), None)
+    direction = board.direction_of(score)
     better = "higher" if direction == "maximize" else "lower"
     found = standings(board, rows, score)
     cells = [_cells(letter, one, direction) for letter, one in zip(LETTERS, found, strict=False)]

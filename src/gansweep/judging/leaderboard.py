@@ -133,7 +133,6 @@ class Board:
 
     metric: str | None
     trial_metric: str | None
-    direction: str | None
     at: str
     names: dict[str, str]
     rows: list[Row]
@@ -154,6 +153,10 @@ class Board:
     def judged(self, row: Row) -> Summary | None:
         """What a row is ranked by."""
         return row.scores(self.at).get(self.ranks(row.stage) or "")
+
+    def direction_of(self, score: str | None) -> str | None:
+        """ "minimize" or "maximize"; None for a score without a direction."""
+        return next((d for run in self.runs if (d := run.direction(score or ""))), None)
 
 
 def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
@@ -177,7 +180,6 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         ranking = _default_metric(by_stage, scores)
         trials = [run for run in runs if run.sweep and not is_confirmation(run)]
         trial_metric = _default_metric(trials, scores) or ranking
-    direction = next((d for run in runs if (d := run.direction(ranking or ""))), None)
     configurations = _rows(runs, scores)
     names = label(configurations)
     moments = {objectives_of(run.sweep)[0].at for run in runs if run.sweep}
@@ -186,7 +188,6 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
     board = Board(
         metric=ranking,
         trial_metric=trial_metric,
-        direction=direction,
         at=at,
         names=names,
         rows=rows,
@@ -300,13 +301,16 @@ def _rank(board: Board) -> None:
     A row with a flaw comes after those without one. A trial that lacks seeds or breaks a constraint
     comes last and has no rank.
     """
+    # trials of one sweep and confirmed rows of another may rank in opposite directions
+    stages = {row.stage for row in board.rows}
+    directions = {stage: board.direction_of(board.ranks(stage)) for stage in stages}
 
     def place(row: Row) -> tuple[Any, ...]:
         summary = board.judged(row)
         mean = summary.mean if summary else 0.0
         behind = row.excluded or row.flaw != ""
         first = (summary is None, row.excluded, row.stage == "trial")
-        return (*first, *by_mean(mean, board.direction, behind))
+        return (*first, *by_mean(mean, directions[row.stage], behind))
 
     found = ranked(sorted(board.rows, key=lambda row: row.label), place)
     board.rows = [row for _, row in found]
@@ -320,7 +324,7 @@ def leader(board: Board, score: str) -> Row | None:
 
     None where the score has no direction, or where several rows are the best.
     """
-    direction = next((d for run in board.runs if (d := run.direction(score))), None)
+    direction = board.direction_of(score)
     having = [row for row in board.rows if score in row.scores(board.at) and not row.excluded]
     fair = [row for row in having if row.stage != "trial"] or having
     if direction is None or len(fair) < 2:

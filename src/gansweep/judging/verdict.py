@@ -64,7 +64,7 @@ def _others(board: Board, first: Row) -> list[Row]:
 def _leader(board: Board, first: Row) -> str:
     summary, metric = board.judged(first), board.ranks(first.stage)
     assert summary is not None, "it is ranked"
-    better = "higher" if board.direction == "maximize" else "lower"
+    better = "higher" if board.direction_of(metric) == "maximize" else "lower"
     reached = f"{metric} {summary} over {plural(summary.n, 'seed')} ({better} is better)"
     others = _others(board, first)
     if not others:

@@ -49,7 +49,7 @@ def leaderboard_text(board: Board, width: int = 80) -> str:
         return "\n".join(textwrap.wrap(verdict(board), width))
     lines = []
     if metric is not None:
-        better = "higher" if board.direction == "maximize" else "lower"
+        better = "higher" if board.direction_of(metric) == "maximize" else "lower"
         lines = textwrap.wrap(f"{metric} {MOMENTS[board.at]}; {better} is better", width)
     heads, *cells = _grid(board, [*chosen, *trials], width)
     lines += [heads, *cells[: len(chosen)]]

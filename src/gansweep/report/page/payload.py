@@ -148,7 +148,7 @@ def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
         "summary": {**summary(board), "note": one.note},
         "metric": board.metric,
         "trial_metric": board.trial_metric,
-        "direction": board.direction,
+        "direction": board.direction_of(board.trial_metric),
         "at": board.at,
         "columns": columns_of(board),
         "rows": [_row(key, row, ids) for key, row in one.rows.items()],

@@ -32,9 +32,10 @@ def populations(
 ) -> list[dict[str, Any]]:
     """Each population with its members' phases, and the way of the best member's weights."""
     found = []
+    direction = board.direction_of(board.trial_metric)
     for sweep in sweeps:
         members = sweep.scheduled
-        best = best_member(members, board.trial_metric or "", board.direction, board.at)
+        best = best_member(members, board.trial_metric or "", direction, board.at)
         if best is None:
             continue
         path = lineage(best, {trial.name: trial for trial in members})

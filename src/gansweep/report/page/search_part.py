@@ -69,7 +69,8 @@ def _is_independent(sweep: Sweep) -> bool:
 def _importance(board: Board, trials: Sequence[Trial]) -> dict[str, Any] | None:
     if board.trial_metric is None or not trials:
         return None
-    found = hyperparameter_importance(board.runs, board.trial_metric, board.direction, board.at)
+    direction = board.direction_of(board.trial_metric)
+    found = hyperparameter_importance(board.runs, board.trial_metric, direction, board.at)
     return {
         "shares": [[board.names.get(name, name), share] for name, share in found.shares.items()],
         "explained": found.explained,
@@ -97,10 +98,11 @@ def _budget(board: Board, sweep: Sweep) -> dict[str, Any]:
     """The expected best of each model, and why a model has none."""
     if board.trial_metric is None:
         return {"sweep": sweep.name, "families": [], "missing": {}}
-    found, missing = families(sweep.trials, board.trial_metric, board.direction, board.at)
+    direction = board.direction_of(board.trial_metric)
+    found, missing = families(sweep.trials, board.trial_metric, direction, board.at)
     return {
         "sweep": sweep.name,
-        "families": [_family(family, board.direction) for family in found],
+        "families": [_family(family, direction) for family in found],
         "missing": missing,
     }
 
