@@ -71,6 +71,15 @@ def test_the_first_path_is_the_baseline(tmp_path: Path, command: Command) -> Non
     assert out["settings"] == {"model.optimizer.lr": [0.001, 0.0002]}
 
 
+def test_json_of_single_seeds_is_strict_json(tmp_path: Path, command: Command) -> None:
+    write_seeds(tmp_path / "a", [20.0], 0.0002)
+    write_seeds(tmp_path / "b", [30.0], 0.001)
+    printed = command("compare", "a", "b", "--json").out
+    out = json.loads(printed, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    against = out["scores"][FID][1]["against_first"]
+    assert (against["difference"], against["freedom"], against["p"]) == (10, None, None)
+
+
 def test_p_is_corrected_for_several_comparisons(tmp_path: Path, command: Command) -> None:
     for name, values in {"a": [20.0, 22.0, 24.0], "b": [30.0, 30.0, 33.0]}.items():
         write_seeds(tmp_path / name, values, 0.001 if name == "b" else 0.0002)

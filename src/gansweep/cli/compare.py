@@ -234,6 +234,7 @@ def _method(board: Board, rows: Sequence[Row], scores: Sequence[str], width: int
 
 def _as_json(board: Board, rows: Sequence[Row], options: argparse.Namespace) -> dict[str, Any]:
     from gansweep.judging.against import differing_origins, differing_settings, standings
+    from gansweep.records.plain_values import plain
 
     described = [
         {
@@ -260,7 +261,7 @@ def _as_json(board: Board, rows: Sequence[Row], options: argparse.Namespace) -> 
                 "summary": {**asdict(one.summary), "interval": one.summary.interval}
                 if one.summary
                 else None,
-                "against_first": asdict(one.against) if one.against else None,
+                "against_first": plain(asdict(one.against)) if one.against else None,
             }
             for one in standings(board, rows, score)
         ]
