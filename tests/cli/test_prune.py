@@ -72,6 +72,18 @@ def test_of_a_finished_sweep_the_leader_stays(finished: Path, command: Command) 
     assert command("prune", "runs").out == "There is nothing to remove.\n"
 
 
+def test_of_a_sweep_by_a_cost_its_own_leader_stays(tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "runs" / "quick"
+    study = sweep_studies.make(folder, n_trials=2, confirm=sweep_studies.NO_CONFIRMATION)
+    for key, fid, seconds in (("t0000", 10.0, 100.0), ("t0001", 30.0, 10.0)):
+        assert sweep_studies.finish(study, "finished") == key
+        part = part_of_sweep(key, {"model.n_critic": seconds}, at="last")
+        part["objective"] = {"metric": "seconds", "direction": "minimize", "at": "last"}
+        saved(write_run(folder / key, scores={FID: [fid]}, sweep=part, seconds=seconds))
+    command("prune", "runs", "--yes")
+    assert kept(folder) == ["t0001"]
+
+
 def test_of_a_finished_table_only_what_has_failed_goes(tmp_path: Path, command: Command) -> None:
     folder = tmp_path / "runs" / "table"
     keys = ("t0000", "t0001", "t0002")

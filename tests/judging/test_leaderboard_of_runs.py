@@ -147,6 +147,25 @@ def test_a_sweep_is_ranked_by_its_own_objective_not_by_what_its_runs_are_judged_
     assert [row.runs[0].directory.name for row in board.rows] == ["t0001", "t0000"]
 
 
+@pytest.mark.parametrize("at", ["last", "best"])
+def test_a_sweep_by_a_cost_is_ranked_by_it(tmp_path: Path, at: str) -> None:
+    for key, fid, speed in (("t0000", 10.0, 100.0), ("t0001", 30.0, 900.0)):
+        part = part_of_sweep(key, {"lr": fid}, at=at)
+        part["objective"] = {"metric": "images_per_second", "direction": "maximize", "at": at}
+        confirm = {**part, "role": "confirm", "key": f"c-{key}-s101"}
+        for one, seed, more in ((part, 0, 0.0), (confirm, 101, 1.0), (confirm, 102, 2.0)):
+            name = key if seed == 0 else f"c-{key}-s{seed}"
+            run = {"seed": seed, "images_per_second": speed + more, "sweep": one}
+            write_run(tmp_path / name, scores={FID: [fid]}, objective=FID, **run)
+    board = leaderboard(load([tmp_path]))
+    assert (board.metric, board.trial_metric) == ("images_per_second", "images_per_second")
+    first, second = board.rows
+    assert first.settings["lr"] == 30.0 and first.scores(at)["images_per_second"].mean == 901.5
+    assert first.scores(at)[FID].mean == 30.0
+    assert "leads with images_per_second 901.50 ± 0.71 over 2 seeds (higher is" in verdict(board)
+    assert leader(board, "images_per_second") is first
+
+
 def test_trials_are_ranked_in_the_direction_of_their_own_score(tmp_path: Path) -> None:
     def write(name: str, fid: float, modes: float, part: dict[str, Any]) -> None:
         write_run(tmp_path / part["name"] / name, scores={FID: [fid], MODES: [modes]}, sweep=part)

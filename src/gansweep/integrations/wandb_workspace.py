@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gansweep.errors import UserError
 from gansweep.judging.labels import settings_of, varied
 from gansweep.judging.leaderboard import leaderboard
+from gansweep.judging.objective import COSTS
 from gansweep.records.read import Run
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def workspace(project: str, entity: str, runs: Sequence[Run], name: str = "gansw
             "'gansweep wandb-workspace' needs another package: pip install 'gansweep[workspace]'."
         ) from error
     board = leaderboard(list(runs)) if runs else None
-    scores = [f"scores/{score}" for score in board.scores] if board else []
-    best = f"scores/{board.metric}" if board and board.metric else None
+    logged = [score for score in board.scores if score not in COSTS] if board else []
+    scores = [f"scores/{score}" for score in logged]
+    best = f"scores/{board.metric}" if board and board.metric in logged else None
     settings = varied([settings_of(run) for run in runs])[:MOST_AXES]
     return ws.Workspace(
         entity=entity,

@@ -12,7 +12,7 @@ from typing import Any
 from gansweep.errors import UserError, nearest
 from gansweep.judging.constraints import broken_by_runs
 from gansweep.judging.labels import label, settings_of
-from gansweep.judging.objective import objectives_of
+from gansweep.judging.objective import COSTS, objectives_of
 from gansweep.judging.protocols import Refusal, refusals
 from gansweep.judging.ranking import by_mean, ranked
 from gansweep.judging.statistics import Summary, summarize
@@ -167,6 +167,7 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
         runs reads its objective at="best": the best of many noisy values flatters.
     Raises: UserError if no run has `metric`, or if it was measured under several protocols.
     """
+    _add_costs(runs)
     refused = refusals(runs)
     mixed = {refusal.score for refusal in refused}
     scores = _in_order(runs, {s for run in runs for s in run.scores()} - mixed)
@@ -202,6 +203,19 @@ def leaderboard(runs: Sequence[Run], metric: str | None = None) -> Board:
             row.unscored = sum(run.lost(board.ranks(row.stage) or "") for run in row.complete)
     _rank(board)
     return board
+
+
+def _add_costs(runs: Sequence[Run]) -> None:
+    """Make the cost that a run's sweep optimises first ("seconds") a column of the run, by which it
+    can be ranked."""
+    for run in runs:
+        first = objectives_of(run.sweep)[0] if run.sweep else None
+        if first is None or first.metric not in COSTS:
+            continue
+        value = run.number(first.metric)
+        if value is not None:
+            run.evaluated[first.metric] = {"value": value, "kimg": run.kimg}
+            run.protocols[first.metric] = {"score": first.metric, "direction": first.direction}
 
 
 def _asked_metric(runs: Sequence[Run], word: str, scores: list[str], refused: list[Refusal]) -> str:

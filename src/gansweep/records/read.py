@@ -72,7 +72,7 @@ class Run:
         result.json or config.yaml cannot be read (the reason names the file).
         `judging.statuses.judged_runs` adds "never learned", which depends on the scores.
     evaluations: the scores of `gansweep evaluate`, oldest first.   evaluated: the columns that the
-        report shows for them, in the form of the result's "last".
+        report shows for them, and for a cost that ranks, in the form of the result's "last".
     tags, note: what people say of it.   notes: problems of the record, one sentence each.
     """
 

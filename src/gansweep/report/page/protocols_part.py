@@ -6,6 +6,7 @@ from typing import Any
 
 from gansweep.judging.labels import varied
 from gansweep.judging.leaderboard import Board
+from gansweep.judging.objective import COSTS
 from gansweep.judging.protocols import protocols_of
 from gansweep.metrics.protocol import REPEATABLE
 
@@ -15,7 +16,7 @@ def protocols_part(board: Board) -> dict[str, Any]:
 
     A score that was measured with several protocols has several lines.
     """
-    scores = sorted(dict.fromkeys(s for run in board.runs for s in run.scores()))
+    scores = sorted({s for run in board.runs for s in run.scores()} - COSTS.keys())
     found = [(s, protocol, runs) for s in scores for protocol, runs in protocols_of(board.runs, s)]
     skipped = ("score", *REPEATABLE)
     kept = [{k: v for k, v in one.items() if k not in skipped} for _, one, _ in found]
