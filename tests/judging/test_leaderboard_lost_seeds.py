@@ -36,6 +36,21 @@ def test_last_value_that_is_no_number_is_not_replaced_by_an_earlier_one(
     assert "comes next with 5.50 ± 0.71, but lost 1 seed" in verdict(board)
 
 
+@pytest.mark.parametrize(("status", "lost"), [("failed", 0), ("diverged", 1), ("collapsed", 1)])
+def test_seed_that_failed_and_was_run_again_is_not_lost(
+    tmp_path: Path, status: str, lost: int
+) -> None:
+    write_run(tmp_path / "gan-001", model="gan", seed=1, status=status)
+    for name, seed in (("gan-002", 1), ("gan-003", 2)):
+        write_run(tmp_path / name, model="gan", seed=seed, scores={FID: [5.0]})
+    write_run(tmp_path / "dcgan-001", seed=1, scores={FID: [50.0]})
+    board = leaderboard(load([tmp_path]))
+    (row,) = (row for row in board.rows if row.model == "gan")
+    assert (row.seeds, row.lost, row.rank) == (2, lost, 1 + lost)
+    write_run(tmp_path / "gan-004", model="gan", seed=3, status="failed")
+    assert [row.lost for row in leaderboard(load([tmp_path])).rows if row.seeds > 1] == [lost + 1]
+
+
 def test_trial_that_ends_with_no_number_has_spent_its_budget_for_nothing(tmp_path: Path) -> None:
     for key, values in (("t0", [9.0]), ("t1", [8.0]), ("t2", [3.0, math.nan])):
         write_trial(tmp_path, key, 0.0, scores={FID: values})

@@ -80,9 +80,13 @@ class Row:
 
     @property
     def lost(self) -> int:
-        """How many runs of the row's stage failed, or ended without a score."""
+        """How many runs of the row's stage failed, or ended without a score. One that failed by a
+        bug or for want of memory is not lost where its seed was run again and is complete."""
         counted = [r for r in self.runs if self.stage != "confirmed" or is_confirmation(r)]
-        return sum(run.status in FAILED for run in counted) + self.unscored
+        again = {run.seed for run in self.complete} - {None}
+        failed = [r for r in counted if r.status in FAILED]
+        lost = [r for r in failed if r.status != "failed" or r.seed not in again]
+        return len(lost) + self.unscored
 
     @property
     def flaw(self) -> str:
