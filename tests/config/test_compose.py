@@ -153,12 +153,13 @@ def test_composition_restores_hydras_global_state() -> None:
     assert not GlobalHydra.instance().is_initialized()
 
 
-def test_own_config_dir_is_searched(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mine.yaml").write_text(
+@pytest.mark.parametrize("name", ["conf", "a b", "a,b", "été", "lr=1 (x)", "it's", "[a]{b}", "a\\"])
+def test_own_config_dir_is_searched_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name / "model").mkdir(parents=True)
+    (tmp_path / name / "model" / "mine.yaml").write_text(
         "# Mine 2026\ndefaults: [dcgan, _self_]\nn_critic: 7\n"
     )
-    cfg = config.compose(["model=mine"], config_dir=tmp_path)
+    cfg = config.compose(["model=mine"], config_dir=tmp_path / name)
     assert cfg.model.n_critic == 7 and cfg.choices.model == "mine"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -50,7 +51,8 @@ def compose(
     """
     words = list(overrides)
     if config_dir is not None:
-        words.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+        place = QuotedString(f"file://{Path(config_dir).resolve()}", quote=Quote.single)
+        words.append(f"hydra.searchpath=[{place.with_quotes()}]")
     with _hydra(), explained(words, config_name):
         raw = hydra_compose(config_name, overrides=words, return_hydra_config=True)
         choices = dict(raw.hydra.runtime.choices)
