@@ -1,6 +1,7 @@
 """The named image sets: their content, and the errors if they cannot be read."""
 
 import errno
+import fcntl
 import gzip
 import multiprocessing
 import shutil
@@ -206,6 +207,15 @@ def test_a_lock_in_a_folder_that_cannot_be_made_is_skipped(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with locked(tmp_path / "file" / "below" / ".lock"):
         assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_lock_in_a_file_system_without_locks_is_skipped(tmp_path, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    write_idx_files(tmp_path)
+    assert MNIST(root=tmp_path).n_train == 6
 
 
 def test_stl10_turns_its_columns_into_rows(tmp_path) -> None:

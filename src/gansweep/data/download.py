@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansweep.errors import UserError
+from gansweep.records.writer import NO_LOCKS
 
 OFFLINE_ALTERNATIVES = (
     "To train without a download use data=digits, or data=fashion_mnist "
@@ -36,7 +37,7 @@ class Archive:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock on the file `path`, unless its folder can only be read.
+    """Hold a lock on the file `path`, unless its folder can only be read or has no locks.
 
     The kernel frees the lock when the process ends in any way.
     """
@@ -47,7 +48,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
         return
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
 
 
