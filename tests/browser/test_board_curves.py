@@ -294,6 +294,33 @@ def test_a_dragged_stretch_is_shown_by_every_figure_until_all_is_asked_for(board
     assert board.page.evaluate("gansweep.state.get('span')") is None
 
 
+def test_a_stretch_with_one_end_goes_as_far_as_the_curves(board: OpenPage) -> None:
+    fields = board.page.locator("#curves input[type=text]")
+    ends = (
+        "(() => { const {x, box} = [...gansweep.figures.cards].find(c => c.scales).scales; "
+        "return [x.from(box.left), x.from(box.right), x.log]; })()"
+    )
+    drawn(board)
+    whole = board.page.evaluate(ends)
+    for place, end in ((0, 20.0), (1, 40.0)):
+        fields.nth(place).fill(f"{end:g}")
+        fields.nth(place).press("Enter")
+        board.settle()
+        drawn(board)
+        wanted = [end, whole[1]] if place == 0 else [whole[0], end]
+        assert board.page.evaluate(ends)[:2] == pytest.approx(wanted)
+        assert fields.nth(1 - place).input_value() == ""
+        fields.nth(place).fill("")
+        fields.nth(place).press("Enter")
+        board.settle()
+        assert board.page.evaluate("gansweep.state.get('span')") is None
+    board.set(logx=True, span=[None, 40])  # 0 has no place on a log axis
+    drawn(board)
+    first, last, log = board.page.evaluate(ends)
+    assert first > 0 and last == pytest.approx(40) and log
+    assert "span=,40" in board.page.evaluate("gansweep.state.address()")
+
+
 def test_curves_are_chosen_from_all_columns_of_the_history(board: OpenPage) -> None:
     board.page.locator("#curves details.picker summary").click()
     boxes = board.page.locator("#curves .picker input")

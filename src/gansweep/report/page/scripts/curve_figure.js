@@ -106,7 +106,7 @@ function axesOf(drawn, view, range, name, mark = null) {
     right = Math.max(right, line.x[line.x.length - 1]);
   }
   if (!(left <= right)) [left, right] = [0, 1]; // no line can be drawn on this axis
-  const [from, to] = view.span || [view.logx ? left : Math.min(0, left), right];
+  const [from, to] = lines.within(view.span, view.logx ? left : Math.min(0, left), right, view.logx);
   let [low, high, positive] = [Infinity, -Infinity, Infinity];
   const add = (value) => {
     if (value < low) low = value;
@@ -126,7 +126,7 @@ function axesOf(drawn, view, range, name, mark = null) {
   if (mark && low < Infinity && (!log || mark.value > 0)) add(mark.value);
   const beyond = range && !log && (low < range[0] || high > range[1]);
   return {
-    x: { low: from, high: to > from ? to : from + 1, log: Boolean(view.logx && from > 0) },
+    x: { low: from, high: to, log: Boolean(view.logx && from > 0) },
     y: beyond ? { low: range[0], high: range[1], log: false } : chart.around(log ? positive : low, high, log),
     beyond: Boolean(beyond),
   };

@@ -86,16 +86,16 @@ function span() {
   const field = (place, label) => make("input", {
     type: "text", inputmode: "decimal", size: "6", "aria-label": label, placeholder: place ? "end" : "start",
     onchange: () => {
-      const values = fields.map((one) => (one.value.trim() === "" ? NaN : Number(one.value)));
-      const whole = values.every(Number.isNaN);
-      const [from, to] = [Number.isNaN(values[0]) ? 0 : values[0], Number.isNaN(values[1]) ? Number.MAX_SAFE_INTEGER : values[1]];
-      state.set({ span: whole || !(from < to) ? null : [from, to] });
+      const values = fields.map((one) => Number(one.value.trim() || NaN)).map((value) => (Number.isNaN(value) ? null : value));
+      const [from, to] = values;
+      const whole = from === null && to === null;
+      state.set({ span: whole || (from !== null && to !== null && from >= to) ? null : values });
     },
   });
   const fields = [field(0, "From, on the x axis"), field(1, "To, on the x axis")];
   const sync = () => {
     const { span: now } = lines.view();
-    fields.forEach((one, place) => { one.value = now ? String(now[place]) : ""; });
+    fields.forEach((one, place) => { one.value = now && Number.isFinite(now[place]) ? String(now[place]) : ""; });
   };
   sync();
   const all = make("button", { type: "button", text: "all", "aria-label": "Show the whole x axis", onclick: () => state.set({ span: null }) });

@@ -56,7 +56,7 @@ function balanceCard(row) {
       const end = (line) => line.smooth[line.smooth.length - 1];
       const upper = end(drawn[0]) >= end(drawn[1]) ? 0 : 1;
       const right = Math.max(...drawn.map((line) => line.x[line.x.length - 1]));
-      const [from, to] = view.span || [0, right];
+      const [from, to] = lines.within(view.span, 0, right);
       return gansweep.curveFigure.figureOf({
         drawn, view, title: card.title, unit: "probability of being real", levels: [0.5], right: 72,
         axes: { x: { low: from, high: to, log: false }, y: { low: 0, high: 1, log: false } },

@@ -155,13 +155,24 @@ function view() {
   };
 }
 
-// the shown stretch of the x axis; null: all of it
+// the shown stretch of the x axis; null: all of it. An end that is not given is infinite.
 function spanOf(ends) {
-  const [from, to] = (ends || []).map(Number);
-  return from < to ? [from, to] : null;
+  const [from, to] = [(ends || [])[0] ?? -Infinity, (ends || [])[1] ?? Infinity];
+  return ends && from < to ? [from, to] : null;
 }
 
-const ends = { read: (text) => text.split(",").map(Number), write: (value) => value.join(",") };
+// the ends from `low` to `high`, or the given ones of the stretch; a log axis begins above 0
+function within(span, low, high, log) {
+  const [from, to] = span || [-Infinity, Infinity];
+  const first = Number.isFinite(from) && !(log && from <= 0) ? from : low;
+  const last = Number.isFinite(to) ? to : high;
+  return [first, last > first ? last : first + 1];
+}
+
+const ends = {
+  read: (text) => text.split(",").map((end) => (end === "" ? null : Number(end))),
+  write: (value) => value.map((end) => end ?? "").join(","),
+};
 gansweep.key("span", ends, null);
 gansweep.key("band", gansweep.text, "stderr");
-gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, forget, view, AXES };
+gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, forget, view, within, AXES };
