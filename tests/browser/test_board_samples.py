@@ -351,7 +351,30 @@ def test_the_contact_sheet_has_a_row_for_each_configuration_and_moves_the_slider
     assert board.page.evaluate("gansweep.state.get('moment')") == float(
         heads[2].get_attribute("data-kimg") or ""
     )
-    assert heads[2].get_attribute("aria-current") is not None
+    # an empty value would be none for a screen reader
+    assert [head.get_attribute("aria-current") for head in heads] == [
+        "true" if place == 2 else None for place in range(8)
+    ]
+
+
+def test_a_run_without_a_seed_is_said_to_have_none(
+    open_at: Callable[..., OpenPage], tmp_path: Path
+) -> None:
+    for name in ("a", "b"):  # as gansweep.track records them
+        record = run_with(tmp_path / "own", name, 2, PLAIN, [4.0, 8.0], model="mine", seed=None)
+        record.append({"kimg": 8.0, "loss/generator": 1.0})
+    board = open_at(write_report([tmp_path / "own"], tmp_path / "page.html"))
+    board.set(show="each")
+    for section in ("curves", "samples", "pair"):
+        board.show(section)
+        board.settle()
+    text = board.page.inner_html("main")
+    assert "seed unknown" in text and "seed null" not in text
+    names = board.page.evaluate(
+        "gansweep.lines.linesOf('loss/generator', gansweep.board.rows, gansweep.lines.view())"
+        ".then(({lines}) => lines.map(one => one.name))"
+    )
+    assert names == ["mine, seed unknown"] * 2
 
 
 # two runs

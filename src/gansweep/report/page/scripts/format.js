@@ -119,6 +119,11 @@ function plural(count, noun) {
   return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
 }
 
+// "seed 3"; a record of another training loop may have none
+function seed(value) {
+  return `seed ${value ?? "unknown"}`;
+}
+
 function probability(p) {
   if (p === null || p === undefined) return "";
   return p >= 1e-4 ? `p = ${general(p, 2)}` : "p < 0.0001";
@@ -126,5 +131,5 @@ function probability(p) {
 
 gansweep.format = {
   DASH, fixed, general, number, rounded, meanAndStd, bracketed, score, interval, spread, duration, setting,
-  plural, probability,
+  plural, seed, probability,
 };

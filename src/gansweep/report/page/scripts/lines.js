@@ -96,7 +96,7 @@ async function linesOf(column, rows, view) {
       const points = series.known({ x: curve.x[view.axis], y: curve.y });
       if (!points.x.length) return;
       lines.push({
-        row: row.id, run: run.id, name: `${gansweep.name(row.id)}, seed ${run.seed}`, x: points.x, y: points.y,
+        row: row.id, run: run.id, name: `${gansweep.name(row.id)}, ${gansweep.format.seed(run.seed)}`, x: points.x, y: points.y,
         low: null, high: null, n: 1, faint, ended: endOf(run, points), infinite: curve.y.length - points.y.length,
       });
     };

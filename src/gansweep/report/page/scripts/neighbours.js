@@ -153,7 +153,7 @@ gansweep.neighbours = () => {
       const run = rows.some((row) => of(row).includes(asked)) ? asked : runs[0];
       const listed = runs.includes(run) ? runs : [...runs, run];
       select.replaceChildren(...listed.map((id) => make("option", {
-        value: id, selected: id === run, text: `${gansweep.name(gansweep.runs.get(id).row)}, seed ${gansweep.runs.get(id).seed}`,
+        value: id, selected: id === run, text: `${gansweep.name(gansweep.runs.get(id).row)}, ${format.seed(gansweep.runs.get(id).seed)}`,
       })));
       const sheet = sheets.nearest(sheets.list(run, "neighbours"), kimg);
       when.textContent = sheets.said(sheet, kimg, within);

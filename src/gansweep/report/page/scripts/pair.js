@@ -27,7 +27,7 @@ function chooser(place, label) {
   const groups = gansweep.board.rows.map((row) => make(
     "optgroup", { label: row.name },
     row.runs.map((id) => gansweep.runs.get(id)).filter(Boolean).map((one) => make("option", {
-      value: one.id, text: `${one.name}, seed ${one.seed === null ? "unknown" : one.seed}`,
+      value: one.id, text: `${one.name}, ${format.seed(one.seed)}`,
     })),
   ));
   const select = make("select", {

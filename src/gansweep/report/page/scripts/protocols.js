@@ -39,7 +39,7 @@ function oneRun(run) {
   const details = make(
     "details", { class: "one-run", "data-key": run.id },
     make("summary", {}, make("span", { class: "model", text: run.name }), " ",
-      make("span", { class: "detail", text: `${row ? row.name : ""}, seed ${run.seed === null ? "unknown" : run.seed}` }), " ",
+      make("span", { class: "detail", text: `${row ? row.name : ""}, ${format.seed(run.seed)}` }), " ",
       make("span", { class: `state ${run.status.replaceAll(" ", "-")}`, text: run.status })),
   );
   // made when it is opened: a page of 500 runs stays light

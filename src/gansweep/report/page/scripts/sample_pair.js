@@ -12,7 +12,7 @@ function options(place) {
   return rows.map((row) => make(
     "optgroup", { label: names.get(row.id) },
     sheets.runsOf(row).map((run) => make("option", {
-      value: run, text: `${names.get(row.id)}, seed ${gansweep.runs.get(run).seed}`, selected: run === place,
+      value: run, text: `${names.get(row.id)}, ${format.seed(gansweep.runs.get(run).seed)}`, selected: run === place,
     })),
   ));
 }
@@ -145,7 +145,7 @@ gansweep.samplePair = (zoom) => {
         const run = gansweep.runs.get(pair[place]);
         if (one.select.value !== run.id || one.select.options.length === 0) one.select.replaceChildren(...options(run.id));
         const sheet = sheets.nearest(sheets.list(run.id), kimg);
-        const words = `${names.get(run.row)}, seed ${run.seed}`;
+        const words = `${names.get(run.row)}, ${format.seed(run.seed)}`;
         one.name.textContent = `${"AB"[place]}: ${words}`;
         one.when.textContent = sheets.said(sheet, kimg, within);
         one.when.classList.toggle("elsewhere", !sheets.at(sheet, kimg, within));
@@ -177,7 +177,7 @@ gansweep.bothSheets = (pair) => {
     view.show(sheet, `Samples of ${run.name}, ${format.number(sheet.kimg)} kimg`);
     const when = make("span", { class: "when", text: sheets.said(sheet, kimg, within) });
     when.classList.toggle("elsewhere", !sheets.at(sheet, kimg, within));
-    stage.append(make("figure", { class: "sheet" }, view.element, make("figcaption", {}, `${run.name}, seed ${run.seed}`, when)));
+    stage.append(make("figure", { class: "sheet" }, view.element, make("figcaption", {}, `${run.name}, ${format.seed(run.seed)}`, when)));
   }
   gansweep.zoomOf(stage).listen(stage);
   const alike = shown.length === 2 ? sheets.likeness(...shown) : `Only ${runs[0].name} saved sheets.`;

@@ -127,7 +127,7 @@ function slider() {
 
 function seeds(row) {
   const runs = sheets.runsOf(row);
-  const words = (run) => `seed ${gansweep.runs.get(run).seed}`;
+  const words = (run) => format.seed(gansweep.runs.get(run).seed);
   if (runs.length === 1) return make("span", { text: words(runs[0]) });
   const element = make("select", {
     "aria-label": `Seed of ${gansweep.name(row.id)}`,
@@ -173,7 +173,7 @@ function showMoment(figures, kimg) {
     one.when.textContent = sheets.said(sheet, kimg, parts.within);
     one.when.classList.toggle("elsewhere", !exact);
     const picked = sheets.chosen(sheet.layout, choice());
-    const label = `Samples of ${gansweep.name(one.row.id)}, seed ${gansweep.runs.get(one.run).seed}, ${format.number(sheet.kimg)} kimg`;
+    const label = `Samples of ${gansweep.name(one.row.id)}, ${format.seed(gansweep.runs.get(one.run).seed)}, ${format.number(sheet.kimg)} kimg`;
     head(one.heads, sheet.layout, picked);
     one.view.show(sheet, label, choice());
     one.view.mark(sheets.chosenCell(one.run));
@@ -210,7 +210,7 @@ function highlight(place, moments, kimg) {
   const nearest = moments.reduce((best, one) => (Math.abs(one - kimg) < Math.abs(best - kimg) ? one : best));
   for (const element of place.querySelectorAll("[data-kimg]")) {
     if (element.tagName === "TD" || element.tagName === "BUTTON") {
-      element.toggleAttribute("aria-current", Number(element.dataset.kimg) === nearest);
+      element.ariaCurrent = Number(element.dataset.kimg) === nearest ? "true" : null;
     }
   }
 }

@@ -86,7 +86,7 @@ state.on(["selected", "baseline"], drawBar);
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const link = bar.querySelector(`[data-section="${entry.target.id}"]`);
-    if (link) link.toggleAttribute("aria-current", entry.isIntersecting);
+    if (link) link.ariaCurrent = entry.isIntersecting ? "true" : null;
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
 gansweep.onBoard(() => {
