@@ -256,6 +256,22 @@ def test_continued_run_of_an_own_model_needs_its_package_allowed_again(
     assert result["command"] == f"{kept} budget_kimg=0.2 'extra_packages=[my_nets]'"
 
 
+def test_a_run_of_any_name_is_continued_and_begun_with_as_messages_name_it(
+    command: Command, tmp_path: Path
+) -> None:
+    name = "été (1), it's a=b"
+    quoted = name.replace("'", "\\'")
+    assert command("train", "model=gan", *TINY, f"name='{quoted}'").code == 0
+    record = RunRecord(tmp_path / "runs" / "digits" / name)
+    done = command("train", f"resume=runs/digits/{name}", "budget_kimg=0.2")
+    assert done.code == 0, done.err
+    assert record.result()["kimg"] == pytest.approx(0.2, abs=0.04)
+    done = command("train", "model=gan", *TINY, f"init=runs/digits/{name}@last")
+    assert done.code == 0, done.err
+    again = RunRecord(tmp_path / "runs" / "digits" / "gan-001").result()["command"]
+    assert gansweep.compose(shlex.split(again)[2:]).init == f"runs/digits/{name}@last"
+
+
 def test_own_class_is_refused_until_its_package_is_allowed(command: Command, mine: Path) -> None:
     done = command("train", "--config-dir", "conf", "model=my_gan", *TINY)
     done.is_refused_with("'my_nets.Generator'", "'extra_packages=[my_nets]'")

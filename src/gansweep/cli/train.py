@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -56,6 +57,7 @@ Flags
   --multirun, -m         a run for each combination of comma-separated values
   --hydra-help           Hydra's own options
 """
+BARE = re.compile(r"[\w./@+-]*", re.ASCII)  # a value that Hydra's grammar takes without quotes
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -97,6 +99,7 @@ def main(words: list[str]) -> int:
     from gansweep.config.compose import conf_dir, explained
     from gansweep.records.record import disk_error
 
+    overrides = [*map(_readable, overrides)]
     # Hydra would print errors in its own words and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # On a full disk every line of a tracker's log would print a traceback before our paragraph.
@@ -118,6 +121,20 @@ def main(words: list[str]) -> int:
     finally:
         waiting.stop()
     return 0
+
+
+def _readable(word: str) -> str:
+    """The word in Hydra's grammar, whatever the name of an existing directory in it: messages name
+    it as it is."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    key, _, value = word.partition("=")
+    if key not in ("resume", "init") or BARE.fullmatch(value):
+        return word
+    places = (value, value.rpartition("@")[0]) if key == "init" else (value,)
+    if not any(map(os.path.exists, places)):
+        return word
+    return f"{key}={QuotedString(value, quote=Quote.single).with_quotes()}"
 
 
 def _groups(config_dir: str | None) -> str:
