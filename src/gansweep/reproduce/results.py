@@ -7,16 +7,15 @@ file and count no more.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 from gansweep.config.options import check_record
+from gansweep.data.download import locked
 from gansweep.errors import UserError
 from gansweep.records.plain_values import DamagedError, mapping, parsed_mapping
 from gansweep.records.record import RunRecord, content_of, replace_atomically
@@ -203,30 +202,18 @@ def save_results(
 ) -> bool:
     """Add the runs to the file; whether it changed.
 
-    Of several commands that end at once each adds its own, also on one file system of several
-    hosts that locks for all.
+    Of several commands that end at once each adds its own, where the file system has locks.
     Raises: UserError if it cannot be read or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with locked(path.with_name(f".{path.stem}.lock")):
             known = {**load_configs(path), **configs}
             return _write(path, table, merged(load_results(path), runs), known)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror}). Choose another place with results_dir=."
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Within it no other process is within it for this folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _write(path: Path, table: Table, runs: list[StoredRun], configs: Mapping[str, Any]) -> bool:
