@@ -129,3 +129,15 @@ def test_search_that_never_began_gives_way_to_one_with_more_objectives(tmp_path:
     two = {"metric": ["fid", "seconds"], "direction": "minimize", "at": "last"}
     study = make(tmp_path / "s", objective=two)
     assert len(study.trials.directions) == len(study.confirms.directions) == 2
+
+
+def test_confirmations_of_another_number_of_samples_are_not_mixed(tmp_path: Path) -> None:
+    few = {"top": 1, "per": "config", "seeds": 2, "n_fake": 50}
+    study = make(tmp_path / "s", confirm=few)
+    finish(study)
+    make(tmp_path / "s", confirm={**few, "n_fake": 60})  # none is confirmed yet
+    make(tmp_path / "s", confirm=few)
+    record(study, "c-t0000-s101", "finished", 1.0)
+    with pytest.raises(UserError, match=r"Give sweep\.confirm\.n_fake=50, or.*name=.*-2"):
+        make(tmp_path / "s", confirm={**few, "n_fake": None})
+    make(tmp_path / "s", confirm={**few, "seeds": 3})

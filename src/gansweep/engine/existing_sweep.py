@@ -40,6 +40,20 @@ def refuse_another_storage(directory: Path, settings: Settings) -> None:
         )
 
 
+def refuse_another_sample(directory: Path, settings: Settings) -> None:
+    """Raises: UserError if trials were confirmed with another number of samples."""
+    if not any(directory.glob("c-*/result.json")):
+        return
+    kept = Settings.load(directory).confirm.get("n_fake")
+    if kept != settings.confirm.get("n_fake"):
+        value = "null" if kept is None else kept
+        raise UserError(
+            f"The sweep {directory} has confirmed trials with sweep.confirm.n_fake={value}, and "
+            "scores of other numbers of samples do not compare. Give "
+            f"sweep.confirm.n_fake={value}, or start a new sweep with {_other_name(settings)}."
+        )
+
+
 def make_room(
     storage: Storage, directory: Path, settings: Settings, identity: Mapping[str, Any]
 ) -> None:

@@ -20,7 +20,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from gansweep.engine import failures
 from gansweep.engine.attempt import Attempt, run_names, start
 from gansweep.engine.confirm import Confirmation, confirmations, group_of, winners
-from gansweep.engine.existing_sweep import STUDIES, make_room, refuse_another_storage
+from gansweep.engine.existing_sweep import (
+    STUDIES,
+    make_room,
+    refuse_another_sample,
+    refuse_another_storage,
+)
 from gansweep.engine.finish_attempt import finish, queue_failed, recorded_params
 from gansweep.engine.lease.locks import is_alive
 from gansweep.engine.reporting import report_rows, report_score, report_value
@@ -76,6 +81,7 @@ class SweepStudy:
         """As `create`, and no trial that has ended is queued."""
         identity = merged_identity(settings, space.canonical())
         refuse_another_storage(directory, settings)
+        refuse_another_sample(directory, settings)
         storage = open_storage(directory, settings.storage)
 
         def make() -> None:
