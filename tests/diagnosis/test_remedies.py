@@ -3,6 +3,7 @@
 import functools
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from variants import VARIANTS, class_of
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.source import DataSource
+from gansweep.diagnosis import evidence
 from gansweep.diagnosis.evidence import Evidence
 from gansweep.diagnosis.remedies import MOST, command_with, remedies_for
 from gansweep.diagnosis.rules import RULES
 from gansweep.diagnosis.treatments import TREATMENTS
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
+from gansweep.records.read import read_run
+from gansweep.records.record import RunRecord
 from gansweep.run.build import build_data, build_model
 
 TERMS = sorted(path.stem for path in (config.conf_dir() / "term").glob("*.yaml"))
@@ -303,3 +307,16 @@ def test_augmentation_is_advised_against_copying_images_and_never_twice() -> Non
     assert not advised("model=gan", "data=ring")
     ada = "+model.augment._target_=gansweep.terms.augment.ADA"
     assert not advised("model=dcgan", "data=digits", ada)
+
+
+def test_a_run_whose_checkpoints_were_removed_is_not_to_be_continued(tmp_path: Path) -> None:
+    record = RunRecord.create(tmp_path / "g" / "r", "model: {}\n")
+    record.write_result({"status": "finished", "command": "gansweep train"})
+    pruned = evidence.evidence_of(read_run(record))
+    record.last.write_bytes(b"a checkpoint")
+    whole = evidence.evidence_of(read_run(record))
+    offered = [
+        any("resume=" in remedy.command for remedy in remedies_for("slow_convergence", given))
+        for given in (pruned, whole)
+    ]
+    assert offered == [False, True]

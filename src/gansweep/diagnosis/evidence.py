@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.diagnosis.curves import LATE, LEAST, Points, late, level
 from gansweep.metrics.protocol import scores_called
-from gansweep.records.record import TRACKED
+from gansweep.records.record import TRACKED, RunRecord
 
 if TYPE_CHECKING:
     from gansweep.records.read import Run
@@ -34,7 +34,7 @@ class Evidence:
         of older versions.
     status, reason: of result.json; "running" while it trains.
     command: trains the run again; "" for a training loop of its own.   directory: of its record.
-        Both are for the remedies.
+        has_checkpoint: whether it can be continued. All are for the remedies.
     """
 
     curves: Mapping[str, Points]
@@ -47,6 +47,7 @@ class Evidence:
     reason: str = ""
     command: str = "gansweep train"
     directory: str = ""
+    has_checkpoint: bool = True
 
     @property
     def kimg(self) -> float:
@@ -154,6 +155,7 @@ def evidence_of(run: Run) -> Evidence:
                 curves[name] = [(evaluation.kimg, float(entry["value"]))]
                 protocols[name] = evaluation.protocols.get(name, {})
     objective, game = run.result.get("objective"), run.result.get("game")
+    record = RunRecord(run.directory)
     return Evidence(
         curves=curves,
         protocols=protocols,
@@ -165,6 +167,7 @@ def evidence_of(run: Run) -> Evidence:
         reason=run.reason,
         command="" if TRACKED in run.result else _command(run),
         directory=str(run.directory),
+        has_checkpoint=record.last.exists() or record.previous.exists(),
     )
 
 

@@ -277,7 +277,7 @@ def adaptive_augmentation(evidence: Evidence) -> Advice:
 
 
 def longer(evidence: Evidence) -> Advice:
-    if not evidence.directory:
+    if not evidence.directory or not evidence.has_checkpoint:  # `gansweep prune` removes them
         return None
     words = (f"resume={evidence.directory}", f"budget_kimg={2 * evidence.budget_kimg:g}")
     return "twice the budget, continued from the last checkpoint", words
