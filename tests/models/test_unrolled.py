@@ -169,6 +169,13 @@ def test_one_step_ahead_answers_a_generator_that_moved_to_one_mode() -> None:
     assert float(terms.parts["unrolled/gain"]) > 0
 
 
+def test_the_game_has_the_weight_that_was_asked_for() -> None:
+    loss, gradients = gradients_of_generator(build(), batch())
+    weighed, slopes = gradients_of_generator(build("model.adversarial=0.25"), batch())
+    torch.testing.assert_close(weighed, 0.25 * loss)
+    torch.testing.assert_close(slopes, [0.25 * gradient for gradient in gradients])
+
+
 def test_what_cannot_be_unrolled_is_refused() -> None:
     with pytest.raises(UserError, match="unrolling_steps=-1"):
         build("model.unrolling_steps=-1")

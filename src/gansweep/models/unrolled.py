@@ -76,7 +76,7 @@ class UnrolledGAN(GAN):
         self.sliceable = False  # the k steps are made on the whole batch
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
-        """The negative of D's loss after its next k steps, through which the gradient runs.
+        """-`adversarial` times D's loss after its next k steps, through which the gradient runs.
 
         "unrolled/gain": by how much those steps lower D's loss.
         """
@@ -90,7 +90,8 @@ class UnrolledGAN(GAN):
         weights: Weights = dict(self.discriminator.named_parameters())
         now = loss(weights)
         _, last = self.looking_ahead(loss, weights, now)
-        return PlayerLoss(-last, {"unrolled/gain": now.detach() - last.detach()})
+        parts = {"unrolled/gain": now.detach() - last.detach()}
+        return PlayerLoss(-self.adversarial * last, parts)
 
     def judge_at(self, weights: Weights, samples: Tensor, labels: Tensor | None) -> Tensor:
         """The scores by other weights; batch statistics are used but not kept."""
