@@ -206,6 +206,13 @@ def test_truncation_of_uniform_latents_is_refused() -> None:
         game_of("model.truncation=0.5", "model.latent_distribution=uniform")
 
 
+def test_the_published_average_keeps_its_share_at_each_step_of_the_generator() -> None:
+    cfg = config.compose(["experiment=paper_biggan"])
+    images = cfg.model.batch_size * cfg.model.n_critic  # of one step of G
+    kept = 0.5 ** (images / (1000 * cfg.model.ema_kimg))
+    assert kept == pytest.approx(0.9999, abs=1e-8)
+
+
 def test_a_mixture_of_two_classes_can_be_made() -> None:
     generator = generator_of(8, 4).eval()
     latents = torch.randn(1, 4)
