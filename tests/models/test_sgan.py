@@ -293,6 +293,9 @@ def test_convolutional_networks_learn_from_few_labels(variant: str, weight: str)
         (["model=sgan", "model.unsupervised_weight=-1"], "unsupervised_weight=-1"),
         (["model=sgan_feature_matching", "model.matching=square"], "Did you mean 'squared'"),
         (["model=sgan_feature_matching", "model.accumulate=2"], "Use accumulate=1"),
+        (["model=sgan_feature_matching", "term=feature_matching"], "no option 'feature_matching'"),
+        (["model=sgan_feature_matching", "+model.dequantise=true"], "no option 'dequantise'"),
+        (["model=sgan_feature_matching", "+model.adversarial=0.5"], "no option 'adversarial'"),
     ],
 )
 def test_impossible_options_are_refused(words: list[str], says: str) -> None:

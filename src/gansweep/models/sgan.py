@@ -135,7 +135,16 @@ class FeatureMatchingSGAN(SGAN):
     ) -> None:
         # its losses have no place for the terms that other games take
         super().__init__(
-            loss=NonSaturating(), penalties={}, terms={}, augment=None, top_k=None, **game
+            loss=NonSaturating(),
+            penalties={},
+            terms={},
+            penalty_interval=1,
+            dequantise=False,
+            augment=None,
+            top_k=None,
+            feature_matching=0.0,
+            adversarial=1.0,
+            **game,
         )
         self.sliceable = False  # it compares means over the batch
         self.matching = matching
