@@ -63,6 +63,14 @@ def test_it_trains_and_scores_and_makes_points() -> None:
     assert {"loss/generator", "veegan/reconstruction"} <= model.recent_means().keys()
 
 
+def test_pairs_are_judged_from_the_latents_of_training() -> None:
+    model = build("model.latent_distribution=uniform").eval()
+    rng = torch.Generator().manual_seed(4)
+    z = torch.rand(6, 5, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    fake = model.discriminator(torch.cat([model.generator(z), z], 1))
+    torch.testing.assert_close(model.scores(batch(), rng).fake, fake.detach())
+
+
 def test_terms_are_refused() -> None:
     with pytest.raises(UserError, match=r"packing would see one of them.*model\.packing=1"):
         build("model.packing=2")

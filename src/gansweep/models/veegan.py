@@ -95,7 +95,9 @@ class VEEGAN(GAN):
     @torch.no_grad()
     def scores(self, batch: Batch, rng: torch.Generator) -> Scores:
         """Of pairs, as in training but for the noise of the reconstructor."""
-        z = torch.randn(len(batch), self.latent_dim, generator=rng)
+        draws = Draws(0, torch.device("cpu"))
+        draws.generator = rng
+        z = self.sampling_latents(draws, len(batch), torch.float32)
         with evaluating(self.sampler()) as both, evaluating(self.discriminator):
             assert isinstance(both, BothWays)
             z = like_weights(z, both)
