@@ -131,6 +131,29 @@ def test_retrieval_matches_a_slow_search() -> None:
     assert scores_of(data, codes)["retrieval"] == pytest.approx(expected, abs=2e-3)  # ties
 
 
+class FewerClasses(Digits):
+    """Digits without a training image of the last two classes."""
+
+    def read_native(self, split: Split) -> Arrays:
+        images, labels = super().read_native(split)
+        assert labels is not None
+        kept = labels < 8 if split == "train" else labels < 10
+        return images[kept], labels[kept]
+
+
+def test_a_class_without_training_samples_is_never_retrieved() -> None:
+    data = FewerClasses()
+
+    def classes(batch: Batch) -> dict[str, Tensor]:
+        assert batch.labels is not None
+        return {"codes": batch.labels[:, None].float()}
+
+    labels = data.labels_of("test")
+    assert labels is not None
+    known = float((labels < 8).double().mean())
+    assert scores_of(data, classes)["retrieval"] == pytest.approx(known)
+
+
 class Zeros(Digits):
     normal_class = 0
 

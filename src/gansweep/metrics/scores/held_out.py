@@ -113,7 +113,7 @@ class HeldOut:
             parts = list(self._batches("train", TRAINING_LIMIT, device))
             codes = torch.cat([answer(part)["codes"] for part in parts])
             labels = torch.cat([part.labels for part in parts if part.labels is not None])
-            found["retrieval"] = _retrieval(codes, labels)
+            found["retrieval"] = _retrieval(codes, labels, data.n_classes or 0)
         if normal is not None:
             kinds = [key.removeprefix("anomaly/") for key in answers if key.startswith("anomaly/")]
             found |= {f"auroc_{kind}": _Detection(f"anomaly/{kind}", normal) for kind in kinds}
@@ -227,10 +227,10 @@ def _label_agreement(backbone: DatasetClassifier) -> _Reading:
     return _Reading(MulticlassAccuracy(backbone.n_classes, average="micro"), pair, facts)
 
 
-def _retrieval(codes: Tensor, labels: Tensor) -> _Reading:
+def _retrieval(codes: Tensor, labels: Tensor, n_classes: int) -> _Reading:
     """Share of the 10 training samples with the nearest codes that have the sample's class, 0 to 1.
 
-    codes: (M, L) of the training samples.   labels: (M,).
+    codes: (M, L) of the training samples.   labels: (M,), which may lack some of the classes.
     """
 
     def pair(batch: Batch, answers: Answers) -> tuple[Tensor, Tensor]:
@@ -239,7 +239,7 @@ def _retrieval(codes: Tensor, labels: Tensor) -> _Reading:
         nearest = distances.topk(NEIGHBOURS, largest=False).indices
         return labels[nearest].flatten(), batch.labels.repeat_interleave(NEIGHBOURS)
 
-    metric = MulticlassAccuracy(int(labels.max()) + 1, average="micro")
+    metric = MulticlassAccuracy(n_classes, average="micro")
     return _Reading(metric, pair, {"neighbours": NEIGHBOURS, "n_real": len(codes)})
 
 
