@@ -266,6 +266,18 @@ def test_fakes_and_scores_keep_their_shapes(variant: str, shape: tuple[int, ...]
         assert scores.kind in KINDS
 
 
+def test_samples_as_they_are_stored_suit_weights_of_64_bits(
+    variant: str, shape: tuple[int, ...]
+) -> None:
+    model, single = (build(variant, shape, dtype=dtype) for dtype in (torch.float64, torch.float32))
+    given = batch_of(shape)  # in float32, as a data set gives them
+    assert model.fakes(given, torch.Generator().manual_seed(0)).dtype == torch.float64
+    answers, near = model.answers(given), single.answers(given)
+    assert answers.keys() == near.keys()
+    for name, answer in answers.items():
+        torch.testing.assert_close(answer.float(), near[name], rtol=1e-3, atol=1e-4)
+
+
 def test_fakes_depend_on_the_given_generator_alone(variant: str) -> None:
     model = build(variant, (1, 8, 8))
     batch = batch_of((1, 8, 8))

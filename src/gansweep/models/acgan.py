@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gansweep.config.ranges import Weight
 from gansweep.data.batch import Batch
 from gansweep.layers.heads import Auxiliary, auxiliary_outputs
-from gansweep.models.evaluating import evaluating
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
@@ -72,4 +72,4 @@ class ACGAN(GAN):
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         with evaluating(self.discriminator) as network:
-            return {"logits": auxiliary_outputs(network, batch.images)}
+            return {"logits": auxiliary_outputs(network, like_weights(batch.images, network))}

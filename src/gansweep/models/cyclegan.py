@@ -193,7 +193,7 @@ class CycleGAN(Translator):
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
-        images = self.translate(source_of(batch), None)
+        images = super().answers(batch)["images"]
         with evaluating(self.sampler()) as generators:
             assert isinstance(generators, BothWays)
             return {"images": images, "cycle": generators.ba(images)}

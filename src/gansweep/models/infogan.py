@@ -149,7 +149,7 @@ class InfoGAN(GAN):
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """The codes that Q reads: probabilities of categories, and means of continuous codes."""
         with evaluating(self.discriminator) as network:
-            read = auxiliary_outputs(network, batch.images)
+            read = auxiliary_outputs(network, like_weights(batch.images, network))
         *logits, means = read.split([*self.categories, self.continuous], dim=1)
         return {"codes": torch.cat([*(part.softmax(dim=1) for part in logits), means], dim=1)}
 

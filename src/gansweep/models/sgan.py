@@ -22,7 +22,7 @@ from gansweep.errors import UserError
 from gansweep.layers.heads import ClassLogits
 from gansweep.layers.noisy import NormalizedClassLogits
 from gansweep.models.draws import Draws
-from gansweep.models.evaluating import evaluating
+from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
@@ -110,7 +110,8 @@ class SGAN(GAN):
     def answers(self, batch: Batch) -> dict[str, Tensor]:
         """The class logits of the averaged discriminator, without noise."""
         with evaluating(self.sampler("discriminator")) as network:
-            return {"logits": self.class_logits(network(batch.images))}
+            logits = network(like_weights(batch.images, network))
+            return {"logits": self.class_logits(logits)}
 
 
 class FeatureMatchingSGAN(SGAN):

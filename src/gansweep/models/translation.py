@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gansweep.data.batch import Batch
 from gansweep.models.adversarial import Adversarial
+from gansweep.models.evaluating import like_weights
 
 
 class Translator(Adversarial):
@@ -24,11 +25,14 @@ class Translator(Adversarial):
 
     @torch.no_grad()
     def fakes(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        return self.translate(source_of(batch), rng)
+        return self.translate(self._given(batch), rng)
 
     @torch.no_grad()
     def answers(self, batch: Batch) -> dict[str, Tensor]:
-        return {"images": self.translate(source_of(batch), None)}
+        return {"images": self.translate(self._given(batch), None)}
+
+    def _given(self, batch: Batch) -> Tensor:
+        return like_weights(source_of(batch), self.sampler())
 
 
 def source_of(batch: Batch) -> Tensor:
