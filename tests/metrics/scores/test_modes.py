@@ -82,6 +82,11 @@ def test_reverse_kl_floor_is_the_exact_mean(n: int) -> None:
     assert reverse_kl_floor(torch.tensor([*shares, 0]).double(), n) == pytest.approx(exact)
 
 
+def test_a_class_that_the_data_do_not_have_is_no_mode_to_be_found() -> None:
+    """As all but one of a set for anomaly detection."""
+    assert ModeCoverage([5, 4, 0], [0.6, 0.0, 0.4], 9).captured == 1
+
+
 def test_reverse_kl_of_the_rarest_mode_is_exact_in_double_precision() -> None:
     found = ModeCoverage([0, 0, 3], [0.7, 0.2, 0.1], 3).reverse_kl
     assert found == pytest.approx(math.log(10), rel=1e-14)

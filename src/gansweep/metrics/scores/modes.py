@@ -36,8 +36,9 @@ class ModeCoverage:
 
     @property
     def captured(self) -> int:
-        """Modes with at least one good sample."""
-        return sum(count > 0 for count in self.counts)
+        """Modes with at least one good sample; one whose true share is 0 is not to be found."""
+        shares = zip(self.counts, self.weights, strict=True)
+        return sum(count > 0 and share > 0 for count, share in shares)
 
     @property
     def high_quality(self) -> float:
