@@ -174,7 +174,8 @@ class _Run:
     ) -> dict[str, Any]:
         is_ours = is_new and holds_nothing(record.directory)
         try:
-            if self.sweep is None:  # a trial without a checkpoint starts anew
+            # a trial without a checkpoint starts anew, a member of a population with other weights
+            if self.sweep is None and self.source is None:
                 refuse_to_erase(record)
             if self.source is not None:
                 take_over(record, self.source)
