@@ -49,6 +49,10 @@ def test_job_whose_worker_is_killed_again_and_again_is_given_up(
     launcher = launcher_of(tmp_path, 1, "n_trials=1", "sweep.max_retries=1", on("n1"))
     held(tmp_path, "t0000")
     launcher.submit_missing()
+    (array,) = launcher._arrays
+    servers_log = launcher.directory / "workers" / f"slurm-{array}_1.server.log"
+    servers_log.write_text("EOFError: Ran out of input\n")  # of trials; it is no job's
+    os.utime(servers_log, (2e9, 2e9))
     with ThreadPoolExecutor() as pool:
         # it watches from the start: begun after the job has ended, it would submit another
         watched = pool.submit(launcher.run, lambda: None)

@@ -263,9 +263,10 @@ class SlurmLauncher:
         return {int(text) for text in texts if text}
 
     def _written(self, kind: str) -> list[Path]:
-        """The files slurm-JOB.KIND of our arrays."""
+        """The files slurm-JOB.KIND of our arrays; no log of the server of a worker's trials."""
         found = (self.directory / "workers").glob(f"slurm-*.{kind}")
-        return [p for p in found if p.stem.removeprefix("slurm-").split("_")[0] in self._arrays]
+        jobs = [(path, path.stem.removeprefix("slurm-")) for path in found]
+        return [p for p, job in jobs if "." not in job and job.split("_")[0] in self._arrays]
 
     def _obituary(self, codes: Collection[int]) -> str:
         """The error if all workers are gone before the sweep is finished."""
