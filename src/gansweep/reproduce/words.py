@@ -13,7 +13,7 @@ from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
 SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
 ORDERS = {
     "same": "our runs follow the {whose} order",
-    "trend": "our runs tend to the {whose} order, without {turned} in it,",
+    "trend": "our runs tend to the {whose} order",
     "opposite": "our runs are in the opposite order",
     "cannot tell": "we cannot tell whether our runs follow the {whose} order",
 }
@@ -119,13 +119,13 @@ def _order(one: ColumnOrder, found: Judged) -> str:
     order, table = one.order, found.table
     p = min(order.p, order.opposite_p) if order.verdict == "opposite" else order.p
     where = f"{one.score.title}, {table.settings[one.setting]}"
-    turned = [f"{one.rows[low]} below {one.rows[high]}" for low, high in order.reversed]
     verdict = ORDERS[order.verdict].format(
-        whose="expected" if table.known_from == "ours" else "paper's",
-        turned=listing(turned, "and"),
+        whose="expected" if table.known_from == "ours" else "paper's"
     )
+    not_below = [f"{one.rows[low]} is not below {one.rows[high]}" for low, high in order.reversed]
+    but = f", but {listing(not_below, 'and')}" if order.verdict == "trend" else ""
     return (
-        f"{where}: {verdict} {_ascending(one)} (permutation test, "
+        f"{where}: {verdict} {_ascending(one)}{but} (permutation test, "
         f"{order.statistic:g} of {order.pairs} pairs of runs in it, p = {p:.2g})."
     )
 
