@@ -99,10 +99,18 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         assert float(gradients[0][place]) == pytest.approx(slope, rel=1e-5)
 
 
-@pytest.mark.parametrize("moves", [0, 3])
-def test_adam_steps_ahead_are_those_that_torch_would_make(moves: int) -> None:
-    """From the discriminator's present moments, or from none."""
-    model = build("model.unrolling_steps=3")
+CLIPPED = ("model.clip_grad_norm=0.05", "model.weight_clip=0.5")
+
+
+@pytest.mark.parametrize(
+    ("rule", "moves", "limits"),
+    [("adam", 0, ()), ("adam", 3, ()), ("adam", 3, CLIPPED), ("sgd", 3, CLIPPED)],
+    ids=["from none", "from present moments", "clipped", "plain steps clipped"],
+)
+def test_steps_ahead_are_those_that_torch_would_make(
+    rule: str, moves: int, limits: tuple[str, ...]
+) -> None:
+    model = build("model.unrolling_steps=3", f"model.unrolled={rule}", *limits)
     for k in range(moves):
         model.training_step(batch(k), k)
     assert model.draws is not None
@@ -111,13 +119,22 @@ def test_adam_steps_ahead_are_those_that_torch_would_make(moves: int) -> None:
     fakes = model.make(given, drawn, model.clock).detach()
     own = model._optimizers["discriminator"]
     copied = copy.deepcopy(model.discriminator)
-    optimizer = torch.optim.Adam(copied.parameters(), lr=0.1, betas=(0.5, 0.999))
-    optimizer.load_state_dict(copy.deepcopy(own.state_dict()))
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(copied.parameters(), lr=0.1)
+    if rule == "adam":
+        optimizer = torch.optim.Adam(copied.parameters(), lr=0.1, betas=(0.5, 0.999))
+        optimizer.load_state_dict(copy.deepcopy(own.state_dict()))
     for _ in range(3):
         loss = model.loss.discriminator(copied(given.images), copied(fakes))
         optimizer.zero_grad()
         loss.backward()
+        if limits:
+            norm = nn.utils.clip_grad_norm_(copied.parameters(), 0.05)
+            assert norm > 0.05, "the limit does nothing here"
         optimizer.step()
+        if limits:
+            assert any(weight.abs().max() > 0.5 for weight in copied.parameters())
+            for weight in copied.parameters():
+                weight.data.clamp_(-0.5, 0.5)
     found = model.player_loss("generator", given, drawn, fakes, model.clock).loss
     expected = -model.loss.discriminator(copied(given.images), copied(fakes))
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

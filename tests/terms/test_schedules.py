@@ -21,7 +21,7 @@ from gansweep.records.record import RunRecord
 from gansweep.run.train import train
 from gansweep.terms.augment import ADA, DiffAugment, StochasticAugment
 from gansweep.terms.clock import Clock
-from gansweep.terms.schedules import Ramp, value_at
+from gansweep.terms.schedules import Ramp, geometric, halving, value_at
 
 
 def ramp(start: float, end: float, until: str = "0.04", shape: str = "cosine") -> str:
@@ -79,6 +79,17 @@ def test_a_ramp_by_hand(shape: str, kimg: float, value: float) -> None:
     assert Ramp(**ends, until_kimg=20)(kimg, 100) == pytest.approx(value, abs=1e-12)
     assert Ramp(**ends)(5 * kimg, 100) == pytest.approx(value, abs=1e-12)  # of the whole budget
     assert {Ramp(**ends)(0, math.inf), Ramp(**ends)(1, 1)} == {0.9, 0.99}  # the corners exactly
+
+
+@pytest.mark.parametrize(
+    ("kimg", "every", "times"),
+    [(0.3, 0.1, 3), (0.6, 0.2, 3), (1.2, 0.4, 3), (0.299, 0.1, 2), (59.999, 60, 0), (60, 60, 1)],
+)
+def test_steps_come_on_their_image_also_where_floats_do_not_divide(
+    kimg: float, every: float, times: int
+) -> None:
+    assert halving(kimg, 100, every_kimg=every) == 0.5**times
+    assert geometric(kimg, 100, factor=0.9, every_kimg=every) == 0.9**times
 
 
 def test_a_plain_number_is_its_own_value() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Adam
 
-from gansweep.config.ranges import Range
+from gansweep.config.ranges import Positive, Range
 from gansweep.data.batch import Batch
 from gansweep.errors import UserError
 from gansweep.models.gan import GAN
@@ -35,8 +35,9 @@ class Moments:
 class UnrolledGAN(GAN):
     """The generator's loss is -L_D at weights of D that are k steps of L_D ahead.
 
-    The k steps are made on copies, on the batch at hand, and the generator's gradient goes through
-    all of them; D itself moves as in every GAN, by one step of its own.
+    The k steps are made on copies, on the batch at hand, within D's `clip_grad_norm` and
+    `weight_clip`, and the generator's gradient goes through all of them; D itself moves as in every
+    GAN, by one step of its own.
 
     unrolling_steps: k; 0 is the game without unrolling, in its zero-sum form.
     unrolled: the rule of the k steps, with D's present rate and the mean gradient of all processes:
@@ -52,9 +53,10 @@ class UnrolledGAN(GAN):
         *,
         unrolling_steps: Annotated[int, Range(0, 1_000)],
         unrolled: Literal["adam", "sgd"] = "adam",
+        weight_clip: Positive | None = None,
         **game: Any,
     ) -> None:
-        super().__init__(**game)
+        super().__init__(weight_clip=weight_clip, **game)
         if joined := self.terms.acting_on("discriminator", "generator", "chosen"):
             raise UserError(
                 f"The unrolled game is that of one loss, and {', '.join(joined)} would add to it. "
@@ -73,6 +75,7 @@ class UnrolledGAN(GAN):
             )
         self.unrolling_steps = unrolling_steps
         self.unrolled = unrolled
+        self.weight_clip = weight_clip
         self.sliceable = False  # the k steps are made on the whole batch
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
@@ -108,11 +111,14 @@ class UnrolledGAN(GAN):
         rule = self._optimizers["discriminator"].param_groups[0]
         for _ in range(self.unrolling_steps):
             found = torch.autograd.grad(value, list(weights.values()), create_graph=True)
-            gradients = {name: average(g) for name, g in zip(weights, found, strict=True)}
+            averaged = {name: average(g) for name, g in zip(weights, found, strict=True)}
+            gradients = _clipped(averaged, self.clip_grad_norm)
             if moments is None:
                 weights = {n: w - rule["lr"] * gradients[n] for n, w in weights.items()}
             else:
                 weights, moments = _adam_step(weights, gradients, moments, rule)
+            if (limit := self.weight_clip) is not None:
+                weights = {name: w.clamp(-limit, limit) for name, w in weights.items()}
             value = loss(weights)
         return weights, value
 
@@ -133,6 +139,15 @@ class UnrolledGAN(GAN):
     def compile_networks(self) -> None:
         """Compile G alone: D is differentiated twice, which compilation forbids."""
         self.generator.compile()
+
+
+def _clipped(gradients: Weights, largest: float | None) -> Weights:
+    """The gradients, scaled so that their 2-norm is at most `largest`, as in D's own step."""
+    if largest is None:
+        return gradients
+    norm = _root(torch.stack([(g * g).sum() for g in gradients.values()]).sum())
+    scale = (largest / (norm + 1e-6)).clamp(max=1)
+    return {name: g * scale for name, g in gradients.items()}
 
 
 def _adam_step(

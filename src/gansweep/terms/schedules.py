@@ -61,7 +61,7 @@ def cosine(kimg: float, budget_kimg: float) -> float:
 
 def halving(kimg: float, budget_kimg: float, *, every_kimg: Kimg, floor: Share = 0.0) -> float:
     """Halved after each `every_kimg`, never below `floor` (Berthelot et al. 2017, Section 4.1)."""
-    return float(max(floor, 0.5 ** int(kimg // every_kimg)))
+    return float(max(floor, 0.5 ** _passed(kimg, every_kimg)))
 
 
 def geometric(
@@ -77,4 +77,9 @@ def geometric(
     The share of fakes in top-k training has a factor of 0.99 an epoch and a floor of 0.5 (Sinha
     et al. 2020, arXiv:2002.06224, Section 3).
     """
-    return float(max(floor, factor ** int(kimg // every_kimg)))
+    return float(max(floor, factor ** _passed(kimg, every_kimg)))
+
+
+def _passed(kimg: float, every_kimg: float) -> int:
+    """How many times `every_kimg` is over: 3 for 0.3 and 0.1, whose quotient is 3 less 4e-16."""
+    return math.floor(kimg / every_kimg + 1e-9)
