@@ -116,11 +116,13 @@ def test_variants_that_the_table_does_not_show_are_named_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "a")
-    reasons = {"r3gan": "3 trials were pruned", "dcgan": "its best trial was not confirmed"}
+    reasons = {"gan": "no trial took this value", "r3gan": "3 trials were pruned"}
+    reasons |= {"dcgan": "its best trial was not confirmed"}
     (tmp_path / "leaderboard.json").write_text(json.dumps({"left_out": reasons}))
     conclude(tmp_path)
     said = capsys.readouterr().out
     assert "r3gan is not ranked: 3 trials were pruned." in said
+    assert "\ngan is not ranked: no trial took this value." in said
     assert "dcgan is not ranked" not in said
 
 

@@ -112,6 +112,9 @@ def test_worker_that_no_signal_reaches_hears_of_the_end(
     assert worker.wait(PATIENCE_SECONDS) == EXIT_CANCELLED
     late = processes.forked(*FORKED_WORKER, str(directory))
     assert late.wait(PATIENCE_SECONDS) == EXIT_CANCELLED, "nor does a worker that comes later begin"
+    command = Settings.load(directory).command
+    said = f"{directory}: the sweep was cancelled. To continue it:\n  {command}\n"
+    assert late.stdout.read() == said
     assert status_of(directory).trials == {"interrupted": 1, "to come": 3}
 
 
@@ -295,4 +298,5 @@ def test_commands_teach_and_refuse(
     done = command("status", str(directory), "--json")
     assert json.loads(done.out)["trials"] == {"to come": 4}
     assert "4 to come" in command("status", str(directory)).out
+    command("status", str(directory), "--json", "--leaderboard").is_refused_with("leaderboard.json")
     assert not (directory / CANCELLED).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,7 +124,12 @@ def _left_out(sweep: Path, table: str) -> list[str]:
         reasons = parsed(content_of(sweep / "leaderboard.json"))["left_out"].items()
     except (OSError, DamagedError, KeyError, TypeError, AttributeError):
         return []
-    return [f"{name} is not ranked: {why}." for name, why in reasons if name not in table]
+    return [f"{name} is not ranked: {why}." for name, why in reasons if not _shows(table, name)]
+
+
+def _shows(table: str, name: str) -> bool:
+    """Whether a name stands in the table as a word: gan does not in dcgan."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", table) is not None
 
 
 def _default_page(paths: Sequence[Path]) -> Path:

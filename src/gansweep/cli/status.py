@@ -9,21 +9,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, only_sweep, parser_of_one_sweep
-from gansweep.errors import folded, visible
+from gansweep.errors import UserError, folded, visible
 from gansweep.records.notation import aligned, clock
 
 if TYPE_CHECKING:
     from gansweep.engine.status import Status
 
 HELP = """\
-Usage: gansweep status SWEEP_DIR [--leaderboard] [--json]
+Usage: gansweep status SWEEP_DIR [--leaderboard | --json]
 
 Show the progress of a sweep. It only reads, from any shell that sees the
 sweep's directory.
 
   gansweep status runs/demo-digits
   gansweep status runs/demo-digits --leaderboard  also who leads so far
-  gansweep status runs/demo-digits --json         the same for scripts
+  gansweep status runs/demo-digits --json         the progress for scripts
   watch -n 10 gansweep status runs/demo-digits    again every ten seconds
 
 The states of a trial
@@ -65,11 +65,16 @@ def main(words: list[str]) -> int:
     """Run the verb: 0. A UserError is left to the caller."""
     options, words = parser().read(words)
     directory = only_sweep("status", words)
+    if options.json and options.leaderboard:
+        raise UserError(
+            "Of --json and --leaderboard 'gansweep status' takes one. Scripts read the ranks of a "
+            f"finished sweep from {directory / 'leaderboard.json'}."
+        )
     from gansweep.engine.status import status_of
 
     status = status_of(directory)
     print(json.dumps(asdict(status), indent=2) if options.json else visible(text_of(status)))
-    if options.leaderboard and not options.json:
+    if options.leaderboard:
         from gansweep.cli.report import print_leaderboard
 
         print()

@@ -34,7 +34,7 @@ from gansweep.engine.server import ServerDiedError, TrialServer
 from gansweep.engine.storage.disk import writing
 from gansweep.engine.storage.retrying_storage import StorageOutageError, is_outage
 from gansweep.engine.study import SweepStudy
-from gansweep.errors import UserError
+from gansweep.errors import UserError, visible
 from gansweep.records.record import RunRecord
 from gansweep.search.population import PlannedRun, is_untouched
 from gansweep.search.settings import Settings
@@ -129,7 +129,11 @@ class Worker:
             print(f"{directory}: {stop.message(directory)}", flush=True)
             return EXIT_FAILED_ALIKE
         if self.stops or not self.study.finished():
-            return EXIT_CANCELLED if is_cancelled(directory) else EXIT_STOPPED
+            if not is_cancelled(directory):
+                return EXIT_STOPPED
+            command = visible(self.study.settings.command)
+            print(f"{directory}: the sweep was cancelled. To continue it:\n  {command}", flush=True)
+            return EXIT_CANCELLED
         for lease in (directory / "leases").glob("[!.]*"):
             remove_dead(lease)  # of workers that were killed before they released it
         write_leaderboard(self.study)
