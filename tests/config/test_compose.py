@@ -127,6 +127,14 @@ def test_an_unknown_argument_names_the_class_and_the_option() -> None:
         config.instantiate(OmegaConf.create({"_target_": "torch.nn.Linear", "witdh": 3}))
 
 
+def test_an_argument_that_is_missing_is_named() -> None:
+    target = "gansweep.layers.contrast.ContrastNormalization"
+    with pytest.raises(
+        UserError, match=r"ContrastNormalization needs a value of 'highest'\. Add it"
+    ):
+        config.instantiate(OmegaConf.create({"_target_": target, "lowest": 1}))
+
+
 def test_an_argument_unknown_to_a_part_names_the_part() -> None:
     parts = {
         name: {"_target_": f"gansweep.layers.dcgan.{kind}", "_partial_": True}

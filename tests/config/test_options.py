@@ -69,6 +69,7 @@ from gansweep.errors import UserError
         ("model.lr_schedule=5", "model.lr_schedule=5", "a schedule", "model.lr_schedule=null"),
         ("seed=123456789012345678901234567890", "seed=1234567890", "4,294,967,295", "=4294967295"),
         ("name=[a,b]", "name=[a,b]", "text", "name=null"),
+        ("name=1.5", "name=1.5", "text", "name='1.5'"),
         ("data=ring data.radius=inf", "data.radius=inf", "above 0", "data.radius=1"),
         ("data=ring data.modes=1e9", "data.modes=1000000000", "to 10,000", "data.modes=10000"),
         ("data=grid data.side=5000", "data.side=5000", "from 1 to 100", "data.side=100"),

@@ -218,10 +218,12 @@ class Either(Kind):
         return f"{', '.join(most)} or {last}"
 
     def instead(self, value: Any) -> Any:
-        # numbers first if `value` is a number, else last; none instead of a list or a mapping
+        # numbers first if `value` is a number, else last; none instead of a list or a mapping; a
+        # version as 1.10 that YAML reads as a number is meant as text
         kinds: Sequence[Kind] = [kind for kind in self.kinds if not isinstance(kind, Number)]
         if value is not None and not isinstance(value, (list, tuple, Mapping)):
-            is_number = _number(value) is not None
+            takes_text = any(isinstance(kind, Text) for kind in self.kinds)
+            is_number = _number(value) is not None and not (isinstance(value, float) and takes_text)
             kinds = sorted(self.kinds, key=lambda kind: isinstance(kind, Number) != is_number)
         found = [kind.instead(value) for kind in kinds]
         return next((one for one in found if one is not None), None)

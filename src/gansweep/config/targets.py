@@ -187,12 +187,15 @@ def _built(content: Any, found: Mapping[str, Factory], more: Mapping[str, Any]) 
 
 
 def _misfit(target: str, error: Exception) -> UserError:
-    unknown = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected .* '(\w+)'", str(error))
-    if unknown:
+    refused = r"(\w+)(?:\.__init__)?\(\) (got an unexpected .*|missing .* arguments?:) ('\w+'.*)"
+    said = re.search(refused, str(error))
+    if said:
         # a model builds its networks: the class that refuses the option may be one of those
-        owner = target if target.endswith(f".{unknown[1]}") else f"{unknown[1]}, part of {target},"
+        owner = target if target.endswith(f".{said[1]}") else f"{said[1]}, part of {target},"
+        lacks = said[2].startswith("missing")
         return UserError(
-            f"{owner} has no option '{unknown[2]}'. Remove it, or see the options with "
+            f"{owner} {'needs a value of' if lacks else 'has no option'} {said[3]}. "
+            f"{'Add it' if lacks else 'Remove it'}, or see the options with "
             "'gansweep train --cfg job'."
         )
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -77,7 +77,8 @@ def orthogonal_penalty(generator: nn.Module) -> Tensor:
     """Sum over the weights W of |W W^T, without its diagonal|^2 in the Frobenius norm.
 
     The rows of W are its filters, flattened, before any spectral normalisation. Class embeddings
-    are left out, and the norms of the filters are free: the authors' published code.
+    are left out, and the norms of the filters are free: the authors' published code, which adds
+    half of this penalty's gradient, so that its strength s is a weight of s / 2 here.
     Returns: scalar, unweighted.   Source: Brock et al. 2019, arXiv:1809.11096, Eq. 3.
     """
     embeddings = [layer for layer in generator.modules() if isinstance(layer, nn.Embedding)]
