@@ -27,7 +27,12 @@ from gansweep.engine.confirm import front, winners
 from gansweep.engine.study import SweepStudy
 from gansweep.engine.watch import Watch
 from gansweep.errors import UserError
-from gansweep.judging.objective import Objective, direction_of_runs, refuse_unmeasured
+from gansweep.judging.objective import (
+    Objective,
+    direction_of_runs,
+    refuse_reversed,
+    refuse_unmeasured,
+)
 from gansweep.metrics.panel import MEASURES
 from gansweep.metrics.protocol import CHOSEN_BY, ON_REQUEST, QUICK
 from gansweep.records.record import RunRecord
@@ -69,6 +74,16 @@ def test_objective_knows_the_better_end() -> None:
     assert direction("modes") == direction("high_quality_2k") == "maximize"
     with pytest.raises(UserError, match="Did you mean 'fid'"):
         direction("fidd")
+
+
+def test_the_direction_of_the_worst_value_is_refused() -> None:
+    for metric, worst in (("fid_50k_train", "maximize"), ("modes", "minimize")):
+        words = {"metric": metric, "direction": worst, "at": "last"}
+        with pytest.raises(UserError, match=f"direction={worst} looks for the worst {metric}"):
+            refuse_reversed(Objective.parse(words))
+    for metric in ("auto", "mine"):
+        for direction in ("minimize", "maximize"):
+            refuse_reversed(Objective(metric, direction, "last"))
 
 
 def test_direction_of_auto_is_that_of_what_the_runs_are_judged_by(tmp_path: Path) -> None:

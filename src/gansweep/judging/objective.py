@@ -172,6 +172,17 @@ def direction_of_runs(judged_by: Iterable[str] | None, scores: Iterable[str] | N
     return next((DIRECTIONS[word] for word in words), "auto")
 
 
+def refuse_reversed(objective: Objective) -> None:
+    """Raises: UserError for a known score in the direction of its worst value."""
+    metric, given = objective.metric, objective.direction
+    usual = {**DIRECTIONS, **COSTS}.get(_score_in(metric, {**DIRECTIONS, **COSTS}), given)
+    if metric != "auto" and usual != given:
+        raise UserError(
+            f"sweep.objective.direction={given} looks for the worst {metric}, which is to be "
+            f"{usual}d. Use direction=auto."
+        )
+
+
 def refuse_unmeasured(option: str, metric: str, metrics: Mapping[str, Any]) -> None:
     """Raises: UserError where the configuration shows that runs do not measure `metric`.
 

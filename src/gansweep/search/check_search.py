@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gansweep.errors import UserError
-from gansweep.judging.objective import direction_of_runs, refuse_unmeasured
+from gansweep.judging.objective import direction_of_runs, refuse_reversed, refuse_unmeasured
 from gansweep.search import samplers
 from gansweep.search.domains import Fixed
 from gansweep.search.enqueue import BestOf, refuse_too_many, starting_points
@@ -170,6 +170,7 @@ def check_search(
     samplers.refuse_unfit(settings, space)
     metrics = OmegaConf.select(base, "metrics") or {}
     for objective in settings.objectives:
+        refuse_reversed(objective)
         refuse_unmeasured("sweep.objective.metric", objective.metric, metrics)
     for limit in settings.limits:
         refuse_unmeasured("sweep.constraints", limit.metric, metrics)
