@@ -111,6 +111,20 @@ def test_json_has_every_field(shelf: Path, command: Command) -> None:
     assert 175 < run["age_seconds"] < 240 and run["seeds"] == [0] and run["model"] == "dcgan"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "board", "state"),
+    [(3, None, "finished"), (5, None, "stopped"), (5, 5, "finished"), (5, 3, "stopped")],
+)
+def test_a_sweep_that_was_given_more_trials_since_its_leaderboard_is_not_finished(
+    shelf: Path, wanted: int, board: int | None, state: str
+) -> None:
+    (shelf / "demo" / "sweep.yaml").write_text(f"n_trials: {wanted}\n")
+    if board is not None:
+        (shelf / "demo" / "leaderboard.json").write_text(f'{{"n_trials": {board}}}')
+    (line,) = [line for line in Shelf([shelf]).lines() if line.kind == "sweep"]
+    assert line.status == state
+
+
 def test_a_run_that_is_written_is_running(shelf: Path) -> None:
     record = RunRecord(shelf / "digits" / "killed")
     record.write_result({"status": "running"})

@@ -206,14 +206,22 @@ def _number_or_text(value: Any) -> tuple[bool, Any]:
 
 def _winner(folder: Path) -> dict[str, Any]:
     """The mean of the best configuration over its fresh seeds; {} before there is one."""
+    board = _board(folder)
     try:
-        board = mapping(parsed(content_of(folder / "leaderboard.json")))
         first, goal = mapping(board["rows"][0]), mapping(board["objective"])
         value = float(first["mean"])
-    except (OSError, DamagedError, KeyError, IndexError, TypeError, ValueError):
+    except (DamagedError, KeyError, IndexError, TypeError, ValueError):
         return {}
     direction = "maximize" if goal.get("direction") == "maximize" else "minimize"
     return {"score": str(first.get("score")), "value": value, "direction": direction}
+
+
+def _board(folder: Path) -> dict[str, Any]:
+    """leaderboard.json; {} before there is one."""
+    try:
+        return mapping(parsed(content_of(folder / "leaderboard.json")))
+    except (OSError, DamagedError):
+        return {}
 
 
 def _state(folder: Path, runs: Sequence[Run]) -> str:
@@ -229,7 +237,9 @@ def _state(folder: Path, runs: Sequence[Run]) -> str:
     tried = {run.sweep.key for run in runs if run.sweep and run.sweep.role == "trial"}
     is_open = any(run.status in OPEN for run in runs)
     whole = isinstance(wanted, int) and len(tried) >= wanted and not is_open
-    return "finished" if whole or (folder / "leaderboard.json").exists() else "stopped"
+    board = _board(folder)  # of fewer trials where the sweep was given more since
+    has_ended = bool(board) and board.get("n_trials", wanted) == wanted
+    return "finished" if whole or has_ended else "stopped"
 
 
 def _age(run: Run) -> float:

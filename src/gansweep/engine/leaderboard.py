@@ -61,6 +61,7 @@ def write_leaderboard(study: SweepStudy) -> Path | None:
     beaten = {row["trial"] for row in rows} - with_row
     content = {
         "sweep": study.settings.name,
+        "n_trials": study.settings.n_trials,
         "objective": {"metric": first.metric, "direction": first.direction},
         "read_at": first.at,
         "rows": [{"rank": rank, **row} for rank, row in ranked(best, place)],
