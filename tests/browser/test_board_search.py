@@ -385,6 +385,9 @@ def test_balance_is_shown_for_probabilities_and_the_gap_for_critics(quality: Ope
     )
     assert ends[0] == ["real: D(x)", pytest.approx(0.8, rel=1e-4), 2]
     assert ends[1] == ["generated: D(G(z))", pytest.approx(0.3, rel=1e-4), 2]
+    quality.set(logx=True)
+    quality.until("[...gansweep.figures.cards].find(c => c.title === 'gan').scales.x.log")
+    quality.set(logx=False)
     gap = quality.page.evaluate(
         "(async () => { const card = [...gansweep.figures.cards].find(c => c.title ==="
         " 'Critic gap'); return (await card.compute(card)).hover.lines.map(l => l.name); })()"

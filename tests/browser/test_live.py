@@ -130,6 +130,24 @@ def test_a_new_run_a_result_and_a_sheet_appear(
     assert picture == 64
 
 
+def test_a_new_run_is_in_the_lists_of_the_sheets_that_are_compared(
+    live: OpenPage, runs: Path, growing: RunRecord
+) -> None:
+    live.show("samples")
+    sample_grid(growing.samples / "000022000.webp", 3, 0.1)
+    for number in range(2):
+        record = write_run(runs / "compared" / f"gan-{number}", model="gan", scores={FID: [9.0]})
+        sample_grid(record.samples / "000001000.webp", 3, 0.1)
+        live.until(f"[...gansweep.runs.values()].some(r => r.name === 'compared/gan-{number}')")
+        pair = [id_of(live, "digits/dcgan-0"), id_of(live, "compared/gan-0")]
+        live.set(pair=pair)
+        offered = "[...document.querySelectorAll('.sample-pair option')].map((one) => one.value)"
+        live.until(f"{offered}.includes('{id_of(live, f'compared/gan-{number}')}')")
+    live.set(pair=None)
+    shutil.rmtree(runs / "compared")
+    live.until("![...gansweep.runs.values()].some(r => r.name.startsWith('compared/'))")
+
+
 def test_a_resumed_run_starts_its_curve_again(live: OpenPage, growing: RunRecord) -> None:
     run = id_of(live, "digits/dcgan-0")
     growing.truncate_history(10.0)

@@ -98,15 +98,20 @@ function prepared(found, view, card) {
   }));
 }
 
-// the axes over what is drawn; y over the part of x that is shown, and to the line at a mark
-function axesOf(drawn, view, range, name, mark = null) {
+function xAxisOf(drawn, view) {
   let [left, right] = [Infinity, -Infinity];
   for (const line of drawn) {
     left = Math.min(left, line.x.find((value) => !view.logx || value > 0) ?? Infinity);
     right = Math.max(right, line.x[line.x.length - 1]);
   }
   if (!(left <= right)) [left, right] = [0, 1]; // no line can be drawn on this axis
-  const [from, to] = lines.within(view.span, view.logx ? left : Math.min(0, left), right, view.logx);
+  const [low, high] = lines.within(view.span, view.logx ? left : Math.min(0, left), right, view.logx);
+  return { low, high, log: Boolean(view.logx && low > 0) };
+}
+
+// the axes over what is drawn; y over the part of x that is shown, and to the line at a mark
+function axesOf(drawn, view, range, name, mark = null) {
+  const x = xAxisOf(drawn, view);
   let [low, high, positive] = [Infinity, -Infinity, Infinity];
   const add = (value) => {
     if (value < low) low = value;
@@ -115,7 +120,7 @@ function axesOf(drawn, view, range, name, mark = null) {
   };
   for (const line of drawn) {
     for (const i of line.kept) {
-      if (line.x[i] < from || line.x[i] > to) continue;
+      if (line.x[i] < x.low || line.x[i] > x.high) continue;
       add(line.y[i]);
       if (line.low) { add(line.low[i]); add(line.high[i]); }
     }
@@ -126,7 +131,7 @@ function axesOf(drawn, view, range, name, mark = null) {
   if (mark && low < Infinity && (!log || mark.value > 0)) add(mark.value);
   const beyond = range && !log && (low < range[0] || high > range[1]);
   return {
-    x: { low: from, high: to, log: Boolean(view.logx && from > 0) },
+    x,
     y: beyond ? { low: range[0], high: range[1], log: false } : chart.around(log ? positive : low, high, log),
     beyond: Boolean(beyond),
   };
@@ -215,4 +220,4 @@ function tableOf(found, view) {
 }
 
 gansweep.curveCard = curveCard;
-gansweep.curveFigure = { figureOf, prepared, axesOf, spansOf };
+gansweep.curveFigure = { figureOf, prepared, axesOf, xAxisOf, spansOf };

@@ -55,12 +55,11 @@ function balanceCard(row) {
       const drawn = gansweep.curveFigure.prepared(means, view, card);
       const end = (line) => line.smooth[line.smooth.length - 1];
       const upper = end(drawn[0]) >= end(drawn[1]) ? 0 : 1;
-      const right = Math.max(...drawn.map((line) => line.x[line.x.length - 1]));
-      const [from, to] = lines.within(view.span, 0, right);
+      const x = gansweep.curveFigure.xAxisOf(drawn, view);
       return gansweep.curveFigure.figureOf({
         drawn, view, title: card.title, unit: "probability of being real", levels: [0.5], right: 72,
-        axes: { x: { low: from, high: to, log: false }, y: { low: 0, high: 1, log: false } },
-        labels: drawn.map((line, k) => ({ x: Math.min(to, line.x[line.x.length - 1]), y: end(line), text: line.short, shift: k === upper ? -6 : 6 })),
+        axes: { x, y: { low: 0, high: 1, log: false } },
+        labels: drawn.map((line, k) => ({ x: Math.min(x.high, line.x[line.x.length - 1]), y: end(line), text: line.short, shift: k === upper ? -6 : 6 })),
         note: "",
         table: () => ({
           columns: ["output", view.axis, "value", "low", "high", "runs"],

@@ -6,15 +6,21 @@ const BLINK_MS = 700;  // slower than three flashes a second
 gansweep.key("compare", gansweep.text, "side");
 gansweep.key("wipe", gansweep.number, 50);
 
-function options(place) {
+// the list of all runs with sheets, made again where a live page has others
+function list(select, chosen) {
   const rows = gansweep.board.rows.filter((row) => sheets.runsOf(row).length);
   const names = gansweep.names(rows.map((row) => row.id));
-  return rows.map((row) => make(
-    "optgroup", { label: names.get(row.id) },
-    sheets.runsOf(row).map((run) => make("option", {
-      value: run, text: `${names.get(row.id)}, ${format.seed(gansweep.runs.get(run).seed)}`, selected: run === place,
-    })),
-  ));
+  const all = JSON.stringify(rows.map((row) => [names.get(row.id), sheets.runsOf(row)]));
+  if (select.dataset.all !== all) {
+    select.dataset.all = all;
+    select.replaceChildren(...rows.map((row) => make(
+      "optgroup", { label: names.get(row.id) },
+      sheets.runsOf(row).map((run) => make("option", {
+        value: run, text: `${names.get(row.id)}, ${format.seed(gansweep.runs.get(run).seed)}`,
+      })),
+    )));
+  }
+  select.value = chosen;
 }
 
 function sameLayout(run, other) {
@@ -143,7 +149,7 @@ gansweep.samplePair = (zoom) => {
       const names = gansweep.names(gansweep.board.rows.map((row) => row.id));
       for (const [place, one] of sides.entries()) {
         const run = gansweep.runs.get(pair[place]);
-        if (one.select.value !== run.id || one.select.options.length === 0) one.select.replaceChildren(...options(run.id));
+        list(one.select, run.id);
         const sheet = sheets.nearest(sheets.list(run.id), kimg);
         const words = `${names.get(run.row)}, ${format.seed(run.seed)}`;
         one.name.textContent = `${"AB"[place]}: ${words}`;
