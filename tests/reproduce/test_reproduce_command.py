@@ -19,6 +19,7 @@ from gansweep.records.record import RunRecord
 from gansweep.reproduce import cost
 from gansweep.reproduce.plan import adopted, planned_cells, planned_runs
 from gansweep.reproduce.table_file import load_table
+from gansweep.run.train import train
 
 Command = Callable[..., Finished]
 SMALL = {
@@ -95,7 +96,7 @@ def test_minutes_choose_the_largest_budget_that_ends_in_time(command: Command, s
 def test_what_train_has_run_does_not_run_again(command: Command, small: str) -> None:
     trained(small, Path("runs") / "anywhere" / "run-001")
     shown = command("reproduce", "small", "--config-dir", small, "--dry-run")
-    assert "2 runs, 1 of them have ended" in shown.out
+    assert "2 runs, 1 of them has ended" in shown.out
     table = command("reproduce", "small", "--config-dir", small, "--show").out
     assert "0.0001 (1)" in table and "no run yet" in table
     alone = command("reproduce", "small", "--config-dir", small, "--show", "--csv", "-").out
@@ -134,6 +135,30 @@ def test_a_run_of_an_older_version_counts_where_it_was_given_the_same_options(
     content["model"]["n_critic"] = 3
     record.config_path.write_text(yaml.safe_dump(content))
     assert adopted(runs, tmp_path / "r") == {}
+
+
+def test_what_an_older_version_has_begun_is_continued(command: Command, small: str) -> None:
+    saves = "+callbacks.checkpoint._target_=gansweep.callbacks.checkpoint.Checkpoint"
+    content = {**SMALL, "overrides": [*SMALL["overrides"], saves]}
+    (Path(small) / "reproduce" / "small.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    table = load_table("small", small)
+    (run, *_) = planned_runs(planned_cells(table, table.budget(None), compose), 1)
+    begun = RunRecord(Path("runs") / "reproduce-small" / f"{run.place}0123abcd")
+    words = [*run.planned.words, "seed=0", "trainer=cpu", "tracker=none"]
+    train(compose(words), run_dir=begun.directory, until_kimg=0.02, progress=False)
+    before = begun.history()
+    begun.write_result({**(begun.result() or {}), "status": "interrupted"})
+    options = yaml.safe_load(begun.config_path.read_text())
+    del options["model"]["simultaneous"]
+    begun.config_path.write_text(yaml.safe_dump(options))
+
+    done = command("reproduce", "small", "--config-dir", small, "--only", "GAN", "trainer=cpu")
+    assert done.code == 0, done.err
+    assert (begun.result() or {})["status"] == "finished"
+    assert begun.history()[: len(before)] == before and len(begun.history()) > len(before)
+    assert list(begun.directory.parent.glob(f"{run.place}*")) == [begun.directory]
+    again = command("reproduce", "small", "--config-dir", small, "--dry-run")
+    assert "2 runs, 1 of them has ended" in again.out
 
 
 def test_a_check_of_nothing_is_no_success(command: Command) -> None:

@@ -56,11 +56,11 @@ class Reproduction:
         self.config_dir = None if folder is None else str(Path(folder).resolve())
         self.cfg = compose(own, config_name="sweep", config_dir=self.config_dir)
         check_sweep(self.cfg)
-        self._plan(options)
         self.runs_dir = Path(self.cfg.runs_dir)
         self.name = checked_name("name", f"reproduce-{self.table.name}")
         self.directory = self.runs_dir / self.name
         self.path = results.path_of(self.table, self.results_dir)
+        self._plan(options)
 
     def _plan(self, options: argparse.Namespace) -> None:
         """The cells and runs under the budget, or under as much of it as --minutes allows."""
@@ -68,14 +68,17 @@ class Reproduction:
             self.budget = max(self.table.budgets.values(), key=lambda one: one.share)
         self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
         self.runs = plan.planned_runs(self.cells, self.seeds)
-        if options.minutes is None:
-            return
+        if options.minutes is not None:
+            self._shorten(float(options.minutes), options.only)
+        self.runs = plan.continuing(self.runs, self.directory)
+
+    def _shorten(self, minutes: float, only: str | None) -> None:
         workers, costs = self.costs(self.cells, len(self.runs))
-        minutes, seeds = float(options.minutes), self.table.evaluation_seeds
+        seeds = self.table.evaluation_seeds
         share = cost.share_within(minutes, workers, self.runs, costs, seeds)
         if share < 1:
             self.budget = self.table.budget(f"share-{share:.10f}".rstrip("0"))
-            self.cells = plan.planned_cells(self.table, self.budget, self._compose, options.only)
+            self.cells = plan.planned_cells(self.table, self.budget, self._compose, only)
             self.runs = plan.planned_runs(self.cells, self.seeds)
 
     def costs(
@@ -224,7 +227,7 @@ def _announce(one: Reproduction, to_do: Sequence[plan.PlannedRun]) -> None:
     for name, why in table.not_run.items():
         print(visible(folded(f"{name} is not run: {why}", terminal_width())))
     done = len(one.runs) - len(to_do)
-    ended = f", {done} of them have ended" if done else ""
+    ended = f", {done} of them {'has' if done == 1 else 'have'} ended" if done else ""
     print(f"{plural(len(one.cells), 'cell')}, {plural(len(one.runs), 'run')}{ended}")
     if not to_do:
         return

@@ -6,10 +6,11 @@ anywhere on the shelf counts, whoever trained it: another table, or `gansweep tr
 
 from __future__ import annotations
 
+import glob
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gansweep.search.settings import Settings
 
 TARGET = "gansweep.reproduce.trial.train_cell"
 ENDED = (*ENDED_WELL, "diverged", "collapsed")  # what a training can lead to; a bug is none of it
+OPEN = ("running", "interrupted")  # a training that its last checkpoint continues
 PERIODIC = ("quality", "samples", "neighbours")  # callbacks that act as often as a table says
 Compose = Callable[[list[str]], Any]
 
@@ -76,18 +78,24 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a cell."""
+    """One run of a cell.   begun: the directory of what an older version has trained of it."""
 
     planned: PlannedCell
     seed: int
     address: str
+    begun: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Row, setting and seed, as its directory begins."""
+        cell = self.planned.cell
+        words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_.") for w in _places(cell))
+        return f"{words}-s{self.seed}-"
 
     @property
     def key(self) -> str:
-        """The name of its directory: row, setting, seed and the start of its address."""
-        cell = self.planned.cell
-        words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_.") for w in _places(cell))
-        return f"{words}-s{self.seed}-{self.address[:8]}"
+        """The name of its directory, which ends with the start of its address."""
+        return self.begun or f"{self.place}{self.address[:8]}"
 
     def point(self, table: Table, budget: Budget) -> Point:
         cell = self.planned.cell
@@ -171,13 +179,39 @@ def adopted(runs: Sequence[PlannedRun], runs_dir: Path) -> dict[str, RunRecord]:
             address, before = address_of(settings), deciding(settings)
         except (UserError, OmegaConfBaseException):
             continue
-        given = set(result.get("overrides") or ())
         for run in candidates:
             if run.address == address:
                 found[address] = record
-            elif given.issuperset(run.planned.words) and still_holds(before, run.planned.settings):
+            elif _was_given(record, run) and still_holds(before, run.planned.settings):
                 found.setdefault(run.address, record)
     return found
+
+
+def continuing(runs: Iterable[PlannedRun], directory: Path) -> list[PlannedRun]:
+    """The runs, those that an older version has begun in the table's directory by their names
+    there: a new option changes the address, and what was trained is to be continued."""
+    return [replace(run, begun=_begun(run, directory)) for run in runs]
+
+
+def _begun(run: PlannedRun, directory: Path) -> str | None:
+    for folder in sorted(directory.glob(f"{glob.escape(run.place)}*")):
+        record = RunRecord(folder)
+        status = (record.result() or {}).get("status")
+        if status not in OPEN or not record.last.exists() or not _was_given(record, run):
+            continue
+        try:
+            before = deciding(stored_settings(record))
+        except (UserError, OmegaConfBaseException):
+            continue
+        if still_holds(before, run.planned.settings):
+            return folder.name
+    return None
+
+
+def _was_given(record: RunRecord, run: PlannedRun) -> bool:
+    """Whether the record's command had the options of a planned run; its seed is left out."""
+    given = (record.result() or {}).get("overrides") or ()
+    return set(given).issuperset(run.planned.words)
 
 
 def settings_of(
