@@ -4,9 +4,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from processes import Processes, said_by, wait_until
 from states import same
 
@@ -168,6 +170,23 @@ def test_bad_options_write_nothing(tmp_path: Path, options: list[str], words: li
     with pytest.raises(UserError) as caught:
         train(small(*options), run_dir=tmp_path / "run", progress=False)
     assert all(word in str(caught.value) for word in words), caught.value
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("short_training")
+def test_a_classifier_too_weak_to_measure_with_ends_the_run_before_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSWEEP_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for number in range(80):
+        folder = tmp_path / "pictures" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)  # no class can be told from them
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    words = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "data.image_size=8"]
+    with pytest.raises(UserError, match=r"metrics\.min_test_accuracy="):
+        train(small(*words), run_dir=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -28,6 +28,7 @@ from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
 from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError, tell
+from gansweep.metrics.features.classifier import comes_with_gansweep
 from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
@@ -288,9 +289,12 @@ class _Run:
         return result
 
     def _panel(self) -> Panel | None:
+        """Ready to score where it may be refused: for want of weights, or for a weak classifier.
+        What comes with gansweep is loaded at the first evaluation."""
         panel = build_panel(self.cfg, self.data, self.model.conditional)
-        # downloaded weights may be missing: fail before training
-        if panel is not None and panel.backbone_choice not in (None, "classifier"):
+        if panel is None or panel.backbone_choice is None:
+            return panel
+        if panel.backbone_choice != "classifier" or not comes_with_gansweep(self.data):
             panel.prepare(torch.device(self.accelerator))
         return panel
 

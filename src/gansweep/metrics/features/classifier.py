@@ -23,7 +23,7 @@ from gansweep.metrics.features.classifier_training import (
     scaled,
     train_classifier,
 )
-from gansweep.metrics.features.judges import judge_of, weights_hash
+from gansweep.metrics.features.judges import judge_of, judges, weights_hash
 
 
 class DatasetClassifier(Backbone):
@@ -109,6 +109,14 @@ def dataset_classifier(
             f"metrics.min_test_accuracy={int(right * 100) / 100}."
         )
     return DatasetClassifier(name, data, content, device)
+
+
+def comes_with_gansweep(data: DataSource) -> bool:
+    """Whether a classifier is shipped for data of this name; its images are not read to tell."""
+    for source in (data.classifier_from, data.stacked_from):
+        if source is not None:
+            return comes_with_gansweep(source)
+    return any(judge.name.startswith(f"{data.name}net") for judge in judges())
 
 
 def refuse_unfit(data: DataSource) -> None:
