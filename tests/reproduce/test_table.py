@@ -103,6 +103,14 @@ def test_a_mistake_is_named_with_its_place(
     assert "mine.yaml" in str(error.value)
 
 
+def test_an_order_of_a_row_without_the_cell_is_refused(tmp_path: Path) -> None:
+    content = changed("settings.grid", {"overrides": ["data=grid"]})
+    content["rows"]["GAN"]["cells"]["grid"] = {}
+    content["orders"] = [{"setting": "grid", "score": "modes", "rows": ["GAN", "ALI"]}]
+    with pytest.raises(UserError, match=r"orders\[0\]: the row 'ALI' has no cell in .* 'grid'"):
+        load_table("mine", write(tmp_path, content))
+
+
 def test_a_cell_that_nothing_describes_is_refused(tmp_path: Path) -> None:
     content = changed("settings.ring", None)
     del content["rows"]["GAN"]["cells"]["ring"]["overrides"]

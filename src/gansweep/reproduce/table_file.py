@@ -284,6 +284,12 @@ def _orders(content: list[Any], *known: Mapping[str, Any]) -> Iterator[Expected]
                         f"{where} names '{word}', which the table lacks.{nearest(word, names)} "
                         f"There are: {', '.join(names)}."
                     )
+        for row in node["rows"]:
+            if node["setting"] not in map(str, known[-1][row]["cells"]):
+                raise UserError(
+                    f"{where}: the row '{row}' has no cell in the setting '{node['setting']}'. "
+                    "Give it one, or leave it out of the order."
+                )
         yield Expected(node["setting"], node["score"], tuple(node["rows"]))
 
 
