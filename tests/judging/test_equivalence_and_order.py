@@ -68,6 +68,37 @@ def test_a_calculated_figure_is_met_by_each_run_within_its_tolerance() -> None:
     assert far is not None and far.verdict == "differs" and far.difference == pytest.approx(0.002)
 
 
+def test_beside_a_lost_run_no_agreement_can_be_told() -> None:
+    """With a figure that was calculated as with a published one; one that is far differs still."""
+    near, far = within([0.5004], 0.5, 1e-3, lost=1), within([0.502], 0.5, 1e-3, lost=1)
+    alone = within([], 0.5, 1e-3, lost=2)
+    assert near is not None and (near.verdict, near.lost) == ("cannot tell", 1)
+    assert far is not None and far.verdict == "differs"
+    assert alone is not None and (alone.verdict, math.isnan(alone.difference)) == (
+        "cannot tell",
+        True,
+    )
+    assert within([], 0.5, 1e-3) is None
+    for values in ([], [10.0], [10.0, 10.1, 9.9, 10.05]):
+        found = equivalence(values, Figure(10.0, 1.0, "sd", 10), lost=2)
+        assert found is not None and (found.verdict, found.p) == ("cannot tell", None)
+
+
+def test_rows_with_one_median_are_in_no_order() -> None:
+    """The first of three rows is above the others, which are equal: 4.5 of 27 pairs, p = 0.01."""
+    found = order_of([(1, [7, 8, 9]), (2, [1, 2, 3]), (3, [1, 2, 3])])
+    assert found is not None and found.statistic == 4.5
+    assert found.opposite_p < 0.05 and found.verdict == "cannot tell"
+
+
+def test_rows_may_come_in_any_order() -> None:
+    """The first and the last have one published value."""
+    mixed = order_of([(1, [1, 2]), (2, [5, 6, 7]), (1, [3, 4])])
+    straight = order_of([(1, [1, 2]), (1, [3, 4]), (2, [5, 6, 7])])
+    assert mixed is not None and straight is not None
+    assert mixed.p == straight.p == pytest.approx(1 / 35)  # 7! / (4! 3!) ways, one in order
+
+
 def test_the_order_of_three_rows_of_three_has_p_1_of_1680() -> None:
     """9! / (3!)^3 = 1680 ways, of which one has all 27 pairs in order."""
     found = order_of([(1, [1, 2, 3]), (2, [4, 5, 6]), (3, [7, 8, 9])])

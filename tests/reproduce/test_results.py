@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from gansweep.errors import UserError
 from gansweep.reproduce.judged import judged
 from gansweep.reproduce.results import StoredRun, load_results, merged, save_results
-from gansweep.reproduce.table import Published, Score
+from gansweep.reproduce.table import Expected, Published, Score
 from gansweep.reproduce.table_file import load_table
 from gansweep.reproduce.tables import (
+    badge_words,
     csv_table,
     latex_table,
     markdown_table,
@@ -139,7 +141,89 @@ def test_a_seed_counts_once_whatever_the_file_calls_its_cell() -> None:
     cell = next(c for c in one.cells if c.cell.name == "GAN / grid" and c.score.name == "modes")
     assert cell.last is not None and (cell.last.n, one.n) == (6, 6)
     assert cell.last.mean == pytest.approx(17.2167, abs=1e-4)
-    assert one.outdated == 2
+    assert (one.outdated, one.repeated) == (0, 2)
+    assert sentences(one)[-1] == "2 runs in the file repeat a seed of a cell: each counts once."
+
+
+def dirac(runs: list[StoredRun]) -> Any:
+    table = load_table("dirac_gan")
+    addresses = {one["address"]: f"{one['row']} / alternating" for one in runs}
+    return judged(table, table.budget("paper"), runs, addresses)
+
+
+def exact(row: str, seed: int, **changes: Any) -> StoredRun:
+    """A run that meets the calculated factor of a step, 1."""
+    values = {"last": {"contraction": [1.0]}, "best": {}}
+    return run(row, seed, [], **{"setting": "alternating", **values, **changes})
+
+
+def test_a_lost_run_is_no_agreement_with_a_calculated_figure() -> None:
+    """Nor is what it measured before it was lost: that is of no last checkpoint."""
+    lost = exact("GAN", 1, status="diverged")
+    one = dirac([exact("GAN", 0), lost, exact("WGAN-GP 0.3", 0)])
+    cell = next(c for c in one.cells if c.cell.row == "GAN" and c.score.name == "contraction")
+    assert cell.last is not None and cell.last.n == 1
+    text = "\n".join(sentences(one))
+    assert "1 of 4 figures agree with the calculated ones" in text  # the GAN has three
+    assert "GAN / alternating (factor a step)" in text.partition("Not in agreement: ")[2]
+    assert badge_words(one) == "1 of 4 figures agree, 0 differ"
+
+
+def test_a_cell_whose_runs_are_all_lost_is_shown_and_counted() -> None:
+    """Also where the paper has no figure of it."""
+    one = dirac([exact("R1 0.3", 0, status="diverged", last={}), exact("GAN", 0)])
+    verdicts = [row.split(" | ") for row in markdown_table(one).splitlines() if "| R1 0.3 " in row]
+    assert [row[-1] for row in verdicts] == ["lost |"] * 4
+    assert badge_words(one) == "1 of 5 figures agree, 0 differ"
+    bare = found([run("GAN", 0, [], status="collapsed")])
+    labels = load_table("sgan_labels")
+    few = run("K + 1 classes, game", 0, [], setting="100", budget="small", status="diverged")
+    name = {few["address"]: "K + 1 classes, game / 100"}
+    rows = markdown_table(judged(labels, labels.budget("small"), [few], name)).splitlines()
+    assert "| 1, 1 lost | lost |" in rows[-1] and len(rows) == 3
+    assert "GAN, grid of 25, modes: cannot tell: 1 run of it was lost" in sentences(bare)[1]
+
+
+def test_an_order_names_the_rows_that_were_run_alone() -> None:
+    orders = (Expected("grid", "modes", ("GAN", "PacGAN2", "PacGAN3")),)
+    table = replace(TABLE, orders=orders)
+    three = [run("PacGAN3", s, [m]) for s, m in enumerate([24.9, 24.6, 24.8, 24.7])]
+    runs = [*GAN, *three]
+    addresses = {one["address"]: f"{one['row']} / grid" for one in runs}
+    one = judged(table, table.budget("paper"), runs, addresses)
+    assert one.orders[-1].rows == ("GAN", "PacGAN3")
+    assert "our runs follow the paper's order GAN < PacGAN3 (" in sentences(one)[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs", "said"),
+    [
+        ({"runs": None}, GAN, "the number of the paper's runs is not known."),
+        ({}, GAN[:1], "fewer than two runs of ours have a score."),
+        ({"error": "none"}, GAN, "no error is published."),
+    ],
+)
+def test_a_figure_that_is_not_tested_says_why(
+    changes: dict[str, Any], runs: list[StoredRun], said: str
+) -> None:
+    table = replace(TABLE, **changes)
+    addresses = {one["address"]: f"{one['row']} / grid" for one in runs}
+    one = judged(table, table.budget("paper"), runs, addresses)
+    assert f"1 figure not tested for equivalence: {said}" in sentences(one)
+
+
+def test_a_tail_that_a_computer_calls_0_is_below_something() -> None:
+    far = [run("GAN", s, [5.0 + s / 1e9]) for s in range(3)]
+    (text,) = [line for line in sentences(found(far)) if "differs from the paper" in line]
+    assert "t-test p < 0.0001)" in text
+
+
+def test_figures_from_memory_are_called_so_under_every_budget() -> None:
+    table = load_table("goodfellow_mnist")
+    few = run("adversarial nets", 0, [], budget="small", last={"parzen": [113.0]})
+    name = {few["address"]: "adversarial nets / mnist"}
+    lines = sentences(judged(table, table.budget("small"), [few], name))
+    assert "The published figures are from memory: they are leads, and no verdict." in lines
 
 
 def test_a_trend_names_the_rows_that_are_not_in_it() -> None:
@@ -177,7 +261,13 @@ def test_runs_of_cells_that_changed_are_not_counted() -> None:
 
 @pytest.mark.parametrize(
     ("value", "error", "decimals", "shown"),
-    [(78.5, 17.56, 0, "78.5 ± 17.56"), (225, None, 0, "225"), (0.5, None, 4, "0.5000")],
+    [
+        (78.5, 17.56, 0, "78.5 ± 17.56"),
+        (95.6, 2.0, 1, "95.6 ± 2.0"),
+        (93, 6.5, 0, "93 ± 6.5"),
+        (225, None, 0, "225"),
+        (0.5, None, 4, "0.5000"),
+    ],
 )
 def test_a_published_figure_keeps_its_decimals(
     value: float, error: float | None, decimals: int, shown: str

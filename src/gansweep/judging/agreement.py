@@ -56,7 +56,8 @@ class Equivalence:
 
     margin: one standard deviation over the paper's runs.   p: the larger of the two tests'.
     differs_p: of the two-sided test that the means are the same.
-    lost: runs that have no score, as they diverged: then nothing can be told.
+    difference: nan where we have no value.
+    lost: runs that have no score, as they diverged: then nothing is tested.
     interval: of the difference, at 1 - 2 ALPHA: it lies within the margin exactly where p < ALPHA.
     """
 
@@ -72,13 +73,18 @@ class Equivalence:
 def equivalence(values: Sequence[float], published: Figure, lost: int = 0) -> Equivalence | None:
     """Whether the mean of our seeds is within the paper's own spread of its mean.
 
-    None where the paper gives no error, or where we have fewer than two seeds.
-    lost: seeds without a score, of which the others are a selection.
+    None where the paper gives no error, or where we have fewer than two seeds and lost none.
+    lost: seeds without a score; the others are a selection, of which nothing is tested.
     Welch's form for two means of unequal variances, with the degrees of freedom of Satterthwaite.
     Source: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6).
     """
     ours, margin, their_error = summarize(values), published.sd, published.se
-    if ours is None or ours.error is None or not margin or not their_error:
+    if not margin or not their_error:
+        return None
+    if lost:
+        gap = math.nan if ours is None else ours.mean - published.value
+        return Equivalence("cannot tell", gap, margin, lost=lost)
+    if ours is None or ours.error is None:
         return None
     difference = ours.mean - published.value
     error, freedom = _welch(ours.error, ours.n, their_error, published.runs)
@@ -89,22 +95,27 @@ def equivalence(values: Sequence[float], published: Figure, lost: int = 0) -> Eq
     p, differs = max(below, above), 2 * _tail(abs(difference) / error, freedom)
     interval = student_interval(difference, error, freedom, 2 * ALPHA)
     verdict: Verdict = "cannot tell"
-    if lost:
-        verdict = "cannot tell"
-    elif p < ALPHA:
+    if p < ALPHA:
         verdict = "agrees"
     elif differs < ALPHA:
         verdict = "differs"
-    return Equivalence(verdict, difference, margin, p, min(1.0, differs), interval, lost)
+    return Equivalence(verdict, difference, margin, p, min(1.0, differs), interval)
 
 
-def within(values: Sequence[float], value: float, tolerance: float) -> Equivalence | None:
-    """Whether each of our values is within a tolerance of a figure that was calculated."""
-    if not values:
+def within(
+    values: Sequence[float], value: float, tolerance: float, lost: int = 0
+) -> Equivalence | None:
+    """Whether each of our values is within a tolerance of a figure that was calculated.
+
+    lost: seeds without a score, beside which no agreement can be told. None without any seed.
+    """
+    if not values and not lost:
         return None
-    worst = max((v - value for v in values), key=abs)
-    is_near = abs(worst) <= tolerance
-    return Equivalence("agrees" if is_near else "differs", worst, tolerance)
+    worst = max((v - value for v in values), key=abs, default=math.nan)
+    verdict: Verdict = "cannot tell" if lost else "agrees"
+    if abs(worst) > tolerance:
+        verdict = "differs"
+    return Equivalence(verdict, worst, tolerance, lost=lost)
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,9 @@ def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
     None where fewer than two rows with different published values have values of ours.
     Source: Jonckheere 1954, Biometrika 41.
     """
-    present = [(place, list(values)) for place, values in groups if values]
+    present = sorted(
+        ((place, list(values)) for place, values in groups if values), key=lambda group: group[0]
+    )
     places = [place for place, values in present for _ in values]
     values = [value for _, group in present for value in group]
     pairs = [
@@ -146,23 +159,25 @@ def order_of(groups: Sequence[tuple[float, Sequence[float]]]) -> Order | None:
     under = [_in_order(arranged, pairs) for arranged in _arrangements(values, places)]
     p = _share(sum(s >= found - 1e-9 for s in under), under, values, places)
     opposite = _share(sum(s <= found + 1e-9 for s in under), under, values, places)
-    turned, of = _reversed(groups)
+    turned, opposed = _reversed(groups)
     verdict: Literal["same", "trend", "opposite", "cannot tell"] = "cannot tell"
     # an exact test may reject at its level too: three runs of each of two rows reach 1/20 at best
     if p <= ALPHA:
         verdict = "trend" if turned else "same"
-    elif opposite <= ALPHA and len(turned) == of:
+    elif opposite <= ALPHA and opposed:
         verdict = "opposite"
     return Order(verdict, found, len(pairs), p, opposite, turned)
 
 
 def _reversed(
     groups: Sequence[tuple[float, Sequence[float]]],
-) -> tuple[tuple[tuple[int, int], ...], int]:
-    """(the pairs of rows whose medians are not in the order of their places, pairs in all)."""
+) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """(the pairs of rows whose medians are not in the order of their places, whether the medians of
+    all pairs are in the opposite one; equal medians are in neither)."""
     medians = [(i, place, statistics.median(v)) for i, (place, v) in enumerate(groups) if v]
     pairs = [(a, b) for a in medians for b in medians if a[1] < b[1]]
-    return tuple((a[0], b[0]) for a, b in pairs if a[2] >= b[2]), len(pairs)
+    turned = tuple((a[0], b[0]) for a, b in pairs if a[2] >= b[2])
+    return turned, all(a[2] > b[2] for a, b in pairs)
 
 
 def _in_order(values: Sequence[float], pairs: Sequence[tuple[int, int]]) -> float:

@@ -77,6 +77,7 @@ class Judged:
     runs: tuple[CellRuns, ...]
     orders: tuple[ColumnOrder, ...]
     outdated: int  # runs in the file whose cell has changed since
+    repeated: int  # runs in the file of a seed that another run counts for
     hardware: tuple[str, ...] = ()
 
     def of(self, cell: Cell) -> list[CellScore]:
@@ -111,8 +112,9 @@ def judged(
     ]
     orders += filter(None, (_expected(one, table, by_cell) for one in table.orders))
     hardware = sorted({str(run["hardware"].get("device")) for run in current})
-    outdated = len(own) - len(current)
-    parts = (tuple(cells), tuple(runs), tuple(orders), outdated, tuple(hardware))
+    outdated = sum(run["address"] not in addresses for run in own)
+    repeated = len(own) - outdated - len(current)
+    parts = (tuple(cells), tuple(runs), tuple(orders), outdated, repeated, tuple(hardware))
     return Judged(table, budget, *parts)
 
 
@@ -129,7 +131,7 @@ def _seeds(runs: Sequence[StoredRun], cell: Cell, addresses: Mapping[str, str]) 
 
 
 def _rank(run: StoredRun) -> tuple[int, str]:
-    return scorings(run), str(run["ended"])
+    return scorings(run), run["ended"] or ""
 
 
 def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
@@ -141,8 +143,10 @@ def _runs(cell: Cell, runs: Sequence[StoredRun]) -> CellRuns:
 
 
 def values_of(runs: Sequence[StoredRun], which: str, score: Score) -> list[list[float]]:
-    """Of each run that has the score its values, in the paper's unit."""
-    lists = [(run["last"] if which == "last" else run["best"]).get(score.word) for run in runs]
+    """Of each run that has the score its values, in the paper's unit; of a lost run none: what it
+    measured before it was lost is of neither checkpoint."""
+    kept = [run for run in runs if run["status"] not in LOST]
+    lists = [(run["last"] if which == "last" else run["best"]).get(score.word) for run in kept]
     return [[value * score.factor for value in values] for values in lists if values]
 
 
@@ -156,12 +160,12 @@ def _cell_score(
     published = cell.published.get(score.name)
     agreement = None
     if published is not None and budget.shows == "digits" and table.known_from != "memory":
-        means = _means(runs, table, score)
+        means, lost = _means(runs, table, score), _lost(runs)
         if score.tolerance is not None:
-            agreement = within(means, published.value, score.tolerance)
+            agreement = within(means, published.value, score.tolerance, lost)
         else:
             figure = Figure(published.value, published.error, table.error, table.runs)
-            agreement = equivalence(means, figure, _lost(runs, table, score))
+            agreement = equivalence(means, figure, lost)
     return CellScore(cell, score, published, spreads["last"], spreads["best"], agreement)
 
 
@@ -171,22 +175,22 @@ def _expected(
     """The test of an order that the paper states without figures."""
     score = table.scores[one.score]
     groups = [
-        (float(place), _ranked(by_cell[f"{row} / {one.setting}"], table, score))
+        (float(place), values, row)
         for place, row in enumerate(one.rows)
+        if (values := _ranked(by_cell[f"{row} / {one.setting}"], table, score))
     ]
-    return _column(one.setting, score, one.rows, groups)
+    return _column(one.setting, score, groups)
 
 
 def _column(
-    setting: str,
-    score: Score,
-    rows: Sequence[str],
-    groups: Sequence[tuple[float, Sequence[float]]],
+    setting: str, score: Score, groups: Sequence[tuple[float, Sequence[float], str]]
 ) -> ColumnOrder | None:
-    order = order_of(groups)
+    """groups: (place, values, row) of each row that has values, by place."""
+    order = order_of([(place, values) for place, values, _ in groups])
     if order is None:
         return None
-    return ColumnOrder(setting, score, tuple(rows), tuple(place for place, _ in groups), order)
+    places, rows = tuple(place for place, *_ in groups), tuple(row for *_, row in groups)
+    return ColumnOrder(setting, score, rows, places, order)
 
 
 def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
@@ -194,15 +198,14 @@ def _means(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]
     return [math.fsum(v) / len(v) for v in values_of(runs, table.rule, score)]
 
 
-def _lost(runs: Sequence[StoredRun], table: Table, score: Score) -> int:
-    """How many runs diverged or collapsed and were not scored."""
-    return sum(run["status"] in LOST and not values_of([run], table.rule, score) for run in runs)
+def _lost(runs: Sequence[StoredRun]) -> int:
+    return sum(run["status"] in LOST for run in runs)
 
 
 def _ranked(runs: Sequence[StoredRun], table: Table, score: Score) -> list[float]:
     """The values of the runs, to be ranked: a lost run is worse than all others."""
     worst = -math.inf if score.direction == "maximize" else math.inf
-    return [*_means(runs, table, score), *[worst] * _lost(runs, table, score)]
+    return [*_means(runs, table, score), *[worst] * _lost(runs)]
 
 
 def _order(
@@ -218,5 +221,4 @@ def _order(
         if cell.setting == setting and published is not None and values:
             groups.append((published.value, values, cell.row))
     groups.sort(key=lambda group: group[0])
-    placed = [(place, values) for place, values, _ in groups]
-    return _column(setting, score, [row for *_, row in groups], placed)
+    return _column(setting, score, groups)

@@ -28,9 +28,10 @@ FOOT = "[ ] 95 % interval of the mean over training seeds (their number)"
 def rows_of(found: Judged) -> Iterator[list[str]]:
     """A line for each figure: a cell's score. The column of the paper's rule is marked by *."""
     for one in found.cells:
-        if one.published is None and one.last is None:
-            continue
         runs = found.runs_of(one.cell)
+        all_lost = runs is not None and runs.n > runs.done == 0
+        if one.published is None and one.last is None and not all_lost:
+            continue
         yield [
             one.cell.row,
             found.table.settings[one.cell.setting],
@@ -62,14 +63,20 @@ def verdict_word(one: CellScore, found: Judged) -> str:
 
 
 def published_text(figure: Published | None, score: Score, table: Table) -> str:
-    """ "6.3 ± 0.5": with all decimals of the paper, also where ours are shown with fewer. A figure
-    that is calculated has as many as ours."""
+    """ "6.3 ± 0.5": with all decimals of the paper, also where ours are shown with fewer, and in the
+    error at least those of the value. A figure that is calculated has as many as ours."""
     if figure is None:
         return EMPTY
     calculated = table.known_from == "calculated"
-    theirs = 0 if calculated else len(f"{figure.value:.10g}".partition(".")[2])
-    value = f"{figure.value:.{max(score.decimals, theirs)}f}"
-    return value if figure.error is None else f"{value} ± {figure.error:g}"
+    decimals = max(score.decimals, 0 if calculated else _decimals(figure.value))
+    value = f"{figure.value:.{decimals}f}"
+    if figure.error is None:
+        return value
+    return f"{value} ± {figure.error:.{max(decimals, _decimals(figure.error))}f}"
+
+
+def _decimals(value: float) -> int:
+    return len(f"{value:.10g}".partition(".")[2])
 
 
 def spread_text(spread: Spread | None, score: Score) -> str:

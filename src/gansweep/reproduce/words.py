@@ -26,13 +26,14 @@ def sentences(found: Judged) -> list[str]:
         return [f"No run of ours has ended under the budget '{budget.name}' yet."]
     lines = [_spent(found)]
     if budget.shows != "digits":
+        share = "all" if budget.share == 1 else f"{budget.share:.4g}"
         lines.append(
-            f"This budget, {budget.share:.4g} of the table's images, reproduces no digits; it can "
+            f"This budget, {share} of the table's images, reproduces no digits; it can "
             f"show {SHOWN[budget.shows]}."
         )
-    elif table.known_from == "memory":
-        lines.append("The published figures are from memory: they are leads, and no verdict.")
-    else:
+    if table.known_from == "memory":
+        lines.append(_from_memory(found))
+    elif budget.shows == "digits":
         lines += _agreements(found)
     if budget.shows in ("digits", "order"):
         lines += [_order(one, found) for one in found.orders]
@@ -41,7 +42,18 @@ def sentences(found: Judged) -> list[str]:
             f"{plural(found.outdated, 'run')} in the file {'are' if found.outdated > 1 else 'is'} "
             "of cells that have changed since, and not counted."
         )
+    if found.repeated:
+        lines.append(
+            f"{plural(found.repeated, 'run')} in the file "
+            f"{'repeat' if found.repeated > 1 else 'repeats'} a seed of a cell: each counts once."
+        )
     return lines
+
+
+def _from_memory(found: Judged) -> str:
+    if any(one.published for one in found.cells):
+        return "The published figures are from memory: they are leads, and no verdict."
+    return "The paper's figures are not known, and what it shows is from memory."
 
 
 def _spent(found: Judged) -> str:
@@ -81,38 +93,49 @@ def _why_untested(one: CellScore, found: Judged) -> str:
     assert one.published is not None
     if found.table.error == "none" or one.published.error is None:
         return "no error is published"
-    return "the published error is 0" if one.published.error == 0 else "one run each"
+    if found.table.runs is None:
+        return "the number of the paper's runs is not known"
+    if one.published.error == 0:
+        return "the published error is 0"
+    return "fewer than two runs of ours have a score"
 
 
 def _exactly(exact: list[CellScore]) -> str:
     """About figures that were calculated: how many of ours are as near as they must be."""
     far = [one for one in exact if one.agreement and one.agreement.verdict != "agrees"]
-    differences = [(abs(o.agreement.difference), o) for o in exact if o.agreement]
-    largest, worst = max(differences, key=lambda pair: pair[0])
     text = (
-        f"{len(exact) - len(far)} of {len(exact)} figures agree with the calculated ones within "
-        f"their tolerance; the largest difference is {largest:.1e} "
-        f"({worst.cell.name}, {worst.score.title})."
+        f"{len(exact) - len(far)} of {plural(len(exact), 'figure')} agree with the calculated ones "
+        "within their tolerance"
     )
+    differences = [(abs(o.agreement.difference), o) for o in exact if o.last and o.agreement]
+    if differences:
+        largest, worst = max(differences, key=lambda pair: pair[0])
+        where = f"{worst.cell.name}, {worst.score.title}"
+        text += f"; the largest difference is {largest:.1e} ({where})"
     names = listing([f"{one.cell.name} ({one.score.title})" for one in far], "and")
-    return f"{text} Not in agreement: {names}." if far else text
+    return f"{text}. Not in agreement: {names}." if far else f"{text}."
 
 
 def _equivalence(one: Equivalence) -> str:
-    assert one.p is not None and one.differs_p is not None and one.interval is not None
-    low, high = one.interval
     if one.lost:
         return (
             f"cannot tell: {plural(one.lost, 'run')} of it {'were' if one.lost > 1 else 'was'} "
             f"lost and {'have' if one.lost > 1 else 'has'} no score."
         )
+    assert one.p is not None and one.differs_p is not None and one.interval is not None
+    low, high = one.interval
     distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"
     bound = f"one standard deviation of the paper's runs, {one.margin:.3g}"
     if one.verdict == "agrees":
-        return f"agrees with the paper within {bound} ({distance}; TOST p = {one.p:.2g})."
+        return f"agrees with the paper within {bound} ({distance}; TOST {_p(one.p)})."
     if one.verdict == "differs":
-        return f"differs from the paper ({distance}; t-test p = {one.differs_p:.2g})."
-    return f"cannot tell: it may differ by more than {bound} ({distance}; TOST p = {one.p:.2g})."
+        return f"differs from the paper ({distance}; t-test {_p(one.differs_p)})."
+    return f"cannot tell: it may differ by more than {bound} ({distance}; TOST {_p(one.p)})."
+
+
+def _p(value: float) -> str:
+    """The tail of a distribution is 0 to a computer, and never is."""
+    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
 
 
 def _order(one: ColumnOrder, found: Judged) -> str:
