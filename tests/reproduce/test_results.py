@@ -218,6 +218,15 @@ def test_a_tail_that_a_computer_calls_0_is_below_something() -> None:
     assert "t-test p < 0.0001)" in text
 
 
+def test_values_of_several_protocols_are_named() -> None:
+    """Another machine has trained another classifier; the seed of the noise differs anyway."""
+    by = [{"score": "modes", "weights_hash": word, "floor": k} for k, word in enumerate("aab")]
+    runs = [run("GAN", s, [17.0 + s], protocols={"modes": by[s]}) for s in range(3)]
+    said = "modes, grid of 25: measured under 2 protocols, which differ in weights_hash; these"
+    assert said in "\n".join(sentences(found(runs)))
+    assert "protocols" not in "\n".join(sentences(found(runs[:2])))
+
+
 def test_figures_from_memory_are_called_so_under_every_budget() -> None:
     table = load_table("goodfellow_mnist")
     few = run("adversarial nets", 0, [], budget="small", last={"parzen": [113.0]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,18 @@ def test_an_order_of_a_row_without_the_cell_is_refused(tmp_path: Path) -> None:
     content["orders"] = [{"setting": "grid", "score": "modes", "rows": ["GAN", "ALI"]}]
     with pytest.raises(UserError, match=r"orders\[0\]: the row 'ALI' has no cell in .* 'grid'"):
         load_table("mine", write(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_the_kl_of_modes_ends_at_that_of_one_mode(name: str) -> None:
+    """-ln of the rarest mode's share; in the demonstration one of seven is twice as likely."""
+    table = load_table(name)
+    words = {score.word: key for key, score in table.scores.items()}
+    for setting in table.settings if "reverse_kl" in words else ():
+        most = table.most[setting]
+        modes = 8 if setting == "demonstration" else most[words["modes"]]
+        limit = most[words["reverse_kl"]]
+        assert math.log(modes) <= limit == pytest.approx(math.log(modes), abs=1e-6)
 
 
 def test_a_cell_that_nothing_describes_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gansweep.judging.agreement import (
@@ -16,6 +16,8 @@ from gansweep.judging.agreement import (
     spread_of,
     within,
 )
+from gansweep.judging.protocols import Refusal
+from gansweep.metrics.protocol import protocol_key
 from gansweep.reproduce.results import StoredRun, scorings
 from gansweep.reproduce.table import Budget, Cell, Expected, Published, Score, Table
 
@@ -78,6 +80,7 @@ class Judged:
     orders: tuple[ColumnOrder, ...]
     outdated: int  # runs in the file whose cell has changed since
     repeated: int  # runs in the file of a seed that another run counts for
+    mixed: tuple[tuple[str, Refusal], ...]  # setting, and a score of several protocols in it
     hardware: tuple[str, ...] = ()
 
     def of(self, cell: Cell) -> list[CellScore]:
@@ -114,8 +117,23 @@ def judged(
     hardware = sorted({str(run["hardware"].get("device")) for run in current})
     outdated = sum(run["address"] not in addresses for run in own)
     repeated = len(own) - outdated - len(current)
-    parts = (tuple(cells), tuple(runs), tuple(orders), outdated, repeated, tuple(hardware))
+    mixed = tuple(_mixed(table, by_cell))
+    parts = (tuple(cells), tuple(runs), tuple(orders), outdated, repeated, mixed, tuple(hardware))
     return Judged(table, budget, *parts)
+
+
+def _mixed(
+    table: Table, by_cell: Mapping[str, Sequence[StoredRun]]
+) -> Iterator[tuple[str, Refusal]]:
+    """The scores that runs of one setting were given under several protocols."""
+    for setting in table.settings:
+        cells = [cell for cell in table.cells if cell.setting == setting]
+        runs = [run for cell in cells for run in by_cell[cell.name]]
+        for score in table.scores.values():
+            known = [p for run in runs if (p := run["protocols"].get(score.word))]
+            different = {protocol_key(protocol): protocol for protocol in known}
+            if len(different) > 1:
+                yield setting, Refusal(score.title, [(p, []) for p in different.values()])
 
 
 def _seeds(runs: Sequence[StoredRun], cell: Cell, addresses: Mapping[str, str]) -> list[StoredRun]:

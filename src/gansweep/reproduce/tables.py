@@ -63,8 +63,9 @@ def verdict_word(one: CellScore, found: Judged) -> str:
 
 
 def published_text(figure: Published | None, score: Score, table: Table) -> str:
-    """ "6.3 ± 0.5": with all decimals of the paper, also where ours are shown with fewer, and in the
-    error at least those of the value. A figure that is calculated has as many as ours."""
+    """ "6.3 ± 0.5": with all decimals of the paper, also where ours are shown with fewer; the error
+    has those of the value at least. A figure that is calculated has as many as ours.
+    """
     if figure is None:
         return EMPTY
     calculated = table.known_from == "calculated"

@@ -37,6 +37,12 @@ def sentences(found: Judged) -> list[str]:
         lines += _agreements(found)
     if budget.shows in ("digits", "order"):
         lines += [_order(one, found) for one in found.orders]
+    lines += [
+        f"{score.score}, {table.settings[setting]}: measured under {len(score.groups)} protocols, "
+        f"which differ in {listing(score.differing, 'and')}; these values do not belong beside "
+        "each other."
+        for setting, score in found.mixed
+    ]
     if found.outdated:
         lines.append(
             f"{plural(found.outdated, 'run')} in the file {'are' if found.outdated > 1 else 'is'} "
