@@ -57,6 +57,9 @@ def test_numbers_are_written_as_in_records(board: OpenPage) -> None:
     pairs = [[n, s] for n, s in zip(numbers, spreads, strict=True) if n and s]
     shown = board.page.evaluate("ps => ps.map(p => gansweep.format.meanAndStd(...p))", pairs)
     assert shown == [notation.mean_and_std(n, s) for n, s in pairs]
+    chances = [0.0, 1e-4, 0.0497, 0.05, 0.0503, 0.21, 1.0, *(rng.random() for _ in range(200))]
+    shown = board.page.evaluate("ps => ps.map(gansweep.format.probability)", chances)
+    assert shown == [notation.probability(p) for p in chances]
 
 
 def test_the_error_of_a_measurement_is_written_as_in_records(board: OpenPage) -> None:

@@ -9,7 +9,14 @@ from gansweep.errors import UserError
 from gansweep.judging.leaderboard import Board, leader, leaderboard
 from gansweep.judging.statistics import summarize
 from gansweep.judging.verdict import verdict
-from gansweep.records.notation import duration, mean_and_std, number, short_names, spread_words
+from gansweep.records.notation import (
+    duration,
+    mean_and_std,
+    number,
+    probability,
+    short_names,
+    spread_words,
+)
 from gansweep.records.read import load
 
 OTHER_DATA = protocol("fid", "minimize", data_fingerprint="ffff")
@@ -317,6 +324,21 @@ def test_a_mean_has_the_digits_its_spread_supports(
     mean: float, std: float | None, text: str
 ) -> None:
     assert mean_and_std(mean, std) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.2134, "p = 0.21"),
+        (0.0503, "p = 0.0503"),  # no verdict rests on it, and one rests on the next
+        (0.0497, "p = 0.0497"),
+        (0.05, "p = 0.05"),
+        (1.0, "p = 1"),
+        (0.0, "p < 0.0001"),
+    ],
+)
+def test_a_probability_tells_on_which_side_of_its_level_it_is(p: float, text: str) -> None:
+    assert probability(p) == text
 
 
 @pytest.mark.parametrize(

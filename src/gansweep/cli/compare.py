@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from gansweep.cli.arguments import Parser, parser_of_paths, paths_of
 from gansweep.errors import UserError, terminal_width, visible
-from gansweep.records.notation import aligned, bracketed, duration, number, plural, rounded, setting
+from gansweep.records.notation import (
+    aligned,
+    bracketed,
+    duration,
+    number,
+    plural,
+    probability,
+    rounded,
+    setting,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,10 +216,10 @@ def _difference(one: Comparison, direction: str | None) -> str:
         why = "one seed: may be chance" if one.error is None else "neither varies over its seeds"
         return f"{_signed(number(one.difference))}, {why}"
     amount = _signed(rounded(one.difference, one.error))
-    p = f"p = {one.p:.2g}" if one.p is not None and one.p >= 1e-4 else "p < 0.0001"
+    assert one.p is not None, "there is an interval"
     is_worse = (one.difference > 0) is (direction != "maximize")
     verdict = ("worse" if is_worse else "better") if one.apart else "may be chance"
-    return f"{amount} {bracketed(*one.interval, one.error)}, {p}: {verdict}"
+    return f"{amount} {bracketed(*one.interval, one.error)}, {probability(one.p)}: {verdict}"
 
 
 def _signed(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gansweep.judging.leaderboard import Board, Row
 from gansweep.judging.statistics import Comparison, Summary, compare, holm
 from gansweep.judging.statuses import NEVER_LEARNED
-from gansweep.records.notation import listing, number, plural, rounded
+from gansweep.records.notation import listing, number, plural, probability, rounded
 
 NAMED = 2  # rows that a sentence names; more are counted
 
@@ -140,9 +140,7 @@ def _distance(rival: Rival) -> str:
 
 
 def _p_words(one: Comparison, before: str, after: str) -> str:
-    if one.p is None:
-        return ""
-    return f"{before}p = {one.p:.2g}{after}" if one.p >= 1e-4 else f"{before}p < 0.0001{after}"
+    return "" if one.p is None else f"{before}{probability(one.p)}{after}"
 
 
 def _left_out(others: Sequence[Row]) -> str:

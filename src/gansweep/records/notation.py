@@ -60,6 +60,12 @@ def rounded(value: float, std: float) -> str:
     return f"{value:.{max(4, size + decimals + 1)}g}"
 
 
+def probability(p: float) -> str:
+    """ "p = 0.012": two significant digits, and four beside 0.05, at which verdicts change."""
+    digits = 4 if f"{p:.2g}" == "0.05" else 2
+    return f"p = {p:.{digits}g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def duration(seconds: float | None) -> str:
     """ "48 s", "3 min 20 s", "2 h 05 min"."""
     if seconds is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gansweep.judging.agreement import Equivalence
-from gansweep.records.notation import duration, listing, plural
+from gansweep.records.notation import duration, listing, plural, probability
 from gansweep.reproduce.judged import CellScore, ColumnOrder, Judged
 
 SHOWN = {"order": "an order at most", "trend": "a trend at most", "nothing": "no figure"}
@@ -133,15 +133,12 @@ def _equivalence(one: Equivalence) -> str:
     distance = f"difference {one.difference:+.3g}, 90 % interval {low:.3g} to {high:.3g}"
     bound = f"one standard deviation of the paper's runs, {one.margin:.3g}"
     if one.verdict == "agrees":
-        return f"agrees with the paper within {bound} ({distance}; TOST {_p(one.p)})."
+        return f"agrees with the paper within {bound} ({distance}; TOST {probability(one.p)})."
     if one.verdict == "differs":
-        return f"differs from the paper ({distance}; t-test {_p(one.differs_p)})."
-    return f"cannot tell: it may differ by more than {bound} ({distance}; TOST {_p(one.p)})."
-
-
-def _p(value: float) -> str:
-    """The tail of a distribution is 0 to a computer, and never is."""
-    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
+        return f"differs from the paper ({distance}; t-test {probability(one.differs_p)})."
+    return (
+        f"cannot tell: it may differ by more than {bound} ({distance}; TOST {probability(one.p)})."
+    )
 
 
 def _order(one: ColumnOrder, found: Judged) -> str:
@@ -155,7 +152,7 @@ def _order(one: ColumnOrder, found: Judged) -> str:
     but = f", but {listing(not_below, 'and')}" if order.verdict == "trend" else ""
     return (
         f"{where}: {verdict} {_ascending(one)}{but} (permutation test, "
-        f"{order.statistic:g} of {order.pairs} pairs of runs in it, p = {p:.2g})."
+        f"{order.statistic:g} of {order.pairs} pairs of runs in it, {probability(p)})."
     )
 
 

@@ -124,9 +124,11 @@ function seed(value) {
   return `seed ${value ?? "unknown"}`;
 }
 
+// two significant digits, and four beside 0.05, at which verdicts change
 function probability(p) {
   if (p === null || p === undefined) return "";
-  return p >= 1e-4 ? `p = ${general(p, 2)}` : "p < 0.0001";
+  const digits = general(p, 2) === "0.05" ? 4 : 2;
+  return p >= 1e-4 ? `p = ${general(p, digits)}` : "p < 0.0001";
 }
 
 gansweep.format = {
