@@ -89,7 +89,9 @@ def test_help_of_train_lists_every_group_and_where_all_options_are(command: Comm
     listed = shown.out.partition("Groups and their choices")[2].partition("\n\n")[0]
     unfolded = listed.replace("\n    ", " ").splitlines()
     groups = dict(line.strip().split(": ", 1) for line in unfolded if ": " in line)
-    assert not groups.keys() & {"sweep", "launcher", "model/base"}, "nobody can choose these"
+    assert not groups.keys() & {"sweep", "launcher", "model/base", "reproduce"}, (
+        "nobody can choose these"
+    )
     for group in ("data", "model", "trainer", "callbacks", "metrics", "tracker", "experiment"):
         assert groups[group].split(", ") == sorted(
             p.stem for p in (conf_dir() / group).glob("*.yaml")

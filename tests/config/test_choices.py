@@ -50,6 +50,7 @@ def test_choices_are_the_files_of_each_group() -> None:
     assert train["model"] == sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     assert sweep.keys() - train.keys() == {"sweep", "launcher"}
     assert "random" in sweep["sweep"] and "two_player" not in train["model"]
+    assert "reproduce" not in sweep, "its files are tables, which no run can choose"
 
 
 def test_own_files_come_before_the_packages_and_unreadable_ones_are_empty(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def test_default_is_real_data_with_no_download() -> None:
         ("init=", ["init= is empty", "init=runs/digits/dcgan-001", "leave it out"]),
         ("resume=", ["resume= is empty", "resume=runs/digits/dcgan-001"]),
         ("data={a: 1}", ["is no choice", "a file in conf/data/"]),
+        ("sweep=tpe", ["no option of 'gansweep train'", "use 'gansweep sweep'"]),
+        ("reproduce=dirac_gan", ["no option of 'gansweep train'", "'gansweep reproduce TABLE'"]),
     ],
 )
 def test_mistakes_are_explained_with_the_nearest_option(override: str, words: list[str]) -> None:

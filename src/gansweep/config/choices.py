@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 SWEEPS = ("sweep", "launcher")  # groups that `gansweep train` does not have
+TABLES = "reproduce"  # the files of `gansweep reproduce`, which no run chooses
 UNSET = ("hydra", "tiny", "search", "changeable")  # keys that are not for the command line
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -28,8 +29,9 @@ def choices(config_name: str, folders: Sequence[Path] = ()) -> dict[str, list[st
     """
     found: dict[str, set[str]] = {}
     for file in (file for folder in (*folders, conf_dir()) for file in folder.glob("*/*.yaml")):
-        if config_name == "sweep" or file.parent.name not in SWEEPS:
-            found.setdefault(file.parent.name, set()).add(file.stem)
+        group = file.parent.name
+        if group != TABLES and (config_name == "sweep" or group not in SWEEPS):
+            found.setdefault(group, set()).add(file.stem)
     return {group: sorted(names) for group, names in sorted(found.items())}
 
 

@@ -23,6 +23,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from gansweep.config.choices import SWEEPS, TABLES
 from gansweep.config.choices import conf_dir as conf_dir
 from gansweep.config.directory_names import checked_name
 from gansweep.config.old_names import with_new_targets
@@ -245,6 +246,9 @@ def _unknown_key(
         if within and not (conf_dir() / key).is_dir():
             return f"{key} has no '{within[1]}' here. To add it, write '+{key}.{within[1]}=...'."
         given = next(word for word in overrides if word.lstrip("+~").startswith(key))
+        if key == TABLES or (config_name == "train" and key in SWEEPS):
+            verb = "gansweep reproduce TABLE" if key == TABLES else "gansweep sweep"
+            return f"'{given}' is no option of 'gansweep {config_name}': use '{verb}'."
         return f"'{given}' is no choice: {key}= takes the name of a file in conf/{key}/."
     hint = f" Did you mean 'sweep.{key}'?" if f"sweep.{key}" in known else nearest(key, known)
     return (
