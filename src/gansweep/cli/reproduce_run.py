@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,20 @@ OF_RUNS = ("trainer", "tracker")  # groups whose options change no result
 
 
 def list_tables(config_dir: str | None) -> str:
-    """A line for each table: its name and title."""
-    rows = [(name, load_table(name, config_dir).title) for name in table_names(config_dir)]
-    lines = aligned([("table", "what"), *rows], width=terminal_width())
+    """The name and the title of each table: names are whole, titles go on below themselves."""
+    titles = {name: load_table(name, config_dir).title for name in table_names(config_dir)}
+    left = max(map(len, titles)) + 2
+    width = max(terminal_width(), left + 20)
+    lines = [
+        textwrap.fill(
+            title,
+            width,
+            initial_indent=name.ljust(left),
+            subsequent_indent=" " * left,
+            break_on_hyphens=False,
+        )
+        for name, title in {"table": "what", **titles}.items()
+    ]
     return "\n".join(lines) + "\nnext: gansweep reproduce TABLE --dry-run\n"
 
 
