@@ -138,3 +138,10 @@ def test_every_term_has_a_row() -> None:
     text = (TOP / "docs" / "models.md").read_text()
     for path in (config.conf_dir() / "term").glob("*.yaml"):
         assert f"| `{path.stem}` |" in text, path.stem
+
+
+def test_every_extra_has_a_row() -> None:
+    text = (TOP / "docs" / "install.md").read_text()
+    listed = (TOP / "pyproject.toml").read_text().split("[project.optional-dependencies]")[1]
+    extras = set(re.findall(r"^(\w+) = \[", listed.split("\n[")[0], flags=re.MULTILINE)) - {"dev"}
+    assert len(extras) > 8 and {one for one in extras if f"`gansweep[{one}]`" not in text} == set()

@@ -21,9 +21,9 @@ has not seen, so that a stated share of them is above it.
   false_alarms=0.05      share of normal held-out images above the threshold
   criterion=NAME         reconstruction or latent (default: the run's own)
   -o FILE.csv            every score (default: named after the run, here)
-
+{using.HELP}
 exit code: 0 all look normal, 1 some do not, or could not be read
-{using.HELP}"""
+"""
 KNOWN: dict[str, Sequence[str]] = {"false_alarms": (), "criterion": ()}
 EXAMPLE = "runs/digits_class_0/autoencoder-001 photos/"
 
