@@ -19,15 +19,17 @@ from gansweep.callbacks.gradients import GradientNorms
 from gansweep.callbacks.journal import Journal
 from gansweep.callbacks.losses import Losses
 from gansweep.callbacks.memorised import Memorised
-from gansweep.callbacks.overfitting import Overfitting
+from gansweep.callbacks.overfitting import ROWS_KEPT, SEED, Overfitting
 from gansweep.callbacks.progress import ProgressBar, watched
 from gansweep.callbacks.quality import Quality
+from gansweep.callbacks.real_samples import Rows
 from gansweep.callbacks.stop_on_failure import StopOnFailure, worsened
 from gansweep.callbacks.watcher import GameCallback
 from gansweep.config import compose as config
 from gansweep.data.batch import Batch
 from gansweep.data.images import Digits
-from gansweep.data.source import DataSource
+from gansweep.data.order import generator_for
+from gansweep.data.source import DataSource, Split
 from gansweep.models.adversarial import Adversarial
 from gansweep.models.draws import Draws
 from gansweep.models.player_loss import Scores
@@ -143,12 +145,14 @@ class Memory(nn.Module):
         return torch.where(exact, torch.tensor(scores), -1.0)
 
 
-def overfitting_of(model: Adversarial, data: DataSource) -> dict[str, float]:
+def overfitting_of(
+    model: Adversarial, data: DataSource, remembering: bool = True
+) -> dict[str, float]:
     watcher = Overfitting(every_steps=1, images=32)
     watcher.data, watcher.journal = data, Journal(None, None)
     batch = batch_of(shape=(1, 8, 8))
     model.training_step(batch, 0)
-    if isinstance(data, Digits):
+    if remembering and isinstance(data, Digits):
         model.discriminator = Memory(data)  # type: ignore[assignment]
     watcher.on_train_batch_end(TRAINER, model, None, batch, 0)
     return watcher.journal.latest
@@ -157,6 +161,32 @@ def overfitting_of(model: Adversarial, data: DataSource) -> dict[str, float]:
 def test_each_kind_of_image_is_shown_as_what_it_is() -> None:
     found = overfitting_of(game(data="digits"), Digits(n_validation=None))
     assert found == {"overfit/r_t": 1, "overfit/r_v": pytest.approx((2 - 1) / (2 - -1))}
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        # at most as many at once as there are generated ones: closeness grows with the batch
+        (["model=dcgan", "+term=minibatch_discrimination"], 16),
+        (["model=pacgan", "model.packing=4"], 32),
+    ],
+)
+def test_no_kind_of_image_is_judged_beside_another(words: list[str], size: int) -> None:
+    widths = ["model.discriminator.width=8", "model.generator.width=8"]
+    data, model = Digits(n_validation=None), game(*words, *widths, data="digits")
+    found = overfitting_of(model, data, remembering=False)
+    rng = generator_for(SEED, model.images_seen)
+    assert model.last_fakes is not None
+
+    def mean(rows: Batch) -> float:
+        said = [model.scores(rows[slice(k, k + size)], rng) for k in range(0, len(rows), size)]
+        return torch.cat([scores.real for scores in said if scores is not None]).mean().item()
+
+    splits: tuple[Split, Split] = ("train", "validation")
+    real = [Rows.of(data, split, ROWS_KEPT).draw(32, rng, model) for split in splits]
+    train, held_out, fake = (mean(rows) for rows in (*real, Batch(model.last_fakes)))
+    expected = (train - held_out) / (train - fake)
+    assert found["overfit/r_v"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_signs_of_a_critic_mean_nothing() -> None:

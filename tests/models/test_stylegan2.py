@@ -243,6 +243,12 @@ def test_scores_of_a_batch_of_any_size_and_refusal_of_uneven_groups() -> None:
     part = model.scores(batch_of(8)[:5], torch.Generator().manual_seed(0))
     assert part.real.shape == (5,)
     torch.testing.assert_close(part.real[:4], whole.real[:4])
+    # a lone sample fills its group of 4, whose spread is 0 then
+    alone = model.scores(batch_of(8)[:1], torch.Generator().manual_seed(0))
+    four = Batch(batch_of(8).images[:1].repeat(4, 1, 1, 1))
+    torch.testing.assert_close(
+        alone.real, model.scores(four, torch.Generator().manual_seed(0)).real[:1]
+    )
     with pytest.raises(UserError, match=r"6 samples.*batch_size=8 "):
         model.training_step(batch_of(6), 0)
 

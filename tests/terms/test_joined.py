@@ -116,6 +116,16 @@ def test_what_compares_the_samples_of_a_batch_takes_no_slices(term: str) -> None
         build_model(cfg, build_data(cfg))
 
 
+def test_what_sums_over_a_batch_takes_no_wider_one_in_the_generators_move() -> None:
+    """Closeness grows with the batch: D would meet fakes unlike those that it learns from."""
+    words = ["model=dcgan", "data=digits", "model.shared_noise=false", "model.generator_batch=2"]
+    plain = build_model(cfg := config.compose(words), build_data(cfg))
+    assert "head" not in plain.takes
+    cfg = config.compose([*words, *TERMS["minibatch_discrimination"]])
+    with pytest.raises(UserError, match=r"generator_batch=2.*generator_batch=1"):
+        build_model(cfg, build_data(cfg))
+
+
 @pytest.mark.slow
 def test_two_processes_learn_from_the_scores_of_both(tmp_path: Path) -> None:
     words = ["model=dcgan", "model.generator.norm=none", "model.discriminator.norm=none"]

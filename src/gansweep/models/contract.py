@@ -51,6 +51,7 @@ class Contract(pl.LightningModule):
     from_noise = False  # whether its samples need no real ones: there can be any number of them
     makes_without_noise = False  # whether nothing random goes into the samples of a step
     pairs_classes = False  # whether a fake is judged beside a real sample, and has its class
+    compares_samples = False  # whether the discriminator weighs a sample against all of its batch
     judged_together = 1  # neighbours that the discriminator looks at as one: divides every batch
 
     def refuse_what_is_missing(self) -> None:

@@ -132,14 +132,14 @@ class GAN(Adversarial):
         self._free_options = _free_options(discriminator)
         self.terms.refuse_without_features(self.discriminator)
         layers = list(self.discriminator.modules())
-        compares = any(getattr(layer, "compares_samples", False) for layer in layers)
+        self.compares_samples = any(getattr(m, "compares_samples", False) for m in layers)
         # Batch statistics must not mix real and generated samples.
-        self._scores_together = not compares and not any(
+        self._scores_together = not self.compares_samples and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers
         )
         self._spreads = [layer for layer in layers if isinstance(layer, MinibatchStddev)]
         self.judged_together = self.packing * math.lcm(*(layer.group for layer in self._spreads))
-        whole = compares or self.terms.compares_samples
+        whole = self.compares_samples or self.terms.compares_samples
         self.sliceable = self.sliceable and not whole and "accumulate" in self.loss.combines_with
 
     @property
@@ -150,7 +150,7 @@ class GAN(Adversarial):
     def takes(self) -> frozenset[str]:
         """Those that the constructor would not refuse, and that are not there yet."""
         found = {"loss", "penalties", *self._free_options}
-        if self.conditional or self.accumulate > 1:
+        if self.conditional or self.accumulate > 1 or self.generator_batch > 1:
             found -= {"head"}  # one that takes the class, or one that may compare samples
         free: dict[str, Term] = {}
         if "augment" not in self.terms:
@@ -368,7 +368,8 @@ class GAN(Adversarial):
         Where D judges groups, the last group is filled up with the first samples.
         """
         n, group = len(batch), math.lcm(*(layer.group for layer in self._spreads))
-        whole = joined([batch, batch[: -n % group]]) if n % group else batch
+        short = -n % group
+        whole = joined([batch, *[batch] * (short // n), batch[: short % n]]) if short else batch
         real, fakes = (packs_around(x, self.packing) for x in self.judged(whole, rng))
         with evaluating(self.discriminator):
             real_scores, fake_scores = self._score_both(real, fakes, whole.labels, self.clock)
