@@ -354,3 +354,19 @@ def test_a_player_meets_the_moved_weights_under_autocast(variant: str) -> None:
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         fresh = loss()
     assert torch.equal(now, fresh)
+
+
+def test_losses_and_scores_leave_the_16_bits_of_autocast(variant: str) -> None:
+    """Means and differences of scores would be rounded to 8 bits: a critic's loss to nothing."""
+    model = build(variant, smallest(variant))
+    batch = batch_of(smallest(variant))
+    assert model.draws is not None
+    drawn = model.draw(model.draws, batch, model.clock)
+    for player in model.players:
+        with torch.autocast("cpu", torch.bfloat16):
+            fakes = model.make(batch, drawn, model.clock)
+            terms = model.player_loss(player, batch, drawn, fakes, model.clock)
+        parts = {name: part.dtype for name, part in terms.parts.items()}
+        assert {terms.loss.dtype, *parts.values()} == {torch.float32}, (player, parts)
+        if terms.scores is not None:
+            assert terms.scores.real.dtype == terms.scores.fake.dtype == torch.float32

@@ -12,6 +12,7 @@ from gansweep.models.autoencoder import Coder, WithPrior
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import Loss
 
 
@@ -68,7 +69,7 @@ class AdversarialAutoencoder(WithPrior):
     def discriminator_loss(self, batch: Batch, drawn: Drawn) -> PlayerLoss:
         with torch.no_grad():  # the discriminator's step must not reach the encoder
             codes = self.coder.encoder(self.input(batch, drawn))
-        prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
+        prior, coded = in_full(self.discriminator(torch.cat([drawn["z"], codes]))).chunk(2)
         scores = Scores(-coded.detach(), -prior.detach(), self.loss.kind)
         return PlayerLoss(self.loss.discriminator(prior, coded), scores=scores)
 
@@ -80,7 +81,7 @@ class AdversarialAutoencoder(WithPrior):
         # not of `fakes`: the decoder, through which they were made, has moved since
         codes = self.coder.encoder(self.input(batch, drawn))
         reconstruction = self.error(self.coder.decoder(codes), batch.images).mean()
-        prior, coded = self.discriminator(torch.cat([drawn["z"], codes])).chunk(2)
+        prior, coded = in_full(self.discriminator(torch.cat([drawn["z"], codes]))).chunk(2)
         regularisation = self.loss.generator(prior.detach(), coded)
         parts = {
             "aae/reconstruction": reconstruction.detach(),

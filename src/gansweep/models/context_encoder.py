@@ -18,6 +18,7 @@ from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import Loss
 
 
@@ -84,17 +85,17 @@ class ContextEncoder(Translator):
         if player == "generator":
             return self.generator_loss(real, fake)
         # apart: their batch statistics must not mix; detach: D's step must not reach G
-        said = self.discriminator(real), self.discriminator(fake.detach())
-        scores = Scores(said[0].detach(), said[1].detach(), self.loss.kind)
-        return PlayerLoss(self.loss.discriminator(*said), scores=scores)
+        real, fake = (in_full(self.discriminator(x)) for x in (real, fake.detach()))
+        scores = Scores(real.detach(), fake.detach(), self.loss.kind)
+        return PlayerLoss(self.loss.discriminator(real, fake), scores=scores)
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> PlayerLoss:
         """real, fake: (N, C, H/2, W/2), the true and the guessed middle."""
         judged = None
         if self.loss.pairs_real:
             with torch.no_grad():
-                judged = self.discriminator(real)
-        adversarial = self.loss.generator(judged, self.discriminator(fake))
+                judged = in_full(self.discriminator(real))
+        adversarial = self.loss.generator(judged, in_full(self.discriminator(fake)))
         assert isinstance(self.weights, Tensor)
         l2 = (self.weights * (fake - real).square()).mean()
         parts = {"loss/adversarial": adversarial.detach(), "loss/l2": l2.detach()}

@@ -22,6 +22,7 @@ from gansweep.models.player_loss import Drawn, Memories, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import gathered, own_rows
+from gansweep.terms.full_precision import in_full
 
 
 class ImagePool(nn.Module):
@@ -211,16 +212,16 @@ class CycleGAN(Translator):
 
 def _misses(scores: Tensor, target: float) -> Tensor:
     """Least squares over all patches (Mao et al. 2017, arXiv:1611.04076)."""
-    return (scores - target).square().mean()
+    return (in_full(scores) - target).square().mean()
 
 
 def _apart(images: Tensor, truth: Tensor) -> Tensor:
-    return (images - truth).abs().mean()
+    return (in_full(images) - truth).abs().mean()
 
 
 def _against(judge: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Scores]:
     """Half the discriminator's loss, as in the released code, and what it said."""
-    real_patches, fake_patches = judge(real), judge(fake)
+    real_patches, fake_patches = in_full(judge(real)), in_full(judge(fake))
     loss = 0.5 * (_misses(real_patches, 1) + _misses(fake_patches, 0))
     said = Scores(mean_score(real_patches.detach()), mean_score(fake_patches.detach()), "critic")
     return loss, said

@@ -12,6 +12,7 @@ from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 
 
 class DropoutGAN(GAN):
@@ -53,16 +54,17 @@ class DropoutGAN(GAN):
     def discriminator_loss(
         self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
-        real = self.discriminator(batch.images, noise=drawn["dropout/real"])
+        real = in_full(self.discriminator(batch.images, noise=drawn["dropout/real"]))
         # detach: D's step must not reach G
-        fake = self.discriminator(fakes.detach(), noise=drawn["dropout/fake"])
+        fake = in_full(self.discriminator(fakes.detach(), noise=drawn["dropout/fake"]))
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
         return PlayerLoss(self.loss.discriminator(real, fake), scores=scores)
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
         view = "fake" if self.simultaneous else "generator"
-        fake = self.discriminator(fakes, noise=drawn[f"dropout/{view}"])
+        fake = in_full(self.discriminator(fakes, noise=drawn[f"dropout/{view}"]))
         real = None
         if self.loss.pairs_real:
-            real = self.discriminator(batch.images, noise=drawn["dropout/real"]).detach()
+            real = self.discriminator(batch.images, noise=drawn["dropout/real"])
+            real = in_full(real).detach()
         return PlayerLoss(self.adversarial * self.loss.generator(real, fake))

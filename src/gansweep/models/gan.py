@@ -37,6 +37,7 @@ from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
 from gansweep.terms.dequantise import Dequantise
 from gansweep.terms.feature_matching import FeatureMatching
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.joined import Joined
 from gansweep.terms.losses import Loss
 from gansweep.terms.packing import Packing, packs, packs_around
@@ -208,7 +209,7 @@ class GAN(Adversarial):
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
         """D(x), or D(x, labels) where it is conditional, of samples that are packed already."""
         given = (samples, labels) if self.conditional else (samples,)
-        return self.discriminator(*given)
+        return in_full(self.discriminator(*given))
 
     def features(self, samples: Tensor, clock: Clock) -> Tensor:
         """What D's score is a function of, (N, n_features), of samples that are packed already."""

@@ -20,6 +20,7 @@ from gansweep.models.evaluating import evaluating
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.models.translation import Translator, source_of
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import Loss
 
 
@@ -62,7 +63,7 @@ class Pix2Pix(Translator):
 
     def judge(self, source: Tensor, images: Tensor) -> Tensor:
         """(N, 1, h, w): of each patch, whether it is the source's."""
-        return self.discriminator(torch.cat([source, images], dim=1))
+        return in_full(self.discriminator(torch.cat([source, images], dim=1)))
 
     def player_loss(
         self, player: str, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock

@@ -32,6 +32,7 @@ from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import Wasserstein
 
 
@@ -110,7 +111,7 @@ class ProGAN(GAN):
         return generator(z, self.stage(clock.images_seen))
 
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
-        return self.discriminator(samples, self.stage(clock.images_seen))
+        return in_full(self.discriminator(samples, self.stage(clock.images_seen)))
 
     def features(self, samples: Tensor, clock: Clock) -> Tensor:
         return self.discriminator.features(samples, self.stage(clock.images_seen))
@@ -122,8 +123,9 @@ class ProGAN(GAN):
         terms = super().player_loss(player, self._as_seen(batch, clock), drawn, fakes, clock)
         if player == "discriminator":
             stage = self.stage(clock.images_seen)
-            terms.parts["growth/level"] = fakes.new_tensor(stage.level)
-            terms.parts["growth/alpha"] = fakes.new_tensor(stage.alpha)
+            like = in_full(fakes)
+            terms.parts["growth/level"] = like.new_tensor(stage.level)
+            terms.parts["growth/alpha"] = like.new_tensor(stage.alpha)
         return terms
 
     def _as_seen(self, batch: Batch, clock: Clock) -> Batch:

@@ -27,6 +27,7 @@ from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.losses import NonSaturating
 
 Head = Callable[[int, int], nn.Module]
@@ -83,7 +84,7 @@ class SGAN(GAN):
         return self.class_logits(logits).logsumexp(1) - logits[:, -1]
 
     def judge(self, samples: Tensor, labels: Tensor | None, clock: Clock) -> Tensor:
-        return self.realness(self.discriminator(samples))
+        return self.realness(in_full(self.discriminator(samples)))
 
     def supervised_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean of -l_y + log Z."""
@@ -93,7 +94,7 @@ class SGAN(GAN):
         self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock
     ) -> PlayerLoss:
         known, labels = _with_labels(batch)
-        supervised = self.supervised_loss(self.discriminator(known), labels)
+        supervised = self.supervised_loss(in_full(self.discriminator(known)), labels)
         game = partial(super().discriminator_loss, batch, drawn, fakes, clock)
         return self._weighed(supervised, game)
 
@@ -176,7 +177,7 @@ class FeatureMatchingSGAN(SGAN):
         """The classes of labelled samples, and, unless it weighs nothing, the game of log Z."""
 
         def logits(samples: Tensor, name: str) -> Tensor:
-            return self.discriminator(samples, **_noise(drawn, name))
+            return in_full(self.discriminator(samples, **_noise(drawn, name)))
 
         def game() -> PlayerLoss:
             real = self.realness(logits(batch.images, "real"))
@@ -192,7 +193,7 @@ class FeatureMatchingSGAN(SGAN):
         with torch.no_grad():
             real = features(batch.images, **_noise(drawn, "matched_real"))
         fake = features(fakes, **_noise(drawn, "matched_fake"))
-        difference = average(real.mean(0) - fake.mean(0))
+        difference = average(in_full(real).mean(0) - in_full(fake).mean(0))
         distances = difference.square() if self.matching == "squared" else difference.abs()
         return PlayerLoss(distances.mean())
 

@@ -19,6 +19,7 @@ from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
 from gansweep.terms.collectives import average
+from gansweep.terms.full_precision import in_full
 
 Weights = dict[str, Tensor]
 
@@ -100,8 +101,7 @@ class UnrolledGAN(GAN):
         """The scores by other weights; batch statistics are used but not kept."""
         buffers = {name: b.clone() for name, b in self.discriminator.named_buffers()}
         given = (samples, labels) if self.conditional else (samples,)
-        scores: Tensor = functional_call(self.discriminator, {**weights, **buffers}, given)
-        return scores
+        return in_full(functional_call(self.discriminator, {**weights, **buffers}, given))
 
     def looking_ahead(
         self, loss: Callable[[Weights], Tensor], weights: Weights, value: Tensor

@@ -13,6 +13,7 @@ from gansweep.data.batch import Batch
 from gansweep.models.autoencoder import Coder, Reconstruction, WithPrior
 from gansweep.models.player_loss import Drawn, PlayerLoss
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 
 
 class VAE(WithPrior):
@@ -80,4 +81,5 @@ def kl_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
 
     Source: Kingma and Welling 2014, arXiv:1312.6114, Appendix B.
     """
+    mean, log_variance = in_full(mean), in_full(log_variance)
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

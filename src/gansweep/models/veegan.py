@@ -21,6 +21,7 @@ from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
 from gansweep.models.player_loss import Drawn, PlayerLoss, Scores
 from gansweep.terms.clock import Clock
+from gansweep.terms.full_precision import in_full
 
 
 class BothWays(nn.Module):
@@ -80,13 +81,13 @@ class VEEGAN(GAN):
     ) -> PlayerLoss:
         with torch.no_grad():  # D's step must reach neither F nor G
             found = self.generator.reconstructor(batch.images) + drawn["noise"]
-        real = self.discriminator(_pairs(batch.images, found))
-        fake = self.discriminator(_pairs(fakes.detach(), drawn["z"]))
+        real = in_full(self.discriminator(_pairs(batch.images, found)))
+        fake = in_full(self.discriminator(_pairs(fakes.detach(), drawn["z"])))
         scores = Scores(real.detach(), fake.detach(), self.loss.kind)
         return PlayerLoss(self.loss.discriminator(real, fake), scores=scores)
 
     def generator_loss(self, batch: Batch, drawn: Drawn, fakes: Tensor, clock: Clock) -> PlayerLoss:
-        fake = self.discriminator(_pairs(fakes, drawn["z"]))
+        fake = in_full(self.discriminator(_pairs(fakes, drawn["z"])))
         error = drawn["z"] - self.generator.reconstructor(fakes)
         unlikely = error.square().sum(1).mean() / 2
         parts = {"veegan/reconstruction": unlikely.detach()}

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gansweep.config.ranges import WeightInTime
 from gansweep.terms.collectives import average
+from gansweep.terms.full_precision import in_full
 from gansweep.terms.term import Step, Term
 
 
@@ -23,6 +24,6 @@ class FeatureMatching(Term):
 
     def generator(self, step: Step) -> Tensor:
         with torch.no_grad():
-            real = average(step.features(step.real).mean(0))
-        fake = average(step.features(step.fake).mean(0))
+            real = average(in_full(step.features(step.real)).mean(0))
+        fake = average(in_full(step.features(step.fake)).mean(0))
         return (real - fake).square().sum()
