@@ -202,9 +202,16 @@ def test_the_data_say_how_often_a_class_is_drawn() -> None:
     assert torch.equal(build_model(cfg, data).class_ends, labels.bincount().cumsum(0))
 
 
-def test_a_fake_beside_a_real_sample_keeps_its_class() -> None:
-    paired = "model.loss._target_=gansweep.terms.losses.RelativisticPairing"
-    game = build("model=cgan_mlp", "model.shared_noise=false", "model.generator_batch=2", paired)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.loss._target_=gansweep.terms.losses.RelativisticPairing"],
+        # its generator's loss has real samples in it, whatever the loss
+        ["model._target_=gansweep.models.unrolled.UnrolledGAN", "+model.unrolling_steps=1"],
+    ],
+)
+def test_a_fake_beside_a_real_sample_keeps_its_class(words: list[str]) -> None:
+    game = build("model=cgan_mlp", "model.shared_noise=false", "model.generator_batch=2", *words)
     game.training_step(batch_of(0), 0)
     assert game.last_asked is not None and game.last_asked.labels is not None
     assert game.last_asked.labels.tolist() == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1]

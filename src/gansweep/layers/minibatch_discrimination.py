@@ -15,7 +15,8 @@ class MinibatchDiscrimination(nn.Module):
 
     Each sample's features times a tensor (A, B, C) are B rows of C numbers; row b of sample i is
     close to that of sample j by exp(-|M_ib - M_jb|_1), and the sum over all j, itself included,
-    joins the features before the last linear layer.
+    joins the features before the last linear layer. Of several processes each compares its own
+    slice of the batch, so the sums are smaller there.
     n_kernels: B.   kernel_dim: C; 100 and 5 in the authors' code. Memory grows with N^2 B C.
     Raises: UserError where the discriminator is given classes, which only its head could judge by.
     """

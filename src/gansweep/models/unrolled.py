@@ -46,6 +46,7 @@ class UnrolledGAN(GAN):
         "sgd" is Eq. 7 of the paper.
     """
 
+    pairs_classes = True  # G's loss judges the real samples too
     # a head that compares samples has tables of N^2 entries, kept for each of the k steps
     never_takes = frozenset({"penalties", "head"})
 

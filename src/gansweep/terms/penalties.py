@@ -80,7 +80,7 @@ class DRAGAN(Penalty):
 
     U is uniform on [0, 1) in each feature, a ~ U[0, 1] one a sample, std(x) the one standard
     deviation of all features of the batch: the authors' published code (the paper has a normal
-    perturbation). Under DDP it is that of the process's own slice of the batch.
+    perturbation). Under DDP, and with `accumulate`, it is that of a slice of the batch.
     weight: the paper's lambda, 10.
     Source: Kodali et al. 2017, arXiv:1705.07215.
     """

@@ -37,7 +37,8 @@ class Step:
     real, fake: samples as the discriminator is shown them: augmented, packed.
     real_scores, fake_scores: (N,); of real samples None in the generator's turn, unless its loss
         needs them.
-    judge: samples -> (N,) scores of the discriminator; classes, if any, are already in it.
+    judge: samples -> (N,) scores of the discriminator; classes, if any, are already in it: in the
+        generator's turn those of the fakes.
     features: samples -> (N, n_features), what the score is a function of.
     raw_real, raw_fake: the samples before any term changed them.
     show: (samples, view="real" or "fake") -> what the discriminator is shown of raw samples.
