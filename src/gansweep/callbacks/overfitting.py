@@ -54,8 +54,8 @@ class Overfitting(Watcher):
         asked = module.last_asked[:n]
         fake = Batch(made[:n].to(self.batch.images), asked.labels, asked.source)
         size = n if module.compares_samples else self.images
-        train, held_out, generated = (_scores(module, x, size, rng) for x in (*real, fake))
-        measured = overfitting(train.real, held_out.real, generated.real, train.kind)
+        known, unseen, made_up = (_scores(module, kind, size, rng) for kind in (*real, fake))
+        measured = overfitting(known.real, unseen.real, made_up.real, known.kind)
         values = torch.stack(list(measured.values())).tolist()
         self.journal.log(module.images_seen, dict(zip(measured, values, strict=True)))
 
