@@ -165,6 +165,17 @@ def test_path_lengths_equal_those_of_the_jacobian() -> None:
     torch.testing.assert_close(fast, slow)
 
 
+def test_a_saturated_sample_leaves_the_gradient_of_path_lengths_finite() -> None:
+    synthesis, w = Linear(2), normal(2, 2, 3).double().requires_grad_(True)
+    with torch.no_grad():
+        synthesis.matrix[0] = 0  # no style moves this one
+    y = normal(2, 1, 2, 2, seed=1).double()
+    lengths = path_lengths(synthesis, w, torch.zeros(2, 0), y)  # type: ignore[arg-type]
+    assert lengths[0] == 0 < lengths[1]
+    (slopes,) = torch.autograd.grad(lengths.sum(), synthesis.matrix)
+    assert slopes.isfinite().all() and slopes[1].abs().sum() > 0
+
+
 @pytest.mark.parametrize("side", [8, 256])
 def test_weight_of_two_is_that_of_the_paper(side: int) -> None:
     """ln 2 / (r^2 (ln r - ln 2)) on lengths that are neither averaged nor divided by the side."""

@@ -9,6 +9,7 @@ first one measured (the authors' begins at 0, which flattens the images in a sho
 average begins with a shorter half-life (models/averages.py).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -215,4 +216,6 @@ def path_lengths(synthesis: Synthesis, w: Tensor, noise: Tensor, y: Tensor) -> T
         w = w.to(y.dtype)  # autocast may have made it
         images = synthesis(w, noise)
         (gradients,) = torch.autograd.grad((images * y).sum(), w, create_graph=True)
-    return gradients.square().sum(2).mean(1).sqrt() / y.shape[-1]
+    # the norm of a zero has slope 0, and not inf as its square root: of samples that are saturated
+    norms = torch.linalg.vector_norm(gradients, dim=(1, 2))
+    return norms / math.sqrt(w.shape[1]) / y.shape[-1]
