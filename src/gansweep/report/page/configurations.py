@@ -14,13 +14,22 @@ SURROUNDINGS = ("versions", "hardware", "git_commit", "accelerator", "parameters
 
 
 def configurations(runs: Mapping[str, Run]) -> dict[str, Any]:
-    """The settings of these runs, seeds included: see `_table`.   runs: id -> run."""
+    """The settings of these runs, those of their sweeps and seeds included: see `_table`.
+
+    runs: id -> run.
+    """
     found: dict[str, dict[str, Any]] = {}
     for key, run in runs.items():
         seeds: dict[str, Any] = {
             name: run.config[name] for name in ("seed", "noise_seed") if name in run.config
         }
-        found[key] = {"model": run.model, "data": run.data, **seeds, **settings_of(run)}
+        found[key] = {
+            "model": run.model,
+            "data": run.data,
+            **seeds,
+            **settings_of(run),
+            **run.params,  # a group's choice, such as augment=ada, is no setting of the config
+        }
     return _table(found)
 
 

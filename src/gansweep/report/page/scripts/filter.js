@@ -109,7 +109,10 @@ const FACTS = {
   name: (run) => run.name.split("/").at(-1),
   group: (run) => run.name.split("/")[0],
   sweep: (run) => (run.role === "run" ? null : run.name.split("/")[0]),
-  objective: (run) => ((run[gansweep.board.at] || {})[gansweep.board.metric] || {}).value,
+  objective: (run) => {
+    const { at, metric, trial_metric: ofTrials } = gansweep.board;
+    return ((run[at] || {})[run.role === "trial" ? ofTrials : metric] || {}).value;
+  },
   tag: (run) => run.tags,
   note: (run) => run.note || null,
 };

@@ -1,0 +1,100 @@
+"""The board where features meet: a search with confirmations by a larger sample, a group's choice
+among its settings, long and many names, several ends, and runs of several protocols beside it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pages import OpenPage
+from playwright.sync_api import Browser
+from report_records import FID, protocol, write_run
+from report_sweeps import BIG, write_confirmations, write_trial
+
+from gansweep.report.page.page import write_report
+
+pytestmark = pytest.mark.browser
+LONG = "word" * 40
+TRIALS = 60
+ENDS = {5: "diverged", 6: "collapsed", 7: "failed", 8: "pruned"}
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
+    top = tmp_path_factory.mktemp("together")
+    for number in range(TRIALS):
+        status = ENDS.get(number, "finished")
+        write_trial(
+            top / "search",
+            f"t{number:02d}",
+            20.0 + number,
+            params={
+                "augment": "ada" if number % 2 else "none",
+                "words": [LONG, "short"][number % 2],
+            },
+            status=status,
+            started=f"2026-01-01T10:{number % 60:02d}:00+00:00",
+            ended=f"2026-01-01T10:{number % 60:02d}:50+00:00",
+        )
+    params = {"augment": "none", "words": LONG}
+    write_confirmations(top / "search", "t00", [11.0, 12.0], score=BIG, params=params)
+    for seed, n_fake in enumerate((2000, 2000, 4000)):
+        write_run(
+            top / "plain" / f"run-{seed}",
+            seed=seed,
+            scores={FID: [30.0, 10.0 * (seed + 1)]},
+            protocols={FID: protocol("fid", "minimize", n_fake=n_fake)},
+        )
+    board = OpenPage(browser, write_report([top], top / "report.html"))
+    yield board
+    assert not board.problems
+    board.close()
+
+
+@pytest.fixture
+def board(opened: OpenPage) -> OpenPage:
+    """The board of the search, as it opens."""
+    opened.set(board=None)
+    opened.set(selected=None, filter="", scores=None, show=None)
+    return opened
+
+
+def figure(board: OpenPage, section: str, title: str) -> dict[str, Any]:
+    """What a figure of a section would show now: its bars, or the ends of its lines, a note."""
+    found: dict[str, Any] = board.page.evaluate(
+        """async ([section, title]) => {
+          const card = [...gansweep.figures.cards].find(
+            one => one.title === title && one.element.closest("section")?.id === section);
+          const { data, note, hover } = await card.compute(card);
+          return { data, note, ends: hover && hover.lines.map(line => line.y.at(-1)) };
+        }""",
+        [section, title],
+    )
+    return found
+
+
+def written(board: OpenPage, title: str, width: int) -> list[tuple[str, float, float, float]]:
+    """The labels of a figure of the search, so wide: text, x, y, and the text's width."""
+    found: list[tuple[str, float, float, float]] = board.page.evaluate(
+        """async ([title, width]) => {
+          const card = [...gansweep.figures.cards].find(one => one.title === title);
+          const pen = document.createElement("canvas").getContext("2d");
+          const said = [];
+          pen.fillText = (text, x, y) => said.push([text, x, y, pen.measureText(text).width]);
+          (await card.compute(card)).paint(pen, width, 380);
+          return said;
+        }""",
+        [title, width],
+    )
+    return found
+
+
+def test_settings_that_a_sweep_gave_filter_and_tell_two_runs_apart(board: OpenPage) -> None:
+    board.show("leaderboard")
+    where = board.page.get_by_label("Where", exact=True)
+    where.fill("augment = ada and x ~ t0")
+    board.until("document.querySelectorAll('#leaderboard tbody tr[data-id]').length === 5")
+    assert board.page.locator("#filter-mistake").inner_text() == ""
+    ids = board.page.evaluate("Object.fromEntries(gansweep.board.runs.map(r => [r.name, r.id]))")
+    board.set(filter="", pair=[ids["search/t10"], ids["search/t11"]])
+    board.show("pair")
+    assert "augment\tnone\tada" in board.page.locator("#pair .versus").first.inner_text()
