@@ -98,3 +98,17 @@ def test_settings_that_a_sweep_gave_filter_and_tell_two_runs_apart(board: OpenPa
     board.set(filter="", pair=[ids["search/t10"], ids["search/t11"]])
     board.show("pair")
     assert "augment\tnone\tada" in board.page.locator("#pair .versus").first.inner_text()
+
+
+def test_no_curve_is_a_mean_over_several_protocols(board: OpenPage) -> None:
+    plain = board.page.evaluate("gansweep.boards.find(b => !b.sweep).id")
+    board.set(board=plain, scores=[FID])
+    board.show("curves")
+    found = figure(board, "curves", FID)
+    assert sorted(found["ends"]) == [10, 20, 30]
+    assert "several protocols" in found["note"]
+    runs = board.page.evaluate("Object.fromEntries(gansweep.board.runs.map(r => [r.seed, r.id]))")
+    for pair, several in (((0, 1), False), ((0, 2), True)):
+        board.set(pair=[runs[str(seed)] for seed in pair])
+        board.show("pair")
+        assert ("several protocols" in figure(board, "pair", FID)["note"]) == several

@@ -12,6 +12,7 @@ from typing import Any
 from gansweep.errors import UserError
 from gansweep.judging.kinds import Kind, kinds_of
 from gansweep.judging.leaderboard import Board, Row, leaderboard
+from gansweep.judging.protocols import Refusal
 from gansweep.judging.statistics import Summary
 from gansweep.records.notation import short_names
 from gansweep.records.read import Run, Value
@@ -150,6 +151,7 @@ def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
         "trial_metric": board.trial_metric,
         "direction": board.direction_of(board.trial_metric),
         "at": board.at,
+        "mixed": {refusal.score: _protocol_of(refusal, ids) for refusal in board.refused},
         "columns": columns_of(board),
         "rows": [_row(key, row, ids) for key, row in one.rows.items()],
         "runs": [_run(key, run, row_of[key], board) for key, run in one.runs.items()],
@@ -157,6 +159,15 @@ def _board(one: Shown, blocks: dict[str, bytes]) -> dict[str, Any]:
         "configurations": configurations(one.runs),
         "environments": environments(one.runs),
         "sections": {"protocols": protocols_part(board)},
+    }
+
+
+def _protocol_of(refusal: Refusal, ids: Mapping[Any, str]) -> dict[str, int]:
+    """Run id -> the number of the protocol under which it measured the score."""
+    return {
+        ids[run.directory]: number
+        for number, (_, runs) in enumerate(refusal.groups)
+        for run in runs
     }
 
 

@@ -186,7 +186,7 @@ function altOf(title, drawn, view) {
 }
 
 function noteOf({ options, drawn, found, view, stretches, axes }) {
-  const notes = [(options.mark || {}).note, options.note];
+  const notes = [found.mixed ? lines.SEVERAL : "", (options.mark || {}).note, options.note];
   if (stretches.length) {
     notes.push(`Shaded, as the doctor judged: ${judged(stretches)}.`);
   }

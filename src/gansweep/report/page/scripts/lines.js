@@ -56,6 +56,12 @@ function countsOf(row) {
   return [...mean, ...[...ends].map(([status, count]) => `${count} ${status}`)].join(", ");
 }
 
+// whether these runs measured a score under several protocols
+function isMixed(column, runs) {
+  const protocols = gansweep.board.mixed[column] || {};
+  return new Set(runs.map((run) => protocols[run.id]).filter((one) => one !== undefined)).size > 1;
+}
+
 // ---- means, made once for each row, column, axis and band
 
 const means = new Map();
@@ -100,7 +106,7 @@ async function linesOf(column, rows, view) {
         low: null, high: null, n: 1, faint, ended: endOf(run, points), infinite: curve.y.length - points.y.length,
       });
     };
-    if (view.show === "each") {
+    if (view.show === "each" || isMixed(column, counted)) {
       counted.forEach((run) => single(run, false));
     } else {
       const mean = meanOf(row, column, view.axis, view.band);
@@ -113,7 +119,8 @@ async function linesOf(column, rows, view) {
     }
     others.forEach((run) => single(run, true));
   }
-  return { lines, untimed };
+  const all = rows.flatMap((row) => Object.values(runsOf(row)).flat());
+  return { lines, untimed, mixed: isMixed(column, all) };
 }
 
 function endOf(run, { x, y }) {
@@ -175,4 +182,7 @@ const ends = {
 };
 gansweep.key("span", ends, null);
 gansweep.key("band", gansweep.text, "stderr");
-gansweep.lines = { linesOf, stretchesOf, countsOf, runsOf, forget, view, within, AXES };
+gansweep.lines = {
+  SEVERAL: "Measured under several protocols, as the summary says: only lines of one protocol compare, and no mean is over several.",
+  isMixed, linesOf, stretchesOf, countsOf, runsOf, forget, view, within, AXES,
+};

@@ -160,7 +160,8 @@ async function overlay(card, column) {
   const ends = found.map((one) => format.number(one.y.at(-1))).join(" and ");
   return {
     ...figureOf({
-      drawn, view, axes: axesOf(drawn, view, null, column), title: column, unit: "", note: "",
+      drawn, view, axes: axesOf(drawn, view, null, column), title: column, unit: "",
+      note: gansweep.lines.isMixed(column, pair) ? gansweep.lines.SEVERAL : "",
       table: () => ({
         columns: ["run", view.axis, column],
         rows: points.flatMap(({ x, y }, place) => Array.from(x, (at, i) => [pair[place].name, at, y[i]])),
