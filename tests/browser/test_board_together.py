@@ -100,6 +100,63 @@ def test_settings_that_a_sweep_gave_filter_and_tell_two_runs_apart(board: OpenPa
     assert "augment\tnone\tada" in board.page.locator("#pair .versus").first.inner_text()
 
 
+def test_the_objective_of_a_trial_is_the_score_that_ranks_trials(board: OpenPage) -> None:
+    assert board.page.evaluate("gansweep.board.metric !== gansweep.board.trial_metric")
+    found = board.page.evaluate(
+        "[...gansweep.filter.chosenRuns(gansweep.board, 'objective < 21.5')]"
+        ".map(id => gansweep.runs.get(id).name.split('/')[1]).sort()"
+    )
+    assert found == ["c-t00-s101", "c-t00-s102", "t00", "t01"]
+
+
+def test_a_long_setting_leaves_room_for_the_other_columns(board: OpenPage) -> None:
+    board.show("leaderboard")
+    cell = board.page.locator("#leaderboard .setting", has_text="wordword").first
+    place = cell.bounding_box()
+    assert place and place["width"] <= 260 and cell.get_attribute("title") == LONG
+
+
+def test_one_of_many_categories_is_selected_alone(board: OpenPage) -> None:
+    board.show("search")
+    form = board.page.locator("#search .controls").first
+    form.locator("select").first.select_option(label="x")
+    form.locator("select").nth(1).select_option(label="t20")
+    form.get_by_role("button", name="Select").click()
+    board.settle()
+    names = board.page.evaluate("gansweep.selected().map(id => gansweep.rows.get(id).settings.x)")
+    form.get_by_role("button", name="Clear", exact=True).click()
+    assert names == ["t20"]
+
+
+def test_labels_of_axes_stay_in_their_place_and_apart(board: OpenPage) -> None:
+    board.show("search")
+    labels = written(board, "All trials", width=900)
+    # three settings and the outcome, 788 pixels from the first to the last
+    assert all(x + width <= 900 and width <= 788 / 3 for _, x, _, width in labels)
+    long = [text for text, *_ in labels if text.startswith("wordword")]
+    assert long and all(text.endswith("…") for text in long)
+    own = sorted(y for text, _, y, _ in labels if text[0] == "t" and text[1:].isdigit())
+    assert len(own) > 10
+    assert all(after - before >= 12 for before, after in zip(own, own[1:], strict=False))
+
+
+def test_names_under_a_slice_are_cut_to_their_room(board: OpenPage) -> None:
+    board.show("search")
+    labels = written(board, "words", width=300)
+    assert "short" in [text for text, *_ in labels]
+    assert all(width < 150 for *_, width in labels)
+
+
+def test_ends_of_one_colour_differ_in_the_timeline(board: OpenPage) -> None:
+    board.show("search")
+    bars = figure(board, "search", "Workers and trials")["data"]
+    looks = {
+        one["name"]: (one["marker"]["color"], one["marker"]["pattern"]["shape"]) for one in bars
+    }
+    assert {"finished", "diverged", "collapsed", "pruned"} <= looks.keys()
+    assert len(set(looks.values())) == len(looks)
+
+
 def test_no_curve_is_a_mean_over_several_protocols(board: OpenPage) -> None:
     plain = board.page.evaluate("gansweep.boards.find(b => !b.sweep).id")
     board.set(board=plain, scores=[FID])

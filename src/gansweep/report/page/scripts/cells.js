@@ -101,7 +101,11 @@ function cellOf(column) {
     const value = (row) => row.settings[column.key];
     return {
       value: (row) => (typeof value(row) === "number" ? value(row) : value(row) === undefined ? null : format.setting(value(row))),
-      node: (row) => (value(row) === undefined ? format.DASH : withBreaks(format.setting(value(row)))),
+      node: (row) => {
+        if (value(row) === undefined) return format.DASH;
+        const text = format.setting(value(row));
+        return make("span", { class: "setting", text: withBreaks(text), title: text });
+      },
       num: true,
     };
   }

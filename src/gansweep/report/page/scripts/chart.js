@@ -124,7 +124,11 @@ function frame(pen, spec, { x, y, box }, yticks, width) {
   pen.textAlign = "right";
   for (const tick of yticks) pen.fillText(format.general(tick, 4), box.left - 6, y.to(tick));
   pen.textAlign = "center";
-  for (const tick of xticks) pen.fillText(labelOf(spec.x, tick, 6), Math.min(x.to(tick), width - 14), box.bottom + 12);
+  const beside = (box.right - box.left) / xticks.length - 6;
+  for (const tick of xticks) {
+    const label = labelOf(spec.x, tick, 6);
+    pen.fillText(spec.x.names ? figures.fitted(pen, label, beside) : label, Math.min(x.to(tick), width - 14), box.bottom + 12);
+  }
   pen.fillStyle = quiet;
   pen.fillText(spec.xtitle, (box.left + box.right) / 2, box.bottom + 30);
   pen.textAlign = "left";

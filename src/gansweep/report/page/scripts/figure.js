@@ -14,6 +14,15 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// the text, cut where it is wider than so many pixels
+function fitted(pen, text, room) {
+  const wide = pen.measureText(text).width;
+  if (wide <= room) return text;
+  let kept = text.slice(0, Math.max(1, Math.ceil((text.length * room) / wide)));
+  while (kept.length > 3 && pen.measureText(`${kept}…`).width > room) kept = kept.slice(0, -1);
+  return `${kept}…`;
+}
+
 // Plotly reads tags in text: names from records reach it with their brackets escaped.
 function plain(text) {
   return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -336,6 +345,6 @@ function firstOf(count) {
 }
 
 gansweep.figures = {
-  Card, rowAxis, firstOf, ROWS, CARDS, cards, colour, plain, transparent, logTicks, valueAxis, level, csvOf,
+  Card, rowAxis, firstOf, ROWS, CARDS, cards, colour, fitted, plain, transparent, logTicks, valueAxis, level, csvOf,
   get visible() { return [...cards].filter((card) => card.inView && card.drawn); },
 };

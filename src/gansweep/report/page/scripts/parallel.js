@@ -9,7 +9,8 @@ const PAD = { top: 44, bottom: 26, left: 16, right: 96 };
 const REACH = 18; // pixels around an axis where a brush starts
 const TINY = 0.015; // a stretch shorter than this is a click, which removes the brush
 const ROUNDING = 1e-9;
-const EDGE = 0.02; // around a height that stands for one value
+const EDGE = 0.02; // around a height that stands for one value, where others are not nearer
+const LINE = 12; // pixels between two labels of an axis
 const MANY = 60; // selected lines; more are drawn thin, as thick ones take ten times as long
 
 // {title, heights: value -> [0, 1], ticks: [height, text], ends: null or {low, high, log}}
@@ -21,7 +22,8 @@ function axisOf(title, values) {
     const place = new Map(names.map((name, i) => [name, names.length > 1 ? i / (names.length - 1) : 0.5]));
     const settings = new Map(present.map((value) => [JSON.stringify(value), value]));
     for (const name of names) ticks.push([place.get(name), format.setting(settings.get(name))]);
-    return { title, ticks, ends: null, height: (value) => (isAbsent(value) ? ABSENT : place.get(JSON.stringify(value))) };
+    const edge = Math.min(EDGE, 0.4 / Math.max(names.length - 1, 1));
+    return { title, ticks, edge, ends: null, height: (value) => (isAbsent(value) ? ABSENT : place.get(JSON.stringify(value))) };
   }
   const [low, high] = [Math.min(...present), Math.max(...present)];
   const log = low > 0 && high / low >= WIDE;
@@ -156,7 +158,12 @@ function paintAxis(pen, axis, i, at, brush) {
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
   pen.textAlign = "left";
-  for (const [height, text] of axis.ticks) {
+  const beside = Math.min(at.step, at.width - at.x(i)) - 9; // room for a label
+  let last = Infinity;
+  for (const [height, whole] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
+    if (last - at.y(height) < LINE) continue;
+    last = at.y(height);
+    const text = figures.fitted(pen, whole, beside);
     const width = pen.measureText(text).width;
     pen.fillStyle = card;
     pen.fillRect(at.x(i) + 5, at.y(height) - 7, width + 4, 14);
@@ -165,9 +172,7 @@ function paintAxis(pen, axis, i, at, brush) {
   }
   pen.font = "600 11px system-ui, sans-serif";
   pen.fillStyle = ink;
-  const room = Math.max(60, at.step - 8);
-  let title = axis.title;
-  while (title.length > 4 && pen.measureText(title).width > room) title = `${title.slice(0, -2)}…`;
+  const title = figures.fitted(pen, axis.title, Math.max(60, at.step - 8));
   const width = pen.measureText(title).width;
   pen.fillText(title, Math.max(2, Math.min(at.x(i) - 12, at.width - width - 2)), i % 2 ? 10 : 26);
 }
@@ -274,7 +279,7 @@ function form(found, brush, select, clear) {
       heights = values.map((value) => Math.max(0, Math.min(1, one.height(Math.max(value, one.ends.log ? Number.MIN_VALUE : -Infinity)))));
     } else {
       const [height] = one.ticks[fields.querySelector("select").selectedIndex];
-      heights = [height - EDGE, height + EDGE];
+      heights = [height - one.edge, height + one.edge];
     }
     const [low, high] = [Math.min(...heights), Math.max(...heights)];
     brush(axis.selectedIndex, low, high);

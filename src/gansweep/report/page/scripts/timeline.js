@@ -4,6 +4,7 @@ const { figures, format } = gansweep;
 const { isSelected, pickable } = gansweep.picking;
 const { plain } = figures;
 const GREY = "#8A8A8A";
+const PATTERNS = ["", "/", "x", "."]; // of statuses in one colour
 const UNITS = [["h", 3600], ["min", 60], ["s", 1]];
 const STATUS_COLOURS = {
   finished: "#009E73", equilibrium: "#009E73", plateau: "#009E73", pruned: "#E69F00", diverged: "#D55E00", collapsed: "#D55E00",
@@ -36,14 +37,16 @@ function timelineCard({ sweep, spans, unknown }, several) {
     title: several ? `${sweep}: workers and trials` : "Workers and trials", wide: true, height: Math.min(700, 110 + 26 * names.length), still: true,
     compute: () => {
       const statuses = [...new Set(spans.map(statusOf))];
-      const data = statuses.map((status) => {
+      const data = statuses.map((status, place) => {
+        const colour = STATUS_COLOURS[status] || GREY;
+        const before = statuses.slice(0, place).filter((one) => (STATUS_COLOURS[one] || GREY) === colour);
         const own = spans.map((span, i) => ({ ...span, lane: lane[i] })).filter((span) => statusOf(span) === status);
         return {
           type: "bar", orientation: "h", name: status, showlegend: true, base: own.map((span) => span.start / size), x: own.map((span) => (span.end - span.start) / size),
           y: own.map((span) => span.lane), customdata: own.map((span) => gansweep.runs.get(span.run).row), hovertemplate: "%{text}<extra></extra>",
           text: own.map((span) => plain(`${span.name}: ${status}, ${format.duration(span.end - span.start)}`)), textposition: "none",
           marker: {
-            color: STATUS_COLOURS[status] || GREY,
+            color: colour, pattern: { shape: PATTERNS[before.length % PATTERNS.length], fillmode: "overlay", fgcolor: figures.colour("--card") },
             line: {
               width: own.map((span) => (isSelected(gansweep.runs.get(span.run).row) ? 2 : 0.5)),
               color: own.map((span) => (isSelected(gansweep.runs.get(span.run).row) ? gansweep.colour(gansweep.runs.get(span.run).row) : figures.colour("--card"))),
