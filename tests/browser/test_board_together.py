@@ -1,6 +1,7 @@
 """The board where features meet: a search with confirmations by a larger sample, a group's choice
 among its settings, long and many names, several ends, and runs of several protocols beside it."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from gansweep.report.page.page import write_report
 pytestmark = pytest.mark.browser
 LONG = "word" * 40
 TRIALS = 60
+ENDLESS = 9  # a trial that finished with no finite score
 ENDS = {5: "diverged", 6: "collapsed", 7: "failed", 8: "pruned"}
 
 
@@ -26,7 +28,7 @@ def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         write_trial(
             top / "search",
             f"t{number:02d}",
-            20.0 + number,
+            math.nan if number == ENDLESS else 20.0 + number,
             params={
                 "augment": "ada" if number % 2 else "none",
                 "words": [LONG, "short"][number % 2],
@@ -107,6 +109,13 @@ def test_the_objective_of_a_trial_is_the_score_that_ranks_trials(board: OpenPage
         ".map(id => gansweep.runs.get(id).name.split('/')[1]).sort()"
     )
     assert found == ["c-t00-s101", "c-t00-s102", "t00", "t01"]
+
+
+def test_a_trial_that_finished_without_a_finite_score_says_so(board: OpenPage) -> None:
+    board.show("leaderboard")
+    board.page.get_by_label("Where", exact=True).fill("x = t09")
+    board.until("document.querySelectorAll('#leaderboard tbody tr[data-id]').length === 1")
+    assert "lost 1 seed" in board.page.locator("#leaderboard tbody tr[data-id]").inner_text()
 
 
 def test_a_long_setting_leaves_room_for_the_other_columns(board: OpenPage) -> None:

@@ -124,7 +124,7 @@ function statusWords(row) {
 function flaws(row) {
   const finished = Object.keys(row.statuses).every((status) => status === "finished");
   if (row.excluded && finished && !row.flaw) return ["cannot win"];
-  return row.flaw && (row.stage !== "trial" || row.flaw.includes("breaks")) ? [row.flaw] : [];
+  return row.flaw && (row.stage !== "trial" || finished || row.flaw.includes("breaks")) ? [row.flaw] : [];
 }
 
 const remarksOf = (row) => {
