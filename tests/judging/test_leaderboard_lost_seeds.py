@@ -19,7 +19,7 @@ from gansweep.records.read import load
 from gansweep.report.page.cautions import cautions
 
 
-@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf, 1e200])
 def test_last_value_that_is_no_number_is_not_replaced_by_an_earlier_one(
     tmp_path: Path, spoilt: float
 ) -> None:
@@ -27,11 +27,13 @@ def test_last_value_that_is_no_number_is_not_replaced_by_an_earlier_one(
         write_run(tmp_path / f"a{seed}", seed=seed, scores={FID: [30.0, 20.0 + seed]})
         last = spoilt if seed == 2 else 5.0 + seed
         write_run(tmp_path / f"b{seed}", model="gan", seed=seed, scores={FID: [1.0, last]})
+        write_run(tmp_path / f"c{seed}", model="wgan", seed=seed, scores={FID: [spoilt]})
     board = leaderboard(load([tmp_path]))
-    first, second = board.rows
+    first, second, third = board.rows
     assert (first.model, second.model) == ("dcgan", "gan"), "two of three seeds beat none of three"
     assert second.last[FID].values == (5.0, 6.0)
     assert (second.seeds, second.lost, first.lost) == (2, 1, 0)
+    assert (third.rank, third.lost) == (None, 3)
     assert leader(board, FID) is first
     assert "comes next with 5.50 ± 0.71, but lost 1 seed" in verdict(board)
 

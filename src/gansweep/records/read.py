@@ -28,6 +28,8 @@ ABSENT = (
     "write one."
 )
 
+LARGEST_SCORE = 1e150  # no spread can be computed of larger ones: their squares are not finite
+
 
 @dataclass(frozen=True)
 class Value:
@@ -142,7 +144,8 @@ class Run:
     def last(self, score: str) -> Value | None:
         """The newest value: from an evaluation, else from result.json, else from the history.
 
-        None if the last value was not finite: an earlier one would show the run too good.
+        None if the last value was not finite, or above LARGEST_SCORE: an earlier one would show
+        the run too good.
         """
         ended = mapping(self.result.get("last"))
         recorded = _value(self.evaluated, score) or _value(ended, score)
@@ -152,7 +155,7 @@ class Run:
         return points[-1] if points else None
 
     def lost(self, score: str) -> bool:
-        """Whether the last value of a scalar score was not finite."""
+        """Whether the last value of a scalar score was not finite, or too large (see `last`)."""
         return score in mapping(self.result.get("last")) and self.last(score) is None
 
     def best(self, score: str) -> Value | None:
@@ -201,7 +204,7 @@ class Run:
     def _points(self, score: str) -> list[Value]:
         curve = self.curves.get(score, Curve([], []))
         pairs = zip(curve.kimg, curve.values, strict=True)
-        return [Value(float(v), k) for k, v in pairs if isinstance(v, (int, float))]
+        return [Value(float(v), k) for k, v in pairs if _computable(v)]
 
 
 def load(paths: Iterable[str | Path]) -> list[Run]:
@@ -369,10 +372,14 @@ def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
     ]
 
 
+def _computable(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= LARGEST_SCORE
+
+
 def _value(scores: Any, score: str) -> Value | None:
     entry = mapping(mapping(scores).get(score))
     value = entry.get("value")
-    if not isinstance(value, (int, float)):
+    if not _computable(value):
         return None
     clock, std, bounds = entry.get("kimg"), entry.get("std"), entry.get("interval")
     return Value(

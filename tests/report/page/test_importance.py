@@ -51,6 +51,19 @@ def test_categorical_and_conditional_parameters_are_handled(tmp_path: Path) -> N
     assert found.shares["model"] > found.shares["weight"] > 0
 
 
+def test_numbers_beyond_32_bits_are_levels(tmp_path: Path) -> None:
+    outcomes = [
+        (
+            {"lr": number / 16, "bound": (1e-320, 1e308)[number % 2]},
+            number % 2 + number / 99,
+            "finished",
+        )
+        for number in range(16)
+    ]
+    found = hyperparameter_importance(trials(tmp_path, outcomes), FID, "minimize")
+    assert next(iter(found.shares)) == "bound"
+
+
 def test_a_setting_that_only_the_model_decides_counts_as_the_model(tmp_path: Path) -> None:
     rng = random.Random(2)
     outcomes: list[tuple[dict[str, Any], float, str]] = []

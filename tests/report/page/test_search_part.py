@@ -42,3 +42,13 @@ def test_the_timeline_counts_from_the_first_run_and_names_the_workers(tmp_path: 
     spans = [(one["worker"], one["start"], one["end"]) for one in timeline["spans"]]
     assert spans == [("w0", 0.0, 30.0), ("w1", 10.0, 60.0)]
     assert timeline["unknown"] == 1
+
+
+def test_a_date_at_the_edge_of_the_calendar_is_unknown(tmp_path: Path) -> None:
+    for number, year in enumerate(("0001", "9999")):
+        record = lively_run(tmp_path / f"t{number}", "gan", number, {"lr": number}, kimg=5)
+        part = part_of_sweep(f"t{number}", {"lr": number})
+        stamps = {key: f"{year}-01-01T00:00:00" for key in ("started", "ended")}
+        rewrite(record, **stamps, sweep=part)
+    (timeline,) = search(tmp_path)["timeline"]
+    assert timeline["unknown"] >= 1

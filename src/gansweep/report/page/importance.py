@@ -33,6 +33,7 @@ FOLDS = 4
 TREES, DEPTH = 32, 8
 WIDE = 5  # a range that spans a larger ratio is logarithmic
 APART = 0.25  # of the range: how far below it "not set" is placed
+LARGEST = 1e37  # of a number; larger ones are levels
 NOT_SET = "not set"
 
 
@@ -116,7 +117,7 @@ def _domain(values: Sequence[Any]) -> Domain:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     present = [value for value in values if value is not None]
-    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
+    if not all(map(_is_number, present)):
         spelled = [NOT_SET if v is None else json.dumps(v, default=str) for v in values]
         return Domain(CategoricalDistribution(list(dict.fromkeys(spelled))), spelled)
     low, high = float(min(present)), float(max(present))
@@ -127,6 +128,12 @@ def _domain(values: Sequence[Any]) -> Domain:
         bottom = low * math.exp(-APART * width) if log else low - APART * width
     spread = [bottom if v is None else float(v) for v in values]
     return Domain(FloatDistribution(bottom, high, log=log), spread)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a forest, which computes in 32 bits, can place the value beside others."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= LARGEST
 
 
 def _shares(domains: dict[str, Domain], ranks: Sequence[float]) -> dict[str, float]:

@@ -170,10 +170,9 @@ def _timeline(sweep: Sweep, ids: Mapping[Any, str]) -> dict[str, Any]:
 def _clock(run: Run, key: str) -> float | None:
     """Seconds since 1970."""
     try:
-        found = datetime.fromisoformat(str(run.result.get(key)))
-    except ValueError:
+        seconds = datetime.fromisoformat(str(run.result.get(key))).timestamp()
+    except (ValueError, OverflowError):  # no date, or one at the edge of the calendar
         return None
-    seconds = found.timestamp()
     return seconds if math.isfinite(seconds) else None
 
 
