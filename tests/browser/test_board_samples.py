@@ -159,7 +159,7 @@ def shared(browser: Browser, file: Path) -> Iterator[OpenPage]:
 @pytest.fixture
 def board(shared: OpenPage) -> OpenPage:
     """One page for all tests that only change the state, which starts anew."""
-    first = {"board": "b1", "moment": None, "class": None, "role": None, "pair": None}
+    first = {"board": None, "moment": None, "class": None, "role": None, "pair": None}
     rest = {"compare": "side", "wipe": 50, "neighbour": None, "neighbours": None, "seeds": []}
     shared.set(**first, **rest, selected=None)
     shared.show("samples")
@@ -309,7 +309,7 @@ def test_a_class_is_shown_alone_in_every_conditional_sheet(board: OpenPage) -> N
 
 @pytest.mark.slow
 def test_what_was_made_is_shown_beside_its_source_or_alone(board: OpenPage) -> None:
-    board.set(board="b2")
+    board.set(board=board.page.evaluate("gansweep.boards[1].id"))
     board.show("samples")
     board.until("document.querySelectorAll('.sheets img').length === 1")
     assert "in turn: source, made, true" in board.page.inner_text("#samples")

@@ -3,6 +3,7 @@ among its settings, long and many names, several ends, and runs of several proto
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +179,24 @@ def test_no_curve_is_a_mean_over_several_protocols(board: OpenPage) -> None:
         board.set(pair=[runs[str(seed)] for seed in pair])
         board.show("pair")
         assert ("several protocols" in figure(board, "pair", FID)["note"]) == several
+
+
+def test_a_link_opens_its_board_on_a_page_with_other_boards(
+    browser: Browser, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        write_run(tmp_path / "old" / f"run-{seed}", seed=seed)
+    before = OpenPage(browser, write_report([tmp_path / "old"], tmp_path / "report.html"))
+    named, plain = before.page.evaluate("[gansweep.board.rows[0].id, gansweep.board.id]")
+    before.close()
+    for seed in range(3):  # more finished runs, so they come first
+        write_run(tmp_path / "new" / f"run-{seed}", seed=seed, data="rings")
+    page = write_report([tmp_path / "old", tmp_path / "new"], tmp_path / "report.html")
+    for words in (f"board={plain}", f"selected={named}", f"board=b1&baseline={named}"):
+        after = OpenPage(browser, f"{page.as_uri()}#{words}")
+        assert after.page.evaluate("gansweep.board.data") == "digits", words
+        assert after.page.evaluate("gansweep.selected().length") == 1
+        after.close()
+    usual = OpenPage(browser, page)
+    assert usual.page.evaluate("gansweep.board.data") == "rings"
+    usual.close()

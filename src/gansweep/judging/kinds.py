@@ -22,9 +22,11 @@ SHOWN = 3  # names in a title; more are counted
 class Kind:
     """Runs whose numbers compare.
 
+    key: unique among kinds, and the same whatever else is read.
     kind: "game", "translation" or "autoencoder".   sweep: whether they are runs of sweeps.
     """
 
+    key: str
     kind: str
     sweep: bool
     data: str
@@ -56,10 +58,10 @@ def kinds_of(runs: Sequence[Run]) -> list[Kind]:
         objectives = [dict(one) for one in sweep.objectives] if sweep else None
         parts = [_kind(run, words), run.data, objectives]
         groups.setdefault(json.dumps(parts, sort_keys=True, default=str), []).append(run)
-    ordered = sorted(groups.values(), key=lambda found: -sum(run.complete for run in found))
+    ordered = sorted(groups.items(), key=lambda group: -sum(run.complete for run in group[1]))
     return [
-        Kind(_kind(found[0], words), any(run.sweep for run in found), found[0].data, found)
-        for found in ordered
+        Kind(key, _kind(found[0], words), any(run.sweep for run in found), found[0].data, found)
+        for key, found in ordered
     ]
 
 

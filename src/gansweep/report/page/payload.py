@@ -101,7 +101,7 @@ def boards_of(runs: Sequence[Run], metric: str | None = None) -> list[Shown]:
     found: list[Shown] = []
     errors: list[UserError] = []
     ids = _run_ids(runs)
-    for number, kind in enumerate(kinds_of(runs), 1):
+    for kind in kinds_of(runs):
         note = ""
         try:
             board = leaderboard(kind.runs, metric)
@@ -111,7 +111,7 @@ def boards_of(runs: Sequence[Run], metric: str | None = None) -> list[Shown]:
             note = f"{metric} does not rank this board, as its runs do not measure it in one way."
         rows = {_id("r", row.key): row for row in [*board.rows, *board.open_rows]}
         own = {ids[run.directory]: run for run in kind.runs}
-        found.append(Shown(f"b{number}", kind, board, rows, own, note))
+        found.append(Shown(_id("b", kind.key), kind, board, rows, own, note))
     if errors and len(errors) == len(found):
         raise errors[0]
     return found

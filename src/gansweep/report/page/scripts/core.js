@@ -207,9 +207,16 @@ const gansweep = (() => {
   let rows = new Map();
   let runs = new Map();
 
+  // the board of what an address names, where boards have come or gone since it was sent
+  function boardOfNamed() {
+    const named = ["selected", "baseline", "pair"].flatMap((name) => state.get(name) || []);
+    const has = (list) => list.some(({ id }) => named.includes(id));
+    return named.length ? payload.boards.find((one) => has(one.rows) || has(one.runs)) : null;
+  }
+
   function index() {
     const wanted = state.get("board");
-    board = payload.boards.find((one) => one.id === wanted) || payload.boards[0] || null;
+    board = payload.boards.find((one) => one.id === wanted) || boardOfNamed() || payload.boards[0] || null;
     rows = new Map((board ? board.rows : []).map((row) => [row.id, row]));
     runs = new Map((board ? board.runs : []).map((run) => [run.id, run]));
   }
