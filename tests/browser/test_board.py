@@ -546,6 +546,17 @@ def test_a_phone_scrolls_in_one_direction_and_shows_the_first_score(board: OpenP
         assert board.page.evaluate(f"{right} + {width} <= {box}")
 
 
+def test_a_phone_shows_the_differences_from_a_baseline(board: OpenPage) -> None:
+    board.show("leaderboard")
+    board.set(baseline=board.page.evaluate("gansweep.board.rows[1].id"))
+    with board.phone():
+        ends = board.page.evaluate(
+            "[...document.querySelectorAll('#leaderboard tbody tr[data-id]')].slice(0, 4)"
+            ".map(row => row.querySelector('.difference').getBoundingClientRect().right)"
+        )
+    assert max(ends) <= 360
+
+
 def test_every_control_has_a_name_and_the_keyboard_reaches_the_table(board: OpenPage) -> None:
     board.page.evaluate("document.body.focus(); document.querySelector('.skip').focus()")
     reached = set()

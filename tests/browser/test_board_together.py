@@ -200,3 +200,24 @@ def test_a_link_opens_its_board_on_a_page_with_other_boards(
     usual = OpenPage(browser, page)
     assert usual.page.evaluate("gansweep.board.data") == "rings"
     usual.close()
+
+
+def test_a_dark_page_is_printed_as_a_light_one(
+    browser: Browser, opened: OpenPage, tmp_path: Path
+) -> None:
+    page = OpenPage(browser, opened.page.url.split("#")[0], scheme="dark")
+    page.show("search")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+    canvas = "document.querySelector('#search canvas')"
+    page.until(canvas)
+    dark = page.page.evaluate(f"[{ink}, {canvas}.toDataURL()]")
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    printed = page.page.evaluate(f"[{ink}, {canvas}.toDataURL()]")
+    page.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.page.evaluate(f"[{ink}, {canvas}.toDataURL()]") == dark
+    page.close()
+    light = OpenPage(browser, opened.page.url.split("#")[0])
+    light.show("search")
+    light.until(canvas)
+    assert light.page.evaluate(f"[{ink}, {canvas}.toDataURL()]") == printed != dark
+    light.close()

@@ -14,6 +14,8 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+const isDark = () => gansweep.dark.matches && !document.documentElement.classList.contains("printed");
+
 // the text, cut where it is wider than so many pixels
 function fitted(pen, text, room) {
   const wide = pen.measureText(text).width;
@@ -324,7 +326,15 @@ function blobOf(uri) {
 gansweep.dark.addEventListener("change", () => cards.forEach((card) => card.refresh()));
 // a board that is left takes its cards with it
 gansweep.onBoard(() => [...cards].forEach((card) => card.element.isConnected || card.remove()));
-window.addEventListener("beforeprint", () => cards.forEach((card) => card.dirty && card.draw()));
+
+// paper is light: what was drawn for the dark is drawn again
+function onPaper(printed) {
+  document.documentElement.classList.toggle("printed", printed);
+  for (const card of cards) if (card.dirty || (card.drawn && gansweep.dark.matches)) card.draw();
+}
+
+window.addEventListener("beforeprint", () => onPaper(true));
+window.addEventListener("afterprint", () => onPaper(false));
 
 // one row on each line, the first on top
 function rowAxis(ids) {
@@ -345,6 +355,6 @@ function firstOf(count) {
 }
 
 gansweep.figures = {
-  Card, rowAxis, firstOf, ROWS, CARDS, cards, colour, fitted, plain, transparent, logTicks, valueAxis, level, csvOf,
+  Card, rowAxis, firstOf, ROWS, CARDS, cards, colour, isDark, fitted, plain, transparent, logTicks, valueAxis, level, csvOf,
   get visible() { return [...cards].filter((card) => card.inView && card.drawn); },
 };

@@ -186,7 +186,7 @@ function card(search, direction) {
   const one = new figures.Card({
     title: "All trials", wide: true, height: 380, still: true,
     compute: () => ({
-      paint: (pen, across, down) => paint(pen, found, place(across, down, found.axes), brushes, gansweep.dark.matches),
+      paint: (pen, across, down) => paint(pen, found, place(across, down, found.axes), brushes, figures.isDark()),
       alt: `${format.plural(found.lines.length, "trial")} over ${found.axes.map((axis) => axis.title).join(", ")}. Dragging along an axis selects the trials that cross it there; the form below does the same.`,
       table: () => ({
         columns: ["trial", "end", ...search.parameters.map((one_) => one_.label), search.metric || "outcome"],
