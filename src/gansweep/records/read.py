@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import lt
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gansweep.config.old_names import with_new_targets
 from gansweep.errors import visible
@@ -372,7 +372,7 @@ def _evaluations(record: RunRecord, notes: list[str]) -> list[Evaluation]:
     ]
 
 
-def _computable(value: Any) -> bool:
+def _computable(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and abs(value) <= LARGEST_SCORE
 
 
