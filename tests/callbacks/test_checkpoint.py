@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,9 @@ from gansweep.callbacks.checkpoint import (
     last_intact,
     read_checkpoint,
 )
+from gansweep.callbacks.losses import Losses
 from gansweep.errors import UserError
+from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord
 
 Command = Callable[..., Any]
@@ -188,3 +191,46 @@ def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     flip(run.last, 40000)
     done = command("generate", str(run.directory), "checkpoint=last")
     done.is_refused_with("last.pt is damaged", "digest", "checkpoint=best")
+
+
+RING = ["model=gan", "data=ring", "batch_size=32", "tracker=none", "trainer=cpu", "metrics=none"]
+RING += [f"model.points.{player}.width=8" for player in ("generator", "discriminator")]
+
+
+def test_numbers_of_numpy_in_the_journal_do_not_keep_a_run_from_being_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(self: Losses, module: Adversarial) -> None:
+        self.journal.log(module.images_seen, {"mine": np.float64(0.5)})
+
+    monkeypatch.setattr(Losses, "look", look)
+    train(compose([*RING, "budget_kimg=0.16"]), run_dir=tmp_path / "run", progress=False)
+    kept = read_checkpoint(RunRecord(tmp_path / "run").last)
+    assert kept["journal"]["latest"]["mine"] == 0.5
+
+
+def test_a_callbacks_state_that_cannot_be_read_back_is_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Losses, "state_dict", lambda self: {"sums": np.zeros(3)})
+    with pytest.raises(UserError, match=r"callback Losses cannot be read back.*torch\.from_numpy"):
+        train(compose([*RING, "budget_kimg=0.16"]), run_dir=tmp_path / "run", progress=False)
+    assert not RunRecord(tmp_path / "run").history()
+
+
+def test_two_callbacks_of_a_class_keep_a_state_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, dict[str, Any]]] = []
+
+    def restored(self: Losses, state: dict[str, Any]) -> None:
+        given.append((self.every_steps or 0, state))
+
+    monkeypatch.setattr(Losses, "state_key", property(lambda self: f"Losses {self.every_steps}"))
+    monkeypatch.setattr(Losses, "state_dict", lambda self: {"every": self.every_steps})
+    monkeypatch.setattr(Losses, "load_state_dict", restored)
+    second = "+callbacks.second={_target_: gansweep.callbacks.losses.Losses, every_steps: 3}"
+    words = [*RING, "callbacks.losses.every_steps=2", second]
+    for budget in ("budget_kimg=0.16", "budget_kimg=0.32"):
+        train(compose([*words, budget]), run_dir=tmp_path / "run", progress=False)
+    assert given == [(2, {"every": 2}), (3, {"every": 3})]

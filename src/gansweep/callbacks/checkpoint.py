@@ -25,12 +25,17 @@ class Checkpoint(GameCallback):
     """Saves last.pt every `every_seconds` and at the end, and best.pt when the objective improves.
 
     The checkpoint before last.pt is kept as previous.pt, in case last.pt gets damaged.
+    Raises: UserError, also before the first step, for a callback's state that cannot be read back.
     """
 
     def __init__(self, every_seconds: Seconds = 30.0) -> None:
         self.every_seconds = every_seconds
         self._saved = time.monotonic()
         self._scores_seen = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            _states_of(trainer)
 
     def after_step(self, trainer: pl.Trainer, module: Adversarial, images: int) -> None:
         if not trainer.is_global_zero:
@@ -55,14 +60,12 @@ class Checkpoint(GameCallback):
         """Write the whole state of the run to checkpoints/NAME atomically."""
         record = self.journal.record
         assert record is not None
-        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         with self.journal.outside_training():
             self.journal.flush()
-            states = {type(one).__name__: one.state_dict() for one in callbacks}
             state = {
                 "game": module.game_state(),
                 "journal": self.journal.state(),
-                "callbacks": {name: kept for name, kept in states.items() if kept},
+                "callbacks": _states_of(trainer),
                 "rng": rng_state(),
             }
             if name == "last.pt":
@@ -70,6 +73,30 @@ class Checkpoint(GameCallback):
                 self._saved = time.monotonic()
             else:
                 record.write(record.checkpoints / name, as_bytes(state))
+
+
+def _states_of(trainer: pl.Trainer) -> dict[str, Any]:
+    """What the callbacks keep in a checkpoint, by their `state_key`.
+
+    Raises: UserError for a state that `read_checkpoint` would refuse, which loads no classes.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    states = {one.state_key: one.state_dict() for one in callbacks}
+    kept = {key: state for key, state in states.items() if state}
+    for key, state in kept.items():
+        archive = io.BytesIO()
+        try:
+            torch.save(state, archive)
+            archive.seek(0)
+            torch.load(archive, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever pickling somebody's class may raise
+            raise UserError(
+                f"The state of the callback {key} cannot be read back from a checkpoint "
+                f"({type(error).__name__}). Return tensors, numbers, text, lists and mappings from "
+                "its state_dict: torch.from_numpy(array) for an array, float(number) for a number "
+                "of NumPy."
+            ) from error
+    return kept
 
 
 class DamagedCheckpointError(UserError):

@@ -197,7 +197,8 @@ class Journal:
     def state(self) -> dict[str, Any]:
         """The state for a checkpoint, as plain values."""
         kept = {name: getattr(self, name) for name in (*KEPT, "objective", "seconds")}
-        return {**kept, "announced": sorted(self._announced)}
+        found: dict[str, Any] = _plain({**kept, "announced": sorted(self._announced)})
+        return found
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; the curves are read from the record."""
@@ -211,3 +212,14 @@ class Journal:
             row.pop("seconds", None)
             if clock is not None:
                 self._extend_curves(clock, row)
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own numbers and text: NumPy's float64 and str_ are floats and strs of
+    a class that a checkpoint cannot be read back with."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    kind = next((k for k in (bool, int, float, str) if isinstance(value, k)), None)
+    return value if kind is None else kind(value)

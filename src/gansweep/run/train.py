@@ -391,7 +391,7 @@ class _Start(pl.Callback):
             model.load_optimizers(self.checkpoint["game"])
             restore_rng(self.checkpoint["rng"])
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                state = self.checkpoint["callbacks"].get(type(callback).__name__)
+                state = self.checkpoint["callbacks"].get(callback.state_key)
                 if state:
                     callback.load_state_dict(state)
 
