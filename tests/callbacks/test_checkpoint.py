@@ -21,6 +21,8 @@ from gansweep.callbacks.checkpoint import (
     read_checkpoint,
 )
 from gansweep.callbacks.losses import Losses
+from gansweep.callbacks.memorised import Memorised
+from gansweep.callbacks.quality import Quality
 from gansweep.errors import UserError
 from gansweep.models.adversarial import Adversarial
 from gansweep.records.record import ROW_OF_SOURCE, RunRecord
@@ -234,3 +236,45 @@ def test_two_callbacks_of_a_class_keep_a_state_each(
     for budget in ("budget_kimg=0.16", "budget_kimg=0.32"):
         train(compose([*words, budget]), run_dir=tmp_path / "run", progress=False)
     assert given == [(2, {"every": 2}), (3, {"every": 3})]
+
+
+def test_run_killed_in_its_last_evaluation_has_it_when_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*(w for w in RING if w != "metrics=none"), "~callbacks.samples", "metrics.n_fake=64"]
+    words += ["callbacks.quality.every_kimg=0.3", "callbacks.checkpoint.every_seconds=0"]
+    cfg, work = compose([*words, "budget_kimg=0.4"]), Quality.work
+
+    def killed(self: Quality, module: Adversarial) -> None:
+        if module.images_seen >= 400:
+            raise KeyboardInterrupt
+        work(self, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Quality, "work", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
+    result = train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
+    assert {entry["kimg"] for entry in result["last"].values()} == {0.416}
+
+
+def test_number_of_a_callback_named_after_the_checkpoint_is_not_lost_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As callbacks=diagnosis names the duality gap, which may take minutes."""
+    last = "+callbacks.last={_target_: gansweep.callbacks.memorised.Memorised, every_steps: 3}"
+    words = [*RING, last, "budget_kimg=0.2", "callbacks.checkpoint.every_seconds=0"]
+    cfg, look = compose(words), Memorised.look
+
+    def killed(self: Memorised, module: Adversarial) -> None:
+        if module.steps == 3:
+            raise KeyboardInterrupt
+        look(self, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Memorised, "look", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
+    train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
+    rows = RunRecord(tmp_path / "run").history()
+    assert [row["kimg"] for row in rows if "memorised/share" in row] == [0.096, 0.192]

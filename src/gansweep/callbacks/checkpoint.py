@@ -41,8 +41,9 @@ class Checkpoint(GameCallback):
         if not trainer.is_global_zero:
             return
         self._save_best(trainer, module)
-        # at a pause the scores come first: a checkpoint before them would lack them
-        if time.monotonic() - self._saved >= self.every_seconds and not module.paused:
+        # after the last step scores and pictures come first: a run that is killed while they are
+        # made could not make them, as it would have no step left
+        if time.monotonic() - self._saved >= self.every_seconds and not module.is_done:
             self.save(trainer, module, "last.pt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -29,8 +29,7 @@ class EndOfRun(GameCallback):
         A signal at the last step is ignored, since the run is finished or paused anyway.
         """
         self.journal.end_step()
-        last_step = module.paused or module.images_seen >= module.budget_kimg * 1000
-        if self._stops.first and not last_step:
+        if self._stops.first and not module.is_done:
             self.journal.stop("interrupted", self._stops.first.name, module.images_seen)
         stop = self.journal.verdict is not None
         if trainer.world_size > 1:

@@ -315,6 +315,11 @@ class Adversarial(Contract):
         return self.until_kimg * 1000 <= self.images_seen < self.budget_kimg * 1000
 
     @property
+    def is_done(self) -> bool:
+        """Whether no step is left: it has reached its pause, or the end of its budget."""
+        return self.paused or self.images_seen >= self.budget_kimg * 1000
+
+    @property
     def learning_rates(self) -> dict[str, float]:
         return {name: o.param_groups[0]["lr"] for name, o in self._optimizers.items()}
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from gansweep.callbacks.checkpoint import last_intact, restore_rng
+from gansweep.callbacks.checkpoint import Checkpoint, last_intact, restore_rng
 from gansweep.callbacks.end_of_run import EndOfRun
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
@@ -329,6 +329,8 @@ class _Run:
                 callback = instantiate(node, extra_packages=self.cfg.extra_packages)
                 if panel is not None or "panel" not in _declared(callback):
                     watchers.append(callback)
+        # it keeps the states of the others, and must not come between the numbers of a step
+        watchers.sort(key=lambda callback: isinstance(callback, Checkpoint))
         bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
         watchers = [*watchers, *bar, EndOfRun()]
         for callback in watchers:
