@@ -300,6 +300,21 @@ def test_score_that_is_not_finite_is_never_the_best() -> None:
     assert journal.best["fid_10_train"] == {"value": 5.0, "kimg": 2.0}
 
 
+def test_scores_of_another_moment_do_not_make_a_best_checkpoint() -> None:
+    """Else callbacks.game_at_rest would replace best.pt by weights that were not measured."""
+    from gansweep.callbacks.journal import Journal
+    from gansweep.metrics.protocol import Score
+
+    journal = Journal(None, None)
+    journal.objective = "fid"
+    journal.score(1000, {"fid": Score(5.0, {"score": "fid", "direction": "minimize"})})
+    assert journal.objective_just_improved
+    journal.score(1000, {"distance": Score(1.0, {"score": "distance", "direction": None})})
+    assert journal.objective_just_improved, "of the same weights"
+    journal.score(2000, {"distance": Score(1.0, {"score": "distance", "direction": None})})
+    assert not journal.objective_just_improved
+
+
 def test_command_of_a_sweeps_run_trains_it_again_outside_the_sweep(tmp_path: Path) -> None:
     words = ["model=dcgan", "model.optimizer.generator.betas=[0.5, 0.9]", "budget_kimg=0.1"]
     entry = {"name": "s", "key": "t0000", "role": "trial", "params": {}, "attempt": 1}

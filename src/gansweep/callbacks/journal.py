@@ -52,6 +52,7 @@ class Journal:
         self.seconds_before = 0.0
         self.paused_seconds = 0.0
         self.score_counter = 0
+        self._scored_kimg = -1.0  # when any score was measured last
         self._announced: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._pending_images = 0
@@ -140,6 +141,7 @@ class Journal:
             self.protocols[name] = score.protocol
             self._keep_best(name, score, images_seen / 1000)
         self.score_counter += 1
+        self._scored_kimg = images_seen / 1000
         self.log(images_seen, {name: score.value for name, score in scores.items()})
         if self.on_score is not None:
             values = {k: s.value for k, s in scores.items() if isinstance(s.value, float)}
@@ -157,8 +159,8 @@ class Journal:
 
     @property
     def objective_just_improved(self) -> bool:
-        name = self.objective
-        return name in self.best and self.best[name]["kimg"] == self.last[name]["kimg"]
+        """Whether the best value of the objective is of the moment that was scored last."""
+        return self.best.get(self.objective or "", {}).get("kimg") == self._scored_kimg
 
     def stop(self, status: str, reason: str, images_seen: int, rule: str | None = None) -> None:
         """Request the end of the run. Only the first verdict counts.
