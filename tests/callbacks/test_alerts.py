@@ -108,16 +108,37 @@ def test_a_warning_that_becomes_a_failure_is_reported_again(journal: Journal) ->
     assert severities == ["warning", "failure"]
 
 
+def at(images: int) -> Adversarial:
+    module = Adversarial.__new__(Adversarial)
+    object.__setattr__(module, "images_seen", images)
+    object.__setattr__(module, "budget_kimg", 20.0)
+    object.__setattr__(module, "declared", dict)
+    return module
+
+
 def test_a_verdict_is_reported_at_the_end(journal: Journal) -> None:
     alerts = alerts_of(journal)
     journal.log(3000, {"loss/generator": float("nan")})
     journal.stop("diverged", "loss/generator is nan", 3000)
-    module = Adversarial.__new__(Adversarial)
-    object.__setattr__(module, "images_seen", 3000)
-    object.__setattr__(module, "budget_kimg", 20.0)
-    object.__setattr__(module, "declared", dict)
-    alerts.on_train_end(MAIN, module)
+    alerts.on_train_end(MAIN, at(3000))
     assert put_out(journal) == [(3.0, "divergence", "failure")]
+
+
+@pytest.mark.parametrize("verdict", ["interrupted", None])
+def test_an_interruption_and_a_pause_are_no_evaluations(
+    journal: Journal, verdict: str | None
+) -> None:
+    first = alerts_of(journal)
+    play(journal, first, [BAD] * 12, 1)
+    play(journal, first, [GOOD], 13)
+    if verdict is not None:
+        journal.stop(verdict, "SIGTERM", 13_500)
+    first.on_train_end(MAIN, at(13_500))
+    journal.verdict = None
+    again = alerts_of(journal)
+    again.load_state_dict(first.state_dict())
+    play(journal, again, [BAD] * 2, 14)  # it was absent only once: not reported again
+    assert collapses(journal) == [10]
 
 
 def test_a_run_that_took_weights_over_and_ends_before_its_first_score_is_judged(

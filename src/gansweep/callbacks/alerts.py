@@ -34,13 +34,20 @@ class Alerts(GameCallback):
             self._judge(module, "running")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Apply the rules once more, since the last scores and the verdict come after training."""
+        """Apply the rules once more, since the last scores and the verdict come after training.
+
+        A run that was interrupted, or pauses, is judged by new scores alone, as if it had gone on.
+        """
         assert isinstance(pl_module, Adversarial)
-        if trainer.is_global_zero:
-            spent = pl_module.images_seen >= pl_module.budget_kimg * 1000
+        spent = pl_module.images_seen >= pl_module.budget_kimg * 1000
+        verdict = self.journal.verdict
+        ended = spent if verdict is None else verdict[0] != "interrupted"
+        is_new = self.journal.score_counter > self._scores_seen
+        if trainer.is_global_zero and (ended or is_new):
             self._judge(pl_module, "finished" if spent else "running")
 
     def _judge(self, module: Adversarial, status: str) -> None:
+        is_new = self.journal.score_counter > self._scores_seen
         self._scores_seen = self.journal.score_counter
         with self.journal.outside_training():
             findings = diagnose(self._evidence(module, status))
@@ -52,8 +59,9 @@ class Alerts(GameCallback):
             self._known[rule] = (severity if severity == "failure" else finding.severity, 0)
         for rule in self._known.keys() - found.keys():
             severity, gone = self._known.pop(rule)
-            if gone + 1 < FORGOTTEN_AFTER:
-                self._known[rule] = (severity, gone + 1)
+            gone += is_new
+            if gone < FORGOTTEN_AFTER:
+                self._known[rule] = (severity, gone)
 
     def _report(self, images_seen: int, finding: Finding) -> None:
         clock = f"{images_seen / 1000:.4g} kimg"
