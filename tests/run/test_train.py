@@ -281,6 +281,20 @@ def test_last_checkpoint_is_kept_up_while_the_objective_keeps_improving(
     assert saved.count("last.pt") >= 4 * 1000 / 32 * 3 / 33 - 1
 
 
+@pytest.mark.parametrize("status", ["finished", "diverged"])
+def test_run_without_a_step_left_keeps_what_its_result_states(tmp_path: Path, status: str) -> None:
+    """A run diverges at its last step where its last samples are not finite."""
+    cfg = small("budget_kimg=0.1")
+    record = RunRecord(tmp_path / "run")
+    train(cfg.copy(), run_dir=record.directory, progress=False)
+    record.write_result({**(record.result() or {}), "status": status})
+    before = record.result_path.read_bytes(), record.config_path.read_bytes()
+    again = train(small("budget_kimg=0.05"), run_dir=record.directory)
+    assert (record.result_path.read_bytes(), record.config_path.read_bytes()) == before
+    assert again == {**(record.result() or {}), "directory": str(record.directory)}
+    assert again["images_per_second"] > 0
+
+
 def test_torchrun_is_refused_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(UserError, match="without torchrun"):

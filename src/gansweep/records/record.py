@@ -48,6 +48,7 @@ FOLDERS = ("samples", "neighbours", "checkpoints", "wandb", "csv", "tensorboard"
 TRACKED = "tracked"  # key of config.yaml and result.json: the program of a loop of its own
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ENDED_WELL = ("finished", "equilibrium", "plateau")
+ENDED = (*ENDED_WELL, "pruned", "diverged", "collapsed")  # by the training itself
 STATUSES = (
     *("running", *ENDED_WELL, "paused", "pruned"),
     *("diverged", "collapsed", "failed", "interrupted"),

@@ -33,7 +33,7 @@ from gansweep.metrics.panel import Panel
 from gansweep.models.distributed import GameDDPStrategy, Ranks, report_ready
 from gansweep.models.draws import Draws
 from gansweep.models.feed import Feed
-from gansweep.records.record import ENDED_WELL, RunRecord, Source, claim_new, disk_error
+from gansweep.records.record import ENDED, ENDED_WELL, RunRecord, Source, claim_new, disk_error
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
 from gansweep.run.build import build_data, build_model, report_unused_options
@@ -74,7 +74,8 @@ def train(
 
     cfg: from `gansweep.compose`.   progress: show a progress bar or lines.
     run_dir: of the record, by default RUNS_DIR/GROUP/NAME. With a checkpoint the run is continued
-        exactly. The history of a run without one is not erased: a UserError says so.
+        exactly; where no step is left, what its result states stays as it is. The history of a
+        run without one is not erased: a UserError says so.
     on_score: called with (kimg, {score: value}) after each evaluation; True prunes the run.
     sweep: the sweep's facts about this run, stored with the result.
     overrides, config_dir: what `cfg` was made from, for the command that runs it again. `compose`
@@ -180,7 +181,9 @@ class _Run:
                 refuse_to_erase(record)
             if self.source is not None:
                 take_over(record, self.source)
-            checkpoint = self._begin(record)
+            checkpoint, before = self._begin(record), record.result() or {}
+            if checkpoint is not None and not len(self.feed) and before.get("status") in ENDED:
+                return before  # how it ended, its scores and its speed stay
             if checkpoint is not None and panel is not None:
                 panel.prepare(torch.device(self.accelerator))
                 refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
