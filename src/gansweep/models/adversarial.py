@@ -386,7 +386,7 @@ class Adversarial(Contract):
             for group, kept in zip(optimizer.param_groups, settings, strict=True):
                 group.update(kept)
         if self.draws is not None and state["draws"] is not None:
-            self.draws.generator.set_state(state["draws"].cpu())
+            self.draws.restore(state["draws"].cpu(), self.images_seen)
         for name, values in state.get("recent", {}).items():  # older checkpoints have none
             self._recent[name].extend(values.to(self.device).unbind())
 

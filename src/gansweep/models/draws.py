@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gansweep.data.order import generator_for
+
 
 class Draws:
     """One stream of random numbers for the whole run, whatever the processes.
@@ -17,6 +19,18 @@ class Draws:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.rank = rank
         self.world = world
+
+    def restore(self, state: Tensor, images_seen: int) -> None:
+        """Continue a stream whose state is uint8, on the CPU.
+
+        A stream of another kind of device has a state of another size and cannot go on here: a new
+        one begins, that depends on the seed and on the images seen.
+        """
+        if len(state) == len(self.generator.get_state()):
+            self.generator.set_state(state)
+        else:
+            other = generator_for(self.generator.initial_seed(), images_seen)
+            self.generator.manual_seed(other.initial_seed())
 
     def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """(n, *shape), standard normal."""
