@@ -57,6 +57,23 @@ def test_the_test_split_is_reported_once_of_the_chosen_checkpoint(run: Path) -> 
     assert row["kimg"] == best["kimg"]
 
 
+def test_run_killed_while_the_test_split_is_measured_measures_it_when_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    words = ["budget_kimg=0.128", "callbacks.quality.every_kimg=0.128"]
+    with monkeypatch.context() as patch:
+        patch.setattr("gansweep.run.train.report_test", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "run", *words)
+    for _ in range(2):
+        assert trained(tmp_path / "run", *words)["status"] == "finished"
+    (row,) = RunRecord(tmp_path / "run").evaluations()
+    assert list(row["scores"]) == ["class_error_360_test"]
+
+
 def test_no_test_image_is_looked_at_while_a_run_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

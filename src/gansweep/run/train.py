@@ -267,8 +267,7 @@ class _Run:
             elif self.model.images_seen < self.feed.budget_images:
                 reason = "a callback or a limit of the trainer ended it before its budget was spent"
             status, reason = journal.verdict or (status, reason)
-            seen = self.model.images_seen
-            if panel is not None and status in ENDED_WELL and seen > self.account.images_before:
+            if panel is not None and status in ENDED_WELL:
                 report_test(record, self.cfg, self.data, panel, self.model.device)
         except (KeyboardInterrupt, SystemExit):
             status, reason = "interrupted", "interrupted at once"
