@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from processes import PATIENCE_SECONDS, Processes, wait_until
 
+from gansweep import compose, train
 from gansweep.callbacks.checkpoint import Checkpoint, read_checkpoint
 from gansweep.records import writer
 from gansweep.records.record import RunRecord
@@ -85,6 +86,18 @@ def test_finished_run_has_nothing_left_and_says_how_to_train_more(
     assert done.code == 0 and not done.err
     assert done.out.startswith("Nothing is left to train: ") and "budget_kimg=0.256" in done.out
     assert run.result_path.read_bytes() == before
+
+
+def test_trial_that_is_continued_by_hand_stays_its_sweeps(tmp_path: Path) -> None:
+    """Else its parameters were lost; with another budget it does not compare with the others."""
+    part = {"name": "s", "key": "t0000", "role": "trial", "params": {"batch_size": 32}}
+    record, cfg = RunRecord(tmp_path / "s" / "t0000"), compose(TINY)
+    train(cfg.copy(), run_dir=record.directory, progress=False, sweep=part, until_kimg=0.05)
+    train(cfg.copy(), run_dir=record.directory, progress=False)
+    result = record.result() or {}
+    assert (result["status"], result["sweep"]) == ("finished", part)
+    train(compose([*TINY, "budget_kimg=0.2"]), run_dir=record.directory, progress=False)
+    assert "sweep" not in (record.result() or {})
 
 
 def test_name_of_a_run_that_exists_is_refused(command: Command, run: RunRecord) -> None:

@@ -117,6 +117,14 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         return {}
 
 
+def sweep_of(result: Mapping[str, Any], budget_kimg: float) -> dict[str, Any] | None:
+    """What the record of a sweep's run keeps of its sweep when it is continued by hand; None for
+    other runs, and with another budget, with which it does not compare with the sweep's others."""
+    entry = mapping(result.get("sweep"))
+    same = result.get("budget_kimg") == budget_kimg
+    return entry if same and isinstance(entry.get("params"), dict) else None
+
+
 def refuse_other_scores(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> None:

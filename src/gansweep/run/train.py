@@ -46,7 +46,7 @@ from gansweep.run.memory import keep_freed_memory
 from gansweep.run.opening import opening
 from gansweep.run.origin import now
 from gansweep.run.result import Account
-from gansweep.run.resume import refuse_other_scores, refuse_to_erase, seen_kimg
+from gansweep.run.resume import refuse_other_scores, refuse_to_erase, seen_kimg, sweep_of
 from gansweep.run.scores import build_panel
 from gansweep.run.trainer import made_trainer, take_steps_together
 
@@ -184,6 +184,8 @@ class _Run:
             checkpoint, before = self._begin(record), record.result() or {}
             if checkpoint is not None and not len(self.feed) and before.get("status") in ENDED:
                 return before  # how it ended, its scores and its speed stay
+            if self.sweep is None:
+                self.account.sweep = sweep_of(before, self.cfg.budget_kimg)
             if checkpoint is not None and panel is not None:
                 panel.prepare(torch.device(self.accelerator))
                 refuse_other_scores(checkpoint["journal"]["protocols"], panel.names())
