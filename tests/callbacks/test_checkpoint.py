@@ -175,7 +175,7 @@ def test_run_with_a_damaged_checkpoint_ends_as_if_it_had_not_been(
     run = RunRecord(tmp_path / "runs" / "digits" / "run")
     flip(run.last, 40000)
     done = command("train", f"resume={run.directory}", "budget_kimg=0.64")
-    assert done.code == 0 and "continues from previous.pt, at 0.32 kimg" in done.err
+    assert done.code == 0 and "continues from previous.pt, at 0.288 kimg" in done.err
     assert command("train", *words, "name=whole", "budget_kimg=0.64").code == 0
     assert losses(run) == losses(RunRecord(run.directory.with_name("whole")))
 
