@@ -116,15 +116,25 @@ def open_run(use: Use) -> Opened:
 
 
 def class_number(names: Sequence[str], label: str, data: str) -> int:
-    """The number of the class with that name or number.   Raises: UserError for an unknown one."""
+    """The number of the class with that name (else in other letters) or number.
+
+    Where all names are numbers themselves, a label is a name: a class 10 is not the one at place 10.
+    Raises: UserError for an unknown one, and for one that names several in other letters.
+    """
+    if label in names:
+        return list(names).index(label)
     alike = [number for number, name in enumerate(names) if name.lower() == label.lower()]
+    if len(alike) > 1:
+        several = " or ".join(names[number] for number in alike)
+        raise UserError(f"label={label} may be {several} of data={data}: write one of these.")
     if alike:
         return alike[0]
-    if label.isdecimal() and int(label) < len(names):
+    numbered = all(name.isdecimal() for name in names)
+    if label.isdecimal() and int(label) < len(names) and not numbered:
         return int(label)
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    or_number = "" if numbered else f" Or give a number from 0 to {len(names) - 1}."
     guess = "" if label.isdecimal() else nearest(label, names)
     raise UserError(
-        f"label={label} is not a class of data={data}.{guess} "
-        f"Its classes are: {shown}. Or give a number from 0 to {len(names) - 1}."
+        f"label={label} is not a class of data={data}.{guess} Its classes are: {shown}." + or_number
     )
