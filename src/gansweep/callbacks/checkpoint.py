@@ -65,6 +65,7 @@ class Checkpoint(GameCallback):
             self.journal.flush()
             state = {
                 "game": module.game_state(),
+                "class_names": module.class_names,
                 "journal": self.journal.state(),
                 "callbacks": _states_of(trainer),
                 "rng": rng_state(),

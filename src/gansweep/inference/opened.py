@@ -118,7 +118,7 @@ def open_run(use: Use) -> Opened:
 def class_number(names: Sequence[str], label: str, data: str) -> int:
     """The number of the class with that name (else in other letters) or number.
 
-    Where all names are numbers themselves, a label is a name: a class 10 is not the one at place 10.
+    Where all names are numbers themselves, a label is a name: 0 is no class of 1 to 9.
     Raises: UserError for an unknown one, and for one that names several in other letters.
     """
     if label in names:

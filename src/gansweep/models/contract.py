@@ -30,6 +30,7 @@ class Contract(pl.LightningModule):
 
     sample_shape: tuple[int, ...]
     n_classes: int | None
+    class_names: Sequence[str] | None = None  # of the data, by the numbers of their labels
     source_shape: tuple[int, ...] | None
     optimizer_makers: Mapping[str, Any]
     n_generator: int

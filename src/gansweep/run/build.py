@@ -1,8 +1,9 @@
 """Builds the data and the model of a configuration, with initial or with trained weights."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,13 +43,45 @@ def load_checkpoint(
     """The model of `cfg` with a checkpoint's weights, and the path of that checkpoint.
 
     which: "best" or "last". Without a best checkpoint (no scores), "best" is the last one.
-    Raises: UserError if the checkpoint is missing or damaged.
+    Raises: UserError if the checkpoint is missing or damaged, or does not fit the data any more.
     """
     path = named(record, which)
     checkpoint = read_checkpoint(path)
     module = build_model(cfg, data)
-    module.load_networks(checkpoint["game"])
+    load_networks(module, checkpoint, data, record)
     return module, path
+
+
+def load_networks(
+    model: Adversarial, checkpoint: Mapping[str, Any], data: DataSource, record: RunRecord
+) -> None:
+    """The networks of a run's checkpoint.
+
+    Raises: UserError where the configuration and the data, as they are now, build other networks,
+        or give the numbers that a model learnt to other classes.
+    """
+    learnt = checkpoint.get("class_names")  # an older one has none
+    by_class = model.conditional or model.needs_labels or data.normal_class is not None
+    now = list(data.class_names or [])
+    if by_class and learnt is not None and list(learnt) != now:
+        raise UserError(
+            f"{record.directory} was trained on the classes {_shown(learnt)}, and data="
+            f"{data.name} has {_shown(now)} now: what it learnt as one class "
+            "would be taken for another. Restore the folders of the classes, or start a new run."
+        )
+    try:
+        model.load_networks(checkpoint["game"])
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{record.directory} has other networks than its configuration and its data build now "
+            f"({reason}). Undo changes of model. and data. options and of the images (a class "
+            "more, colour where all were grey), or start a new run."
+        ) from error
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def build_data(cfg: DictConfig, *, prepared: bool = True) -> DataSource:
@@ -119,6 +152,7 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
     labels = data.labels_of("train") if model.draws_classes else None
     if labels is not None:
         model.class_ends = labels.bincount(minlength=len(model.class_ends)).cumsum(0)
+    model.class_names = data.class_names
     model.budget_kimg = cfg.budget_kimg
     return model
 

@@ -36,7 +36,7 @@ from gansweep.models.feed import Feed
 from gansweep.records.record import ENDED, ENDED_WELL, RunRecord, Source, claim_new, disk_error
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
-from gansweep.run.build import build_data, build_model, report_unused_options
+from gansweep.run.build import build_data, build_model, load_networks, report_unused_options
 from gansweep.run.compiling import CompileIfFaster
 from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
@@ -217,14 +217,7 @@ class _Run:
         checkpoint = last_intact(record, or_anew=self.sweep is not None)
         if checkpoint is None:
             return None
-        try:
-            self.model.load_networks(checkpoint["game"])
-        except (RuntimeError, KeyError) as error:
-            raise UserError(
-                f"{record.directory} has other networks than this configuration builds "
-                f"({str(error).splitlines()[0]}). Continue it without changes of model. or data. "
-                "options, or start a new run."
-            ) from error
+        load_networks(self.model, checkpoint, self.data, record)
         self.account.images_before = self.model.images_seen
         return checkpoint
 
