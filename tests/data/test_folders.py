@@ -383,3 +383,33 @@ def test_a_pipe_or_a_device_is_reported_and_not_read(
     capsys.readouterr()
     with pytest.raises(UnreadableImageError, match="not a regular file"):
         open_image(tmp_path / "pipe.png")
+
+
+@pytest.mark.parametrize("option", ["test_every", "n_validation"])
+def test_every_class_keeps_images_to_train_on(tmp_path, option: str) -> None:
+    """40 classes of one image, among them test images; and one of 200."""
+    rng = np.random.default_rng(0)
+    for name in [f"rare{k}/only" for k in range(40)] + [f"many/{k}" for k in range(200)]:
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    splits = {"test_every": 0, "n_validation": 0, option: 10 if option == "test_every" else 24}
+    source = ImageFolder(tmp_path / "photos", image_size=8, **splits)
+    held_out = "test" if option == "test_every" else "validation"
+    assert source.n_classes == 41
+    assert source.labels_of("train").unique().tolist() == list(range(41))
+    assert source.labels_of(held_out).unique().tolist() == [0]
+    assert source.n_train + source.count(held_out) == 240
+    assert source.count(held_out) >= 20  # the share of the large class, or more
+
+
+def test_a_rare_class_with_copies_is_not_held_out_whole(photos: Path) -> None:
+    """Copies of one image are in one split."""
+    for number in range(2):
+        (photos / "quince").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), "yellow").save(photos / "quince" / f"{number}.png")
+    for seen in range(2, 23):
+        source = ImageFolder(photos, image_size=8, test_every=seen)
+        assert source.class_names == ["apple", "pear", "quince"]
+        assert source.n_train + source.n_test == 22
+        assert 2 in source.labels_of("train")

@@ -77,7 +77,8 @@ class ImageFolder(PartlyLabelled):
     crop: "center" or "random" (only in training).   flip: mirror with probability 1/2.
     channels: "auto" is 1 if every file is grey, else 3.
     on_corrupt: "stop" with an error that names the file, or "skip" such files with a message.
-    test_root: a folder of test images; None: every `test_every`-th file (0: no test split).
+    test_root: a folder of test images; None: every `test_every`-th file (0: no test split), but
+        for a class that would have no other.
     workers: decoding processes, at most one per core; 0: decode between the training steps.
     n_labels: training images with known labels, which as many additional processes decode; None:
         all.   label_seed: selects these images, see few_labels.py.
@@ -176,8 +177,7 @@ class ImageFolder(PartlyLabelled):
 
     @cached_property
     def _classes(self) -> list[str] | None:
-        folders = [file.name.split("/")[:-1] for file in self._parts["train"]]
-        classes = sorted({path[0] if path else "" for path in folders})
+        classes = sorted({_folder(file) for file in self._parts["train"]})
         if "" in classes or len(classes) < 2:
             return None
         if {name.lower() for name in classes} <= SPLIT_NAMES:
@@ -286,9 +286,20 @@ class ImageFolder(PartlyLabelled):
 def _parted(
     files: list[ImageFile], held_out: list[ImageFile]
 ) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Returns: training files and held-out files. A copy of a held-out file is held out too."""
+    """Returns: training files and held-out files. A copy of a held-out file is held out too.
+
+    A class that would have no training file keeps all of its files for the training.
+    """
     contents = {file.content for file in held_out}
+    rest = {_folder(file) for file in files if file.content not in contents}
+    if "" not in {_folder(file) for file in files}:
+        contents -= {file.content for file in files if _folder(file) not in rest}
     return (
         [file for file in files if file.content not in contents],
         [file for file in files if file.content in contents],
     )
+
+
+def _folder(file: ImageFile) -> str:
+    """The folder directly below the root that a file is in; "" for none."""
+    return file.name.rpartition("/")[0].partition("/")[0]

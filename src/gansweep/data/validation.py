@@ -33,7 +33,8 @@ def validation_rows(count: int, n_train: int, labels: Tensor | None) -> Tensor:
     """(count,) int64, ascending: the training rows to set aside.
 
     labels: (n_train,) int64, or None. Each class gives its proportional share, rounded down, and
-        the classes with the largest fractions one image more, until the count is reached.
+        the classes with the largest fractions one image more, until the count is reached; those
+        that would have none left to train on come last.
     """
     draw = generator_for(SEED)
     shuffled = torch.randperm(n_train, generator=draw)
@@ -43,7 +44,8 @@ def validation_rows(count: int, n_train: int, labels: Tensor | None) -> Tensor:
     due = sizes.double() * (count / n_train)
     shares = due.long()
     turn = torch.randperm(len(sizes), generator=draw)  # the order of classes with equal fractions
-    first = turn[(due - shares)[turn].argsort(descending=True, stable=True)]
+    fractions = due - shares - (shares + 1 >= sizes).double()
+    first = turn[fractions[turn].argsort(descending=True, stable=True)]
     shares[first[: count - int(shares.sum())]] += 1
     rows = [shuffled[labels[shuffled] == k][:n] for k, n in enumerate(shares.tolist())]
     return torch.cat(rows).sort().values
