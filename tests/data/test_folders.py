@@ -170,6 +170,20 @@ def test_unusual_modes_become_grey_or_rgb(tmp_path, mode, colour, expected) -> N
     assert np.asarray(image)[1, 1].reshape(-1).tolist() == list(expected)
 
 
+def test_transparent_grey_stays_grey(tmp_path) -> None:
+    pixels = np.array([[0, 128]], dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", transparency=0)
+    image = open_image(tmp_path / "a.png")
+    assert (image.mode, np.asarray(image).tolist()) == ("L", [[255, 128]])
+
+
+def test_integers_of_unknown_range_are_refused(tmp_path) -> None:
+    """0 to 255 in 32 bits, whose upper halves are black."""
+    Image.fromarray(np.arange(256, dtype=np.int32)[None]).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableImageError, match="32-bit integers of unknown range"):
+        open_image(tmp_path / "a.tif")
+
+
 def test_float_images_are_refused(tmp_path) -> None:
     Image.fromarray(np.zeros((3, 3), np.float32)).save(tmp_path / "x.tif")
     with pytest.raises(UnreadableImageError, match="floating-point"):
@@ -413,3 +427,31 @@ def test_a_rare_class_with_copies_is_not_held_out_whole(photos: Path) -> None:
         assert source.class_names == ["apple", "pear", "quince"]
         assert source.n_train + source.n_test == 22
         assert 2 in source.labels_of("train")
+
+
+def test_images_of_the_test_folder_are_not_trained_on(photos: Path, tmp_path, capsys) -> None:
+    (tmp_path / "tests" / "apple").mkdir(parents=True)
+    for number in (1, 3):
+        shutil.copy(next((photos / "apple").glob(f"{number}.*")), tmp_path / "tests" / "apple")
+    source = ImageFolder(photos, image_size=8, test_root=tmp_path / "tests")
+    assert (source.n_train, source.n_test, source.class_names) == (18, 2, ["apple", "pear"])
+    assert "2 of 20 images" in capsys.readouterr().err
+    alone = ImageFolder(photos, image_size=8, test_root=photos)
+    with pytest.raises(UserError, match="is left to train on.*another data.test_root"):
+        alone.prepare()
+
+
+def test_copies_of_one_image_are_no_data_set(tmp_path: Path) -> None:
+    for number in range(10):
+        Image.new("L", (8, 8)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match="all are copies of held-out ones.*data.test_every=0"):
+        ImageFolder(tmp_path, image_size=8).prepare()
+    assert ImageFolder(tmp_path, image_size=8, test_every=0).n_train == 10
+
+
+def test_a_worker_names_a_file_that_vanishes_without_a_traceback(photos: Path) -> None:
+    source = ImageFolder(photos, image_size=8, workers=1)
+    source.prepare()
+    shutil.rmtree(photos)
+    with pytest.raises(UserError, match=r"^\S+/photos/\S+ could be read when"):
+        take(source, 1)

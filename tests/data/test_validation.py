@@ -192,7 +192,10 @@ def test_a_small_folder_keeps_all_its_images_for_training(photos: Path) -> None:
 
 @pytest.mark.parametrize("own_test", [False, True])
 def test_paired_folders_have_validation_pairs(photos: Path, own_test: bool) -> None:
-    tests = {"test_root_a": photos, "test_root_b": photos} if own_test else {}
+    others = photos.parent / "others" / "a"
+    others.mkdir(parents=True)
+    Image.new("L", (8, 8), 77).save(others / "x.png")
+    tests = dict.fromkeys(("test_root_a", "test_root_b"), others.parent) if own_test else {}
     options = {"image_size": 8, "workers": 0, "n_validation": 6, **tests}
     data = PairedFolders(photos, photos, **options)
     assert data.n_validation >= 6 and data.is_paired("validation")

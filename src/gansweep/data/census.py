@@ -19,6 +19,7 @@ from gansweep.data.download import locked
 from gansweep.errors import UserError
 from gansweep.records.drafts import drafted, remove_drafts
 
+RULES = 2  # of what can be read; counted up when decode.py changes them
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
@@ -46,7 +47,8 @@ def examine(root: Path) -> list[ImageFile]:
     Raises: UserError for a folder that is missing, empty or cannot be listed.
     """
     names = _list(root)
-    key = hashlib.blake2b(os.fsencode(f"{root.resolve()} {PIL.__version__}"), digest_size=8)
+    words = f"{root.resolve()} {PIL.__version__} {RULES}"
+    key = hashlib.blake2b(os.fsencode(words), digest_size=8)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     store = home / "gansweep" / "folders" / f"{key.hexdigest()}.json"
     with locked(store.with_suffix(".lock")):

@@ -24,6 +24,8 @@ def open_image(path: Path) -> Image.Image:
             raise UnreadableImageError("it is not a regular file")
         with Image.open(path) as image:
             image.load()
+            if image.mode == "I" and image.format == "TIFF":
+                raise UnreadableImageError("its pixels are 32-bit integers of unknown range")
             return _plain(ImageOps.exif_transpose(image))
     # for bad files Pillow raises OSError, SyntaxError, struct.error, zlib.error and more
     except Exception as error:
@@ -37,7 +39,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        grey = image.mode == "LA"
+        grey = image.mode in ("1", "L", "LA")
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert("L" if grey else "RGB")

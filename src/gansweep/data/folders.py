@@ -4,13 +4,12 @@ import copy
 import hashlib
 import itertools
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ from gansweep.data.few_labels import PartlyLabelled
 from gansweep.data.order import EndlessOrder, Streams, generator_for
 from gansweep.data.source import Arrays, DataSource, Share, Split
 from gansweep.data.validation import validation_count, validation_rows
-from gansweep.errors import UserError, nearest
+from gansweep.errors import UserError, nearest, tell
 
 CHUNK = 256
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -77,8 +76,8 @@ class ImageFolder(PartlyLabelled):
     crop: "center" or "random" (only in training).   flip: mirror with probability 1/2.
     channels: "auto" is 1 if every file is grey, else 3.
     on_corrupt: "stop" with an error that names the file, or "skip" such files with a message.
-    test_root: a folder of test images; None: every `test_every`-th file (0: no test split), but
-        for a class that would have no other.
+    test_root: a folder of test images, of which no copy is trained on; None: every `test_every`-th
+        file (0: no test split), but for a class that would have no other.
     workers: decoding processes, at most one per core; 0: decode between the training steps.
     n_labels: training images with known labels, which as many additional processes decode; None:
         all.   label_seed: selects these images, see few_labels.py.
@@ -116,6 +115,7 @@ class ImageFolder(PartlyLabelled):
         self.label_seed = label_seed
         self._wanted_validation = n_validation
         self._fingerprints: dict[Split, str] = {}
+        self._found: dict[Path, list[ImageFile]] = {}
         if test_every == 1:
             raise UserError("data.test_every=1 leaves no training image: set 2 or more, or 0.")
         if resize is not None and resize < image_size:
@@ -141,26 +141,49 @@ class ImageFolder(PartlyLabelled):
     def _files(self) -> dict[Split, list[ImageFile]]:
         """The readable files of each split."""
         files, test = self._parts["train"], self._parts["test"]
+        self._refuse_none(files)
         count = validation_count(self._wanted_validation, len(files), self.name)
         numbers = self._labels(files, self.root)
         labels = None if numbers is None else torch.tensor(numbers)
         rows = validation_rows(count, len(files), labels)
         train, validation = _parted(files, [files[row] for row in rows.tolist()])
+        self._refuse_none(train)
         return {"train": train, "validation": validation, "test": test}
+
+    def _refuse_none(self, train: list[ImageFile]) -> None:
+        if not train:
+            raise UserError(
+                f"No image of {self.root} is left to train on: all are copies of held-out ones. "
+                "Add other images, or hold none out: data.n_validation=0, and data.test_every=0 or "
+                "another data.test_root."
+            )
 
     @cached_property
     def _parts(self) -> dict[Split, list[ImageFile]]:
         """The readable files of "train", including those to set aside, and of "test"."""
         files = self._readable(self.root)
         if self.test_root is not None:
-            return {"train": files, "test": self._readable(self.test_root)}
+            test = self._readable(self.test_root)
+            contents = {file.content for file in test}
+            train = [file for file in files if file.content not in contents]
+            if len(train) < len(files):
+                tell(
+                    f"gansweep: {len(files) - len(train)} of {len(files)} images of {self.root} "
+                    f"are in data.test_root={self.test_root}, too: no training image is one of "
+                    "them."
+                )
+            return {"train": train, "test": test}
         if self.test_every == 0:
             return {"train": files, "test": []}
         train, test = _parted(files, files[self.test_every - 1 :: self.test_every])
         return {"train": train, "test": test}
 
     def _readable(self, root: Path) -> list[ImageFile]:
-        files = examine(root)
+        if root not in self._found:
+            self._found[root] = self._without_faults(root, examine(root))
+        return self._found[root]
+
+    def _without_faults(self, root: Path, files: list[ImageFile]) -> list[ImageFile]:
         good = [file for file in files if not file.fault]
         if len(good) == len(files):
             return good
@@ -172,12 +195,12 @@ class ImageFolder(PartlyLabelled):
                 f"{count}; {example}. Repair or remove these files, or skip them with "
                 "data.on_corrupt=skip."
             )
-        print(f"gansweep: {count} and are skipped; {example}.", file=sys.stderr, flush=True)
+        tell(f"gansweep: {count} and are skipped; {example}.")
         return good
 
     @cached_property
     def _classes(self) -> list[str] | None:
-        classes = sorted({_folder(file) for file in self._parts["train"]})
+        classes = sorted({_folder(file) for file in self._readable(self.root)})
         if "" in classes or len(classes) < 2:
             return None
         if {name.lower() for name in classes} <= SPLIT_NAMES:
@@ -218,7 +241,7 @@ class ImageFolder(PartlyLabelled):
             generator=torch.Generator().manual_seed(0),
         )
         # one pass over an endless sampler, so that the workers start only once
-        for pixels, labels in loader:
+        for pixels, labels in _in_own_words(loader):
             images = pixels.to(share.device, non_blocking=True).to(share.dtype).div_(127.5).sub_(1)
             known = self._classes is not None
             yield Batch(images, labels.to(share.device, non_blocking=True) if known else None)
@@ -281,6 +304,14 @@ class ImageFolder(PartlyLabelled):
                 "Rename it, or move it out of data.test_root."
             )
         return [number[owner] for owner in owners]
+
+
+def _in_own_words(loader: Iterable[Any]) -> Iterator[Any]:
+    """What a loader loads.   Raises: UserError without the traceback of the worker it is from."""
+    try:
+        yield from loader
+    except UserError as error:
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 def _parted(

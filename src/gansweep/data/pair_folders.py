@@ -104,8 +104,7 @@ class _Counterparts(ImageFolder):
         found: dict[Split, list[ImageFile]] = {}
         for mine, other, splits in parts:
             own = _by_stem(mine, self._readable(mine))
-            both = [file for split in splits for file in theirs[split]]
-            _refuse_unequal(mine, own, other, _by_stem(other, both))
+            _refuse_unequal(mine, own, other, _by_stem(other, self.partner._readable(other)))
             found |= {split: [own[_stem(file)] for file in theirs[split]] for split in splits}
         return found
 
