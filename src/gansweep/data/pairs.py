@@ -46,6 +46,7 @@ class Translation(DataSource):
     ) -> None:
         self.name, self.task = name, task
         self.sources, self.targets = sources, targets
+        self.resize = targets.resize
         self.aligned = {"train": aligned, "validation": aligned_test, "test": aligned_test}
 
     def prepare(self) -> None:

@@ -169,6 +169,7 @@ class DerivedSource(ResidentSource):
     def __init__(self, base: DataSource, name: str, *, flip: bool) -> None:
         super().__init__(flip=flip, resident_gib=getattr(base, "resident_gib", 1.0))
         self.base = base
+        self.resize = base.resize
         self.name = name
 
     @property

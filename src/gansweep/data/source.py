@@ -63,6 +63,7 @@ class DataSource(ABC):
     classifier_from: the set whose classifier can judge these images; None: one of this set.
     normal_class: the only class in the training split of an anomaly-detection set.
     is_mask: the images are masks: each pixel is -1 or 1.
+    resize: short side of a picture before a square is cut out of it; None: that of the square.
     """
 
     name: str
@@ -71,6 +72,7 @@ class DataSource(ABC):
     classifier_from: DataSource | None = None
     normal_class: int | None = None
     is_mask: bool = False
+    resize: int | None = None
 
     @abstractmethod
     def prepare(self) -> None:

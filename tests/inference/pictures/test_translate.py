@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_runs import KEEPER
 
+from gansweep.config.compose import compose
+from gansweep.data.folders import ImageFolder
 from gansweep.inference.pictures.judge import above_share
 from gansweep.inference.pictures.tiles import OVERLAP, starts, through
 from gansweep.provenance.reading import files_in, marks_of
+from gansweep.run.train import train
 
 Command = Callable[..., Any]
 
@@ -130,7 +135,9 @@ def test_strange_pictures_are_told_by_a_threshold(
 ) -> None:
     run = str(runs / "anomaly")
     done = command("detect", run, str(photos), "false_alarms=0.1", "-o", "a.csv")
-    assert done.code == 1 and "10% of" in done.out and "normal held-out images" in done.out
+    said = re.search(r"(\d+) of (\d+) normal held-out images are above it, at most 10%", done.out)
+    assert done.code == 1 and said is not None
+    assert int(said[1]) == int(said[2]) // 10  # no two scores are alike
     with open(tmp_path / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     scores = [float(row["reconstruction"]) for row in rows]
@@ -266,3 +273,34 @@ def test_names_that_are_no_utf8_or_steer_a_terminal_are_read(
     assert command("detect", str(runs / "anomaly"), *words).code in (0, 1)
     with open("odd.csv", newline="", encoding="utf-8") as file:
         assert "odd/caf\\udce9.png" in {row["file"] for row in csv.DictReader(file)}
+
+
+def test_a_picture_is_cut_as_those_of_the_data(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short side is that of data.resize before the middle is cut out."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (24, 30), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{number}.png")
+    options = {"root": tmp_path / "pets", "image_size": 8, "resize": 20, "workers": 0}
+    words = ["data=one_class", "data@data.base=image_folder", "data.normal=0", "model=autoencoder"]
+    words += [f"data.base.{key}={value}" for key, value in options.items()]
+    words += ["batch_size=8", "metrics=none", "budget_kimg=0.03", "callbacks=none"]
+    words += ["tracker=none", "trainer=cpu", "data.base.test_every=4", *KEEPER]
+    train(compose(words), run_dir=tmp_path / "run", progress=False)
+    data = ImageFolder(**options, test_every=4)
+    held_out = data._squares("test")
+    normal = [str(p) for p, k in zip(held_out.paths, held_out.labels, strict=True) if k == 0]
+    done = command("detect", str(tmp_path / "run"), *normal, "false_alarms=0", "-o", "a.csv")
+    with open(tmp_path / "a.csv", newline="") as file:
+        scores = [float(row["reconstruction"]) for row in csv.DictReader(file)]
+    threshold = float(done.out.partition("threshold ")[2].partition(":")[0])
+    assert max(scores) == pytest.approx(threshold, rel=1e-4)
+    assert f"0 of {len(normal)} normal held-out images" in done.out
+    first = data._squares("train").paths[data._squares("train").labels.index(0)]
+    done = command("retrieve", str(tmp_path / "run"), str(first), "n=1")
+    assert done.code == 0 and float(done.out.split("training image")[0].split()[-1]) < 1e-3

@@ -91,13 +91,16 @@ def whole_picture(picture: Picture, channels: int) -> Tensor:
     return rows.permute(2, 0, 1).float().div(127.5).sub(1)
 
 
-def as_input(pictures: Iterable[Picture], shape: Sequence[int]) -> Tensor:
+def as_input(
+    pictures: Iterable[Picture], shape: Sequence[int], resize: int | None = None
+) -> Tensor:
     """(N, C, H, W) float in [-1, 1]: resized by the short side and cut to the middle square.
 
-    shape: (C, H, W) of the network, H and W alike.
+    shape: (C, H, W) of the network, H and W alike.   resize: the short side, as that of the data
+        where pictures are compared with them; None: H.
     """
     channels, height, width = shape
     if height != width:
         raise UserError(f"This run's images are {height}x{width}; only square ones can be given.")
-    pixels = [square(one.image, height, channels) for one in pictures]
+    pixels = [square(one.image, height, channels, resize=resize) for one in pictures]
     return torch.stack(pixels).float().div(127.5).sub(1)

@@ -32,7 +32,7 @@ def detect(request: Judging) -> int:
     opened = open_run(request.use)
     path = _csv_path(opened, request, "detect")
     criterion = criterion_of(opened, request.criterion)
-    threshold, n = threshold_of(opened, criterion, request.false_alarms)
+    threshold, above, n = threshold_of(opened, criterion, request.false_alarms)
     rows = []
     reading = Reading(found)
     for picture, answers in answered(opened, request, reading.good()):
@@ -44,8 +44,8 @@ def detect(request: Judging) -> int:
     strange = sum(row[2] == "anomaly" for row in rows)
     print(f"read {opened.checkpoint}\nwrote {path}")
     print(
-        f"threshold {threshold:.6g}: {request.false_alarms:.0%} of {n:,} normal held-out images "
-        "are above it"
+        f"threshold {threshold:.6g}: {above:,} of {n:,} normal held-out images are above it, "
+        f"at most {100 * request.false_alarms:.4g}%"
     )
     _show(("file", criterion, "verdict"), rows)
     print(f"{plural(len(rows), 'picture')}: {strange} anomalous")
@@ -74,11 +74,13 @@ def criterion_of(opened: Opened, asked: str) -> str:
     return wanted
 
 
-def threshold_of(opened: Opened, criterion: str, false_alarms: float) -> tuple[float, int]:
-    """The score above which that share of normal held-out images is, and how many there are.
+def threshold_of(opened: Opened, criterion: str, false_alarms: float) -> tuple[float, int, int]:
+    """The score above which at most that share of normal held-out images is, how many are above
+    it, and of how many.
 
     Of n scores it is the one at rank ceil((1 - share) * n). The validation split is used where
     there is one, else the test split.
+    Raises: UserError where no normal image is held out.
     """
     data = opened.data
     splits: tuple[Split, ...] = ("validation", "test")
@@ -92,7 +94,14 @@ def threshold_of(opened: Opened, criterion: str, false_alarms: float) -> tuple[f
         if data.normal_class is not None and batch.labels is not None:
             answers = answers[batch.labels == data.normal_class]
         scores.append(answers)
-    return above_share(torch.cat(scores), false_alarms), sum(map(len, scores))
+    found = torch.cat(scores)
+    if not len(found):
+        raise UserError(
+            f"No {split} image of data={data.name} is of its normal class, so there is nothing to "
+            "take a threshold from. Train on data with more images of that class."
+        )
+    threshold = above_share(found, false_alarms)
+    return threshold, int((found > threshold).sum()), len(found)
 
 
 def above_share(scores: Tensor, share: float) -> float:
@@ -136,10 +145,10 @@ def answered(
     module, data = opened.module, opened.data
     shape = tuple(data.shape)
     while batch := list(islice(pictures, request.batch_size)):
-        images = as_input(batch, shape).to(module.device)
+        images = as_input(batch, shape, data.resize).to(module.device)
         source = None
         if module.source_shape is not None:
-            source = as_input(batch, module.source_shape).to(module.device)
+            source = as_input(batch, module.source_shape, data.resize).to(module.device)
         answers = {k: v.cpu() for k, v in module.answers(Batch(images, source=source)).items()}
         for row, picture in enumerate(batch):
             yield picture, {name: value[row] for name, value in answers.items()}

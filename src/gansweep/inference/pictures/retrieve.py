@@ -11,7 +11,7 @@ from gansweep.errors import UserError, visible
 from gansweep.inference import outputs
 from gansweep.inference.encoding import of_picture
 from gansweep.inference.opened import Opened, open_run
-from gansweep.inference.pictures.inputs import as_input, read_all
+from gansweep.inference.pictures.inputs import Reading, as_input, read_all
 from gansweep.inference.pictures.picture_files import Found, pictures_in
 from gansweep.inference.pictures.translating import Retrieval
 from gansweep.records.notation import aligned
@@ -31,7 +31,9 @@ def main(request: Retrieval) -> int:
     path = request.use.output or Path(f"{opened.stem}-retrieve.png")
     outputs.refuse_existing(path, request.use.force)
     shape = tuple(opened.data.shape)
-    asked = as_input(read_all([Found(request.picture, Path(request.picture.name))])[0], shape)
+    asked = as_input(
+        read_all([Found(request.picture, Path(request.picture.name))])[0], shape, opened.data.resize
+    )
     names, images, failed = known(opened, among)
     codes = codes_of(opened, images)
     # by differences: sums of products would round small distances away
@@ -72,9 +74,13 @@ def known(opened: Opened, among: list[Found]) -> tuple[list[str], Tensor, int]:
     if not among:
         images = joined(list(opened.data.batches("train"))).images
         return [f"training image {number}" for number in range(len(images))], images, 0
-    pictures, failed = read_all(among)
-    images = as_input(pictures, tuple(opened.data.shape))
-    return [str(one.found.path) for one in pictures], images, failed
+    reading, names, images = Reading(among), [], []
+    shape, resize = tuple(opened.data.shape), opened.data.resize
+    for one in reading.good():  # photographs are large: one at a time is kept whole
+        names.append(str(one.found.path))
+        images.append(as_input([one], shape, resize))
+    reading.refuse_none()
+    return names, torch.cat(images), reading.failed
 
 
 @torch.no_grad()

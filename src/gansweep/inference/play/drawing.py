@@ -124,8 +124,8 @@ class Player:
         """The score of the upload, the threshold, and whether it is above it."""
         assert self._threshold is not None
         criterion, threshold = self._threshold
-        module = self.opened.module
-        images = as_input([_picture(content)], tuple(self.opened.data.shape)).to(module.device)
+        module, data = self.opened.module, self.opened.data
+        images = as_input([_picture(content)], tuple(data.shape), data.resize).to(module.device)
         score = float(module.answers(Batch(images))[PREFIX + criterion][0])
         return {"score": score, "threshold": threshold, "strange": not score <= threshold}
 
