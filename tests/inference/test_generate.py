@@ -22,6 +22,7 @@ from PIL import Image
 from tiny_runs import KEEPER, KINDS, TINY
 
 from gansweep.config.compose import compose
+from gansweep.errors import UserError
 from gansweep.inference import outputs
 from gansweep.inference.encoding import encoded
 from gansweep.inference.opened import open_run
@@ -374,3 +375,8 @@ def test_a_run_in_a_directory_that_is_no_utf8_makes_pictures(
     done = command("generate", ".", "n=1")
     assert done.code == 0 and "wrote caf\\udce9.png" in done.out
     assert "caf\\udce9 last.pt" in marks_of(odd / "caf\\udce9.png").says["run"]
+
+
+def test_a_grid_that_is_too_large_for_webp_is_refused() -> None:
+    with pytest.raises(UserError, match=r"16384x2 .* 16383 at most .*Write a PNG"):
+        encoded(np.zeros((2, 16_384), np.uint8), "webp")

@@ -16,6 +16,7 @@ import PIL
 
 from gansweep.data.decode import UnreadableImageError, open_image
 from gansweep.data.download import locked
+from gansweep.data.listing import files_below
 from gansweep.errors import UserError
 from gansweep.records.drafts import drafted, remove_drafts
 
@@ -66,32 +67,14 @@ def _list(root: Path) -> list[str]:
             f"data.root={root} {problem}. Set data.root= to a folder of images (an absolute path, "
             "or relative to the current directory)."
         )
-    names = [path.relative_to(root).as_posix() for path in _walk(root)]
+    found = files_below(root, EXTENSIONS, "set data.root= to another folder")
+    names = [path.relative_to(root).as_posix() for path in found]
     if not names:
         raise UserError(
             f"data.root={root} contains no image: no file in it or in its folders ends in "
             f"{', '.join(one[1:] for one in EXTENSIONS)}. Set data.root= to a folder of images."
         )
     return sorted(names, key=lambda name: hashlib.blake2b(os.fsencode(name)).digest())
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise UserError(
-            f"The folder {error.filename} cannot be listed ({error.strerror}). "
-            "Get permission to read it (chmod u+rx), or set data.root= to another folder."
-        ) from error
-
-    seen = set()
-    for place, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in files
-                    if name.lower().endswith(EXTENSIONS) and not name.startswith("."))  # fmt: skip
 
 
 def _examine_all(root: Path, names: list[str], known: dict[str, ImageFile]) -> Iterator[ImageFile]:

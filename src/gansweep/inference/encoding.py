@@ -7,11 +7,13 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from gansweep.errors import UserError
 from gansweep.provenance.containers import PNG, png_chunk
 from gansweep.provenance.mark import MADE
 from gansweep.provenance.marking import Marker
 
 SMALL = 64 * 64  # pixels up to which a PNG's rows are packed as they are, which is fast
+MOST_WEBP = 16_383  # pixels on a side
 LEVEL = 4  # of zlib
 
 
@@ -46,6 +48,12 @@ def encoded(pixels: np.ndarray, form: str) -> bytes:
 
 
 def of_picture(picture: Image.Image, form: str) -> bytes:
+    """Raises: UserError for a picture that is too large for WebP."""
+    if form == "webp" and max(picture.size) > MOST_WEBP:
+        raise UserError(
+            f"A picture of {picture.width}x{picture.height} pixels is too large for WebP, which "
+            f"has {MOST_WEBP} at most on a side. Write a PNG, or fewer images in it."
+        )
     content = io.BytesIO()
     lossless = {"lossless": True, "quality": 0, "method": 1} if form == "webp" else {}
     picture.save(content, form, **lossless)

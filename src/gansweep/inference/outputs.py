@@ -69,6 +69,8 @@ class Folder:
     def __init__(self, path: Path, force: bool) -> None:
         self.path, self.force = path, force
         self.written = 0
+        if path == STDOUT:
+            raise UserError("-o -: several files are written, which need a folder: -o FOLDER/.")
         with explained(path):
             refuse_existing(path, force)
             if path.exists() and not path.is_dir():

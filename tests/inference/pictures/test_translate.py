@@ -17,6 +17,7 @@ from tiny_runs import KEEPER
 from gansweep.config.compose import compose
 from gansweep.data.folders import ImageFolder
 from gansweep.inference.pictures.judge import above_share
+from gansweep.inference.pictures.picture_files import pictures_in
 from gansweep.inference.pictures.tiles import OVERLAP, starts, through
 from gansweep.provenance.reading import files_in, marks_of
 from gansweep.run.train import train
@@ -304,3 +305,20 @@ def test_a_picture_is_cut_as_those_of_the_data(
     first = data._squares("train").paths[data._squares("train").labels.index(0)]
     done = command("retrieve", str(tmp_path / "run"), str(first), "n=1")
     assert done.code == 0 and float(done.out.split("training image")[0].split()[-1]) < 1e-3
+
+
+def test_linked_folders_are_read_as_those_of_the_training(photos: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "deep").symlink_to(photos)
+    (linked / "loop").symlink_to(linked)
+    found = pictures_in([linked])
+    assert len(found) == 10 and found[0].name == Path("deep/alpha.webp")
+
+
+def test_several_files_are_not_written_to_the_standard_output(
+    command: Command, runs: Path, tmp_path: Path, photos: Path
+) -> None:
+    done = command("translate", str(runs / "pix2pix"), str(photos), "-o", "-")
+    done.is_refused_with("-o FOLDER/")
+    assert not (tmp_path / "-").exists()

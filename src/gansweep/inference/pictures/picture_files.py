@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gansweep.data.listing import files_below
 from gansweep.errors import UserError
 
 SUFFIXES = (
@@ -66,11 +67,5 @@ def refuse_inside(folder: Path, output: Path | None) -> None:
 
 
 def _below(folder: Path) -> list[Found]:
-    found = []
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                path = Path(place, name)
-                found.append(Found(path, path.relative_to(folder)))
-    return found
+    found = files_below(folder, SUFFIXES, "name another folder")
+    return [Found(path, path.relative_to(folder)) for path in found]
