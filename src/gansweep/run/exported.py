@@ -66,11 +66,11 @@ class DescribedData(DataSource):
         return 0
 
     def labels_of(self, split: Split) -> Tensor | None:
-        """As many of each class as in a thousand training samples or so, sorted."""
+        """As many of each class as in a million training samples, sorted."""
         shares = self._facts.get("class_shares")
         if shares is None:
             return None
-        counts = torch.tensor(shares, dtype=torch.float64).mul(1000).round().long().clamp(min=1)
+        counts = torch.tensor(shares, dtype=torch.float64).mul(1e6).round().long()
         return torch.arange(len(counts)).repeat_interleave(counts)
 
     def arrays(self, split: Split, limit: int | None = None) -> Iterator[Arrays]:

@@ -20,6 +20,7 @@ from gansweep.inference.opened import open_run
 from gansweep.inference.request import Use
 from gansweep.inference.stream import Stream
 from gansweep.provenance.reading import files_in, marks_of
+from gansweep.run.exported import DescribedData
 
 Command = Callable[..., Any]
 
@@ -209,3 +210,13 @@ def test_classes_whose_names_are_no_utf8_are_exported(
     assert done.code == 0, done
     text = (tmp_path / "out" / "gansweep.json").read_text("utf-8")
     assert "für" in text and json.loads(text)["class_names"] == names
+
+
+def test_an_export_draws_rare_classes_as_rarely_as_the_data() -> None:
+    """One class has half of the images, 1,999 share the rest, and one has none."""
+    shares = [0.5, *[0.00025] * 1999, 0.0]
+    facts = {"data": "birds", "sample_shape": [1, 8, 8], "class_shares": shares}
+    labels = DescribedData(facts).labels_of("train")
+    assert labels is not None
+    counts = labels.bincount(minlength=2001).double() / len(labels)
+    assert counts.tolist() == pytest.approx([x / sum(shares) for x in shares], rel=1e-3)
