@@ -380,3 +380,12 @@ def test_a_run_in_a_directory_that_is_no_utf8_makes_pictures(
 def test_a_grid_that_is_too_large_for_webp_is_refused() -> None:
     with pytest.raises(UserError, match=r"16384x2 .* 16383 at most .*Write a PNG"):
         encoded(np.zeros((2, 16_384), np.uint8), "webp")
+
+
+def test_files_of_an_earlier_request_are_counted(
+    command: Command, runs: Path, tmp_path: Path
+) -> None:
+    run = str(runs / "cgan")
+    assert not command("generate", run, "label=7", "n=4", "-o", "made/").err
+    done = command("generate", run, "label=3", "n=3", "-o", "made/", "--force")
+    assert done.code == 0 and "1 other file was in made before" in done.err

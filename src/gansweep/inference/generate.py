@@ -97,6 +97,7 @@ def write_folder(opened: Opened, request: Request, kind: int | None, path: Path)
     _refuse_points(opened, request)
     folder = outputs.Folder(path, opened.use.force)
     _write_pictures(opened, request, kind, folder.add, request.form)
+    folder.tell_others()
 
 
 def write_zip(opened: Opened, request: Request, kind: int | None, path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from gansweep.errors import UserError
+from gansweep.errors import UserError, tell
 from gansweep.provenance.manifest import FILE
 from gansweep.records.drafts import drafted, refuse_special
 from gansweep.records.record import FULL, replace_atomically
@@ -76,6 +76,7 @@ class Folder:
             if path.exists() and not path.is_dir():
                 raise UserError(f"{path} is a file: name a folder with -o.")
             path.mkdir(parents=True, exist_ok=True)
+            self._before = set(os.listdir(path))
 
     def add(self, name: str, content: bytes) -> None:
         done = f"{self.written} files are whole and marked." if self.written else ""
@@ -84,6 +85,13 @@ class Folder:
                 (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             self._write(f"{self.path}/{name}", content)
         self.written += 1
+        self._before.discard(name)
+
+    def tell_others(self) -> None:
+        """Say that files of an earlier request are still there."""
+        if self._before:
+            files = "file was" if len(self._before) == 1 else "files were"
+            tell(f"gansweep: {len(self._before):,} other {files} in {self.path} before, and stay.")
 
     def _write(self, place: str, content: bytes) -> None:
         if self.force and os.path.lexists(place):
