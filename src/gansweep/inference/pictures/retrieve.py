@@ -74,13 +74,15 @@ def known(opened: Opened, among: list[Found]) -> tuple[list[str], Tensor, int]:
     if not among:
         images = joined(list(opened.data.batches("train"))).images
         return [f"training image {number}" for number in range(len(images))], images, 0
-    reading, names, images = Reading(among), [], []
+    reading = Reading(among)
+    names: list[str] = []
+    cut: list[Tensor] = []
     shape, resize = tuple(opened.data.shape), opened.data.resize
     for one in reading.good():  # photographs are large: one at a time is kept whole
         names.append(str(one.found.path))
-        images.append(as_input([one], shape, resize))
+        cut.append(as_input([one], shape, resize))
     reading.refuse_none()
-    return names, torch.cat(images), reading.failed
+    return names, torch.cat(cut), reading.failed
 
 
 @torch.no_grad()
