@@ -159,7 +159,7 @@ def badge(found: Judged) -> str:
 
 
 def badge_words(found: Judged) -> str:
-    """ "30 of 30 figures agree, 0 differ; 4 of 6 orders as in the paper, 0 opposite"."""
+    """ "30 of 30 figures agree, 0 differ; 6 orders: 4 as in the paper, 2 not decided"."""
     tested = [one.agreement.verdict for one in found.cells if one.agreement is not None]
     parts = []
     if tested:
@@ -169,8 +169,10 @@ def badge_words(found: Judged) -> str:
         verdicts = [one.order.verdict for one in found.orders]
         same, opposite = verdicts.count("same"), verdicts.count("opposite")
         whose = "expected" if found.table.known_from == "ours" else "in the paper"
-        orders = plural(len(verdicts), "order")
-        parts.append(f"{same} of {orders} as {whose}, {opposite} opposite")
+        undecided = len(verdicts) - same - opposite
+        counts = {f"as {whose}": same, "opposite": opposite, "not decided": undecided}
+        shown = ", ".join(f"{many} {word}" for word, many in counts.items() if many)
+        parts.append(f"{plural(len(verdicts), 'order')}: {shown}")
     return "; ".join(parts) or "shown beside, without a verdict"
 
 
