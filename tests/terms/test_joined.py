@@ -14,7 +14,7 @@ from gansweep.errors import UserError
 from gansweep.layers.minibatch_discrimination import MinibatchDiscrimination
 from gansweep.models.draws import Draws
 from gansweep.models.gan import GAN
-from gansweep.run.build import build_data, build_model
+from gansweep.run.build import build_data, build_model, refuse_wider_move
 from gansweep.run.train import train
 from gansweep.terms.augment import ADA, Augmentation
 from gansweep.terms.feature_matching import FeatureMatching
@@ -116,14 +116,18 @@ def test_what_compares_the_samples_of_a_batch_takes_no_slices(term: str) -> None
         build_model(cfg, build_data(cfg))
 
 
-def test_what_sums_over_a_batch_takes_no_wider_one_in_the_generators_move() -> None:
+def test_what_sums_over_a_batch_takes_no_wider_one_in_the_generators_move(tmp_path: Path) -> None:
     """Closeness grows with the batch: D would meet fakes unlike those that it learns from."""
     words = ["model=dcgan", "data=digits", "model.shared_noise=false", "model.generator_batch=2"]
     plain = build_model(cfg := config.compose(words), build_data(cfg))
     assert "head" not in plain.takes
     cfg = config.compose([*words, *TERMS["minibatch_discrimination"]])
+    begun = build_model(cfg, build_data(cfg))  # what an earlier version has trained still opens
     with pytest.raises(UserError, match=r"generator_batch=2.*generator_batch=1"):
-        build_model(cfg, build_data(cfg))
+        refuse_wider_move(begun)
+    with pytest.raises(UserError, match=r"generator_batch=2.*generator_batch=1"):
+        train(cfg, run_dir=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "history.jsonl").exists()
 
 
 @pytest.mark.slow

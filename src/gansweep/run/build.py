@@ -80,6 +80,17 @@ def load_networks(
         ) from error
 
 
+def refuse_wider_move(model: Adversarial) -> None:
+    """Raises: UserError for a game that no run begins with; those that have begun go on."""
+    if model.generator_batch > 1 and model.compares_samples:
+        raise UserError(
+            f"model.generator_batch={model.generator_batch}: this discriminator weighs a sample "
+            "against all of its batch, and the generator's fakes would have more beside them than "
+            "those that it learns from. Use model.generator_batch=1, or leave "
+            "term=minibatch_discrimination out."
+        )
+
+
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
@@ -136,13 +147,6 @@ def build_model(cfg: DictConfig, data: DataSource) -> Adversarial:
         raise UserError(
             f"model.accumulate={model.accumulate} would change what this model learns: its losses "
             "compare the samples of a whole batch. Use accumulate=1 and a smaller batch_size."
-        )
-    if model.generator_batch > 1 and model.compares_samples:
-        raise UserError(
-            f"model.generator_batch={model.generator_batch}: this discriminator weighs a sample "
-            "against all of its batch, and the generator's fakes would have more beside them than "
-            "those that it learns from. Use model.generator_batch=1, or leave "
-            "term=minibatch_discrimination out."
         )
     for player, make_optimizer in model.optimizer_makers.items():
         try:

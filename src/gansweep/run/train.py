@@ -36,7 +36,13 @@ from gansweep.models.feed import Feed
 from gansweep.records.record import ENDED, ENDED_WELL, RunRecord, Source, claim_new, disk_error
 from gansweep.records.run_config import read_config
 from gansweep.records.writer import Claim, SupersededError, holds_nothing
-from gansweep.run.build import build_data, build_model, load_networks, report_unused_options
+from gansweep.run.build import (
+    build_data,
+    build_model,
+    load_networks,
+    refuse_wider_move,
+    report_unused_options,
+)
 from gansweep.run.compiling import CompileIfFaster
 from gansweep.run.devices import accelerator, check_precision, device_count
 from gansweep.run.early import check_batch_size
@@ -203,6 +209,7 @@ class _Run:
         the run begins, with the weights of `init`, if given."""
         checkpoint = self._checkpoint(record)
         if checkpoint is None:
+            refuse_wider_move(self.model)
             self.model.begin_on(self.data)
         if self.cfg.get("init") is None:
             return checkpoint
