@@ -238,20 +238,28 @@ def test_two_callbacks_of_a_class_keep_a_state_each(
     assert given == [(2, {"every": 2}), (3, {"every": 3})]
 
 
+def kill_in(
+    patch: pytest.MonkeyPatch, owner: type, name: str, is_time: Callable[[Adversarial], bool]
+) -> None:
+    """End the process, as it were, where a callback's method is called at that time."""
+    work = getattr(owner, name)
+
+    def killed(self: Any, module: Adversarial) -> None:
+        if is_time(module):
+            raise KeyboardInterrupt
+        work(self, module)
+
+    patch.setattr(owner, name, killed)
+
+
 def test_run_killed_in_its_last_evaluation_has_it_when_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [*(w for w in RING if w != "metrics=none"), "~callbacks.samples", "metrics.n_fake=64"]
     words += ["callbacks.quality.every_kimg=0.3", "callbacks.checkpoint.every_seconds=0"]
-    cfg, work = compose([*words, "budget_kimg=0.4"]), Quality.work
-
-    def killed(self: Quality, module: Adversarial) -> None:
-        if module.images_seen >= 400:
-            raise KeyboardInterrupt
-        work(self, module)
-
+    cfg = compose([*words, "budget_kimg=0.4"])
     with monkeypatch.context() as patch:
-        patch.setattr(Quality, "work", killed)
+        kill_in(patch, Quality, "work", lambda module: module.images_seen >= 400)
         with pytest.raises(KeyboardInterrupt):
             train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
     result = train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
@@ -264,15 +272,9 @@ def test_number_of_a_callback_named_after_the_checkpoint_is_not_lost_in_between(
     """As callbacks=diagnosis names the duality gap, which may take minutes."""
     last = "+callbacks.last={_target_: gansweep.callbacks.memorised.Memorised, every_steps: 3}"
     words = [*RING, last, "budget_kimg=0.2", "callbacks.checkpoint.every_seconds=0"]
-    cfg, look = compose(words), Memorised.look
-
-    def killed(self: Memorised, module: Adversarial) -> None:
-        if module.steps == 3:
-            raise KeyboardInterrupt
-        look(self, module)
-
+    cfg = compose(words)
     with monkeypatch.context() as patch:
-        patch.setattr(Memorised, "look", killed)
+        kill_in(patch, Memorised, "look", lambda module: module.steps == 3)
         with pytest.raises(KeyboardInterrupt):
             train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
     train(cfg.copy(), run_dir=tmp_path / "run", progress=False)
