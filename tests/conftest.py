@@ -1,5 +1,6 @@
 """Shared by every test: no tracker's account is touched, and what a machine lacks is skipped."""
 
+import gc
 import logging
 import os
 import re
@@ -217,6 +218,17 @@ def where(
 
 def pytest_configure(config: pytest.Config) -> None:
     compose_once()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The garbage collector leaves alone what is imported and collected here, and rests longer."""
+    from gansweep.run.quick_imports import quick_imports
+
+    with quick_imports():
+        collected = yield
+    gc.set_threshold(20_000)
+    return collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
