@@ -13,20 +13,18 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from gansweep.callbacks.checkpoint import Checkpoint, last_intact, restore_rng
+from gansweep.callbacks.checkpoint import last_intact, restore_rng
 from gansweep.callbacks.end_of_run import EndOfRun
 from gansweep.callbacks.journal import Journal, OnScore
 from gansweep.callbacks.progress import ProgressBar
 from gansweep.callbacks.takeover import take_over
-from gansweep.callbacks.tracking import finish, hyperparameters
-from gansweep.config.compose import instantiate, words_of
+from gansweep.callbacks.tracking import finish
+from gansweep.config.compose import words_of
 from gansweep.config.environment import variables_of, without_secrets
 from gansweep.config.options import check_options
 from gansweep.config.permissions import allow_packages, allow_variables
-from gansweep.data.conditions import Conditions
 from gansweep.errors import UserError, tell
 from gansweep.metrics.features.classifier import comes_with_gansweep
 from gansweep.metrics.panel import Panel
@@ -55,6 +53,7 @@ from gansweep.run.result import Account
 from gansweep.run.resume import refuse_other_scores, refuse_to_erase, seen_kimg, sweep_of
 from gansweep.run.scores import build_panel
 from gansweep.run.trainer import made_trainer, take_steps_together
+from gansweep.run.watchers import made_callbacks, made_logger
 
 # Lightning enables a check of the GPU driver at every optimizer step. Without a GPU it costs more
 # than the step of a small network.
@@ -237,14 +236,15 @@ class _Run:
                 f"The checkpoint of init={self.cfg.init} changed while the processes read it. "
                 "Give the command again, best with a run that has ended."
             )
-        watchers = self._callbacks(Journal(None, None), self._panel())
+        watchers = self._watchers(Journal(None, None), self._panel())
         shared = [c for c in watchers if getattr(c, "on_every_process", isinstance(c, EndOfRun))]
         self._fit(shared, checkpoint, run_dir)
 
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
     ) -> dict[str, Any]:
-        logger = self._logger(record)
+        label = self.account.label()
+        logger = made_logger(self.cfg, record.directory, self.sweep, label)
         journal = Journal(record, logger, on_score=self.on_score)
         record.truncate_history(self.model.images_seen / 1000)
         if checkpoint is not None:
@@ -263,7 +263,7 @@ class _Run:
             if len(self.feed):
                 words = (str(record.directory), str(self.model.until_kimg))
                 with Ranks(self.world, "gansweep.run.train:join_ranks", *words):
-                    self._fit(self._callbacks(journal, panel), checkpoint, record.directory)
+                    self._fit(self._watchers(journal, panel), checkpoint, record.directory)
             if self.model.paused:
                 status, reason = "paused", f"continues from {self.model.until_kimg:g} kimg"
             elif self.model.images_seen < self.feed.budget_images:
@@ -302,45 +302,9 @@ class _Run:
             panel.prepare(torch.device(self.accelerator))
         return panel
 
-    def _logger(self, record: RunRecord) -> Logger | None:
-        if self.cfg.tracker.get("_target_") is None:
-            return None
-        # the user's tags, and those by which runs are most often filtered
-        choices = self.cfg.choices
-        tags = [*self.cfg.tracker.get("tags", []), str(choices.model), str(choices.data)]
-        if self.sweep is not None:
-            tags += [str(self.sweep["name"]), str(self.sweep["role"])]
-        logger: Logger = instantiate(
-            self.cfg.tracker,
-            extra_packages=self.cfg.extra_packages,
-            directory=record.directory,
-            group=record.directory.parent.name,
-            name=record.directory.name,
-            tags=tags,
-            role="train" if self.sweep is None else str(self.sweep["role"]),
-        )
-        label = self.account.label()
-        logger.log_hyperparams(hyperparameters(without_secrets(self.cfg), label))
-        return logger
-
-    def _callbacks(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
-        """The callbacks of the run; each gets those of the tools that its class declares."""
-        conditions = Conditions(self.data)
-        tools = {"journal": journal, "panel": panel, "conditions": conditions, "data": self.data}
-        watchers: list[pl.Callback] = []
-        for node in self.cfg.callbacks.values():
-            if node is not None:
-                callback = instantiate(node, extra_packages=self.cfg.extra_packages)
-                if panel is not None or "panel" not in _declared(callback):
-                    watchers.append(callback)
-        # it keeps the states of the others, and must not come between the numbers of a step
-        watchers.sort(key=lambda callback: isinstance(callback, Checkpoint))
+    def _watchers(self, journal: Journal, panel: Panel | None) -> list[pl.Callback]:
         bar = [ProgressBar(self.cfg.budget_kimg)] if self.progress else []
-        watchers = [*watchers, *bar, EndOfRun()]
-        for callback in watchers:
-            for name in _declared(callback) & tools.keys():
-                setattr(callback, name, tools[name])
-        return watchers
+        return made_callbacks(self.cfg, self.data, journal, panel, [*bar, EndOfRun()])
 
     def _fit(
         self, callbacks: list[pl.Callback], checkpoint: dict[str, Any] | None, directory: Path
@@ -400,9 +364,3 @@ class _Start(pl.Callback):
                 state = self.checkpoint["callbacks"].get(callback.state_key)
                 if state:
                     callback.load_state_dict(state)
-
-
-def _declared(callback: pl.Callback) -> set[str]:
-    return {
-        name for cls in type(callback).__mro__ for name in cls.__dict__.get("__annotations__", {})
-    }
