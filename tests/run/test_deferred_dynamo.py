@@ -4,8 +4,6 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 STACK = """
 import sys
 from gansweep.run.quick_imports import quick_imports
@@ -46,6 +44,12 @@ def test_a_step_imports_nothing_and_compiling_does() -> None:
     optimizer.load_state_dict(optimizer.state_dict())
     assert _unwrap_compiled(network)[0] is network and not isinstance(network, OptimizedModule)
     assert "disable" in dir(torch._dynamo) and not hasattr(torch._dynamo, "__wrapped__")
+
+    @torch._dynamo.disable
+    def untraced(x):
+        return x + torch.compiler.is_compiling()
+
+    assert untraced(inputs).equal(inputs) and untraced.__name__ == "untraced"
     assert not is_real()
 
     compiled = torch.compile(network, backend="eager")
@@ -57,36 +61,26 @@ def test_a_step_imports_nothing_and_compiling_does() -> None:
     step(compiled)
     optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
 
+    assert untraced(inputs).equal(inputs)
+    assert torch.compile(lambda x: untraced(x) * 2, backend="eager")(inputs).equal(2 * inputs)
+    assert isinstance(torch._dynamo.disable(nn.Linear(1, 1)), nn.Module)
+
     from torchvision.ops import roi_align
     assert roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]), 1).shape[0] == 1
     """)
 
 
-@pytest.mark.parametrize("name", ["utils", "decorators"])
-def test_a_module_of_it_is_imported_once(name: str) -> None:
-    succeeds(f"""
+def test_a_module_of_it_is_imported_once() -> None:
+    succeeds("""
     import torch._dynamo as stand_in
     files = []
     sys.setprofile(lambda frame, event, _: event == "call" and files.append(frame.f_code)
         if frame.f_code.co_name == "<module>" else None)
-    import torch._dynamo.{name} as imported
+    import torch._dynamo.decorators as imported
     sys.setprofile(None)
     assert [one.co_filename for one in files].count(imported.__file__) == 1 and is_real()
-    assert imported is torch._dynamo.{name} is stand_in.{name} is sys.modules[imported.__name__]
+    assert imported is torch._dynamo.decorators is stand_in.decorators
+    assert imported is sys.modules[imported.__name__]
     assert stand_in is not torch._dynamo and torch._dynamo.config is stand_in.config
     assert imported.__spec__.origin == imported.__file__
-    """)
-
-
-def test_what_is_disabled_before_stays_untraced() -> None:
-    succeeds("""
-    @torch._dynamo.disable
-    def untraced(x):
-        return x + torch.compiler.is_compiling()
-
-    one = torch.zeros(1)
-    assert untraced(one) == 0 and untraced.__name__ == "untraced" and not is_real()
-    compiled = torch.compile(lambda x: untraced(x) * 2, backend="eager")
-    assert compiled(one) == 0 and untraced(one) == 0 and is_real()
-    assert isinstance(torch._dynamo.disable(nn.Linear(1, 1)), nn.Module)
     """)

@@ -243,8 +243,10 @@ class _Run:
     def _train(
         self, record: RunRecord, panel: Panel | None, checkpoint: dict[str, Any] | None
     ) -> dict[str, Any]:
-        label = self.account.label()
-        logger = made_logger(self.cfg, record.directory, self.sweep, label)
+        logger = None
+        if self.cfg.tracker.get("_target_") is not None:
+            label = self.account.label()
+            logger = made_logger(self.cfg, record.directory, self.sweep, label)
         journal = Journal(record, logger, on_score=self.on_score)
         record.truncate_history(self.model.images_seen / 1000)
         if checkpoint is not None:

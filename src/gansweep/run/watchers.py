@@ -51,13 +51,11 @@ def _declared(callback: pl.Callback) -> set[str]:
 
 def made_logger(
     cfg: DictConfig, directory: Path, sweep: dict[str, Any] | None, label: str
-) -> Logger | None:
-    """The tracker of a configuration, None without one.
+) -> Logger:
+    """The tracker of a configuration.
 
     directory: of the run.   sweep: the sweep's facts about it.   label: the run's, in words.
     """
-    if cfg.tracker.get("_target_") is None:
-        return None
     # the user's tags, and those by which runs are most often filtered
     tags = [*cfg.tracker.get("tags", []), str(cfg.choices.model), str(cfg.choices.data)]
     if sweep is not None:
