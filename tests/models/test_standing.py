@@ -108,3 +108,15 @@ def test_samples_come_with_the_running_averages_by_default() -> None:
     model = trained("model=dcgan", steps=1)
     assert model.sampler() is model.generator
     assert "standing_statistics" not in model.declared()
+
+
+def test_statistics_are_those_of_the_truncation_at_present() -> None:
+    model = trained("model=biggan", f"model.standing_statistics={BATCHES}")
+    before = copy.deepcopy(model.sampler().state_dict())
+    model.truncate(0.2)
+    truncated = copy.deepcopy(model.sampler().state_dict())
+    model.standing.forget()
+    same(truncated, model.sampler().state_dict())
+    assert any(not torch.equal(before[name], one) for name, one in truncated.items())
+    model.truncate(None)
+    same(before, model.sampler().state_dict())

@@ -20,6 +20,7 @@ KINDS = {
     "grown": GROWING,  # to 4x4 of 8x8
     "fading": [*GROWING, "model.stable_kimg=0.2", "model.fade_kimg=1"],
     "styled": ["model=stylegan2", *NARROW],
+    "biggan": ["model=biggan", *NARROW, "model.standing_statistics=1"],
     "sgan": ["model=sgan", *NARROW],
     "ring": ["model=cgan", "data=ring"],
     "coded_ring": ["model=autoencoder", "data=ring"],

@@ -328,7 +328,7 @@ class GAN(Adversarial):
         if player != "generator" or not self.standing.batches:
             return network
         weight = next(network.parameters())
-        moment = (self.steps, weight.device, weight.dtype)
+        moment = (self.steps, weight.device, weight.dtype, self.truncated)
         return self.standing.of(network, moment, self._samples)
 
     def _samples(self, generator: nn.Module, rng: torch.Generator) -> Tensor:

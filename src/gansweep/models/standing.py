@@ -20,9 +20,9 @@ class StandingStatistics:
     """A copy of a generator in which means and variances are those of `batches` of its samples.
 
     The running averages of training belong to weights of some steps ago, and to those of training
-    where samples come from averaged ones. The copy is made anew when weights have changed, from
-    noise of a fixed seed; the network itself is left as it is, so that a run does not depend on
-    when it was sampled. Each process makes the same copy.
+    where samples come from averaged ones. The copy is made anew when weights or the truncation
+    have changed, from noise of a fixed seed; the network itself is left as it is, so that a run
+    does not depend on when it was sampled. Each process makes the same copy.
     """
 
     def __init__(self, batches: int) -> None:
@@ -39,7 +39,7 @@ class StandingStatistics:
     ) -> nn.Module:
         """The copy of a network, in evaluation mode.
 
-        moment: changes whenever the weights do.
+        moment: changes whenever the weights do, or how far latents are truncated.
         run: makes a batch of ROWS samples with a network and a CPU generator.
         """
         if self._copy is None or self._moment != moment:

@@ -43,7 +43,7 @@ def test_codes_make_the_samples_that_generate_makes(runs: Path) -> None:
     """In w as in z; and editing starts from samples by their number."""
     for name, where in (
         *(("dcgan", "z"), ("styled", "z"), ("styled", "w"), ("vae", "z")),
-        *(("grown", "z"), ("fading", "z")),
+        *(("grown", "z"), ("fading", "z"), ("infogan", "z")),
     ):
         run = opened(runs, name)
         space = Space(run, where)
@@ -53,9 +53,10 @@ def test_codes_make_the_samples_that_generate_makes(runs: Path) -> None:
         torch.testing.assert_close(picked[0], part.images[2], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("where", ["z", "w"])
-def test_truncated_codes_make_truncated_samples(runs: Path, where: str) -> None:
-    run = opened(runs, "styled")
+@pytest.mark.parametrize(("name", "where"), [("styled", "z"), ("styled", "w"), ("biggan", "z")])
+def test_truncated_codes_make_truncated_samples(runs: Path, name: str, where: str) -> None:
+    """Also where the truncation changes what batch normalisation samples with."""
+    run = opened(runs, name)
     space = Space(run, where)
     whole = space.pictures(space.first(5, 4))
     run.module.truncate(0.3)
@@ -231,6 +232,14 @@ def test_projected_codes_say_what_they_are(
     assert command("interpolate", str(runs / name), *words).code == 0
     if space == "w":
         command("interpolate", str(runs / name), "codes=a.npz").is_refused_with("Use space=w")
+
+
+def test_learnt_codes_are_part_of_a_code(command: Command, runs: Path, pictures: Path) -> None:
+    run = str(runs / "infogan")
+    assert command("directions", run, "n=2", "-o", "d.png").code == 0
+    assert command("project", run, str(pictures), "steps=0", "-o", "p.png").code == 0
+    done = command("interpolate", run, "codes=p.npz", "steps=2", "-o", "i.png")
+    assert done.code == 0, done
 
 
 def test_codes_alone_are_read_with_the_label_and_noise_of_a_sample(

@@ -15,6 +15,7 @@ from gansweep.inference.opened import Opened
 from gansweep.inference.stream import Stream
 from gansweep.layers.style import Generator as StyleGenerator
 from gansweep.models.autoencoder import WithPrior
+from gansweep.models.draws import Draws
 from gansweep.models.evaluating import evaluating, like_weights
 from gansweep.models.gan import GAN
 from gansweep.models.stylegan2 import StyleGAN2
@@ -56,17 +57,31 @@ class Space:
                 f"of pictures to edit. Use {WITH_CODES}."
             )
         self.opened, self.module, self.name = opened, module, name
-        network = (
-            module.to_sample_with().decoder if isinstance(module, WithPrior) else (module.sampler())
-        )
-        self.generator: nn.Module = network.requires_grad_(False)
         self.styled = isinstance(self.generator, StyleGenerator)
         if name == "w" and not self.styled:
             raise UserError(
                 f"space=w: model={opened.model} has no w. Use space=z, or a run of model=stylegan2 "
                 "or model=stylegan2_conditional."
             )
-        self.latent_dim = int(getattr(self.generator, "latent_dim", module.latent_dim))
+        self.latent_dim = self._length()
+
+    @property
+    def generator(self) -> nn.Module:
+        """What samples are made with at present: standing statistics follow the truncation."""
+        module = self.module
+        network = (
+            module.to_sample_with().decoder if isinstance(module, WithPrior) else module.sampler()
+        )
+        return network.requires_grad_(False)
+
+    def _length(self) -> int:
+        """Numbers of one code, without noise maps: of z with the codes that a model learnt."""
+        generator, module = self.generator, self.module
+        if isinstance(generator, StyleGenerator):
+            return generator.latent_dim
+        if isinstance(module, WithPrior):
+            return module.latent_dim
+        return module.sampling_latents(Draws(0, torch.device("cpu")), 1, torch.float32).shape[1]
 
     def samples(self, seed: int, numbers: Sequence[int], kind: int | None = None) -> Codes:
         """The codes of samples by their number, as `gansweep generate` makes them of that seed."""
