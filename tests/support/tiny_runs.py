@@ -31,6 +31,7 @@ KINDS = {
     "hole": ["experiment=digits_context_encoder", *NARROW],
     "anomaly": ["experiment=digits_anomaly"],
     "colour": ["experiment=digits_colourisation"],
+    "denoising": ["experiment=digits_denoising"],
 }
 
 

@@ -44,6 +44,7 @@ class DescribedData(DataSource):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._facts = facts
         self.name = str(facts["data"])
+        self.resize = facts.get("resize")
 
     def prepare(self) -> None:
         """Nothing is read."""
@@ -92,6 +93,7 @@ def facts_of(directory: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         shapes = [facts["sample_shape"], facts.get("source_shape") or [1]]
+        shapes.append([facts.get("resize") or 1])
         whole = all(isinstance(n, int) and 0 < n < 65_536 for shape in shapes for n in shape)
         if not (whole and isinstance(facts["data"], str)):
             raise ValueError("a shape or the name of the data is wrong")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from gansweep import load_run
 from gansweep.data.batch import Batch
@@ -126,6 +127,31 @@ def test_verbs_take_an_exported_folder(command: Command, runs: Path, tmp_path: P
     assert command("interpolate", "out", "labels=1,2", "-o", "d.png").code == 0
     command("generate", "out", "n=4", "-o", "e.png").is_refused_with("exported model", "run itself")
     command("evaluate", "out").is_refused_with("exported model")
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "words"),
+    [("classify", "sgan", ["-o", "a.csv"]), ("retrieve", "vae", ["among", "-o", "a.png"])],
+)
+def test_pictures_are_judged_without_images_of_the_data(
+    command: Command, runs: Path, tmp_path: Path, verb: str, name: str, words: list[str]
+) -> None:
+    """As the run does it, short side and all."""
+    (tmp_path / "among").mkdir()
+    for k in range(2):
+        Image.new("L", (12, 8), 100 * k).save(tmp_path / "among" / f"{k}.png")
+    assert command("export", str(runs / name), "--to", "safetensors", "-o", "out").code == 0
+    said = [
+        command(verb, str(run), "among/1.png", *words, "--force").out.splitlines()[2:]
+        for run in (runs / name, tmp_path / "out")
+    ]
+    assert said[0] == said[1] and len(said[0]) > 1
+
+
+def test_an_export_keeps_the_short_side_of_its_pictures(runs: Path) -> None:
+    opened = open_run(Use(runs / "vae", accelerator="cpu"))
+    opened.data.resize = 20
+    assert DescribedData(facts_of_run(opened, None)).resize == 20
 
 
 def test_the_card_says_what_it_is(command: Command, runs: Path, tmp_path: Path) -> None:

@@ -123,6 +123,12 @@ def test_an_upload_is_translated_or_judged(places: dict[str, str]) -> None:
     assert answer(f"{places['cgan']}translate", picture())[0] == 400
 
 
+def test_an_upload_is_judged_by_a_run_that_takes_sources(runs: Path) -> None:
+    for name in ("denoising", "colour"):
+        said = Player(open_run(Use(runs / name, accelerator="cpu"))).detected(picture())
+        assert isinstance(said["score"], float)
+
+
 def test_strangers_are_refused(places: dict[str, str]) -> None:
     place = places["cgan"]
     assert answer(place.replace("token", "guess"))[0] == 403

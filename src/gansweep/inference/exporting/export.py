@@ -78,6 +78,7 @@ def facts_of_run(opened: Opened, network: Traced | None) -> dict[str, Any]:
         "data": data.name,
         "sample_shape": list(data.shape),
         "source_shape": None if data.source_shape is None else list(data.source_shape),
+        "resize": data.resize,
         "class_names": data.class_names,
         "class_shares": shares,
         "latent_dim": getattr(module, "latent_dim", None),

@@ -58,9 +58,8 @@ def _verdict(score: float, threshold: float) -> str:
 
 def criterion_of(opened: Opened, asked: str) -> str:
     """The anomaly score to use.   Raises: UserError for a run that has none, or not this one."""
-    few = next(iter(opened.data.batches("train", limit=2)))
-    given = opened.module.answers(few.to(opened.module.device))
-    known = [name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)]
+    answers = blank_answers(opened)
+    known = [name.removeprefix(PREFIX) for name in answers if name.startswith(PREFIX)]
     if not known:
         raise UserError(
             f"model={opened.model} does not say how strange a picture is. Use a run of "
@@ -117,8 +116,7 @@ def classify(request: Judging) -> int:
     opened = open_run(request.use)
     path = _csv_path(opened, request, "classify")
     names = opened.data.class_names
-    few = next(iter(opened.data.batches("train", limit=2))).to(opened.module.device)
-    if names is None or "logits" not in opened.module.answers(few):
+    if names is None or "logits" not in blank_answers(opened):
         raise UserError(
             f"model={opened.model} does not say of which class a picture is. Use a run of "
             "model=sgan, sgan_feature_matching or acgan."
@@ -142,16 +140,30 @@ def answered(
     opened: Opened, request: Judging, pictures: Iterator[Picture]
 ) -> Iterator[tuple[Picture, dict[str, Tensor]]]:
     """Each picture with its row of the model's answers, on the CPU."""
-    module, data = opened.module, opened.data
-    shape = tuple(data.shape)
     while batch := list(islice(pictures, request.batch_size)):
-        images = as_input(batch, shape, data.resize).to(module.device)
-        source = None
-        if module.source_shape is not None:
-            source = as_input(batch, module.source_shape, data.resize).to(module.device)
-        answers = {k: v.cpu() for k, v in module.answers(Batch(images, source=source)).items()}
+        answers = {k: v.cpu() for k, v in opened.module.answers(given(opened, batch)).items()}
         for row, picture in enumerate(batch):
             yield picture, {name: value[row] for name, value in answers.items()}
+
+
+def given(opened: Opened, pictures: Sequence[Picture]) -> Batch:
+    """Pictures as the model is asked about them, on its device: cut as those of the data, and their
+    own sources where it takes some."""
+    data, device = opened.data, opened.module.device
+    images = as_input(pictures, tuple(data.shape), data.resize).to(device)
+    if opened.module.source_shape is None:
+        return Batch(images)
+    source = as_input(pictures, opened.module.source_shape, data.resize).to(device)
+    return Batch(images, source=source)
+
+
+def blank_answers(opened: Opened) -> dict[str, Tensor]:
+    """What the model says of two grey images: which answers it gives, without an image of data."""
+    module = opened.module
+    images = torch.zeros(2, *opened.data.shape, device=module.device)
+    shape = module.source_shape
+    source = None if shape is None else torch.zeros(2, *shape, device=module.device)
+    return module.answers(Batch(images, source=source))
 
 
 def _csv_path(opened: Opened, request: Judging, verb: str) -> Path:

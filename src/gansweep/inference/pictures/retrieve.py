@@ -12,6 +12,7 @@ from gansweep.inference import outputs
 from gansweep.inference.encoding import of_picture
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.pictures.inputs import Reading, as_input, read_all
+from gansweep.inference.pictures.judge import blank_answers
 from gansweep.inference.pictures.picture_files import Found, pictures_in
 from gansweep.inference.pictures.translating import Retrieval
 from gansweep.records.notation import aligned
@@ -57,8 +58,7 @@ def refuse_misfits(opened: Opened) -> None:
     """Raises: UserError for a run without codes of pictures."""
     if opened.data.is_points or opened.data.source_shape is not None:
         raise UserError("gansweep retrieve takes a run of pictures without sources.")
-    few = next(iter(opened.data.batches("train", limit=2))).to(opened.module.device)
-    if "codes" not in opened.module.answers(few):
+    if "codes" not in blank_answers(opened):
         raise UserError(
             f"model={opened.model} gives pictures no codes. Use a run of model=autoencoder, vae, "
             "aae or infogan, as 'gansweep train experiment=digits_retrieval' makes it."

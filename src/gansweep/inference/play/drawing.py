@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from gansweep.callbacks.sheet import grid
-from gansweep.data.batch import Batch
 from gansweep.data.decode import UnreadableImageError
 from gansweep.errors import UserError
 from gansweep.inference.editing.codes import Codes, Space
@@ -19,7 +18,7 @@ from gansweep.inference.editing.directions import sefa, space_of
 from gansweep.inference.encoding import marked
 from gansweep.inference.opened import Opened
 from gansweep.inference.pictures.inputs import Picture, as_input, read_picture
-from gansweep.inference.pictures.judge import PREFIX, criterion_of, threshold_of
+from gansweep.inference.pictures.judge import PREFIX, criterion_of, given, threshold_of
 from gansweep.inference.pictures.picture_files import Found
 from gansweep.inference.pictures.translate import input_shape, results
 from gansweep.models.autoencoder import Coding
@@ -112,10 +111,10 @@ class Player:
     def translated(self, content: bytes, direction: str) -> bytes:
         """The upload and what it becomes, side by side.   Raises: UserError."""
         opened = self.opened
-        given = as_input([_picture(content)], input_shape(opened, direction))
-        made = results(opened, direction, given)
-        channels = max(given.shape[1], made.shape[1])
-        both = torch.cat([x.expand(-1, channels, -1, -1) for x in (given, made)])
+        shown = as_input([_picture(content)], input_shape(opened, direction))
+        made = results(opened, direction, shown)
+        channels = max(shown.shape[1], made.shape[1])
+        both = torch.cat([x.expand(-1, channels, -1, -1) for x in (shown, made)])
         return marked(
             self.marker, grid(both, 2).enlarged(), "translation of an upload", "png", COMPOSITE
         )
@@ -124,9 +123,8 @@ class Player:
         """The score of the upload, the threshold, and whether it is above it."""
         assert self._threshold is not None
         criterion, threshold = self._threshold
-        module, data = self.opened.module, self.opened.data
-        images = as_input([_picture(content)], tuple(data.shape), data.resize).to(module.device)
-        score = float(module.answers(Batch(images))[PREFIX + criterion][0])
+        asked = given(self.opened, [_picture(content)])
+        score = float(self.opened.module.answers(asked)[PREFIX + criterion][0])
         return {"score": score, "threshold": threshold, "strange": not score <= threshold}
 
 
