@@ -13,12 +13,14 @@ import torch
 from PIL import Image
 
 from gansweep.inference.editing.codes import Codes, Space
+from gansweep.inference.editing.directions import sefa
 from gansweep.inference.editing.edits import Interpolation, SpaceName
 from gansweep.inference.editing.interpolate import between
 from gansweep.inference.editing.project import coded, problem_of
 from gansweep.inference.opened import Opened, open_run
 from gansweep.inference.request import Use
 from gansweep.inference.stream import Stream
+from gansweep.layers.style import ModulatedConv2d
 from gansweep.provenance.reading import marks_of
 
 Command = Callable[..., Any]
@@ -86,6 +88,12 @@ def test_interpolations_are_written_and_marked(
             assert picture.n_frames > 3
         elif name == "dcgan":  # two legs of four pictures in a row each
             assert picture.width * 19 == picture.height * 37
+
+
+def test_the_mark_of_a_way_says_its_class(command: Command, runs: Path, tmp_path: Path) -> None:
+    words = ["samples=3,8", "label=7", "steps=2", "-o", "a.png"]
+    assert command("interpolate", str(runs / "cgan"), *words).code == 0
+    assert "label 7" in marks_of(tmp_path / "a.png").says["prompt"]
 
 
 def test_a_film_for_players(command: Command, runs: Path, tmp_path: Path) -> None:
@@ -240,6 +248,16 @@ def test_learnt_codes_are_part_of_a_code(command: Command, runs: Path, pictures:
     assert command("project", run, str(pictures), "steps=0", "-o", "p.png").code == 0
     done = command("interpolate", run, "codes=p.npz", "steps=2", "-o", "i.png")
     assert done.code == 0, done
+
+
+def test_strengths_are_how_far_a_step_moves_the_styles(runs: Path) -> None:
+    space = Space(opened(runs, "styled"), "w")
+    directions, strengths = sefa(space, 3)
+    layers = [m.style for m in space.generator.modules() if isinstance(m, ModulatedConv2d)]
+    w = space.first(0, 1).z
+    with torch.no_grad():
+        moved = torch.cat([one(w + directions) - one(w) for one in layers], 1).norm(dim=1)
+    torch.testing.assert_close(moved, strengths)
 
 
 def test_codes_alone_are_read_with_the_label_and_noise_of_a_sample(

@@ -12,6 +12,7 @@ from gansweep.inference.editing.codes import Space
 from gansweep.inference.editing.edits import Directions
 from gansweep.inference.encoding import marked
 from gansweep.inference.opened import Opened, open_run
+from gansweep.layers import equalized
 from gansweep.layers.style import Generator as StyleGenerator
 from gansweep.provenance.mark import prompt_of
 
@@ -88,9 +89,9 @@ def first_weights(space: Space) -> Tensor:
     generator = space.generator
     if isinstance(generator, StyleGenerator):
         styles = [
-            part.weight.detach().cpu()
+            part.weight.detach().cpu() * part.scale
             for name, part in generator.synthesis.named_modules()
-            if name.endswith("style") and isinstance(getattr(part, "weight", None), Tensor)
+            if name.endswith("style") and isinstance(part, equalized.Linear)
         ]
         if styles:
             return torch.cat([w.flatten(1) for w in styles])

@@ -31,7 +31,8 @@ def main(request: Interpolation) -> int:
     outputs.refuse_existing(path, request.use.force)
     images = between(opened, request)
     ends = {request.between: " ".join(request.ends), "seed": request.seed}
-    prompt = prompt_of({**ends, "path": request.path, "space": request.space})
+    said = {**ends, "label": request.label, "path": request.path, "space": request.space}
+    prompt = prompt_of(said)
     marker, ending = opened.marker(), path.suffix.lower()
     if ending in FILMS:
         frames = [marker.drawn(frame) for frame in frames_of(as_pixels(images).numpy())]
