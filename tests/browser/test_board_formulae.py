@@ -3,17 +3,22 @@
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pages import OpenPage
 from places import TOP
 from playwright.sync_api import Browser
-from report_records import write_run
+from report_records import FID, write_run
+from report_sweeps import write_confirmations, write_trial
 
+from gansweep.judging.against import standings
 from gansweep.judging.statistics import compare, holm, summarize
 from gansweep.records import notation
+from gansweep.records.read import load
 from gansweep.report.page.page import write_report
+from gansweep.report.page.payload import boards_of
 
 pytestmark = pytest.mark.browser
 NUMBERS = [
@@ -150,3 +155,30 @@ def test_quantiles_of_few_degrees_of_freedom_are_those_of_the_tables(board: Open
         "ns => ns.map(n => gansweep.statistics.reach(n, 0.05))", [1, 2, 4, 29]
     )
     assert found == pytest.approx([12.7062, 4.30265, 2.77645, 2.04523], abs=1e-4)
+
+
+def test_rows_are_tested_where_compare_tests_them(browser: Browser, tmp_path: Path) -> None:
+    for key, values in (("t0", [9.0, 10.0, 11.5]), ("t1", [7.0, 7.5, 8.0]), ("t2", [5.0, 6.0])):
+        write_trial(tmp_path, key, 10.0)
+        write_confirmations(tmp_path, key, values)
+    write_trial(tmp_path, "t2", 4.0, name="lost", role="confirm", seed=103, status="diverged")
+    for key in ("t3", "t4"):
+        write_trial(tmp_path, key, 12.0)
+    (shown,) = boards_of(load([tmp_path]))
+    opened = OpenPage(browser, write_report([tmp_path], tmp_path / "report.html"))
+    script = """([base, score]) => Object.fromEntries(
+        [...gansweep.baseline.against(gansweep.board, base, score)]
+            .map(([id, one]) => [id, one.p]))"""
+    rows = list(shown.rows.values())
+    for key, first in shown.rows.items():
+        found = opened.page.evaluate(script, [key, FID])
+        order = [first, *(row for row in rows if row is not first)]
+        told = {
+            row.key: one.against
+            for row, one in zip(order, standings(shown.board, order, FID), strict=True)
+        }
+        expected = {id: one.p for id, row in shown.rows.items() if (one := told[row.key])}
+        assert found == pytest.approx(expected), first.name
+        if first.flaw:
+            assert set(found.values()) == {None}
+    opened.close()

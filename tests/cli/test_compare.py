@@ -115,6 +115,26 @@ def test_failed_runs_and_trials_say_what_they_are(tmp_path: Path, command: Comma
     assert "B  gan: 1 diverged" in out and f"Only A has: {FID} 20" in out
 
 
+def test_a_row_that_lost_a_seed_is_not_tested_in_either_order(
+    tmp_path: Path, command: Command
+) -> None:
+    """As on the page and in the verdict: the mean over the survivors flatters."""
+    write_seeds(tmp_path / "a", [20.0, 22.0, 24.0], 0.0002)
+    write_seeds(tmp_path / "b", [30.0, 30.0], 0.001)
+    write_run(
+        tmp_path / "b" / "s2", seed=2, status="diverged", scores={FID: [900.0]},
+        config={"model": {"optimizer": {"lr": 0.001, "eps": 1e-8}}},
+    )  # fmt: skip
+    write_seeds(tmp_path / "c", [21.0, 22.0, 26.0], 0.01)  # gaps 1, 0, 2: p = 0.2254, alone
+    out = " ".join(command("compare", "a", "b", "c").out.split())
+    assert "2 seeds +8, not tested: it lost 1 seed" in out
+    assert "p = 0.23: may be chance" in out and "Holm" not in out
+    assert "-8, not tested: the first lost 1 seed" in command("compare", "b", "a").out
+    found = json.loads(command("compare", "a", "b", "--json").out)["scores"][FID]
+    assert [one["untested"] for one in found] == ["", "it lost 1 seed"]
+    assert found[1]["against_first"]["p"] is None
+
+
 def test_too_few_and_too_many_are_refused(tmp_path: Path, command: Command) -> None:
     write_run(tmp_path / "a" / "r0")
     command("compare").is_refused_with("Name a run")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from gansweep.judging.against import Standing
     from gansweep.judging.leaderboard import Board, Row
-    from gansweep.judging.statistics import Comparison
 
 DESCRIPTION = """\
 Compare runs in the terminal: the settings that differ, and each score with its
@@ -200,7 +199,7 @@ def _cells(letter: str, one: Standing, direction: str | None) -> list[str]:
     """Letter, mean and spread, interval, seeds, difference from the first."""
     if one.summary is None:
         return [letter, "–", "", "", ""]
-    against = _difference(one.against, direction) if one.against else ""
+    against = _difference(one, direction) if one.against else ""
     return [
         letter,
         str(one.summary),
@@ -210,8 +209,12 @@ def _cells(letter: str, one: Standing, direction: str | None) -> list[str]:
     ]
 
 
-def _difference(one: Comparison, direction: str | None) -> str:
+def _difference(standing: Standing, direction: str | None) -> str:
     """ "+7.6 [-10.1, 25.3], p = 0.21: may be chance"."""
+    one = standing.against
+    assert one is not None, "it has a first to differ from"
+    if standing.untested:
+        return f"{_signed(number(one.difference))}, not tested: {standing.untested}"
     if not one.error or one.interval is None:
         why = "one seed: may be chance" if one.error is None else "neither varies over its seeds"
         return f"{_signed(number(one.difference))}, {why}"
@@ -227,16 +230,18 @@ def _signed(text: str) -> str:
 
 
 def _method(board: Board, rows: Sequence[Row], scores: Sequence[str], width: int) -> list[str]:
+    from gansweep.judging.against import obstacle
+
     if not scores:
         return ["", "No score of these runs can be compared."]
     moment = "at the best moment of a run" if board.at == "best" else "at the end of a run"
     text = f"Scores {moment}: mean ± standard deviation over seeds [95 % interval of the mean]."
-    if len(rows) > 1:
+    many = sum(not obstacle(rows[0], row) for row in rows[1:])
+    if many:
         text += (
             " Then the difference from A [interval] with its p: the paired t-test where the seeds "
             "are the same, else Welch's"
         )
-        many = len(rows) - 1
         text += f", with Holm's correction for {many} comparisons." if many > 1 else "."
     return ["", *textwrap.wrap(text, width)]
 
@@ -271,6 +276,7 @@ def _as_json(board: Board, rows: Sequence[Row], options: argparse.Namespace) -> 
                 if one.summary
                 else None,
                 "against_first": plain(asdict(one.against)) if one.against else None,
+                "untested": one.untested,
             }
             for one in standings(board, rows, score)
         ]

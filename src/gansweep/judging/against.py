@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gansweep.judging.labels import settings_of, varied
@@ -18,22 +18,44 @@ class Standing:
     """One configuration in one score.
 
     summary: None where no finished run has the score.
-    against: the first configuration, corrected over all that have the score; None for the first,
-        and where one of the two has no value.
+    against: the first configuration, corrected over all that are tested; None for the first, and
+        where one of the two has no value.   untested: why there is no p, as of `obstacle`.
     """
 
     summary: Summary | None
     against: Comparison | None
+    untested: str = ""
+
+
+def unfair(row: Row) -> str:
+    """Why the values of a row are not a fair sample of it: "lost 1 seed"; "" if they are."""
+    return row.flaw or ("is a trial without all its seeds" if row.excluded else "")
+
+
+def obstacle(first: Row, row: Row) -> str:
+    """Why a row is not tested against the first one; "" if it is."""
+    if flaw := unfair(row):
+        return f"it {flaw}"
+    if flaw := unfair(first):
+        return f"the first {flaw}"
+    if "trial" in (first.stage, row.stage) and first.stage != row.stage:
+        return "a trial's value is the best of many"
+    return ""
 
 
 def standings(board: Board, rows: Sequence[Row], score: str) -> list[Standing]:
     """Each row in a score that the board compares, against the first of the rows."""
     seeds = [row.by_seed(score, board.at) for row in rows]
-    tested = [place for place in range(1, len(rows)) if seeds[0] and seeds[place]]
-    corrected = holm([compare(seeds[0], seeds[place]) for place in tested])
-    against = dict(zip(tested, corrected, strict=True))
+    having = [place for place in range(1, len(rows)) if seeds[0] and seeds[place]]
+    against = {place: compare(seeds[0], seeds[place]) for place in having}
+    untested = {place: why for place in having if (why := obstacle(rows[0], rows[place]))}
+    for place in untested:
+        against[place] = replace(against[place], p=None, interval=None)
+    tested = [place for place in having if place not in untested]
+    corrected = holm([against[place] for place in tested])
+    against |= dict(zip(tested, corrected, strict=True))
     return [
-        Standing(row.scores(board.at).get(score), against.get(place))
+        Standing(row.scores(board.at).get(score), against.get(place), untested.get(place, ""))
         for place, row in enumerate(rows)
     ]
 

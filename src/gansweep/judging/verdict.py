@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gansweep.judging.against import obstacle
 from gansweep.judging.leaderboard import Board, Row
 from gansweep.judging.statistics import Comparison, Summary, compare, holm
 from gansweep.judging.statuses import NEVER_LEARNED
@@ -48,7 +49,7 @@ def verdict(board: Board) -> str:
 
 def rivals_of(board: Board, first: Row) -> list[Rival]:
     """The rows that are compared with the first: the others of its stage without a flaw."""
-    found = [row for row in _others(board, first) if not row.flaw]
+    found = [row for row in _others(board, first) if not obstacle(first, row)]
     base, *others = (row.by_seed(board.ranks(row.stage) or "", board.at) for row in (first, *found))
     tested = holm([compare(base, other) for other in others])
     pairs = [(row, board.judged(row), one) for row, one in zip(found, tested, strict=True)]

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from gansweep.errors import UserError
+from gansweep.judging.against import unfair
 from gansweep.judging.kinds import Kind, kinds_of
 from gansweep.judging.leaderboard import Board, Row, leaderboard
 from gansweep.judging.protocols import Refusal
@@ -237,6 +238,7 @@ def _row(key: str, row: Row, ids: Mapping[Any, str]) -> dict[str, Any]:
         "lost": row.lost,
         "flaw": row.flaw,
         "excluded": row.excluded,
+        "unfair": unfair(row),
         "statuses": row.statuses,
         "last": _scores(row, "last"),
         "best": _scores(row, "best"),

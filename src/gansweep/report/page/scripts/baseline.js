@@ -3,11 +3,11 @@
 const known = new Map();
 let buildOfKnown = null;
 
-// why a row is not tested against the baseline; "" if it is
+// why a row is not tested against the baseline, as `obstacle` of against.py says; "" if it is
 function obstacle(base, row) {
-  if (row.flaw) return `not tested: it ${row.flaw}`;
-  if (base.stage !== "trial" && row.stage === "trial") return "not tested: a trial's value is the best of many";
-  return row.rank === null ? "not tested: it has no rank" : "";
+  if (row.unfair) return `not tested: it ${row.unfair}`;
+  if (base.unfair) return `not tested: the baseline ${base.unfair}`;
+  return (base.stage === "trial") !== (row.stage === "trial") ? "not tested: a trial's value is the best of many" : "";
 }
 
 // row id -> the comparison with the baseline in one score, with Holm's correction over all rows that
