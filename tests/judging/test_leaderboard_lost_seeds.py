@@ -117,3 +117,15 @@ def test_what_breaks_a_constraint_under_fresh_seeds_beats_none_on_the_pareto_fro
     ((_, trials, confirmed),) = fronts(leaderboard(load([tmp_path])))
     assert trials and len(trials.candidates) == 1
     assert confirmed and [one.point for one in confirmed.members] == [(5.0, 0.9), (10.0, 0.5)]
+
+
+def test_no_row_leads_where_two_with_a_lost_seed_have_the_same_mean(tmp_path: Path) -> None:
+    for model in ("gan", "dcgan"):
+        for seed, value in enumerate((5.0, 7.0)):
+            write_run(tmp_path / f"{model}{seed}", model=model, seed=seed, scores={FID: [value]})
+        write_run(tmp_path / f"{model}2", model=model, seed=2, status="diverged")
+    board = leaderboard(load([tmp_path]))
+    assert [(row.rank, row.flaw) for row in board.rows] == [(1, "lost 1 seed")] * 2
+    said = verdict(board)
+    assert said.startswith("No clear winner: dcgan has ") and "gan has the same." in said
+    assert "leads" not in said and said.endswith("dcgan lost 1 seed.")

@@ -82,6 +82,8 @@ def _leader(board: Board, first: Row) -> str:
     if level:
         text = f"No clear winner: {first.name} has the best mean, {reached}. {_contested(level)}"
         text += f" It is clear of {_named(clear)}." if clear else ""
+    elif others[0].rank == first.rank:  # with a flaw, as all rows then
+        text = f"No clear winner: {first.name} has {reached}, and {others[0].name} has the same."
     else:
         text = f"{first.name} leads with {reached}. {_behind(board, clear, others)}"
     nearest = level[0].row if level else others[0]
