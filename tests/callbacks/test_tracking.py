@@ -279,7 +279,7 @@ def test_wandb_id_is_drawn_once_for_each_run(
     monkeypatch.setattr(wandb, "init", init)
     run = tmp_path / "run"
     for _ in range(2):
-        record = RunRecord.create(run, "seed: 0\n")
+        RunRecord.create(run, "seed: 0\n")
         for _ in range(2):
             with pytest.raises(InterruptedError):
                 started(run)
@@ -292,7 +292,27 @@ def test_wandb_id_is_drawn_once_for_each_run(
     RunRecord.create(run, "seed: 0\n")
     with pytest.raises(InterruptedError):
         started(run)
-    assert ids[-1] == "newer" == record.tracker_id("wandb")
+    assert ids[-1] == "newer" == tracking._wandb_id(run)
+
+
+def test_wandb_id_of_a_copy_is_its_own_only_once_it_trains_beside_its_original(
+    tmp_path: Path,
+) -> None:
+    """Its rows would go into the run of the original, which goes on to write there."""
+    original, copy, moved = (tmp_path / name for name in ("original", "copy", "moved"))
+    RunRecord.create(original, "seed: 0\n")
+    first = tracking._wandb_id(original, trains=True)
+    (original / "wandb" / f"offline-run-20260101_000000-{first}").mkdir(parents=True)
+    shutil.copytree(original, copy)
+    assert tracking._wandb_id(copy) == first, "that run trained what is evaluated"
+    own = tracking._wandb_id(copy, trains=True)
+    assert own != first and own == tracking._wandb_id(copy, trains=True)
+    assert tracking._wandb_id(original, trains=True) == first
+    original.rename(moved)
+    (tmp_path / "link").symlink_to(moved)
+    assert {tracking._wandb_id(tmp_path / name, trains=True) for name in ("moved", "link")} == {
+        first
+    }
 
 
 def test_wandb_shows_an_evaluation_beside_its_run(

@@ -17,6 +17,7 @@ from gansweep.errors import UserError
 from gansweep.records import record as records
 from gansweep.records import writer
 from gansweep.records.record import RunRecord
+from gansweep.records.tracker_ids import tracker_id
 from gansweep.records.writer import SupersededError, adding, claim, is_held, newest
 
 HOLDS = (
@@ -81,7 +82,7 @@ def written(record: RunRecord, how: str) -> None:
     elif how == "samples":
         record.write(record.samples / "000001000.png", b"stale")
     elif how == "tracker":
-        record.tracker_id("wandb")
+        tracker_id(record, "wandb")
 
 
 HOW = ["config", "history", "truncated history", "result", "last checkpoint", "best checkpoint"]

@@ -28,6 +28,7 @@ from gansweep.errors import UserError
 from gansweep.judging.labels import UNREAD
 from gansweep.records.record import ENDED_WELL, RunRecord
 from gansweep.records.sheets import as_png, layout_of
+from gansweep.records.tracker_ids import tracker_id
 
 if TYPE_CHECKING:
     from gansweep.metrics.protocol import Protocol
@@ -116,9 +117,10 @@ def wandb_logger(
     """Weights & Biases. "auto" is offline unless the user is logged in; WANDB_MODE overrides it.
 
     The run's id is drawn at its start and stored in its record. So a continued run stays one run,
-    and no two runs share an id.   role: "train", "trial" or "confirm".
+    and no two runs share an id, not even a run and its continued copy.
+    role: "train", "trial" or "confirm".
     """
-    id = _wandb_id(directory)
+    id = _wandb_id(directory, trains=True)
 
     def start() -> Any:
         run = _wandb_run(
@@ -184,11 +186,15 @@ def _without_launch() -> Iterator[None]:
         setattr(Run, LOOKS, look)
 
 
-def _wandb_id(directory: Path) -> str:
-    """The run's id; for a run of an older version, the id in the names of W&B's folders."""
+def _wandb_id(directory: Path, *, trains: bool = False) -> str:
+    """The run's id; in a sweep of W&B that of its agent, and for a run of an older version that in
+    the names of W&B's folders."""
     folders = directory.glob("wandb/*run-*-*")
     begun = sorted(folder.name.partition("run-")[2] for folder in folders)
-    return RunRecord(directory).tracker_id("wandb", begun[-1].partition("-")[2] if begun else None)
+    earlier = begun[-1].partition("-")[2] if begun else None
+    if trains and os.environ.get("WANDB_SWEEP_ID"):
+        earlier = os.environ.get("WANDB_RUN_ID") or earlier
+    return tracker_id(RunRecord(directory), "wandb", earlier, trains=trains)
 
 
 def csv_logger(

@@ -10,7 +10,7 @@ runs/<group>/<run>/
   checkpoints/    last.pt, previous.pt (the one before last.pt), best.pt
   evaluations.jsonl  append-only, one object for each evaluation of the finished run
   remarks.jsonl   append-only, the tags and notes that people gave: see remarks.py
-  tracker.json    the run's id in each tracker
+  tracker.json    the run's id in each tracker: see tracker_ids.py
   .writer         the process that writes the run: see writer.py
 
 Every change goes through writer.py, so that only one process at a time writes.
@@ -25,7 +25,6 @@ import json
 import math
 import os
 import re
-import secrets
 import shlex
 import stat
 import warnings
@@ -38,7 +37,7 @@ from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.records import writer
 from gansweep.records.drafts import drafted, remove_drafts
-from gansweep.records.plain_values import DamagedError, mapping, result_of, row_of, rows_of
+from gansweep.records.plain_values import DamagedError, result_of, row_of, rows_of
 from gansweep.records.sheets import SUFFIXES
 
 SCHEMA = 1
@@ -193,21 +192,6 @@ class RunRecord:
         assert result["status"] in STATUSES, result["status"]
         content = json.dumps(_finite({"schema": SCHEMA, **result}), indent=2) + "\n"
         self.write(self.result_path, content.encode())
-
-    def tracker_id(self, tracker: str, earlier: str | None = None) -> str:
-        """The run's id in a tracker. It is drawn once and kept when the run continues.
-
-        earlier: the id of a run that an older version wrote without storing its id.
-        """
-        known = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            known = mapping(json.loads(self.tracker_path.read_bytes()))
-        found = known.get(tracker)
-        if not isinstance(found, str) or not found.isalnum():
-            found = earlier or secrets.token_hex(8)
-            content = json.dumps({**known, tracker: found}) + "\n"
-            self.write(self.tracker_path, content.encode())
-        return found
 
     def result(self) -> dict[str, Any] | None:
         """The content of result.json; None if it does not exist yet or is damaged."""
