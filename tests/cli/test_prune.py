@@ -160,6 +160,28 @@ def test_a_run_that_is_written_stays(tmp_path: Path, command: Command) -> None:
     assert record.last.exists()
 
 
+def test_a_run_with_whose_weights_another_begins_stays(
+    tmp_path: Path, finished: Path, command: Command
+) -> None:
+    """Else what began with it cannot be trained again, and the next trials of a sweep fail."""
+    init = {"run": "runs/demo/t0000", "checkpoint": "best.pt"}
+    write_run(tmp_path / "runs" / "tuned" / "gan-001", init=init)
+    assert command("prune", "runs", "--yes").code == 0
+    assert kept(finished) == ["t0000", "t0001"]
+    command("prune", "runs/demo", "--yes")
+    assert kept(finished) == ["t0001"]
+
+
+def test_a_run_with_whose_weights_a_sweep_begins_stays(
+    tmp_path: Path, finished: Path, command: Command
+) -> None:
+    other = tmp_path / "runs" / "more"
+    sweep_studies.make(other, n_trials=5, overrides=["init=runs/demo/t0000@last"])
+    trial(other, "t0000", "finished", 7.0)
+    command("prune", "runs", "--yes")
+    assert kept(finished) == ["t0000", "t0001"]
+
+
 def test_it_stops_when_enough_is_free(finished: Path, command: Command) -> None:
     assert "Freed 81.9 kB of 1 run." in command("prune", "runs", "-y", "--free", "80kB").out
     assert kept(finished) == ["t0000", "t0001", "t0003", "t0004"]

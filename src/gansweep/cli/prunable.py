@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from gansweep.errors import UserError
 from gansweep.judging.leaderboard import is_confirmation, leaderboard
 from gansweep.judging.pareto import fronts
 from gansweep.judging.statuses import FAILED_TRAINING
+from gansweep.records.plain_values import mapping
 from gansweep.records.read import Run
 from gansweep.records.record import TRACKED, RunRecord
 from gansweep.records.writer import is_held
+from gansweep.run.early import parts_of_init
 from gansweep.search.settings import Settings
 
 KEEP = "keep"  # the tag of a run whose checkpoints stay
@@ -41,7 +44,8 @@ def prunable(paths: Sequence[Path]) -> tuple[list[Prunable], list[str]]:
     """
     of_sweeps: dict[Path, list[Run]] = {}
     groups: list[tuple[Run, str]] = []
-    for run in Shelf(paths, every=True).runs():
+    runs = Shelf(paths, every=True).runs()
+    for run in runs:
         if run.sweep is not None:
             of_sweeps.setdefault(run.directory.parent, []).append(run)
         elif run.status in BROKEN:  # others may be continued, as with a larger budget
@@ -53,9 +57,22 @@ def prunable(paths: Sequence[Path]) -> tuple[list[Prunable], list[str]]:
         found, why = _of_sweep(folder, members, everybody)
         groups += found
         notes += [why] if why else []
-    measured = (_measured(run, group) for run, group in groups if _may_go(run))
+    begun = _begun_with(runs)
+    free = [(run, group) for run, group in groups if run.directory.resolve() not in begun]
+    measured = (_measured(run, group) for run, group in free if _may_go(run))
     found_all = [one for one in measured if one.files]
     return sorted(found_all, key=lambda one: GROUPS.index(one.group)), notes
+
+
+def _begun_with(runs: Iterable[Run]) -> set[Path]:
+    """The runs whose weights one of these runs began with, or a sweep of theirs begins with."""
+    named = {str(mapping(run.result.get("init")).get("run") or "") for run in runs}
+    for folder in {run.directory.parent for run in runs if run.sweep}:
+        with contextlib.suppress(UserError):  # it is no sweep's directory
+            words = [word.lstrip("+") for word in Settings.load(folder).overrides]
+            given = (word.removeprefix("init=") for word in words if word.startswith("init="))
+            named |= {parts_of_init(word.strip("'\""))[0] for word in given}
+    return {Path(name).resolve() for name in named if name}
 
 
 def _may_go(run: Run) -> bool:

@@ -23,7 +23,8 @@ losing trials of finished sweeps. Records, samples and scores stay.
 It never removes those of a sweep's leader, of its Pareto front, of its
 confirmation runs, of the cells of a table (gansweep reproduce) that were
 trained to their end, of a run that is training or may be continued, of what an
-unfinished sweep still needs, and of runs with the tag "keep". A run without
+unfinished sweep still needs, of a run with whose weights another run or sweep
+below PATH begins (init=), and of runs with the tag "keep". A run without
 checkpoints cannot be continued, evaluated again or drawn from."""
 
 EXAMPLES = """\

@@ -60,14 +60,19 @@ def check_model(model: DictConfig, data: str) -> None:
         raise UserError(NOTHING_TO_LEARN)
 
 
+def parts_of_init(init: str) -> tuple[str, str]:
+    """The directory that init= names, and the word after its @; without one, "best"."""
+    found = re.fullmatch(r"(.+)@(best|last|\d+\.?\d*)", init)
+    return (found[1], found[2]) if found else (init, "best")
+
+
 def initial_run(init: str) -> tuple[RunRecord, str]:
     """The run whose weights init= names, and which of its checkpoints: "best", "last" or kimg.
 
     init: RUN, RUN@best, RUN@last or RUN@KIMG; without a word, "best".
     Raises: UserError if there is no such run or it has no checkpoint.
     """
-    found = re.fullmatch(r"(.+)@(best|last|\d+\.?\d*)", init)
-    directory, which = (found[1], found[2]) if found else (init, "best")
+    directory, which = parts_of_init(init)
     record = existing_run(Path(directory))
     if not record.last.exists():
         raise UserError(
