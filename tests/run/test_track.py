@@ -271,3 +271,26 @@ def test_the_doctor_offers_no_command_that_cannot_load_a_loop_of_ones_own(tmp_pa
     found = gaps(evidence_of(read_run(RunRecord(run.directory))))
     assert {gap.rule for gap in found} >= {"mode_collapse", "discriminator_overpowers"}
     assert not [gap.fix for gap in found if "gansweep evaluate" in gap.fix or "Train" in gap.fix]
+
+
+def test_samples_after_the_moment_of_continuation_are_removed(tmp_path: Path) -> None:
+    """Else the page shows sheets of steps that the run no longer has."""
+    with gansweep.track({"lr": 1.0}, runs_dir=tmp_path) as run:
+        for kimg in (1, 2, 3):
+            run.log(kimg, {"loss/generator": 1.0})
+            run.samples(kimg, np.zeros((4, 8, 8), np.float32))
+    with gansweep.track(resume=run.directory, kimg=2):
+        pass
+    assert [kimg for kimg, _ in RunRecord(run.directory).sample_grids()] == [1.0, 2.0]
+
+
+def test_settings_that_a_record_keeps_in_another_form_do_not_refuse_its_continuation(
+    tmp_path: Path,
+) -> None:
+    settings = {"clip": math.inf, "betas": (0.0, math.nan), "word": "a\x07"}
+    with gansweep.track(settings, runs_dir=tmp_path) as run:
+        run.log(1.0, {"loss/generator": 1.0})
+    with gansweep.track(settings, resume=run.directory) as run:
+        run.log(2.0, {"loss/generator": 1.0})
+    with pytest.raises(UserError, match="keeps its settings"):
+        gansweep.track({**settings, "clip": 1.0}, resume=run.directory).__enter__()

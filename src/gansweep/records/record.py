@@ -177,7 +177,12 @@ class RunRecord:
         return list(_rows(self.remarks_path))
 
     def truncate_history(self, kimg: float) -> None:
-        """Remove the rows after `kimg`: a run that continues from a checkpoint writes new ones."""
+        """Remove the rows and the pictures after `kimg`: a run that continues from a checkpoint
+        writes new ones."""
+        for clock, path in [*self.sample_grids(), *self.sheet_files()]:
+            if clock > kimg + 1e-9:
+                with writer.writing(self.directory):
+                    path.unlink(missing_ok=True)
         if not self.history_path.exists():
             return
         rows = [row for row in self.history() if row.get("kimg", 0.0) <= kimg + 1e-9]

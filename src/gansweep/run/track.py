@@ -27,7 +27,7 @@ from gansweep.config.directory_names import checked_name
 from gansweep.errors import UserError
 from gansweep.metrics.protocol import Score, comparable
 from gansweep.records.find import existing_run
-from gansweep.records.plain_values import DamagedError, mapping
+from gansweep.records.plain_values import DamagedError, mapping, plain
 from gansweep.records.record import STATUSES, TRACKED, RunRecord, claim_new, refuse_taken
 from gansweep.records.stored_yaml import yaml_mapping
 from gansweep.records.writer import Claim, SupersededError
@@ -62,7 +62,7 @@ def track(
     objective: the name of the score that judges the run; by default the first with a direction.
     name, group: the directory is RUNS_DIR/GROUP/NAME; by default the data and MODEL-001, ...
     resume: the directory of a tracked run to continue; other settings are refused.
-    kimg: with resume, where the loop's own checkpoint continues: later rows are removed.
+    kimg: with resume, where the loop's own checkpoint continues: later rows and samples go.
     Raises: UserError at the start of the context: a name that is taken, a run that another process
         writes, a run that is not a tracked one.
     """
@@ -143,7 +143,8 @@ class Tracked:
                 f"train resume={record.directory}'."
             )
         for key, value in self._config.items():
-            if key not in ("choices", TRACKED) and value is not None and stored.get(key) != value:
+            checked = value is not None and key not in ("choices", TRACKED)
+            if checked and stored.get(key) != plain(value):  # plain: as it was read
                 raise UserError(
                     f"{record.directory} was recorded with {key}={stored.get(key)}, not {value}: a "
                     "continued run keeps its settings. Start a new run for others."
